@@ -1,0 +1,175 @@
+"""From bytes that a stranger sent to a safe, upright picture.
+
+Called by the services that accept uploads and by the commands that read files. Nothing here trusts the bytes: the format comes from
+an allow-list and never from a file name, sizes are checked from the header before a pixel is decoded, and whatever a decoder throws
+becomes one clear `ImageError`.
+"""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+
+FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF")
+
+# EXIF tag 0x0112: how the stored picture must be turned to stand upright (EXIF 2.32, section 4.6.4).
+_ORIENTATION = 0x0112
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What is accepted at most: bytes of the file, pixels of the picture, pixels along one side."""
+
+    max_bytes: int = 10 * 1024 * 1024
+    max_pixels: int = 50_000_000
+    max_side: int = 20_000
+
+
+class ImageError(ValueError):
+    """A picture that cannot be used. The message is meant for the visitor; `code` is for programs.
+
+    Codes: `empty`, `not_an_image`, `truncated`, `too_many_bytes`, `too_many_pixels`.
+    """
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+def decode(data: bytes, limits: Limits = Limits(), *, working_side: int = 1024) -> Image.Image:  # noqa: B008
+    """Decode the first frame of a picture, upright, 8 bits per channel, without any metadata.
+
+    Args:
+        data: the file as it was sent.
+        limits: refused above these, before decoding.
+        working_side: a JPEG much larger than this is decoded at 1/2, 1/4 or 1/8 of its size (the format allows it and it is
+            several times faster); its long side stays at least this many pixels.
+
+    Returns:
+        A picture in mode L, LA, RGB or RGBA. An alpha channel is kept only where something is transparent.
+
+    Raises:
+        ImageError: for anything that is not a readable picture within the limits.
+    """
+    if not data:
+        raise ImageError("empty", "The file is empty. Please choose a picture.")
+    if len(data) > limits.max_bytes:
+        raise ImageError(
+            "too_many_bytes",
+            f"The file has {len(data) / 1048576:.1f} MB; at most {limits.max_bytes / 1048576:g} MB are accepted. "
+            "Please send a smaller picture.",
+        )
+    image = _open(data)
+    _check_size(image.size, limits)
+    # A reader may throw nearly anything on bytes made to hurt it (struct.error, KeyError, OverflowError, zlib.error, MemoryError …).
+    try:
+        if image.format == "JPEG":
+            _reduce(image, working_side)
+        image.load()
+        _check_size(image.size, limits)
+        turn = _TURNS.get(_orientation(image))
+        clean = _to_eight_bits(image)
+    except ImageError:
+        raise
+    except Exception as error:
+        raise ImageError(
+            "truncated", "The picture is damaged or incomplete and cannot be read to its end. Please save or send it again."
+        ) from error
+    return clean.transpose(turn) if turn is not None else clean
+
+
+def _open(data: bytes) -> Image.Image:
+    try:
+        return Image.open(io.BytesIO(data), formats=FORMATS)
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise ImageError("too_many_pixels", "The picture has far too many pixels. Please send a smaller one.") from error
+    except UnidentifiedImageError as error:
+        names = ", ".join(FORMATS[:-1]) + " or " + FORMATS[-1]
+        raise ImageError(
+            "not_an_image", f"The file is not a picture that can be read here. Please send {names}."
+        ) from error
+    except Exception as error:
+        raise ImageError("truncated", "The picture's header is damaged. Please save or send it again.") from error
+
+
+def _check_size(size: tuple[int, int], limits: Limits) -> None:
+    width, height = size
+    if width < 1 or height < 1:
+        raise ImageError("truncated", "The picture has no pixels. Please save or send it again.")
+    if width * height > limits.max_pixels or max(width, height) > limits.max_side:
+        raise ImageError(
+            "too_many_pixels",
+            f"The picture is {width} x {height} pixels; at most {limits.max_pixels / 1e6:g} million pixels and "
+            f"{limits.max_side} along a side are accepted. Please send a smaller one.",
+        )
+
+
+def _reduce(image: Image.Image, working_side: int) -> None:
+    """Tell the JPEG decoder to skip detail: `draft` takes the largest of 1, 2, 4, 8 that leaves both sides at least as asked."""
+    factor = max(image.size) // max(1, working_side)
+    if factor >= 2:
+        image.draft(None, (image.width // factor, image.height // factor))
+
+
+def _orientation(image: Image.Image) -> int:
+    if image.format == "TIFF":  # the TIFF reader has turned it already
+        return 1
+    try:
+        return int(image.getexif().get(_ORIENTATION, 1))
+    except Exception:  # noqa: BLE001 - broken metadata says nothing about the picture: take the pixels as they are stored
+        return 1
+
+
+def _to_eight_bits(image: Image.Image) -> Image.Image:
+    """Any Pillow mode to L, LA, RGB or RGBA, in a new image that carries no metadata."""
+    mode = image.mode
+    if mode in ("I;16", "I;16B", "I;16L", "I;16N", "I", "F"):
+        return Image.fromarray(_scale_to_bytes(np.asarray(image)))
+    if mode == "CMYK" and image.format == "JPEG" and "adobe" not in image.info:
+        # Pillow takes every CMYK JPEG as Adobe writes them, inverted; without Adobe's marker the values are plain.
+        image = Image.fromarray(255 - np.asarray(image), mode="CMYK")
+    transparent = "transparency" in image.info
+    if mode in ("1", "L") and not transparent:
+        target = "L"
+    elif mode in ("LA", "La", "1", "L"):
+        target = "LA"
+    elif transparent or mode in ("PA", "RGBA", "RGBa"):
+        target = "RGBA"
+    else:
+        target = "RGB"
+    pixels = np.asarray(image.convert(target))
+    if target in ("LA", "RGBA") and pixels[..., -1].min() == 255:
+        pixels = pixels[..., 0] if target == "LA" else pixels[..., :3]
+    return Image.fromarray(np.ascontiguousarray(pixels))
+
+
+def _scale_to_bytes(values: np.ndarray) -> np.ndarray:
+    """Grey values of 16 or 32 bits, or floats, to uint8.
+
+    16 bits mean 0..65535. For wider integers and floats no range is agreed on, so values that do not fit 0..255 (floats: 0..1 or
+    0..255) are stretched from their smallest to their largest.
+    """
+    if values.dtype.itemsize == 2:
+        return ((values.astype(np.uint32) * 255 + 32767) // 65535).astype(np.uint8)
+    values = np.nan_to_num(values.astype(np.float64), nan=0.0, posinf=0.0, neginf=0.0)
+    low, high = float(values.min()), float(values.max())
+    if low >= 0 and high <= 1 and high > 0:
+        low, high = 0.0, 1.0
+    elif low >= 0 and high <= 255:
+        low, high = 0.0, 255.0
+    elif low >= 0 and 255 < high <= 65535:
+        low, high = 0.0, 65535.0
+    span = (high - low) or 1.0
+    return np.rint((values - low) / span * 255).astype(np.uint8)

@@ -1,0 +1,144 @@
+"""Strokes drawn on the canvas: checked, and rendered by us.
+
+A stroke is `[[x…], [y…]]` or `[[x…], [y…], [t…]]` in a frame of FRAME x FRAME units, y downwards. Called by the services that accept
+drawings (`parse_strokes`, `render_strokes`) and by `ml.preprocessing.prepare_strokes`. Strokes are never read back from a screenshot:
+we know where the pen went, so the model gets them at the width it was trained on, whatever the page looked like.
+"""
+
+from __future__ import annotations
+
+import math
+
+import cv2
+import numpy as np
+
+FRAME = 280
+MAX_STROKES = 200
+MAX_POINTS = 10_000
+# The pen of the kept picture: what the page's canvas draws, 20 units of 280.
+KEPT_PEN = 20.0
+# A pointer that is held down may leave the canvas; beyond one frame on each side it is not a drawing any more.
+_MARGIN = 1.0
+_SHIFT = 4  # fractional bits in the coordinates that OpenCV draws with
+
+Strokes = list[list[list[float]]]
+
+
+class StrokesError(ValueError):
+    """Strokes that cannot be used. The message says what to change; `code` is for programs.
+
+    Codes: `empty`, `bad_shape`, `too_many`, `not_a_number`, `out_of_range`.
+    """
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+def parse_strokes(value: object, *, frame: float = FRAME) -> Strokes:
+    """Check strokes that came from outside and bring them to FRAME.
+
+    Args:
+        value: decoded JSON: a list of strokes, each a list of two or three lists of numbers of one length: x, y and, optionally,
+            milliseconds. Strokes without points are dropped.
+        frame: side of the square canvas in the units of x and y.
+
+    Returns:
+        The strokes as lists of floats rounded to 2 decimals, x and y scaled so that the canvas is FRAME x FRAME.
+
+    Raises:
+        StrokesError: what is wrong, and where.
+    """
+    if isinstance(frame, bool) or not isinstance(frame, int | float) or not (1 <= frame <= 100_000):
+        raise StrokesError("out_of_range", "The canvas size must be a number from 1 to 100000.")
+    if not isinstance(value, list | tuple):
+        raise StrokesError("bad_shape", "Strokes must be a list of strokes: [[[x, …], [y, …]], …].")
+    if len(value) > MAX_STROKES:
+        raise StrokesError("too_many", f"There are {len(value)} strokes; at most {MAX_STROKES} are accepted.")
+    _check_shapes(value)
+    scale = FRAME / frame
+    parsed = []
+    for number, stroke in enumerate(value, start=1):
+        if not stroke[0]:
+            continue
+        low, high = -_MARGIN * frame, (1 + _MARGIN) * frame
+        lines = [_numbers(axis, number, low, high, scale) for axis in stroke[:2]]
+        if len(stroke) == 3:
+            lines.append(_numbers(stroke[2], number, -1e15, 1e15, 1.0))
+        parsed.append(lines)
+    if not parsed:
+        raise StrokesError("empty", "Nothing is drawn yet. Please draw a digit.")
+    return parsed
+
+
+def _check_shapes(value: list | tuple) -> None:
+    """All lengths first: they cost nothing, and a million points must not be looked at one by one."""
+    points = 0
+    for number, stroke in enumerate(value, start=1):
+        if not isinstance(stroke, list | tuple) or len(stroke) not in (2, 3):
+            raise StrokesError("bad_shape", f"Stroke {number} must be [[x, …], [y, …]] or [[x, …], [y, …], [t, …]].")
+        if not all(isinstance(axis, list | tuple) for axis in stroke):
+            raise StrokesError("bad_shape", f"Stroke {number} must hold lists of numbers.")
+        if len({len(axis) for axis in stroke}) != 1:
+            raise StrokesError("bad_shape", f"The lists of stroke {number} have different lengths.")
+        points += len(stroke[0])
+        if points > MAX_POINTS:
+            raise StrokesError("too_many", f"The drawing has more than {MAX_POINTS} points, which is too many.")
+
+
+def _numbers(axis: list | tuple, number: int, low: float, high: float, scale: float) -> list[float]:
+    result = []
+    for item in axis:
+        # bool is an int to Python, but true is no coordinate
+        if isinstance(item, bool) or not isinstance(item, int | float):
+            raise StrokesError("not_a_number", f"Stroke {number} holds something that is not a number.")
+        if isinstance(item, float) and not math.isfinite(item):
+            raise StrokesError("not_a_number", f"Stroke {number} holds a number that is not finite.")
+        if not low <= item <= high:
+            raise StrokesError("out_of_range", f"Stroke {number} leaves the canvas by far.")
+        result.append(round(item * scale, 2))
+    return result
+
+
+def stroke_points(strokes: Strokes) -> list[np.ndarray]:
+    """Each stroke as a float64 array (n, 2) of x and y."""
+    return [np.array(stroke[:2], np.float64).T for stroke in strokes if len(stroke[0])]
+
+
+def draw_lines(lines: list[np.ndarray], size: tuple[int, int], pen: float) -> np.ndarray:
+    """Draw poly-lines with round ends and joints.
+
+    Args:
+        lines: arrays (n, 2) of x, y in pixels, where 0 is the left edge of the first pixel; n = 1 gives a dot.
+        size: height, width.
+        pen: width in pixels.
+
+    Returns:
+        uint8 (height, width), 255 where the pen went, anti-aliased by a pixel.
+    """
+    canvas = np.zeros(size, np.uint8)
+    unit = 1 << _SHIFT
+    thickness = max(1, round(pen))
+    for line in lines:
+        fixed = np.rint((line - 0.5) * unit).astype(np.int32)
+        if len(fixed) == 1:
+            cv2.circle(canvas, fixed[0], max(1, round(pen * unit / 2)), 255, cv2.FILLED, cv2.LINE_AA, _SHIFT)
+        else:
+            cv2.polylines(canvas, [fixed], False, 255, thickness, cv2.LINE_AA, _SHIFT)
+    return canvas
+
+
+def render_strokes(strokes: Strokes, *, side: int = FRAME, pen: float | None = None) -> np.ndarray:
+    """The drawing as a picture, as the visitor saw it: what is kept and shown.
+
+    Args:
+        strokes: as `parse_strokes` returns them.
+        side: pixels of the square picture.
+        pen: width of the pen in units of the frame, KEPT_PEN unless given.
+
+    Returns:
+        uint8 (side, side), white on black.
+    """
+    scale = side / FRAME
+    lines = [points * scale for points in stroke_points(strokes)]
+    return draw_lines(lines, (side, side), (KEPT_PEN if pen is None else pen) * scale)
