@@ -1,0 +1,97 @@
+"""Reading settings from the environment, loudly: a bad value stops the start with one clear line."""
+
+import os
+import secrets
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+from django.core.exceptions import ImproperlyConfigured
+
+N = TypeVar("N", int, float)
+
+TRUE = {"1", "true", "yes", "on"}
+FALSE = {"0", "false", "no", "off", ""}
+
+
+def text(name: str, default: str = "") -> str:
+    return os.environ.get(name, default).strip()
+
+
+def boolean(name: str, default: bool) -> bool:
+    raw = os.environ.get(name)
+    if raw is None:
+        return default
+    if raw.strip().lower() in TRUE:
+        return True
+    if raw.strip().lower() in FALSE:
+        return False
+    raise ImproperlyConfigured(f"{name} is {raw!r}; write 1 or 0.")
+
+
+def _number(name: str, default: N, kind: Callable[[str], N], minimum: N, maximum: N) -> N:
+    raw = text(name)
+    if not raw:
+        return default
+    try:
+        value = kind(raw)
+    except ValueError:
+        raise ImproperlyConfigured(f"{name} is {raw!r}; write a number.") from None
+    if not minimum <= value <= maximum:
+        raise ImproperlyConfigured(f"{name} is {raw}; it must lie between {minimum} and {maximum}.")
+    return value
+
+
+def integer(name: str, default: int, *, minimum: int = 0, maximum: int = 2**31) -> int:
+    return _number(name, default, int, minimum, maximum)
+
+
+def number(name: str, default: float, *, minimum: float = 0.0, maximum: float = 1e12) -> float:
+    return _number(name, default, float, minimum, maximum)
+
+
+def choice(name: str, default: str, allowed: tuple[str, ...]) -> str:
+    value = text(name, default)
+    if value not in allowed:
+        raise ImproperlyConfigured(f"{name} is {value!r}; write one of: {', '.join(allowed)}.")
+    return value
+
+
+def words(name: str, default: tuple[str, ...] = ()) -> list[str]:
+    """A comma-separated list."""
+    raw = os.environ.get(name)
+    if raw is None:
+        return list(default)
+    return [word.strip() for word in raw.split(",") if word.strip()]
+
+
+def secret_key(data_dir: Path) -> str:
+    """`SECRET_KEY`, else the key that this installation once made for itself in its data folder (mode 600).
+
+    Several hosts that serve one site must be given the same `SECRET_KEY`.
+    """
+    given = text("SECRET_KEY")
+    if given:
+        if len(given) < 32:
+            raise ImproperlyConfigured("SECRET_KEY is shorter than 32 characters; write a long random one.")
+        return given
+    path = data_dir / "secret_key"
+    try:
+        data_dir.mkdir(parents=True, exist_ok=True)
+        # Written whole under another name and then linked, so that of two processes starting together
+        # the second reads the first one's key instead of half of it.
+        draft = data_dir / f".secret_key.{os.getpid()}"
+        if not path.exists():
+            with os.fdopen(os.open(draft, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "w") as file:
+                file.write(secrets.token_urlsafe(48))
+            try:
+                os.link(draft, path)
+            except FileExistsError:
+                pass
+            finally:
+                draft.unlink()
+        return path.read_text().strip()
+    except OSError as error:
+        raise ImproperlyConfigured(
+            f"The secret key cannot be kept in {path} ({error.strerror}). Make DATA_DIR writable or set SECRET_KEY."
+        ) from error

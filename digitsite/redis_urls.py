@@ -1,0 +1,47 @@
+"""One Redis, three database numbers: broker, hand-off and cache never share one (`cache.clear()` is FLUSHDB)."""
+
+import hashlib
+import os
+import tempfile
+from pathlib import Path
+from urllib.parse import urlencode, urlsplit, urlunsplit
+
+from django.core.exceptions import ImproperlyConfigured
+
+BROKER, HANDOFF, CACHE = 0, 1, 2
+
+# sockaddr_un holds 104 bytes on macOS and 108 on Linux, the closing zero included.
+LONGEST_SOCKET_PATH = 100
+
+
+def embedded_socket(data_dir: Path) -> Path:
+    """Where the embedded Valkey of this data folder listens; a folder too deep gets a short place instead."""
+    path = data_dir.resolve() / "redis.sock"
+    if len(os.fsencode(path)) <= LONGEST_SOCKET_PATH:
+        return path
+    digest = hashlib.sha256(os.fsencode(path)).hexdigest()[:12]
+    return Path(tempfile.gettempdir()) / f"digitsite-{os.getuid()}-{digest}" / "redis.sock"
+
+
+def database_url(base: str, number: int) -> str:
+    """The address of database `number` on the server `base`, in redis-py's spelling."""
+    parts = urlsplit(base)
+    if parts.scheme == "unix":
+        return f"unix://{parts.path}?{urlencode({'db': number})}"
+    if parts.scheme not in ("redis", "rediss"):
+        raise ImproperlyConfigured(
+            f"REDIS_URL is {base!r}; write redis://host:6379, rediss://host:6379 or unix:///path/redis.sock."
+        )
+    if parts.path.strip("/"):
+        raise ImproperlyConfigured(
+            "REDIS_URL must not name a database number: the site uses 0 (broker), 1 (hand-off) and 2 (cache)."
+        )
+    return urlunsplit((parts.scheme, parts.netloc, f"/{number}", parts.query, ""))
+
+
+def broker_url(base: str) -> str:
+    """The address of the broker in Celery's spelling, which differs for unix sockets."""
+    parts = urlsplit(base)
+    if parts.scheme == "unix":
+        return f"redis+socket://{parts.path}?{urlencode({'virtual_host': BROKER})}"
+    return database_url(base, BROKER)

@@ -1,0 +1,257 @@
+"""Every setting, read from the environment with a default that works; the README lists them in one table.
+
+https://docs.djangoproject.com/en/5.2/ref/settings/
+"""
+
+import socket
+from pathlib import Path
+
+import dj_database_url
+from csp.constants import NONE, SELF
+from django.core.exceptions import ImproperlyConfigured
+
+from . import env, redis_urls
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+
+# --- Where things are kept ---------------------------------------------------------------------------------------
+
+DATA_DIR = Path(env.text("DATA_DIR") or BASE_DIR / "data").expanduser().resolve()
+MEDIA_ROOT = DATA_DIR / "media"
+STATIC_ROOT = DATA_DIR / "static"
+
+# --- The site and who may reach it -------------------------------------------------------------------------------
+
+DEBUG = env.boolean("DEBUG", False)
+SECRET_KEY = env.secret_key(DATA_DIR)
+LOCAL_HOSTS = ("localhost", "127.0.0.1", "[::1]")
+ALLOWED_HOSTS = env.words("ALLOWED_HOSTS", LOCAL_HOSTS)
+CSRF_TRUSTED_ORIGINS = env.words("CSRF_TRUSTED_ORIGINS")
+SITE_NAME = env.text("SITE_NAME", "Digits")
+
+if "*" in ALLOWED_HOSTS:
+    raise ImproperlyConfigured("ALLOWED_HOSTS must not be *; write the names under which people reach the site.")
+if DEBUG and not set(ALLOWED_HOSTS) <= set(LOCAL_HOSTS):
+    raise ImproperlyConfigured("DEBUG=1 shows secrets to strangers; with ALLOWED_HOSTS set, leave DEBUG out.")
+
+# Plain http is what a laptop and a phone on the same network use; a site with a certificate says HTTPS=1.
+HTTPS = env.boolean("HTTPS", False)
+SECURE_SSL_REDIRECT = HTTPS
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = HTTPS
+SECURE_HSTS_SECONDS = env.integer("HSTS_SECONDS", 31_536_000 if HTTPS else 0)
+SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = HTTPS
+if env.boolean("BEHIND_PROXY", False):
+    SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+SECURE_CONTENT_TYPE_NOSNIFF = True
+SECURE_REFERRER_POLICY = "same-origin"
+X_FRAME_OPTIONS = "DENY"
+SESSION_COOKIE_HTTPONLY = True
+SESSION_COOKIE_SAMESITE = CSRF_COOKIE_SAMESITE = "Lax"
+# The signed cookie by which a visitor without an account is known again.
+VISITOR_COOKIE = "visitor"
+VISITOR_COOKIE_AGE = 365 * 24 * 3600
+
+# No inline script, nothing from another host. blob: and data: are the visitor's own picture before it is sent.
+CONTENT_SECURITY_POLICY = {
+    "DIRECTIVES": {
+        "default-src": [SELF],
+        "img-src": [SELF, "data:", "blob:"],
+        "object-src": [NONE],
+        "base-uri": [NONE],
+        "form-action": [SELF],
+        "frame-ancestors": [NONE],
+    }
+}
+
+# --- What is installed -------------------------------------------------------------------------------------------
+
+INSTALLED_APPS = [
+    "recognizer",
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.humanize",
+    "whitenoise.runserver_nostatic",
+    "django.contrib.staticfiles",
+    "csp",
+    "rest_framework",
+    "django_filters",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
+]
+
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "csp.middleware.CSPMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "recognizer.middleware.ActorMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+]
+
+ROOT_URLCONF = "digitsite.urls"
+WSGI_APPLICATION = "digitsite.wsgi.application"
+
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+                "recognizer.context_processors.site",
+            ],
+        },
+    },
+]
+
+# --- Database ----------------------------------------------------------------------------------------------------
+
+DATABASES = {
+    "default": dj_database_url.parse(
+        env.text("DATABASE_URL") or f"sqlite:///{DATA_DIR / 'db.sqlite3'}",
+        conn_max_age=600,
+        conn_health_checks=True,
+    )
+}
+DATABASES["default"]["ATOMIC_REQUESTS"] = False  # a request that waits for its own commit would wait for ever
+if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
+    # WAL lets pages read while the worker writes; IMMEDIATE takes the write lock at BEGIN, where busy_timeout
+    # applies, instead of failing half-way. FULL costs 0.23 ms a commit against 0.02 for NORMAL and is what keeps
+    # "nothing accepted is ever lost" true when the power goes. https://www.sqlite.org/pragma.html#pragma_synchronous
+    DATABASES["default"]["OPTIONS"] = {
+        "transaction_mode": "IMMEDIATE",
+        "timeout": 10,
+        "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;",
+    }
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+# --- Redis: broker, hand-off list, cache -------------------------------------------------------------------------
+
+REDIS_URL = env.text("REDIS_URL") or f"unix://{redis_urls.embedded_socket(DATA_DIR)}"
+# Short, everywhere: a frozen Redis must not freeze the pages with it.
+REDIS_TIMEOUT = env.number("REDIS_TIMEOUT", 2.0, minimum=0.1, maximum=60)
+HANDOFF_URL = redis_urls.database_url(REDIS_URL, redis_urls.HANDOFF)
+CACHES = {
+    "default": {
+        "BACKEND": "django.core.cache.backends.redis.RedisCache",
+        "LOCATION": redis_urls.database_url(REDIS_URL, redis_urls.CACHE),
+        "OPTIONS": {"socket_timeout": REDIS_TIMEOUT, "socket_connect_timeout": REDIS_TIMEOUT},
+    }
+}
+
+# --- Celery ------------------------------------------------------------------------------------------------------
+# https://docs.celeryq.dev/en/stable/userguide/configuration.html
+
+CELERY_BROKER_URL = redis_urls.broker_url(REDIS_URL)
+CELERY_TASK_IGNORE_RESULT = True
+CELERY_TASK_SERIALIZER = "json"
+CELERY_ACCEPT_CONTENT = ["json"]
+CELERY_TASK_DEFAULT_QUEUE = "default"
+CELERY_TASK_ROUTES = {
+    "recognizer.tasks.serve_shift": {"queue": "predictions"},
+    "recognizer.tasks.train": {"queue": "train"},
+}
+CELERY_TASK_PUBLISH_RETRY = False
+CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+CELERY_BROKER_TRANSPORT_OPTIONS = {
+    "socket_timeout": REDIS_TIMEOUT,
+    "socket_connect_timeout": REDIS_TIMEOUT,
+    "max_retries": 0,
+}
+CELERY_WORKER_PREFETCH_MULTIPLIER = 1
+CELERY_WORKER_HIJACK_ROOT_LOGGER = False
+CELERY_TIMEZONE = "UTC"
+
+# --- Predictions -------------------------------------------------------------------------------------------------
+
+INFERENCE_RUNTIME = env.choice("INFERENCE_RUNTIME", "litert", ("litert", "keras"))
+PREDICTION_BATCH = env.integer("PREDICTION_BATCH", 64, minimum=1, maximum=1024)
+SHIFT_IDLE_SECONDS = env.number("SHIFT_IDLE_SECONDS", 8, minimum=0.1, maximum=60)
+SHIFT_SECONDS = env.number("SHIFT_SECONDS", 15, minimum=0.2, maximum=120)
+PREDICTION_WAIT_SECONDS = env.number("PREDICTION_WAIT_SECONDS", 2, maximum=30)
+MAX_WAITING_REQUESTS = env.integer("MAX_WAITING_REQUESTS", 48, minimum=1, maximum=1024)
+
+# --- What people may send ----------------------------------------------------------------------------------------
+
+MAX_UPLOAD_BYTES = env.integer("MAX_UPLOAD_BYTES", 10 * 1024 * 1024, minimum=1024, maximum=200 * 1024 * 1024)
+MAX_UPLOAD_PIXELS = env.integer("MAX_UPLOAD_PIXELS", 50_000_000, minimum=784, maximum=500_000_000)
+MAX_KEPT_SIDE = env.integer("MAX_KEPT_SIDE", 1024, minimum=280, maximum=8192)
+MAX_LARGE_DECODES = env.integer("MAX_LARGE_DECODES", 2, minimum=1, maximum=64)
+# Room for the multipart envelope around the largest file, and for a data URL, which is a third longer.
+DATA_UPLOAD_MAX_MEMORY_SIZE = MAX_UPLOAD_BYTES * 4 // 3 + 65_536
+FILE_UPLOAD_MAX_MEMORY_SIZE = MAX_UPLOAD_BYTES + 65_536
+DATA_UPLOAD_MAX_NUMBER_FIELDS = 200
+ANONYMOUS_SUBMISSIONS = env.boolean("ANONYMOUS_SUBMISSIONS", True)
+
+# --- JSON API ----------------------------------------------------------------------------------------------------
+
+REST_FRAMEWORK = {
+    "DEFAULT_AUTHENTICATION_CLASSES": ["rest_framework.authentication.SessionAuthentication"],
+    "DEFAULT_PERMISSION_CLASSES": [],
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "DEFAULT_FILTER_BACKENDS": ["django_filters.rest_framework.DjangoFilterBackend"],
+    "EXCEPTION_HANDLER": "recognizer.api.problems.problem_response",
+    "UNAUTHENTICATED_USER": "django.contrib.auth.models.AnonymousUser",
+}
+SPECTACULAR_SETTINGS = {
+    "TITLE": "Handwritten digits",
+    "DESCRIPTION": "Submit handwritten digits, read the answers and their history.",
+    "VERSION": "1",
+    "OAS_VERSION": "3.1.1",
+    "SERVE_INCLUDE_SCHEMA": False,
+    "SCHEMA_PATH_PREFIX": "/api/v1",
+    "SWAGGER_UI_DIST": "SIDECAR",
+    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
+    "COMPONENT_SPLIT_REQUEST": True,
+}
+
+# --- Accounts ----------------------------------------------------------------------------------------------------
+
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": f"django.contrib.auth.password_validation.{name}"}
+    for name in (
+        "UserAttributeSimilarityValidator",
+        "MinimumLengthValidator",
+        "CommonPasswordValidator",
+        "NumericPasswordValidator",
+    )
+]
+LOGIN_URL = "login"
+LOGIN_REDIRECT_URL = "draw"
+LOGOUT_REDIRECT_URL = "draw"
+
+# --- Language, time, static files --------------------------------------------------------------------------------
+
+LANGUAGE_CODE = "en"
+TIME_ZONE = "UTC"
+USE_I18N = False
+USE_TZ = True
+
+STATIC_URL = "static/"
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {"BACKEND": "recognizer.staticfiles.HashedModuleStorage"},
+}
+
+# --- Logs: one line an event, to standard error -------------------------------------------------------------------
+
+LOG_LEVEL = env.choice("LOG_LEVEL", "INFO", ("DEBUG", "INFO", "WARNING", "ERROR"))
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s %(message)s"}},
+    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "root": {"handlers": ["stderr"], "level": LOG_LEVEL},
+}
+HOSTNAME = socket.gethostname()

@@ -1,0 +1,76 @@
+"""Every kind of row in Django's admin, for operators. Records of what was said or done can be read there, not changed."""
+
+from django.contrib import admin
+from django.db.models import QuerySet
+from django.http import HttpRequest
+
+from recognizer import models
+
+
+class ReadOnlyAdmin(admin.ModelAdmin):
+    """For rows that services alone write: looking is welcome, a change here would go around the rules."""
+
+    show_full_result_count = False
+    list_per_page = 50
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: object | None = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: object | None = None) -> bool:
+        return False
+
+
+@admin.register(models.Submission)
+class SubmissionAdmin(ReadOnlyAdmin):
+    list_display = ("public_id", "created", "source", "state", "latest_prediction", "truth", "truth_state", "fold")
+    list_filter = ("source", "state", "truth_state", "fold")
+    list_select_related = ("latest_prediction",)
+    search_fields = ("public_id", "digest")
+    exclude = ("pixels",)
+
+
+@admin.register(models.Prediction)
+class PredictionAdmin(ReadOnlyAdmin):
+    list_display = ("submission", "version", "digit", "certainty", "verdict", "created")
+    list_filter = ("verdict", "digit")
+    list_select_related = ("submission", "version")
+
+
+@admin.register(models.Label)
+class LabelAdmin(ReadOnlyAdmin):
+    list_display = ("submission", "kind", "value", "user", "reason", "created")
+    list_filter = ("kind", "value", "reason")
+    list_select_related = ("submission", "user")
+
+
+@admin.register(models.Lease)
+class LeaseAdmin(ReadOnlyAdmin):
+    list_display = ("submission", "reviewer", "reason", "expires")
+
+
+@admin.register(models.Skip)
+class SkipAdmin(ReadOnlyAdmin):
+    list_display = ("submission", "reviewer", "created")
+
+
+@admin.register(models.ModelVersion)
+class ModelVersionAdmin(ReadOnlyAdmin):
+    list_display = ("number", "created", "origin", "parent", "gate_verdict", "bundle_sha256")
+    exclude = ("keras_file", "bundle")
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet:
+        return super().get_queryset(request).defer("keras_file", "bundle")
+
+
+@admin.register(models.TrainingRun)
+class TrainingRunAdmin(ReadOnlyAdmin):
+    list_display = ("id", "created", "trigger", "state", "requested_by", "version")
+    list_filter = ("state", "trigger")
+
+
+@admin.register(models.Deployment)
+class DeploymentAdmin(ReadOnlyAdmin):
+    list_display = ("sequence", "created", "kind", "from_version", "to_version", "who", "why")

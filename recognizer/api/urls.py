@@ -1,0 +1,3 @@
+"""Addresses of the JSON API, below /api/v1/."""
+
+urlpatterns = []

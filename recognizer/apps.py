@@ -1,0 +1,8 @@
+"""The Django app of the site."""
+
+from django.apps import AppConfig
+
+
+class RecognizerConfig(AppConfig):
+    name = "recognizer"
+    verbose_name = "Digit recognizer"

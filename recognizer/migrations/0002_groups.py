@@ -1,0 +1,29 @@
+"""The two groups that the site knows: reviewers, and operators, who may also review."""
+
+from django.db import migrations
+
+
+def create_groups(apps, schema_editor):
+    content_types = apps.get_model("contenttypes", "ContentType").objects
+    permissions = apps.get_model("auth", "Permission").objects
+    groups = apps.get_model("auth", "Group").objects
+
+    # Django makes permissions only after the last migration has run; these two are needed now.
+    def permission(model: str, codename: str, name: str):
+        content_type, _ = content_types.get_or_create(app_label="recognizer", model=model)
+        return permissions.get_or_create(content_type=content_type, codename=codename, defaults={"name": name})[0]
+
+    review = permission("submission", "review", "Can review: sees every submission and is believed about it")
+    operate = permission("modelversion", "operate", "Can operate: retrains, promotes, rolls back, sees the status page")
+    groups.get_or_create(name="reviewer")[0].permissions.add(review)
+    groups.get_or_create(name="operator")[0].permissions.add(review, operate)
+
+
+class Migration(migrations.Migration):
+    dependencies = [
+        ("recognizer", "0001_initial"),
+        ("auth", "0012_alter_user_first_name_max_length"),
+        ("contenttypes", "0002_remove_content_type_name"),
+    ]
+
+    operations = [migrations.RunPython(create_groups, migrations.RunPython.noop)]

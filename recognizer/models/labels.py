@@ -1,0 +1,80 @@
+"""Label, and the Lease and Skip rows of the review queue."""
+
+from django.conf import settings
+from django.db import models
+from django.db.models import Q
+
+from .submissions import Submission
+from .values import LabelKind, LabelReason, TruthValue
+
+
+class AppendOnlyError(RuntimeError):
+    """Somebody tried to change a row that is a record of what was said."""
+
+
+class Label(models.Model):
+    """One word of one person about one submission: a value, or the retraction of an earlier word.
+
+    Append-only: labels are added and never changed; they go only when their submission is deleted.
+    """
+
+    submission = models.ForeignKey(Submission, on_delete=models.CASCADE, related_name="labels")
+    kind = models.CharField(max_length=10, choices=LabelKind)
+    value = models.CharField(max_length=12, choices=TruthValue, blank=True, help_text="Empty for a retraction.")
+    retracts = models.OneToOneField("self", null=True, blank=True, on_delete=models.CASCADE, related_name="retraction")
+    user = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="labels"
+    )
+    visitor = models.CharField(max_length=32, blank=True)
+    reason = models.CharField(max_length=16, choices=LabelReason)
+    created = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ["id"]
+        indexes = [models.Index(fields=["kind", "reason", "-id"], name="label_kind_reason")]
+        constraints = [
+            models.CheckConstraint(
+                condition=(Q(retracts__isnull=True, value__in=TruthValue.values) | Q(retracts__isnull=False, value="")),
+                name="label_says_or_retracts",
+            ),
+            models.CheckConstraint(condition=Q(kind__in=LabelKind.values), name="label_kind_known"),
+            models.CheckConstraint(condition=Q(reason__in=LabelReason.values), name="label_reason_known"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.kind}: {self.value or 'retracted'}"
+
+    def save(self, *args, **kwargs) -> None:
+        if not self._state.adding:
+            raise AppendOnlyError("A label is never changed; add a retraction and a new label.")
+        super().save(*args, **kwargs)
+
+
+class Lease(models.Model):
+    """A submission that is in front of one reviewer until `expires`: nobody else is shown it meanwhile."""
+
+    submission = models.OneToOneField(Submission, on_delete=models.CASCADE, related_name="lease")
+    reviewer = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="leases")
+    reason = models.CharField(max_length=16, choices=LabelReason)
+    created = models.DateTimeField(auto_now_add=True)
+    expires = models.DateTimeField()
+
+    class Meta:
+        indexes = [models.Index(fields=["reviewer", "expires"], name="lease_reviewer")]
+
+    def __str__(self) -> str:
+        return f"{self.submission_id} leased to {self.reviewer_id}"
+
+
+class Skip(models.Model):
+    """A reviewer passed over a submission: it comes back to others first."""
+
+    submission = models.ForeignKey(Submission, on_delete=models.CASCADE, related_name="skips")
+    reviewer = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="skips")
+    created = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["submission", "reviewer"], name="skip_once_per_reviewer")]
+
+    def __str__(self) -> str:
+        return f"{self.submission_id} skipped by {self.reviewer_id}"

@@ -1,0 +1,155 @@
+"""ModelVersion, TrainingRun and Deployment: which models there are, how they came about, and which one is live."""
+
+import secrets
+
+from django.conf import settings
+from django.db import models
+from django.db.models import Case, F, Q, Value, When
+
+from .values import ACTIVE_RUN_STATES, GateVerdict, Origin, RunState
+
+
+class ModelVersion(models.Model):
+    """One trained model: its bytes, where it came from and how good it was found to be.
+
+    Both files live in the row, so a backup of the database is a backup of the models, every host sees the same
+    ones, and nothing is ever half-written. Query through `light` where the bytes are not wanted.
+    """
+
+    number = models.PositiveIntegerField(unique=True)
+    parent = models.ForeignKey("self", null=True, blank=True, on_delete=models.PROTECT, related_name="children")
+    created = models.DateTimeField(auto_now_add=True)
+    origin = models.CharField(max_length=10, choices=Origin)
+    keras_file = models.BinaryField(null=True, blank=True, help_text="my_model.keras; null once pruned.")
+    keras_sha256 = models.CharField(max_length=64)
+    bundle = models.BinaryField(null=True, blank=True, help_text="What workers serve; null once pruned.")
+    bundle_sha256 = models.CharField(max_length=64)
+    manifest = models.JSONField(help_text="A copy of the bundle's manifest: preprocessing version, thresholds, …")
+    recipe = models.JSONField(default=dict)
+    data_fingerprint = models.CharField(max_length=64, blank=True)
+    counts = models.JSONField(default=dict, blank=True, help_text="How many examples of each kind it learned from.")
+    history = models.JSONField(default=dict, blank=True, help_text="Accuracy and loss of every epoch.")
+    metrics = models.JSONField(default=dict, blank=True)
+    gate_verdict = models.CharField(max_length=8, choices=GateVerdict, default=GateVerdict.NOT_RUN)
+    gate = models.JSONField(default=list, blank=True, help_text="Every check of the gate with its figures.")
+
+    class LightManager(models.Manager):
+        """Versions without their files."""
+
+        def get_queryset(self) -> models.QuerySet:
+            return super().get_queryset().defer("keras_file", "bundle")
+
+    objects = models.Manager()
+    light = LightManager()
+
+    class Meta:
+        ordering = ["-number"]
+        permissions = [("operate", "Can operate: retrains, promotes, rolls back, sees the status page")]
+        constraints = [
+            models.CheckConstraint(condition=Q(number__gte=1), name="version_number_from_1"),
+            models.CheckConstraint(condition=Q(origin__in=Origin.values), name="version_origin_known"),
+            models.CheckConstraint(condition=Q(gate_verdict__in=GateVerdict.values), name="version_gate_known"),
+            models.CheckConstraint(
+                condition=Q(keras_file__isnull=True, bundle__isnull=True)
+                | Q(keras_file__isnull=False, bundle__isnull=False),
+                name="version_files_both_or_neither",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"version {self.number}"
+
+
+def new_run_token() -> str:
+    return secrets.token_hex(16)
+
+
+class TrainingRun(models.Model):
+    """One attempt to make a better model. At most one is active at a time.
+
+    A run may write and promote only while its `token` is the one it started with.
+    """
+
+    class Trigger(models.TextChoices):
+        SCHEDULE = "schedule", "Schedule"
+        LABELS = "labels", "New labels"
+        PERSON = "person", "A person"
+
+    trigger = models.CharField(max_length=10, choices=Trigger)
+    requested_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        null=True,
+        blank=True,
+        on_delete=models.SET_NULL,
+        related_name="training_runs",
+    )
+    state = models.CharField(max_length=10, choices=RunState, default=RunState.QUEUED)
+    token = models.CharField(max_length=32, unique=True, default=new_run_token, editable=False)
+    created = models.DateTimeField(auto_now_add=True)
+    started = models.DateTimeField(null=True, blank=True)
+    heartbeat = models.DateTimeField(null=True, blank=True)
+    finished = models.DateTimeField(null=True, blank=True)
+    cancel_requested = models.BooleanField(default=False)
+    recipe = models.JSONField(default=dict, blank=True)
+    data_fingerprint = models.CharField(max_length=64, blank=True)
+    progress = models.JSONField(default=dict, blank=True, help_text="Step, epoch, batch, metrics so far.")
+    log = models.JSONField(default=list, blank=True, help_text="[[when, line], …]")
+    reasons = models.JSONField(default=list, blank=True, help_text="Why it was refused, stopped or failed.")
+    version = models.OneToOneField(
+        ModelVersion, null=True, blank=True, on_delete=models.PROTECT, related_name="training_run"
+    )
+
+    class Meta:
+        ordering = ["-id"]
+        constraints = [
+            # NULLs are distinct in a unique index, so only active runs collide, whichever active state they are in.
+            models.UniqueConstraint(
+                Case(When(state__in=ACTIVE_RUN_STATES, then=Value(1)), output_field=models.IntegerField()),
+                name="training_run_one_active",
+            ),
+            models.CheckConstraint(condition=Q(state__in=RunState.values), name="training_run_state_known"),
+            models.CheckConstraint(
+                condition=Q(state__in=ACTIVE_RUN_STATES) | Q(finished__isnull=False),
+                name="training_run_ended_has_time",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"training run {self.pk} ({self.state})"
+
+
+class Deployment(models.Model):
+    """One change of the live version. The newest row alone says what is live.
+
+    `sequence` is unique and taken as "the last one plus one": of two promotions at once, one fails.
+    """
+
+    class Kind(models.TextChoices):
+        INSTALL = "install", "First installation"
+        PROMOTE = "promote", "Promoted by the gate"
+        FORCE = "force", "Forced by an operator"
+        ROLLBACK = "rollback", "Rolled back"
+
+    sequence = models.PositiveIntegerField(unique=True)
+    kind = models.CharField(max_length=8, choices=Kind)
+    from_version = models.ForeignKey(
+        ModelVersion, null=True, blank=True, on_delete=models.PROTECT, related_name="replaced_by"
+    )
+    to_version = models.ForeignKey(ModelVersion, on_delete=models.PROTECT, related_name="deployments")
+    who = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL)
+    why = models.TextField()
+    created = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ["-sequence"]
+        constraints = [
+            models.CheckConstraint(condition=Q(sequence__gte=1), name="deployment_sequence_from_1"),
+            models.CheckConstraint(
+                condition=Q(from_version__isnull=True) | ~Q(from_version=F("to_version")),
+                name="deployment_changes_something",
+            ),
+            models.CheckConstraint(condition=~Q(why=""), name="deployment_says_why"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.sequence}: {self.kind} → {self.to_version_id}"

@@ -1,0 +1,146 @@
+"""Submission and Prediction: what somebody gave us, and what model versions said of it."""
+
+import secrets
+
+from django.conf import settings
+from django.db import models
+from django.db.models import F, Q
+from django.urls import reverse
+
+from .values import Digit, Fold, Source, SubmissionState, TruthState, TruthValue, Verdict
+
+PIXELS = 28 * 28
+
+
+def new_public_id() -> str:
+    """96 random bits, 16 characters that need no quoting in an address."""
+    return secrets.token_urlsafe(12)
+
+
+class Submission(models.Model):
+    """One image of one digit that somebody gave us.
+
+    `digest` is the sha256 of the strokes (drawn) or of the kept picture (all others); `fold` follows from it and
+    never changes, so copies of a picture always fall on the same side.
+    """
+
+    public_id = models.CharField(max_length=16, unique=True, default=new_public_id, editable=False)
+    created = models.DateTimeField(auto_now_add=True)
+    source = models.CharField(max_length=8, choices=Source)
+    owner = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="submissions"
+    )
+    visitor = models.CharField(max_length=32, blank=True, help_text="Random key in the visitor's signed cookie.")
+    may_train = models.BooleanField(default=True, help_text="The person did not opt out of training.")
+
+    picture = models.CharField(max_length=120, help_text="Name of the kept picture in the media storage.")
+    picture_type = models.CharField(max_length=20)
+    picture_width = models.PositiveIntegerField()
+    picture_height = models.PositiveIntegerField()
+    strokes = models.JSONField(null=True, blank=True, help_text="[[x…], [y…], [t…]] for each stroke, when drawn.")
+    crop = models.JSONField(null=True, blank=True, help_text="[left, top, right, bottom] in the kept picture's pixels.")
+    digest = models.CharField(max_length=64)
+    fold = models.CharField(max_length=8, choices=Fold)
+
+    pixels = models.BinaryField(help_text="The 28 x 28 uint8 that the model sees, row by row: a cache.")
+    ink = models.JSONField(default=dict, blank=True, help_text="What preprocessing measured of the ink.")
+    preprocessing_version = models.PositiveSmallIntegerField()
+
+    state = models.CharField(max_length=10, choices=SubmissionState, default=SubmissionState.PENDING)
+    attempts = models.PositiveSmallIntegerField(default=0)
+    failure = models.TextField(blank=True)
+
+    # Denormalised from predictions and labels, for lists.
+    latest_prediction = models.ForeignKey(
+        "Prediction", null=True, blank=True, on_delete=models.SET_NULL, related_name="+"
+    )
+    doubt = models.FloatField(null=True, blank=True)
+    truth = models.CharField(max_length=12, choices=TruthValue, blank=True)
+    truth_state = models.CharField(max_length=12, choices=TruthState, default=TruthState.NONE)
+
+    share_key = models.CharField(max_length=32, blank=True, help_text="Key of the share link; empty: not shared.")
+
+    # For pictures of several digits, each to be a submission of its own. Nothing writes these yet.
+    parent = models.ForeignKey("self", null=True, blank=True, on_delete=models.CASCADE, related_name="parts")
+    box = models.JSONField(null=True, blank=True)
+
+    class Meta:
+        ordering = ["-id"]
+        permissions = [("review", "Can review: sees every submission and is believed about it")]
+        indexes = [
+            models.Index(fields=["owner", "-id"], name="submission_owner"),
+            models.Index(fields=["visitor", "-id"], condition=~Q(visitor=""), name="submission_visitor"),
+            models.Index(fields=["created"], condition=Q(state="pending"), name="submission_pending"),
+            models.Index(fields=["truth_state", "-doubt"], name="submission_doubt"),
+            models.Index(fields=["digest"], name="submission_digest"),
+            models.Index(fields=["picture"], name="submission_picture"),
+        ]
+        constraints = [
+            models.CheckConstraint(condition=Q(source__in=Source.values), name="submission_source_known"),
+            models.CheckConstraint(condition=Q(state__in=SubmissionState.values), name="submission_state_known"),
+            models.CheckConstraint(condition=Q(fold__in=Fold.values), name="submission_fold_known"),
+            models.CheckConstraint(condition=Q(truth_state__in=TruthState.values), name="submission_truth_state_known"),
+            models.CheckConstraint(
+                condition=(
+                    Q(truth_state__in=[TruthState.NONE, TruthState.DISPUTED], truth="")
+                    | Q(
+                        truth_state__in=[TruthState.PROVISIONAL, TruthState.SETTLED],
+                        truth__in=TruthValue.values,
+                    )
+                ),
+                name="submission_truth_fits_its_state",
+            ),
+            models.CheckConstraint(
+                condition=~Q(state=SubmissionState.FAILED) | ~Q(failure=""),
+                name="submission_failure_has_reason",
+            ),
+            models.CheckConstraint(
+                condition=Q(doubt__isnull=True) | Q(doubt__range=(0, 1)), name="submission_doubt_in_0_1"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.public_id
+
+    def get_absolute_url(self) -> str:
+        return reverse("submission", args=[self.public_id])
+
+
+class Prediction(models.Model):
+    """What one model version said of one submission under one preprocessing version."""
+
+    submission = models.ForeignKey(Submission, on_delete=models.CASCADE, related_name="predictions")
+    version = models.ForeignKey("ModelVersion", on_delete=models.PROTECT, related_name="predictions")
+    preprocessing_version = models.PositiveSmallIntegerField()
+    created = models.DateTimeField(auto_now_add=True)
+    probabilities = models.JSONField(help_text="Ten calibrated probabilities, digit 0 first.")
+    digit = models.PositiveSmallIntegerField(choices=Digit)
+    certainty = models.FloatField(help_text="The probability of `digit`.")
+    runner_up = models.PositiveSmallIntegerField(choices=Digit)
+    energy = models.FloatField(help_text="-log sum exp of the logits; high for what is no digit.")
+    doubt = models.FloatField(help_text="0 certain … 1 doubtful; orders the review queue.")
+    verdict = models.CharField(max_length=12, choices=Verdict)
+    milliseconds = models.FloatField(help_text="Share of this picture in its batch's forward pass.")
+
+    class Meta:
+        ordering = ["-id"]
+        indexes = [
+            models.Index(fields=["version", "digit", "-id"], name="prediction_version_digit"),
+            models.Index(fields=["verdict", "-id"], name="prediction_verdict"),
+        ]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["submission", "version", "preprocessing_version"], name="prediction_once_per_version"
+            ),
+            models.CheckConstraint(condition=Q(digit__range=(0, 9)), name="prediction_digit_0_9"),
+            models.CheckConstraint(
+                condition=Q(runner_up__range=(0, 9)) & ~Q(runner_up=F("digit")),
+                name="prediction_runner_up_differs",
+            ),
+            models.CheckConstraint(condition=Q(certainty__range=(0, 1)), name="prediction_certainty_0_1"),
+            models.CheckConstraint(condition=Q(doubt__range=(0, 1)), name="prediction_doubt_0_1"),
+            models.CheckConstraint(condition=Q(verdict__in=Verdict.values), name="prediction_verdict_known"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.digit} ({self.certainty:.1%}, {self.verdict})"

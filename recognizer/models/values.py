@@ -1,0 +1,111 @@
+"""The words that rows are made of: one enumeration for each, used by the database, the JSON, the pages and the log."""
+
+from django.db import models
+
+from ml.verdicts import Verdict as ModelVerdict
+
+# What the model may say of a picture; the list itself belongs to the model.
+Verdict = models.TextChoices(
+    "Verdict",
+    [
+        ("SURE", (ModelVerdict.SURE.value, "Sure")),
+        ("UNSURE", (ModelVerdict.UNSURE.value, "Not sure")),
+        ("NOT_A_DIGIT", (ModelVerdict.NOT_A_DIGIT.value, "Not a digit")),
+        ("SEVERAL", (ModelVerdict.SEVERAL.value, "Several digits")),
+        ("BLANK", (ModelVerdict.BLANK.value, "Blank")),
+    ],
+)
+
+
+class Digit(models.IntegerChoices):
+    ZERO, ONE, TWO, THREE, FOUR, FIVE, SIX, SEVEN, EIGHT, NINE = ((number, str(number)) for number in range(10))
+
+
+class Source(models.TextChoices):
+    CANVAS = "canvas", "Drawn"
+    UPLOAD = "upload", "Uploaded"
+    API = "api", "API"
+    IMPORT = "import", "Imported"
+
+
+class SubmissionState(models.TextChoices):
+    PENDING = "pending", "Waiting"
+    PREDICTED = "predicted", "Answered"
+    FAILED = "failed", "Failed"
+
+
+class Fold(models.TextChoices):
+    TRAIN = "train", "Train"
+    HOLDOUT = "holdout", "Holdout"
+
+
+class TruthValue(models.TextChoices):
+    """What a person may say a picture shows."""
+
+    ZERO = "0", "0"
+    ONE = "1", "1"
+    TWO = "2", "2"
+    THREE = "3", "3"
+    FOUR = "4", "4"
+    FIVE = "5", "5"
+    SIX = "6", "6"
+    SEVEN = "7", "7"
+    EIGHT = "8", "8"
+    NINE = "9", "9"
+    NOT_A_DIGIT = "not_a_digit", "Not a digit"
+    SEVERAL = "several", "Several digits"
+    UNREADABLE = "unreadable", "Unreadable"
+
+
+class TruthState(models.TextChoices):
+    """How far the labels of a submission agree. Only settled truths train."""
+
+    NONE = "none", "No label"
+    PROVISIONAL = "provisional", "Suggested"
+    SETTLED = "settled", "Settled"
+    DISPUTED = "disputed", "Disputed"
+
+
+class LabelKind(models.TextChoices):
+    SUGGESTION = "suggestion", "Suggestion"
+    REVIEW = "review", "Review"
+
+
+class LabelReason(models.TextChoices):
+    """Why the labelled item was in front of that person; statistics on real traffic use the random share alone."""
+
+    OWN_PAGE = "own_page", "The drawer's own page"
+    SUBMISSION_PAGE = "submission_page", "The submission's page"
+    API = "api", "The API"
+    DOUBT = "doubt", "Most doubtful"
+    DISAGREEMENT = "disagreement", "Model versions disagree"
+    SUGGESTION = "suggestion", "A visitor contradicted"
+    SUSPECT = "suspect", "Suspected wrong label"
+    SECOND_OPINION = "second_opinion", "Second opinion"
+    NEWEST = "newest", "Newest"
+    RANDOM = "random", "Random share"
+    GRID = "grid", "Grid"
+
+
+class Origin(models.TextChoices):
+    BASE = "base", "Shipped base"
+    TRAINING = "training", "Trained here"
+
+
+class GateVerdict(models.TextChoices):
+    NOT_RUN = "not_run", "Not run"
+    PASSED = "passed", "Passed"
+    REFUSED = "refused", "Refused"
+
+
+class RunState(models.TextChoices):
+    QUEUED = "queued", "Waiting for the trainer"
+    RUNNING = "running", "Running"
+    PROMOTED = "promoted", "Promoted"
+    REFUSED = "refused", "Refused by the gate"
+    UNCHANGED = "unchanged", "Nothing new to learn"
+    FAILED = "failed", "Failed"
+    CANCELLED = "cancelled", "Cancelled"
+
+
+ACTIVE_RUN_STATES = (RunState.QUEUED, RunState.RUNNING)

@@ -1,0 +1,60 @@
+"""Who may see and do what: one function for each permission on an object, used by every page and every API call."""
+
+from django.core import signing
+from django.db.models import Q, QuerySet
+from django.utils.crypto import constant_time_compare
+
+from recognizer.models import Submission
+
+from .actors import Actor
+
+READ_KEY_SALT = "recognizer.read-key"
+
+
+def owns(actor: Actor, submission: Submission) -> bool:
+    if actor.user is not None and submission.owner_id == actor.user.pk:
+        return True
+    return bool(actor.visitor) and constant_time_compare(submission.visitor, actor.visitor)
+
+
+def own_submissions(actor: Actor) -> QuerySet[Submission]:
+    """The submissions that this person gave us."""
+    mine = Q(pk__in=())
+    if actor.user is not None:
+        mine |= Q(owner=actor.user)
+    if actor.visitor:
+        mine |= Q(visitor=actor.visitor)
+    return Submission.objects.filter(mine)
+
+
+def visible_submissions(actor: Actor) -> QuerySet[Submission]:
+    """Reviewers and operators see all submissions, everybody else their own."""
+    return Submission.objects.all() if actor.is_reviewer or actor.is_operator else own_submissions(actor)
+
+
+def can_see(actor: Actor, submission: Submission, *, key: str = "") -> bool:
+    """`key` is a read key, given to whoever sent the submission, or the key of its share link."""
+    if owns(actor, submission) or actor.is_reviewer or actor.is_operator:
+        return True
+    return bool(key) and (is_read_key(submission, key) or is_share_key(submission, key))
+
+
+def can_delete(actor: Actor, submission: Submission) -> bool:
+    return owns(actor, submission) or actor.is_operator
+
+
+def can_label(actor: Actor, submission: Submission) -> bool:
+    return owns(actor, submission) or actor.is_reviewer
+
+
+def read_key(submission: Submission) -> str:
+    """A signed key with which a client without an account can read the one submission that it sent."""
+    return signing.Signer(salt=READ_KEY_SALT).signature(submission.public_id)
+
+
+def is_read_key(submission: Submission, key: str) -> bool:
+    return constant_time_compare(read_key(submission), key)
+
+
+def is_share_key(submission: Submission, key: str) -> bool:
+    return bool(submission.share_key) and constant_time_compare(submission.share_key, key)

@@ -1,0 +1,126 @@
+"""Labels: what people say a picture shows, and which truth follows from all that was said.
+
+Suggestions (a visitor's word) move a submission up the review queue and never train. Reviews (the word of anybody
+with the review permission) settle it. Called by the pages, the API and the review queue.
+"""
+
+from collections import Counter
+from datetime import timedelta
+
+from django.db import transaction
+from django.utils import timezone
+
+from recognizer.models import (
+    Label,
+    LabelKind,
+    LabelReason,
+    Submission,
+    TruthState,
+    TruthValue,
+    Verdict,
+)
+
+from . import access
+from .actors import Actor
+
+# Second opinions are asked for only where somebody is there to give one.
+ACTIVE_REVIEWER_DAYS = 30
+
+
+class LabelError(ValueError):
+    """What was said cannot be taken; the message says why."""
+
+
+class NotAllowedError(PermissionError):
+    """This person may not label, or not retract, here."""
+
+
+@transaction.atomic
+def label(*, actor: Actor, submission: Submission, value: str, reason: LabelReason) -> Label:
+    """Record what `actor` says `submission` shows, and work out its truth anew.
+
+    A person's newer word replaces the older one without erasing it.
+
+    Raises:
+        LabelError: `value` is none of TruthValue.
+        NotAllowedError: the actor neither owns the submission nor may review.
+    """
+    if value not in TruthValue.values:
+        raise LabelError(f"{value!r} is not a label. Use one of: {', '.join(TruthValue.values)}.")
+    if not access.can_label(actor, submission):
+        raise NotAllowedError("Only whoever drew it, or a reviewer, can say what this picture shows.")
+    submission = Submission.objects.select_for_update().get(pk=submission.pk)
+    added = Label.objects.create(
+        submission=submission,
+        kind=LabelKind.REVIEW if actor.is_reviewer else LabelKind.SUGGESTION,
+        value=value,
+        user=actor.user,
+        visitor="" if actor.user else actor.visitor,
+        reason=reason,
+    )
+    settle(submission)
+    return added
+
+
+@transaction.atomic
+def retract(*, actor: Actor, label: Label) -> Label:
+    """Take back one's own word. What was said before it counts again.
+
+    Raises:
+        NotAllowedError: it is somebody else's label.
+        LabelError: it is a retraction, or retracted already.
+    """
+    mine = label.user_id == actor.user.pk if actor.user else bool(actor.visitor) and label.visitor == actor.visitor
+    if not mine:
+        raise NotAllowedError("You can take back only what you said yourself.")
+    submission = Submission.objects.select_for_update().get(pk=label.submission_id)
+    if label.retracts_id or Label.objects.filter(retracts=label).exists():
+        raise LabelError("This was taken back already.")
+    retraction = Label.objects.create(
+        submission=submission,
+        kind=label.kind,
+        retracts=label,
+        user=label.user,
+        visitor=label.visitor,
+        reason=label.reason,
+    )
+    settle(submission)
+    return retraction
+
+
+def settle(submission: Submission) -> None:
+    """Write the truth that follows from the submission's labels onto its row."""
+    truth, state = _truth(submission)
+    submission.truth, submission.truth_state = truth, state
+    submission.save(update_fields=["truth", "truth_state"])
+
+
+def standing_labels(submission: Submission) -> list[Label]:
+    """The newest word of each person that was not taken back, oldest first."""
+    said = submission.labels.filter(retracts__isnull=True, retraction__isnull=True).order_by("id")
+    return sorted({(one.user_id, one.visitor): one for one in said}.values(), key=lambda one: one.pk)
+
+
+def _truth(submission: Submission) -> tuple[str, TruthState]:
+    standing = standing_labels(submission)
+    reviews = [one for one in standing if one.kind == LabelKind.REVIEW]
+    if not reviews:
+        return (standing[-1].value, TruthState.PROVISIONAL) if standing else ("", TruthState.NONE)
+    votes = Counter(one.value for one in reviews).most_common()
+    if len(votes) > 1 and votes[0][1] == votes[1][1]:
+        return "", TruthState.DISPUTED
+    value, count = votes[0]
+    if count == 1 and _contradicts_a_sure_answer(submission, value) and _active_reviewers() > 1:
+        return value, TruthState.PROVISIONAL
+    return value, TruthState.SETTLED
+
+
+def _contradicts_a_sure_answer(submission: Submission, value: str) -> bool:
+    answer = submission.latest_prediction
+    return answer is not None and answer.verdict == Verdict.SURE and value != str(answer.digit)
+
+
+def _active_reviewers() -> int:
+    since = timezone.now() - timedelta(days=ACTIVE_REVIEWER_DAYS)
+    recent = Label.objects.filter(kind=LabelKind.REVIEW, created__gte=since, user__isnull=False)
+    return recent.order_by().values("user").distinct().count()

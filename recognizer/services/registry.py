@@ -1,0 +1,157 @@
+"""The model registry: which versions there are, which one is live, and the classifier that a worker serves with."""
+
+import hashlib
+import json
+import logging
+import threading
+from dataclasses import asdict
+from pathlib import Path
+
+from django.conf import settings
+from django.contrib.auth.models import AbstractBaseUser
+from django.db import IntegrityError, transaction
+
+from ml import bundle as bundles
+from ml.classifier import Classifier, load_classifier
+from recognizer.models import Deployment, ModelVersion
+
+log = logging.getLogger(__name__)
+
+
+class RegistryError(RuntimeError):
+    """The registry cannot do what was asked; the message says why and what to do."""
+
+
+class NoLiveModelError(RegistryError):
+    """No model is deployed."""
+
+
+class DeploymentConflictError(RegistryError):
+    """Somebody else changed the live version at the same moment."""
+
+
+def base_version_fields(folder: Path = bundles.BASE_FOLDER) -> dict:
+    """The columns of version 1, read from the shipped base model.
+
+    Raises:
+        RegistryError: a file of the base model is missing or damaged.
+    """
+    try:
+        keras_file = (folder / "my_model.keras").read_bytes()
+        bundle = (folder / "model.bundle").read_bytes()
+        metrics = json.loads((folder / "metrics.json").read_text())
+        history = json.loads((folder / "history.json").read_text())
+        manifest = bundles.read(bundle).manifest
+    except (OSError, ValueError) as error:
+        raise RegistryError(f"The shipped base model in {folder.name}/ cannot be read: {error}") from error
+    return {
+        "number": 1,
+        "origin": "base",
+        "keras_file": keras_file,
+        "keras_sha256": hashlib.sha256(keras_file).hexdigest(),
+        "bundle": bundle,
+        "bundle_sha256": hashlib.sha256(bundle).hexdigest(),
+        "manifest": asdict(manifest),
+        "recipe": metrics.get("recipe", {}),
+        "history": history,
+        "metrics": metrics,
+    }
+
+
+def live_deployment() -> Deployment:
+    """The newest deployment with its version, without the version's files.
+
+    Raises:
+        NoLiveModelError: nothing was ever deployed.
+    """
+    newest = (
+        Deployment.objects.select_related("to_version").defer("to_version__keras_file", "to_version__bundle").first()
+    )
+    if newest is None:
+        raise NoLiveModelError("No model is live. Run `manage.py migrate`: it installs the shipped base model.")
+    return newest
+
+
+def live_version() -> ModelVersion:
+    return live_deployment().to_version
+
+
+def deploy(
+    *,
+    version: ModelVersion,
+    kind: Deployment.Kind,
+    why: str,
+    who: AbstractBaseUser | None = None,
+    replaces: Deployment | None = None,
+) -> Deployment:
+    """Make `version` the live one, as the next in the row of deployments.
+
+    Args:
+        replaces: the deployment that the caller decided upon; if another came since, nothing changes.
+
+    Raises:
+        DeploymentConflictError: another deployment came first.
+        RegistryError: the version is live already, or its files were pruned.
+    """
+    if not ModelVersion.objects.filter(pk=version.pk, bundle__isnull=False).exists():
+        raise RegistryError(f"The files of {version} were pruned; it cannot go live again.")
+    last = replaces or Deployment.objects.first()
+    if last is not None and last.to_version_id == version.pk:
+        raise RegistryError(f"{version} is live already.".capitalize())
+    try:
+        with transaction.atomic():
+            return Deployment.objects.create(
+                sequence=last.sequence + 1 if last else 1,
+                kind=kind,
+                from_version_id=last.to_version_id if last else None,
+                to_version=version,
+                who=who,
+                why=why,
+            )
+    except IntegrityError as error:
+        raise DeploymentConflictError(
+            "The live version was changed by somebody else at the same moment. Look again and decide anew."
+        ) from error
+
+
+class LiveClassifier:
+    """The classifier of the live version, loaded once a thread and again whenever the live version changes."""
+
+    def __init__(self) -> None:
+        self._local = threading.local()
+
+    def current(self) -> tuple[ModelVersion, Classifier]:
+        """The live version and its classifier: one small query when nothing changed.
+
+        Raises:
+            NoLiveModelError: nothing is deployed.
+            ml.bundle.BundleError: the stored files are damaged, missing or not what their sha256 says.
+        """
+        version = live_version()
+        loaded: tuple[ModelVersion, Classifier] | None = getattr(self._local, "loaded", None)
+        if loaded is None or loaded[0].pk != version.pk:
+            loaded = version, classifier_of(version)
+            self._local.loaded = loaded
+            log.info("serving model version %s (%s)", version.number, settings.INFERENCE_RUNTIME)
+        return loaded
+
+
+def classifier_of(version: ModelVersion) -> Classifier:
+    """A new classifier of `version` in the runtime that the settings name; not to be shared between threads."""
+    with_keras = settings.INFERENCE_RUNTIME == "keras"
+    columns = (
+        ModelVersion.objects.values("bundle", "keras_file") if with_keras else ModelVersion.objects.values("bundle")
+    )
+    stored = columns.get(pk=version.pk)
+    if stored["bundle"] is None:
+        raise bundles.BundleError(f"The files of {version} were pruned; it cannot serve.")
+    return load_classifier(
+        bytes(stored["bundle"]),
+        sha256=version.bundle_sha256,
+        runtime=settings.INFERENCE_RUNTIME,
+        keras_file=bytes(stored["keras_file"]) if with_keras else None,
+        keras_sha256=version.keras_sha256 if with_keras else None,
+    )
+
+
+live_classifier = LiveClassifier()
