@@ -1,4 +1,4 @@
-"""Every kind of row in Django's admin, for operators. Records of what was said or done can be read there, not changed."""
+"""Every kind of row in Django's admin, for operators: to be read there; what may be changed has a page of its own."""
 
 from django.contrib import admin
 from django.db.models import QuerySet

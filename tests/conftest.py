@@ -1,47 +1,60 @@
 """What many tests share: people, and a data folder that is the test run's own."""
 
-import os
-import tempfile
+from __future__ import annotations
+
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-# Before Django reads its settings: nothing of a test run may touch the developer's own data folder.
-_DATA = tempfile.TemporaryDirectory(prefix="digits-test-")
-os.environ["DATA_DIR"] = _DATA.name
-for name in ("DATABASE_URL", "REDIS_URL", "ALLOWED_HOSTS", "DEBUG", "SECRET_KEY"):
-    os.environ.pop(name, None)
+import pytest
+from django.conf import settings
 
-import pytest  # noqa: E402
-from django.contrib.auth.models import Group, User  # noqa: E402
+from tests.environment import DATA_FOLDER
 
-from recognizer.services.actors import Actor  # noqa: E402
+if TYPE_CHECKING:
+    from recognizer.services.actors import Actor
+
+# Django is set up after this file is read, so what needs it is imported inside the fixtures.
+
+
+def pytest_configure() -> None:
+    # Hashed names of static files need a collected manifest; pages under test name the files as they are.
+    settings.STORAGES["staticfiles"] = {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"}
 
 
 @pytest.fixture
 def data_folder() -> Path:
-    return Path(_DATA.name)
+    return DATA_FOLDER
 
 
 @pytest.fixture
 def visitor() -> Actor:
+    from recognizer.services.actors import Actor
+
     return Actor(visitor="a" * 32)
 
 
 @pytest.fixture
 def stranger() -> Actor:
+    from recognizer.services.actors import Actor
+
     return Actor(visitor="b" * 32)
 
 
-def _user_in(group: str, name: str) -> User:
+def _member_of(group: str, name: str) -> Actor:
+    from django.contrib.auth.models import Group, User
+
+    from recognizer.services.actors import Actor
+
     user = User.objects.create_user(name)
     user.groups.add(Group.objects.get(name=group))
-    return User.objects.get(pk=user.pk)
+    return Actor(user=user)
 
 
 @pytest.fixture
 def reviewer(db: None) -> Actor:
-    return Actor(user=_user_in("reviewer", "rita"))
+    return _member_of("reviewer", "rita")
 
 
 @pytest.fixture
 def operator(db: None) -> Actor:
-    return Actor(user=_user_in("operator", "otto"))
+    return _member_of("operator", "otto")

@@ -2,21 +2,30 @@
 
 from django.db import migrations
 
+MODELS = ("submission", "prediction", "label", "lease", "skip", "modelversion", "trainingrun", "deployment")
+
 
 def create_groups(apps, schema_editor):
     content_types = apps.get_model("contenttypes", "ContentType").objects
     permissions = apps.get_model("auth", "Permission").objects
     groups = apps.get_model("auth", "Group").objects
 
-    # Django makes permissions only after the last migration has run; these two are needed now.
-    def permission(model: str, codename: str, name: str):
-        content_type, _ = content_types.get_or_create(app_label="recognizer", model=model)
+    # Django makes permissions only after the last migration has run; these are needed now.
+    def permission(model: str, codename: str, name: str, app: str = "recognizer"):
+        content_type, _ = content_types.get_or_create(app_label=app, model=model)
         return permissions.get_or_create(content_type=content_type, codename=codename, defaults={"name": name})[0]
 
     review = permission("submission", "review", "Can review: sees every submission and is believed about it")
     operate = permission("modelversion", "operate", "Can operate: retrains, promotes, rolls back, sees the status page")
     groups.get_or_create(name="reviewer")[0].permissions.add(review)
-    groups.get_or_create(name="operator")[0].permissions.add(review, operate)
+    operator, _ = groups.get_or_create(name="operator")
+    operator.permissions.add(review, operate)
+    # Operators read every kind of row in the admin, and make accounts and reviewers there.
+    for model in MODELS:
+        operator.permissions.add(permission(model, f"view_{model}", f"Can view {model}"))
+    for action in ("add", "change", "view"):
+        operator.permissions.add(permission("user", f"{action}_user", f"Can {action} user", app="auth"))
+    operator.permissions.add(permission("group", "view_group", "Can view group", app="auth"))
 
 
 class Migration(migrations.Migration):

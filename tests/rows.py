@@ -1,0 +1,56 @@
+"""Rows for tests that are about something else than how the rows came to be."""
+
+import hashlib
+import itertools
+
+from recognizer.models import Fold, ModelVersion, Prediction, Source, Submission, SubmissionState, Verdict
+from recognizer.services import registry
+from recognizer.services.actors import Actor
+
+_numbers = itertools.count(1)
+
+
+def make_submission(actor: Actor | None = None, **columns: object) -> Submission:
+    """A pending submission without a picture on disk."""
+    actor = actor or Actor(visitor="a" * 32)
+    digest = hashlib.sha256(str(next(_numbers)).encode()).hexdigest()
+    return Submission.objects.create(
+        **{
+            "source": Source.CANVAS,
+            "owner": actor.user,
+            "visitor": "" if actor.user else actor.visitor,
+            "picture": f"pictures/{digest[:2]}/{digest}.png",
+            "picture_type": "image/png",
+            "picture_width": 280,
+            "picture_height": 280,
+            "digest": digest,
+            "fold": Fold.TRAIN,
+            "pixels": bytes(784),
+            "preprocessing_version": 1,
+        }
+        | columns
+    )
+
+
+def make_prediction(submission: Submission, *, version: ModelVersion | None = None, **columns: object) -> Prediction:
+    """An answer to `submission`, a sure 7 unless told otherwise, which becomes its latest one."""
+    prediction = Prediction.objects.create(
+        **{
+            "submission": submission,
+            "version": version or registry.live_version(),
+            "preprocessing_version": submission.preprocessing_version,
+            "probabilities": [0, 0, 0, 0, 0, 0, 0, 0.99, 0, 0.01],
+            "digit": 7,
+            "certainty": 0.99,
+            "runner_up": 9,
+            "energy": -9.0,
+            "doubt": 0.02,
+            "verdict": Verdict.SURE,
+            "milliseconds": 0.1,
+        }
+        | columns
+    )
+    submission.latest_prediction, submission.doubt = prediction, prediction.doubt
+    submission.state = SubmissionState.PREDICTED
+    submission.save(update_fields=["latest_prediction", "doubt", "state"])
+    return prediction

@@ -1,0 +1,122 @@
+"""Which version is live, and that what is served is what was stored."""
+
+import hashlib
+import threading
+
+import pytest
+from django.db import connection
+
+from ml.bundle import BundleError
+from recognizer.models import Deployment, ModelVersion
+from recognizer.services import registry
+
+
+def another_version(number: int = 2) -> ModelVersion:
+    base = ModelVersion.objects.get(number=1)
+    base.pk, base.number = None, number
+    base._state.adding = True
+    base.save()
+    return base
+
+
+@pytest.mark.django_db
+def test_the_shipped_base_is_version_1_and_live_from_the_start():
+    live = registry.live_version()
+    assert (live.number, live.origin) == (1, "base")
+    assert Deployment.objects.get().kind == Deployment.Kind.INSTALL
+
+
+@pytest.mark.django_db
+def test_asking_what_is_live_loads_no_model_files(django_assert_num_queries):
+    with django_assert_num_queries(1):
+        live = registry.live_version()
+    assert live.get_deferred_fields() == {"keras_file", "bundle"}
+
+
+@pytest.mark.django_db
+def test_a_deployment_changes_what_is_live_and_says_from_what(operator):
+    version = another_version()
+    made = registry.deploy(version=version, kind=Deployment.Kind.PROMOTE, why="better", who=operator.user)
+    assert (made.sequence, made.from_version.number) == (2, 1)
+    assert registry.live_version() == version
+
+
+@pytest.mark.django_db
+def test_the_live_version_cannot_be_deployed_again():
+    with pytest.raises(registry.RegistryError, match="live already"):
+        registry.deploy(version=registry.live_version(), kind=Deployment.Kind.ROLLBACK, why="again")
+
+
+@pytest.mark.django_db
+def test_of_two_decisions_on_the_same_state_only_the_first_wins():
+    seen = registry.live_deployment()
+    second, third = another_version(2), another_version(3)
+    registry.deploy(version=second, kind=Deployment.Kind.PROMOTE, why="first", replaces=seen)
+    with pytest.raises(registry.DeploymentConflictError):
+        registry.deploy(version=third, kind=Deployment.Kind.PROMOTE, why="late", replaces=seen)
+    assert registry.live_version() == second
+
+
+@pytest.mark.django_db
+def test_a_pruned_version_cannot_go_live():
+    version = another_version()
+    ModelVersion.objects.filter(pk=version.pk).update(bundle=None, keras_file=None)
+    with pytest.raises(registry.RegistryError, match="pruned"):
+        registry.deploy(version=version, kind=Deployment.Kind.ROLLBACK, why="back")
+
+
+@pytest.mark.django_db
+def test_the_classifier_is_loaded_once_and_again_after_a_swap():
+    live = registry.LiveClassifier()
+    first = live.current()
+    assert live.current()[1] is first[1]
+    version = another_version()
+    registry.deploy(version=version, kind=Deployment.Kind.PROMOTE, why="better")
+    number, classifier = live.current()
+    assert number == version
+    assert classifier is not first[1]
+
+
+@pytest.mark.django_db(transaction=True, serialized_rollback=True)
+def test_every_thread_gets_an_interpreter_of_its_own():
+    live = registry.LiveClassifier()
+    found = []
+
+    def load() -> None:
+        found.append(live.current()[1])
+        connection.close()
+
+    threads = [threading.Thread(target=load) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert found[0] is not found[1]
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    "damage",
+    [lambda bundle: bundle[:-100], lambda bundle: b"", lambda bundle: bundle.replace(b"TFL3", b"TFL4")],
+    ids=["cut short", "missing", "altered"],
+)
+def test_a_damaged_bundle_is_a_clear_error_and_never_an_answer(damage):
+    version = ModelVersion.objects.get(number=1)
+    ModelVersion.objects.filter(pk=version.pk).update(bundle=damage(bytes(version.bundle)))
+    with pytest.raises(BundleError):
+        registry.LiveClassifier().current()
+
+
+@pytest.mark.django_db
+def test_a_swapped_bundle_is_refused_by_its_sha256():
+    version = ModelVersion.objects.get(number=1)
+    ModelVersion.objects.filter(pk=version.pk).update(bundle_sha256=hashlib.sha256(b"another").hexdigest())
+    with pytest.raises(BundleError, match="sha256"):
+        registry.LiveClassifier().current()
+
+
+@pytest.mark.django_db
+def test_without_any_deployment_the_error_says_what_to_do():
+    Deployment.objects.all().delete()
+    with pytest.raises(registry.NoLiveModelError, match="migrate"):
+        registry.live_version()
