@@ -1,0 +1,23 @@
+"""Why a submission got its answer."""
+
+import numpy as np
+import pytest
+
+from recognizer.services import explanations, registry
+from tests.ml.test_occlusion import seven
+from tests.rows import make_prediction, make_submission
+
+pytestmark = pytest.mark.django_db
+
+
+def test_an_answered_submission_is_explained_by_the_version_that_answered():
+    submission = make_submission(pixels=seven().tobytes())
+    make_prediction(submission)
+    version, leaning = explanations.explanation(submission)
+    assert version == registry.live_version()
+    assert np.abs(leaning).max() == 1
+
+
+def test_a_waiting_submission_has_nothing_to_explain():
+    with pytest.raises(explanations.NothingToExplainError):
+        explanations.explanation(make_submission())
