@@ -48,7 +48,7 @@ class ImageError(ValueError):
         self.code = code
 
 
-def decode(data: bytes, limits: Limits = Limits(), *, working_side: int = 1024) -> Image.Image:  # noqa: B008
+def decode(data: bytes, limits: Limits = Limits(), *, working_side: int = 1024) -> Image.Image:
     """Decode the first frame of a picture, upright, 8 bits per channel, without any metadata.
 
     Args:
