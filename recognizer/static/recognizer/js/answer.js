@@ -1,0 +1,40 @@
+/* Paints an answer: the digit, the verdict in words, ten bars. The words come from the server, so that there is one list of them. */
+
+const WORDS = JSON.parse(document.getElementById("words").textContent);
+
+/* 0.99403 → 99.4 %. Never rounds doubt away. The same rule as the server's `percent` filter. */
+export function percent(share) {
+  if (share >= 0.9995 && share < 1) return "> 99.9\u00a0%";
+  if (share > 0 && share < 0.0005) return "< 0.1\u00a0%";
+  return `${(share * 100).toFixed(share > 0 && share < 1 ? 1 : 0)}\u00a0%`;
+}
+
+const fill = (sentence, answer) =>
+  sentence
+    .replaceAll("{digit}", answer.digit)
+    .replaceAll("{runner_up}", answer.runner_up)
+    .replaceAll("{certainty}", percent(answer.certainty ?? 0));
+
+export const sentenceOf = (answer) => fill(WORDS.sentences[answer.verdict], answer);
+export const hintOf = (answer) => fill(WORDS.hints[answer.verdict], answer);
+
+export function paintBars(list, answer) {
+  for (const row of list.querySelectorAll("[data-bar]")) {
+    const digit = Number(row.dataset.bar);
+    const share = answer?.probabilities[digit] ?? 0;
+    row.classList.toggle("leads", answer !== null && digit === answer.digit);
+    row.querySelector(".bar-fill").setAttribute("width", `${(share * 100).toFixed(2)}%`);
+    row.querySelector(".bar-share").textContent = percent(share);
+  }
+}
+
+/* pixels: 784 numbers 0…255, row by row, or null for none. */
+export function paintPixels(canvas, pixels) {
+  const context = canvas.getContext("2d");
+  const image = context.createImageData(28, 28);
+  for (let i = 0; i < 784; i += 1) {
+    const ink = pixels ? pixels[i] : 0;
+    image.data.set([ink, ink, ink, 255], i * 4);
+  }
+  context.putImageData(image, 0, 0);
+}

@@ -1,0 +1,272 @@
+/* The Draw page: a live answer after each stroke, saving, and saying what the digit really was. */
+
+import { hintOf, paintBars, paintPixels, sentenceOf } from "./answer.js";
+import { call, Problem, untilAnswered } from "./api.js";
+import { Board } from "./board.js";
+
+const STORE = "digits.drawing";
+const OPT_OUT = "digits.opt-out";
+// An answer faster than this needs no "Reading…" in between: it would only flicker.
+const PATIENCE = 200;
+const LONGEST_RETRY = 15_000;
+
+const page = document.querySelector("[data-draw]");
+const find = (name) => document.querySelector(`[data-${name}]`);
+const parts = {};
+for (const name of [
+  ...["canvas", "hint", "undo", "redo", "clear"],
+  ...["digit", "spoken", "sentence", "sentence-hint", "seen", "bars"],
+  ...["save", "right", "note", "note-text", "note-more", "note-link", "next", "may-train"],
+]) {
+  parts[name] = find(name);
+}
+const verdictBox = find("verdict-box");
+const keys = [...page.querySelectorAll("[data-value]")];
+const pens = [...document.querySelectorAll('input[name="pen"]')];
+
+const state = {
+  answer: null, // what is shown
+  saved: null, // {id, url, api, label}: the stored submission of exactly this drawing
+  saving: null, // the one request that stores it
+  drawing: 0, // counts changes, so that a late reply is known to be about an older drawing
+  isLabelling: false,
+};
+
+const board = new Board(parts.canvas, {
+  began: () => {
+    parts.hint.hidden = true;
+  },
+  changed: () => {
+    state.drawing += 1;
+    state.saved = null;
+    remember();
+    note("");
+    refresh();
+    preview();
+  },
+  full: () => note("This drawing is full. Undo a stroke or clear it.", "error"),
+});
+
+/* --- What is shown ------------------------------------------------------------------------------------------ */
+
+function show(verdict, digit, sentence, hint) {
+  verdictBox.dataset.verdict = verdict;
+  parts.digit.textContent = digit;
+  parts.spoken.textContent = digit === "–" ? "" : `${digit}. `;
+  parts.sentence.textContent = sentence;
+  parts["sentence-hint"].textContent = hint;
+}
+
+function showAnswer(answer) {
+  state.answer = answer;
+  show(answer.verdict, answer.verdict === "blank" ? "–" : String(answer.digit), sentenceOf(answer), hintOf(answer));
+  paintBars(parts.bars, answer.verdict === "blank" ? null : answer);
+  refresh();
+}
+
+function showBlank() {
+  paintPixels(parts.seen, null);
+  showAnswer({ verdict: "blank", digit: null });
+}
+
+/* Honest while there is no answer: nothing of the last one stays. */
+function showNone(verdict, sentence, hint) {
+  state.answer = null;
+  show(verdict, "–", sentence, hint);
+  paintBars(parts.bars, null);
+  refresh();
+}
+
+function note(text, kind = "", link = null) {
+  parts["note-text"].textContent = text;
+  parts.note.dataset.kind = kind;
+  parts["note-more"].hidden = link === null;
+  if (link) parts["note-link"].href = link;
+}
+
+function refresh() {
+  const isBusy = state.saving !== null || state.isLabelling;
+  parts.hint.hidden = !board.isEmpty || board.isDrawing;
+  parts.undo.disabled = !board.canUndo;
+  parts.redo.disabled = !board.canRedo;
+  parts.clear.disabled = board.isEmpty;
+  parts.save.disabled = board.isEmpty || isBusy || state.saved !== null;
+  parts.save.firstChild.textContent = state.saved ? "Saved " : state.saving ? "Saving… " : "Save ";
+  const hasGuess = state.answer !== null && state.answer.verdict !== "blank";
+  parts.right.disabled = board.isEmpty || isBusy || !hasGuess;
+  parts.right.textContent = hasGuess ? `Right, it is ${state.answer.digit}` : "Right";
+  parts.right.setAttribute("aria-pressed", String(hasGuess && state.saved?.label === String(state.answer.digit)));
+  for (const key of keys) {
+    key.disabled = board.isEmpty || isBusy;
+    key.setAttribute("aria-pressed", String(state.saved?.label === key.dataset.value));
+  }
+}
+
+/* --- Live answer -------------------------------------------------------------------------------------------- */
+
+let asking = new AbortController();
+let retryTimer = 0;
+
+async function preview(retryAfter = 2000) {
+  asking.abort();
+  clearTimeout(retryTimer);
+  if (board.isEmpty) {
+    showBlank();
+    return;
+  }
+  asking = new AbortController();
+  const { signal } = asking;
+  const patience = setTimeout(() => showNone("waiting", "Reading…", "The answer is on its way"), PATIENCE);
+  try {
+    const { body } = await call("POST", page.dataset.previewUrl, { json: { strokes: board }, signal });
+    clearTimeout(patience);
+    if (signal.aborted) return;
+    paintPixels(parts.seen, body.pixels.flat());
+    showAnswer(body);
+  } catch (error) {
+    clearTimeout(patience);
+    if (signal.aborted) return;
+    if (!(error instanceof Problem)) throw error;
+    if (error.isPassing) {
+      showNone("unavailable", "No answer right now", "Your drawing is safe. Trying again…");
+      retryTimer = setTimeout(() => preview(Math.min(retryAfter * 2, LONGEST_RETRY)), retryAfter);
+    } else {
+      showNone("unavailable", "This drawing cannot be read", error.message);
+    }
+  }
+}
+
+/* --- Saving and labelling ----------------------------------------------------------------------------------- */
+
+async function store() {
+  const drawing = state.drawing;
+  const { body } = await call("POST", page.dataset.submissionsUrl, {
+    json: { strokes: board, may_train: parts["may-train"].checked },
+  });
+  if (state.drawing !== drawing) return null;
+  state.saved = { id: body.id, url: body.page, api: body.url, label: null };
+  remember();
+  if (body.state === "pending") follow(body.url, drawing);
+  else if (body.prediction) settle(body);
+  return state.saved;
+}
+
+function settle(submission) {
+  asking.abort();
+  clearTimeout(retryTimer);
+  showAnswer(submission.prediction);
+}
+
+/* The worker is slow or away: the drawing is stored, its answer comes when it comes. */
+async function follow(url, drawing) {
+  const submission = await untilAnswered(url);
+  if (state.drawing === drawing && submission.prediction) settle(submission);
+}
+
+/* Stores the drawing once, however often it is asked to; gives the stored one until the drawing changes. */
+async function save() {
+  if (state.saved) return state.saved;
+  if (!state.saving) {
+    state.saving = store().finally(() => {
+      state.saving = null;
+      refresh();
+    });
+    refresh();
+  }
+  return state.saving;
+}
+
+function complain(error) {
+  if (!(error instanceof Problem)) throw error;
+  note(error.isPassing ? `${error.message} Your drawing is still here.` : error.message, "error");
+}
+
+async function pressSave() {
+  if (board.isEmpty) {
+    note("Nothing drawn yet.", "error");
+    return;
+  }
+  if (state.saved || board.isDrawing) return;
+  try {
+    const saved = await save();
+    if (saved) note(savedText(), "done", saved.url);
+  } catch (error) {
+    complain(error);
+  }
+}
+
+const savedText = () =>
+  verdictBox.dataset.verdict === "unavailable" ? "Saved. The answer follows as soon as there is one." : "Saved.";
+
+async function pressLabel(value) {
+  if (board.isEmpty || state.isLabelling || state.saved?.label === value) return;
+  state.isLabelling = true;
+  refresh();
+  try {
+    const saved = await save();
+    if (!saved) return;
+    await call("POST", `${page.dataset.submissionsUrl}/${saved.id}/labels`, { json: { value } });
+    saved.label = value;
+    remember();
+    note(`Saved as ${value === "not_a_digit" ? "not a digit" : `a ${value}`}. Thank you.`, "done", saved.url);
+  } catch (error) {
+    complain(error);
+  } finally {
+    state.isLabelling = false;
+    refresh();
+  }
+}
+
+/* --- The drawing survives a reload -------------------------------------------------------------------------- */
+
+function remember() {
+  sessionStorage.setItem(STORE, JSON.stringify({ strokes: board.snapshot(), saved: state.saved }));
+}
+
+function recall() {
+  const kept = sessionStorage.getItem(STORE);
+  if (!kept) return;
+  const { strokes, saved } = JSON.parse(kept);
+  board.restore(strokes);
+  state.saved = saved;
+}
+
+/* --- Wiring ------------------------------------------------------------------------------------------------- */
+
+parts.undo.addEventListener("click", () => board.undo());
+parts.redo.addEventListener("click", () => board.redo());
+parts.clear.addEventListener("click", () => board.clear());
+parts.next.addEventListener("click", () => board.clear());
+parts.save.addEventListener("click", pressSave);
+parts.right.addEventListener("click", () => pressLabel(String(state.answer.digit)));
+for (const key of keys) key.addEventListener("click", () => pressLabel(key.dataset.value));
+for (const pen of pens) {
+  pen.addEventListener("change", () => {
+    board.pen = Number(pen.value);
+  });
+}
+
+parts["may-train"].checked = localStorage.getItem(OPT_OUT) === null;
+parts["may-train"].addEventListener("change", () => {
+  if (parts["may-train"].checked) localStorage.removeItem(OPT_OUT);
+  else localStorage.setItem(OPT_OUT, "1");
+});
+
+const isControl = (element) => element.closest("a, button, input, select, textarea, summary") !== null;
+
+document.addEventListener("keydown", (event) => {
+  if (event.altKey || event.repeat) return;
+  const key = event.key.toLowerCase();
+  const isCommand = event.ctrlKey || event.metaKey;
+  if (isCommand && key === "z") event.shiftKey ? board.redo() : board.undo();
+  else if (isCommand && key === "y") board.redo();
+  else if (!isCommand && key === "escape") board.clear();
+  else if (!isCommand && key === "enter" && !isControl(event.target)) pressSave();
+  else return;
+  event.preventDefault();
+});
+
+board.pen = Number(pens.find((pen) => pen.checked).value);
+recall();
+refresh();
+preview();

@@ -1,0 +1,14 @@
+/* Shows every <time data-local-time> in the reader's own zone and habit; without scripts it stays UTC. */
+
+const format = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "short" });
+const exact = new Intl.DateTimeFormat(undefined, { dateStyle: "full", timeStyle: "long" });
+
+export function localise(root = document) {
+  for (const element of root.querySelectorAll("time[data-local-time]")) {
+    const when = new Date(element.dateTime);
+    element.textContent = format.format(when);
+    element.title = exact.format(when);
+  }
+}
+
+localise();

@@ -1,0 +1,32 @@
+"""The home page: draw a digit and see the answer. Its scripts talk to the JSON API."""
+
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.views.decorators.http import require_safe
+
+from ml.verdicts import Verdict
+from recognizer.templatetags.words import VERDICT_HINTS, VERDICT_SENTENCES
+
+# Width in units of the 280 x 280 canvas, and the radius of the dot that stands for it on its button.
+PENS = (
+    {"name": "Thin", "width": 12, "dot": 3},
+    {"name": "Medium", "width": 20, "dot": 5, "default": True},
+    {"name": "Thick", "width": 30, "dot": 7.5},
+)
+
+
+@require_safe
+def draw(request: HttpRequest) -> HttpResponse:
+    return render(
+        request,
+        "recognizer/draw.html",
+        {
+            "pens": PENS,
+            "digits": range(10),
+            "words": {"sentences": VERDICT_SENTENCES, "hints": VERDICT_HINTS},
+            "blank_sentence": VERDICT_SENTENCES[Verdict.BLANK],
+            "blank_hint": VERDICT_HINTS[Verdict.BLANK],
+            "preview_url": "/api/v1/preview",
+            "submissions_url": "/api/v1/submissions",
+        },
+    )
