@@ -65,6 +65,11 @@ def words(name: str, default: tuple[str, ...] = ()) -> list[str]:
     return [word.strip() for word in raw.split(",") if word.strip()]
 
 
+def data_dir() -> Path:
+    """`DATA_DIR`, else the folder `data` beside the code: database, pictures, secret key, embedded Redis."""
+    return Path(text("DATA_DIR") or Path(__file__).resolve().parent.parent / "data").expanduser().resolve()
+
+
 def secret_key(data_dir: Path) -> str:
     """`SECRET_KEY`, else the key that this installation once made for itself in its data folder (mode 600).
 

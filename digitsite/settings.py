@@ -16,7 +16,7 @@ BASE_DIR = Path(__file__).resolve().parent.parent
 
 # --- Where things are kept ---------------------------------------------------------------------------------------
 
-DATA_DIR = Path(env.text("DATA_DIR") or BASE_DIR / "data").expanduser().resolve()
+DATA_DIR = env.data_dir()
 MEDIA_ROOT = DATA_DIR / "media"
 STATIC_ROOT = DATA_DIR / "static"
 
@@ -37,6 +37,7 @@ if DEBUG and not set(ALLOWED_HOSTS) <= set(LOCAL_HOSTS):
 # Plain http is what a laptop and a phone on the same network use; a site with a certificate says HTTPS=1.
 HTTPS = env.boolean("HTTPS", False)
 SECURE_SSL_REDIRECT = HTTPS
+SECURE_REDIRECT_EXEMPT = ["^healthz$", "^readyz$"]  # asked from inside, by the supervisor or a load balancer
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = HTTPS
 SECURE_HSTS_SECONDS = env.integer("HSTS_SECONDS", 31_536_000 if HTTPS else 0)
 SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = HTTPS
@@ -66,6 +67,7 @@ CONTENT_SECURITY_POLICY = {
 # --- What is installed -------------------------------------------------------------------------------------------
 
 INSTALLED_APPS = [
+    "digitsite",
     "recognizer",
     "django.contrib.admin",
     "django.contrib.auth",
@@ -193,6 +195,11 @@ FILE_UPLOAD_MAX_MEMORY_SIZE = MAX_UPLOAD_BYTES + 65_536
 DATA_UPLOAD_MAX_NUMBER_FIELDS = 200
 ANONYMOUS_SUBMISSIONS = env.boolean("ANONYMOUS_SUBMISSIONS", True)
 
+# --- Review ------------------------------------------------------------------------------------------------------
+
+# The share of every reviewer's queue that is drawn at random: only this share measures accuracy on real traffic.
+REVIEW_RANDOM_SHARE = env.number("REVIEW_RANDOM_SHARE", 0.15, minimum=0, maximum=1)
+
 # --- JSON API ----------------------------------------------------------------------------------------------------
 
 REST_FRAMEWORK = {
@@ -227,6 +234,7 @@ AUTH_PASSWORD_VALIDATORS = [
         "NumericPasswordValidator",
     )
 ]
+PASSWORD_RESET_TIMEOUT = 24 * 3600  # how long a one-time sign-in link works
 LOGIN_URL = "login"
 LOGIN_REDIRECT_URL = "draw"
 LOGOUT_REDIRECT_URL = "draw"
@@ -240,7 +248,7 @@ USE_TZ = True
 
 STATIC_URL = "static/"
 STORAGES = {
-    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "default": {"BACKEND": "recognizer.storage.DurableFileStorage"},
     "staticfiles": {"BACKEND": "recognizer.staticfiles.HashedModuleStorage"},
 }
 

@@ -1,0 +1,63 @@
+# One command each: `make run` starts the whole site, `make test` checks it. Nothing is needed but Python, git, make.
+
+# The first of these that is there; the site works with Python 3.11 to 3.13.
+PYTHON ?= $(shell for python in python3.13 python3.12 python3.11 python3; do \
+	$$python -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null && echo $$python && break; done)
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --require-virtualenv install --progress-bar off
+
+.DEFAULT_GOAL := help
+.PHONY: help run lint test acceptance operator clean
+
+help:
+	@echo 'make run         start the site (HOST= PORT= DATA_DIR= TRAINER=0 REDIS_URL= …; see README.md)'
+	@echo 'make test        lint and test everything'
+	@echo 'make acceptance  the long forms of the tests'
+	@echo 'make lint        style, templates, migrations, imports'
+
+# Settings written behind `make run` reach the site through its environment: make exports them.
+run: $(VENV)/site.stamp
+	@exec $(BIN)/python -m digitsite.supervisor
+
+lint: $(VENV)/tests.stamp
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/djlint --quiet --check --lint templates
+	$(BIN)/python manage.py makemigrations --check --dry-run
+	$(BIN)/lint-imports --no-logo
+
+test: lint $(VENV)/browser.stamp $(VENV)/mnist.stamp
+	$(BIN)/python -m pytest -n 2 -m "not acceptance"
+
+acceptance: $(VENV)/tests.stamp $(VENV)/browser.stamp $(VENV)/mnist.stamp
+	$(BIN)/python -m pytest -m acceptance
+
+clean:
+	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+
+# --- What the above stand on; a stamp is renewed when what it was made from changes ---------------------------------
+
+$(BIN)/python:
+	@test -n "$(PYTHON)" || { echo 'Python 3.11, 3.12 or 3.13 is needed; say where it is: make run PYTHON=/path/to/python3'; exit 1; }
+	@echo "making $(VENV) with $$($(PYTHON) --version)"
+	@$(PYTHON) -m venv $(VENV)
+
+$(VENV)/site.stamp: requirements.txt | $(BIN)/python
+	@echo 'installing the requirements; this takes a few minutes the first time'
+	@$(PIP) --quiet -r requirements.txt
+	@touch $@
+
+$(VENV)/tests.stamp: requirements.txt requirements-dev.txt | $(BIN)/python
+	@echo 'installing the requirements of the tests'
+	@$(PIP) --quiet -r requirements-dev.txt
+	@touch $@ $(VENV)/site.stamp
+
+$(VENV)/browser.stamp: $(VENV)/tests.stamp
+	@$(BIN)/python -m tests.browser.chromium
+	@touch $@
+
+$(VENV)/mnist.stamp: $(VENV)/tests.stamp
+	@echo 'fetching MNIST'
+	@$(BIN)/python -m ml.mnist
+	@touch $@

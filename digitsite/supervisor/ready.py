@@ -1,0 +1,52 @@
+"""Does it answer? Asked over bare sockets, so that the supervisor needs no HTTP and no Redis library."""
+
+import json
+import socket
+from pathlib import Path
+
+from digitsite import env
+
+from .options import ANY_ADDRESS, Options
+
+SECONDS = 1.0
+LARGEST_ANSWER = 1_000_000
+
+
+def redis_answers(path: Path) -> bool:
+    """PING; a Valkey that still reads its file says LOADING instead of PONG."""
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.settimeout(SECONDS)
+        try:
+            connection.connect(str(path))
+            connection.sendall(b"PING\r\n")
+            return connection.recv(64).startswith(b"+PONG")
+        except OSError:
+            return False
+
+
+class Probe:
+    """Called again and again until the front page can be read and a prediction worker is there."""
+
+    def __init__(self, options: Options) -> None:
+        self._address = ("127.0.0.1" if options.host in ANY_ADDRESS else options.host, options.port)
+        self._host = (env.words("ALLOWED_HOSTS") or ["localhost"])[0].lstrip(".")
+
+    def __call__(self) -> bool:
+        status, body = self._get("/readyz")
+        # With HTTPS=1 the front page sends us to https, which is another program's business.
+        return status == 200 and json.loads(body)["worker"] and 200 <= self._get("/")[0] < 400
+
+    def _get(self, path: str) -> tuple[int, bytes]:
+        """The answer's status, 0 for none, and its body."""
+        request = f"GET {path} HTTP/1.1\r\nHost: {self._host}\r\nConnection: close\r\n\r\n"
+        answer = b""
+        try:
+            with socket.create_connection(self._address, timeout=SECONDS) as connection:
+                connection.sendall(request.encode())
+                while len(answer) < LARGEST_ANSWER and (data := connection.recv(65_536)):
+                    answer += data
+        except OSError:
+            return 0, b""
+        head, _, body = answer.partition(b"\r\n\r\n")
+        status = head[9:12]  # after HTTP/1.1 and a blank
+        return (int(status) if status.isdigit() else 0), body

@@ -1,0 +1,191 @@
+"""The supervisor's own loop: starts the parts in order, says when the site answers, restarts what dies, ends all."""
+
+import contextlib
+import os
+import selectors
+import signal
+import socket
+import sys
+import time
+from collections.abc import Callable
+
+from . import parts, ready
+from .guard import Guard, Lock
+from .options import Options, StartError
+from .part import Part
+
+# Together under the five seconds that Ctrl-C may take.
+STOP_SECONDS, STOP_REDIS_SECONDS = 3.2, 1.0
+POLL_SECONDS = 0.05
+# The default worker and the trainer give way to web and prediction worker at the start, but not for ever.
+OTHERS_AFTER_SECONDS = 5.0
+# `manage.py prepare` says the operator's sign-in path on a line of its own; it is shown once it can be opened.
+SIGN_IN = "sign-in path: "
+ADDRESS_FILE = "address"
+
+
+class StoppedError(Exception):
+    """Somebody asked the site to stop."""
+
+
+class Site:
+    def __init__(self, options: Options) -> None:
+        self._options = options
+        self._parts: list[Part] = []
+        self._selector = selectors.DefaultSelector()
+        self._stop_signals = 0
+        self._sign_in_path = ""
+
+    def run(self) -> int:
+        """Run until a signal says stop.
+
+        Returns:
+            The exit status: 0 when the site was asked to stop.
+
+        Raises:
+            StartError: the site cannot start; everything that was started has been ended.
+        """
+        lock = Lock(self._options.data_dir)
+        self._listen_to_signals()
+        self._guard = Guard(lock)
+        try:
+            self._start()
+            self._wait(lambda: False)
+        except StoppedError:
+            self._say("site", "stopping")
+        finally:
+            self._end_all()
+            self._guard.dismiss()
+        self._say("site", "stopped")
+        return 0
+
+    # --- Starting -------------------------------------------------------------------------------------------------
+
+    def _start(self) -> None:
+        options = self._options
+        self._environment = parts.environment(options)
+        self._say("site", f"starting; data folder {options.data_dir}")
+        redis = self._add("redis", parts.valkey(options)) if options.with_redis else None
+        prepare = self._add("prepare", parts.prepare(), once=True)
+        self._wait(lambda: not prepare.is_running)
+        if prepare.exit_status:
+            raise StartError("The site could not be prepared; the lines above say why.")
+        if redis:
+            self._wait(lambda: ready.redis_answers(options.socket), every=POLL_SECONDS)
+        self._parts.remove(prepare)
+        self._add("web", parts.web(options))
+        self._add("predictions", parts.predictions())
+        answers = ready.Probe(options)
+        in_time = self._wait(answers, every=POLL_SECONDS, seconds=OTHERS_AFTER_SECONDS)
+        self._add("default", parts.default())
+        if options.with_trainer:
+            self._add("trainer", parts.trainer())
+        if not in_time:
+            self._wait(answers, every=POLL_SECONDS)
+        self._announce()
+
+    def _add(self, name: str, command: list[str], *, once: bool = False) -> Part:
+        part = Part(name, command, self._hear, self._guard, once=once)
+        self._parts.append(part)
+        self._start_part(part)
+        return part
+
+    def _start_part(self, part: Part) -> None:
+        part.start(self._environment)
+        self._selector.register(part.output, selectors.EVENT_READ, part)
+
+    def _announce(self) -> None:
+        options = self._options
+        (options.data_dir / ADDRESS_FILE).write_text(options.url)
+        others = " and ".join(options.network_urls)
+        print(f"The site answers at {options.url}" + (f" (from a phone: {others})" if others else ""), flush=True)
+        if self._sign_in_path:
+            base = (options.network_urls or [options.url])[0]
+            print(f"Sign in as its operator, once, with {base.rstrip('/')}{self._sign_in_path}", flush=True)
+
+    # --- The loop -------------------------------------------------------------------------------------------------
+
+    def _wait(self, done: Callable[[], bool], *, every: float | None = None, seconds: float | None = None) -> bool:
+        """Serve the parts until `done()`, asked after each event and every so many seconds.
+
+        Returns:
+            False when `seconds` passed first.
+
+        Raises:
+            StoppedError: a signal says stop.
+        """
+        deadline = None if seconds is None else time.monotonic() + seconds
+        while True:
+            if self._stop_signals:
+                raise StoppedError
+            if done():
+                return True
+            now = time.monotonic()
+            if deadline is not None and now >= deadline:
+                return False
+            moments = [deadline, now + every if every else None, *(part.again_at for part in self._parts)]
+            self._serve(min((moment for moment in moments if moment is not None), default=None))
+
+    def _serve(self, until: float | None) -> None:
+        """Handle what happens up to the moment `until`, but return after the first batch of events."""
+        timeout = None if until is None else max(until - time.monotonic(), 0)
+        for key, _ in self._selector.select(timeout):
+            if key.data is None:
+                with contextlib.suppress(BlockingIOError):
+                    os.read(key.fd, 4096)  # the signals' numbers; their handlers ran already
+            else:
+                key.data.read()
+        for part in self._parts:
+            if part.is_running and part.has_ended():
+                self._selector.unregister(part.output)
+                part.close()
+            elif part.again_at is not None and part.again_at <= time.monotonic():
+                self._start_part(part)
+
+    # --- Ending ---------------------------------------------------------------------------------------------------
+
+    def _end_all(self) -> None:
+        """End every part; Redis last, for the others say good-bye to it."""
+        (self._options.data_dir / ADDRESS_FILE).unlink(missing_ok=True)
+        self._end([part for part in self._parts if part.name != "redis"], STOP_SECONDS)
+        self._end(self._parts, STOP_REDIS_SECONDS)
+
+    def _end(self, ending: list[Part], seconds: float) -> None:
+        impatience = self._stop_signals + 1  # a second Ctrl-C means: at once
+        for part in ending:
+            part.stop()
+        deadline = time.monotonic() + seconds
+        while any(part.is_running for part in ending):
+            if time.monotonic() >= deadline or self._stop_signals > impatience:
+                for part in ending:
+                    if part.is_running:
+                        part.signal_group(signal.SIGKILL)
+                deadline = time.monotonic() + seconds
+            self._serve(deadline)
+
+    # --- Signals and words ----------------------------------------------------------------------------------------
+
+    def _listen_to_signals(self) -> None:
+        """Signals wake the loop through a socket; an ended child does too."""
+        wake, woken = socket.socketpair()
+        for end in (wake, woken):
+            end.setblocking(False)
+        self._sockets = (wake, woken)
+        signal.set_wakeup_fd(woken.fileno(), warn_on_full_buffer=False)
+        self._selector.register(wake, selectors.EVENT_READ, None)
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            signal.signal(number, self._asked_to_stop)
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+
+    def _asked_to_stop(self, *_: object) -> None:
+        self._stop_signals += 1
+
+    def _hear(self, name: str, line: str) -> None:
+        if line.startswith(SIGN_IN):
+            self._sign_in_path = line.removeprefix(SIGN_IN)
+        else:
+            self._say(name, line)
+
+    def _say(self, name: str, line: str) -> None:
+        with contextlib.suppress(BrokenPipeError):  # whoever read the log has gone; the site goes on
+            print(f"{name:11} | {line}", file=sys.stderr, flush=True)

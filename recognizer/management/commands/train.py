@@ -1,0 +1,90 @@
+"""`manage.py train`: train a model from the command line and write everything about it into a folder.
+
+The shipped base model was made by `python manage.py train --recipe base --output ml/base`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import shlex
+import sys
+import time
+from pathlib import Path
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from ml.training import RECIPES, Progress
+
+
+class Command(BaseCommand):
+    help = "Train the digit model and write it, its figures and its plots into a folder."
+    # Training needs MNIST and a folder; it must work before there is a database.
+    requires_system_checks: list[str] = []
+    requires_migrations_checks = False
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument(
+            "--recipe", choices=sorted(RECIPES), default="base",
+            help="seed: the plain recipe to the letter, 10 epochs. base (default): with distortions, digits drawn by "
+            "procedure, non-digits and a learning-rate schedule; takes more epochs.",
+        )  # fmt: skip
+        parser.add_argument("--output", type=Path, default=Path("training"), help="folder to write (%(default)s)")
+        for field, kind in (
+            ("epochs", _positive), ("batch_size", _positive), ("seed", int), ("learning_rate", float), ("l2", float)
+        ):  # fmt: skip
+            parser.add_argument(f"--{field.replace('_', '-')}", type=kind, help="default: the recipe's")
+        parser.add_argument("--mnist", type=Path, help="mnist.npz or a folder of IDX files; default: MNIST_PATH")
+
+    def handle(self, *args: object, **options: object) -> None:
+        # TensorFlow's C++ part reports harmless things as errors; Python's exceptions are not concerned
+        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+        from tqdm import tqdm
+
+        from ml.mnist import MnistError, load_mnist
+        from ml.mixture import build_checks, build_parts
+        from ml.report import SealError, describe, measure, seal, write_folder
+        from ml.training import fit
+
+        given = {f.name: options[f.name] for f in dataclasses.fields(RECIPES["seed"]) if options.get(f.name) is not None}
+        recipe = dataclasses.replace(RECIPES[str(options["recipe"])], **given | {"name": str(options["recipe"])})
+        started = time.monotonic()
+        try:
+            mnist = load_mnist(path=options["mnist"])
+        except MnistError as error:
+            raise CommandError(str(error)) from error
+        parts, checks = build_parts(recipe, mnist), build_checks(mnist)
+        rows = sum(part.size for part in parts)
+        self.stdout.write(f"Recipe {recipe.name}: {recipe.epochs} epochs of {rows} images, seed {recipe.seed}.")
+
+        with tqdm(total=recipe.epochs * -(-rows // recipe.batch_size), unit="batch", mininterval=0.5) as bar:
+
+            def show(progress: Progress) -> None:
+                bar.update()
+                if progress.batch % 20 == 0:
+                    bar.set_postfix_str(
+                        f"epoch {progress.epoch}/{progress.epochs}, loss {progress.loss:.4f}, "
+                        f"accuracy {progress.accuracy:.4f}",
+                        refresh=False,
+                    )
+
+            model, history = fit(recipe, parts, checks.validation, on_batch=show)
+
+        try:
+            sealed = seal(model, recipe.name, checks)
+        except SealError as error:
+            raise CommandError(str(error)) from error
+        command = shlex.join(["python", "manage.py", *sys.argv[1:]])
+        how = describe(recipe, command, time.monotonic() - started, rows)
+        metrics = measure(sealed, checks) | how
+        write_folder(Path(str(options["output"])), sealed, metrics, history)
+        for key in ("validation_accuracy", "distorted_accuracy", "non_digits_refused", "ece"):
+            self.stdout.write(f"{key.replace('_', ' ').capitalize()}: {metrics[key]:.4f}")
+        self.stdout.write(self.style.SUCCESS(f"Test accuracy: {metrics['test_accuracy']:.4f}"))
+
+
+def _positive(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise ValueError(text)
+    return value

@@ -1,0 +1,87 @@
+"""Accounts of operators, and one-time sign-in links: how somebody gets in before there is any password.
+
+Called by `manage.py operator` and `prepare`, and by the sign-in page.
+"""
+
+from django.contrib.auth.models import Group, User
+from django.contrib.auth.tokens import PasswordResetTokenGenerator
+from django.core.exceptions import ValidationError
+from django.db import transaction
+from django.db.models import Q
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.encoding import force_bytes
+from django.utils.http import urlsafe_base64_decode, urlsafe_base64_encode
+
+OPERATOR = "operator"
+
+
+class _LinkTokens(PasswordResetTokenGenerator):
+    """Signed tokens of the account's state; they expire after PASSWORD_RESET_TIMEOUT.
+
+    Signing in changes `last_login`, which is part of what is signed: so each link works once, and using one ends
+    all the others. https://docs.djangoproject.com/en/5.2/ref/settings/#password-reset-timeout
+    """
+
+    key_salt = "recognizer.sign-in-link"
+
+    def _make_hash_value(self, user: User, timestamp: int) -> str:
+        # Django's own leaves out the microseconds, so that a link made and used within a second of the last
+        # sign-in would work twice.
+        return f"{user.pk} {user.password} {user.last_login} {timestamp}"
+
+
+_tokens = _LinkTokens()
+
+
+@transaction.atomic
+def make_operator(name: str) -> User:
+    """The account `name`, made if there is none, as an operator who may also use the admin pages.
+
+    Raises:
+        ValueError: the name is empty or holds what a name must not; the message says so.
+    """
+    name = User.normalize_username(name.strip())
+    try:
+        User.username_validator(name)
+    except ValidationError as error:
+        raise ValueError(" ".join(error.messages)) from error
+    user, is_new = User.objects.get_or_create(username=name, defaults={"is_staff": True})
+    if is_new:
+        user.set_unusable_password()
+    user.is_staff = user.is_active = True
+    user.save()
+    user.groups.add(Group.objects.get(name=OPERATOR))
+    return user
+
+
+def an_operator_has_signed_in() -> bool:
+    """Whether anybody can operate this site already."""
+    signed_in = User.objects.filter(is_active=True, last_login__isnull=False)
+    return signed_in.filter(Q(groups__name=OPERATOR) | Q(is_superuser=True)).exists()
+
+
+def sign_in_link(user: User) -> str:
+    """The path of a page that signs `user` in, once."""
+    return reverse("sign-in", args=[urlsafe_base64_encode(force_bytes(user.pk)), _tokens.make_token(user)])
+
+
+def find(uid: str, token: str) -> User | None:
+    """Whose link it is, without using it up; None for a link that is used, too old or made up."""
+    try:
+        user = User.objects.get(pk=int(urlsafe_base64_decode(uid)), is_active=True)
+    except (ValueError, OverflowError, User.DoesNotExist):
+        return None
+    return user if _tokens.check_token(user, token) else None
+
+
+def redeem(uid: str, token: str) -> User | None:
+    """Use the link up and say whose it is; None as for `find`. Of two at the same moment one wins."""
+    user = find(uid, token)
+    if user is None:
+        return None
+    now = timezone.now()
+    if not User.objects.filter(pk=user.pk, last_login=user.last_login).update(last_login=now):
+        return None
+    user.last_login = now
+    return user
