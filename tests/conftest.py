@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from django.conf import settings
@@ -58,3 +58,10 @@ def reviewer(db: None) -> Actor:
 @pytest.fixture
 def operator(db: None) -> Actor:
     return _member_of("operator", "otto")
+
+
+@pytest.fixture
+def media(settings: Any, tmp_path: Path) -> Path:
+    """An empty folder of this one test's own for kept pictures."""
+    settings.MEDIA_ROOT = tmp_path / "media"
+    return settings.MEDIA_ROOT

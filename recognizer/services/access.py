@@ -11,6 +11,10 @@ from .actors import Actor
 READ_KEY_SALT = "recognizer.read-key"
 
 
+class NotAllowedError(PermissionError):
+    """This person may not do this; the message says who may."""
+
+
 def owns(actor: Actor, submission: Submission) -> bool:
     if actor.user is not None and submission.owner_id == actor.user.pk:
         return True
@@ -41,6 +45,10 @@ def can_see(actor: Actor, submission: Submission, *, key: str = "") -> bool:
 
 def can_delete(actor: Actor, submission: Submission) -> bool:
     return owns(actor, submission) or actor.is_operator
+
+
+def can_share(actor: Actor, submission: Submission) -> bool:
+    return owns(actor, submission)
 
 
 def can_label(actor: Actor, submission: Submission) -> bool:

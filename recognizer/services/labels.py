@@ -21,6 +21,7 @@ from recognizer.models import (
 )
 
 from . import access
+from .access import NotAllowedError
 from .actors import Actor
 
 # Second opinions are asked for only where somebody is there to give one.
@@ -29,10 +30,6 @@ ACTIVE_REVIEWER_DAYS = 30
 
 class LabelError(ValueError):
     """What was said cannot be taken; the message says why."""
-
-
-class NotAllowedError(PermissionError):
-    """This person may not label, or not retract, here."""
 
 
 @transaction.atomic
@@ -89,23 +86,31 @@ def retract(*, actor: Actor, label: Label) -> Label:
 
 
 def settle(submission: Submission) -> None:
-    """Write the truth that follows from the submission's labels onto its row."""
-    truth, state = _truth(submission)
-    submission.truth, submission.truth_state = truth, state
-    submission.save(update_fields=["truth", "truth_state"])
+    """Write the truth that follows from what was said onto the submission and its copies.
+
+    A review of a picture holds for every copy of it (same digest), so nobody reviews the same picture twice; a
+    suggestion holds for the submission it was made on.
+    """
+    copies = list(Submission.objects.filter(digest=submission.digest).select_related("latest_prediction"))
+    said = Label.objects.filter(submission__in=copies, retracts__isnull=True, retraction__isnull=True).order_by("id")
+    reviews = _newest_of_each([one for one in said if one.kind == LabelKind.REVIEW])
+    for copy in copies:
+        suggestions = [one for one in said if one.kind == LabelKind.SUGGESTION and one.submission_id == copy.pk]
+        truth, state = _truth(copy, reviews, suggestions)
+        if (copy.truth, copy.truth_state) != (truth, state):
+            Submission.objects.filter(pk=copy.pk).update(truth=truth, truth_state=state)
+        if copy.pk == submission.pk:
+            submission.truth, submission.truth_state = truth, state
 
 
-def standing_labels(submission: Submission) -> list[Label]:
-    """The newest word of each person that was not taken back, oldest first."""
-    said = submission.labels.filter(retracts__isnull=True, retraction__isnull=True).order_by("id")
-    return sorted({(one.user_id, one.visitor): one for one in said}.values(), key=lambda one: one.pk)
+def _newest_of_each(said: list[Label]) -> list[Label]:
+    """The last word of each person, from labels in the order in which they were said."""
+    return list({(one.user_id, one.visitor): one for one in said}.values())
 
 
-def _truth(submission: Submission) -> tuple[str, TruthState]:
-    standing = standing_labels(submission)
-    reviews = [one for one in standing if one.kind == LabelKind.REVIEW]
+def _truth(submission: Submission, reviews: list[Label], suggestions: list[Label]) -> tuple[str, TruthState]:
     if not reviews:
-        return (standing[-1].value, TruthState.PROVISIONAL) if standing else ("", TruthState.NONE)
+        return (suggestions[-1].value, TruthState.PROVISIONAL) if suggestions else ("", TruthState.NONE)
     votes = Counter(one.value for one in reviews).most_common()
     if len(votes) > 1 and votes[0][1] == votes[1][1]:
         return "", TruthState.DISPUTED

@@ -1,0 +1,49 @@
+"""Where kept pictures live on disk: a file appears whole or not at all, and survives a power cut once it was saved.
+
+Named in `STORAGES["default"]`. Another storage (S3-compatible, say) can stand there instead, if saving under an
+existing name replaces the file.
+"""
+
+import os
+import secrets
+from pathlib import Path
+
+from django.core.files.base import File
+from django.core.files.storage import FileSystemStorage
+
+DRAFT_SUFFIX = ".draft"
+
+
+class DurableFileStorage(FileSystemStorage):
+    """Names follow from the content (services.pictures), so a name that exists already is replaced by its equal."""
+
+    def get_available_name(self, name: str, max_length: int | None = None) -> str:  # noqa: ARG002
+        return name
+
+    def _save(self, name: str, content: File) -> str:
+        target = Path(self.path(name))
+        target.parent.mkdir(parents=True, exist_ok=True)
+        draft = target.with_name(f"{target.name}.{secrets.token_hex(4)}{DRAFT_SUFFIX}")
+        try:
+            with draft.open("xb") as file:
+                for chunk in content.chunks():
+                    file.write(chunk)
+                if self.file_permissions_mode is not None:
+                    os.fchmod(file.fileno(), self.file_permissions_mode)
+                file.flush()
+                os.fsync(file.fileno())
+            draft.replace(target)
+        except BaseException:
+            draft.unlink(missing_ok=True)
+            raise
+        _sync_folder(target.parent)
+        return name
+
+
+def _sync_folder(folder: Path) -> None:
+    """The new name is on disk only when the folder is: https://man7.org/linux/man-pages/man2/fsync.2.html"""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

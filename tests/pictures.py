@@ -1,0 +1,58 @@
+"""Pictures and drawings for tests, good and bad, made on the spot."""
+
+import io
+import struct
+import zlib
+
+import numpy as np
+from PIL import Image
+
+SEVEN = [[[60, 200, 120], [60, 60, 230]]]
+
+
+def png(image: Image.Image, **options: object) -> bytes:
+    return encoded(image, "PNG", **options)
+
+
+def encoded(image: Image.Image, kind: str, **options: object) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, kind, **options)
+    return buffer.getvalue()
+
+
+def digit(side: int = 28, mode: str = "L", *, seed: int = 0) -> Image.Image:
+    """Something like a 1: white on black, in different places for different seeds."""
+    pixels = np.zeros((side, side), np.uint8)
+    left = side // 3 + seed % (side // 3)
+    pixels[side // 5 : side - side // 5, left : left + max(2, side // 10)] = 255
+    return Image.fromarray(pixels).convert(mode)
+
+
+def photo(width: int = 1600, height: int = 1200, *, seed: int = 0) -> Image.Image:
+    """A dark 1 on paper with the noise and the shadow that a camera sees."""
+    noise = np.random.default_rng(seed)
+    shadow = np.linspace(225, 170, width)[None, :, None]
+    pixels = shadow + noise.normal(0, 4, (height, width, 3))
+    pixels[height // 4 : height * 3 // 4, width // 2 - width // 40 : width // 2 + width // 40] = (40, 40, 90)
+    return Image.fromarray(pixels.clip(0, 255).astype(np.uint8))
+
+
+def huge_png(width: int = 30_000, height: int = 30_000) -> bytes:
+    """A real PNG of 900 million black pixels in about 110 KB."""
+
+    def chunk(kind: bytes, body: bytes) -> bytes:
+        return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+
+    packer = zlib.compressobj(9)
+    row = bytes(1 + (width + 7) // 8)
+    body = b"".join(packer.compress(row * 1000) for _ in range(height // 1000)) + packer.flush()
+    header = struct.pack(">IIBBBBB", width, height, 1, 0, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", body) + chunk(b"IEND", b"")
+
+
+def animation() -> bytes:
+    """A GIF of two frames: a digit, then nothing."""
+    return encoded(digit(64), "GIF", save_all=True, append_images=[Image.new("L", (64, 64))], duration=50)
+
+
+SVG = b'<svg xmlns="http://www.w3.org/2000/svg" width="28" height="28"><script>alert(1)</script></svg>'

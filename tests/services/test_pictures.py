@@ -1,0 +1,155 @@
+"""What is kept of a picture that somebody sent, and when it goes again."""
+
+import os
+import time
+from datetime import timedelta
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from recognizer.services import pictures
+from recognizer.storage import DurableFileStorage
+from tests.pictures import digit, encoded, photo, png
+from tests.rows import make_submission
+
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("media")]
+
+
+def kept(data: bytes) -> pictures.KeptPicture:
+    return pictures.encode(pictures.decode(data).image)
+
+
+def files(folder: Path) -> list[str]:
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
+
+
+def age(path: Path, by: timedelta) -> None:
+    then = time.time() - by.total_seconds()
+    os.utime(path, (then, then))
+
+
+def test_a_drawing_is_kept_without_loss_and_in_grey():
+    sent = digit(280, "RGB")
+    picture = kept(png(sent))
+    assert picture.content_type == "image/png"
+    assert picture.image.mode == "L"
+    assert np.array_equal(np.asarray(picture.image), np.asarray(sent.convert("L")))
+
+
+def test_a_photograph_is_kept_as_a_jpeg_of_at_most_1024_pixels():
+    picture = kept(encoded(photo(), "JPEG"))
+    assert picture.content_type == "image/jpeg"
+    assert (picture.width, picture.height) == (1024, 768)
+    assert len(picture.data) < 1_000_000
+
+
+def test_a_large_drawing_stays_a_png():
+    assert kept(png(digit(900))).content_type == "image/png"
+
+
+def test_transparency_survives():
+    image = Image.new("LA", (64, 64), (0, 0))
+    image.paste((0, 255), (20, 10, 26, 50))
+    assert kept(png(image)).image.mode == "LA"
+
+
+def test_metadata_does_not_survive():
+    exif = Image.Exif()
+    exif[0x010E] = "my home address"
+    for data in (encoded(photo(), "JPEG", exif=exif), png(digit(), exif=exif)):
+        assert b"my home address" in data
+        assert b"my home address" not in kept(data).data
+
+
+def test_what_preprocessing_sees_is_what_the_kept_file_holds(visitor):
+    for data in (encoded(photo(), "JPEG"), png(digit(40, "RGBA"))):
+        picture = kept(data)
+        pictures.write(picture)
+        submission = make_submission(visitor, picture=picture.name)
+        assert np.array_equal(np.asarray(pictures.open_picture(submission)), np.asarray(picture.image))
+
+
+def test_the_size_as_sent_is_known_although_a_photo_is_decoded_smaller_and_turned():
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    decoded = pictures.decode(encoded(photo(2400, 1800), "JPEG", exif=exif))
+    assert decoded.sent_size == (1800, 2400)
+    assert decoded.image.size == (768, 1024)
+
+
+def test_equal_pictures_share_one_file_under_the_hash_of_its_bytes(media):
+    first, second = kept(png(digit())), kept(png(digit(mode="RGB")))
+    pictures.write(first)
+    pictures.write(second)
+    assert files(media) == [first.name] == [second.name]
+    assert first.name == f"pictures/{first.sha256[:2]}/{first.sha256}.png"
+    assert (media / first.name).read_bytes() == first.data
+
+
+def test_a_write_that_fails_leaves_nothing_behind(media, monkeypatch):
+    def full_disk(descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full_disk)
+    with pytest.raises(OSError, match="No space left"):
+        pictures.write(kept(png(digit())))
+    assert files(media) == []
+
+
+def test_a_file_that_a_row_names_is_not_discarded(visitor, media):
+    picture = kept(png(digit()))
+    pictures.write(picture)
+    submission = make_submission(visitor, picture=picture.name)
+    assert not pictures.discard(picture.name)
+    submission.delete()
+    assert pictures.discard(picture.name)
+    assert files(media) == []
+    assert not pictures.discard(picture.name)
+
+
+def test_a_picture_sent_again_while_its_file_is_being_discarded_keeps_its_file(visitor, media, monkeypatch):
+    picture = kept(png(digit()))
+    pictures.write(picture)
+    delete = DurableFileStorage.delete
+
+    def delete_while_somebody_commits(storage: DurableFileStorage, name: str) -> None:
+        make_submission(visitor, picture=name)
+        delete(storage, name)
+
+    monkeypatch.setattr(DurableFileStorage, "delete", delete_while_somebody_commits)
+    assert not pictures.discard(picture.name)
+    assert (media / picture.name).read_bytes() == picture.data
+
+
+def test_the_sweep_takes_old_orphans_and_drafts_and_nothing_else(visitor, media):
+    named, orphan, young = (kept(png(digit(seed=seed))) for seed in range(3))
+    for picture in (named, orphan, young):
+        pictures.write(picture)
+    make_submission(visitor, picture=named.name)
+    draft = media / f"{orphan.name}.0badcafe.draft"
+    draft.write_bytes(b"half")
+    for path in (media / named.name, media / orphan.name, draft):
+        age(path, pictures.ORPHAN_AGE * 2)
+    assert pictures.sweep_orphans() == 2
+    assert files(media) == sorted([named.name, young.name])
+
+
+def test_the_sweep_of_an_empty_site_finds_nothing():
+    assert pictures.sweep_orphans() == 0
+
+
+def test_only_a_few_large_pictures_are_decoded_at_the_same_time(settings, monkeypatch):
+    large = png(Image.new("1", (3000, 3000)))
+    monkeypatch.setattr(pictures, "LARGE_DECODE_WAIT_SECONDS", 0.05)
+    for _ in range(settings.MAX_LARGE_DECODES):
+        pictures._large_decodes.acquire()
+    try:
+        with pytest.raises(pictures.BusyError):
+            pictures.decode(large)
+        assert pictures.decode(png(digit())).image.size == (28, 28)
+    finally:
+        for _ in range(settings.MAX_LARGE_DECODES):
+            pictures._large_decodes.release()
+    assert pictures.decode(large).image.size == (1024, 1024)
