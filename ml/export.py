@@ -7,7 +7,9 @@ be had back from its probabilities.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import io
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -59,7 +61,9 @@ def to_litert(model: keras.Model) -> bytes:
     """
     import tensorflow as tf
 
-    return tf.lite.TFLiteConverter.from_keras_model(logits_twin(model)).convert()
+    converter = tf.lite.TFLiteConverter.from_keras_model(logits_twin(model))
+    with contextlib.redirect_stdout(io.StringIO()):  # it prints the signature of a temporary file
+        return converter.convert()
 
 
 def save_keras(model: keras.Model, path: Path) -> None:

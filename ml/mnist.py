@@ -98,7 +98,7 @@ def load_mnist(*, path: str | Path | None = None, cache: str | Path | None = Non
         try:
             arrays = read()
             _check(arrays)
-        except Exception as error:  # whatever stops one source, the next may work; all reasons are told below
+        except Exception as error:  # noqa: BLE001 - whatever stops one source, the next may work; all reasons are told below
             reason = f"{name}: {str(error).strip() or type(error).__name__}"
             logger.info("MNIST is not to be had from %s", reason)
             failures.append(reason)
@@ -150,7 +150,7 @@ def _read_tgz(path: Path) -> Arrays:
         for member in archive:
             name = Path(member.name).name
             if name in wanted and (stream := archive.extractfile(member)):
-                with open(Path(folder, name), "wb") as out:
+                with Path(folder, name).open("wb") as out:
                     shutil.copyfileobj(stream, out)
         return _read_idx(Path(folder))
 
@@ -191,7 +191,7 @@ def _save(arrays: Arrays, path: Path) -> None:
     # written aside and renamed: two processes that fill the cache together never read half a file
     with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".tmp", delete=False) as file:
         np.savez_compressed(file, **arrays)
-    os.replace(file.name, path)
+    Path(file.name).replace(path)
 
 
 def validation_rows(images: np.ndarray, labels: np.ndarray, size: int = VALIDATION_SIZE) -> np.ndarray:

@@ -41,12 +41,14 @@ class Command(BaseCommand):
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
         from tqdm import tqdm
 
-        from ml.mnist import MnistError, load_mnist
         from ml.mixture import build_checks, build_parts
+        from ml.mnist import MnistError, load_mnist
         from ml.report import SealError, describe, measure, seal, write_folder
         from ml.training import fit
 
-        given = {f.name: options[f.name] for f in dataclasses.fields(RECIPES["seed"]) if options.get(f.name) is not None}
+        given = {
+            f.name: options[f.name] for f in dataclasses.fields(RECIPES["seed"]) if options.get(f.name) is not None
+        }
         recipe = dataclasses.replace(RECIPES[str(options["recipe"])], **given | {"name": str(options["recipe"])})
         started = time.monotonic()
         try:
