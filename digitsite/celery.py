@@ -1,4 +1,14 @@
-"""The Celery app. Workers are started with `celery --app digitsite worker --queues …`; see digitsite/supervisor.py."""
+"""The Celery app and how its workers are started. digitsite/supervisor starts one of each:
+
+celery --app digitsite worker --pool solo --queues predictions --hostname predictions@%h
+celery --app digitsite worker --pool threads --concurrency 2 --queues default --hostname default@%h
+celery --app digitsite worker --pool prefork --concurrency 1 --max-tasks-per-child 1 --queues train --hostname train@%h
+
+each with --without-gossip --without-mingle --loglevel INFO. There may be several prediction workers, each with a
+hostname of its own; more than one worker of another queue does no harm. A worker finds out from its queues what it
+does beside tasks (digitsite/bootsteps.py): one of `predictions` loads the model and sends heartbeats, one of
+`default` keeps the beat, so no `celery beat` is needed.
+"""
 
 import os
 
@@ -9,3 +19,7 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "digitsite.settings")
 app = Celery("digitsite")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
+
+# By name: only a worker imports them.
+app.steps["worker"].update({"digitsite.bootsteps:LoadModel", "digitsite.bootsteps:Beat"})
+app.steps["consumer"].add("digitsite.bootsteps:Heartbeat")

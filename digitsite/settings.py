@@ -27,6 +27,7 @@ SECRET_KEY = env.secret_key(DATA_DIR)
 LOCAL_HOSTS = ("localhost", "127.0.0.1", "[::1]")
 ALLOWED_HOSTS = env.words("ALLOWED_HOSTS", LOCAL_HOSTS)
 CSRF_TRUSTED_ORIGINS = env.words("CSRF_TRUSTED_ORIGINS")
+CSRF_FAILURE_VIEW = "recognizer.views.errors.csrf_failure"
 SITE_NAME = env.text("SITE_NAME", "Digits")
 
 if "*" in ALLOWED_HOSTS:
@@ -85,6 +86,7 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
+    "recognizer.api.problems.ProblemMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "csp.middleware.CSPMiddleware",
@@ -163,16 +165,35 @@ CELERY_TASK_ROUTES = {
     "recognizer.tasks.serve_shift": {"queue": "predictions"},
     "recognizer.tasks.train": {"queue": "train"},
 }
+# A request that cannot publish goes on without: the sweeper rings later.
 CELERY_TASK_PUBLISH_RETRY = False
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+CELERY_BROKER_CONNECTION_MAX_RETRIES = None  # a worker waits for Redis for as long as it takes
 CELERY_BROKER_TRANSPORT_OPTIONS = {
     "socket_timeout": REDIS_TIMEOUT,
     "socket_connect_timeout": REDIS_TIMEOUT,
     "max_retries": 0,
+    # A message that its worker held for longer than this comes again: longer than any task, or it would run twice.
+    # What must come back sooner after a crash is found in the database, where every job has its row.
+    "visibility_timeout": 6 * 3600,
+    # Look for such messages every 10 s and not, as kombu does by itself, every 100.
+    "unacked_restore_interval": 10,
+    "unacked_restore_throttle": 1,
 }
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
+CELERY_WORKER_ENABLE_REMOTE_CONTROL = False  # heartbeats are rows and keys of our own
 CELERY_TIMEZONE = "UTC"
+# In memory: what is periodic asks the database whether it is due, so there is nothing for a schedule file to keep.
+CELERY_BEAT_SCHEDULER = "celery.beat:Scheduler"
+SWEEP_SECONDS = env.number("SWEEP_SECONDS", 10, minimum=0.5, maximum=3600)
+CELERY_BEAT_SCHEDULE = {
+    "sweep": {
+        "task": "recognizer.tasks.sweep",
+        "schedule": SWEEP_SECONDS,
+        "options": {"expires": SWEEP_SECONDS},
+    },
+}
 
 # --- Predictions -------------------------------------------------------------------------------------------------
 
@@ -203,11 +224,13 @@ REVIEW_RANDOM_SHARE = env.number("REVIEW_RANDOM_SHARE", 0.15, minimum=0, maximum
 # --- JSON API ----------------------------------------------------------------------------------------------------
 
 REST_FRAMEWORK = {
-    "DEFAULT_AUTHENTICATION_CLASSES": ["rest_framework.authentication.SessionAuthentication"],
-    "DEFAULT_PERMISSION_CLASSES": [],
+    "DEFAULT_AUTHENTICATION_CLASSES": ["recognizer.api.base.CookieAuthentication"],
+    "DEFAULT_PERMISSION_CLASSES": [],  # who may see and do what is decided on the object, in services.access
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser", "rest_framework.parsers.MultiPartParser"],
+    "DEFAULT_CONTENT_NEGOTIATION_CLASS": "recognizer.api.base.OneRepresentation",
+    "DEFAULT_METADATA_CLASS": None,
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
-    "DEFAULT_FILTER_BACKENDS": ["django_filters.rest_framework.DjangoFilterBackend"],
     "EXCEPTION_HANDLER": "recognizer.api.problems.problem_response",
     "UNAUTHENTICATED_USER": "django.contrib.auth.models.AnonymousUser",
 }

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 # Django is set up after this file is read, so what needs it is imported inside the fixtures.
 
+pytest_plugins = ["tests.support.fixtures"]
+
 
 def pytest_configure() -> None:
     # Hashed names of static files need a collected manifest; pages under test name the files as they are.

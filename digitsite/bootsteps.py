@@ -1,0 +1,103 @@
+"""What our Celery workers do beside running tasks: load the model first, say that they live, keep the beat.
+
+https://docs.celeryq.dev/en/stable/userguide/extending.html
+"""
+
+import logging
+from threading import Thread
+
+import numpy as np
+import redis
+from celery import Celery, bootsteps
+from celery.beat import EmbeddedService
+from celery.exceptions import WorkerShutdown
+from celery.worker import WorkController
+from celery.worker.consumer import Consumer
+from django.conf import settings
+
+log = logging.getLogger(__name__)
+
+
+def _serves(queue: str, app: Celery) -> bool:
+    return queue in app.amqp.queues.consume_from
+
+
+class LoadModel(bootsteps.StartStopStep):
+    """Prediction workers load and warm the live model before they take the first message, or stop with one line."""
+
+    requires = {"celery.worker.components:Pool"}
+
+    def include_if(self, parent: WorkController) -> bool:
+        return _serves("predictions", parent.app)
+
+    def start(self, parent: WorkController) -> None:  # noqa: ARG002
+        from ml.bundle import BundleError
+        from recognizer.services import handoff, registry
+
+        try:
+            try:
+                handoff.link().check_server()
+            except redis.ConnectionError as error:
+                log.info("Redis is not there yet (%s); Celery waits for it", error)
+            _, classifier = registry.live_classifier.current()
+            for size in (1, settings.PREDICTION_BATCH):
+                classifier.answer(np.zeros((size, 28, 28), np.uint8))
+        except (handoff.HandoffError, registry.RegistryError, BundleError) as error:
+            log.critical("The prediction worker cannot start: %s", error)
+            raise WorkerShutdown(1) from error
+
+
+class Heartbeat(bootsteps.StartStopStep):
+    """Prediction workers say every second, from the timer of their main loop, that they live.
+
+    A worker whose main loop hangs falls silent, and then no request waits for it. While a shift runs, which holds the
+    main loop, the shift says so instead.
+    """
+
+    requires = {"celery.worker.consumer.tasks:Tasks"}
+
+    def __init__(self, parent: Consumer, **kwargs) -> None:
+        self._timer = None
+        super().__init__(parent, **kwargs)
+
+    def include_if(self, parent: Consumer) -> bool:
+        return _serves("predictions", parent.app)
+
+    def start(self, parent: Consumer) -> None:
+        from recognizer.services import handoff
+
+        self._beat(parent.hostname)
+        self._timer = parent.timer.call_repeatedly(handoff.HEARTBEAT_SECONDS, self._beat, (parent.hostname,))
+        handoff.ring()  # what waits since before this worker started shall not wait for the next sweep
+
+    def stop(self, parent: Consumer) -> None:
+        from recognizer.services import handoff
+
+        if self._timer is not None:
+            parent.timer.cancel(self._timer)
+            self._timer = None
+        try:
+            handoff.farewell(parent.hostname)
+        except redis.RedisError as error:
+            log.warning("Redis did not hear that this worker stops: %s", error)
+
+    @staticmethod
+    def _beat(worker: str) -> None:
+        from recognizer.services import handoff
+
+        try:
+            handoff.heartbeat(worker)
+        except redis.RedisError as error:
+            log.warning("Redis did not hear this worker's heartbeat: %s", error)
+
+
+class Beat(bootsteps.StartStopStep):
+    """The default worker keeps the beat in a thread of its own; `celery worker --beat` would fork 60 MB for it."""
+
+    requires = {"celery.worker.components:Pool"}
+
+    def include_if(self, parent: WorkController) -> bool:
+        return _serves("default", parent.app)
+
+    def create(self, parent: WorkController) -> Thread:
+        return EmbeddedService(parent.app, thread=True)

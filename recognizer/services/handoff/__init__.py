@@ -1,0 +1,33 @@
+"""The hand-off: how an accepted submission gets to a prediction worker and its answer back. All over Redis lists.
+
+Redis holds, in a database number of its own:
+
+    queue            list of submission ids
+    previews         list of pictures being drawn; served only while the queue is empty, dropped when they get old
+    shifts           sorted set, token -> end of its lease: the shifts that serve, or were called for
+    workers          sorted set, worker -> end of its heartbeat's life
+    answer:<id>      list with the one answer that a waiting request pops; preview:<key> likewise
+
+All of it are bells. The truth is the pending row in the database: whatever is lost here, the sweeper makes good.
+`asking` is the side of web requests, `serving` that of shifts.
+"""
+
+from .asking import preview, push, ring, wait_for, worker_alive
+from .link import HandoffError, link
+from .serving import HEARTBEAT_SECONDS, Batch, PreviewRequest, ShiftLease, farewell, heartbeat
+
+__all__ = [
+    "HEARTBEAT_SECONDS",
+    "Batch",
+    "HandoffError",
+    "PreviewRequest",
+    "ShiftLease",
+    "farewell",
+    "heartbeat",
+    "link",
+    "preview",
+    "push",
+    "ring",
+    "wait_for",
+    "worker_alive",
+]

@@ -1,0 +1,155 @@
+"""The asking side, called by whoever accepted a submission: push its id, call a worker, wait for the answer.
+
+Nothing here raises because of Redis: the submission is committed, its pending row is the truth, and the sweeper
+finds what no list and no message knows of.
+"""
+
+import base64
+import json
+import logging
+import secrets
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import fields
+
+import redis
+from celery import current_app
+from django.conf import settings
+from kombu.exceptions import OperationalError
+
+from ml.classifier import Answer
+from ml.preprocessing.frame import Prepared
+from ml.verdicts import Verdict
+from recognizer.models import Prediction, Submission
+from recognizer.services import predictions
+
+from .link import PREVIEWS, QUEUE, Link, link
+
+log = logging.getLogger(__name__)
+
+SHIFT_TASK = "recognizer.tasks.serve_shift"
+# What a shift that was called for gets to begin; a caller that dies before it sent the message costs as long.
+START_LEASE_SECONDS = 2.0
+# Ids that one call of the script pushes: it runs alone in Redis, 0.3 ms for so many.
+PUSH_AT_ONCE = 500
+# More previews than this waiting means that the worker has better things to do.
+MOST_PREVIEWS = 32
+
+
+def new_token() -> str:
+    return secrets.token_hex(8)
+
+
+def push(ids: Sequence[int]) -> None:
+    """Put submissions on the list and see to it that a worker comes. Call it after their rows are committed."""
+    with _without_failing("a submission waits for the sweeper") as there:
+        if there is not None:
+            for start in range(0, len(ids), PUSH_AT_ONCE):
+                _push(there, QUEUE, ids[start : start + PUSH_AT_ONCE])
+
+
+def ring() -> None:
+    """See to it that a worker comes, for rows that are on no list."""
+    with _without_failing("no worker was called") as there:
+        if there is not None:
+            _push(there, QUEUE, ())
+
+
+def call_worker(token: str) -> None:
+    """Send the message that begins the shift `token`. Raises what Celery and Redis raise."""
+    current_app.send_task(SHIFT_TASK, (token,), retry=False)
+
+
+def worker_alive() -> bool:
+    """Whether a prediction worker's heartbeat is current; False when Redis does not say."""
+    with _without_failing("nobody knows whether a worker lives") as there:
+        return there is not None and there.worker_alive()
+    return False
+
+
+def wait_for(submission: Submission, seconds: float) -> Prediction | None:
+    """Wait for the answer to a submission that was pushed.
+
+    Returns at once when no worker's heartbeat is current (a shift renews it with every batch) or too many requests
+    wait already.
+
+    Args:
+        submission: its `state`, `failure`, `doubt` and `latest_prediction` are brought up to date.
+        seconds: at most `PREDICTION_WAIT_SECONDS` of them are granted.
+
+    Returns:
+        The prediction with its version (number only, the rest deferred), or None: pending still, or failed.
+    """
+    seconds = min(seconds, settings.PREDICTION_WAIT_SECONDS)
+    if seconds <= 0:
+        return None
+    with _without_failing("an answer was not waited for") as there:
+        if there is None or not there.worker_alive() or not there.waiting.acquire(blocking=False):
+            return None
+        try:
+            reply = there.blocking(seconds, "BLPOP", answer_key(submission.pk), seconds)
+        finally:
+            there.waiting.release()
+        if reply is not None:
+            return predictions.take_answer(submission, reply[1])
+    return predictions.read_answer(submission)
+
+
+def preview(prepared: Prepared, seconds: float) -> Answer | None:
+    """What the live model says of a picture that nobody stores; None when the worker is busy or away.
+
+    Submissions go first; a preview that waited for `seconds` is dropped unanswered.
+    """
+    key = secrets.token_hex(8)
+    request = {
+        "key": key,
+        "pixels": base64.b64encode(prepared.pixels.tobytes()).decode(),
+        "ink": dict(prepared.ink),
+    }
+    with _without_failing("a preview was dropped") as there:
+        if there is None or not there.worker_alive() or not there.waiting.acquire(blocking=False):
+            return None
+        try:
+            if _push(there, PREVIEWS, [json.dumps(request)], patience=seconds, limit=MOST_PREVIEWS) == "full":
+                return None
+            reply = there.blocking(seconds, "BLPOP", preview_key(key), seconds)
+        finally:
+            there.waiting.release()
+        return None if reply is None else _answer(json.loads(reply[1]))
+    return None
+
+
+def answer_key(pk: int) -> str:
+    return f"answer:{pk}"
+
+
+def preview_key(key: str) -> str:
+    return f"preview:{key}"
+
+
+def _push(there: Link, target: str, items: Sequence[str | int], *, patience: float = 0, limit: int = 0) -> str:
+    token = new_token()
+    what, _ = there.push(target, items, token=token, lease=START_LEASE_SECONDS, patience=patience, limit=limit)
+    if what == "new":
+        call_worker(token)
+    return what
+
+
+def _answer(fields_of_answer: dict) -> Answer:
+    given = {field.name: fields_of_answer[field.name] for field in fields(Answer)}
+    given["probabilities"] = tuple(given["probabilities"])
+    given["verdict"] = Verdict(given["verdict"])
+    return Answer(**given)
+
+
+@contextmanager
+def _without_failing(otherwise: str) -> Iterator[Link | None]:
+    """The link, or None while Redis is known to be frozen; what Redis raises is logged and goes no further."""
+    there = link()
+    try:
+        yield None if there.circuit.is_open() else there
+    except (redis.TimeoutError, OperationalError, TimeoutError) as error:
+        there.circuit.trip()
+        log.warning("%s: %s", otherwise, error)
+    except (redis.RedisError, OSError) as error:
+        log.warning("%s: %s", otherwise, error)

@@ -1,0 +1,161 @@
+"""The connection to Redis that the hand-off speaks over: short time-outs, the two scripts, and a circuit breaker."""
+
+import logging
+import threading
+import time
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+
+import redis
+from django.conf import settings
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+log = logging.getLogger(__name__)
+
+QUEUE, PREVIEWS, SHIFTS, WORKERS = "queue", "previews", "shifts", "workers"
+
+# BLMPOP, which takes a whole batch in one round trip, came with 7.0; every Valkey has it.
+OLDEST_REDIS = (7, 0)
+# How long after a time-out nobody tries again, and how long the one who then tries waits for a PONG.
+OPEN_SECONDS = 3.0
+PROBE_SECONDS = 0.5
+# What a blocking command may take longer than it was asked to before the server counts as frozen.
+GRACE_SECONDS = 0.5
+
+
+class HandoffError(RuntimeError):
+    """The hand-off cannot work with this Redis; the message says what to do."""
+
+
+class Circuit:
+    """Remembers that Redis does not answer, so that not every request pays the time-out again.
+
+    Opened by a time-out only: a refused connection fails at once, and then a Redis that was restarted is found again
+    with the next request. Once `OPEN_SECONDS` have passed, one caller asks with a short PING while the others go on
+    without Redis.
+    """
+
+    def __init__(self, url: str) -> None:
+        self._probe = redis.Redis.from_url(
+            url, socket_timeout=PROBE_SECONDS, socket_connect_timeout=PROBE_SECONDS, retry=Retry(NoBackoff(), 0)
+        )
+        self._lock = threading.Lock()
+        self._open_until = 0.0
+
+    def is_open(self) -> bool:
+        """True while it is known that asking Redis would be a waste of time."""
+        if not self._open_until:
+            return False
+        with self._lock:
+            now = time.monotonic()
+            if not self._open_until:
+                return False
+            if now < self._open_until:
+                return True
+            self._open_until = now + OPEN_SECONDS  # the others pass by while this one asks
+        try:
+            self._probe.ping()
+        except (redis.RedisError, OSError):
+            return True
+        self._open_until = 0.0
+        log.info("Redis answers again")
+        return False
+
+    def trip(self) -> None:
+        with self._lock:
+            known = bool(self._open_until)
+            self._open_until = time.monotonic() + OPEN_SECONDS
+        if not known:
+            log.warning("Redis does not answer; submissions are kept and will be predicted when it is back")
+
+
+class Link:
+    """One process's way to one Redis. Thread-safe."""
+
+    def __init__(self, url: str, timeout: float, waiting_requests: int) -> None:
+        # A dropped connection (Redis was restarted) is opened again once; a time-out is never tried twice.
+        self.redis = redis.Redis.from_url(
+            url,
+            socket_timeout=timeout,
+            socket_connect_timeout=timeout,
+            retry=Retry(NoBackoff(), 1, supported_errors=(redis.ConnectionError,)),
+        )
+        folder = Path(__file__).parent
+        self._push = self.redis.register_script((folder / "push.lua").read_text())
+        self._end = self.redis.register_script((folder / "end.lua").read_text())
+        self.circuit = Circuit(url)
+        self.waiting = threading.BoundedSemaphore(waiting_requests)
+        # When this process last heard how many workers live, and whether any did.
+        self._heard, self._alive = float("-inf"), False
+
+    def push(
+        self,
+        target: str,
+        items: Sequence[str | int],
+        *,
+        token: str,
+        lease: float,
+        patience: float = 0,
+        limit: int = 0,
+    ) -> tuple[str, float]:
+        """push.lua: what became of `token`, and Redis's time."""
+        arguments = [token, lease, settings.PREDICTION_BATCH, patience, limit, *items]
+        what, alive, now = self._push(keys=[target, SHIFTS, WORKERS], args=arguments)
+        self._heard, self._alive = time.monotonic(), bool(alive)
+        return what.decode(), float(now)
+
+    def end(self, token: str, *, successor: str, lease: float, always: bool) -> str:
+        """end.lua: what became of the shift `token`."""
+        keys, args = [QUEUE, PREVIEWS, SHIFTS], [token, successor, lease, "1" if always else "0"]
+        return self._end(keys=keys, args=args).decode()
+
+    def worker_alive(self) -> bool:
+        """Whether a worker's heartbeat is current. What a push of this second said is believed."""
+        if time.monotonic() - self._heard > 1.0:
+            seconds, microseconds = self.redis.time()
+            alive = self.redis.zcount(WORKERS, seconds + microseconds / 1e6, "+inf")
+            self._heard, self._alive = time.monotonic(), bool(alive)
+        return self._alive
+
+    def blocking(self, seconds: float, *command: str | float) -> list | None:
+        """Send a command that may block for `seconds`.
+
+        Redis-py's socket time-out is one for all commands of a client; here it follows the command.
+
+        Raises:
+            redis.TimeoutError: the server is silent for longer than the command allows.
+        """
+        pool = self.redis.connection_pool
+        connection = pool.get_connection()
+        try:
+            connection.send_command(*command)
+            if not connection.can_read(timeout=seconds + GRACE_SECONDS):
+                raise redis.TimeoutError(f"No answer to {command[0]} within {seconds + GRACE_SECONDS:.1f} s.")
+            return connection.read_response()
+        except BaseException:
+            connection.disconnect()  # an answer that comes later must not be taken for another command's
+            raise
+        finally:
+            pool.release(connection)
+
+    def check_server(self) -> None:
+        """Raises:
+        HandoffError: the server is older than the hand-off needs.
+        """
+        version = str(self.redis.info("server").get("redis_version", "0"))
+        if tuple(int(part) for part in version.split(".")[:2]) < OLDEST_REDIS:
+            raise HandoffError(
+                f"REDIS_URL leads to a Redis {version}; this site needs Redis 7.0 or newer, or Valkey, for BLMPOP."
+            )
+
+
+@cache
+def _link(url: str, timeout: float, waiting_requests: int) -> Link:
+    return Link(url, timeout, waiting_requests)
+
+
+def link() -> Link:
+    """This process's link to the Redis of the settings."""
+    return _link(settings.HANDOFF_URL, settings.REDIS_TIMEOUT, settings.MAX_WAITING_REQUESTS)

@@ -1,0 +1,35 @@
+"""Fixtures for tests that need real processes; tests/conftest.py brings them to all tests."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from pytest_django import DjangoDbBlocker
+
+from .site import Site, migrated_database
+
+
+@pytest.fixture(scope="session")
+def template_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return migrated_database(tmp_path_factory.mktemp("template"))
+
+
+@pytest.fixture
+def make_site(template_database: Path, django_db_blocker: DjangoDbBlocker) -> Iterator[Callable[..., Site]]:
+    """Makes sites with settings of their own: `make_site(SHIFT_SECONDS="0.5")`. Nothing runs in them yet."""
+    sites: list[Site] = []
+
+    def make(**environment: str) -> Site:
+        sites.append(Site(template_database, **environment))
+        return sites[-1]
+
+    with django_db_blocker.unblock():
+        yield make
+    for site in sites:
+        site.stop()
+
+
+@pytest.fixture
+def site(make_site: Callable[..., Site]) -> Site:
+    """A site with the default settings; nothing runs in it yet."""
+    return make_site()
