@@ -3,13 +3,20 @@
 from django.contrib.auth import views as auth_views
 from django.urls import path
 
-from .views import draw
+from .views import accounts, draw, history, submission, upload
 
 urlpatterns = [
     path("", draw.draw, name="draw"),
-    path("upload/", draw.draw, name="upload"),
-    path("history/", draw.draw, name="history"),
-    path("account/login/", auth_views.LoginView.as_view(), name="login"),
+    path("upload/", upload.upload, name="upload"),
+    path("upload/results/", upload.results, name="upload-results"),
+    path("history/", history.history, name="history"),
+    path("s/<str:public_id>/", submission.show, name="submission"),
+    path("s/<str:public_id>/label/", submission.label, name="submission-label"),
+    path("s/<str:public_id>/labels/<int:label_id>/retract/", submission.retract, name="submission-retract"),
+    path("s/<str:public_id>/delete/", submission.delete, name="submission-delete"),
+    path("s/<str:public_id>/share/", submission.share, name="submission-share"),
+    path("account/login/", auth_views.LoginView.as_view(redirect_authenticated_user=True), name="login"),
     path("account/logout/", auth_views.LogoutView.as_view(), name="logout"),
-    path("account/password/", auth_views.PasswordChangeView.as_view(), name="password_change"),
+    path("account/password/", accounts.Password.as_view(), name="password_change"),
+    path("account/sign-in/<str:uid>/<str:token>/", accounts.sign_in, name="sign-in"),
 ]

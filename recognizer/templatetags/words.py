@@ -1,4 +1,4 @@
-"""How the pages say things: verdicts in words, figures with sensible digits, times that the reader's browser can localise."""
+"""How the pages say things: verdicts in words, figures with sensible digits, times that browsers can localise."""
 
 from datetime import UTC, datetime
 
@@ -26,6 +26,9 @@ VERDICT_HINTS = {
     Verdict.SEVERAL.value: "One at a time works best. As one: {digit}",
     Verdict.BLANK.value: "Draw one digit, large, anywhere",
 }
+
+# What a page hands to its scripts with json_script.
+ANSWER_WORDS = {"sentences": VERDICT_SENTENCES, "hints": VERDICT_HINTS}
 
 
 @register.filter

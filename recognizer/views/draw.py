@@ -5,7 +5,7 @@ from django.shortcuts import render
 from django.views.decorators.http import require_safe
 
 from ml.verdicts import Verdict
-from recognizer.templatetags.words import VERDICT_HINTS, VERDICT_SENTENCES
+from recognizer.templatetags.words import ANSWER_WORDS, VERDICT_HINTS, VERDICT_SENTENCES
 
 # Width in units of the 280 x 280 canvas, and the radius of the dot that stands for it on its button.
 PENS = (
@@ -23,10 +23,8 @@ def draw(request: HttpRequest) -> HttpResponse:
         {
             "pens": PENS,
             "digits": range(10),
-            "words": {"sentences": VERDICT_SENTENCES, "hints": VERDICT_HINTS},
+            "words": ANSWER_WORDS,
             "blank_sentence": VERDICT_SENTENCES[Verdict.BLANK],
             "blank_hint": VERDICT_HINTS[Verdict.BLANK],
-            "preview_url": "/api/v1/preview",
-            "submissions_url": "/api/v1/submissions",
         },
     )

@@ -3,9 +3,9 @@
 import { hintOf, paintBars, paintPixels, sentenceOf } from "./answer.js";
 import { call, Problem, untilAnswered } from "./api.js";
 import { Board } from "./board.js";
+import { rememberConsent } from "./consent.js";
 
 const STORE = "digits.drawing";
-const OPT_OUT = "digits.opt-out";
 // An answer faster than this needs no "Reading…" in between: it would only flicker.
 const PATIENCE = 200;
 const LONGEST_RETRY = 15_000;
@@ -205,7 +205,7 @@ async function pressLabel(value) {
   try {
     const saved = await save();
     if (!saved) return;
-    await call("POST", `${page.dataset.submissionsUrl}/${saved.id}/labels`, { json: { value } });
+    await call("POST", `${page.dataset.submissionsUrl}/${saved.id}/labels`, { json: { value, reason: "own_page" } });
     saved.label = value;
     remember();
     note(`Saved as ${value === "not_a_digit" ? "not a digit" : `a ${value}`}. Thank you.`, "done", saved.url);
@@ -246,11 +246,7 @@ for (const pen of pens) {
   });
 }
 
-parts["may-train"].checked = localStorage.getItem(OPT_OUT) === null;
-parts["may-train"].addEventListener("change", () => {
-  if (parts["may-train"].checked) localStorage.removeItem(OPT_OUT);
-  else localStorage.setItem(OPT_OUT, "1");
-});
+rememberConsent(parts["may-train"]);
 
 const isControl = (element) => element.closest("a, button, input, select, textarea, summary") !== null;
 

@@ -1,0 +1,223 @@
+/* The Upload page: each picture is a row of its own, with its progress and its answer or its own plain error. */
+
+import { hintOf, sentenceOf } from "./answer.js";
+import { csrfToken, Problem, problemOf, untilAnswered } from "./api.js";
+import { rememberConsent } from "./consent.js";
+import { CropBox } from "./crop.js";
+
+// A picture with a longer side than this is taken for a photo: a box round the digit may help.
+const PHOTO_SIDE = 640;
+const AT_ONCE = 2;
+
+const form = document.querySelector("[data-upload]");
+const rows = document.querySelector("[data-rows]");
+const template = document.querySelector("template[data-row]");
+const news = document.querySelector("[data-news]");
+const mayTrain = form.querySelector("[data-may-train]");
+const maxBytes = Number(form.dataset.maxBytes);
+
+const megabytes = (bytes) => `${(bytes / 1024 / 1024).toFixed(bytes < 10485760 ? 1 : 0)} MB`;
+
+/* --- Sending, a few at a time ------------------------------------------------------------------------------- */
+
+let running = 0;
+const waiting = [];
+
+function takeTurns(job) {
+  waiting.push(job);
+  startNext();
+}
+
+async function startNext() {
+  if (running >= AT_ONCE || waiting.length === 0) return;
+  running += 1;
+  await waiting.shift()();
+  running -= 1;
+  startNext();
+}
+
+/* XMLHttpRequest, because fetch tells nothing of how far a body has got. */
+function send(body, onProgress) {
+  return new Promise((resolve, reject) => {
+    const request = new XMLHttpRequest();
+    request.open("POST", form.dataset.submissionsUrl);
+    request.setRequestHeader("Accept", "application/json");
+    request.setRequestHeader("X-CSRFToken", csrfToken());
+    request.responseType = "json";
+    request.upload.addEventListener("progress", (event) => {
+      if (event.lengthComputable) onProgress(event.loaded / event.total);
+    });
+    request.addEventListener("load", () => {
+      if (request.status < 300) resolve(request.response);
+      else reject(problemOf(request.status, request.response));
+    });
+    request.addEventListener("error", () =>
+      reject(new Problem(0, "The site cannot be reached. Check your connection and try again.")),
+    );
+    request.send(body);
+  });
+}
+
+/* --- One row ------------------------------------------------------------------------------------------------ */
+
+class Row {
+  #file;
+  #crop = null;
+  #isSending = false;
+
+  constructor(file) {
+    this.#file = file;
+    const fragment = template.content.cloneNode(true);
+    this.element = fragment.querySelector("li");
+    this.#part("name").textContent = file.name;
+    this.#part("send").addEventListener("click", () => this.send());
+    this.#part("remove").addEventListener("click", () => this.element.remove());
+    rows.prepend(fragment);
+    this.#start();
+  }
+
+  #part(name) {
+    return this.element.querySelector(`[data-${name}]`);
+  }
+
+  #say(state, text) {
+    this.element.dataset.state = state;
+    this.#part("state").textContent = text;
+    this.#part("progress").hidden = state !== "sending";
+    this.#part("send").hidden = !["ready", "retry"].includes(state);
+    this.#part("remove").hidden = !["ready", "retry", "refused"].includes(state);
+    if (["done", "refused", "retry"].includes(state)) news.textContent = `${this.#file.name}: ${text}`;
+  }
+
+  async #start() {
+    if (this.#file.size > maxBytes) {
+      this.#say("refused", `This file has ${megabytes(this.#file.size)}. We read pictures of up to ${megabytes(maxBytes)}.`);
+      return;
+    }
+    this.#say("queued", "Looking at it…");
+    const isPhoto = await this.#showThumbnail();
+    if (isPhoto) this.#offerCrop();
+    else this.send();
+  }
+
+  /* True for a picture large enough to be a photo. What the browser cannot show, the server may still read. */
+  async #showThumbnail() {
+    const picture = this.#part("thumb");
+    picture.src = URL.createObjectURL(this.#file);
+    try {
+      await picture.decode();
+    } catch {
+      return false;
+    }
+    picture.hidden = false;
+    this.#part("no-thumb").hidden = true;
+    return Math.max(picture.naturalWidth, picture.naturalHeight) > PHOTO_SIDE;
+  }
+
+  #offerCrop() {
+    this.#part("crop-picture").src = this.#part("thumb").src;
+    this.#part("crop").hidden = false;
+    this.#crop = new CropBox({
+      stage: this.#part("stage"),
+      picture: this.#part("crop-picture"),
+      overlay: this.#part("box"),
+      changed: () => this.#cropChanged(),
+    });
+    this.#say("ready", "Not sent yet.");
+    this.#cropChanged();
+  }
+
+  #cropChanged() {
+    const box = this.#crop.values;
+    this.#part("send").textContent = box ? "Read the box" : "Read the whole picture";
+    this.#part("crop-status").textContent = box ? `Box: ${box[2] - box[0]} × ${box[3] - box[1]} pixels` : "No box: the whole picture";
+  }
+
+  send() {
+    if (this.#isSending) return;
+    this.#isSending = true;
+    this.#part("crop").hidden = true;
+    this.#say("queued", "Waiting for its turn…");
+    takeTurns(() => this.#sendNow());
+  }
+
+  async #sendNow() {
+    const body = new FormData();
+    body.set("image", this.#file);
+    body.set("may_train", String(mayTrain.checked));
+    if (this.#crop?.values) body.set("crop", JSON.stringify(this.#crop.values));
+    this.#say("sending", "Sending…");
+    try {
+      const submission = await send(body, (share) => {
+        this.#part("progress").value = share;
+        if (share === 1) this.#part("state").textContent = "Reading…";
+      });
+      this.#showAnswer(submission.state === "pending" ? await this.#follow(submission) : submission);
+    } catch (error) {
+      if (!(error instanceof Problem)) throw error;
+      this.#isSending = false;
+      this.#part("send").textContent = "Try again";
+      this.#say(error.isPassing ? "retry" : "refused", error.message);
+    }
+  }
+
+  #follow(submission) {
+    this.#say("stored", "Stored. The answer follows as soon as there is one.");
+    this.#link(submission);
+    return untilAnswered(submission.url);
+  }
+
+  #link(submission) {
+    const open = this.#part("open");
+    open.href = submission.page;
+    open.hidden = false;
+  }
+
+  #showAnswer(submission) {
+    this.#link(submission);
+    const answer = submission.prediction;
+    if (!answer) {
+      this.#say("refused", submission.failure);
+      return;
+    }
+    this.#part("digit").textContent = answer.digit;
+    this.element.dataset.verdict = answer.verdict;
+    this.#say("done", `${answer.digit} · ${sentenceOf(answer)} · ${hintOf(answer)}`);
+  }
+}
+
+/* --- Ways in: choose, photo, drop, paste -------------------------------------------------------------------- */
+
+function take(files) {
+  for (const file of files) new Row(file);
+}
+
+for (const input of form.querySelectorAll('input[type="file"]')) {
+  input.addEventListener("change", () => {
+    take(input.files);
+    input.value = "";
+  });
+}
+
+const drop = form.querySelector("[data-drop]");
+for (const name of ["dragenter", "dragover"]) {
+  document.addEventListener(name, (event) => {
+    event.preventDefault();
+    drop.classList.add("is-over");
+  });
+}
+document.addEventListener("dragleave", (event) => {
+  if (event.relatedTarget === null) drop.classList.remove("is-over");
+});
+document.addEventListener("drop", (event) => {
+  event.preventDefault();
+  drop.classList.remove("is-over");
+  take(event.dataTransfer.files);
+});
+document.addEventListener("paste", (event) => take(event.clipboardData.files));
+
+for (const element of form.querySelectorAll("[data-with-scripts]")) element.hidden = false;
+for (const element of form.querySelectorAll("[data-without-scripts]")) element.hidden = true;
+form.addEventListener("submit", (event) => event.preventDefault());
+form.classList.add("has-scripts");
+rememberConsent(mayTrain);

@@ -1,0 +1,50 @@
+"""Doors of accounts: the password, and one-time sign-in links. Signing in and out by password is Django's own."""
+
+from django.contrib import messages
+from django.contrib.auth import login
+from django.contrib.auth import views as auth_views
+from django.contrib.auth.forms import PasswordChangeForm, SetPasswordForm
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.urls import reverse_lazy
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_http_methods
+
+from recognizer.services import accounts
+
+from .errors import error_page
+
+MODEL_BACKEND = "django.contrib.auth.backends.ModelBackend"
+
+
+class Password(auth_views.PasswordChangeView):
+    """Change the password, or set the first one: who came by a one-time link has none to be asked for."""
+
+    template_name = "registration/password.html"
+    success_url = reverse_lazy("draw")
+
+    def get_form_class(self) -> type[SetPasswordForm]:
+        return PasswordChangeForm if self.request.user.has_usable_password() else SetPasswordForm
+
+    def form_valid(self, form: SetPasswordForm) -> HttpResponse:
+        messages.success(self.request, "Your password is set.")
+        return super().form_valid(form)
+
+
+@never_cache
+@require_http_methods(["GET", "HEAD", "POST"])
+def sign_in(request: HttpRequest, uid: str, token: str) -> HttpResponse:
+    """GET only shows a button, so that a chat program's link preview does not use the link up; POST signs in."""
+    if request.method != "POST":
+        user = accounts.find(uid, token)
+        if user is None:
+            return error_page(request, 410)
+        return render(request, "registration/sign_in.html", {"name": user.get_username()})
+    user = accounts.redeem(uid, token)
+    if user is None:
+        return error_page(request, 410)
+    login(request, user, backend=MODEL_BACKEND)
+    if user.has_usable_password():
+        return redirect("draw")
+    messages.info(request, "You are signed in. Set a password now, so that you can sign in again without a link.")
+    return redirect("password_change")

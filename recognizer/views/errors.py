@@ -1,0 +1,74 @@
+"""Error pages in the site's design, each saying what to do next. digitsite.urls names these as Django's handlers."""
+
+from http import HTTPStatus
+
+from django.core.exceptions import RequestDataTooBig
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.template.loader import render_to_string
+from django.views.decorators.csrf import requires_csrf_token
+
+# Title, and what to do next.
+PAGES = {
+    400: (
+        "That request makes no sense to us",
+        "Go back and try again. If it keeps happening, start from the Draw page.",
+    ),
+    403: (
+        "You may not see this",
+        "It belongs to somebody else, or needs an account with more rights. Sign in with another one if you have it.",
+    ),
+    404: (
+        "There is nothing here",
+        "The address may be mistyped, or what was here has been deleted. Your own drawings are in History.",
+    ),
+    410: (
+        "This link does not work any more",
+        "A sign-in link works once, and for one day. Ask whoever runs this site for a new one.",
+    ),
+    413: (
+        "That is too large",
+        "Send fewer pictures at once, or smaller ones: cropping to the digit is best.",
+    ),
+    429: ("That was a lot at once", "Nothing is wrong. Wait a minute, then go on."),
+}
+CSRF_TITLE = "This form has expired"
+CSRF_TEXT = (
+    "For your safety a form works only from the page it belongs to. Go back, reload that page and send it again. "
+    "If it still fails, allow cookies for this site."
+)
+
+
+def error_page(request: HttpRequest, status: int) -> HttpResponse:
+    title, text = PAGES[status]
+    return _page(request, status, title, text)
+
+
+def _page(request: HttpRequest, status: int, title: str, text: str) -> HttpResponse:
+    context = {"status": status, "status_name": HTTPStatus(status).phrase, "title": title, "text": text}
+    return render(request, "recognizer/error.html", context, status=status)
+
+
+@requires_csrf_token
+def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
+    return error_page(request, 413 if isinstance(exception, RequestDataTooBig) else 400)
+
+
+@requires_csrf_token
+def forbidden(request: HttpRequest, exception: Exception) -> HttpResponse:  # noqa: ARG001 - Django gives it
+    return error_page(request, 403)
+
+
+@requires_csrf_token
+def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:  # noqa: ARG001 - Django gives it
+    return error_page(request, 404)
+
+
+@requires_csrf_token
+def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:  # noqa: ARG001 - Django gives it
+    return _page(request, 403, CSRF_TITLE, CSRF_TEXT)
+
+
+def server_error(request: HttpRequest) -> HttpResponse:  # noqa: ARG001 - whatever it carries may be what is broken
+    """Rendered without the request: no session, no account, no database."""
+    return HttpResponse(render_to_string("500.html"), status=500)

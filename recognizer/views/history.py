@@ -1,0 +1,111 @@
+"""History: what this person sent (reviewers: everybody), narrowed down by the address, page by page."""
+
+from django.core.exceptions import ValidationError
+from django.http import HttpRequest, HttpResponse, QueryDict
+from django.shortcuts import redirect, render
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_safe
+
+from recognizer import paging
+from recognizer.filters import SubmissionFilter
+from recognizer.models import Digit, ModelVersion, Source, Verdict
+from recognizer.services import access, submissions
+
+# Whole rows in grids of 2, 3, 4, 6 and 8 columns.
+PAGE_SIZE = 48
+CERTAINTIES = (("0.5", "50 %"), ("0.8", "80 %"), ("0.95", "95 %"), ("0.99", "99 %"))
+ORDERINGS = (("", "Newest first"), ("created", "Oldest first"))
+CORRECTED = (("", "All"), ("true", "Corrected"), ("false", "Not corrected"))
+WHOSE = (("", "Everybody’s"), ("true", "Mine"))
+# A blank picture is never stored, so nothing in History has that verdict.
+VERDICTS = [(verdict.value, verdict.label) for verdict in Verdict if verdict != Verdict.BLANK]
+PLACE = ("cursor", "page_size", "ordering")
+
+
+@never_cache
+@require_safe
+def history(request: HttpRequest) -> HttpResponse:
+    parameters = _without_empty(request.GET)
+    if parameters != request.GET:
+        # A form without scripts sends its empty fields along; the address is to say only what is asked for.
+        return redirect(f"{request.path}?{parameters.urlencode()}" if parameters else request.path)
+    rows = submissions.with_answers(access.visible_submissions(request.actor))
+    chosen = SubmissionFilter(parameters, queryset=rows, actor=request.actor)
+    problems: list[str] = []
+    page = paging.Page([], None, None)
+    try:
+        chosen.check(others=paging.PARAMETERS)
+        page = paging.page_of(chosen.qs, {"page_size": str(PAGE_SIZE), **parameters.dict()})
+    except ValidationError as error:
+        problems = [f"{name}: {' '.join(texts)}" for name, texts in error.message_dict.items()]
+    context = {
+        "submissions": page.rows,
+        "next_url": _with_cursor(parameters, page.next_cursor),
+        "previous_url": _with_cursor(parameters, page.previous_cursor),
+        "problems": problems,
+        "filters": _filters(parameters, sees_all=request.actor.is_reviewer or request.actor.is_operator),
+        "is_filtered": any(name not in PLACE for name in parameters),
+    }
+    return render(request, "recognizer/history.html", context, status=400 if problems else 200)
+
+
+def _without_empty(parameters: QueryDict) -> QueryDict:
+    kept = QueryDict(mutable=True)
+    for name, values in parameters.lists():
+        given = [value for value in values if value]
+        if given:
+            kept.setlist(name, given)
+    return kept
+
+
+def _with_cursor(parameters: QueryDict, cursor: str | None) -> str | None:
+    if cursor is None:
+        return None
+    parameters = parameters.copy()
+    parameters["cursor"] = cursor
+    return f"?{parameters.urlencode()}"
+
+
+def _filters(parameters: QueryDict, *, sees_all: bool) -> dict:
+    """What the filter form shows: groups of boxes to tick, and lists of which one is chosen."""
+    versions = [(str(number), f"Version {number}") for number in ModelVersion.objects.values_list("number", flat=True)]
+    selects = [
+        ("ordering", "Order", ORDERINGS),
+        ("corrected", "By people", CORRECTED),
+        ("certainty_min", "Certainty from", (("", "Any"), *CERTAINTIES)),
+        ("certainty_max", "Certainty to", (("", "Any"), *CERTAINTIES)),
+        ("version", "Model", (("", "Any"), *versions)),
+    ]
+    if sees_all:
+        selects.insert(0, ("mine", "Whose", WHOSE))
+    return {
+        "ticks": [
+            _ticks("digit", "Digit", [(str(value), label) for value, label in Digit.choices], parameters),
+            _ticks("verdict", "Verdict", VERDICTS, parameters),
+            _ticks("source", "Source", Source.choices, parameters),
+        ],
+        "selects": [
+            {
+                "name": name,
+                "label": label,
+                "options": [
+                    {"value": value, "text": text, "chosen": parameters.get(name, "") == value}
+                    for value, text in options
+                ],
+            }
+            for name, label, options in selects
+        ],
+        "dates": [
+            {"name": "created_after", "label": "From", "value": parameters.get("created_after", "")},
+            {"name": "created_before", "label": "Before", "value": parameters.get("created_before", "")},
+        ],
+    }
+
+
+def _ticks(name: str, label: str, choices: list[tuple[str, str]], parameters: QueryDict) -> dict:
+    chosen = parameters.getlist(name)
+    return {
+        "name": name,
+        "label": label,
+        "options": [{"value": value, "text": text, "chosen": value in chosen} for value, text in choices],
+    }

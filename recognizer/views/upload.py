@@ -1,0 +1,83 @@
+"""The Upload page. With scripts each picture goes to the JSON API by itself; without, one plain form takes them all."""
+
+import time
+
+from django.conf import settings
+from django.contrib import messages
+from django.core.files.uploadedfile import UploadedFile
+from django.http import HttpRequest, HttpResponse, QueryDict
+from django.shortcuts import redirect, render
+from django.urls import reverse
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_http_methods, require_safe
+
+from ml.images import FORMATS
+from recognizer.forms import UploadForm
+from recognizer.middleware import known_actor
+from recognizer.models import Source, Submission
+from recognizer.services import access, handoff, pictures, submissions
+from recognizer.templatetags.words import ANSWER_WORDS
+
+# As many as Django takes in one form (DATA_UPLOAD_MAX_NUMBER_FILES).
+MOST_RESULTS = 100
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+def upload(request: HttpRequest) -> HttpResponse:
+    form = UploadForm(request.POST, request.FILES) if request.method == "POST" else UploadForm()
+    if form.is_valid():
+        return _accept_all(request, form)
+    return _page(request, form, status=422 if form.is_bound else 200)
+
+
+def _page(request: HttpRequest, form: UploadForm, *, status: int) -> HttpResponse:
+    context = {
+        "form": form,
+        "formats": FORMATS,
+        "max_bytes": settings.MAX_UPLOAD_BYTES,
+        "words": ANSWER_WORDS,
+    }
+    return render(request, "recognizer/upload.html", context, status=status)
+
+
+def _accept_all(request: HttpRequest, form: UploadForm) -> HttpResponse:
+    """Take each file by itself: one bad file spoils no other."""
+    accepted = []
+    for file in form.cleaned_data["images"]:
+        try:
+            accepted.append(_accept(request, file, may_train=form.cleaned_data["may_train"]))
+        except access.NotAllowedError as error:
+            messages.error(request, str(error))
+            return redirect("login")
+        except (submissions.Refused, pictures.BusyError) as error:
+            messages.error(request, f"{file.name}: {error}")
+    if not accepted:
+        return _page(request, UploadForm(), status=422)
+    _wait_for_all(accepted)
+    if len(accepted) == 1:
+        return redirect(accepted[0])
+    query = QueryDict(mutable=True)
+    query.setlist("s", [submission.public_id for submission in accepted])
+    return redirect(f"{reverse('upload-results')}?{query.urlencode()}")
+
+
+def _accept(request: HttpRequest, file: UploadedFile, *, may_train: bool) -> Submission:
+    # One byte more than may be: enough to be refused for its size, however large the rest is.
+    data = file.read(settings.MAX_UPLOAD_BYTES + 1)
+    return submissions.accept_image(actor=known_actor(request), data=data, source=Source.UPLOAD, may_train=may_train)
+
+
+def _wait_for_all(accepted: list[Submission]) -> None:
+    """Give the worker a moment, for all of them together; what is not answered by then shows as waiting."""
+    deadline = time.monotonic() + settings.PREDICTION_WAIT_SECONDS
+    for submission in accepted:
+        handoff.wait_for(submission, max(0.0, deadline - time.monotonic()))
+
+
+@never_cache
+@require_safe
+def results(request: HttpRequest) -> HttpResponse:
+    asked_for = request.GET.getlist("s")[:MOST_RESULTS]
+    found = submissions.with_answers(access.visible_submissions(request.actor)).filter(public_id__in=asked_for)
+    rows = sorted(found, key=lambda submission: asked_for.index(submission.public_id))
+    return render(request, "recognizer/upload_results.html", {"submissions": rows})
