@@ -224,11 +224,11 @@ REVIEW_RANDOM_SHARE = env.number("REVIEW_RANDOM_SHARE", 0.15, minimum=0, maximum
 # --- JSON API ----------------------------------------------------------------------------------------------------
 
 REST_FRAMEWORK = {
-    "DEFAULT_AUTHENTICATION_CLASSES": ["recognizer.api.base.CookieAuthentication"],
+    "DEFAULT_AUTHENTICATION_CLASSES": ["recognizer.api.callers.CookieAuthentication"],
     "DEFAULT_PERMISSION_CLASSES": [],  # who may see and do what is decided on the object, in services.access
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
     "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser", "rest_framework.parsers.MultiPartParser"],
-    "DEFAULT_CONTENT_NEGOTIATION_CLASS": "recognizer.api.base.OneRepresentation",
+    "DEFAULT_CONTENT_NEGOTIATION_CLASS": "recognizer.api.callers.OneRepresentation",
     "DEFAULT_METADATA_CLASS": None,
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
     "EXCEPTION_HANDLER": "recognizer.api.problems.problem_response",

@@ -4,7 +4,7 @@ from django.core import signing
 from django.db.models import Q, QuerySet
 from django.utils.crypto import constant_time_compare
 
-from recognizer.models import Submission
+from recognizer.models import Label, Prediction, Submission
 
 from .actors import Actor
 
@@ -21,6 +21,13 @@ def owns(actor: Actor, submission: Submission) -> bool:
     return bool(actor.visitor) and constant_time_compare(submission.visitor, actor.visitor)
 
 
+def said(actor: Actor, label: Label) -> bool:
+    """Whether the label is this person's own word."""
+    if actor.user is not None:
+        return label.user_id == actor.user.pk
+    return bool(actor.visitor) and constant_time_compare(label.visitor, actor.visitor)
+
+
 def own_submissions(actor: Actor) -> QuerySet[Submission]:
     """The submissions that this person gave us."""
     mine = Q(pk__in=())
@@ -33,12 +40,27 @@ def own_submissions(actor: Actor) -> QuerySet[Submission]:
 
 def visible_submissions(actor: Actor) -> QuerySet[Submission]:
     """Reviewers and operators see all submissions, everybody else their own."""
-    return Submission.objects.all() if actor.is_reviewer or actor.is_operator else own_submissions(actor)
+    return Submission.objects.all() if _sees_all(actor) else own_submissions(actor)
+
+
+def visible_predictions(actor: Actor) -> QuerySet[Prediction]:
+    """What was said of the submissions that this person sees."""
+    rows = Prediction.objects.all()
+    return rows if _sees_all(actor) else rows.filter(submission__in=own_submissions(actor))
+
+
+def visible_labels(actor: Actor) -> QuerySet[Label]:
+    rows = Label.objects.all()
+    return rows if _sees_all(actor) else rows.filter(submission__in=own_submissions(actor))
+
+
+def _sees_all(actor: Actor) -> bool:
+    return actor.is_reviewer or actor.is_operator
 
 
 def can_see(actor: Actor, submission: Submission, *, key: str = "") -> bool:
     """`key` is a read key, given to whoever sent the submission, or the key of its share link."""
-    if owns(actor, submission) or actor.is_reviewer or actor.is_operator:
+    if owns(actor, submission) or _sees_all(actor):
         return True
     return bool(key) and (is_read_key(submission, key) or is_share_key(submission, key))
 

@@ -67,8 +67,7 @@ def retract(*, actor: Actor, label: Label) -> Label:
         NotAllowedError: it is somebody else's label.
         LabelError: it is a retraction, or retracted already.
     """
-    mine = label.user_id == actor.user.pk if actor.user else bool(actor.visitor) and label.visitor == actor.visitor
-    if not mine:
+    if not access.said(actor, label):
         raise NotAllowedError("You can take back only what you said yourself.")
     submission = Submission.objects.select_for_update().get(pk=label.submission_id)
     if label.retracts_id or Label.objects.filter(retracts=label).exists():

@@ -30,6 +30,10 @@ from .actors import Actor
 HOLDOUT_EVERY = 5
 SMALLEST_CROP = 4
 
+# What a list must not drag along.
+LARGE_COLUMNS = ("pixels", "strokes", "ink")
+LARGE_VERSION_COLUMNS = ("keras_file", "bundle", "history", "metrics", "gate", "recipe")
+
 Crop = Sequence[float]
 Box = tuple[int, int, int, int]
 
@@ -221,13 +225,14 @@ def fold_of(digest: str) -> Fold:
 # --- Reading ---------------------------------------------------------------------------------------------------------
 
 
-def with_answers(rows: QuerySet[Submission]) -> QuerySet[Submission]:
+def with_answers(rows: QuerySet[Submission], *, whole: bool = False) -> QuerySet[Submission]:
     """The same submissions, each with its latest prediction and that one's model version, in one query.
 
-    What lists do not show stays in the database: pixels, strokes, and the megabytes of the version's files.
+    What lists do not show stays in the database: the version's files, and pixels and strokes unless `whole`.
     """
     return rows.select_related("latest_prediction__version").defer(
-        "pixels", "strokes", "ink", "latest_prediction__version__keras_file", "latest_prediction__version__bundle"
+        *(() if whole else LARGE_COLUMNS),
+        *(f"latest_prediction__version__{name}" for name in LARGE_VERSION_COLUMNS),
     )
 
 

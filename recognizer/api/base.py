@@ -1,0 +1,92 @@
+"""What every endpoint of the JSON API shares: who is acting, how much may be sent, and the pages of lists."""
+
+from django.conf import settings
+from django.db.models import QuerySet
+from django.http import Http404
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.serializers import BaseSerializer
+from rest_framework.views import APIView
+
+from recognizer import paging
+from recognizer.filters import StrictFilterSet
+from recognizer.middleware import known_actor
+from recognizer.models import Submission
+from recognizer.services import access, submissions
+from recognizer.services.actors import Actor
+
+from .callers import is_browser
+from .problems import BodyTooLarge
+
+
+class ApiView(APIView):
+    """An endpoint. The body's length is checked before anything reads it."""
+
+    def initial(self, request: Request, *args: object, **kwargs: object) -> None:
+        if int(request.META.get("CONTENT_LENGTH") or 0) > settings.DATA_UPLOAD_MAX_MEMORY_SIZE:
+            raise BodyTooLarge
+        super().initial(request, *args, **kwargs)
+
+    @property
+    def actor(self) -> Actor:
+        return self.request.actor
+
+    @property
+    def sender(self) -> Actor:
+        """The actor; somebody who draws in a browser for the first time becomes a visitor, known by a cookie."""
+        return known_actor(self.request._request) if is_browser(self.request) else self.actor  # noqa: SLF001
+
+    def readable_submission(self, public_id: str) -> Submission:
+        """The submission, if the caller may see it: by who they are, or by the `key` in the address.
+
+        Raises:
+            Http404: there is none, or it is not theirs to see; nobody learns which.
+        """
+        rows = submissions.with_answers(Submission.objects.filter(public_id=public_id), whole=True)
+        submission = rows.first()
+        if submission is None or not access.can_see(self.actor, submission, key=self.key):
+            raise Http404
+        return submission
+
+    @property
+    def key(self) -> str:
+        """A read key or share key in the address."""
+        return self.request.query_params.get("key", "")
+
+
+class ListView(ApiView):
+    """A list that is filtered, ordered and paged by its address; parameters that mean nothing here are refused."""
+
+    filterset_class: type[StrictFilterSet]
+    serializer_class: type[BaseSerializer]
+
+    def rows(self) -> QuerySet:
+        raise NotImplementedError
+
+    def get(self, _request: Request) -> Response:
+        return self.page(self.rows())
+
+    def page(self, rows: QuerySet) -> Response:
+        parameters = self.request.query_params
+        filtered = self.filterset_class(parameters, queryset=rows, actor=self.actor)
+        filtered.check(others=paging.PARAMETERS)
+        page = paging.page_of(filtered.qs, parameters)
+        serializer = self.serializer_class(page.rows, many=True, context=self.context())
+        return Response(
+            {
+                "next": self._link(page.next_cursor),
+                "previous": self._link(page.previous_cursor),
+                "results": serializer.data,
+            }
+        )
+
+    def context(self) -> dict:
+        """What the serializer knows besides the rows."""
+        return {"request": self.request}
+
+    def _link(self, cursor: str | None) -> str | None:
+        if cursor is None:
+            return None
+        parameters = self.request.query_params.copy()
+        parameters["cursor"] = cursor
+        return self.request.build_absolute_uri(f"{self.request.path}?{parameters.urlencode()}")

@@ -1,0 +1,180 @@
+"""Errors of the JSON API: one shape everywhere, RFC 9457 problem details, whoever raised them.
+
+`problem_response` is the framework's exception handler; `ProblemMiddleware` covers what is answered before a view runs
+(unknown address, bad host, a limit of the request) or instead of it (an error page).
+"""
+
+import logging
+import math
+from collections.abc import Callable, Iterator, Mapping
+from http import HTTPStatus
+
+from django.conf import settings
+from django.core.exceptions import (
+    PermissionDenied,
+    RequestDataTooBig,
+    SuspiciousOperation,
+    TooManyFieldsSent,
+    TooManyFilesSent,
+    ValidationError,
+)
+from django.core.signals import got_request_exception
+from django.http import Http404, HttpRequest, HttpResponse, JsonResponse, UnreadablePostError
+from rest_framework import exceptions
+from rest_framework.response import Response
+
+from recognizer.services.access import NotAllowedError
+from recognizer.services.pictures import BusyError
+from recognizer.services.submissions import Refused
+
+log = logging.getLogger(__name__)
+
+CONTENT_TYPE = "application/problem+json"
+# Headers of the replaced answer that a client needs in order to react.
+KEPT_HEADERS = ("Allow", "Retry-After", "WWW-Authenticate")
+
+STATUS_OF_REFUSAL = {
+    "empty": 400,
+    "bad_crop": 400,
+    "bad_shape": 400,
+    "not_a_number": 400,
+    "out_of_range": 400,
+    "too_many_bytes": 413,
+    "too_many_pixels": 413,
+    "too_many": 413,
+    "not_an_image": 415,
+    "truncated": 422,
+    "blank": 422,
+}
+DETAILS = {
+    400: "The request cannot be understood.",
+    403: "You may not do this.",
+    404: "There is nothing at this address, or it is not yours to see.",
+    413: "The request is larger than this site accepts.",
+    500: "Something went wrong on our side. It was logged; please try again later.",
+    503: "The site cannot do this right now. Please try again in a moment.",
+}
+
+
+class Conflict(exceptions.APIException):
+    """What is asked for contradicts what is stored."""
+
+    status_code = 409
+    default_code = "conflict"
+
+
+class BodyTooLarge(exceptions.APIException):
+    status_code = 413
+    default_code = "body_too_large"
+    default_detail = DETAILS[413]
+
+
+class Unavailable(exceptions.APIException):
+    """Try again later: `wait` seconds."""
+
+    status_code = 503
+    default_code = "unavailable"
+    default_detail = DETAILS[503]
+    wait = 1
+
+
+def problem(
+    status: int, detail: str, *, code: str = "", errors: Mapping[str, list[str]] | None = None
+) -> dict[str, object]:
+    """The document. `code` is stable and for programs; `errors` holds the messages by field."""
+    document: dict[str, object] = {
+        "type": "about:blank",
+        "title": HTTPStatus(status).phrase,
+        "status": status,
+        "detail": detail,
+        "code": code or HTTPStatus(status).name.lower(),
+    }
+    if errors:
+        document["errors"] = errors
+    return document
+
+
+def problem_response(error: Exception, context: Mapping) -> Response:
+    """Turn whatever a view raised into a problem; the framework calls it (`EXCEPTION_HANDLER`)."""
+    headers = {}
+    if isinstance(error, exceptions.APIException):
+        document = _of_framework_error(error)
+        if getattr(error, "auth_header", None):
+            headers["WWW-Authenticate"] = error.auth_header
+        if getattr(error, "wait", None):
+            headers["Retry-After"] = str(math.ceil(error.wait))
+    elif isinstance(error, ValidationError):
+        document = _invalid(error.message_dict)
+    elif isinstance(error, Refused):
+        status = STATUS_OF_REFUSAL[error.code]
+        document = problem(status, str(error), code=error.code, errors={error.field: [str(error)]})
+    elif isinstance(error, NotAllowedError):
+        document = problem(403, str(error))
+    elif isinstance(error, BusyError):
+        document = problem(503, str(error), code="busy")
+        headers["Retry-After"] = "2"
+    elif isinstance(error, Http404):
+        document = problem(404, DETAILS[404])
+    elif isinstance(error, PermissionDenied):
+        document = problem(403, str(error) or DETAILS[403])
+    elif isinstance(error, RequestDataTooBig):
+        document = problem(413, DETAILS[413], code="body_too_large")
+    elif isinstance(error, TooManyFieldsSent | TooManyFilesSent | SuspiciousOperation | UnreadablePostError):
+        document = problem(400, DETAILS[400])
+    else:
+        request = context["request"]
+        log.error("%s %s failed", request.method, request.path, exc_info=error)
+        got_request_exception.send(sender=type(context["view"]), request=request)
+        document = problem(500, DETAILS[500])
+    return Response(document, status=document["status"], headers=headers, content_type=CONTENT_TYPE)
+
+
+def _of_framework_error(error: exceptions.APIException) -> dict[str, object]:
+    if not isinstance(error, exceptions.ValidationError):
+        return problem(error.status_code, str(error.detail), code=str(error.default_code))
+    return _invalid(dict(_by_field(error.detail)))
+
+
+def _invalid(messages: dict[str, list[str]]) -> dict[str, object]:
+    general = messages.pop("", None)
+    detail = " ".join(general or [f"{name}: {' '.join(texts)}" for name, texts in messages.items()])
+    return problem(400, detail, code="invalid", errors=messages)
+
+
+def _by_field(detail: list | dict, path: str = "") -> Iterator[tuple[str, list[str]]]:
+    """Nested error messages as `("outer.inner", [messages])`; those about no field have an empty path."""
+    if isinstance(detail, Mapping):
+        for name, inner in detail.items():
+            part = "" if name == "non_field_errors" else str(name)
+            yield from _by_field(inner, f"{path}.{part}".strip("."))
+    elif any(isinstance(one, list | dict) for one in detail):
+        for index, inner in enumerate(detail):
+            if inner:
+                yield from _by_field(inner if isinstance(inner, list | dict) else [inner], f"{path}.{index}".strip("."))
+    else:
+        yield path, [str(one) for one in detail]
+
+
+class ProblemMiddleware:
+    """The first middleware: an error under /api/ that is not a problem document yet becomes one."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        response = self.get_response(request)
+        status = response.status_code
+        if (
+            status < 400
+            or not request.path_info.startswith("/api/")
+            or response.headers["Content-Type"] == CONTENT_TYPE
+        ):
+            return response
+        if settings.DEBUG and status == 500:
+            return response
+        document = problem(status, DETAILS.get(status, HTTPStatus(status).description or HTTPStatus(status).phrase))
+        replaced = JsonResponse(document, status=status, content_type=CONTENT_TYPE)
+        for name in KEPT_HEADERS:
+            if name in response.headers:
+                replaced[name] = response[name]
+        return replaced

@@ -1,0 +1,230 @@
+"""How rows look in the JSON API. The words are the database's own."""
+
+from django.urls import reverse
+from drf_spectacular.utils import extend_schema_field
+from rest_framework import serializers
+
+from recognizer.models import (
+    GateVerdict,
+    Label,
+    LabelKind,
+    LabelReason,
+    ModelVersion,
+    Origin,
+    Source,
+    Submission,
+    SubmissionState,
+    TruthState,
+    TruthValue,
+    Verdict,
+)
+from recognizer.services import access
+
+from .fields import StrictSerializer
+
+
+def _probabilities(**options: object) -> serializers.ListField:
+    return serializers.ListField(
+        child=serializers.FloatField(min_value=0, max_value=1),
+        min_length=10,
+        max_length=10,
+        help_text="Calibrated; of the digits 0 to 9.",
+        **options,
+    )
+
+
+class AnswerSerializer(serializers.Serializer):
+    """What a model says of a picture."""
+
+    verdict = serializers.ChoiceField(choices=Verdict, help_text="What the answer is worth.")
+    digit = serializers.IntegerField(min_value=0, max_value=9, help_text="The best guess, whatever the verdict.")
+    certainty = serializers.FloatField(min_value=0, max_value=1, help_text="The probability of `digit`.")
+    runner_up = serializers.IntegerField(min_value=0, max_value=9)
+    probabilities = _probabilities()
+    energy = serializers.FloatField(help_text="High for what does not look like a digit.")
+    doubt = serializers.FloatField(min_value=0, max_value=1, help_text="0 certain … 1 doubtful.")
+
+
+class PredictionSerializer(AnswerSerializer):
+    """What one model version said of one submission."""
+
+    id = serializers.IntegerField(source="pk")
+    version = serializers.IntegerField(source="version.number", help_text="Number of the model version.")
+    preprocessing_version = serializers.IntegerField()
+    created = serializers.DateTimeField()
+    milliseconds = serializers.FloatField(help_text="What the model took for it, as a share of its batch.")
+
+
+class PredictionOfSubmissionSerializer(PredictionSerializer):
+    """A prediction in the history, with the submission that it is about."""
+
+    submission = serializers.CharField(source="submission.public_id")
+
+
+class PreviewSerializer(serializers.Serializer):
+    """An answer that was not stored. All figures are null for a blank picture."""
+
+    verdict = serializers.ChoiceField(choices=Verdict)
+    digit = serializers.IntegerField(min_value=0, max_value=9, allow_null=True)
+    certainty = serializers.FloatField(min_value=0, max_value=1, allow_null=True)
+    runner_up = serializers.IntegerField(min_value=0, max_value=9, allow_null=True)
+    probabilities = _probabilities(allow_null=True)
+    energy = serializers.FloatField(allow_null=True)
+    doubt = serializers.FloatField(min_value=0, max_value=1, allow_null=True)
+    pixels = serializers.ListField(
+        child=serializers.ListField(
+            child=serializers.IntegerField(min_value=0, max_value=255), min_length=28, max_length=28
+        ),
+        min_length=28,
+        max_length=28,
+        help_text="The 28 x 28 that the model saw, row by row, white ink on black.",
+    )
+
+
+class SubmissionSerializer(serializers.Serializer):
+    """A submission with its latest prediction.
+
+    Context: `request`; `key`, when a read or share key opens it, which the addresses inside then carry too.
+    """
+
+    id = serializers.CharField(source="public_id")
+    url = serializers.SerializerMethodField()
+    page = serializers.SerializerMethodField(help_text="Its page for people.")
+    image = serializers.SerializerMethodField(help_text="The kept picture.")
+    pixels = serializers.SerializerMethodField(help_text="The 28 x 28 that the model saw, as PNG.")
+    created = serializers.DateTimeField()
+    source = serializers.ChoiceField(choices=Source)
+    state = serializers.ChoiceField(choices=SubmissionState)
+    failure = serializers.CharField(help_text="Why there is no prediction, in the state `failed`; else empty.")
+    mine = serializers.SerializerMethodField(help_text="Whether the caller sent it.")
+    may_train = serializers.BooleanField()
+    width = serializers.IntegerField(source="picture_width", help_text="Of the kept picture.")
+    height = serializers.IntegerField(source="picture_height", help_text="Of the kept picture.")
+    crop = serializers.ListField(
+        child=serializers.IntegerField(), allow_null=True, help_text="In the kept picture's pixels."
+    )
+    truth = serializers.SerializerMethodField(help_text="What people say that it shows, as far as they agree.")
+    truth_state = serializers.ChoiceField(choices=TruthState)
+    prediction = PredictionSerializer(source="latest_prediction", allow_null=True)
+
+    @extend_schema_field({"type": "string", "format": "uri"})
+    def get_url(self, submission: Submission) -> str:
+        return self._address(reverse("api-submission", args=[submission.public_id]))
+
+    @extend_schema_field({"type": "string", "format": "uri"})
+    def get_page(self, submission: Submission) -> str:
+        return self._address(submission.get_absolute_url())
+
+    @extend_schema_field({"type": "string", "format": "uri"})
+    def get_image(self, submission: Submission) -> str:
+        return self._address(reverse("api-submission-image", args=[submission.public_id]))
+
+    @extend_schema_field({"type": "string", "format": "uri"})
+    def get_pixels(self, submission: Submission) -> str:
+        return self._address(reverse("api-submission-pixels", args=[submission.public_id]))
+
+    def get_mine(self, submission: Submission) -> bool:
+        return access.owns(self.context["request"].actor, submission)
+
+    @extend_schema_field({"type": ["string", "null"], "enum": [*TruthValue.values, None]})
+    def get_truth(self, submission: Submission) -> str | None:
+        return submission.truth or None
+
+    def _address(self, path: str) -> str:
+        key = self.context.get("key")
+        return self._root + path + (f"?key={key}" if key else "")
+
+    @property
+    def _root(self) -> str:
+        if "root" not in self.context:
+            request = self.context["request"]
+            self.context["root"] = f"{request.scheme}://{request.get_host()}"
+        return self.context["root"]
+
+
+class StoredSubmissionSerializer(SubmissionSerializer):
+    """The answer to sending one."""
+
+    read_key = serializers.SerializerMethodField(
+        help_text="With `?key=` it reads this one submission, without account."
+    )
+
+    def get_read_key(self, submission: Submission) -> str:
+        return access.read_key(submission)
+
+
+class SubmissionDetailSerializer(SubmissionSerializer):
+    """One submission, whole."""
+
+    strokes = serializers.JSONField(help_text="In a frame of 280 x 280; null where none were sent.", allow_null=True)
+    ink = serializers.JSONField(help_text="What preprocessing measured of the ink.")
+    fold = serializers.CharField(help_text="`holdout` never trains: it measures.")
+
+
+class LabelSerializer(serializers.Serializer):
+    """One word of one person about a submission."""
+
+    id = serializers.IntegerField(source="pk")
+    submission = serializers.CharField(source="submission.public_id")
+    kind = serializers.ChoiceField(choices=LabelKind, help_text="A reviewer's word is a review, others suggest.")
+    value = serializers.SerializerMethodField(help_text="Null for a retraction.")
+    retracts = serializers.IntegerField(source="retracts_id", allow_null=True, help_text="Id of the label taken back.")
+    reason = serializers.ChoiceField(choices=LabelReason, help_text="Why the submission was in front of that person.")
+    created = serializers.DateTimeField()
+    mine = serializers.SerializerMethodField(help_text="Whether the caller said it.")
+    by = serializers.SerializerMethodField(help_text="Name of the account; reviewers and operators see it.")
+
+    @extend_schema_field({"type": ["string", "null"], "enum": [*TruthValue.values, None]})
+    def get_value(self, label: Label) -> str | None:
+        return label.value or None
+
+    def get_mine(self, label: Label) -> bool:
+        return access.said(self.context["request"].actor, label)
+
+    @extend_schema_field({"type": ["string", "null"]})
+    def get_by(self, label: Label) -> str | None:
+        if label.user is None or not self._names_are_shown:
+            return None
+        return label.user.get_username()
+
+    @property
+    def _names_are_shown(self) -> bool:
+        if "names" not in self.context:
+            actor = self.context["request"].actor
+            self.context["names"] = actor.is_reviewer or actor.is_operator
+        return self.context["names"]
+
+
+class NewLabelSerializer(StrictSerializer):
+    value = serializers.ChoiceField(choices=TruthValue)
+    reason = serializers.ChoiceField(
+        choices=[LabelReason.API, LabelReason.OWN_PAGE, LabelReason.SUBMISSION_PAGE],
+        default=LabelReason.API,
+        help_text="Where the person saw it.",
+    )
+
+
+class ModelVersionSerializer(serializers.Serializer):
+    """A model version; its files are not here."""
+
+    number = serializers.IntegerField()
+    live = serializers.SerializerMethodField(help_text="Whether it answers now.")
+    created = serializers.DateTimeField()
+    origin = serializers.ChoiceField(choices=Origin)
+    parent = serializers.IntegerField(source="parent.number", default=None, allow_null=True)
+    preprocessing_version = serializers.IntegerField(source="manifest.preprocessing_version")
+    keras_sha256 = serializers.CharField()
+    bundle_sha256 = serializers.CharField()
+    recipe = serializers.JSONField()
+    counts = serializers.JSONField(help_text="How many examples of each kind it learned from.")
+    metrics = serializers.JSONField()
+    gate_verdict = serializers.ChoiceField(choices=GateVerdict)
+
+    def get_live(self, version: ModelVersion) -> bool:
+        return version.pk == self.context["live"]
+
+
+class ModelVersionDetailSerializer(ModelVersionSerializer):
+    manifest = serializers.JSONField()
+    history = serializers.JSONField(help_text="Accuracy and loss of every epoch.")
+    gate = serializers.JSONField(help_text="Every check of the gate with its figures.")

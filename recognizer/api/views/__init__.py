@@ -1,0 +1,1 @@
+"""Endpoints of the JSON API, one module for each resource."""

@@ -1,0 +1,69 @@
+"""Labels: say what a submission shows, read what was said, take one's own word back."""
+
+from django.db.models import QuerySet
+from django.http import Http404
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from recognizer.api.base import ApiView, ListView
+from recognizer.api.problems import Conflict
+from recognizer.api.serializers import LabelSerializer, NewLabelSerializer
+from recognizer.filters import LabelFilter
+from recognizer.models import Label
+from recognizer.services import access, labels, submissions
+from recognizer.services.actors import Actor
+from recognizer.services.labels import LabelError
+
+
+class LabelsView(ListView):
+    filterset_class = LabelFilter
+    serializer_class = LabelSerializer
+
+    def rows(self) -> QuerySet[Label]:
+        return visible_labels(self.actor)
+
+
+class SubmissionLabelsView(ListView):
+    filterset_class = LabelFilter
+    serializer_class = LabelSerializer
+
+    def get(self, _request: Request, public_id: str) -> Response:
+        submission = self.readable_submission(public_id)
+        return self.page(with_names(Label.objects.filter(submission=submission).order_by("id")))
+
+    def post(self, request: Request, public_id: str) -> Response:
+        """Say what it shows. A reviewer's word counts as a review, that of whoever sent it as a suggestion."""
+        submission = self.readable_submission(public_id)
+        sent = NewLabelSerializer(data=request.data)
+        sent.is_valid(raise_exception=True)
+        added = labels.label(actor=self.actor, submission=submission, **sent.validated_data)
+        return Response(LabelSerializer(added, context={"request": request}).data, status=201)
+
+
+class LabelView(ApiView):
+    def get(self, request: Request, pk: int) -> Response:
+        return Response(LabelSerializer(self._label(pk), context={"request": request}).data)
+
+    def delete(self, _request: Request, pk: int) -> Response:
+        """Take one's own word back. Nothing is erased: a retraction is added, and what was said before counts again."""
+        try:
+            labels.retract(actor=self.actor, label=self._label(pk))
+        except LabelError as error:
+            raise Conflict(str(error)) from error
+        return Response(status=204)
+
+    def _label(self, pk: int) -> Label:
+        label = visible_labels(self.actor).filter(pk=pk).first()
+        if label is None:
+            raise Http404
+        return label
+
+
+def visible_labels(actor: Actor) -> QuerySet[Label]:
+    return with_names(access.visible_labels(actor))
+
+
+def with_names(rows: QuerySet[Label]) -> QuerySet[Label]:
+    return rows.select_related("submission", "user").defer(
+        *(f"submission__{name}" for name in submissions.LARGE_COLUMNS)
+    )

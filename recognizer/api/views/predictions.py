@@ -1,0 +1,40 @@
+"""The history of predictions: what every model version said of every submission."""
+
+from django.db.models import QuerySet
+from django.http import Http404
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from recognizer.api.base import ApiView, ListView
+from recognizer.api.serializers import PredictionOfSubmissionSerializer
+from recognizer.filters import PredictionFilter
+from recognizer.models import Prediction
+from recognizer.services import access, submissions
+from recognizer.services.actors import Actor
+
+
+class PredictionsView(ListView):
+    filterset_class = PredictionFilter
+    serializer_class = PredictionOfSubmissionSerializer
+
+    def rows(self) -> QuerySet[Prediction]:
+        return visible_predictions(self.actor)
+
+
+class PredictionView(ApiView):
+    def get(self, request: Request, pk: int) -> Response:
+        prediction = visible_predictions(self.actor).filter(pk=pk).first()
+        if prediction is None:
+            raise Http404
+        return Response(PredictionOfSubmissionSerializer(prediction, context={"request": request}).data)
+
+
+def visible_predictions(actor: Actor) -> QuerySet[Prediction]:
+    return (
+        access.visible_predictions(actor)
+        .select_related("submission", "version")
+        .defer(
+            *(f"submission__{name}" for name in submissions.LARGE_COLUMNS),
+            *(f"version__{name}" for name in submissions.LARGE_VERSION_COLUMNS),
+        )
+    )

@@ -1,0 +1,165 @@
+"""Filters of lists, read from the address: History and the JSON API use the same ones."""
+
+from collections.abc import Iterable
+
+import django_filters as filters
+from django.core.exceptions import ValidationError
+from django.db.models import CharField, F, Q, QuerySet
+from django.db.models.functions import Cast
+from django.http import QueryDict
+
+from recognizer.models import (
+    Digit,
+    Label,
+    LabelKind,
+    ModelVersion,
+    Prediction,
+    Source,
+    Submission,
+    SubmissionState,
+    TruthState,
+    TruthValue,
+    Verdict,
+)
+from recognizer.services import access
+from recognizer.services.actors import Actor
+
+
+class StrictFilterSet(filters.FilterSet):
+    """Filters that know who is asking and can refuse what they do not know."""
+
+    def __init__(self, data: QueryDict, queryset: QuerySet, *, actor: Actor) -> None:
+        super().__init__(data, queryset)
+        self.actor = actor
+
+    def check(self, *, others: Iterable[str] = ()) -> None:
+        """Raises:
+        ValidationError: a parameter is unknown (and none of `others`), or has a value that makes no sense.
+        """
+        known = [*self.filters, *others]
+        messages = {
+            name: [f"There is no such parameter here. Use: {', '.join(sorted(known))}."]
+            for name in self.data
+            if name not in known
+        }
+        if not self.is_valid():
+            messages |= {name: list(texts) for name, texts in self.form.errors.items()}
+        if messages:
+            raise ValidationError(messages)
+
+
+class _OneOf(filters.MultipleChoiceFilter):
+    """Any of the values given. No join here multiplies rows, so DISTINCT would only cost."""
+
+    def __init__(self, *args: object, **kwargs: object) -> None:
+        super().__init__(*args, distinct=False, **kwargs)
+
+
+class _YesOrNo(filters.TypedChoiceFilter):
+    """`true` or `false`; unlike the library's own filter it refuses everything else."""
+
+    def __init__(self, **kwargs: object) -> None:
+        super().__init__(choices=(("true", "Yes"), ("false", "No")), coerce=lambda text: text == "true", **kwargs)
+
+
+class _Newest(filters.OrderingFilter):
+    """Newest or oldest first; the id, given in the order of creation, stands for the time."""
+
+    def __init__(self) -> None:
+        super().__init__(fields={"id": "created"}, help_text="`-created`: newest first (as without it).")
+
+
+class SubmissionFilter(StrictFilterSet):
+    """What History and the list of submissions can be narrowed down to."""
+
+    digit = _OneOf(field_name="latest_prediction__digit", choices=Digit, help_text="The digit that was read.")
+    verdict = _OneOf(field_name="latest_prediction__verdict", choices=Verdict)
+    certainty_min = filters.NumberFilter(
+        field_name="latest_prediction__certainty", lookup_expr="gte", min_value=0, max_value=1
+    )
+    certainty_max = filters.NumberFilter(
+        field_name="latest_prediction__certainty", lookup_expr="lte", min_value=0, max_value=1
+    )
+    version = filters.NumberFilter(
+        field_name="latest_prediction__version__number", decimal_places=0, help_text="Number of the model version."
+    )
+    source = _OneOf(choices=Source)
+    state = _OneOf(choices=SubmissionState)
+    truth = _OneOf(choices=TruthValue, help_text="What people say that it shows.")
+    truth_state = _OneOf(choices=TruthState)
+    corrected = _YesOrNo(
+        method="filter_corrected", help_text="True: people say something else than was read. False: all others."
+    )
+    created_after = filters.IsoDateTimeFilter(field_name="created", lookup_expr="gte", help_text="Date or time.")
+    created_before = filters.IsoDateTimeFilter(field_name="created", lookup_expr="lt", help_text="Date or time.")
+    mine = _YesOrNo(
+        method="filter_mine", help_text="True: only what the caller sent. Reviewers see everything without it."
+    )
+    ordering = _Newest()
+
+    class Meta:
+        model = Submission
+        fields: list[str] = []
+
+    def filter_corrected(self, rows: QuerySet, _name: str, corrected: bool) -> QuerySet:
+        differs = Q(latest_prediction__isnull=False) & ~Q(truth="") & ~Q(truth=_as_text("latest_prediction__digit"))
+        return rows.filter(differs) if corrected else rows.exclude(differs)
+
+    def filter_mine(self, rows: QuerySet, _name: str, mine: bool) -> QuerySet:
+        return rows & access.own_submissions(self.actor) if mine else rows
+
+
+class PredictionFilter(StrictFilterSet):
+    """What the history of predictions can be narrowed down to."""
+
+    submission = filters.CharFilter(field_name="submission__public_id", help_text="Id of one submission.")
+    version = filters.NumberFilter(field_name="version__number", decimal_places=0)
+    digit = _OneOf(choices=Digit)
+    verdict = _OneOf(choices=Verdict)
+    certainty_min = filters.NumberFilter(field_name="certainty", lookup_expr="gte", min_value=0, max_value=1)
+    certainty_max = filters.NumberFilter(field_name="certainty", lookup_expr="lte", min_value=0, max_value=1)
+    source = _OneOf(field_name="submission__source", choices=Source)
+    reviewed = _YesOrNo(method="filter_reviewed", help_text="Whether the truth is settled.")
+    correct = _YesOrNo(
+        method="filter_correct", help_text="Whether the digit is the settled truth; what is not settled is left out."
+    )
+    created_after = filters.IsoDateTimeFilter(field_name="created", lookup_expr="gte")
+    created_before = filters.IsoDateTimeFilter(field_name="created", lookup_expr="lt")
+    ordering = _Newest()
+
+    class Meta:
+        model = Prediction
+        fields: list[str] = []
+
+    def filter_reviewed(self, rows: QuerySet, _name: str, reviewed: bool) -> QuerySet:
+        settled = Q(submission__truth_state=TruthState.SETTLED)
+        return rows.filter(settled if reviewed else ~settled)
+
+    def filter_correct(self, rows: QuerySet, _name: str, correct: bool) -> QuerySet:
+        same = Q(submission__truth=_as_text("digit"))
+        return rows.filter(same if correct else ~same, submission__truth_state=TruthState.SETTLED)
+
+
+class LabelFilter(StrictFilterSet):
+    submission = filters.CharFilter(field_name="submission__public_id", help_text="Id of one submission.")
+    kind = _OneOf(choices=LabelKind)
+    value = _OneOf(choices=TruthValue)
+    created_after = filters.IsoDateTimeFilter(field_name="created", lookup_expr="gte")
+    created_before = filters.IsoDateTimeFilter(field_name="created", lookup_expr="lt")
+    ordering = _Newest()
+
+    class Meta:
+        model = Label
+        fields: list[str] = []
+
+
+class ModelVersionFilter(StrictFilterSet):
+    ordering = filters.OrderingFilter(fields=["number"], help_text="`-number`: newest first (as without it).")
+
+    class Meta:
+        model = ModelVersion
+        fields: list[str] = []
+
+
+def _as_text(column: str) -> Cast:
+    return Cast(F(column), CharField())
