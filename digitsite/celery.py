@@ -2,7 +2,7 @@
 
 celery --app digitsite worker --pool solo --queues predictions --hostname predictions@%h
 celery --app digitsite worker --pool threads --concurrency 2 --queues default --hostname default@%h
-celery --app digitsite worker --pool prefork --concurrency 1 --max-tasks-per-child 1 --queues train --hostname train@%h
+celery --app digitsite worker --pool threads --concurrency 1 --queues train --hostname train@%h
 
 each with --without-gossip --without-mingle --loglevel INFO. There may be several prediction workers, each with a
 hostname of its own; more than one worker of another queue does no harm. A worker finds out from its queues what it

@@ -25,16 +25,26 @@ def redis_answers(path: Path) -> bool:
 
 
 class Probe:
-    """Called again and again until the front page can be read and a prediction worker is there."""
+    """Asked until the front page can be read and a prediction worker is there; `missing` says what is not."""
 
     def __init__(self, options: Options) -> None:
         self._address = ("127.0.0.1" if options.host in ANY_ADDRESS else options.host, options.port)
+        self.missing = "no web server"
         self._host = (env.words("ALLOWED_HOSTS") or ["localhost"])[0].lstrip(".")
 
     def __call__(self) -> bool:
         status, body = self._get("/readyz")
-        # With HTTPS=1 the front page sends us to https, which is another program's business.
-        return status == 200 and json.loads(body)["worker"] and 200 <= self._get("/")[0] < 400
+        if status != 200:
+            self.missing = (
+                f"/readyz says {status}: {body.decode(errors='replace')[:200]}" if status else "no web server"
+            )
+        elif not json.loads(body)["worker"]:
+            self.missing = "no prediction worker"
+        elif not 200 <= (status := self._get("/")[0]) < 400:  # with HTTPS=1 it sends us to https, which is not ours
+            self.missing = f"the front page answers with {status}"
+        else:
+            self.missing = ""
+        return not self.missing
 
     def _get(self, path: str) -> tuple[int, bytes]:
         """The answer's status, 0 for none, and its body."""

@@ -19,6 +19,7 @@ STOP_SECONDS, STOP_REDIS_SECONDS = 3.2, 1.0
 POLL_SECONDS = 0.05
 # The default worker and the trainer give way to web and prediction worker at the start, but not for ever.
 OTHERS_AFTER_SECONDS = 5.0
+SAY_WHY_AFTER_SECONDS = 15.0
 # `manage.py prepare` says the operator's sign-in path on a line of its own; it is shown once it can be opened.
 SIGN_IN = "sign-in path: "
 ADDRESS_FILE = "address"
@@ -65,6 +66,8 @@ class Site:
         options = self._options
         self._environment = parts.environment(options)
         self._say("site", f"starting; data folder {options.data_dir}")
+        if os.geteuid() == 0:
+            self._say("site", "running as root; an ordinary account is safer")
         redis = self._add("redis", parts.valkey(options)) if options.with_redis else None
         prepare = self._add("prepare", parts.prepare(), once=True)
         self._wait(lambda: not prepare.is_running)
@@ -80,8 +83,10 @@ class Site:
         self._add("default", parts.default())
         if options.with_trainer:
             self._add("trainer", parts.trainer())
-        if not in_time:
-            self._wait(answers, every=POLL_SECONDS)
+        while not in_time:
+            in_time = self._wait(answers, every=POLL_SECONDS, seconds=SAY_WHY_AFTER_SECONDS)
+            if not in_time:
+                self._say("site", f"not answering yet: {answers.missing}")
         self._announce()
 
     def _add(self, name: str, command: list[str], *, once: bool = False) -> Part:
@@ -106,7 +111,7 @@ class Site:
     # --- The loop -------------------------------------------------------------------------------------------------
 
     def _wait(self, done: Callable[[], bool], *, every: float | None = None, seconds: float | None = None) -> bool:
-        """Serve the parts until `done()`, asked after each event and every so many seconds.
+        """Serve the parts until `done()`; it is asked every so many seconds, or after each event.
 
         Returns:
             False when `seconds` passed first.
@@ -114,16 +119,21 @@ class Site:
         Raises:
             StoppedError: a signal says stop.
         """
-        deadline = None if seconds is None else time.monotonic() + seconds
+        now = time.monotonic()
+        deadline = None if seconds is None else now + seconds
+        ask_at = now if every else None
         while True:
             if self._stop_signals:
                 raise StoppedError
-            if done():
-                return True
             now = time.monotonic()
+            if ask_at is None or ask_at <= now:
+                if done():
+                    return True
+                now = time.monotonic()
+                ask_at = now + every if every else None
             if deadline is not None and now >= deadline:
                 return False
-            moments = [deadline, now + every if every else None, *(part.again_at for part in self._parts)]
+            moments = [deadline, ask_at, *(part.again_at for part in self._parts)]
             self._serve(min((moment for moment in moments if moment is not None), default=None))
 
     def _serve(self, until: float | None) -> None:
@@ -159,6 +169,7 @@ class Site:
             if time.monotonic() >= deadline or self._stop_signals > impatience:
                 for part in ending:
                     if part.is_running:
+                        self._say("site", f"{part.name} does not end by itself; ending it")
                         part.signal_group(signal.SIGKILL)
                 deadline = time.monotonic() + seconds
             self._serve(deadline)
@@ -183,7 +194,7 @@ class Site:
     def _hear(self, name: str, line: str) -> None:
         if line.startswith(SIGN_IN):
             self._sign_in_path = line.removeprefix(SIGN_IN)
-        else:
+        elif line.strip():
             self._say(name, line)
 
     def _say(self, name: str, line: str) -> None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from django.db import DatabaseError, connection
 from redis import RedisError
 
-from . import registry
+from . import handoff, registry
 
 log = logging.getLogger(__name__)
 
@@ -44,10 +44,12 @@ def _database_and_model() -> tuple[bool, int | None]:
 
 
 def _redis_and_worker() -> tuple[bool, bool]:
-    from . import handoff
-
+    link = handoff.link()
+    if link.circuit.is_open():  # it is known to be frozen, and asking would take a time-out
+        return False, False
     try:
-        return True, handoff.worker_alive()
-    except RedisError as error:
+        link.redis.ping()
+        return True, link.worker_alive()
+    except (RedisError, OSError) as error:
         log.warning("Redis cannot be reached: %s", error)
         return False, False
