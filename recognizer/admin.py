@@ -59,7 +59,14 @@ class SkipAdmin(ReadOnlyAdmin):
 @admin.register(models.ModelVersion)
 class ModelVersionAdmin(ReadOnlyAdmin):
     list_display = ("number", "created", "origin", "parent", "gate_verdict", "bundle_sha256")
-    exclude = ("keras_file", "bundle")
+
+
+@admin.register(models.ModelFiles)
+class ModelFilesAdmin(ReadOnlyAdmin):
+    """Only that there are files: binary columns are not shown, and so need not be read."""
+
+    list_display = ("version",)
+    list_select_related = ("version",)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet:
         return super().get_queryset(request).defer("keras_file", "bundle")

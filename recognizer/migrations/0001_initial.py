@@ -23,9 +23,7 @@ class Migration(migrations.Migration):
                 ('number', models.PositiveIntegerField(unique=True)),
                 ('created', models.DateTimeField(auto_now_add=True)),
                 ('origin', models.CharField(choices=[('base', 'Shipped base'), ('training', 'Trained here')], max_length=10)),
-                ('keras_file', models.BinaryField(blank=True, help_text='my_model.keras; null once pruned.', null=True)),
                 ('keras_sha256', models.CharField(max_length=64)),
-                ('bundle', models.BinaryField(blank=True, help_text='What workers serve; null once pruned.', null=True)),
                 ('bundle_sha256', models.CharField(max_length=64)),
                 ('manifest', models.JSONField(help_text="A copy of the bundle's manifest: preprocessing version, thresholds, …")),
                 ('recipe', models.JSONField(default=dict)),
@@ -133,6 +131,7 @@ class Migration(migrations.Migration):
             name='Lease',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                ('digest', models.CharField(help_text="The submission's: a copy is not leased beside it.", max_length=64, unique=True)),
                 ('reason', models.CharField(choices=[('own_page', "The drawer's own page"), ('submission_page', "The submission's page"), ('api', 'The API'), ('doubt', 'Most doubtful'), ('disagreement', 'Model versions disagree'), ('suggestion', 'A visitor contradicted'), ('suspect', 'Suspected wrong label'), ('second_opinion', 'Second opinion'), ('newest', 'Newest'), ('random', 'Random share'), ('grid', 'Grid')], max_length=16)),
                 ('created', models.DateTimeField(auto_now_add=True)),
                 ('expires', models.DateTimeField()),
@@ -155,6 +154,17 @@ class Migration(migrations.Migration):
             ],
             options={
                 'ordering': ['id'],
+            },
+        ),
+        migrations.CreateModel(
+            name='ModelFiles',
+            fields=[
+                ('version', models.OneToOneField(on_delete=django.db.models.deletion.CASCADE, primary_key=True, related_name='files', serialize=False, to='recognizer.modelversion')),
+                ('keras_file', models.BinaryField(help_text='my_model.keras: the file of record.')),
+                ('bundle', models.BinaryField(help_text='What workers serve.')),
+            ],
+            options={
+                'verbose_name_plural': 'model files',
             },
         ),
         migrations.CreateModel(
@@ -192,10 +202,6 @@ class Migration(migrations.Migration):
         migrations.AddConstraint(
             model_name='modelversion',
             constraint=models.CheckConstraint(condition=models.Q(('gate_verdict__in', ['not_run', 'passed', 'refused'])), name='version_gate_known'),
-        ),
-        migrations.AddConstraint(
-            model_name='modelversion',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('bundle__isnull', True), ('keras_file__isnull', True)), models.Q(('bundle__isnull', False), ('keras_file__isnull', False)), _connector='OR'), name='version_files_both_or_neither'),
         ),
         migrations.AddConstraint(
             model_name='deployment',

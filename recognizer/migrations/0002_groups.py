@@ -2,7 +2,17 @@
 
 from django.db import migrations
 
-MODELS = ("submission", "prediction", "label", "lease", "skip", "modelversion", "trainingrun", "deployment")
+MODELS = (
+    "submission",
+    "prediction",
+    "label",
+    "lease",
+    "skip",
+    "modelversion",
+    "modelfiles",
+    "trainingrun",
+    "deployment",
+)
 
 
 def create_groups(apps, schema_editor):

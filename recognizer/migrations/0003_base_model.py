@@ -6,7 +6,9 @@ from recognizer.services.registry import base_version_fields
 
 
 def install_base(apps, schema_editor):
-    version = apps.get_model("recognizer", "ModelVersion").objects.create(**base_version_fields())
+    columns, files = base_version_fields()
+    version = apps.get_model("recognizer", "ModelVersion").objects.create(**columns)
+    apps.get_model("recognizer", "ModelFiles").objects.create(version=version, **files)
     apps.get_model("recognizer", "Deployment").objects.create(
         sequence=1, kind="install", to_version=version, why="The shipped base model, installed with the site."
     )

@@ -1,7 +1,7 @@
 """Rows and their constraints. What may happen to them is decided in recognizer/services."""
 
 from .labels import Label, Lease, Skip
-from .registry import Deployment, ModelVersion, TrainingRun
+from .registry import Deployment, ModelFiles, ModelVersion, TrainingRun
 from .submissions import Prediction, Submission
 from .values import (
     Digit,
@@ -27,6 +27,7 @@ __all__ = [
     "LabelKind",
     "LabelReason",
     "Lease",
+    "ModelFiles",
     "ModelVersion",
     "Origin",
     "Prediction",

@@ -54,6 +54,7 @@ class Lease(models.Model):
     """A submission that is in front of one reviewer until `expires`: nobody else is shown it meanwhile."""
 
     submission = models.OneToOneField(Submission, on_delete=models.CASCADE, related_name="lease")
+    digest = models.CharField(max_length=64, unique=True, help_text="The submission's: a copy is not leased beside it.")
     reviewer = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="leases")
     reason = models.CharField(max_length=16, choices=LabelReason)
     created = models.DateTimeField(auto_now_add=True)

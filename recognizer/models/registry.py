@@ -1,4 +1,4 @@
-"""ModelVersion, TrainingRun and Deployment: which models there are, how they came about, and which one is live."""
+"""ModelVersion, ModelFiles, TrainingRun, Deployment: which models there are, how they came about, which one is live."""
 
 import secrets
 
@@ -10,19 +10,13 @@ from .values import ACTIVE_RUN_STATES, GateVerdict, Origin, RunState
 
 
 class ModelVersion(models.Model):
-    """One trained model: its bytes, where it came from and how good it was found to be.
-
-    Both files live in the row, so a backup of the database is a backup of the models, every host sees the same
-    ones, and nothing is ever half-written. Query through `light` where the bytes are not wanted.
-    """
+    """One trained model: where it came from and how good it was found to be. Its bytes are its ModelFiles."""
 
     number = models.PositiveIntegerField(unique=True)
     parent = models.ForeignKey("self", null=True, blank=True, on_delete=models.PROTECT, related_name="children")
     created = models.DateTimeField(auto_now_add=True)
     origin = models.CharField(max_length=10, choices=Origin)
-    keras_file = models.BinaryField(null=True, blank=True, help_text="my_model.keras; null once pruned.")
     keras_sha256 = models.CharField(max_length=64)
-    bundle = models.BinaryField(null=True, blank=True, help_text="What workers serve; null once pruned.")
     bundle_sha256 = models.CharField(max_length=64)
     manifest = models.JSONField(help_text="A copy of the bundle's manifest: preprocessing version, thresholds, …")
     recipe = models.JSONField(default=dict)
@@ -33,15 +27,6 @@ class ModelVersion(models.Model):
     gate_verdict = models.CharField(max_length=8, choices=GateVerdict, default=GateVerdict.NOT_RUN)
     gate = models.JSONField(default=list, blank=True, help_text="Every check of the gate with its figures.")
 
-    class LightManager(models.Manager):
-        """Versions without their files."""
-
-        def get_queryset(self) -> models.QuerySet:
-            return super().get_queryset().defer("keras_file", "bundle")
-
-    objects = models.Manager()
-    light = LightManager()
-
     class Meta:
         ordering = ["-number"]
         permissions = [("operate", "Can operate: retrains, promotes, rolls back, sees the status page")]
@@ -49,15 +34,28 @@ class ModelVersion(models.Model):
             models.CheckConstraint(condition=Q(number__gte=1), name="version_number_from_1"),
             models.CheckConstraint(condition=Q(origin__in=Origin.values), name="version_origin_known"),
             models.CheckConstraint(condition=Q(gate_verdict__in=GateVerdict.values), name="version_gate_known"),
-            models.CheckConstraint(
-                condition=Q(keras_file__isnull=True, bundle__isnull=True)
-                | Q(keras_file__isnull=False, bundle__isnull=False),
-                name="version_files_both_or_neither",
-            ),
         ]
 
     def __str__(self) -> str:
         return f"version {self.number}"
+
+
+class ModelFiles(models.Model):
+    """The bytes of a version, 1.8 MB, in a table of their own so that no list or join ever drags them along.
+
+    They live in the database: a backup of it is a backup of the models, every host sees the same ones, and nothing
+    is ever half-written. Pruning an old version deletes this row and leaves its figures.
+    """
+
+    version = models.OneToOneField(ModelVersion, primary_key=True, on_delete=models.CASCADE, related_name="files")
+    keras_file = models.BinaryField(help_text="my_model.keras: the file of record.")
+    bundle = models.BinaryField(help_text="What workers serve.")
+
+    class Meta:
+        verbose_name_plural = "model files"
+
+    def __str__(self) -> str:
+        return f"files of {self.version}"
 
 
 def new_run_token() -> str:

@@ -31,7 +31,7 @@ def explanation(submission: Submission) -> tuple[ModelVersion, np.ndarray]:
     """
     if submission.latest_prediction is None:
         raise NothingToExplainError("There is no answer yet that could be explained.")
-    version = ModelVersion.light.get(pk=submission.latest_prediction.version_id)
+    version = ModelVersion.objects.get(pk=submission.latest_prediction.version_id)
     pixels = np.frombuffer(bytes(submission.pixels), np.uint8).reshape(28, 28)
     with _lock:
         return version, explain(_classifier_of(version), pixels)

@@ -13,7 +13,7 @@ from django.db import IntegrityError, transaction
 
 from ml import bundle as bundles
 from ml.classifier import Classifier, load_classifier
-from recognizer.models import Deployment, ModelVersion
+from recognizer.models import Deployment, ModelFiles, ModelVersion
 
 log = logging.getLogger(__name__)
 
@@ -30,8 +30,8 @@ class DeploymentConflictError(RegistryError):
     """Somebody else changed the live version at the same moment."""
 
 
-def base_version_fields(folder: Path = bundles.BASE_FOLDER) -> dict:
-    """The columns of version 1, read from the shipped base model.
+def base_version_fields(folder: Path = bundles.BASE_FOLDER) -> tuple[dict, dict]:
+    """The columns of version 1 and of its files, read from the shipped base model.
 
     Raises:
         RegistryError: a file of the base model is missing or damaged.
@@ -44,29 +44,26 @@ def base_version_fields(folder: Path = bundles.BASE_FOLDER) -> dict:
         manifest = bundles.read(bundle).manifest
     except (OSError, ValueError) as error:
         raise RegistryError(f"The shipped base model in {folder.name}/ cannot be read: {error}") from error
-    return {
+    version = {
         "number": 1,
         "origin": "base",
-        "keras_file": keras_file,
         "keras_sha256": hashlib.sha256(keras_file).hexdigest(),
-        "bundle": bundle,
         "bundle_sha256": hashlib.sha256(bundle).hexdigest(),
         "manifest": asdict(manifest),
         "recipe": metrics.get("recipe", {}),
         "history": history,
         "metrics": metrics,
     }
+    return version, {"keras_file": keras_file, "bundle": bundle}
 
 
 def live_deployment() -> Deployment:
-    """The newest deployment with its version, without the version's files.
+    """The newest deployment with its version.
 
     Raises:
         NoLiveModelError: nothing was ever deployed.
     """
-    newest = (
-        Deployment.objects.select_related("to_version").defer("to_version__keras_file", "to_version__bundle").first()
-    )
+    newest = Deployment.objects.select_related("to_version").first()
     if newest is None:
         raise NoLiveModelError("No model is live. Run `manage.py migrate`: it installs the shipped base model.")
     return newest
@@ -93,7 +90,7 @@ def deploy(
         DeploymentConflictError: another deployment came first.
         RegistryError: the version is live already, or its files were pruned.
     """
-    if not ModelVersion.objects.filter(pk=version.pk, bundle__isnull=False).exists():
+    if not ModelFiles.objects.filter(version=version).exists():
         raise RegistryError(f"The files of {version} were pruned; it cannot go live again.")
     last = replaces or Deployment.objects.first()
     if last is not None and last.to_version_id == version.pk:
@@ -139,17 +136,15 @@ class LiveClassifier:
 def classifier_of(version: ModelVersion) -> Classifier:
     """A new classifier of `version` in the runtime that the settings name; not to be shared between threads."""
     with_keras = settings.INFERENCE_RUNTIME == "keras"
-    columns = (
-        ModelVersion.objects.values("bundle", "keras_file") if with_keras else ModelVersion.objects.values("bundle")
-    )
-    stored = columns.get(pk=version.pk)
-    if stored["bundle"] is None:
+    wanted = ("bundle", "keras_file") if with_keras else ("bundle",)
+    files = ModelFiles.objects.filter(version=version).values(*wanted).first()
+    if files is None:
         raise bundles.BundleError(f"The files of {version} were pruned; it cannot serve.")
     return load_classifier(
-        bytes(stored["bundle"]),
+        bytes(files["bundle"]),
         sha256=version.bundle_sha256,
         runtime=settings.INFERENCE_RUNTIME,
-        keras_file=bytes(stored["keras_file"]) if with_keras else None,
+        keras_file=bytes(files["keras_file"]) if with_keras else None,
         keras_sha256=version.keras_sha256 if with_keras else None,
     )
 

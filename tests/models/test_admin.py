@@ -9,7 +9,17 @@ from tests.rows import make_prediction, make_submission
 
 pytestmark = pytest.mark.django_db
 
-KINDS = ["submission", "prediction", "label", "lease", "skip", "modelversion", "trainingrun", "deployment"]
+KINDS = [
+    "submission",
+    "prediction",
+    "label",
+    "lease",
+    "skip",
+    "modelversion",
+    "modelfiles",
+    "trainingrun",
+    "deployment",
+]
 
 
 @pytest.fixture

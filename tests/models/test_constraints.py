@@ -103,7 +103,12 @@ def test_a_deployment_says_why_and_changes_something():
 
 def test_a_submission_is_leased_to_one_reviewer_and_skipped_once_by_each(reviewer, operator):
     submission = make_submission()
-    row = {"submission": submission, "expires": timezone.now(), "reason": LabelReason.DOUBT}
+    row = {
+        "submission": submission,
+        "digest": submission.digest,
+        "expires": timezone.now(),
+        "reason": LabelReason.DOUBT,
+    }
     Lease.objects.create(reviewer=reviewer.user, **row)
     assert refused(lambda: Lease.objects.create(reviewer=operator.user, **row))
     Skip.objects.create(submission=submission, reviewer=reviewer.user)

@@ -7,15 +7,17 @@ import pytest
 from django.db import connection
 
 from ml.bundle import BundleError
-from recognizer.models import Deployment, ModelVersion
+from recognizer.models import Deployment, ModelFiles, ModelVersion
 from recognizer.services import registry
 
 
 def another_version(number: int = 2) -> ModelVersion:
     base = ModelVersion.objects.get(number=1)
+    files = base.files
     base.pk, base.number = None, number
     base._state.adding = True
     base.save()
+    ModelFiles.objects.create(version=base, keras_file=files.keras_file, bundle=files.bundle)
     return base
 
 
@@ -27,10 +29,10 @@ def test_the_shipped_base_is_version_1_and_live_from_the_start():
 
 
 @pytest.mark.django_db
-def test_asking_what_is_live_loads_no_model_files(django_assert_num_queries):
-    with django_assert_num_queries(1):
-        live = registry.live_version()
-    assert live.get_deferred_fields() == {"keras_file", "bundle"}
+def test_asking_what_is_live_is_one_query_without_model_files(django_assert_num_queries):
+    with django_assert_num_queries(1) as asked:
+        registry.live_version()
+    assert "modelfiles" not in asked.captured_queries[0]["sql"]
 
 
 @pytest.mark.django_db
@@ -60,7 +62,7 @@ def test_of_two_decisions_on_the_same_state_only_the_first_wins():
 @pytest.mark.django_db
 def test_a_pruned_version_cannot_go_live():
     version = another_version()
-    ModelVersion.objects.filter(pk=version.pk).update(bundle=None, keras_file=None)
+    ModelFiles.objects.filter(version=version).delete()
     with pytest.raises(registry.RegistryError, match="pruned"):
         registry.deploy(version=version, kind=Deployment.Kind.ROLLBACK, why="back")
 
@@ -101,8 +103,8 @@ def test_every_thread_gets_an_interpreter_of_its_own():
     ids=["cut short", "missing", "altered"],
 )
 def test_a_damaged_bundle_is_a_clear_error_and_never_an_answer(damage):
-    version = ModelVersion.objects.get(number=1)
-    ModelVersion.objects.filter(pk=version.pk).update(bundle=damage(bytes(version.bundle)))
+    files = ModelFiles.objects.get(version__number=1)
+    ModelFiles.objects.filter(pk=files.pk).update(bundle=damage(bytes(files.bundle)))
     with pytest.raises(BundleError):
         registry.LiveClassifier().current()
 
