@@ -183,7 +183,7 @@ def read_answer(submission: Submission) -> Prediction | None:
     submission.refresh_from_db(fields=["state", "failure", "latest_prediction"])
     if submission.state != SubmissionState.PREDICTED:
         return None
-    versions = Prediction.objects.select_related("version").defer("version__keras_file", "version__bundle")
+    versions = Prediction.objects.select_related("version")
     return _attach(submission, versions.get(pk=submission.latest_prediction_id))
 
 

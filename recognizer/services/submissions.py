@@ -32,7 +32,7 @@ SMALLEST_CROP = 4
 
 # What a list must not drag along.
 LARGE_COLUMNS = ("pixels", "strokes", "ink")
-LARGE_VERSION_COLUMNS = ("keras_file", "bundle", "history", "metrics", "gate", "recipe")
+LARGE_VERSION_COLUMNS = ("history", "metrics", "gate", "recipe")
 
 Crop = Sequence[float]
 Box = tuple[int, int, int, int]

@@ -26,7 +26,7 @@ def _find(request: HttpRequest, public_id: str, *, key: str = "") -> Submission:
 def show(request: HttpRequest, public_id: str) -> HttpResponse:
     key = request.GET.get("key", "")
     submission = _find(request, public_id, key=key)
-    predictions = submission.predictions.select_related("version").defer("version__bundle", "version__keras_file")
+    predictions = submission.predictions.select_related("version")
     said = submission.labels.select_related("user", "retraction").order_by("-id")
     words = [{"label": one, "mine": access.said(request.actor, one)} for one in said if one.retracts_id is None]
     standing = next((one["label"] for one in words if one["mine"] and not hasattr(one["label"], "retraction")), None)

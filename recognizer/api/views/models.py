@@ -17,7 +17,7 @@ class ModelsView(ListView):
     serializer_class = ModelVersionSerializer
 
     def rows(self) -> QuerySet[ModelVersion]:
-        return versions().defer("keras_file", "bundle", "history", "gate")
+        return versions().defer("history", "gate")
 
     def context(self) -> dict:
         return super().context() | {"live": registry.live_version().pk}
@@ -33,4 +33,4 @@ class ModelView(ApiView):
 
 
 def versions() -> QuerySet[ModelVersion]:
-    return ModelVersion.light.select_related("parent").defer("parent__keras_file", "parent__bundle")
+    return ModelVersion.objects.select_related("parent")
