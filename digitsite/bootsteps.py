@@ -6,7 +6,6 @@ https://docs.celeryq.dev/en/stable/userguide/extending.html
 import logging
 from threading import Thread
 
-import numpy as np
 import redis
 from celery import Celery, bootsteps
 from celery.beat import EmbeddedService
@@ -31,6 +30,8 @@ class LoadModel(bootsteps.StartStopStep):
         return _serves("predictions", parent.app)
 
     def start(self, parent: WorkController) -> None:  # noqa: ARG002
+        import numpy as np
+
         from ml.bundle import BundleError
         from recognizer.services import handoff, registry
 
@@ -65,28 +66,29 @@ class Heartbeat(bootsteps.StartStopStep):
 
     def start(self, parent: Consumer) -> None:
         from recognizer.services import handoff
+        from recognizer.services.handoff import serving
 
         self._beat(parent.hostname)
-        self._timer = parent.timer.call_repeatedly(handoff.HEARTBEAT_SECONDS, self._beat, (parent.hostname,))
+        self._timer = parent.timer.call_repeatedly(serving.HEARTBEAT_SECONDS, self._beat, (parent.hostname,))
         handoff.ring()  # what waits since before this worker started shall not wait for the next sweep
 
     def stop(self, parent: Consumer) -> None:
-        from recognizer.services import handoff
+        from recognizer.services.handoff import serving
 
         if self._timer is not None:
             parent.timer.cancel(self._timer)
             self._timer = None
         try:
-            handoff.farewell(parent.hostname)
+            serving.farewell(parent.hostname)
         except redis.RedisError as error:
             log.warning("Redis did not hear that this worker stops: %s", error)
 
     @staticmethod
     def _beat(worker: str) -> None:
-        from recognizer.services import handoff
+        from recognizer.services.handoff import serving
 
         try:
-            handoff.heartbeat(worker)
+            serving.heartbeat(worker)
         except redis.RedisError as error:
             log.warning("Redis did not hear this worker's heartbeat: %s", error)
 
@@ -100,4 +102,4 @@ class Beat(bootsteps.StartStopStep):
         return _serves("default", parent.app)
 
     def create(self, parent: WorkController) -> Thread:
-        return EmbeddedService(parent.app, thread=True)
+        return EmbeddedService(parent.app, thread=True, scheduler_cls=parent.app.conf.beat_scheduler)

@@ -1,14 +1,19 @@
-"""Celery's doors: what workers run. A few lines each; the rules live in recognizer/services."""
+"""Celery's doors: what workers run. A few lines each; the rules live in recognizer/services.
+
+Every worker imports this file, so each task imports what it alone needs.
+"""
 
 from celery import Task, shared_task
 from celery.worker import state
 
-from recognizer.services import shifts, sweeper
+from recognizer.services import sweeper
 
 
 @shared_task(bind=True, name="recognizer.tasks.serve_shift")
 def serve_shift(self: Task, token: str) -> None:
     """Queue `predictions`. Acknowledged early: a message lost with its worker costs a lease, no more."""
+    from recognizer.services import shifts
+
     shifts.serve(token, worker=self.request.hostname, should_stop=_worker_is_stopping)
 
 

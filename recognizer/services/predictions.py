@@ -1,44 +1,23 @@
-"""Answering submissions: one forward pass and one transaction for a batch. Called by shifts.
+"""Answering submissions: one forward pass and one transaction for a batch. Called by shifts."""
 
-Also the two ways in which an answer reaches whoever waits for it: the message that goes through Redis, and the row.
-"""
-
-import json
 import logging
 import time
 from collections.abc import Sequence
-from datetime import datetime
 
 import numpy as np
-from django.db import DEFAULT_DB_ALIAS, DatabaseError, DataError, IntegrityError, connection, transaction
+from django.db import DatabaseError, DataError, IntegrityError, connection, transaction
 
 from ml.bundle import BundleError
 from ml.classifier import Answer, Classifier
-from ml.preprocessing import PREPROCESSING_VERSION, prepare_image, prepare_strokes
+from ml.versions import PREPROCESSING_VERSION
 from recognizer.models import ModelVersion, Prediction, Submission, SubmissionState
 
-from . import registry
+from . import answers, registry
 
 log = logging.getLogger(__name__)
 
 # What went wrong with the site and not with one picture: the rows stay pending and are tried again later.
 SITE_ERRORS = (DatabaseError, BundleError, registry.RegistryError, MemoryError)
-# The columns of a prediction as they travel to a waiting request, in the model's order, which `from_db` goes by.
-COLUMNS = (
-    "id",
-    "submission_id",
-    "version_id",
-    "preprocessing_version",
-    "created",
-    "probabilities",
-    "digit",
-    "certainty",
-    "runner_up",
-    "energy",
-    "doubt",
-    "verdict",
-    "milliseconds",
-)
 
 
 def predict_batch(ids: Sequence[int]) -> dict[int, bytes]:
@@ -47,7 +26,7 @@ def predict_batch(ids: Sequence[int]) -> dict[int, bytes]:
     A picture on which the model fails does not take its batch with it: it becomes `failed`, with a reason.
 
     Returns:
-        For each submission that was settled here the message for `take_answer`.
+        For each submission that was settled here the message for `answers.take`.
 
     Raises:
         DatabaseError, BundleError, RegistryError: the site cannot answer now; nothing was changed.
@@ -81,9 +60,9 @@ def _answer(rows: list[Submission], version: ModelVersion, classifier: Classifie
         _prepare_again(row)
     pixels = np.frombuffer(b"".join(bytes(row.pixels) for row in rows), np.uint8).reshape(len(rows), 28, 28)
     started = time.perf_counter()
-    answers = classifier.answer(pixels, [row.ink for row in rows])
+    said = classifier.answer(pixels, [row.ink for row in rows])
     milliseconds = (time.perf_counter() - started) * 1000 / len(rows)
-    predictions = [_prediction(row, version, one, milliseconds) for row, one in zip(rows, answers, strict=True)]
+    predictions = [_prediction(row, version, one, milliseconds) for row, one in zip(rows, said, strict=True)]
     try:
         _store(predictions, old)
     except IntegrityError:
@@ -93,7 +72,7 @@ def _answer(rows: list[Submission], version: ModelVersion, classifier: Classifie
             there = set(held.values_list("pk", flat=True))
             predictions = [one for one in predictions if one.submission_id in there]
             _store(predictions, [row for row in old if row.pk in there])
-    return {one.submission_id: _message(one, version) for one in predictions}
+    return {one.submission_id: answers.message(one, version) for one in predictions}
 
 
 def _prediction(row: Submission, version: ModelVersion, answer: Answer, milliseconds: float) -> Prediction:
@@ -132,7 +111,9 @@ def _store(predictions: list[Prediction], prepared_again: list[Submission]) -> N
 
 
 def _prepare_again(row: Submission) -> None:
-    """Bring the cached pixels up to today's preprocessing."""
+    """Bring the cached pixels up to today's preprocessing. Seldom needed, so OpenCV is loaded here."""
+    from ml.preprocessing import prepare_image, prepare_strokes
+
     if row.strokes:
         prepared = prepare_strokes(row.strokes)
     else:
@@ -153,42 +134,4 @@ def give_up(ids: Sequence[int], reason: str) -> dict[int, bytes]:
     Submission.objects.filter(pk__in=ids, state=SubmissionState.PENDING).update(
         state=SubmissionState.FAILED, failure=reason
     )
-    message = json.dumps({"failure": reason}).encode()
-    return dict.fromkeys(ids, message)
-
-
-def _message(prediction: Prediction, version: ModelVersion) -> bytes:
-    given = {name: getattr(prediction, name) for name in COLUMNS}
-    given |= {"created": prediction.created.isoformat(), "version_number": version.number}
-    return json.dumps(given, separators=(",", ":")).encode()
-
-
-def take_answer(submission: Submission, message: bytes) -> Prediction | None:
-    """The prediction that a message carries, and the submission brought up to date with it, without any query."""
-    given = json.loads(message)
-    if "failure" in given:
-        submission.state, submission.failure = SubmissionState.FAILED, given["failure"]
-        return None
-    given["created"] = datetime.fromisoformat(given["created"])
-    prediction = Prediction.from_db(DEFAULT_DB_ALIAS, COLUMNS, [given[name] for name in COLUMNS])
-    # Everything but the number is deferred: read when asked for.
-    prediction.version = ModelVersion.from_db(
-        DEFAULT_DB_ALIAS, ["id", "number"], [given["version_id"], given["version_number"]]
-    )
-    return _attach(submission, prediction)
-
-
-def read_answer(submission: Submission) -> Prediction | None:
-    """The same from the rows."""
-    submission.refresh_from_db(fields=["state", "failure", "latest_prediction"])
-    if submission.state != SubmissionState.PREDICTED:
-        return None
-    versions = Prediction.objects.select_related("version")
-    return _attach(submission, versions.get(pk=submission.latest_prediction_id))
-
-
-def _attach(submission: Submission, prediction: Prediction) -> Prediction:
-    prediction.submission = submission
-    submission.state, submission.doubt = SubmissionState.PREDICTED, prediction.doubt
-    submission.latest_prediction = prediction
-    return prediction
+    return dict.fromkeys(ids, answers.failure_message(reason))

@@ -12,8 +12,7 @@ import redis
 from django.conf import settings
 
 from . import predictions, registry, sweeper
-from .handoff import Batch, ShiftLease
-from .handoff.serving import POP_SECONDS
+from .handoff.serving import POP_SECONDS, Batch, ShiftLease
 
 log = logging.getLogger(__name__)
 

@@ -14,7 +14,7 @@ from django.utils import timezone
 
 from recognizer.models import Submission, SubmissionState
 
-from . import handoff, predictions, registry
+from . import handoff
 
 log = logging.getLogger(__name__)
 
@@ -48,6 +48,8 @@ def serve_lost() -> dict[int, bytes]:
     Raises:
         DatabaseError, BundleError, RegistryError: the site cannot answer now; nothing was counted as a try.
     """
+    from . import predictions, registry  # here: the default worker, which only sweeps, does without the model
+
     lost = lost_submissions()
     in_company = lost.filter(attempts__lt=TRIES_IN_COMPANY).order_by("created")
     ids = list(in_company.values_list("pk", flat=True)[: settings.PREDICTION_BATCH])

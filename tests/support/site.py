@@ -234,7 +234,7 @@ class Site:
             return probe.connect_ex(("127.0.0.1", self.port)) == 0
 
     def _celery(self, *words: str) -> list[str]:
-        command = [sys.executable, "-m", "celery", "--app", "digitsite", "worker"]
+        command = [sys.executable, "-m", "celery", "--app", "digitsite", "--skip-checks", "worker"]
         return [*command, *words, "--without-gossip", "--without-mingle", "--loglevel", "INFO"]
 
 
@@ -242,7 +242,10 @@ def migrated_database(folder: Path) -> Path:
     """A SQLite file with all tables and model version 1, to be copied."""
     environment = os.environ | {"DATA_DIR": str(folder)}
     subprocess.run(
-        [sys.executable, "manage.py", "migrate", "--verbosity", "0"], cwd=BASE_DIR, env=environment, check=True
+        [sys.executable, "manage.py", "migrate", "--verbosity", "0", "--skip-checks"],
+        cwd=BASE_DIR,
+        env=environment,
+        check=True,
     )
     path = folder / "db.sqlite3"
     # The copy takes this one file: what is still in the write-ahead log belongs into it.

@@ -9,25 +9,11 @@ Redis holds, in a database number of its own:
     answer:<id>      list with the one answer that a waiting request pops; preview:<key> likewise
 
 All of it are bells. The truth is the pending row in the database: whatever is lost here, the sweeper makes good.
-`asking` is the side of web requests, `serving` that of shifts.
+`asking` is the side of web requests and whoever else calls a worker. `serving`, the worker's side, is imported by
+shifts alone: it needs NumPy.
 """
 
 from .asking import preview, push, ring, wait_for, worker_alive
-from .link import HandoffError, link
-from .serving import HEARTBEAT_SECONDS, Batch, PreviewRequest, ShiftLease, farewell, heartbeat
+from .connection import HandoffError, link
 
-__all__ = [
-    "HEARTBEAT_SECONDS",
-    "Batch",
-    "HandoffError",
-    "PreviewRequest",
-    "ShiftLease",
-    "farewell",
-    "heartbeat",
-    "link",
-    "preview",
-    "push",
-    "ring",
-    "wait_for",
-    "worker_alive",
-]
+__all__ = ["HandoffError", "link", "preview", "push", "ring", "wait_for", "worker_alive"]

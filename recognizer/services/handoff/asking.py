@@ -4,26 +4,29 @@ Nothing here raises because of Redis: the submission is committed, its pending r
 finds what no list and no message knows of.
 """
 
+from __future__ import annotations
+
 import base64
 import json
 import logging
 import secrets
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import fields
+from typing import TYPE_CHECKING
 
 import redis
 from celery import current_app
 from django.conf import settings
 from kombu.exceptions import OperationalError
 
-from ml.classifier import Answer
-from ml.preprocessing.frame import Prepared
-from ml.verdicts import Verdict
 from recognizer.models import Prediction, Submission
-from recognizer.services import predictions
+from recognizer.services import answers
 
-from .link import PREVIEWS, QUEUE, Link, link
+from .connection import PREVIEWS, QUEUE, Link, link
+
+if TYPE_CHECKING:  # NumPy and OpenCV, which the default worker does not need
+    from ml.classifier import Answer
+    from ml.preprocessing import Prepared
 
 log = logging.getLogger(__name__)
 
@@ -91,8 +94,8 @@ def wait_for(submission: Submission, seconds: float) -> Prediction | None:
         finally:
             there.waiting.release()
         if reply is not None:
-            return predictions.take_answer(submission, reply[1])
-    return predictions.read_answer(submission)
+            return answers.take(submission, reply[1])
+    return answers.read(submission)
 
 
 def preview(prepared: Prepared, seconds: float) -> Answer | None:
@@ -135,11 +138,13 @@ def _push(there: Link, target: str, items: Sequence[str | int], *, patience: flo
     return what
 
 
-def _answer(fields_of_answer: dict) -> Answer:
-    given = {field.name: fields_of_answer[field.name] for field in fields(Answer)}
-    given["probabilities"] = tuple(given["probabilities"])
-    given["verdict"] = Verdict(given["verdict"])
-    return Answer(**given)
+def _answer(given: dict) -> Answer:
+    from ml.classifier import Answer
+    from ml.verdicts import Verdict
+
+    return Answer(
+        **given | {"probabilities": tuple(given["probabilities"]), "verdict": Verdict(given["verdict"])},
+    )
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from django.conf import settings
 from ml.classifier import Answer
 
 from .asking import START_LEASE_SECONDS, answer_key, call_worker, new_token, preview_key
-from .link import PREVIEWS, QUEUE, SHIFTS, WORKERS, link
+from .connection import PREVIEWS, QUEUE, SHIFTS, WORKERS, link
 
 log = logging.getLogger(__name__)
 
