@@ -139,17 +139,27 @@ def _stroke(tiles: np.ndarray, rng: np.random.Generator, distortion: Distortion)
     values = tiles.astype(np.float32)
     thick = change < distortion.thicken
     thin = change > 1 - distortion.thin
-    for chosen, morph, limit in ((thick, cv2.dilate, 1.0), (thin, cv2.erode, 0.8)):
-        subset = tiles[chosen]
-        # a column of images: at the seams black meets black
-        moved = morph(subset.reshape(-1, SIDE), _CROSS).reshape(subset.shape).astype(np.float32)
+    for chosen, morph, limit in ((thick, _dilate, 1.0), (thin, _erode, 0.8)):
+        moved = morph(tiles[chosen]).astype(np.float32)
         values[chosen] += (moved - values[chosen]) * (amount[chosen] * limit)
     values *= rng.uniform(1 - distortion.fade, 1 + distortion.steepen, (n, 1, 1)).astype(np.float32)
     np.clip(values, 0, 255, out=values)
     return values.astype(np.uint8)
 
 
-_CROSS = cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3))
+def _dilate(tiles: np.ndarray) -> np.ndarray:
+    """Each pixel becomes the brightest of itself and its four neighbours in its own tile."""
+    out = tiles.copy()
+    np.maximum(out[:, 1:], tiles[:, :-1], out=out[:, 1:])
+    np.maximum(out[:, :-1], tiles[:, 1:], out=out[:, :-1])
+    np.maximum(out[:, :, 1:], tiles[:, :, :-1], out=out[:, :, 1:])
+    np.maximum(out[:, :, :-1], tiles[:, :, 1:], out=out[:, :, :-1])
+    return out
+
+
+def _erode(tiles: np.ndarray) -> np.ndarray:
+    """Each pixel becomes the darkest of itself and its four neighbours in its own tile."""
+    return 255 - _dilate(255 - tiles)
 
 
 def main() -> None:

@@ -110,48 +110,45 @@ def energy(logits: np.ndarray) -> np.ndarray:
 
 
 def decide(
-    logits: np.ndarray, manifest: Manifest, ink: Sequence[Mapping] | None = None, blank: np.ndarray | None = None
+    logits: np.ndarray,
+    manifest: Manifest,
+    ink: Sequence[Mapping] | None = None,
+    blank: Sequence[bool] | np.ndarray | None = None,
 ) -> list[Answer]:
     """Turn logits into answers.
 
     Args:
         logits: (N, 10).
         manifest: temperature and thresholds.
-        ink: for each picture the evidence of `ml.preprocessing`; "several" true means several digits.
-        blank: (N,) bool, true where there was no ink at all.
+        ink: for each picture the evidence of `ml.preprocessing`; of it "several" (several digits side by side) and
+            "dot" (a lone dot) decide the verdict.
+        blank: for each picture, whether there was no ink at all.
     """
+    n = len(logits)
     probabilities = softmax(logits, manifest.temperature)
     energies = energy(logits)
-    order = np.argsort(-probabilities, axis=1, kind="stable")
-    rows = np.arange(len(logits))
-    margins = probabilities[rows, order[:, 0]] - probabilities[rows, order[:, 1]]
+    order = np.argsort(-probabilities, axis=1, kind="stable")[:, :2]
+    top = np.take_along_axis(probabilities, order, axis=1)
+    margins = top[:, 0] - top[:, 1]
     # How digit-like the picture is: one half at the energy where it is refused, one in the midst of the digits.
     likeness = 1 / (1 + np.exp(np.clip((energies - manifest.refuse_energy) / manifest.temperature, -50, 50)))
+    doubts = np.clip(1 - margins * likeness, 0, 1).tolist()
+    refused = (energies > manifest.refuse_energy).tolist()
+    sure = ((margins >= manifest.sure_margin) & (energies <= manifest.sure_energy)).tolist()
+    blanks = [False] * n if blank is None else blank
+    evidence: Sequence[Mapping] = [{}] * n if ink is None else ink
+    rows = zip(probabilities.tolist(), order.tolist(), energies.tolist(), strict=True)
     answers = []
-    for i in rows:
-        is_blank = blank is not None and bool(blank[i])
-        several = ink is not None and bool(ink[i].get("several"))
-        if is_blank:
-            verdict = Verdict.BLANK
-        elif several:
-            verdict = Verdict.SEVERAL
-        elif energies[i] > manifest.refuse_energy:
+    for i, (row, (digit, runner_up), value) in enumerate(rows):
+        verdict = Verdict.SURE if sure[i] else Verdict.UNSURE
+        doubt = doubts[i]
+        if blanks[i]:
+            verdict, doubt = Verdict.BLANK, 1.0
+        elif evidence[i].get("several"):
+            verdict, doubt = Verdict.SEVERAL, 1.0
+        elif refused[i] or evidence[i].get("dot"):
             verdict = Verdict.NOT_A_DIGIT
-        elif margins[i] >= manifest.sure_margin and energies[i] <= manifest.sure_energy:
-            verdict = Verdict.SURE
-        else:
-            verdict = Verdict.UNSURE
-        answers.append(
-            Answer(
-                probabilities=tuple(float(p) for p in probabilities[i]),
-                digit=int(order[i, 0]),
-                certainty=float(probabilities[i, order[i, 0]]),
-                runner_up=int(order[i, 1]),
-                energy=float(energies[i]),
-                doubt=1.0 if is_blank or several else float(np.clip(1 - margins[i] * likeness[i], 0, 1)),
-                verdict=verdict,
-            )
-        )
+        answers.append(Answer(tuple(row), digit, row[digit], runner_up, value, doubt, verdict))
     return answers
 
 

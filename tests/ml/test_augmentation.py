@@ -1,0 +1,79 @@
+"""Distortions are mild, repeatable, and never mix one image with another. Drawn digits look like what they say."""
+
+import numpy as np
+import pytest
+
+from ml.augmentation import CHUNK, augment
+from ml.bundle import BASE_FOLDER, BUNDLE_FILE
+from ml.classifier import load_classifier
+from ml.mixture import redraw
+from ml.mnist import load_mnist
+from ml.nondigits import draw_non_digits
+from ml.procedural import SHAPES, draw_digits
+
+
+@pytest.fixture(scope="module")
+def classifier():
+    return load_classifier((BASE_FOLDER / BUNDLE_FILE).read_bytes())
+
+
+@pytest.fixture(scope="module")
+def validation():
+    mnist = load_mnist()
+    return mnist.validation_images[:1500], mnist.validation_labels[:1500]
+
+
+def test_the_same_seed_distorts_in_the_same_way_and_another_differently(validation):
+    images, _ = validation
+    first = augment(images, np.random.default_rng(7))
+    np.testing.assert_array_equal(first, augment(images, np.random.default_rng(7)))
+    assert (first != augment(images, np.random.default_rng(8))).any(axis=(1, 2)).mean() > 0.99
+    assert first.shape == images.shape
+    assert first.dtype == np.uint8
+
+
+def test_the_original_images_are_left_alone(validation):
+    images = validation[0][:50].copy()
+    augment(images, np.random.default_rng(1))
+    np.testing.assert_array_equal(images, validation[0][:50])
+
+
+def test_no_ink_wanders_into_a_neighbour():
+    images = np.zeros((CHUNK, 28, 28), np.uint8)
+    images[::2, 0, 4:24] = images[::2, :, 27] = 255
+    distorted = augment(images, np.random.default_rng(1))
+    assert not distorted[1::2].any()
+    assert distorted[::2].any(axis=(1, 2)).mean() > 0.95
+
+
+def test_distorted_digits_can_still_be_read(validation, classifier):
+    images, labels = validation
+    distorted = augment(images, np.random.default_rng(3))
+    assert (classifier.logits(distorted).argmax(axis=1) == labels).mean() > 0.97
+
+
+def test_redrawn_digits_come_back_through_the_preprocessing_readable(validation, classifier):
+    images, labels = validation[0][:300], validation[1][:300]
+    redrawn = redraw(images, np.random.default_rng(3))
+    assert (classifier.logits(redrawn).argmax(axis=1) == labels).mean() > 0.97
+    np.testing.assert_array_equal(redrawn, redraw(images, np.random.default_rng(3)))
+
+
+def test_drawn_digits_are_repeatable_and_have_ink():
+    images, labels = draw_digits(300, seed=5)
+    again, _ = draw_digits(300, seed=5)
+    np.testing.assert_array_equal(images, again)
+    assert images.any(axis=(1, 2)).all()
+    assert set(labels) == set(range(10)) == set(SHAPES)
+
+
+def test_the_shipped_model_reads_the_shapes_that_mnist_lacks(classifier):
+    images, labels = draw_digits(1000, seed=987)
+    assert (classifier.logits(images).argmax(axis=1) == labels).mean() > 0.98
+
+
+def test_the_shipped_model_is_seldom_sure_of_a_non_digit(classifier):
+    images = draw_non_digits(500, seed=987)
+    assert images.any(axis=(1, 2)).mean() > 0.97
+    np.testing.assert_array_equal(images[:50], draw_non_digits(50, seed=987))
+    assert np.mean([answer.verdict == "sure" for answer in classifier.answer(images)]) < 0.1

@@ -1,0 +1,108 @@
+"""A damaged, missing or swapped serving bundle is one clear error, never a wrong answer."""
+
+import dataclasses
+import hashlib
+import io
+import json
+import zipfile
+
+import pytest
+
+from ml import bundle as bundles
+from ml.bundle import BASE_FOLDER, BUNDLE_FILE, BundleError, Manifest
+from ml.classifier import load_classifier
+
+BASE = (BASE_FOLDER / BUNDLE_FILE).read_bytes()
+
+
+def rewritten(**members: bytes) -> bytes:
+    """The base bundle with some members replaced."""
+    out = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(BASE)) as old, zipfile.ZipFile(out, "w") as new:
+        for name in old.namelist():
+            new.writestr(name, members.get(name.split(".")[0], old.read(name)))
+    return out.getvalue()
+
+
+def manifest_with(**changes: object) -> bytes:
+    values = dataclasses.asdict(bundles.read(BASE).manifest) | changes
+    return json.dumps({key: value for key, value in values.items() if value is not ...}).encode()
+
+
+def test_what_was_written_is_read_back_and_the_bytes_are_the_same_each_time():
+    manifest = Manifest(1, "base", 1, "w", hashlib.sha256(b"model").hexdigest(), 0.5, 0.6, -4.0, -2.0)
+    data = bundles.write(b"model", manifest)
+    assert data == bundles.write(b"model", manifest)
+    assert bundles.read(data) == bundles.Bundle(b"model", manifest)
+
+
+def test_the_shipped_bundle_is_whole_and_small():
+    read = bundles.read(BASE, sha256=hashlib.sha256(BASE).hexdigest())
+    assert read.manifest.recipe == "base"
+    assert len(BASE) < 1_500_000
+
+
+def test_a_missing_bundle_says_so():
+    with pytest.raises(BundleError, match="missing"):
+        bundles.read(b"")
+
+
+def test_a_swapped_bundle_is_refused_by_its_sha256():
+    with pytest.raises(BundleError, match="not the one that was recorded"):
+        bundles.read(rewritten(manifest=manifest_with(recipe="other")), sha256=hashlib.sha256(BASE).hexdigest())
+
+
+@pytest.mark.parametrize("end", [10, 1000, len(BASE) // 2, len(BASE) - 1])
+def test_a_truncated_bundle_is_damaged(end):
+    with pytest.raises(BundleError, match="damaged"):
+        bundles.read(BASE[:end])
+
+
+def test_one_flipped_bit_anywhere_in_the_model_is_damage():
+    for place in range(2000, len(BASE) - 2000, 100_003):
+        broken = bytearray(BASE)
+        broken[place] ^= 1
+        with pytest.raises(BundleError, match="damaged"):
+            bundles.read(bytes(broken))
+
+
+def test_a_model_that_the_manifest_does_not_speak_of_is_refused():
+    with pytest.raises(BundleError, match="not the one its manifest speaks of"):
+        bundles.read(rewritten(model=b"another model"))
+
+
+def test_an_unknown_format_says_what_to_do():
+    with pytest.raises(BundleError, match=r"has format 2.*train again"):
+        bundles.read(rewritten(manifest=manifest_with(format=2)))
+
+
+@pytest.mark.parametrize(
+    ("manifest", "message"),
+    [
+        (b"[1, 2]", "unreadable"),
+        (b"{", "damaged"),
+        (manifest_with(temperature=...), "temperature"),
+        (manifest_with(surprise=1), "surprise"),
+        (manifest_with(temperature=0), "greater than zero"),
+        (manifest_with(refuse_energy="high"), "no usable refuse_energy"),
+        (manifest_with(sure_margin=float("nan")), "no usable sure_margin"),
+    ],
+)
+def test_a_manifest_that_makes_no_sense_is_named(manifest, message):
+    with pytest.raises(BundleError, match=message):
+        bundles.read(rewritten(manifest=manifest))
+
+
+def test_a_zip_of_something_else_is_refused():
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w") as archive:
+        archive.writestr("holiday.jpg", b"sun")
+    with pytest.raises(BundleError, match="does not hold one model and one manifest"):
+        bundles.read(out.getvalue())
+
+
+def test_a_model_that_is_no_litert_model_cannot_be_run():
+    junk = b"junk" * 1000
+    manifest = dataclasses.replace(bundles.read(BASE).manifest, model_sha256=hashlib.sha256(junk).hexdigest())
+    with pytest.raises(BundleError, match="cannot be run"):
+        load_classifier(bundles.write(junk, manifest))
