@@ -42,7 +42,8 @@ SECURE_REDIRECT_EXEMPT = ["^healthz$", "^readyz$"]  # asked from inside, by the 
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = HTTPS
 SECURE_HSTS_SECONDS = env.integer("HSTS_SECONDS", 31_536_000 if HTTPS else 0)
 SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = HTTPS
-if env.boolean("BEHIND_PROXY", False):
+BEHIND_PROXY = env.boolean("BEHIND_PROXY", False)
+if BEHIND_PROXY:
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
 SECURE_CONTENT_TYPE_NOSNIFF = True
 SECURE_REFERRER_POLICY = "same-origin"
@@ -199,7 +200,7 @@ CELERY_BEAT_SCHEDULE = {
 
 INFERENCE_RUNTIME = env.choice("INFERENCE_RUNTIME", "litert", ("litert", "keras"))
 PREDICTION_BATCH = env.integer("PREDICTION_BATCH", 64, minimum=1, maximum=1024)
-SHIFT_IDLE_SECONDS = env.number("SHIFT_IDLE_SECONDS", 8, minimum=0.1, maximum=60)
+SHIFT_IDLE_SECONDS = env.number("SHIFT_IDLE_SECONDS", 8, minimum=0.01, maximum=60)
 SHIFT_SECONDS = env.number("SHIFT_SECONDS", 15, minimum=0.2, maximum=120)
 PREDICTION_WAIT_SECONDS = env.number("PREDICTION_WAIT_SECONDS", 2, maximum=30)
 MAX_WAITING_REQUESTS = env.integer("MAX_WAITING_REQUESTS", 48, minimum=1, maximum=1024)
@@ -215,6 +216,8 @@ DATA_UPLOAD_MAX_MEMORY_SIZE = MAX_UPLOAD_BYTES * 4 // 3 + 65_536
 FILE_UPLOAD_MAX_MEMORY_SIZE = MAX_UPLOAD_BYTES + 65_536
 DATA_UPLOAD_MAX_NUMBER_FIELDS = 200
 ANONYMOUS_SUBMISSIONS = env.boolean("ANONYMOUS_SUBMISSIONS", True)
+# What one account, or one address, may send through the API in a minute; 0: as much as it likes.
+SUBMISSIONS_PER_MINUTE = env.integer("SUBMISSIONS_PER_MINUTE", 0)
 
 # --- Review ------------------------------------------------------------------------------------------------------
 
@@ -225,12 +228,16 @@ REVIEW_RANDOM_SHARE = env.number("REVIEW_RANDOM_SHARE", 0.15, minimum=0, maximum
 
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": ["recognizer.api.callers.CookieAuthentication"],
-    "DEFAULT_PERMISSION_CLASSES": [],  # who may see and do what is decided on the object, in services.access
+    # Who may see and do what is decided on the object, in services.access.
+    "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.AllowAny"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
-    "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser", "rest_framework.parsers.MultiPartParser"],
+    "DEFAULT_PARSER_CLASSES": ["recognizer.api.parsers.JsonParser", "rest_framework.parsers.MultiPartParser"],
     "DEFAULT_CONTENT_NEGOTIATION_CLASS": "recognizer.api.callers.OneRepresentation",
     "DEFAULT_METADATA_CLASS": None,
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    # Escaped, so that half a surrogate pair in a message can be sent back at all.
+    "UNICODE_JSON": False,
+    "NUM_PROXIES": 1 if BEHIND_PROXY else 0,
     "EXCEPTION_HANDLER": "recognizer.api.problems.problem_response",
     "UNAUTHENTICATED_USER": "django.contrib.auth.models.AnonymousUser",
 }
@@ -244,6 +251,17 @@ SPECTACULAR_SETTINGS = {
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "COMPONENT_SPLIT_REQUEST": True,
+    "ENUM_NAME_OVERRIDES": {
+        "Verdict": "recognizer.models.Verdict",
+        "Source": "recognizer.models.Source",
+        "SubmissionState": "recognizer.models.SubmissionState",
+        "TruthState": "recognizer.models.TruthState",
+        "TruthValue": "recognizer.models.TruthValue",
+        "LabelKind": "recognizer.models.LabelKind",
+        "LabelReason": "recognizer.models.LabelReason",
+        "Origin": "recognizer.models.Origin",
+        "GateVerdict": "recognizer.models.GateVerdict",
+    },
 }
 
 # --- Accounts ----------------------------------------------------------------------------------------------------

@@ -55,7 +55,7 @@ def _serve(lease: ShiftLease, should_stop: Callable[[], bool]) -> int:
             lost = sweeper.serve_lost()
             lease.renew(lost)
             looked_for_lost_at = time.monotonic()
-        batch = lease.pop(0 if lost or not idle_seconds else POP_SECONDS)
+        batch = lease.pop(0 if lost else min(POP_SECONDS, idle_seconds))
         answers = predictions.predict_batch(batch.ids) if batch.ids else {}
         _answer_previews(lease, batch)
         lease.renew(answers)

@@ -204,7 +204,7 @@ class Site:
                 "default": settings.CACHES["default"]
                 | {"LOCATION": redis_urls.database_url(self.redis_url, redis_urls.CACHE)}
             },
-            **{name: type(getattr(settings, name))(value) for name, value in self.settings.items()},
+            **{name: _as_setting(value) for name, value in self.settings.items()},
         }
         outer_settings, outer_connection = connections.settings["default"], connections["default"]
         connections.settings["default"] = outer_settings | database | {"TEST": outer_settings["TEST"]}
@@ -260,6 +260,13 @@ def _use_broker(url: str) -> None:
     current_app.conf.broker_url = current_app.conf.broker_write_url = url
     current_app._pool = None
     current_app.amqp._producer_pool = None
+
+
+def _as_setting(text: str) -> str | float:
+    for kind in (int, float):
+        with contextlib.suppress(ValueError):
+            return kind(text)
+    return text
 
 
 def some_pixels(seed: int = 0) -> bytes:

@@ -1,0 +1,152 @@
+"""The two scripts: who is called to a shift, and when a shift may end. A real Valkey and no worker."""
+
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from digitsite import redis_urls
+from recognizer.services import handoff
+from recognizer.services.handoff import asking, serving
+from recognizer.services.handoff.connection import QUEUE, SHIFTS, WORKERS
+from recognizer.services.handoff.serving import ShiftLease
+from tests.support.site import Site
+
+
+@pytest.fixture
+def valkey(site: Site) -> Iterator[Site]:
+    site.start_redis()
+    with site.entered():
+        yield site
+
+
+def calls(site: Site) -> int:
+    """How many messages wait for a worker."""
+    return site.redis(redis_urls.BROKER).llen("predictions")
+
+
+def begun(token: str = "t") -> ShiftLease:
+    lease = ShiftLease(token, "w@test")
+    assert lease.begin()
+    return lease
+
+
+def test_the_first_push_calls_a_worker_and_the_next_ones_do_not(valkey: Site) -> None:
+    handoff.push([1])
+    handoff.push([2, 3])
+    assert calls(valkey) == 1
+    assert valkey.redis().lrange(QUEUE, 0, -1) == [b"1", b"2", b"3"]
+
+
+def test_a_caller_that_dies_before_it_sent_the_message_costs_two_seconds(
+    valkey: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(asking, "call_worker", lambda token: None)  # what a crash in between leaves behind
+        handoff.push([1])
+    handoff.push([2])
+    assert calls(valkey) == 0
+    end_of_lease = valkey.redis().zrange(SHIFTS, 0, -1, withscores=True)[0][1]
+    assert end_of_lease - time.time() <= asking.START_LEASE_SECONDS
+    valkey.redis().zadd(SHIFTS, {valkey.redis().zrange(SHIFTS, 0, -1)[0]: time.time() - 0.01})  # two seconds later
+    handoff.push([3])
+    assert calls(valkey) == 1
+
+
+def test_a_long_list_calls_a_second_worker_if_there_is_one(valkey: Site, settings) -> None:
+    settings.PREDICTION_BATCH = 10
+    begun()
+    handoff.push(range(30))
+    assert calls(valkey) == 0
+    for name in ("one", "two"):
+        serving.heartbeat(name)
+    handoff.push([31])
+    handoff.push([32])
+    assert calls(valkey) == 1
+
+
+def test_a_shift_ends_only_while_nothing_waits(valkey: Site) -> None:
+    lease = begun()
+    handoff.push([1])
+    assert not lease.end()
+    assert lease.pop(0.1).ids == [1]
+    assert lease.end()
+    handoff.push([2])
+    assert calls(valkey) == 1
+
+
+def test_a_shift_whose_time_is_up_hands_over(valkey: Site) -> None:
+    lease = begun()
+    handoff.push([1])
+    lease.hand_over(always=False)
+    assert calls(valkey) == 1
+    handoff.push([2])
+    assert calls(valkey) == 1
+
+
+def test_a_shift_whose_time_is_up_and_that_nobody_needs_leaves(valkey: Site) -> None:
+    lease = begun()
+    lease.hand_over(always=False)
+    assert calls(valkey) == 0
+    assert valkey.redis().zcard(SHIFTS) == 0
+
+
+def test_a_message_that_comes_late_finds_that_others_serve(valkey: Site) -> None:
+    begun("somebody else's")
+    assert not ShiftLease("late", "w@test").begin()
+
+
+def test_a_message_that_comes_late_when_nobody_serves_is_not_wanted_but_helps(valkey: Site) -> None:
+    lease = begun("late")
+    assert not lease.wanted
+    handoff.push([1])
+    assert lease.pop(0.1).ids == [1]
+
+
+def test_a_shift_that_was_called_is_wanted(valkey: Site) -> None:
+    handoff.push([1])
+    token = valkey.redis().zrange(SHIFTS, 0, -1)[0].decode()
+    assert begun(token).wanted
+
+
+def test_heartbeats_run_out(valkey: Site) -> None:
+    assert not handoff.worker_alive()
+    serving.heartbeat("w")
+    handoff.ring()  # a push hears anew who lives
+    assert handoff.worker_alive()
+    serving.farewell("w")
+    handoff.ring()
+    assert not handoff.worker_alive()
+    serving.heartbeat("w")
+    end = valkey.redis().zscore(WORKERS, "w")
+    assert 0 < end - time.time() <= serving.HEARTBEAT_LIFE_SECONDS
+
+
+def test_submissions_go_before_previews(valkey: Site) -> None:
+    there = handoff.link()
+    there.push("previews", ['{"key": "k"}'], token="t", lease=1, patience=5, limit=2)
+    handoff.push([1])
+    assert begun("t").pop(0.1).ids == [1]
+
+
+def test_no_more_previews_wait_than_are_worth_it(valkey: Site) -> None:
+    there = handoff.link()
+    pushed = [there.push("previews", ["x"], token="t", lease=1, patience=5, limit=2)[0] for _ in range(3)]
+    assert pushed[2] == "full"
+    assert valkey.redis().llen("previews") == 2
+
+
+def test_a_preview_that_nobody_waits_for_any_more_is_dropped(valkey: Site) -> None:
+    handoff.link().push("previews", ['{"key": "k"}'], token="t", lease=1, patience=0.000001, limit=2)
+    assert not begun("t").pop(0.1)
+
+
+def test_an_old_redis_is_refused_with_one_clear_line(valkey: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Stands in for a Redis 6, which no wheel brings for every machine.
+    monkeypatch.setattr(handoff.link().redis, "info", lambda section: {"redis_version": "6.2.14"})
+    with pytest.raises(handoff.HandoffError, match=r"leads to a Redis 6\.2\.14; this site needs Redis 7\.0"):
+        handoff.link().check_server()
+
+
+def test_this_valkey_is_new_enough(valkey: Site) -> None:
+    handoff.link().check_server()
