@@ -55,7 +55,7 @@ class _OneOf(filters.MultipleChoiceFilter):
         super().__init__(*args, distinct=False, **kwargs)
 
 
-class _YesOrNo(filters.TypedChoiceFilter):
+class YesOrNo(filters.TypedChoiceFilter):
     """`true` or `false`; unlike the library's own filter it refuses everything else."""
 
     def __init__(self, **kwargs: object) -> None:
@@ -87,12 +87,12 @@ class SubmissionFilter(StrictFilterSet):
     state = _OneOf(choices=SubmissionState)
     truth = _OneOf(choices=TruthValue, help_text="What people say that it shows.")
     truth_state = _OneOf(choices=TruthState)
-    corrected = _YesOrNo(
+    corrected = YesOrNo(
         method="filter_corrected", help_text="True: people say something else than was read. False: all others."
     )
     created_after = filters.IsoDateTimeFilter(field_name="created", lookup_expr="gte", help_text="Date or time.")
     created_before = filters.IsoDateTimeFilter(field_name="created", lookup_expr="lt", help_text="Date or time.")
-    mine = _YesOrNo(
+    mine = YesOrNo(
         method="filter_mine", help_text="True: only what the caller sent. Reviewers see everything without it."
     )
     ordering = _Newest()
@@ -119,8 +119,8 @@ class PredictionFilter(StrictFilterSet):
     certainty_min = filters.NumberFilter(field_name="certainty", lookup_expr="gte", min_value=0, max_value=1)
     certainty_max = filters.NumberFilter(field_name="certainty", lookup_expr="lte", min_value=0, max_value=1)
     source = _OneOf(field_name="submission__source", choices=Source)
-    reviewed = _YesOrNo(method="filter_reviewed", help_text="Whether the truth is settled.")
-    correct = _YesOrNo(
+    reviewed = YesOrNo(method="filter_reviewed", help_text="Whether the truth is settled.")
+    correct = YesOrNo(
         method="filter_correct", help_text="Whether the digit is the settled truth; what is not settled is left out."
     )
     created_after = filters.IsoDateTimeFilter(field_name="created", lookup_expr="gte")

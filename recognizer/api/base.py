@@ -2,10 +2,10 @@
 
 from django.conf import settings
 from django.db.models import QuerySet
-from django.http import Http404
+from django.http import Http404, QueryDict
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.serializers import BaseSerializer
+from rest_framework.serializers import BaseSerializer, Serializer
 from rest_framework.views import APIView
 
 from recognizer import paging
@@ -54,11 +54,23 @@ class ApiView(APIView):
         return self.request.query_params.get("key", "")
 
 
+def checked(request: Request, *, form: type[Serializer], json: type[Serializer]) -> dict:
+    """The fields of a body, which is either a form or JSON.
+
+    Raises:
+        rest_framework.exceptions.ValidationError: with a message for each field that is wrong.
+    """
+    sent = (form if isinstance(request.data, QueryDict) else json)(data=request.data)
+    sent.is_valid(raise_exception=True)
+    return sent.validated_data
+
+
 class ListView(ApiView):
     """A list that is filtered, ordered and paged by its address; parameters that mean nothing here are refused."""
 
     filterset_class: type[StrictFilterSet]
     serializer_class: type[BaseSerializer]
+    other_parameters: tuple[str, ...] = ()
 
     def rows(self) -> QuerySet:
         raise NotImplementedError
@@ -69,7 +81,7 @@ class ListView(ApiView):
     def page(self, rows: QuerySet) -> Response:
         parameters = self.request.query_params
         filtered = self.filterset_class(parameters, queryset=rows, actor=self.actor)
-        filtered.check(others=paging.PARAMETERS)
+        filtered.check(others=(*paging.PARAMETERS, *self.other_parameters))
         page = paging.page_of(filtered.qs, parameters)
         serializer = self.serializer_class(page.rows, many=True, context=self.context())
         return Response(

@@ -26,23 +26,32 @@ class StrictSerializer(serializers.Serializer):
 
 
 @extend_schema_field(OpenApiTypes.BINARY)
-class ImageField(serializers.Field):
-    """A picture as an uploaded file or, in JSON, as a data URL; gives its bytes, whatever they are."""
+class FileField(serializers.Field):
+    """An uploaded file; gives its bytes, whatever they are."""
+
+    default_error_messages = {"not_a_file": "Send the picture as a file."}
+
+    def to_internal_value(self, data: object) -> bytes:
+        if not isinstance(data, UploadedFile):
+            self.fail("not_a_file")
+        return data.read()
+
+
+@extend_schema_field(
+    {"type": "string", "pattern": "^data:image/[a-z+.-]+;base64,", "examples": ["data:image/png;base64,iVBORw0KGgo…"]}
+)
+class DataUrlField(serializers.Field):
+    """A file inside JSON, as a data URL (RFC 2397); gives its bytes, whatever they are."""
 
     default_error_messages = {
-        "not_a_file": "Send the picture as a file, or in JSON as a data URL: data:image/png;base64,….",
+        "not_a_data_url": "Send the picture as a data URL: data:image/png;base64,….",
         "not_base64": "The data URL must be base64: data:image/png;base64,….",
-        "no_media_type": "The data URL must name a picture: data:image/png;base64,….",
     }
 
     def to_internal_value(self, data: object) -> bytes:
-        if isinstance(data, UploadedFile):
-            return data.read()
-        if not isinstance(data, str) or not data.startswith("data:"):
-            self.fail("not_a_file")
+        if not isinstance(data, str) or not data.startswith("data:image/"):
+            self.fail("not_a_data_url")
         head, comma, body = data.partition(",")
-        if not head.startswith("data:image/"):
-            self.fail("no_media_type")
         if not comma or not head.endswith(";base64"):
             self.fail("not_base64")
         try:
@@ -100,12 +109,20 @@ class OptInField(serializers.BooleanField):
     default_empty_html = empty
 
 
-class PictureSerializer(StrictSerializer):
-    """A picture or strokes: exactly one of the two."""
+FORMATS = "PNG, JPEG, WebP, GIF (first frame), BMP or TIFF"
 
-    image = ImageField(
-        required=False, help_text="PNG, JPEG, WebP, GIF (first frame), BMP or TIFF: a file, or in JSON a data URL."
-    )
+
+class PictureFormSerializer(StrictSerializer):
+    """A picture as a file."""
+
+    image = FileField(help_text=f"{FORMATS}.")
+    crop = CropField(required=False, help_text="As JSON text.")
+
+
+class PictureJsonSerializer(StrictSerializer):
+    """A picture as a data URL, or strokes: exactly one of the two."""
+
+    image = DataUrlField(required=False, help_text=f"{FORMATS}, as a data URL.")
     crop = CropField(required=False)
     strokes = StrokesField(required=False)
     frame = serializers.FloatField(
@@ -120,5 +137,12 @@ class PictureSerializer(StrictSerializer):
         return attrs
 
 
-class NewSubmissionSerializer(PictureSerializer):
-    may_train = OptInField(default=True, help_text="False: the site may not learn from it.")
+MAY_TRAIN = "False: the site may not learn from it."
+
+
+class NewSubmissionFormSerializer(PictureFormSerializer):
+    may_train = OptInField(default=True, help_text=MAY_TRAIN)
+
+
+class NewSubmissionJsonSerializer(PictureJsonSerializer):
+    may_train = serializers.BooleanField(default=True, help_text=MAY_TRAIN)

@@ -36,7 +36,7 @@ def _probabilities(**options: object) -> serializers.ListField:
 class AnswerSerializer(serializers.Serializer):
     """What a model says of a picture."""
 
-    verdict = serializers.ChoiceField(choices=Verdict, help_text="What the answer is worth.")
+    verdict = serializers.ChoiceField(choices=Verdict.choices, help_text="What the answer is worth.")
     digit = serializers.IntegerField(min_value=0, max_value=9, help_text="The best guess, whatever the verdict.")
     certainty = serializers.FloatField(min_value=0, max_value=1, help_text="The probability of `digit`.")
     runner_up = serializers.IntegerField(min_value=0, max_value=9)
@@ -64,7 +64,7 @@ class PredictionOfSubmissionSerializer(PredictionSerializer):
 class PreviewSerializer(serializers.Serializer):
     """An answer that was not stored. All figures are null for a blank picture."""
 
-    verdict = serializers.ChoiceField(choices=Verdict)
+    verdict = serializers.ChoiceField(choices=Verdict.choices)
     digit = serializers.IntegerField(min_value=0, max_value=9, allow_null=True)
     certainty = serializers.FloatField(min_value=0, max_value=1, allow_null=True)
     runner_up = serializers.IntegerField(min_value=0, max_value=9, allow_null=True)
@@ -93,8 +93,8 @@ class SubmissionSerializer(serializers.Serializer):
     image = serializers.SerializerMethodField(help_text="The kept picture.")
     pixels = serializers.SerializerMethodField(help_text="The 28 x 28 that the model saw, as PNG.")
     created = serializers.DateTimeField()
-    source = serializers.ChoiceField(choices=Source)
-    state = serializers.ChoiceField(choices=SubmissionState)
+    source = serializers.ChoiceField(choices=Source.choices)
+    state = serializers.ChoiceField(choices=SubmissionState.choices)
     failure = serializers.CharField(help_text="Why there is no prediction, in the state `failed`; else empty.")
     mine = serializers.SerializerMethodField(help_text="Whether the caller sent it.")
     may_train = serializers.BooleanField()
@@ -104,7 +104,7 @@ class SubmissionSerializer(serializers.Serializer):
         child=serializers.IntegerField(), allow_null=True, help_text="In the kept picture's pixels."
     )
     truth = serializers.SerializerMethodField(help_text="What people say that it shows, as far as they agree.")
-    truth_state = serializers.ChoiceField(choices=TruthState)
+    truth_state = serializers.ChoiceField(choices=TruthState.choices)
     prediction = PredictionSerializer(source="latest_prediction", allow_null=True)
 
     @extend_schema_field({"type": "string", "format": "uri"})
@@ -126,7 +126,7 @@ class SubmissionSerializer(serializers.Serializer):
     def get_mine(self, submission: Submission) -> bool:
         return access.owns(self.context["request"].actor, submission)
 
-    @extend_schema_field({"type": ["string", "null"], "enum": [*TruthValue.values, None]})
+    @extend_schema_field(serializers.ChoiceField(choices=TruthValue.choices, allow_null=True))
     def get_truth(self, submission: Submission) -> str | None:
         return submission.truth or None
 
@@ -166,15 +166,19 @@ class LabelSerializer(serializers.Serializer):
 
     id = serializers.IntegerField(source="pk")
     submission = serializers.CharField(source="submission.public_id")
-    kind = serializers.ChoiceField(choices=LabelKind, help_text="A reviewer's word is a review, others suggest.")
+    kind = serializers.ChoiceField(
+        choices=LabelKind.choices, help_text="A reviewer's word is a review, others suggest."
+    )
     value = serializers.SerializerMethodField(help_text="Null for a retraction.")
     retracts = serializers.IntegerField(source="retracts_id", allow_null=True, help_text="Id of the label taken back.")
-    reason = serializers.ChoiceField(choices=LabelReason, help_text="Why the submission was in front of that person.")
+    reason = serializers.ChoiceField(
+        choices=LabelReason.choices, help_text="Why the submission was in front of that person."
+    )
     created = serializers.DateTimeField()
     mine = serializers.SerializerMethodField(help_text="Whether the caller said it.")
     by = serializers.SerializerMethodField(help_text="Name of the account; reviewers and operators see it.")
 
-    @extend_schema_field({"type": ["string", "null"], "enum": [*TruthValue.values, None]})
+    @extend_schema_field(serializers.ChoiceField(choices=TruthValue.choices, allow_null=True))
     def get_value(self, label: Label) -> str | None:
         return label.value or None
 
@@ -196,9 +200,11 @@ class LabelSerializer(serializers.Serializer):
 
 
 class NewLabelSerializer(StrictSerializer):
-    value = serializers.ChoiceField(choices=TruthValue)
+    value = serializers.ChoiceField(choices=TruthValue.choices)
     reason = serializers.ChoiceField(
-        choices=[LabelReason.API, LabelReason.OWN_PAGE, LabelReason.SUBMISSION_PAGE],
+        choices=[
+            (one.value, one.label) for one in (LabelReason.API, LabelReason.OWN_PAGE, LabelReason.SUBMISSION_PAGE)
+        ],
         default=LabelReason.API,
         help_text="Where the person saw it.",
     )
@@ -210,7 +216,7 @@ class ModelVersionSerializer(serializers.Serializer):
     number = serializers.IntegerField()
     live = serializers.SerializerMethodField(help_text="Whether it answers now.")
     created = serializers.DateTimeField()
-    origin = serializers.ChoiceField(choices=Origin)
+    origin = serializers.ChoiceField(choices=Origin.choices)
     parent = serializers.IntegerField(source="parent.number", default=None, allow_null=True)
     preprocessing_version = serializers.IntegerField(source="manifest.preprocessing_version")
     keras_sha256 = serializers.CharField()
@@ -218,7 +224,7 @@ class ModelVersionSerializer(serializers.Serializer):
     recipe = serializers.JSONField()
     counts = serializers.JSONField(help_text="How many examples of each kind it learned from.")
     metrics = serializers.JSONField()
-    gate_verdict = serializers.ChoiceField(choices=GateVerdict)
+    gate_verdict = serializers.ChoiceField(choices=GateVerdict.choices)
 
     def get_live(self, version: ModelVersion) -> bool:
         return version.pk == self.context["live"]

@@ -2,11 +2,13 @@
 
 from django.db.models import QuerySet
 from django.http import Http404
+from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from recognizer.api.base import ApiView, ListView
 from recognizer.api.problems import Conflict
+from recognizer.api.schema import KEY, PUBLIC_ID, describe_list, problems
 from recognizer.api.serializers import LabelSerializer, NewLabelSerializer
 from recognizer.filters import LabelFilter
 from recognizer.models import Label
@@ -20,17 +22,39 @@ class LabelsView(ListView):
     serializer_class = LabelSerializer
 
     def rows(self) -> QuerySet[Label]:
-        return visible_labels(self.actor)
+        return visible_labels(self.actor).order_by("-id")
+
+    @describe_list(LabelFilter, LabelSerializer, operation_id="list_labels", tags=["labels"])
+    def get(self, request: Request) -> Response:
+        """What people said of the submissions that the caller sees."""
+        return super().get(request)
 
 
 class SubmissionLabelsView(ListView):
     filterset_class = LabelFilter
     serializer_class = LabelSerializer
+    other_parameters = ("key",)
 
+    @describe_list(
+        LabelFilter,
+        LabelSerializer,
+        operation_id="list_labels_of_submission",
+        tags=["labels"],
+        parameters=[PUBLIC_ID, KEY],
+        problem=[404],
+    )
     def get(self, _request: Request, public_id: str) -> Response:
+        """What people said of one submission, in the order in which they said it."""
         submission = self.readable_submission(public_id)
         return self.page(with_names(Label.objects.filter(submission=submission).order_by("id")))
 
+    @extend_schema(
+        operation_id="create_label",
+        tags=["labels"],
+        parameters=[PUBLIC_ID, KEY],
+        request=NewLabelSerializer,
+        responses={201: LabelSerializer, **problems(400, 403, 404, 413, 415)},
+    )
     def post(self, request: Request, public_id: str) -> Response:
         """Say what it shows. A reviewer's word counts as a review, that of whoever sent it as a suggestion."""
         submission = self.readable_submission(public_id)
@@ -41,9 +65,12 @@ class SubmissionLabelsView(ListView):
 
 
 class LabelView(ApiView):
+    @extend_schema(operation_id="read_label", tags=["labels"], responses={200: LabelSerializer, **problems(404)})
     def get(self, request: Request, pk: int) -> Response:
+        """One label."""
         return Response(LabelSerializer(self._label(pk), context={"request": request}).data)
 
+    @extend_schema(operation_id="retract_label", tags=["labels"], responses={204: None, **problems(403, 404, 409)})
     def delete(self, _request: Request, pk: int) -> Response:
         """Take one's own word back. Nothing is erased: a retraction is added, and what was said before counts again."""
         try:

@@ -2,10 +2,12 @@
 
 from django.db.models import QuerySet
 from django.http import Http404
+from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from recognizer.api.base import ApiView, ListView
+from recognizer.api.schema import describe_list, problems
 from recognizer.api.serializers import PredictionOfSubmissionSerializer
 from recognizer.filters import PredictionFilter
 from recognizer.models import Prediction
@@ -20,9 +22,22 @@ class PredictionsView(ListView):
     def rows(self) -> QuerySet[Prediction]:
         return visible_predictions(self.actor)
 
+    @describe_list(
+        PredictionFilter, PredictionOfSubmissionSerializer, operation_id="list_predictions", tags=["predictions"]
+    )
+    def get(self, request: Request) -> Response:
+        """What was said of the submissions that the caller sees."""
+        return super().get(request)
+
 
 class PredictionView(ApiView):
+    @extend_schema(
+        operation_id="read_prediction",
+        tags=["predictions"],
+        responses={200: PredictionOfSubmissionSerializer, **problems(404)},
+    )
     def get(self, request: Request, pk: int) -> Response:
+        """One prediction."""
         prediction = visible_predictions(self.actor).filter(pk=pk).first()
         if prediction is None:
             raise Http404

@@ -2,27 +2,38 @@
 
 import hashlib
 import io
+from collections.abc import Callable
 
 import numpy as np
+from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 from django.utils.cache import get_conditional_response, patch_cache_control
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
 from PIL import Image
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from ml.verdicts import Verdict
 from recognizer.api import prefer
-from recognizer.api.base import ApiView, ListView
+from recognizer.api.base import ApiView, ListView, checked
 from recognizer.api.callers import is_browser
-from recognizer.api.fields import NewSubmissionSerializer, PictureSerializer
+from recognizer.api.fields import (
+    NewSubmissionFormSerializer,
+    NewSubmissionJsonSerializer,
+    PictureFormSerializer,
+    PictureJsonSerializer,
+)
 from recognizer.api.problems import Unavailable
+from recognizer.api.schema import KEY, PREFER, PUBLIC_ID, describe_list, problems
 from recognizer.api.serializers import (
     PreviewSerializer,
     StoredSubmissionSerializer,
     SubmissionDetailSerializer,
     SubmissionSerializer,
 )
+from recognizer.api.throttles import SendingThrottle
 from recognizer.filters import SubmissionFilter
 from recognizer.models import Source, Submission
 from recognizer.services import access, handoff, pictures, submissions
@@ -33,13 +44,45 @@ RETRY_AFTER_SECONDS = "1"
 PICTURE_POLICY = "default-src 'none'; sandbox"
 
 
+NEW_SUBMISSION = {"application/json": NewSubmissionJsonSerializer, "multipart/form-data": NewSubmissionFormSerializer}
+LOCATION = OpenApiParameter(
+    "Location",
+    location=OpenApiParameter.HEADER,
+    response=[201, 202],
+    description="Where to read it, by a read key.",
+)
+RETRY_AFTER = OpenApiParameter(
+    "Retry-After", OpenApiTypes.INT, OpenApiParameter.HEADER, response=[202], description="Seconds."
+)
+
+
 class SubmissionsView(ListView):
     filterset_class = SubmissionFilter
     serializer_class = SubmissionSerializer
+    throttle_classes = [SendingThrottle]
 
-    def rows(self):
+    def get_throttles(self) -> list[SendingThrottle]:
+        return super().get_throttles() if self.request.method == "POST" else []
+
+    def rows(self) -> QuerySet[Submission]:
         return submissions.with_answers(access.visible_submissions(self.actor))
 
+    @describe_list(SubmissionFilter, SubmissionSerializer, operation_id="list_submissions", tags=["submissions"])
+    def get(self, request: Request) -> Response:
+        """The caller's submissions; reviewers and operators see all."""
+        return super().get(request)
+
+    @extend_schema(
+        operation_id="create_submission",
+        tags=["submissions"],
+        parameters=[PREFER, LOCATION, RETRY_AFTER],
+        request=NEW_SUBMISSION,
+        responses={
+            201: OpenApiResponse(StoredSubmissionSerializer, "Stored and answered."),
+            202: OpenApiResponse(StoredSubmissionSerializer, "Stored; the answer takes longer."),
+            **problems(400, 403, 413, 415, 422, 429, 503),
+        },
+    )
     def post(self, request: Request) -> Response:
         """Send a picture or strokes of one digit.
 
@@ -56,9 +99,7 @@ class SubmissionsView(ListView):
         return Response(body, status=202 if prediction is None else 201, headers=headers)
 
     def _accept(self, request: Request) -> Submission:
-        sent = NewSubmissionSerializer(data=request.data)
-        sent.is_valid(raise_exception=True)
-        fields = sent.validated_data
+        fields = checked(request, form=NewSubmissionFormSerializer, json=NewSubmissionJsonSerializer)
         by_page = is_browser(request)
         if "strokes" in fields:
             return submissions.accept_strokes(
@@ -77,18 +118,39 @@ class SubmissionsView(ListView):
         )
 
 
+READ = {"tags": ["submissions"], "parameters": [PUBLIC_ID, KEY]}
+
+
 class SubmissionView(ApiView):
+    @extend_schema(operation_id="read_submission", responses={200: SubmissionDetailSerializer, **problems(404)}, **READ)
     def get(self, request: Request, public_id: str) -> Response:
+        """One submission with its latest prediction."""
         submission = self.readable_submission(public_id)
         return Response(SubmissionDetailSerializer(submission, context={"request": request, "key": self.key}).data)
 
+    @extend_schema(operation_id="delete_submission", responses={204: None, **problems(403, 404)}, **READ)
     def delete(self, _request: Request, public_id: str) -> Response:
+        """Delete it with its predictions, its labels and its picture. Only whoever sent it, and operators."""
         submissions.delete(actor=self.actor, submission=self.readable_submission(public_id))
         return Response(status=204)
 
 
+NOT_MODIFIED = OpenApiResponse(description="The caller has it already (`If-None-Match`).")
+
+
 class SubmissionImageView(ApiView):
+    @extend_schema(
+        operation_id="read_submission_image",
+        responses={
+            (200, "image/png"): OpenApiTypes.BINARY,
+            (200, "image/jpeg"): OpenApiTypes.BINARY,
+            304: NOT_MODIFIED,
+            **problems(404),
+        },
+        **READ,
+    )
     def get(self, request: Request, public_id: str) -> HttpResponse:
+        """The kept picture: PNG for drawings, JPEG for photographs."""
         submission = self.readable_submission(public_id)
         # The name is the hash of what it holds.
         return picture_response(
@@ -100,7 +162,13 @@ class SubmissionImageView(ApiView):
 
 
 class SubmissionPixelsView(ApiView):
+    @extend_schema(
+        operation_id="read_submission_pixels",
+        responses={(200, "image/png"): OpenApiTypes.BINARY, 304: NOT_MODIFIED, **problems(404)},
+        **READ,
+    )
     def get(self, request: Request, public_id: str) -> HttpResponse:
+        """The 28 x 28 that the model saw."""
         pixels = bytes(self.readable_submission(public_id).pixels)
         return picture_response(
             request._request,  # noqa: SLF001
@@ -111,11 +179,17 @@ class SubmissionPixelsView(ApiView):
 
 
 class PreviewView(ApiView):
+    throttle_classes = [SendingThrottle]
+
+    @extend_schema(
+        operation_id="preview",
+        tags=["preview"],
+        request={"application/json": PictureJsonSerializer, "multipart/form-data": PictureFormSerializer},
+        responses={200: PreviewSerializer, **problems(400, 403, 413, 415, 422, 429, 503)},
+    )
     def post(self, request: Request) -> Response:
         """What the live model says of a picture or strokes; nothing is stored."""
-        sent = PictureSerializer(data=request.data)
-        sent.is_valid(raise_exception=True)
-        fields = sent.validated_data
+        fields = checked(request, form=PictureFormSerializer, json=PictureJsonSerializer)
         if "strokes" in fields:
             preview = submissions.preview_strokes(strokes=fields["strokes"], frame=fields["frame"])
         else:
@@ -133,7 +207,7 @@ def _preview_body(preview: Preview) -> dict:
     return answer | {"pixels": preview.prepared.pixels.tolist()}
 
 
-def picture_response(request: HttpRequest, *, etag: str, content_type: str, read) -> HttpResponse:
+def picture_response(request: HttpRequest, *, etag: str, content_type: str, read: Callable[[], bytes]) -> HttpResponse:
     """A picture that only this caller's browser may keep, and that no browser runs; 304 if it is there already."""
     response = get_conditional_response(request, etag=f'"{etag}"')
     if response is None:

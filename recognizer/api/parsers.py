@@ -1,0 +1,17 @@
+"""How bodies are read. The framework is told of it in the settings."""
+
+from collections.abc import Mapping
+from typing import IO
+
+from rest_framework.exceptions import ParseError
+from rest_framework.parsers import JSONParser
+
+
+class JsonParser(JSONParser):
+    """The framework's parser, which refuses NaN, and which here also refuses brackets without end."""
+
+    def parse(self, stream: IO[bytes], media_type: str | None = None, parser_context: Mapping | None = None) -> object:
+        try:
+            return super().parse(stream, media_type, parser_context)
+        except RecursionError as error:
+            raise ParseError("JSON parse error - nested too deeply.") from error

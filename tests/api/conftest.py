@@ -1,0 +1,58 @@
+"""The people of these tests, each with an HTTP client of their own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import pytest
+from django.conf import settings
+from django.core import signing
+from django.test import Client
+
+if TYPE_CHECKING:
+    from recognizer.services.actors import Actor
+
+
+def client_of(actor: Actor, *, csrf: bool = False) -> Client:
+    """A browser of this person's, signed in or known by the visitor's cookie."""
+    from recognizer.middleware import COOKIE_SALT  # Django is set up after this file is read
+
+    client = Client(enforce_csrf_checks=csrf, HTTP_HOST="localhost")
+    if actor.user is not None:
+        client.force_login(actor.user)
+    elif actor.visitor:
+        salt = settings.VISITOR_COOKIE + COOKIE_SALT
+        client.cookies[settings.VISITOR_COOKIE] = signing.get_cookie_signer(salt=salt).sign(actor.visitor)
+    return client
+
+
+@pytest.fixture(name="client_of")
+def _client_of() -> Callable[..., Client]:
+    return client_of
+
+
+@pytest.fixture
+def program() -> Client:
+    """A caller without any cookie."""
+    return Client(HTTP_HOST="localhost")
+
+
+@pytest.fixture
+def owner(visitor: Actor) -> Client:
+    return client_of(visitor)
+
+
+@pytest.fixture
+def other(stranger: Actor) -> Client:
+    return client_of(stranger)
+
+
+@pytest.fixture
+def reviewing(reviewer: Actor) -> Client:
+    return client_of(reviewer)
+
+
+@pytest.fixture
+def operating(operator: Actor) -> Client:
+    return client_of(operator)

@@ -1,0 +1,117 @@
+"""The whole path through the running site: web server, Valkey and worker are processes of their own."""
+
+import base64
+import json
+import time
+
+import httpx
+import pytest
+from PIL import Image
+
+from tests.pictures import SEVEN, digit, encoded, photo, png
+from tests.support.site import Site, wait_until
+
+ADDRESS = "/api/v1/submissions"
+
+
+@pytest.fixture
+def running(site: Site) -> Site:
+    site.start_redis()
+    site.start_web()
+    site.start_worker()
+    return site
+
+
+def test_an_answer_comes_with_the_submission_and_can_be_read_again(running):
+    with running.client() as program:
+        response = program.post(ADDRESS, json={"strokes": SEVEN})
+        assert response.status_code == 201, response.text
+        body = response.json()
+        assert body["state"] == "predicted"
+        assert body["prediction"]["digit"] == 7
+        assert body["prediction"]["version"] == 1
+        read = program.get(response.headers["Location"]).json()
+        assert read["prediction"] == body["prediction"]
+
+        # The same picture in other forms of request.
+        picture = png(digit(280))
+        url = "data:image/png;base64," + base64.b64encode(picture).decode()
+        answers = [
+            program.post(ADDRESS, files={"image": picture}),
+            program.post(ADDRESS, json={"image": url}),
+        ]
+        assert [one.status_code for one in answers] == [201, 201]
+        assert len({one.json()["prediction"]["certainty"] for one in answers}) == 1
+        assert program.post(ADDRESS, files={"image": encoded(photo(), "JPEG")}).status_code == 201
+
+        # Whoever does not want to wait gets 202 at once, and the answer later.
+        response = program.post(ADDRESS, json={"strokes": SEVEN}, headers={"Prefer": "respond-async"})
+        assert (response.status_code, response.json()["state"]) == (202, "pending")
+        wait_until(lambda: program.get(response.headers["Location"]).json()["state"] == "predicted")
+
+
+def test_a_preview_answers_and_stores_nothing(running):
+    with running.client() as program:
+        body = program.post("/api/v1/preview", json={"strokes": SEVEN}).json()
+        assert (body["digit"], body["verdict"] != "blank") == (7, True)
+        assert [len(row) for row in body["pixels"]] == [28] * 28
+        by_picture = program.post("/api/v1/preview", files={"image": png(digit())}).json()
+        assert len(by_picture["probabilities"]) == 10
+        blank = program.post("/api/v1/preview", files={"image": png(Image.new("L", (50, 50), 255))}).json()
+        assert (blank["verdict"], blank["digit"], blank["probabilities"]) == ("blank", None, None)
+    with running.entered():
+        from recognizer.models import Submission
+
+        assert not Submission.objects.exists()
+    assert not (running.folder / "media").exists()
+
+
+def test_without_a_worker_a_submission_is_kept_and_a_preview_is_honest(site):
+    site.start_redis()
+    site.start_web()
+    with site.client() as program:
+        started = time.monotonic()
+        response = program.post(ADDRESS, json={"strokes": SEVEN})
+        assert time.monotonic() - started < 1.5
+        assert (response.status_code, response.headers["Retry-After"]) == (202, "1")
+        unanswered = program.post("/api/v1/preview", json={"strokes": SEVEN})
+        assert (unanswered.status_code, unanswered.headers["Retry-After"]) == (503, "1")
+        assert unanswered.json()["code"] == "unavailable"
+        site.start_worker()
+        wait_until(lambda: program.get(response.headers["Location"]).json()["state"] == "predicted")
+
+
+def test_the_running_server_refuses_what_is_too_large_and_goes_on(site):
+    site.start_web()
+    with site.client() as program:
+        response = program.post(ADDRESS, files={"image": bytes(11 * 1024 * 1024)})
+        assert (response.status_code, response.json()["code"]) == (413, "too_many_bytes")
+        try:
+            response = program.post(ADDRESS, content=json.dumps({"image": "x" * 40_000_000}).encode())
+        except httpx.WriteError:  # the server may hang up on a body that it will not read
+            pass
+        else:
+            assert (response.status_code, response.headers["Content-Type"]) == (413, "application/problem+json")
+        assert program.post(ADDRESS, content=b"{", headers={"Content-Type": "application/json"}).status_code == 400
+
+
+def test_whoever_sends_too_often_is_told_when_to_come_back(make_site):
+    site = make_site(SUBMISSIONS_PER_MINUTE="5")
+    site.start_redis()
+    site.start_web()
+    with site.client() as program:
+        answers = [program.post("/api/v1/preview", json={"strokes": []}) for _ in range(12)]
+        # The window may turn in the midst of them, once.
+        assert 1 <= sum(one.status_code == 429 for one in answers) <= 7
+        refused = next(one for one in answers if one.status_code == 429)
+        assert refused.headers["Content-Type"] == "application/problem+json"
+        assert 1 <= int(refused.headers["Retry-After"]) <= 60
+        assert program.get(ADDRESS).status_code == 200
+
+
+def test_without_the_cache_nobody_is_throttled(make_site):
+    site = make_site(SUBMISSIONS_PER_MINUTE="1")
+    site.start_web()
+    with site.client() as program:
+        answers = [program.post("/api/v1/preview", json={"strokes": []}) for _ in range(4)]
+        assert [one.status_code for one in answers] == [200] * 4

@@ -1,0 +1,143 @@
+"""Lists: whose rows, which pages, which filters."""
+
+from datetime import timedelta
+
+import pytest
+from django.utils import timezone
+
+from recognizer.models import LabelReason, Submission, Verdict
+from recognizer.services import labels
+from recognizer.services.actors import Actor
+from tests.rows import make_prediction, make_submission
+
+pytestmark = pytest.mark.django_db
+
+ADDRESS = "/api/v1/submissions"
+
+
+def ids(response) -> list[str]:
+    assert response.status_code == 200, response.json()
+    return [one["id"] for one in response.json()["results"]]
+
+
+def test_everybody_sees_their_own_and_reviewers_see_all(visitor, stranger, owner, other, reviewing, operating, program):
+    mine, theirs = make_submission(visitor), make_submission(stranger)
+    assert ids(owner.get(ADDRESS)) == [mine.public_id]
+    assert ids(other.get(ADDRESS)) == [theirs.public_id]
+    assert ids(reviewing.get(ADDRESS)) == ids(operating.get(ADDRESS)) == [theirs.public_id, mine.public_id]
+    assert ids(program.get(ADDRESS)) == []
+
+
+def test_a_reviewer_can_ask_for_their_own_only(reviewer, visitor, reviewing):
+    own, _ = make_submission(reviewer), make_submission(visitor)
+    assert ids(reviewing.get(f"{ADDRESS}?mine=true")) == [own.public_id]
+    assert len(ids(reviewing.get(f"{ADDRESS}?mine=false"))) == 2
+
+
+def test_pages_hold_every_row_once_although_rows_come_and_go_meanwhile(visitor, owner):
+    rows = [make_submission(visitor).public_id for _ in range(23)]
+    seen, address = [], f"{ADDRESS}?page_size=5"
+    while address:
+        body = owner.get(address).json()
+        seen += [one["id"] for one in body["results"]]
+        make_submission(visitor)
+        Submission.objects.filter(public_id=seen[-1]).delete()
+        address = body["next"]
+    assert seen == rows[::-1]
+
+
+@pytest.mark.parametrize("ordering", ["-created", "created"])
+def test_pages_lead_back_the_same_way(ordering, visitor, owner):
+    for _ in range(12):
+        make_submission(visitor)
+    whole = ids(owner.get(f"{ADDRESS}?ordering={ordering}"))
+    pages, address = [], f"{ADDRESS}?ordering={ordering}&page_size=5"
+    while address:
+        body = owner.get(address).json()
+        pages.append(body)
+        address = body["next"]
+    assert [one["id"] for body in pages for one in body["results"]] == whole
+    back = pages[-1]
+    for body in reversed(pages[:-1]):
+        back = owner.get(back["previous"]).json()
+        assert back["results"] == body["results"]
+    assert back["previous"] is None
+    assert pages[0]["previous"] is None
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        *("cursor=x", "cursor=W10", "cursor=WzEsMl0", "cursor=WyJ4Il0", "cursor=WzEsIngiXQ", "cursor=%00"),
+        *("page_size=0", "page_size=201", "page_size=ten", "page_size=-1"),
+        *("digit=10", "digit=x", "verdict=perhaps", "mine=maybe", "certainty_min=2", "certainty_max=NaN"),
+        *("created_after=yesterday", "version=1.5", "ordering=digit", "truth=12", "surname=Smith", "source=fax"),
+    ],
+)
+def test_a_parameter_that_makes_no_sense_is_refused_by_its_name(bad, owner):
+    response = owner.get(f"{ADDRESS}?{bad}")
+    assert response.status_code == 400
+    assert list(response.json()["errors"]) == [bad.partition("=")[0]]
+
+
+def test_submissions_are_filtered(visitor, reviewer, owner):
+    seven, four, pending = make_submission(visitor), make_submission(visitor, source="api"), make_submission(visitor)
+    make_prediction(seven)
+    make_prediction(four, digit=4, certainty=0.5, verdict=Verdict.UNSURE)
+    labels.label(actor=reviewer, submission=four, value="9", reason=LabelReason.API)
+    names = {seven.public_id: "seven", four.public_id: "four", pending.public_id: "pending"}
+    tomorrow = (timezone.now() + timedelta(days=1)).date().isoformat()
+    for query, expected in {
+        "digit=7": ["seven"],
+        "digit=7&digit=4": ["four", "seven"],
+        "verdict=unsure": ["four"],
+        "certainty_min=0.6": ["seven"],
+        "certainty_max=0.6": ["four"],
+        "source=api": ["four"],
+        "state=pending": ["pending"],
+        "version=1": ["four", "seven"],
+        "version=2": [],
+        "truth=9": ["four"],
+        "truth_state=settled": ["four"],
+        "corrected=true": ["four"],
+        "corrected=false": ["pending", "seven"],
+        f"created_before={tomorrow}": ["pending", "four", "seven"],
+        f"created_after={tomorrow}": [],
+    }.items():
+        assert [names[one] for one in ids(owner.get(f"{ADDRESS}?{query}"))] == expected, query
+
+
+def test_predictions_are_filtered(visitor, reviewer, owner):
+    right, wrong, open_ = (make_submission(visitor) for _ in range(3))
+    for submission in (right, wrong, open_):
+        make_prediction(submission)
+    labels.label(actor=reviewer, submission=right, value="7", reason=LabelReason.API)
+    labels.label(actor=reviewer, submission=wrong, value="1", reason=LabelReason.API)
+    names = {right.public_id: "right", wrong.public_id: "wrong", open_.public_id: "open"}
+    for query, expected in {
+        "reviewed=true": ["wrong", "right"],
+        "reviewed=false": ["open"],
+        "correct=true": ["right"],
+        "correct=false": ["wrong"],
+        "digit=7": ["open", "wrong", "right"],
+        "digit=3": [],
+        "source=canvas": ["open", "wrong", "right"],
+        f"submission={wrong.public_id}": ["wrong"],
+        "ordering=created": ["right", "wrong", "open"],
+    }.items():
+        results = owner.get(f"/api/v1/predictions?{query}").json()["results"]
+        assert [names[one["submission"]] for one in results] == expected, query
+
+
+def test_a_list_takes_the_same_queries_whatever_its_length(visitor, owner, django_assert_num_queries):
+    for count in (1, 10):
+        for _ in range(count):
+            make_prediction(make_submission(visitor))
+        for address in (ADDRESS, "/api/v1/predictions", "/api/v1/labels"):
+            with django_assert_num_queries(1):
+                owner.get(address)
+
+
+def test_nobody_without_a_name_owns_anything(program):
+    make_submission(Actor())
+    assert ids(program.get(ADDRESS)) == []
