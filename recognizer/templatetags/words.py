@@ -33,14 +33,20 @@ ANSWER_WORDS = {"sentences": VERDICT_SENTENCES, "hints": VERDICT_HINTS}
 
 @register.filter
 def percent(share: float | None) -> str:
-    """0.99403 → 99.4 %. Never rounds doubt away: 0.9999 is > 99.9 %, 0.0001 is < 0.1 %."""
+    """0.99403 → 99.4 %. Never rounds doubt away: 0.9999 is > 99.9 %, 0.0001 is < 0.1 %. Nothing for None."""
     if share is None:
-        return "–"
-    if 0.9995 <= share < 1:
-        return "> 99.9\u00a0%"
-    if 0 < share < 0.0005:
-        return "< 0.1\u00a0%"
-    return f"{share * 100:.1f}\u00a0%" if 0 < share < 1 else f"{share * 100:.0f}\u00a0%"
+        return ""
+    if share >= 0.9995:
+        return ">\u00a099.9\u00a0%"
+    if share < 0.0005:
+        return "<\u00a00.1\u00a0%"
+    return f"{share * 100:.1f}\u00a0%"
+
+
+@register.filter
+def megabytes(size: int) -> str:
+    """10485760 → 10 MB."""
+    return f"{size / 1024 / 1024:.3g}\u00a0MB"
 
 
 def _fill(sentences: dict[str, str], prediction: Prediction) -> str:
@@ -61,16 +67,16 @@ def verdict_hint(prediction: Prediction) -> str:
 
 @register.filter
 def bars(prediction: Prediction | None) -> list[dict]:
-    """Ten rows for the bars: digit, share 0..1 (zeros where nothing was answered yet), and which one leads."""
-    shares = prediction.probabilities if prediction else [0.0] * 10
+    """Ten rows for the bars: digit, share 0..1 (None where nothing was answered yet), and which one leads."""
+    shares = prediction.probabilities if prediction else [None] * 10
     leader = prediction.digit if prediction else None
     return [{"digit": digit, "share": share, "leads": digit == leader} for digit, share in enumerate(shares)]
 
 
 @register.filter
-def bar_width(share: float) -> str:
+def bar_width(share: float | None) -> str:
     """A length for an SVG attribute: inline styles are forbidden by the content security policy."""
-    return f"{share * 100:.2f}%"
+    return f"{(share or 0) * 100:.2f}%"
 
 
 @register.filter

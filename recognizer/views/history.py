@@ -15,7 +15,7 @@ from recognizer.services import access, submissions
 PAGE_SIZE = 48
 CERTAINTIES = (("0.5", "50 %"), ("0.8", "80 %"), ("0.95", "95 %"), ("0.99", "99 %"))
 ORDERINGS = (("", "Newest first"), ("created", "Oldest first"))
-CORRECTED = (("", "All"), ("true", "Corrected"), ("false", "Not corrected"))
+CORRECTED = (("", "Any"), ("true", "Yes"), ("false", "No"))
 WHOSE = (("", "Everybody’s"), ("true", "Mine"))
 # A blank picture is never stored, so nothing in History has that verdict.
 VERDICTS = [(verdict.value, verdict.label) for verdict in Verdict if verdict != Verdict.BLANK]
@@ -71,7 +71,7 @@ def _filters(parameters: QueryDict, *, sees_all: bool) -> dict:
     versions = [(str(number), f"Version {number}") for number in ModelVersion.objects.values_list("number", flat=True)]
     selects = [
         ("ordering", "Order", ORDERINGS),
-        ("corrected", "By people", CORRECTED),
+        ("corrected", "Corrected", CORRECTED),
         ("certainty_min", "Certainty from", (("", "Any"), *CERTAINTIES)),
         ("certainty_max", "Certainty to", (("", "Any"), *CERTAINTIES)),
         ("version", "Model", (("", "Any"), *versions)),

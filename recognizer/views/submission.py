@@ -36,6 +36,7 @@ def show(request: HttpRequest, public_id: str) -> HttpResponse:
         "is_pending": submission.state == SubmissionState.PENDING,
         "predictions": predictions,
         "words": words,
+        "names_are_shown": request.actor.is_reviewer or request.actor.is_operator,
         "my_value": standing.value if standing else "",
         "values": TruthValue.choices,
         "can_label": access.can_label(request.actor, submission),

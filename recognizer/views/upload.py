@@ -20,6 +20,8 @@ from recognizer.templatetags.words import ANSWER_WORDS
 
 # As many as Django takes in one form (DATA_UPLOAD_MAX_NUMBER_FILES).
 MOST_RESULTS = 100
+# Pillow shouts where people do not.
+NAMES = {"WEBP": "WebP"}
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -33,7 +35,7 @@ def upload(request: HttpRequest) -> HttpResponse:
 def _page(request: HttpRequest, form: UploadForm, *, status: int) -> HttpResponse:
     context = {
         "form": form,
-        "formats": FORMATS,
+        "formats": [NAMES.get(name, name) for name in FORMATS],
         "max_bytes": settings.MAX_UPLOAD_BYTES,
         "words": ANSWER_WORDS,
     }

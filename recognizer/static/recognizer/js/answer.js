@@ -4,9 +4,9 @@ const WORDS = JSON.parse(document.getElementById("words").textContent);
 
 /* 0.99403 → 99.4 %. Never rounds doubt away. The same rule as the server's `percent` filter. */
 export function percent(share) {
-  if (share >= 0.9995 && share < 1) return "> 99.9\u00a0%";
-  if (share > 0 && share < 0.0005) return "< 0.1\u00a0%";
-  return `${(share * 100).toFixed(share > 0 && share < 1 ? 1 : 0)}\u00a0%`;
+  if (share >= 0.9995) return ">\u00a099.9\u00a0%";
+  if (share < 0.0005) return "<\u00a00.1\u00a0%";
+  return `${(share * 100).toFixed(1)}\u00a0%`;
 }
 
 const fill = (sentence, answer) =>
@@ -21,10 +21,10 @@ export const hintOf = (answer) => fill(WORDS.hints[answer.verdict], answer);
 export function paintBars(list, answer) {
   for (const row of list.querySelectorAll("[data-bar]")) {
     const digit = Number(row.dataset.bar);
-    const share = answer?.probabilities[digit] ?? 0;
+    const share = answer ? answer.probabilities[digit] : 0;
     row.classList.toggle("leads", answer !== null && digit === answer.digit);
     row.querySelector(".bar-fill").setAttribute("width", `${(share * 100).toFixed(2)}%`);
-    row.querySelector(".bar-share").textContent = percent(share);
+    row.querySelector(".bar-share").textContent = answer ? percent(share) : "";
   }
 }
 

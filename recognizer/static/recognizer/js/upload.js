@@ -16,7 +16,7 @@ const news = document.querySelector("[data-news]");
 const mayTrain = form.querySelector("[data-may-train]");
 const maxBytes = Number(form.dataset.maxBytes);
 
-const megabytes = (bytes) => `${(bytes / 1024 / 1024).toFixed(bytes < 10485760 ? 1 : 0)} MB`;
+const megabytes = (bytes) => `${Number((bytes / 1024 / 1024).toPrecision(3))}\u00a0MB`;
 
 /* --- Sending, a few at a time ------------------------------------------------------------------------------- */
 
@@ -67,12 +67,11 @@ class Row {
 
   constructor(file) {
     this.#file = file;
-    const fragment = template.content.cloneNode(true);
-    this.element = fragment.querySelector("li");
+    // Imported, not cloned: pictures load only in a document that is shown.
+    this.element = document.importNode(template.content, true).querySelector("li");
     this.#part("name").textContent = file.name;
     this.#part("send").addEventListener("click", () => this.send());
     this.#part("remove").addEventListener("click", () => this.element.remove());
-    rows.prepend(fragment);
     this.#start();
   }
 
@@ -86,7 +85,7 @@ class Row {
     this.#part("progress").hidden = state !== "sending";
     this.#part("send").hidden = !["ready", "retry"].includes(state);
     this.#part("remove").hidden = !["ready", "retry", "refused"].includes(state);
-    if (["done", "refused", "retry"].includes(state)) news.textContent = `${this.#file.name}: ${text}`;
+    if (["done", "refused", "retry"].includes(state)) news.textContent = `${this.#file.name}: ${this.#part("digit").textContent} ${text}`;
   }
 
   async #start() {
@@ -182,14 +181,14 @@ class Row {
     }
     this.#part("digit").textContent = answer.digit;
     this.element.dataset.verdict = answer.verdict;
-    this.#say("done", `${answer.digit} · ${sentenceOf(answer)} · ${hintOf(answer)}`);
+    this.#say("done", `${sentenceOf(answer)} · ${hintOf(answer)}`);
   }
 }
 
 /* --- Ways in: choose, photo, drop, paste -------------------------------------------------------------------- */
 
 function take(files) {
-  for (const file of files) new Row(file);
+  rows.prepend(...Array.from(files, (file) => new Row(file).element));
 }
 
 for (const input of form.querySelectorAll('input[type="file"]')) {
