@@ -50,7 +50,11 @@ def make_prediction(submission: Submission, *, version: ModelVersion | None = No
         }
         | columns
     )
-    submission.latest_prediction, submission.doubt = prediction, prediction.doubt
+    submission.latest_prediction = prediction
+    for name in ("doubt", "digit", "certainty", "verdict"):
+        setattr(submission, name, getattr(prediction, name))
+    submission.answered_by = prediction.version.number
+    submission.models_disagree = submission.predictions.exclude(digit=prediction.digit).exists()
     submission.state = SubmissionState.PREDICTED
-    submission.save(update_fields=["latest_prediction", "doubt", "state"])
+    submission.save()
     return prediction

@@ -50,14 +50,21 @@ class Submission(models.Model):
     attempts = models.PositiveSmallIntegerField(default=0)
     failure = models.TextField(blank=True)
 
-    # Denormalised from predictions and labels, for lists.
+    # Denormalised from predictions and labels, for lists. `services.predictions` writes the first part at once, from
+    # the latest prediction; `services.labels` the truth.
     latest_prediction = models.ForeignKey(
         "Prediction", null=True, blank=True, on_delete=models.SET_NULL, related_name="+"
     )
     doubt = models.FloatField(null=True, blank=True)
+    digit = models.PositiveSmallIntegerField(null=True, blank=True, choices=Digit)
+    certainty = models.FloatField(null=True, blank=True)
+    verdict = models.CharField(max_length=12, blank=True, choices=Verdict)
+    answered_by = models.PositiveIntegerField(null=True, blank=True, help_text="Number of the model version.")
+    models_disagree = models.BooleanField(default=False, help_text="Model versions gave different digits.")
     truth = models.CharField(max_length=12, choices=TruthValue, blank=True)
     truth_state = models.CharField(max_length=12, choices=TruthState, default=TruthState.NONE)
 
+    demo = models.BooleanField(default=False, help_text="Drawn by `manage.py demo` and by no person.")
     share_key = models.CharField(max_length=32, blank=True, help_text="Key of the share link; empty: not shared.")
 
     # For pictures of several digits, each to be a submission of its own. Nothing writes these yet.
@@ -71,9 +78,28 @@ class Submission(models.Model):
             models.Index(fields=["owner", "-id"], name="submission_owner"),
             models.Index(fields=["visitor", "-id"], condition=~Q(visitor=""), name="submission_visitor"),
             models.Index(fields=["created"], condition=Q(state="pending"), name="submission_pending"),
-            models.Index(fields=["truth_state", "-doubt"], name="submission_doubt"),
             models.Index(fields=["digest"], name="submission_digest"),
             models.Index(fields=["picture"], name="submission_picture"),
+            # The review queue: by doubt, by disagreement, at random (a digest is as good as a random number), the grid.
+            models.Index(fields=["truth_state", "-doubt", "-id"], name="submission_doubt"),
+            models.Index(
+                fields=["-doubt", "-id", "truth_state"], condition=Q(models_disagree=True), name="submission_disagree"
+            ),
+            models.Index(fields=["fold", "digest", "truth_state", "doubt"], name="submission_chance"),
+            models.Index(fields=["digit", "truth_state", "-doubt", "-id"], name="submission_grid"),
+            # What the settled truth says beside what was read: suspects, and the confusion matrix.
+            models.Index(
+                fields=["truth_state", "truth", "digit", "verdict", "preprocessing_version"], name="submission_truth"
+            ),
+            # A narrow copy of the table for every filter of History: whatever is asked for together, it is found here,
+            # and only the rows of one page are read whole.
+            models.Index(
+                fields=[
+                    *("-id", "digit", "verdict", "certainty", "answered_by", "source", "state"),
+                    *("truth_state", "truth", "models_disagree", "created", "owner", "visitor"),
+                ],
+                name="submission_filters",
+            ),
         ]
         constraints = [
             models.CheckConstraint(condition=Q(source__in=Source.values), name="submission_source_known"),

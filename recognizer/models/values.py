@@ -85,6 +85,7 @@ class LabelReason(models.TextChoices):
     NEWEST = "newest", "Newest"
     RANDOM = "random", "Random share"
     GRID = "grid", "Grid"
+    HISTORY = "history", "History"
 
 
 class Origin(models.TextChoices):

@@ -64,14 +64,14 @@ def _answer(rows: list[Submission], version: ModelVersion, classifier: Classifie
     milliseconds = (time.perf_counter() - started) * 1000 / len(rows)
     predictions = [_prediction(row, version, one, milliseconds) for row, one in zip(rows, said, strict=True)]
     try:
-        _store(predictions, old)
+        _store(predictions, version, old)
     except IntegrityError:
         # Most likely somebody deleted a submission meanwhile. Held fast, the others can be stored.
         with transaction.atomic():
             held = Submission.objects.select_for_update().filter(pk__in=[row.pk for row in rows])
             there = set(held.values_list("pk", flat=True))
             predictions = [one for one in predictions if one.submission_id in there]
-            _store(predictions, [row for row in old if row.pk in there])
+            _store(predictions, version, [row for row in old if row.pk in there])
     return {one.submission_id: answers.message(one, version) for one in predictions}
 
 
@@ -91,7 +91,7 @@ def _prediction(row: Submission, version: ModelVersion, answer: Answer, millisec
     )
 
 
-def _store(predictions: list[Prediction], prepared_again: list[Submission]) -> None:
+def _store(predictions: list[Prediction], version: ModelVersion, prepared_again: list[Submission]) -> None:
     with transaction.atomic():
         if prepared_again:
             Submission.objects.bulk_update(prepared_again, ["pixels", "ink", "preprocessing_version"])
@@ -104,10 +104,23 @@ def _store(predictions: list[Prediction], prepared_again: list[Submission]) -> N
             update_fields=["preprocessing_version"],
         )
         with connection.cursor() as cursor:
-            cursor.executemany(
-                "UPDATE recognizer_submission SET state = %s, latest_prediction_id = %s, doubt = %s WHERE id = %s",
-                [(SubmissionState.PREDICTED.value, one.pk, one.doubt, one.submission_id) for one in predictions],
-            )
+            cursor.executemany(UPDATE_SUBMISSION, [_columns(one, version) for one in predictions])
+
+
+# What lists and the review queue need of the latest answer, beside the submission's own columns.
+UPDATE_SUBMISSION = """
+    UPDATE recognizer_submission SET
+        state = %s, latest_prediction_id = %s, doubt = %s, digit = %s, certainty = %s, verdict = %s, answered_by = %s,
+        models_disagree = EXISTS (
+            SELECT 1 FROM recognizer_prediction p WHERE p.submission_id = recognizer_submission.id AND p.digit <> %s
+        )
+    WHERE id = %s
+"""
+
+
+def _columns(one: Prediction, version: ModelVersion) -> tuple:
+    answer = (one.pk, one.doubt, one.digit, one.certainty, str(one.verdict), version.number, one.digit)
+    return (SubmissionState.PREDICTED.value, *answer, one.submission_id)
 
 
 def _prepare_again(row: Submission) -> None:
