@@ -10,6 +10,7 @@ ENTRIES = (
     ("Draw", "draw", (), None),
     ("Upload", "upload", ("upload-results",), None),
     ("History", "history", ("submission", "submission-delete"), None),
+    ("API", "api-docs", (), None),
 )
 
 

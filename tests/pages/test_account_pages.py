@@ -1,0 +1,103 @@
+"""Signing in by password and by one-time link, the password, signing out."""
+
+import pytest
+from django.contrib.auth.models import User
+from django.test import Client
+from django.urls import reverse
+
+from recognizer.services import accounts
+from recognizer.services.actors import Actor
+
+pytestmark = pytest.mark.django_db
+
+PASSWORD = "a-long-enough-phrase"
+
+
+@pytest.fixture
+def otto() -> User:
+    return accounts.make_operator("otto")
+
+
+def who(client: Client) -> str:
+    return client.get(reverse("login"), follow=True).context["user"].get_username()
+
+
+def test_opening_the_link_shows_a_button_and_uses_nothing_up(client: Client, otto: User) -> None:
+    link = accounts.sign_in_link(otto)
+    for _ in range(2):
+        response = client.get(link)
+        assert "Sign in as otto" in response.content.decode()
+        assert "no-store" in response["Cache-Control"]
+    assert who(client) == ""
+
+
+def test_pressing_the_button_signs_in_once_and_offers_to_set_a_password(client: Client, otto: User) -> None:
+    link = accounts.sign_in_link(otto)
+    response = client.post(link, follow=True)
+    assert response.redirect_chain[-1][0] == reverse("password_change")
+    text = response.content.decode()
+    assert "Set a password" in text
+    assert "old_password" not in text
+    assert who(client) == "otto"
+    again = Client().post(link)
+    assert again.status_code == 410
+    assert "This link does not work any more" in again.content.decode()
+
+
+def test_the_first_password_is_set_without_an_old_one_and_then_works(client: Client, otto: User) -> None:
+    client.post(accounts.sign_in_link(otto))
+    response = client.post(
+        reverse("password_change"), {"new_password1": PASSWORD, "new_password2": PASSWORD}, follow=True
+    )
+    assert "Your password is set." in response.content.decode()
+    assert who(client) == "otto"
+    other = Client()
+    other.post(reverse("login"), {"username": "otto", "password": PASSWORD})
+    assert who(other) == "otto"
+
+
+def test_whoever_has_a_password_is_asked_for_it_before_changing_it(client: Client, otto: User) -> None:
+    otto.set_password(PASSWORD)
+    otto.save()
+    client.force_login(otto)
+    assert "old_password" in client.get(reverse("password_change")).content.decode()
+    response = client.post(reverse("password_change"), {"new_password1": "x" * 12, "new_password2": "x" * 12})
+    assert response.status_code == 200
+    assert User.objects.get().check_password(PASSWORD)
+
+
+def test_who_has_a_password_goes_on_to_draw_after_a_link(client: Client, otto: User) -> None:
+    otto.set_password(PASSWORD)
+    otto.save()
+    assert client.post(accounts.sign_in_link(otto)).url == reverse("draw")
+
+
+@pytest.mark.parametrize("token", ["nonsense", "abc-def"])
+def test_a_made_up_link_says_what_to_do(client: Client, otto: User, token: str) -> None:
+    address = reverse("sign-in", args=["MQ", token])
+    for response in (client.get(address), client.post(address)):
+        assert response.status_code == 410
+        assert "Ask whoever runs this site" in response.content.decode()
+
+
+def test_a_wrong_password_is_said(client: Client, otto: User) -> None:
+    response = client.post(reverse("login"), {"username": "otto", "password": "wrong"})
+    assert "correct username and password" in response.content.decode()
+
+
+def test_signing_in_does_not_lead_to_another_site(client: Client, otto: User) -> None:
+    otto.set_password(PASSWORD)
+    otto.save()
+    form = {"username": "otto", "password": PASSWORD, "next": "https://elsewhere.example/"}
+    assert client.post(reverse("login"), form).url == reverse("draw")
+
+
+def test_signing_out_needs_a_post(reviewing: Client, reviewer: Actor) -> None:
+    assert "rita" in reviewing.get("/").content.decode()
+    assert reviewing.get(reverse("logout")).status_code == 405
+    reviewing.post(reverse("logout"))
+    assert "rita" not in reviewing.get("/").content.decode()
+
+
+def test_the_password_page_is_for_those_who_are_signed_in(client: Client) -> None:
+    assert client.get(reverse("password_change")).url.startswith(reverse("login"))
