@@ -1,4 +1,5 @@
-"""The Celery app and how its workers are started. digitsite/supervisor starts one of each:
+"""The Celery app and how its workers are started. The supervisor does it with digitsite/worker.py; the same with
+Celery's own command:
 
 celery --app digitsite worker --pool solo --queues predictions --hostname predictions@%h
 celery --app digitsite worker --pool threads --concurrency 2 --queues default --hostname default@%h

@@ -1,7 +1,6 @@
 """Reading settings from the environment, loudly: a bad value stops the start with one clear line."""
 
 import os
-import secrets
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
@@ -87,6 +86,8 @@ def secret_key(data_dir: Path) -> str:
         # the second reads the first one's key instead of half of it.
         draft = data_dir / f".secret_key.{os.getpid()}"
         if not path.exists():
+            import secrets  # brings OpenSSL, 4 MB that the supervisor need not carry
+
             with os.fdopen(os.open(draft, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "w") as file:
                 file.write(secrets.token_urlsafe(48))
             try:

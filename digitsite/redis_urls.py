@@ -1,8 +1,6 @@
 """One Redis, three database numbers: broker, hand-off and cache never share one (`cache.clear()` is FLUSHDB)."""
 
-import hashlib
 import os
-import tempfile
 from pathlib import Path
 from urllib.parse import urlencode, urlsplit, urlunsplit
 
@@ -19,6 +17,9 @@ def embedded_socket(data_dir: Path) -> Path:
     path = data_dir.resolve() / "redis.sock"
     if len(os.fsencode(path)) <= LONGEST_SOCKET_PATH:
         return path
+    import hashlib
+    import tempfile
+
     digest = hashlib.sha256(os.fsencode(path)).hexdigest()[:12]
     return Path(tempfile.gettempdir()) / f"digitsite-{os.getuid()}-{digest}" / "redis.sock"
 

@@ -12,3 +12,8 @@ urlpatterns = [
     path("healthz", health.healthz),
     path("readyz", health.readyz),
 ]
+
+handler400 = "recognizer.views.errors.bad_request"
+handler403 = "recognizer.views.errors.forbidden"
+handler404 = "recognizer.views.errors.not_found"
+handler500 = "recognizer.views.errors.server_error"

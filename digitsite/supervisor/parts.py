@@ -14,11 +14,6 @@ from .options import Options, StartError
 WAITING_REQUESTS = 48
 THREADS_FOR_PAGES = 16
 
-# Being root is said once, by the supervisor, instead of in ten lines by each worker.
-NO_ROOT_WARNING = "ignore:You're running the worker with superuser privileges"
-CELERY = (sys.executable, "-W", NO_ROOT_WARNING, "-m", "celery", "--app", "digitsite", "--quiet", "worker",
-          "--without-gossip", "--without-mingle", "--loglevel", "INFO")  # fmt: skip
-
 
 def environment(options: Options) -> dict[str, str]:
     """What every part gets told; what the user set stays as it is."""
@@ -28,9 +23,6 @@ def environment(options: Options) -> dict[str, str]:
         "PYTHONUNBUFFERED": "1",
         # glibc keeps up to 8 arenas a core for threads that allocate; two are enough here and save tens of MB.
         "MALLOC_ARENA_MAX": "2",
-        # Django's checks would load every page and the JSON API into each worker: a second and 30 MB. The web server
-        # loads them anyway, and `make lint` runs the checks.
-        "CELERY_SKIP_CHECKS": "1",
     }
     # Words for make itself, which a `make` started by a part would misunderstand.
     ours = {name: value for name, value in os.environ.items() if name not in ("MAKEFLAGS", "MAKELEVEL", "MFLAGS")}
@@ -51,20 +43,13 @@ def web(options: Options) -> list[str]:
     ]  # fmt: skip
 
 
-def predictions() -> list[str]:
-    return [*CELERY, "--pool", "solo", "--queues", "predictions", "--hostname", "predictions@%h"]
-
-
-def default() -> list[str]:
-    return [*CELERY, "--pool", "threads", "--concurrency", "2", "--queues", "default", "--hostname", "default@%h"]
+def worker(queue: str) -> list[str]:
+    return [sys.executable, "-m", "digitsite.worker", queue]
 
 
 def trainer() -> list[str]:
-    """Low priority. A thread waits for each training, which is a process of its own and takes TensorFlow with it.
-
-    A prefork pool keeps a forked child in waiting (50 to 90 MB), takes 3 s to stop, and forks where threads run.
-    """
-    return ["nice", *CELERY, "--pool", "threads", "--concurrency", "1", "--queues", "train", "--hostname", "train@%h"]
+    """At low priority: what people wait for goes first."""
+    return ["nice", *worker("train")]
 
 
 def valkey(options: Options) -> list[str]:

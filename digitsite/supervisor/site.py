@@ -77,10 +77,10 @@ class Site:
             self._wait(lambda: ready.redis_answers(options.socket), every=POLL_SECONDS)
         self._parts.remove(prepare)
         self._add("web", parts.web(options))
-        self._add("predictions", parts.predictions())
+        self._add("predictions", parts.worker("predictions"))
         answers = ready.Probe(options)
         in_time = self._wait(answers, every=POLL_SECONDS, seconds=OTHERS_AFTER_SECONDS)
-        self._add("default", parts.default())
+        self._add("default", parts.worker("default"))
         if options.with_trainer:
             self._add("trainer", parts.trainer())
         while not in_time:

@@ -10,7 +10,9 @@ from django.core.management import call_command
 
 def changed() -> bool:
     fingerprint = _fingerprint_file()
-    return not fingerprint.exists() or fingerprint.read_text() != _fingerprint()
+    if not fingerprint.exists() or not Path(settings.STATIC_ROOT).is_dir():
+        return True
+    return fingerprint.read_text() != _fingerprint()
 
 
 def collect() -> None:
@@ -25,7 +27,7 @@ def _fingerprint_file() -> Path:
 
 def _fingerprint() -> str:
     """Of every source file its name, size and time, and the storage that writes them."""
-    lines = [settings.STORAGES["staticfiles"]["BACKEND"], str(settings.STATIC_ROOT)]
+    lines = [settings.STORAGES["staticfiles"]["BACKEND"]]
     for finder in get_finders():
         for name, storage in finder.list([]):
             stat = Path(storage.path(name)).stat()

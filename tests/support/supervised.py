@@ -8,6 +8,7 @@ with Supervised(folder) as site:
 import contextlib
 import math
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -29,9 +30,9 @@ SIGN_IN = "Sign in as its operator, once, with "
 PARTS = {
     "redis": "valkey-server",
     "web": "granian",
-    "predictions": "--queues predictions",
-    "default": "--queues default",
-    "trainer": "--queues train",
+    "predictions": "digitsite.worker predictions",
+    "default": "digitsite.worker default",
+    "trainer": "digitsite.worker train",
 }
 # Told to the supervisor by nobody but the test.
 SETTINGS = ("HOST", "PORT", "TRAINER", "REDIS_URL", "DATABASE_URL", "ALLOWED_HOSTS", "DATA_DIR")
@@ -97,8 +98,8 @@ class Supervised:
 
     def wait_until_all_run(self) -> None:
         self.wait_until_it_answers()
-        for name in ("default@", "train@"):
-            wait_until(lambda name=name: f"{name}{os.uname().nodename} ready" in self.said, seconds=90, what=name)
+        for name in ("predictions", "default", "trainer"):
+            wait_until(lambda name=name: self.is_ready(name), seconds=90, what=f"{name} being ready")
         self.look_around()
 
     def client(self, **options: Any) -> httpx.Client:
@@ -108,6 +109,10 @@ class Supervised:
         """Post a drawn 3 to the JSON API."""
         with self.client() as client:
             return client.post("api/v1/submissions", json={"strokes": [a_three()]})
+
+    def is_ready(self, name: str) -> bool:
+        """Whether the worker `name` has said that it takes messages."""
+        return re.search(rf"^{name} .* ready\.$", self.said, re.MULTILINE) is not None
 
     # --- Its processes -----------------------------------------------------------------------------------------------
 
