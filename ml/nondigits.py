@@ -15,9 +15,8 @@ import sys
 import cv2
 import numpy as np
 
-from ml.preprocessing import prepare_strokes
 from ml.preprocessing.frame import BOX, centre
-from ml.procedural import SHAPES, Line, Rng, arc, write_by_hand
+from ml.procedural import SHAPES, Line, Rng, arc, prepare, write_by_hand
 
 Lines = list[tuple[Line, bool]]
 
@@ -159,7 +158,7 @@ def draw_non_digits(n: int, seed: int) -> np.ndarray:
             images[i] = _blot(r)
             continue
         lines = _DRAWN[r.integers(len(_DRAWN))](r)
-        images[i] = prepare_strokes(write_by_hand(lines, r)).pixels
+        images[i] = prepare(write_by_hand(lines, r), r)
     return images
 
 

@@ -2,7 +2,7 @@
 
 MNIST was written by Americans in 1990: its 1 is a bar, its 7 has no cross stroke. Elsewhere the 1 has an upstroke or
 a foot, the 4 is open or closed, the 7 is crossed. Each shape here is a handful of points with generous play, smoothed
-to a pen's path and rendered by `ml.preprocessing.prepare_strokes`, so that training sees what serving will see.
+to a pen's path and brought to 28x28 by `ml.preprocessing`, so that training sees what serving will see.
 Used by `ml.mixture`. See a sheet of them with
 
     python -m ml.procedural sheet.png
@@ -15,8 +15,9 @@ from collections.abc import Callable
 
 import cv2
 import numpy as np
+from PIL import Image
 
-from ml.preprocessing import FRAME, prepare_strokes
+from ml.preprocessing import FRAME, prepare_image, prepare_strokes, render_strokes
 
 Line = list[tuple[float, float]]
 Rng = np.random.Generator
@@ -133,12 +134,32 @@ def five(r: Rng) -> list[tuple[Line, bool]]:
     return [([(left, 0.02), (left - r.uniform(0, 0.05), neck)], False), ([(left, neck), *bowl], True), bar]
 
 
+def lightning_four(r: Rng) -> list[tuple[Line, bool]]:
+    """In one stroke from the top: slanting down, across, and slanting down again."""
+    bar = r.uniform(0.42, 0.62)
+    left, right = r.uniform(-0.45, -0.25), r.uniform(0.15, 0.35)
+    first = [(r.uniform(-0.1, 0.3), 0.0), (left, bar), (right, bar + r.normal(-0.02, 0.04))]
+    return [(first, False), ([first[-1], (r.uniform(-0.1, 0.2), 1.0)], False)]
+
+
 def six(r: Rng) -> list[tuple[Line, bool]]:
-    """A stem, straight or bent, that runs into a bowl."""
-    w, h = r.uniform(0.22, 0.36), r.uniform(0.22, 0.32)
+    """A stem, straight, bent or hooked, that runs into a small or a wide bowl."""
+    w, h = r.uniform(0.22, 0.42), r.uniform(0.2, 0.33)
     bend = r.uniform(-0.25, 0.05)
-    bowl = arc(0, 1 - h, w, h, -180, -180 - r.uniform(330, 400), 14)
-    return [([(w * r.uniform(-0.4, 0.9), 0), (-w + 0.08 + bend * 0.3, 0.3), *bowl], True)]
+    bowl = arc(0, 1 - h, w, h, -180, -180 - r.uniform(310, 400), 14)
+    top = w * r.uniform(-0.4, 0.9)
+    hook: Line = [(top + r.uniform(0.05, 0.2), r.uniform(0.05, 0.2))] if r.random() < 0.3 else []
+    return [([*hook, (top, 0), (-w + 0.08 + bend * 0.3, 0.3), *bowl], True)]
+
+
+def square_six(r: Rng) -> list[tuple[Line, bool]]:
+    """With corners: a stem, and a box instead of a bowl; or the bowl written the other way round."""
+    w, bar = r.uniform(0.25, 0.4), r.uniform(0.4, 0.6)
+    rise = r.normal(0, 0.04)
+    top = (
+        [(w * r.uniform(0.3, 1), r.uniform(-0.02, 0.1)), (-w, r.uniform(0, 0.15))] if r.random() < 0.6 else [(-w, 0.0)]
+    )
+    return [([*top, (-w, 1), (w, 1 + rise), (w, bar + rise), (-w, bar)], bool(r.random() < 0.4))]
 
 
 def plain_seven(r: Rng) -> list[tuple[Line, bool]]:
@@ -192,15 +213,20 @@ SHAPES: dict[int, tuple[Shape, ...]] = {
     1: (bar_one, flag_one, flag_one, flag_one, foot_one),
     2: (two,),
     3: (three,),
-    4: (open_four, closed_four, one_stroke_four),
+    4: (open_four, closed_four, one_stroke_four, lightning_four),
     5: (five,),
-    6: (six,),
+    6: (six, six, square_six),
     7: (plain_seven, crossed_seven),
     8: (eight,),
     9: (nine,),
 }
 # The digits whose other ways of writing MNIST lacks most get the largest share.
-SHARES = np.array([5, 24, 7, 6, 20, 6, 6, 15, 5, 6]) / 100
+SHARES = np.array([5, 22, 6, 6, 21, 6, 9, 14, 5, 6]) / 100
+
+
+# Pictures are drawn this many pixels large, with pens from a hair to a broad marker, in units of the frame.
+PICTURE = 140
+PENS = (4.0, 34.0)
 
 
 def smooth(line: np.ndarray, passes: int = 3) -> np.ndarray:
@@ -232,6 +258,17 @@ def write_by_hand(lines: list[tuple[Line, bool]], r: Rng) -> list[list[list[floa
     return strokes
 
 
+def prepare(strokes: list[list[list[float]]], r: Rng) -> np.ndarray:
+    """Bring strokes to (28, 28) uint8 on either way that a visitor's digit may take.
+
+    Drawn on the canvas they come as strokes; out of a paint program as a picture, with a pen of any width.
+    """
+    if r.random() < 0.5:
+        return prepare_strokes(strokes).pixels
+    picture = render_strokes(strokes, side=PICTURE, pen=float(np.exp(r.uniform(*np.log(PENS)))))
+    return prepare_image(Image.fromarray(picture)).pixels
+
+
 def draw_digits(n: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """Draw n digits.
 
@@ -243,7 +280,7 @@ def draw_digits(n: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     images = np.empty((n, 28, 28), np.uint8)
     for i, label in enumerate(labels):
         shapes = SHAPES[int(label)]
-        images[i] = prepare_strokes(write_by_hand(shapes[r.integers(len(shapes))](r), r)).pixels
+        images[i] = prepare(write_by_hand(shapes[r.integers(len(shapes))](r), r), r)
     return images, labels
 
 

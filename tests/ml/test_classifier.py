@@ -154,6 +154,8 @@ def test_doubt_orders_answers_from_clear_to_hopeless():
 
 def test_energy_and_softmax_are_what_the_formulas_say():
     row = np.array([[1.0, 2.0, 3.0]], np.float32)
-    assert energy(row)[0] == pytest.approx(-np.log(np.exp([1, 2, 3]).sum()))
+    assert energy(row)[0] == pytest.approx(-np.log(np.exp([-1, 0, 1]).sum()))
+    assert energy(row + 5)[0] == pytest.approx(energy(row)[0])
+    assert energy(np.zeros((1, 10)))[0] == pytest.approx(-np.log(10))
     np.testing.assert_allclose(softmax(row, 0.5)[0], np.exp([2, 4, 6]) / np.exp([2, 4, 6]).sum())
     np.testing.assert_allclose(softmax(row * 1e4)[0], [0, 0, 1])  # no overflow
