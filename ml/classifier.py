@@ -11,6 +11,7 @@ without importing TensorFlow; with runtime "keras" it serves the Keras file thro
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
@@ -158,7 +159,7 @@ def decide(
     return answers
 
 
-class _Served:
+class _Served(ABC):
     """What both runtimes share: batches in, answers out."""
 
     def __init__(self, manifest: Manifest) -> None:
@@ -174,8 +175,9 @@ class _Served:
         logits = self.logits(pixels)
         return decide(logits, self.manifest, ink, blank=~pixels.any(axis=(1, 2)))
 
+    @abstractmethod
     def _run(self, inputs: np.ndarray) -> np.ndarray:
-        raise NotImplementedError
+        """(N, 28, 28, 1) float32 to (N, 10) logits, for a batch that is not too large."""
 
 
 class _LiteRT(_Served):
