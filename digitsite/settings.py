@@ -9,6 +9,7 @@ from pathlib import Path
 import dj_database_url
 from csp.constants import NONE, SELF
 from django.core.exceptions import ImproperlyConfigured
+from kombu import Queue
 
 from . import env, redis_urls
 
@@ -162,6 +163,10 @@ CELERY_TASK_IGNORE_RESULT = True
 CELERY_TASK_SERIALIZER = "json"
 CELERY_ACCEPT_CONTENT = ["json"]
 CELERY_TASK_DEFAULT_QUEUE = "default"
+# Messages of shifts are not acknowledged: one that is lost with its worker costs a lease, no more. And a worker whose
+# acknowledgement fails because Redis has just gone would count that message against its prefetch limit of one and
+# take no other ever again: https://github.com/celery/kombu/blob/main/kombu/transport/redis.py (QoS.ack)
+CELERY_TASK_QUEUES = [Queue("predictions", no_ack=True), Queue("default"), Queue("train")]
 CELERY_TASK_ROUTES = {
     "recognizer.tasks.serve_shift": {"queue": "predictions"},
     "recognizer.tasks.train": {"queue": "train"},
