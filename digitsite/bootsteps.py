@@ -58,7 +58,7 @@ class Heartbeat(bootsteps.StartStopStep):
     requires = {"celery.worker.consumer.tasks:Tasks"}
 
     def __init__(self, parent: Consumer, **kwargs) -> None:
-        self._timer = None
+        self._timers: list = []
         super().__init__(parent, **kwargs)
 
     def include_if(self, parent: Consumer) -> bool:
@@ -69,15 +69,19 @@ class Heartbeat(bootsteps.StartStopStep):
         from recognizer.services.handoff import serving
 
         self._beat(parent.hostname)
-        self._timer = parent.timer.call_repeatedly(serving.HEARTBEAT_SECONDS, self._beat, (parent.hostname,))
-        handoff.ring()  # what waits since before this worker started shall not wait for the next sweep
+        self._timers = [
+            parent.timer.call_repeatedly(serving.HEARTBEAT_SECONDS, self._beat, (parent.hostname,)),
+            # What waits since before this worker started shall not wait for the next sweep. A worker that was killed
+            # left a lease behind, which makes the first call a vain one.
+            parent.timer.call_after(serving.LEASE_SECONDS, handoff.ring),
+        ]
+        handoff.ring()
 
     def stop(self, parent: Consumer) -> None:
         from recognizer.services.handoff import serving
 
-        if self._timer is not None:
-            parent.timer.cancel(self._timer)
-            self._timer = None
+        while self._timers:
+            parent.timer.cancel(self._timers.pop())
         try:
             serving.farewell(parent.hostname)
         except redis.RedisError as error:

@@ -119,6 +119,7 @@ class Site:
             "REDIS_URL": self.redis_url,
             "SECRET_KEY": settings.SECRET_KEY,
             "PYTHONUNBUFFERED": "1",
+            "DJANGO_SETTINGS_MODULE": "digitsite.settings",
         }
         return kept | given | self.settings
 
@@ -146,11 +147,12 @@ class Site:
         wait_until(self._redis_answers, what="Valkey's first PONG")
         return part
 
-    def start_worker(self, *, hostname: str = "predictions", ready: bool = True) -> Part:
-        """A prediction worker; with `ready` its first heartbeat is awaited."""
-        part = self.start(
-            "worker", self._celery("--pool", "solo", "--queues", "predictions", "--hostname", f"{hostname}@test")
-        )
+    def start_worker(self, *, hostname: str = "predictions", ready: bool = True, mortal: bool = False) -> Part:
+        """A prediction worker; with `ready` it is awaited. A `mortal` one is that of tests/support/mortal_worker.py."""
+        words = self._celery("--pool", "solo", "--queues", "predictions", "--hostname", f"{hostname}@test")
+        if mortal:
+            words[words.index("celery")] = "tests.support.mortal_worker"
+        part = self.start("worker", words)
         if ready:
             part.wait_for_words(f"{hostname}@test ready")
         return part

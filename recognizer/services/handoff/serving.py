@@ -19,7 +19,7 @@ log = logging.getLogger(__name__)
 
 # A shift renews its lease with every batch and at least twice a second. A worker that was killed costs the others
 # as long as its lease runs.
-LEASE_SECONDS = 3.0
+LEASE_SECONDS = 2.0
 # The worker's main loop, and a shift in its stead, says every HEARTBEAT_SECONDS that the worker lives.
 HEARTBEAT_SECONDS, HEARTBEAT_LIFE_SECONDS = 1.0, 4.0
 # Longest wait for the next item; then a shift looks whether the worker was told to stop.
