@@ -248,7 +248,23 @@ REST_FRAMEWORK = {
 }
 SPECTACULAR_SETTINGS = {
     "TITLE": "Handwritten digits",
-    "DESCRIPTION": "Submit handwritten digits, read the answers and their history.",
+    "DESCRIPTION": """Send a handwritten digit, read the answer, and later its whole history.
+
+```
+curl -F image=@digit.png http://127.0.0.1:8000/api/v1/submissions
+```
+
+The answer comes with the response (201), or, when it takes longer, at the address in `Location` (202). That address
+carries a key, so that a program without an account can read what it sent. Errors are problem documents (RFC 9457) with
+a `code` for programs and a `detail` for people. Lists are paged: follow `next`.""",
+    "TAGS": [
+        {"name": "submissions", "description": "Pictures and drawings of one digit each, with their latest answer."},
+        {"name": "preview", "description": "Answers that are not stored."},
+        {"name": "labels", "description": "What people say that a picture shows."},
+        {"name": "predictions", "description": "What every model version said of every submission."},
+        {"name": "models", "description": "Model versions, and which one is live."},
+    ],
+    "SWAGGER_UI_SETTINGS": {"deepLinking": True, "defaultModelsExpandDepth": 0, "displayRequestDuration": True},
     "VERSION": "1",
     "OAS_VERSION": "3.1.1",
     "SERVE_INCLUDE_SCHEMA": False,

@@ -7,7 +7,7 @@ from http import HTTPStatus
 import django_filters as filters
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
 from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema, inline_serializer
+from drf_spectacular.utils import OpenApiExample, OpenApiParameter, OpenApiResponse, extend_schema, inline_serializer
 from rest_framework import serializers
 
 from recognizer import paging
@@ -36,6 +36,11 @@ PREFER = OpenApiParameter(
     description="`wait=N`: wait at most N seconds for the prediction. `respond-async`: do not wait. (RFC 7240)",
 )
 PUBLIC_ID = OpenApiParameter("public_id", location=OpenApiParameter.PATH, description="Id of a submission.")
+
+# So that "Try it out" on the page works at once.
+A_SEVEN = OpenApiExample(
+    "A drawn 7", {"strokes": [[[60, 200, 120], [60, 60, 230]]]}, request_only=True, media_type="application/json"
+)
 
 PAGING = [
     OpenApiParameter("cursor", description="Where the page begins: take it from `next` or `previous`."),

@@ -26,7 +26,7 @@ from recognizer.api.fields import (
     PictureJsonSerializer,
 )
 from recognizer.api.problems import Unavailable
-from recognizer.api.schema import KEY, PREFER, PUBLIC_ID, describe_list, problems
+from recognizer.api.schema import A_SEVEN, KEY, PREFER, PUBLIC_ID, describe_list, problems
 from recognizer.api.serializers import (
     PreviewSerializer,
     StoredSubmissionSerializer,
@@ -77,6 +77,7 @@ class SubmissionsView(ListView):
         tags=["submissions"],
         parameters=[PREFER, LOCATION, RETRY_AFTER],
         request=NEW_SUBMISSION,
+        examples=[A_SEVEN],
         responses={
             201: OpenApiResponse(StoredSubmissionSerializer, "Stored and answered."),
             202: OpenApiResponse(StoredSubmissionSerializer, "Stored; the answer takes longer."),
@@ -185,6 +186,7 @@ class PreviewView(ApiView):
         operation_id="preview",
         tags=["preview"],
         request={"application/json": PictureJsonSerializer, "multipart/form-data": PictureFormSerializer},
+        examples=[A_SEVEN],
         responses={200: PreviewSerializer, **problems(400, 403, 413, 415, 422, 429, 503)},
     )
     def post(self, request: Request) -> Response:
