@@ -242,20 +242,22 @@ def write_by_hand(lines: list[tuple[Line, bool]], r: Rng) -> list[list[list[floa
     """Give ideal lines a hand's play: jitter, slant, rotation, proportions, a slow tremor.
 
     Returns:
-        Strokes within the frame, as `ml.preprocessing.prepare_strokes` takes them.
+        Strokes in the middle of the frame, as `ml.preprocessing.prepare_strokes` takes them.
     """
     angle, slant, wide = np.deg2rad(r.normal(0, 6)), r.normal(0.05, 0.13), r.uniform(0.75, 1.25)
     turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
     matrix = turn @ np.array([[wide, -slant], [0, 1]])
     phase, waves, tremor = r.uniform(0, 6.3, 2), r.uniform(3, 9, 2), abs(r.normal(0, 0.012))
-    strokes = []
+    written = []
     for points, is_round in lines:
         line = np.array(points) + r.normal(0, 0.018, (len(points), 2))
         line = smooth(line, 3) if is_round else smooth(line, 1) if r.random() < 0.5 else line
-        line = line + tremor * np.sin(waves * line[:, ::-1] * 2 + phase)
-        x, y = ((line - [0, 0.5]) @ matrix.T * 0.7 + 0.5).T * FRAME
-        strokes.append([x.tolist(), y.tolist()])
-    return strokes
+        written.append((line + tremor * np.sin(waves * line[:, ::-1] * 2 + phase)) @ matrix.T)
+    everything = np.concatenate(written)
+    low, high = everything.min(0), everything.max(0)
+    scale = FRAME * r.uniform(0.6, 0.85) / max(float((high - low).max()), 1e-6)
+    placed = [(line - (low + high) / 2) * scale + FRAME / 2 for line in written]
+    return [[line[:, 0].tolist(), line[:, 1].tolist()] for line in placed]
 
 
 def prepare(strokes: list[list[list[float]]], r: Rng) -> np.ndarray:
