@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --require-virtualenv install --progress-bar off
 
 .DEFAULT_GOAL := help
-.PHONY: help run lint test acceptance operator clean
+.PHONY: help run lint test acceptance clean
 
 help:
 	@echo 'make run         start the site (HOST= PORT= DATA_DIR= TRAINER=0 REDIS_URL= …; see README.md)'
@@ -24,11 +24,13 @@ lint: $(VENV)/tests.stamp
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/djlint --quiet --check --lint templates
-	$(BIN)/python manage.py makemigrations --check --dry-run
+	DATA_DIR=$(VENV)/lint $(BIN)/python manage.py makemigrations --check --dry-run
+	DATA_DIR=$(VENV)/lint $(BIN)/python manage.py check
 	$(BIN)/lint-imports --no-logo
 
+# A module's tests stay together, for they share what is slow to start.
 test: lint $(VENV)/browser.stamp $(VENV)/mnist.stamp
-	$(BIN)/python -m pytest -n 2 -m "not acceptance"
+	$(BIN)/python -m pytest -n 2 --dist loadscope -m "not acceptance"
 
 acceptance: $(VENV)/tests.stamp $(VENV)/browser.stamp $(VENV)/mnist.stamp
 	$(BIN)/python -m pytest -m acceptance

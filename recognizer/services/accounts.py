@@ -39,13 +39,13 @@ def make_operator(name: str) -> User:
     """The account `name`, made if there is none, as an operator who may also use the admin pages.
 
     Raises:
-        ValueError: the name is empty or holds what a name must not; the message says so.
+        ValueError: the name is empty, too long, or holds what a name must not; the message says so.
     """
     name = User.normalize_username(name.strip())
     try:
-        User.username_validator(name)
+        User._meta.get_field("username").clean(name, None)
     except ValidationError as error:
-        raise ValueError(" ".join(error.messages)) from error
+        raise ValueError(f"{name!r} cannot be a name. {' '.join(error.messages)}") from error
     user, is_new = User.objects.get_or_create(username=name, defaults={"is_staff": True})
     if is_new:
         user.set_unusable_password()

@@ -13,6 +13,8 @@ import pytest
 from tests.support.site import BASE_DIR
 from tests.support.supervised import Supervised
 
+from .people import draw_a_three_and_find_it
+
 MB = 1_000_000
 
 
@@ -30,6 +32,10 @@ def test_it_answers_with_the_right_digit_when_it_says_so(site: Supervised) -> No
     response = site.draw_a_three()
     assert response.status_code == 201
     assert response.json()["prediction"]["digit"] == 3
+
+
+def test_a_three_drawn_in_a_browser_is_read_and_found_in_history(site: Supervised) -> None:
+    draw_a_three_and_find_it(site.url)
 
 
 def test_the_address_is_one_line(site: Supervised) -> None:

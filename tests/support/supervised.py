@@ -41,17 +41,24 @@ MARK = "SITE_UNDER_TEST"
 
 
 class Supervised:
-    """`python -m digitsite.supervisor` and everything it starts. On leaving, what is left of it is killed."""
+    """The supervisor, or `make run` before it, and everything it starts. On leaving, what is left is killed."""
 
-    def __init__(self, folder: Path, **settings: str) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        command: tuple[str, ...] = (sys.executable, "-m", "digitsite.supervisor"),
+        code: Path = BASE_DIR,
+        **settings: str,
+    ) -> None:
         self.folder = folder
         self.started = time.monotonic()
         kept = {name: value for name, value in os.environ.items() if name not in SETTINGS}
         self._mark = uuid.uuid4().hex
         self._out = tempfile.TemporaryFile("w+")  # noqa: SIM115 - as long as the site
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "digitsite.supervisor"],
-            cwd=BASE_DIR,
+            command,
+            cwd=code,
             env=kept | {"DATA_DIR": str(folder), "PORT": "0", MARK: self._mark} | settings,
             stdin=subprocess.DEVNULL,
             stdout=self._out,
@@ -93,8 +100,8 @@ class Supervised:
         wait_until(are_there, seconds=seconds, what=f"{words!r} in the log of the site")
         assert self.said.count(words) >= count, self.said
 
-    def wait_until_it_answers(self) -> None:
-        self.wait_for_words(ANSWERS)
+    def wait_until_it_answers(self, *, seconds: float = 90) -> None:
+        self.wait_for_words(ANSWERS, seconds=seconds)
 
     def wait_until_all_run(self) -> None:
         self.wait_until_it_answers()
