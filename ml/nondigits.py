@@ -14,8 +14,9 @@ import sys
 
 import cv2
 import numpy as np
+from PIL import Image
 
-from ml.preprocessing.frame import BOX, centre
+from ml.preprocessing import prepare_image, prepare_strokes
 from ml.procedural import SHAPES, Line, Rng, arc, prepare, write_by_hand
 
 Lines = list[tuple[Line, bool]]
@@ -142,14 +143,12 @@ _DRAWN = (_glyph, _glyph, _glyph, _glyph, _runes, _scribble, _doodle, _shape, _s
 
 def _blot(r: Rng) -> np.ndarray:
     """Textures, clouds and noise, as photographs of no digit come out of the preprocessing: (28, 28) uint8."""
-    h, w = (BOX, int(r.integers(8, BOX + 1))) if r.random() < 0.5 else (int(r.integers(8, BOX + 1)), BOX)
-    cells = r.integers(2, 12, 2)
-    noise = cv2.resize(r.normal(0, 1, tuple(cells)), (w, h), interpolation=cv2.INTER_CUBIC)
-    edge = r.uniform(0.5, 6)
-    glyph = np.clip((noise - r.uniform(-0.8, 0.6)) * 128 * edge, 0, 255)
+    w, h = (int(side) for side in r.integers(24, 120, 2))
+    noise = cv2.resize(r.normal(0, 1, r.integers(2, 12, 2)), (w, h), interpolation=cv2.INTER_CUBIC)
+    picture = 128 + (noise - r.uniform(-0.8, 0.8)) * r.uniform(20, 400)
     if r.random() < 0.3:
-        glyph *= r.random((h, w)) < r.uniform(0.3, 0.9)
-    return centre(glyph.astype(np.uint8))
+        picture *= r.random((h, w)) < r.uniform(0.3, 0.9)
+    return prepare_image(Image.fromarray(np.clip(picture, 0, 255).astype(np.uint8))).pixels
 
 
 def draw_non_digits(n: int, seed: int) -> np.ndarray:
@@ -160,8 +159,10 @@ def draw_non_digits(n: int, seed: int) -> np.ndarray:
         if r.random() < 0.1:
             images[i] = _blot(r)
             continue
-        lines = _DRAWN[r.integers(len(_DRAWN))](r)
-        images[i] = prepare(write_by_hand(lines, r), r)
+        draw = _DRAWN[r.integers(len(_DRAWN))]
+        strokes = write_by_hand(draw(r), r)
+        # out of a picture of several digits the preprocessing may choose one, which then is a digit
+        images[i] = prepare_strokes(strokes).pixels if draw is _several else prepare(strokes, r)
     return images
 
 
