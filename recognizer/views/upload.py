@@ -26,6 +26,8 @@ NAMES = {"WEBP": "WebP"}
 
 @require_http_methods(["GET", "HEAD", "POST"])
 def upload(request: HttpRequest) -> HttpResponse:
+    # Known from the page on: its scripts send several pictures at once, and all are to be the same person's.
+    known_actor(request)
     form = UploadForm(request.POST, request.FILES) if request.method == "POST" else UploadForm()
     if form.is_valid():
         return _accept_all(request, form)
@@ -66,7 +68,7 @@ def _accept_all(request: HttpRequest, form: UploadForm) -> HttpResponse:
 def _accept(request: HttpRequest, file: UploadedFile, *, may_train: bool) -> Submission:
     # One byte more than may be: enough to be refused for its size, however large the rest is.
     data = file.read(settings.MAX_UPLOAD_BYTES + 1)
-    return submissions.accept_image(actor=known_actor(request), data=data, source=Source.UPLOAD, may_train=may_train)
+    return submissions.accept_image(actor=request.actor, data=data, source=Source.UPLOAD, may_train=may_train)
 
 
 def _wait_for_all(accepted: list[Submission]) -> None:

@@ -90,3 +90,12 @@ def test_a_site_for_accounts_only_asks_to_sign_in(owner: Client, reviewing: Clie
     assert not Submission.objects.exists()
     assert reviewing.post(UPLOAD, {"images": [file()]}).status_code == 302
     assert Submission.objects.count() == 1
+
+
+@pytest.mark.parametrize("address", ["/", UPLOAD])
+def test_opening_the_page_is_enough_to_be_known_so_that_pictures_sent_at_once_have_one_owner(
+    client: Client, settings: object, address: str
+) -> None:
+    first = client.get(address).cookies[settings.VISITOR_COOKIE].value
+    assert settings.VISITOR_COOKIE not in client.get(address).cookies
+    assert client.cookies[settings.VISITOR_COOKIE].value == first

@@ -1,0 +1,52 @@
+"""What a person's hand does in these tests."""
+
+from playwright.sync_api import Page, expect
+
+Line = list[tuple[float, float]]
+
+# In shares of the canvas, as somebody would draw them.
+THREE: Line = [
+    *((0.32, 0.28), (0.40, 0.21), (0.50, 0.20), (0.60, 0.25), (0.62, 0.34), (0.55, 0.43), (0.45, 0.47)),
+    *((0.57, 0.50), (0.65, 0.60), (0.62, 0.72), (0.52, 0.79), (0.40, 0.78), (0.32, 0.72)),
+]
+SEVEN: Line = [(0.30, 0.25), (0.70, 0.24), (0.62, 0.40), (0.52, 0.60), (0.45, 0.82)]
+ONE: Line = [(0.5, 0.2), (0.5, 0.8)]
+
+
+def draw(page: Page, line: Line) -> None:
+    """One stroke with the mouse, from point to point."""
+    page.locator("[data-canvas]").scroll_into_view_if_needed()
+    box = page.locator("[data-canvas]").bounding_box()
+    points = [(box["x"] + box["width"] * x, box["y"] + box["height"] * y) for x, y in line]
+    page.mouse.move(*points[0])
+    page.mouse.down()
+    for point in points[1:]:
+        page.mouse.move(*point, steps=4)
+    page.mouse.up()
+
+
+def expect_answer(page: Page, digit: str) -> None:
+    expect(page.locator("[data-digit]")).to_have_text(digit)
+
+
+COUNT_INK = """() => {
+  const canvas = document.querySelector("[data-canvas]");
+  const copy = new OffscreenCanvas(canvas.width, canvas.height).getContext("2d", { willReadFrequently: true });
+  copy.drawImage(canvas, 0, 0);
+  const { data } = copy.getImageData(0, 0, canvas.width, canvas.height);
+  return data.filter((value, index) => index % 4 === 0 && value > 128).length;
+}"""
+
+
+def ink(page: Page) -> int:
+    """How many white pixels the canvas shows."""
+    return page.evaluate(COUNT_INK)
+
+
+def expect_ink(page: Page, pixels: int) -> None:
+    page.wait_for_function(f"pixels => ({COUNT_INK})() === pixels", arg=pixels)
+
+
+def stored(page: Page) -> list[dict]:
+    """What the site has of this visitor, by its own API."""
+    return page.request.get("/api/v1/submissions").json()["results"]
