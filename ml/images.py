@@ -1,8 +1,8 @@
 """From bytes that a stranger sent to a safe, upright picture.
 
-Called by the services that accept uploads and by the commands that read files. Nothing here trusts the bytes: the format comes from
-an allow-list and never from a file name, sizes are checked from the header before a pixel is decoded, and whatever a decoder throws
-becomes one clear `ImageError`.
+Called by the services that accept uploads and by the commands that read files. Nothing here trusts the bytes:
+the format comes from an allow-list and never from a file name, sizes are checked from the header before a
+pixel is decoded, and whatever a decoder throws becomes one clear `ImageError`.
 """
 
 from __future__ import annotations
@@ -54,8 +54,8 @@ def decode(data: bytes, limits: Limits = Limits(), *, working_side: int = 1024) 
     Args:
         data: the file as it was sent.
         limits: refused above these, before decoding.
-        working_side: a JPEG much larger than this is decoded at 1/2, 1/4 or 1/8 of its size (the format allows it and it is
-            several times faster); its long side stays at least this many pixels.
+        working_side: a JPEG much larger than this is decoded at 1/2, 1/4 or 1/8 of its size (the format
+            allows it and it is several times faster); its long side stays at least this many pixels.
 
     Returns:
         A picture in mode L, LA, RGB or RGBA. An alpha channel is kept only where something is transparent.
@@ -73,7 +73,8 @@ def decode(data: bytes, limits: Limits = Limits(), *, working_side: int = 1024) 
         )
     image = _open(data)
     _check_size(image.size, limits)
-    # A reader may throw nearly anything on bytes made to hurt it (struct.error, KeyError, OverflowError, zlib.error, MemoryError …).
+    # A reader may throw nearly anything on bytes made to hurt it (struct.error, KeyError, OverflowError,
+    # zlib.error, MemoryError …).
     try:
         if image.format == "JPEG":
             _reduce(image, working_side)
@@ -85,7 +86,8 @@ def decode(data: bytes, limits: Limits = Limits(), *, working_side: int = 1024) 
         raise
     except Exception as error:
         raise ImageError(
-            "truncated", "The picture is damaged or incomplete and cannot be read to its end. Please save or send it again."
+            "truncated",
+            "The picture is damaged or incomplete and cannot be read to its end. Please save or send it again.",
         ) from error
     return clean.transpose(turn) if turn is not None else clean
 
@@ -94,7 +96,9 @@ def _open(data: bytes) -> Image.Image:
     try:
         return Image.open(io.BytesIO(data), formats=FORMATS)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise ImageError("too_many_pixels", "The picture has far too many pixels. Please send a smaller one.") from error
+        raise ImageError(
+            "too_many_pixels", "The picture has far too many pixels. Please send a smaller one."
+        ) from error
     except UnidentifiedImageError as error:
         names = ", ".join(FORMATS[:-1]) + " or " + FORMATS[-1]
         raise ImageError(
@@ -117,7 +121,8 @@ def _check_size(size: tuple[int, int], limits: Limits) -> None:
 
 
 def _reduce(image: Image.Image, working_side: int) -> None:
-    """Tell the JPEG decoder to skip detail: `draft` takes the largest of 1, 2, 4, 8 that leaves both sides at least as asked."""
+    """Tell the JPEG decoder to skip detail: `draft` takes the largest of 1, 2, 4, 8 that leaves both sides at
+    least as asked."""
     factor = max(image.size) // max(1, working_side)
     if factor >= 2:
         image.draft(None, (image.width // factor, image.height // factor))
@@ -138,7 +143,8 @@ def _to_eight_bits(image: Image.Image) -> Image.Image:
     if mode in ("I;16", "I;16B", "I;16L", "I;16N", "I", "F"):
         return Image.fromarray(_scale_to_bytes(np.asarray(image)))
     if mode == "CMYK" and image.format == "JPEG" and "adobe" not in image.info:
-        # Pillow takes every CMYK JPEG as Adobe writes them, inverted; without Adobe's marker the values are plain.
+        # Pillow takes every CMYK JPEG as Adobe writes them, inverted; without Adobe's marker the values are
+        # plain.
         image = Image.fromarray(255 - np.asarray(image), mode="CMYK")
     transparent = "transparency" in image.info
     if mode in ("1", "L") and not transparent:
@@ -158,8 +164,8 @@ def _to_eight_bits(image: Image.Image) -> Image.Image:
 def _scale_to_bytes(values: np.ndarray) -> np.ndarray:
     """Grey values of 16 or 32 bits, or floats, to uint8.
 
-    16 bits mean 0..65535. For wider integers and floats no range is agreed on, so values that do not fit 0..255 (floats: 0..1 or
-    0..255) are stretched from their smallest to their largest.
+    16 bits mean 0..65535. For wider integers and floats no range is agreed on, so values that do not fit
+    0..255 (floats: 0..1 or 0..255) are stretched from their smallest to their largest.
     """
     if values.dtype.itemsize == 2:
         return ((values.astype(np.uint32) * 255 + 32767) // 65535).astype(np.uint8)

@@ -1,8 +1,9 @@
 """Strokes drawn on the canvas: checked, and rendered by us.
 
-A stroke is `[[x…], [y…]]` or `[[x…], [y…], [t…]]` in a frame of FRAME x FRAME units, y downwards. Called by the services that accept
-drawings (`parse_strokes`, `render_strokes`) and by `ml.preprocessing.prepare_strokes`. Strokes are never read back from a screenshot:
-we know where the pen went, so the model gets them at the width it was trained on, whatever the page looked like.
+A stroke is `[[x…], [y…]]` or `[[x…], [y…], [t…]]` in a frame of FRAME x FRAME units, y downwards. Called by
+the services that accept drawings (`parse_strokes`, `render_strokes`) and by
+`ml.preprocessing.prepare_strokes`. Strokes are never read back from a screenshot: we know where the pen went,
+so the model gets them at the width it was trained on, whatever the page looked like.
 """
 
 from __future__ import annotations
@@ -17,7 +18,8 @@ MAX_STROKES = 200
 MAX_POINTS = 10_000
 # The pen of the kept picture: what the page's canvas draws, 20 units of 280.
 KEPT_PEN = 20.0
-# A pointer that is held down may leave the canvas; beyond one frame on each side it is not a drawing any more.
+# A pointer that is held down may leave the canvas; beyond one frame on each side it is not a drawing any
+# more.
 _MARGIN = 1.0
 _SHIFT = 4  # fractional bits in the coordinates that OpenCV draws with
 
@@ -39,12 +41,13 @@ def parse_strokes(value: object, *, frame: float = FRAME) -> Strokes:
     """Check strokes that came from outside and bring them to FRAME.
 
     Args:
-        value: decoded JSON: a list of strokes, each a list of two or three lists of numbers of one length: x, y and, optionally,
-            milliseconds. Strokes without points are dropped.
+        value: decoded JSON: a list of strokes, each a list of two or three lists of numbers of one length: x,
+            y and, optionally, milliseconds. Strokes without points are dropped.
         frame: side of the square canvas in the units of x and y.
 
     Returns:
-        The strokes as lists of floats rounded to 2 decimals, x and y scaled so that the canvas is FRAME x FRAME.
+        The strokes as lists of floats rounded to 2 decimals, x and y scaled so that the canvas is FRAME x
+        FRAME.
 
     Raises:
         StrokesError: what is wrong, and where.
@@ -109,7 +112,8 @@ def draw_lines(lines: list[np.ndarray], size: tuple[int, int], pen: float) -> np
     """Draw poly-lines with round ends and joints.
 
     Args:
-        lines: arrays (n, 2) of x, y in pixels, where 0 is the left edge of the first pixel; n = 1 gives a dot.
+        lines: arrays (n, 2) of x, y in pixels, where 0 is the left edge of the first pixel; n = 1 gives a
+            dot.
         size: height, width.
         pen: width in pixels.
 

@@ -1,14 +1,16 @@
 """From a picture or from strokes to the 28x28 uint8 that the model sees. Pure, deterministic, versioned.
 
-Called by the services that accept submissions, by the training code (so that the model learns from exactly what it will see) and by
-the commands.
+Called by the services that accept submissions, by the training code (so that the model learns from exactly
+what it will see) and by the commands.
 """
 
 from ml.preprocessing.frame import Prepared
 from ml.preprocessing.picture import prepare_image
 from ml.preprocessing.strokes import prepare_strokes
 from ml.strokes import FRAME, StrokesError, parse_strokes, render_strokes
-from ml.versions import PREPROCESSING_VERSION
+
+# Raised whenever the same input may give other pixels: cached pixels are then computed again.
+PREPROCESSING_VERSION = 1
 
 __all__ = [
     "FRAME",

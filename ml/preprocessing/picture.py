@@ -1,15 +1,39 @@
-"""A picture to the 28x28 that the model sees: which pixels are ink, cropped, fitted to the box, centred."""
+"""A picture to the 28x28 that the model sees: a quick path for clean pictures, a search where that is in
+doubt.
+
+Called through `ml.preprocessing` by the services that accept pictures and by the commands.
+"""
 
 from __future__ import annotations
+
+from collections.abc import Iterator
 
 import cv2
 import numpy as np
 from PIL import Image
 
-from ml.preprocessing.frame import SIDE, Prepared, centre, fit_box
+from ml.preprocessing import paper
+from ml.preprocessing.frame import SIDE, Prepared, fit, is_finished
+from ml.preprocessing.ink import Reading, read
+from ml.preprocessing.ruling import without_ruling
 
-# Less difference than this between ink and paper (of 255) is no ink.
-_FAINTEST = 12
+# Pictures are reduced by a whole factor to at most this long a side; a canvas of 280 stays as it is.
+_QUICK_SIDE = 320
+# The search looks at several maps and needs less: MNIST's 20 pixels are still many times finer.
+_SEARCH_SIDE = 192
+# Ink whose long side is below this many pixels is looked at again, closer, when the picture has more to give
+# …
+_CLOSE = 60
+# … with so much of its surroundings, as a share of its size, that the paper around it can be judged.
+_SURROUNDINGS = 0.4
+# Below this many pixels along a side, lines of ruled paper cannot be told from strokes, and smoothing would
+# eat them.
+_DETAILED = 48
+# Ink is faint down to these shares of full ink. Where the generous one makes it run out of the picture, the
+# strict one may cut it free.
+_GENEROUS, _STRICT = 0.25, 0.5
+# A reading this plausible ends the search.
+_GOOD_ENOUGH = 0.9
 
 
 def prepare_image(image: Image.Image, *, crop: tuple[int, int, int, int] | None = None) -> Prepared:
@@ -23,28 +47,134 @@ def prepare_image(image: Image.Image, *, crop: tuple[int, int, int, int] | None 
         The 28x28 and the evidence about the ink; `blank` when no ink was found.
     """
     if crop is not None:
-        image = image.crop(crop)
-    grey = _flatten(image)
-    border = np.concatenate([grey[0], grey[-1], grey[:, 0], grey[:, -1]])
-    paper = int(np.median(border))
-    bright = cv2.absdiff(grey, np.full_like(grey, paper))
-    if grey.size == 0 or int(bright.max()) < _FAINTEST:
-        return Prepared(np.zeros((SIDE, SIDE), np.uint8), {"contrast": int(bright.max(initial=0))}, blank=True)
-    threshold, mask = cv2.threshold(bright, 0, 255, cv2.THRESH_BINARY | cv2.THRESH_OTSU)
-    left, top, width, height = cv2.boundingRect(mask)
-    glyph = bright[top : top + height, left : left + width].astype(np.float32)
-    glyph = np.clip((glyph - threshold * 0.5) * (255.0 / max(1.0, threshold)), 0, 255).astype(np.uint8)
-    return Prepared(centre(fit_box(glyph)), {"contrast": int(bright.max()), "coverage": float(mask.mean() / 255)})
+        left, top, right, bottom = crop
+        image = image.crop((max(0, left), max(0, top), min(image.width, right), min(image.height, bottom)))
+    if image.width < 1 or image.height < 1:
+        return Prepared(np.zeros((SIDE, SIDE), np.uint8), blank=True)
+    pixels = paper.flatten(image)
+    reading = _find(pixels)
+    if reading is None:
+        return Prepared(np.zeros((SIDE, SIDE), np.uint8), blank=True)
+    finished = reading.evidence["quick"] and is_finished(reading.ink_map)
+    return Prepared(reading.ink_map if finished else fit(reading.soft, reading.box, reading.stroke), reading.evidence)
 
 
-def _flatten(image: Image.Image) -> np.ndarray:
-    """Grey uint8. Where something is transparent, the paper behind it is chosen so that the ink stays visible."""
-    pixels = np.asarray(image)
-    if image.mode in ("L", "RGB"):
-        return pixels if image.mode == "L" else cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)
-    alpha = pixels[..., -1].astype(np.float32) / 255
-    grey = pixels[..., 0] if image.mode == "LA" else cv2.cvtColor(np.ascontiguousarray(pixels[..., :3]), cv2.COLOR_RGB2GRAY)
-    seen = alpha.sum()
-    mean = float((grey * alpha).sum() / seen) if seen else 255.0
-    paper = 255.0 if mean < 128 else 0.0
-    return np.rint(grey * alpha + paper * (1 - alpha)).astype(np.uint8)
+def _find(pixels: np.ndarray) -> Reading | None:
+    """The best reading of a picture; looked at twice when its ink is small in it."""
+    small = _reduce(pixels, _QUICK_SIDE)
+    reading = _quick(small)
+    if reading is None:
+        reading = _search(small := _fit_within(small, _SEARCH_SIDE))
+    if reading is None or max(reading.box[2:]) >= _CLOSE or max(pixels.shape) <= 1.5 * max(small.shape):
+        return reading
+    closer = _close_up(pixels, reading.box, max(pixels.shape) / max(small.shape))
+    found = _quick(closer) or _search(_fit_within(closer, _SEARCH_SIDE))
+    # what lies beside the digit was seen in the whole picture only
+    return reading if found is None else found.with_evidence(large=reading.evidence["large"])
+
+
+def _reduce(pixels: np.ndarray, side: int) -> np.ndarray:
+    factor = -(-max(pixels.shape[:2]) // side)
+    if factor < 2:
+        return pixels
+    height, width = pixels.shape[:2]
+    return cv2.resize(pixels, (max(1, width // factor), max(1, height // factor)), interpolation=cv2.INTER_AREA)
+
+
+def _fit_within(pixels: np.ndarray, side: int) -> np.ndarray:
+    scale = side / max(pixels.shape[:2])
+    if scale >= 1:
+        return pixels
+    height, width = pixels.shape[:2]
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    return cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)
+
+
+def _close_up(pixels: np.ndarray, box: tuple[int, int, int, int], scale: float) -> np.ndarray:
+    left, top, width, height = (value * scale for value in box)
+    margin = _SURROUNDINGS * max(width, height)
+    rows = slice(max(0, int(top - margin)), int(top + height + margin) + 1)
+    columns = slice(max(0, int(left - margin)), int(left + width + margin) + 1)
+    return _reduce(np.ascontiguousarray(pixels[rows, columns]), _QUICK_SIDE)
+
+
+def _quick(pixels: np.ndarray) -> Reading | None:
+    """The reading against one paper colour, if the picture itself shows no reason to doubt it."""
+    flat, even = paper.flat_map(pixels)
+    if even < 0.98:
+        return None
+    reading = read(flat)
+    if reading is None:
+        return None
+    found = reading.evidence
+    certain = (
+        found["contrast"] >= 60
+        and found["noise"] <= 0.12 * found["contrast"]
+        and found["speckle"] < 0.02
+        and found["edge"] == 0
+        and found["stroke"] < 0.3
+        # nearly all of it faint: a tinted sheet inside a frame of another colour
+        and found["halo"] < 0.6
+    )
+    return reading.with_evidence(quick=True) if certain else None
+
+
+def _search(pixels: np.ndarray) -> Reading | None:
+    """The most plausible reading over several ideas of what is paper."""
+    detailed = min(pixels.shape[:2]) >= _DETAILED
+    found: list[tuple[float, Reading]] = []
+    best = 0.0
+    for trust, ink_map in _maps(pixels, smooth=detailed):
+        if trust <= best:  # even a perfect reading of it would not be chosen
+            continue
+        cleaned, lines = without_ruling(ink_map) if detailed else (ink_map, 0)
+        for faint in (_GENEROUS, _STRICT):
+            reading = read(cleaned, faint=faint)
+            if reading is None:
+                break
+            score = trust * _plausible(reading) * (1.0 if faint == _GENEROUS else 0.95)
+            if score >= _GOOD_ENOUGH:
+                return reading.with_evidence(lines=lines)
+            found.append((score, reading.with_evidence(lines=lines)))
+            best = max(best, score)
+            if reading.evidence["edge"] == 0:
+                break
+    if not found:
+        return None
+    # of two readings, that of the stronger ink is more likely the pen's and not the paper's
+    strongest = max(reading.evidence["contrast"] for _, reading in found)
+    return max(found, key=lambda pair: pair[0] * pair[1].evidence["contrast"] / strongest)[1]
+
+
+def _maps(pixels: np.ndarray, *, smooth: bool) -> Iterator[tuple[float, np.ndarray]]:
+    """Maps to read, cheapest first, each with how far it is trusted: 1.0 is fully."""
+    flat, even = paper.flat_map(pixels)
+    yield even, flat
+    pixels = paper.drop_colour(pixels)
+    if smooth:
+        pixels = cv2.GaussianBlur(pixels, (3, 3), 0)
+    # Dark ink on bright paper or bright ink on dark: the other two are rare, and shadows and gleams look like
+    # them.
+    brightness = float(np.median(pixels))
+    dark_trust = float(np.interp(brightness, (50, 80), (0.5, 1.0)))
+    bright_trust = float(np.interp(brightness, (70, 100), (1.0, 0.35)))
+    dark, bright = paper.curved_maps(pixels)
+    yield from sorted(((dark_trust, dark), (bright_trust, bright)), key=lambda pair: -pair[0])
+    dark, bright = paper.local_maps(pixels)
+    yield 0.85 * dark_trust, dark
+    # the inside of every loop of dark ink is a bright spot to this map
+    yield 0.5 * bright_trust, bright
+
+
+def _plausible(reading: Reading) -> float:
+    """How much a reading looks like the strokes of one digit, 0 to 1: each doubt takes its share."""
+    found = reading.evidence
+    separation = min(1.0, found["contrast"] / (10 * found["noise"] + 1))
+    pieces = 1 / (1 + 0.1 * (found["parts"] - 1))
+    sharp = min(1.0, 2 * (1 - found["halo"]))
+    lonely = (1 - found["speckle"]) ** 2 * (1 - 0.5 * found["neighbours"])
+    inside = 1 / (1 + 10 * found["edge"])
+    thin = 1.0 if found["stroke"] < 0.3 else 0.3
+    # a filled shape that is no upright stroke is a shadow or the inside of something
+    lines = 0.4 if found["fill"] > 0.58 and found["aspect"] > 0.4 else 1.0
+    return separation * pieces * sharp * lonely * inside * thin * lines
