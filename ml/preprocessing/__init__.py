@@ -8,9 +8,7 @@ from ml.preprocessing.frame import Prepared
 from ml.preprocessing.picture import prepare_image
 from ml.preprocessing.strokes import prepare_strokes
 from ml.strokes import FRAME, StrokesError, parse_strokes, render_strokes
-
-# Raised whenever the same input may give other pixels: cached pixels are then computed again.
-PREPROCESSING_VERSION = 1
+from ml.versions import PREPROCESSING_VERSION
 
 __all__ = [
     "FRAME",
