@@ -234,3 +234,23 @@ class ModelVersionDetailSerializer(ModelVersionSerializer):
     manifest = serializers.JSONField()
     history = serializers.JSONField(help_text="Accuracy and loss of every epoch.")
     gate = serializers.JSONField(help_text="Every check of the gate with its figures.")
+
+
+def _counts(**options: object) -> serializers.DictField:
+    return serializers.DictField(child=serializers.IntegerField(), **options)
+
+
+class StatsSerializer(serializers.Serializer):
+    """Counts of submissions."""
+
+    live_version = serializers.IntegerField(help_text="Number of the model version that answers now.")
+    submissions = serializers.IntegerField()
+    by_state = _counts()
+    by_source = _counts()
+    by_truth_state = _counts()
+    by_digit = _counts(help_text="By the digit that was read last.")
+    by_verdict = _counts()
+    settled = serializers.IntegerField(help_text="Answered ones whose truth is settled.")
+    settled_correct = serializers.IntegerField(
+        help_text="How many of these were read right. Reviewers see doubtful ones first: no accuracy on real traffic."
+    )

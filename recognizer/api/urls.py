@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from .views import docs, labels, models, predictions, submissions
+from .views import docs, labels, models, predictions, stats, submissions
 
 urlpatterns = [
     path("submissions", submissions.SubmissionsView.as_view(), name="api-submissions"),
@@ -21,6 +21,7 @@ urlpatterns = [
     path("labels/<int:pk>", labels.LabelView.as_view(), name="api-label"),
     path("models", models.ModelsView.as_view(), name="api-models"),
     path("models/<int:number>", models.ModelView.as_view(), name="api-model"),
+    path("stats", stats.StatsView.as_view(), name="api-stats"),
     path("schema/", docs.SchemaView.as_view(), name="api-schema"),
     path("docs/", docs.DocsView.as_view(), name="api-docs"),
 ]

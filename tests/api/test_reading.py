@@ -123,3 +123,10 @@ def test_anybody_reads_which_models_there_are_but_not_their_bytes(program, djang
     assert not {"bundle", "keras_file"} & set(body)
     assert program.get("/api/v1/models/2").status_code == 404
     assert program.get("/api/v1/models/99999999999999999999").status_code == 404
+
+
+def test_stats_count_what_the_caller_sees(submission, owner, reviewing, program):
+    body = owner.get("/api/v1/stats").json()
+    assert (body["submissions"], body["by_digit"]["7"], body["live_version"]) == (1, 1, 1)
+    assert reviewing.get("/api/v1/stats").json()["submissions"] == 1
+    assert program.get("/api/v1/stats").json()["submissions"] == 0
