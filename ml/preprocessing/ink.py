@@ -30,6 +30,8 @@ _PART_GAP = 0.25
 _DIGIT_GAP = 0.1
 # What stands beside the digit and is at least this high, as a share of it, counts as another digit.
 _DIGIT_HEIGHT = 0.55
+# Ink wider than this, as a share of its height, is writing: several digits or letters joined.
+_WIDE = 1.9
 # Strokes wider than this share of the ink's long side are none: it is a dot or a filled shape.
 _DOT = 0.33
 
@@ -85,8 +87,11 @@ def read(ink_map: np.ndarray, *, faint: float = _FAINT) -> Reading | None:
     box = cv2.boundingRect(core)
     stroke = _stroke_width(core)
     relative = stroke / max(box[2:])
+    # no digit is so wide; a dash is, but it fills its box
+    wide = evidence["aspect"] > _WIDE and evidence["fill"] < 0.45
     evidence |= {
         "quick": False,
+        "several": evidence["large"] > 1 or wide,
         "dot": relative > _DOT and 0.4 < evidence["aspect"] < 2.5,
         "lines": 0,
         "contrast": round(level, 1),

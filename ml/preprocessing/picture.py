@@ -70,7 +70,8 @@ def _find(pixels: np.ndarray) -> Reading | None:
     closer = _close_up(pixels, reading.box, max(pixels.shape) / max(small.shape))
     found = _quick(closer) or _search(_fit_within(closer, _SEARCH_SIDE))
     # what lies beside the digit was seen in the whole picture only
-    return reading if found is None else found.with_evidence(large=reading.evidence["large"])
+    whole = {name: reading.evidence[name] for name in ("large", "several", "coverage")}
+    return reading if found is None else found.with_evidence(**whole)
 
 
 def _reduce(pixels: np.ndarray, side: int) -> np.ndarray:
@@ -112,7 +113,6 @@ def _quick(pixels: np.ndarray) -> Reading | None:
         and found["noise"] <= 0.12 * found["contrast"]
         and found["speckle"] < 0.02
         and found["edge"] == 0
-        and found["stroke"] < 0.3
         # nearly all of it faint: a tinted sheet inside a frame of another colour
         and found["halo"] < 0.6
     )
