@@ -43,7 +43,7 @@ def make_operator(name: str) -> User:
     """
     name = User.normalize_username(name.strip())
     try:
-        User._meta.get_field("username").clean(name, None)
+        User._meta.get_field("username").clean(name, None)  # noqa: SLF001 - public, for all its underscore
     except ValidationError as error:
         raise ValueError(f"{name!r} cannot be a name. {' '.join(error.messages)}") from error
     user, is_new = User.objects.get_or_create(username=name, defaults={"is_staff": True})

@@ -10,6 +10,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
@@ -38,9 +39,7 @@ def find() -> str | None:
         if not _starts(named):
             raise NoChromiumError(f"CHROMIUM={named} does not start.")
         return named
-    installed = [path for path in map(shutil.which, NAMES) if path]
-    candidates = [*installed, *filter(os.path.exists, MAC_APPLICATIONS), _playwrights_own()]
-    return next((path for path in candidates if path and _starts(path)), None)
+    return next((path for path in _candidates() if path and _starts(path)), None)
 
 
 def executable() -> str:
@@ -75,6 +74,12 @@ def get() -> str:
     raise NoChromiumError(
         "The browser tests need a Chromium. Install one, or set CHROMIUM to its path. Tried: " + "; ".join(failures)
     )
+
+
+def _candidates() -> Iterator[str | None]:
+    yield from map(shutil.which, NAMES)
+    yield from filter(os.path.exists, MAC_APPLICATIONS)
+    yield _playwrights_own()
 
 
 def _playwrights_own() -> str | None:

@@ -8,8 +8,9 @@ from tests.browser.hands import THREE, draw, expect_answer
 
 def draw_a_three_and_find_it(url: str) -> None:
     """In a real Chromium: draw a 3 with the mouse, see 3, save it, and find it in History, also after a reload."""
+    path = chromium.executable()
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium.executable(), args=chromium.ARGUMENTS)
+        browser = playwright.chromium.launch(executable_path=path, args=chromium.ARGUMENTS)
         page = browser.new_page(base_url=url)
         page.goto("/")
         draw(page, THREE)
