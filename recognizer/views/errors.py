@@ -1,6 +1,6 @@
 """Error pages in the site's design, each saying what to do next. digitsite.urls names these as Django's handlers."""
 
-from http import HTTPStatus
+import math
 
 from django.core.exceptions import RequestDataTooBig
 from django.http import HttpRequest, HttpResponse
@@ -39,13 +39,17 @@ CSRF_TEXT = (
 )
 
 
-def error_page(request: HttpRequest, status: int) -> HttpResponse:
+def error_page(request: HttpRequest, status: int, *, retry_after: float | None = None) -> HttpResponse:
+    """The page for `status`; `retry_after` are the seconds after which the same may work."""
     title, text = PAGES[status]
-    return _page(request, status, title, text)
+    response = _page(request, status, title, text)
+    if retry_after is not None:
+        response["Retry-After"] = str(math.ceil(retry_after))
+    return response
 
 
 def _page(request: HttpRequest, status: int, title: str, text: str) -> HttpResponse:
-    context = {"status": status, "status_name": HTTPStatus(status).phrase, "title": title, "text": text}
+    context = {"status": status, "title": title, "text": text}
     return render(request, "recognizer/error.html", context, status=status)
 
 

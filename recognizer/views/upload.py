@@ -12,16 +12,20 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_safe
 
 from ml.images import FORMATS
+from recognizer.api.throttles import SendingThrottle
 from recognizer.forms import UploadForm
 from recognizer.middleware import known_actor
 from recognizer.models import Source, Submission
 from recognizer.services import access, handoff, pictures, submissions
 from recognizer.templatetags.words import ANSWER_WORDS
 
+from .errors import error_page
+
 # As many as Django takes in one form (DATA_UPLOAD_MAX_NUMBER_FILES).
 MOST_RESULTS = 100
 # Pillow shouts where people do not.
 NAMES = {"WEBP": "WebP"}
+TOO_MANY = "that was a lot at once. Wait a minute, then send them again."
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -47,7 +51,13 @@ def _page(request: HttpRequest, form: UploadForm, *, status: int) -> HttpRespons
 def _accept_all(request: HttpRequest, form: UploadForm) -> HttpResponse:
     """Take each file by itself: one bad file spoils no other."""
     accepted = []
+    throttle = SendingThrottle()
     for file in form.cleaned_data["images"]:
+        if not throttle.allow_request(request, None):
+            if not accepted:
+                return error_page(request, 429, retry_after=throttle.wait())
+            messages.error(request, f"{file.name} and what came after it were not taken: {TOO_MANY}")
+            break
         try:
             accepted.append(_accept(request, file, may_train=form.cleaned_data["may_train"]))
         except access.NotAllowedError as error:

@@ -1,5 +1,7 @@
 """Uploading without scripts: one plain form, one or several files, each with its own outcome."""
 
+from collections.abc import Callable
+
 import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
@@ -8,6 +10,7 @@ from django.urls import reverse
 from recognizer.models import Submission
 from recognizer.services.actors import Actor
 from tests.pictures import SVG, digit, png
+from tests.support.site import Site
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("media")]
 
@@ -99,3 +102,17 @@ def test_opening_the_page_is_enough_to_be_known_so_that_pictures_sent_at_once_ha
     first = client.get(address).cookies[settings.VISITOR_COOKIE].value
     assert settings.VISITOR_COOKIE not in client.get(address).cookies
     assert client.cookies[settings.VISITOR_COOKIE].value == first
+
+
+def test_too_many_pictures_at_once_are_refused_with_the_time_to_wait(make_site: Callable[..., Site]) -> None:
+    site = make_site(SUBMISSIONS_PER_MINUTE="2")
+    site.start_redis()
+    with site.entered():
+        client = Client()
+        text = client.post(UPLOAD, {"images": [file(f"{n}.png") for n in range(3)]}, follow=True).content.decode()
+        assert "2.png and what came after it were not taken" in text
+        response = client.post(UPLOAD, {"images": [file()]})
+        assert response.status_code == 429
+        assert 0 < int(response["Retry-After"]) <= 60
+        assert "That was a lot at once" in response.content.decode()
+        assert Submission.objects.count() == 2
