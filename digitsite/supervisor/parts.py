@@ -33,6 +33,11 @@ def prepare() -> list[str]:
     return [sys.executable, "manage.py", "prepare"]
 
 
+def operator(address: str) -> list[str]:
+    """Says a link with which the operator can sign in, as long as none has."""
+    return [sys.executable, "manage.py", "operator", "--unless-signed-in", "--site", address]
+
+
 def web(options: Options) -> list[str]:
     threads = env.integer("MAX_WAITING_REQUESTS", WAITING_REQUESTS) + THREADS_FOR_PAGES
     return [

@@ -20,8 +20,6 @@ POLL_SECONDS = 0.05
 # The default worker and the trainer give way to web and prediction worker at the start, but not for ever.
 OTHERS_AFTER_SECONDS = 5.0
 SAY_WHY_AFTER_SECONDS = 15.0
-# `manage.py prepare` says the operator's sign-in path on a line of its own; it is shown once it can be opened.
-SIGN_IN = "sign-in path: "
 ADDRESS_FILE = "address"
 
 
@@ -35,7 +33,6 @@ class Site:
         self._parts: list[Part] = []
         self._selector = selectors.DefaultSelector()
         self._stop_signals = 0
-        self._sign_in_path = ""
 
     def run(self) -> int:
         """Run until a signal says stop.
@@ -104,9 +101,8 @@ class Site:
         (options.data_dir / ADDRESS_FILE).write_text(options.url)
         others = " and ".join(options.network_urls)
         print(f"The site answers at {options.url}" + (f" (from a phone: {others})" if others else ""), flush=True)
-        if self._sign_in_path:
-            base = (options.network_urls or [options.url])[0]
-            print(f"Sign in as its operator, once, with {base.rstrip('/')}{self._sign_in_path}", flush=True)
+        # Only now: it loads all pages to know the link's address, and nobody can open the link any sooner.
+        self._add("operator", parts.operator((options.network_urls or [options.url])[0]), once=True)
 
     # --- The loop -------------------------------------------------------------------------------------------------
 
@@ -192,8 +188,8 @@ class Site:
         self._stop_signals += 1
 
     def _hear(self, name: str, line: str) -> None:
-        if line.startswith(SIGN_IN):
-            self._sign_in_path = line.removeprefix(SIGN_IN)
+        if name == "operator" and line.startswith("http"):
+            print(f"Sign in as its operator, once, with {line}", flush=True)
         elif line.strip():
             self._say(name, line)
 

@@ -4,7 +4,9 @@ import os
 import re
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import psutil
@@ -110,3 +112,20 @@ def test_the_site_is_small(site: Supervised) -> None:
     print(f"{sum(resident.values()):6.1f} MB  together")
     assert resident[site.part("predictions")] < 150
     assert sum(resident.values()) < 450
+
+
+def test_pages_answer_while_as_many_requests_wait_as_may(site: Supervised) -> None:
+    """A prediction worker that hangs, its heartbeat still fresh: everybody waits for it, and nobody else for them."""
+    worker = site.part("predictions")
+    with ThreadPoolExecutor(60) as people:
+        worker.suspend()
+        try:
+            waiting = [people.submit(site.draw_a_three) for _ in range(60)]
+            time.sleep(0.5)  # until they have come in; nothing tells that they wait
+            asked = time.monotonic()
+            with site.client() as client:
+                assert client.get("/").status_code == 200
+            assert time.monotonic() - asked < 1.5  # each of the others waits for 2 s
+            assert {one.result().status_code for one in waiting} == {202}
+        finally:
+            worker.resume()

@@ -91,6 +91,7 @@ class Supervised:
 
     @property
     def sign_in_link(self) -> str:
+        self.wait_for_words(SIGN_IN)
         return self._line(SIGN_IN)
 
     def wait_for_words(self, words: str, *, seconds: float = 90, count: int = 1) -> None:

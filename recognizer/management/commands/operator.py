@@ -13,12 +13,18 @@ ADDRESS_FILE = "address"
 
 class Command(BaseCommand):
     help = "Print a one-time sign-in link for the operator NAME; the account is made if there is none."
+    requires_system_checks = []
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("name", help="the account's name")
+        parser.add_argument("name", nargs="?", default="operator", help="the account's name; by default, operator")
         parser.add_argument("--site", default="", help="the site's address; by default the one that `make run` serves")
+        parser.add_argument(
+            "--unless-signed-in", action="store_true", help="do nothing if any operator has signed in before"
+        )
 
-    def handle(self, *, name: str, site: str, **options: object) -> None:
+    def handle(self, *, name: str, site: str, unless_signed_in: bool, **options: object) -> None:
+        if unless_signed_in and accounts.an_operator_has_signed_in():
+            return
         try:
             user = accounts.make_operator(name)
         except ValueError as error:
