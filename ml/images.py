@@ -14,6 +14,8 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF")
+# A JPEG that holds a second picture, as many phones write it, calls itself MPO once it is open.
+_JPEGS = ("JPEG", "MPO")
 
 # EXIF tag 0x0112: how the stored picture must be turned to stand upright (EXIF 2.32, section 4.6.4).
 _ORIENTATION = 0x0112
@@ -76,7 +78,7 @@ def decode(data: bytes, limits: Limits = Limits(), *, working_side: int = 1024) 
     # A reader may throw nearly anything on bytes made to hurt it (struct.error, KeyError, OverflowError,
     # zlib.error, MemoryError …).
     try:
-        if image.format == "JPEG":
+        if image.format in _JPEGS:
             _reduce(image, working_side)
         image.load()
         _check_size(image.size, limits)
@@ -125,7 +127,7 @@ def _reduce(image: Image.Image, working_side: int) -> None:
     least as asked."""
     factor = max(image.size) // max(1, working_side)
     if factor >= 2:
-        image.draft(None, (image.width // factor, image.height // factor))
+        image.draft(None, (max(1, image.width // factor), max(1, image.height // factor)))
 
 
 def _orientation(image: Image.Image) -> int:
@@ -142,7 +144,7 @@ def _to_eight_bits(image: Image.Image) -> Image.Image:
     mode = image.mode
     if mode in ("I;16", "I;16B", "I;16L", "I;16N", "I", "F"):
         return Image.fromarray(_scale_to_bytes(np.asarray(image)))
-    if mode == "CMYK" and image.format == "JPEG" and "adobe" not in image.info:
+    if mode == "CMYK" and image.format in _JPEGS and "adobe" not in image.info:
         # Pillow takes every CMYK JPEG as Adobe writes them, inverted; without Adobe's marker the values are
         # plain.
         image = Image.fromarray(255 - np.asarray(image), mode="CMYK")
