@@ -79,7 +79,7 @@ def test_a_flushed_redis_loses_nothing(make_site) -> None:
         submission = make_submission(pixels=some_pixels())
         handoff.push([submission.pk])
         wait_until(handoff.worker_alive)
-        assert handoff.wait_for(submission, 2)
+        assert handoff.wait_for(submission, 10)
 
 
 @contextlib.contextmanager
@@ -138,7 +138,7 @@ def freeze(make_site, seconds: float) -> None:
     site.start_default_worker()
     with site.entered():
         actor = Actor(visitor="a" * 32)
-        assert handoff.wait_for(draw(0, actor), 2)
+        assert handoff.wait_for(draw(0, actor), 10)
         redis.freeze()
         started = time.monotonic()
         took = []
@@ -156,7 +156,7 @@ def freeze(make_site, seconds: float) -> None:
         assert sorted(took)[len(took) // 2] < 0.2
         all_predicted_once(len(took) + 1)
         # A caller does not know at once that Redis is back, but soon.
-        wait_until(lambda: handoff.wait_for(draw(len(took) + 1, actor), 2), seconds=10)
+        wait_until(lambda: handoff.wait_for(draw(len(took) + 1, actor), 2), seconds=20)
 
 
 def test_a_frozen_redis_delays_answers_and_nothing_else(make_site) -> None:
