@@ -8,7 +8,6 @@ from django.core.files.uploadedfile import UploadedFile
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
-from rest_framework.fields import empty
 
 from ml.preprocessing import FRAME
 
@@ -103,12 +102,6 @@ class CropField(serializers.Field):
         return tuple(data)
 
 
-class OptInField(serializers.BooleanField):
-    """True unless said otherwise, in a form too, where the framework takes an absent field for a cleared checkbox."""
-
-    default_empty_html = empty
-
-
 FORMATS = "PNG, JPEG, WebP, GIF (first frame), BMP or TIFF"
 
 
@@ -141,7 +134,7 @@ MAY_TRAIN = "False: the site may not learn from it."
 
 
 class NewSubmissionFormSerializer(PictureFormSerializer):
-    may_train = OptInField(default=True, help_text=MAY_TRAIN)
+    may_train = serializers.BooleanField(default=True, help_text=MAY_TRAIN)
 
 
 class NewSubmissionJsonSerializer(PictureJsonSerializer):
