@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import Callable
 
-from . import parts, ready
+from . import parts, prepared, ready
 from .guard import Guard, Lock
 from .options import Options, StartError
 from .part import Part
@@ -66,13 +66,11 @@ class Site:
         if os.geteuid() == 0:
             self._say("site", "running as root; an ordinary account is safer")
         redis = self._add("redis", parts.valkey(options)) if options.with_redis else None
-        prepare = self._add("prepare", parts.prepare(), once=True)
-        self._wait(lambda: not prepare.is_running)
-        if prepare.exit_status:
-            raise StartError("The site could not be prepared; the lines above say why.")
+        quickly = prepared.is_current(options)
+        if not quickly:
+            self._prepare()
         if redis:
             self._wait(lambda: ready.redis_answers(options.socket), every=POLL_SECONDS)
-        self._parts.remove(prepare)
         self._add("web", parts.web(options))
         self._add("predictions", parts.worker("predictions"))
         answers = ready.Probe(options)
@@ -80,11 +78,26 @@ class Site:
         self._add("default", parts.worker("default"))
         if options.with_trainer:
             self._add("trainer", parts.trainer())
+        if quickly and not in_time:  # perhaps there was something to prepare after all
+            self._prepare()
+            quickly = False
         while not in_time:
             in_time = self._wait(answers, every=POLL_SECONDS, seconds=SAY_WHY_AFTER_SECONDS)
             if not in_time:
                 self._say("site", f"not answering yet: {answers.missing}")
         self._announce()
+        if quickly:
+            self._prepare()
+        # Only now: it loads all pages to know the link's address, and nobody can open the link any sooner.
+        self._add("operator", parts.operator((options.network_urls or [options.url])[0]), once=True)
+
+    def _prepare(self) -> None:
+        part = self._add("prepare", parts.prepare(), once=True)
+        self._wait(lambda: not part.is_running)
+        self._parts.remove(part)
+        if part.exit_status:
+            raise StartError("The site could not be prepared; the lines above say why.")
+        prepared.remember(self._options)
 
     def _add(self, name: str, command: list[str], *, once: bool = False) -> Part:
         part = Part(name, command, self._hear, self._guard, once=once)
@@ -101,8 +114,6 @@ class Site:
         (options.data_dir / ADDRESS_FILE).write_text(options.url)
         others = " and ".join(options.network_urls)
         print(f"The site answers at {options.url}" + (f" (from a phone: {others})" if others else ""), flush=True)
-        # Only now: it loads all pages to know the link's address, and nobody can open the link any sooner.
-        self._add("operator", parts.operator((options.network_urls or [options.url])[0]), once=True)
 
     # --- The loop -------------------------------------------------------------------------------------------------
 

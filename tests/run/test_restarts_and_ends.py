@@ -3,10 +3,12 @@
 import signal
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import httpx
 import pytest
 
+from digitsite.supervisor.options import own_addresses
 from tests.support.site import wait_until
 from tests.support.supervised import Supervised
 
@@ -68,12 +70,30 @@ def test_nobody_survives_a_killed_supervisor_and_the_next_start_finds_everything
     for name in ("predictions", "redis"):  # these will not even hear that they should end
         first.part(name).suspend()
     first.stop(signal.SIGKILL)
-    second = start(TRAINER="0")  # at once: it waits until the first one's parts are gone
+    second = start(TRAINER="0", HOST="0.0.0.0")  # at once: it waits until the first one's parts are gone
     wait_until(lambda: not first.left_behind(), seconds=SECONDS, what="the end of every process")
     second.wait_until_it_answers()
     with second.client() as client:
         kept = client.get(drawn["url"].replace(first.url, second.url))
-    assert kept.json()["prediction"]["digit"] == 3
+        assert kept.json()["prediction"]["digit"] == 3
+        for address in own_addresses():  # as a phone would come
+            assert client.get(second.url.replace("127.0.0.1", address)).status_code == 200
+        assert client.get("/", headers={"Host": "evil.example.com"}).status_code == 400
+
+
+@pytest.mark.acceptance
+def test_another_database_is_brought_up_to_date_although_no_file_of_the_code_changed(
+    start: Start, folder: Path
+) -> None:
+    site = start()
+    site.wait_until_it_answers()
+    site.stop()
+    for file in folder.glob("db.sqlite3*"):
+        file.unlink()
+    (folder / "db.sqlite3").touch()
+    site = start()
+    site.wait_until_it_answers()
+    assert site.draw_a_three().status_code == 201
 
 
 @pytest.mark.acceptance
