@@ -2,6 +2,7 @@
 
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
+from django.views.decorators.csrf import ensure_csrf_cookie
 from django.views.decorators.http import require_safe
 
 from ml.verdicts import Verdict
@@ -16,6 +17,7 @@ PENS = (
 )
 
 
+@ensure_csrf_cookie
 @require_safe
 def draw(request: HttpRequest) -> HttpResponse:
     # Known from the page on: of two first requests that its scripts send at once, each would get a key of its own.

@@ -13,7 +13,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
 from tests.support.site import BASE_DIR, Site
 
@@ -22,6 +22,7 @@ from . import chromium
 # Files of others that these tests never open; collecting them takes longer than the tests.
 NOT_COLLECTED = ("admin", "drf_spectacular_sidecar", "rest_framework", "django_filters")
 SECONDS = 15
+expect.set_options(timeout=SECONDS * 1000)
 
 
 @pytest.fixture(scope="session")

@@ -160,3 +160,20 @@ def test_without_scripts_the_page_leads_to_upload(new_context: Callable[..., Bro
     # What is inside <noscript> is not looked at: a browser that is only told to run no script does not show it.
     page.get_by_role("link", name="Upload a picture").last.click()
     expect(page.get_by_role("heading", name="Upload")).to_be_visible()
+
+
+def test_what_was_deleted_on_another_tab_can_be_saved_anew(page: Page) -> None:
+    page.goto("/")
+    draw(page, THREE)
+    expect_answer(page, "3")
+    page.keyboard.press("Enter")
+    expect(page.get_by_text("Saved.")).to_be_visible()
+    other_tab = page.context.new_page()
+    other_tab.goto(f"{stored(page)[0]['page']}delete/")
+    other_tab.get_by_role("button", name="Delete").click()
+    expect(other_tab.get_by_text("Nothing here yet")).to_be_visible()
+    page.locator("[data-value='8']").click()
+    expect(page.get_by_text("has been deleted meanwhile")).to_be_visible()
+    page.locator("[data-value='8']").click()
+    expect(page.get_by_text("Saved as a 8.")).to_be_visible()
+    assert [one["truth"] for one in stored(page)] == ["8"]

@@ -83,7 +83,7 @@ def test_the_owners_word_is_a_suggestion_and_can_be_taken_back(owner: Client, su
 
 def test_what_was_pressed_stays_marked(owner: Client, visitor: Actor, submission: Submission) -> None:
     labels.label(actor=visitor, submission=submission, value="9", reason="submission_page")
-    assert 'value="9" class="key " aria-pressed="true"' in " ".join(text_of(owner, submission).split())
+    assert 'value="9" class="key" aria-pressed="true"' in " ".join(text_of(owner, submission).split())
 
 
 def test_a_value_that_does_not_exist_is_refused_in_words(owner: Client, submission: Submission) -> None:

@@ -15,8 +15,9 @@ export class Problem extends Error {
 
 const UNREACHABLE = "The site cannot be reached. Check your connection and try again.";
 
+/* From the cookie and not from the page: signing in on another tab gives a new one. */
 export function csrfToken() {
-  return document.querySelector('meta[name="csrf-token"]')?.content ?? "";
+  return document.cookie.match(/(?:^|; )csrftoken=([^;]+)/)?.[1] ?? "";
 }
 
 /* A problem document says it itself (RFC 9457); anything else gets a plain sentence. */

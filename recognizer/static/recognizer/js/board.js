@@ -41,7 +41,7 @@ export class Board {
   /* listeners: changed() after every change, full() when no more can be taken. */
   constructor(canvas, listeners) {
     this.#canvas = canvas;
-    this.#context = canvas.getContext("2d", { alpha: false, desynchronized: true });
+    this.#context = canvas.getContext("2d", { alpha: false });
     this.#listeners = listeners;
     this.pen = 20;
     canvas.addEventListener("pointerdown", (event) => this.#down(event));

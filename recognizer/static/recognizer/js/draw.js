@@ -8,6 +8,7 @@ import { rememberConsent } from "./consent.js";
 const STORE = "digits.drawing";
 // An answer faster than this needs no "Reading…" in between: it would only flicker.
 const PATIENCE = 200;
+const FIRST_RETRY = 2000;
 const LONGEST_RETRY = 15_000;
 
 const page = document.querySelector("[data-draw]");
@@ -107,7 +108,7 @@ function refresh() {
 let asking = new AbortController();
 let retryTimer = 0;
 
-async function preview(retryAfter = 2000) {
+async function preview(retryAfter = FIRST_RETRY) {
   asking.abort();
   clearTimeout(retryTimer);
   if (board.isEmpty) {
@@ -116,7 +117,9 @@ async function preview(retryAfter = 2000) {
   }
   asking = new AbortController();
   const { signal } = asking;
-  const patience = setTimeout(() => showNone("waiting", "Reading…", "The answer is on its way"), PATIENCE);
+  // While it is tried again, what was said the last time stays.
+  const isRetry = retryAfter > FIRST_RETRY;
+  const patience = isRetry ? 0 : setTimeout(() => showNone("waiting", "Reading…", "The answer is on its way"), PATIENCE);
   try {
     const { body } = await call("POST", page.dataset.previewUrl, { json: { strokes: board }, signal });
     clearTimeout(patience);
@@ -178,6 +181,12 @@ async function save() {
 
 function complain(error) {
   if (!(error instanceof Problem)) throw error;
+  if (error.status === 404 && state.saved) {
+    state.saved = null;
+    remember();
+    note("What was saved has been deleted meanwhile. Press again to save the drawing anew.", "error");
+    return;
+  }
   note(error.isPassing ? `${error.message} Your drawing is still here.` : error.message, "error");
 }
 
@@ -248,7 +257,8 @@ for (const pen of pens) {
 
 rememberConsent(parts["may-train"]);
 
-const isControl = (element) => element.closest("a, button, input, select, textarea, summary") !== null;
+// What does something of its own on Enter; a radio button or a checkbox does not.
+const takesEnter = (element) => element.closest("a, button") !== null;
 
 document.addEventListener("keydown", (event) => {
   if (event.altKey || event.repeat) return;
@@ -257,7 +267,7 @@ document.addEventListener("keydown", (event) => {
   if (isCommand && key === "z") event.shiftKey ? board.redo() : board.undo();
   else if (isCommand && key === "y") board.redo();
   else if (!isCommand && key === "escape") board.clear();
-  else if (!isCommand && key === "enter" && !isControl(event.target)) pressSave();
+  else if (!isCommand && key === "enter" && !takesEnter(event.target)) pressSave();
   else return;
   event.preventDefault();
 });
