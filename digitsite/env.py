@@ -56,6 +56,21 @@ def choice(name: str, default: str, allowed: tuple[str, ...]) -> str:
     return value
 
 
+SCHEDULES = {"off": 0.0, "hourly": 1.0, "daily": 24.0, "weekly": 168.0}
+
+
+def schedule(name: str, default: str) -> float:
+    """How often, in hours: off, hourly, daily, weekly, or a number of hours. 0 means off."""
+    raw = text(name, default).lower() or default
+    if raw in SCHEDULES:
+        return SCHEDULES[raw]
+    try:
+        return _number(name, 0.0, float, 0.1, 8766.0)
+    except ImproperlyConfigured:
+        allowed = ", ".join(SCHEDULES)
+        raise ImproperlyConfigured(f"{name} is {raw!r}; write one of {allowed}, or a number of hours.") from None
+
+
 def words(name: str, default: tuple[str, ...] = ()) -> list[str]:
     """A comma-separated list."""
     raw = os.environ.get(name)

@@ -3,13 +3,14 @@
 https://docs.djangoproject.com/en/5.2/ref/settings/
 """
 
+import os
 import socket
 from pathlib import Path
 
 import dj_database_url
 from csp.constants import NONE, SELF
 from django.core.exceptions import ImproperlyConfigured
-from kombu import Queue
+from kombu import Exchange, Queue
 
 from . import env, redis_urls
 
@@ -166,7 +167,12 @@ CELERY_TASK_DEFAULT_QUEUE = "default"
 # Messages of shifts are not acknowledged: one that is lost with its worker costs a lease, no more. And a worker whose
 # acknowledgement fails because Redis has just gone would count that message against its prefetch limit of one and
 # take no other ever again: https://github.com/celery/kombu/blob/main/kombu/transport/redis.py (QoS.ack)
-CELERY_TASK_QUEUES = [Queue("predictions", no_ack=True), Queue("default"), Queue("train")]
+# Each queue has an exchange of its own: left out, all three would hang on the default one, under one key.
+CELERY_TASK_QUEUES = [
+    Queue("predictions", Exchange("predictions"), "predictions", no_ack=True),
+    Queue("default", Exchange("default"), "default"),
+    Queue("train", Exchange("train"), "train"),
+]
 CELERY_TASK_ROUTES = {
     "recognizer.tasks.serve_shift": {"queue": "predictions"},
     "recognizer.tasks.train": {"queue": "train"},
@@ -199,6 +205,11 @@ CELERY_BEAT_SCHEDULE = {
         "schedule": SWEEP_SECONDS,
         "options": {"expires": SWEEP_SECONDS},
     },
+    "tend": {
+        "task": "recognizer.tasks.tend",
+        "schedule": SWEEP_SECONDS,
+        "options": {"expires": SWEEP_SECONDS},
+    },
 }
 
 # --- Predictions -------------------------------------------------------------------------------------------------
@@ -228,6 +239,18 @@ SUBMISSIONS_PER_MINUTE = env.integer("SUBMISSIONS_PER_MINUTE", 0)
 
 # The share of every reviewer's queue that is drawn at random: only this share measures accuracy on real traffic.
 REVIEW_RANDOM_SHARE = env.number("REVIEW_RANDOM_SHARE", 0.15, minimum=0, maximum=1)
+
+# --- Retraining --------------------------------------------------------------------------------------------------
+
+# A training is due when the last one is this many hours old and there is something new (0: no schedule), ...
+RETRAIN_SCHEDULE = env.schedule("RETRAIN_SCHEDULE", "daily")
+# ... and whenever so many labels were settled since (0: labels start none).
+RETRAIN_AFTER_LABELS = env.integer("RETRAIN_AFTER_LABELS", 100)
+RETRAIN_TIME_LIMIT = env.number("RETRAIN_TIME_LIMIT", 3600, minimum=1, maximum=7 * 24 * 3600)
+# Threads of the trainer. One core stays free for those who wait for an answer.
+TRAINING_THREADS = env.integer("TRAINING_THREADS", max(1, (os.cpu_count() or 1) - 1), minimum=1, maximum=256)
+# Files of so many versions are kept beside those that must not go; their figures are kept for ever.
+KEEP_VERSIONS = env.integer("KEEP_VERSIONS", 10, minimum=1)
 
 # --- JSON API ----------------------------------------------------------------------------------------------------
 
@@ -282,6 +305,7 @@ a `code` for programs and a `detail` for people. Lists are paged: follow `next`.
         "LabelReason": "recognizer.models.LabelReason",
         "Origin": "recognizer.models.Origin",
         "GateVerdict": "recognizer.models.GateVerdict",
+        "RunState": "recognizer.models.RunState",
     },
 }
 

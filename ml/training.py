@@ -55,7 +55,7 @@ class Recipe:
 
 
 SEED = Recipe("seed", epochs=10)
-BASE = Recipe("base", epochs=30, cosine=True, label_smoothing=0.05, distortion=Distortion(), extras=True)
+BASE = Recipe("base", epochs=20, cosine=True, label_smoothing=0.05, distortion=Distortion(), extras=True)
 RECIPES = {recipe.name: recipe for recipe in (SEED, BASE)}
 
 
@@ -165,6 +165,7 @@ def fit(
     *,
     model: keras.Model | None = None,
     on_batch: Callable[[Progress], None] | None = None,
+    on_epoch: Callable[[dict[str, list[float]]], None] | None = None,
     should_stop: Callable[[], bool] | None = None,
 ) -> tuple[keras.Model, dict[str, list[float]]]:
     """Train a model.
@@ -175,6 +176,7 @@ def fit(
         validation: images (N, 28, 28) uint8 and labels (N,); looked at after every epoch, decide nothing here.
         model: the model to go on from (its weights are changed); a new one by default.
         on_batch: called after every batch.
+        on_epoch: called after every epoch with what is returned in the end, as far as it goes.
         should_stop: asked after every batch.
 
     Returns:
@@ -206,6 +208,8 @@ def fit(
         for key, values in done.history.items():
             history.setdefault(key, []).append(float(values[-1]))
         history.setdefault("learning_rate", []).append(float(model.optimizer.learning_rate))
+        if on_epoch is not None:
+            on_epoch(history)
     return model, history
 
 

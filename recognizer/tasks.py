@@ -23,6 +23,24 @@ def sweep() -> None:
     sweeper.sweep()
 
 
+@shared_task(name="recognizer.tasks.tend", acks_late=True, reject_on_worker_lost=True)
+def tend() -> None:
+    """Queue `default`, every `SWEEP_SECONDS`: training runs, files of old versions, answers of replaced ones."""
+    from recognizer.services import deployments, repredictions, retraining
+
+    retraining.tend()
+    deployments.prune()
+    repredictions.tend()
+
+
+@shared_task(name="recognizer.tasks.train")
+def train(run_id: int) -> None:
+    """Queue `train`. Acknowledged early: the run's row says what became of it, and nothing is trained twice."""
+    from recognizer.services.retraining import trainer
+
+    trainer.train(run_id, should_stop=_worker_is_stopping)
+
+
 def _worker_is_stopping() -> bool:
     # Unset, these are None or False; set, they hold an exit code, which may be 0.
     return not all(flag is None or flag is False for flag in (state.should_stop, state.should_terminate))

@@ -90,6 +90,7 @@ class TrainingRun(models.Model):
     cancel_requested = models.BooleanField(default=False)
     recipe = models.JSONField(default=dict, blank=True)
     data_fingerprint = models.CharField(max_length=64, blank=True)
+    labels = models.PositiveIntegerField(default=0, help_text="Settled labels that could train when it was begun.")
     progress = models.JSONField(default=dict, blank=True, help_text="Step, epoch, batch, metrics so far.")
     log = models.JSONField(default=list, blank=True, help_text="[[when, line], …]")
     reasons = models.JSONField(default=list, blank=True, help_text="Why it was refused, stopped or failed.")

@@ -77,6 +77,16 @@ def can_label(actor: Actor, submission: Submission) -> bool:
     return owns(actor, submission) or actor.is_reviewer
 
 
+def must_operate(actor: Actor) -> None:
+    """Training runs, deployments and the files of models are the operators' business.
+
+    Raises:
+        NotAllowedError: the actor is none.
+    """
+    if not actor.is_operator:
+        raise NotAllowedError("Only operators see and decide this. Sign in as one.")
+
+
 def read_key(submission: Submission) -> str:
     """A signed key with which a client without an account can read the one submission that it sent."""
     return signing.Signer(salt=READ_KEY_SALT).signature(submission.public_id)

@@ -39,6 +39,16 @@ def predict_batch(ids: Sequence[int]) -> dict[int, bytes]:
     return _settle(rows, *registry.live_classifier.current()) if rows else {}
 
 
+def predict_again(ids: Sequence[int]) -> int:
+    """Answer submissions that have an answer once more, with what is live now. Returns how many."""
+    rows = list(
+        Submission.objects.filter(pk__in=ids, state=SubmissionState.PREDICTED).only(
+            "pixels", "ink", "preprocessing_version"
+        )
+    )
+    return len(_settle(rows, *registry.live_classifier.current())) if rows else 0
+
+
 def _settle(rows: list[Submission], version: ModelVersion, classifier: Classifier) -> dict[int, bytes]:
     try:
         return _answer(rows, version, classifier)
@@ -57,7 +67,7 @@ def _settle(rows: list[Submission], version: ModelVersion, classifier: Classifie
 def _answer(rows: list[Submission], version: ModelVersion, classifier: Classifier) -> dict[int, bytes]:
     old = [row for row in rows if row.preprocessing_version != PREPROCESSING_VERSION]
     for row in old:
-        _prepare_again(row)
+        prepare_again(row)
     pixels = np.frombuffer(b"".join(bytes(row.pixels) for row in rows), np.uint8).reshape(len(rows), 28, 28)
     started = time.perf_counter()
     said = classifier.answer(pixels, [row.ink for row in rows])
@@ -123,7 +133,7 @@ def _columns(one: Prediction, version: ModelVersion) -> tuple:
     return (SubmissionState.PREDICTED.value, *answer, one.submission_id)
 
 
-def _prepare_again(row: Submission) -> None:
+def prepare_again(row: Submission) -> None:
     """Bring the cached pixels up to today's preprocessing. Seldom needed, so OpenCV is loaded here."""
     from ml.preprocessing import prepare_image, prepare_strokes
 

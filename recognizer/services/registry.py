@@ -1,19 +1,24 @@
 """The model registry: which versions there are, which one is live, and the classifier that a worker serves with."""
 
+from __future__ import annotations
+
 import hashlib
 import json
 import logging
 import threading
 from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from django.conf import settings
 from django.contrib.auth.models import AbstractBaseUser
 from django.db import IntegrityError, transaction
 
 from ml import bundle as bundles
-from ml.classifier import Classifier, load_classifier
 from recognizer.models import Deployment, ModelFiles, ModelVersion
+
+if TYPE_CHECKING:  # NumPy, which those do without who only ask what is live
+    from ml.classifier import Classifier
 
 log = logging.getLogger(__name__)
 
@@ -111,6 +116,39 @@ def deploy(
         ) from error
 
 
+def store(version: ModelVersion, *, keras_file: bytes, bundle: bytes) -> ModelVersion:
+    """Keep a new version and its bytes, under the next number. Call it within the transaction that decides about it.
+
+    Args:
+        version: not saved yet; its number, its manifest and both sha256 are filled in here.
+
+    Raises:
+        ml.bundle.BundleError: the bundle cannot be read.
+    """
+    version.manifest = asdict(bundles.read(bundle).manifest)
+    version.keras_sha256 = hashlib.sha256(keras_file).hexdigest()
+    version.bundle_sha256 = hashlib.sha256(bundle).hexdigest()
+    newest = ModelVersion.objects.values_list("number", flat=True).first()
+    version.number = (newest or 0) + 1
+    version.save(force_insert=True)
+    ModelFiles.objects.create(version=version, keras_file=keras_file, bundle=bundle)
+    return version
+
+
+def new_base(folder: Path = bundles.BASE_FOLDER) -> tuple[dict, dict] | None:
+    """The shipped base model, if an upgrade of the site brought one that the registry does not know yet.
+
+    Returns:
+        As `base_version_fields`, without a number; None when it is known.
+    """
+    sha256 = hashlib.sha256((folder / bundles.BUNDLE_FILE).read_bytes()).hexdigest()
+    if ModelVersion.objects.filter(bundle_sha256=sha256).exists():
+        return None
+    columns, files = base_version_fields(folder)
+    del columns["number"]
+    return columns, files
+
+
 class LiveClassifier:
     """The classifier of the live version, loaded once a thread and again whenever the live version changes."""
 
@@ -135,6 +173,8 @@ class LiveClassifier:
 
 def classifier_of(version: ModelVersion) -> Classifier:
     """A new classifier of `version` in the runtime that the settings name; not to be shared between threads."""
+    from ml.classifier import load_classifier
+
     with_keras = settings.INFERENCE_RUNTIME == "keras"
     wanted = ("bundle", "keras_file") if with_keras else ("bundle",)
     files = ModelFiles.objects.filter(version=version).values(*wanted).first()
@@ -147,6 +187,19 @@ def classifier_of(version: ModelVersion) -> Classifier:
         keras_file=bytes(files["keras_file"]) if with_keras else None,
         keras_sha256=version.keras_sha256 if with_keras else None,
     )
+
+
+def file_of(version: ModelVersion, column: str) -> bytes | None:
+    """The bytes of `keras_file` or `bundle`; None when they were pruned."""
+    found = ModelFiles.objects.filter(version=version).values_list(column, flat=True).first()
+    return None if found is None else bytes(found)
+
+
+def classifier_from(bundle: bytes, keras_file: bytes) -> Classifier:
+    """A classifier of files that are not in the registry (yet), in the runtime that the settings name."""
+    from ml.classifier import load_classifier
+
+    return load_classifier(bundle, runtime=settings.INFERENCE_RUNTIME, keras_file=keras_file)
 
 
 live_classifier = LiveClassifier()

@@ -111,6 +111,10 @@ class Link:
         keys, args = [QUEUE, PREVIEWS, SHIFTS], [token, successor, lease, "1" if always else "0"]
         return self._end(keys=keys, args=args).decode()
 
+    def queue_length(self) -> int:
+        """How many submissions wait on the list."""
+        return int(self.redis.llen(QUEUE))
+
     def worker_alive(self) -> bool:
         """Whether a worker's heartbeat is current. What a push of this second said is believed."""
         if time.monotonic() - self._heard > 1.0:

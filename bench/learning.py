@@ -1,0 +1,196 @@
+"""How well the site learns, and what its gate lets through. Prints the tables of docs/learning.md.
+
+    python -m bench.learning drift            a group of writers that the base misreads, 200 labels, 5 seeds
+    python -m bench.learning honest           20 honest candidates, other seeds, before the gate
+    python -m bench.learning poison           a rogue reviewer: 200 and 1,000 labels, 10 / 30 / 60 % wrong
+
+Everything but the database: the same recipe, sealing, frozen sets and gate as a run of the site. `--base FOLDER` takes
+another base model than the shipped one. MNIST is needed; each candidate takes about half a minute on one core.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from bench.writers import common_hands, leaning_hands, pictures
+from ml.bundle import BASE_FOLDER, BUNDLE_FILE, KERAS_FILE
+from ml.classifier import Classifier, load_classifier
+from ml.export import load_keras
+from ml.gate import HOLDOUT_TOLERANCE, Judgement, Pictures, answers, judge, paired
+from ml.mixture import build_checks
+from ml.mnist import Mnist, load_mnist
+from ml.report import Checks, seal
+from ml.retraining import SITE, SiteData, build_site_parts, contested, gate_sets
+from ml.training import fit, make_deterministic
+
+OTHERS = 2_000
+HONEST_PER_DIGIT = 400
+
+
+@dataclass
+class Setting:
+    """What all experiments share: the champion and the frozen sets."""
+
+    keras_file: bytes
+    champion: Classifier
+    mnist: Mnist
+    checks: Checks
+    frozen: list[Pictures]
+
+    @classmethod
+    def load(cls, base: Path) -> Setting:
+        mnist = load_mnist()
+        checks = build_checks(mnist)
+        champion = load_classifier((base / BUNDLE_FILE).read_bytes())
+        return cls((base / KERAS_FILE).read_bytes(), champion, mnist, checks, gate_sets(checks))
+
+    def train(self, images: np.ndarray, labels: np.ndarray, seed: int = 1) -> tuple[Classifier, float]:
+        """A candidate that learned these labels, and the seconds that its training took."""
+        site = SiteData(images, labels, contested(self.champion, images, labels))
+        recipe = replace(SITE, seed=seed)
+        parts = build_site_parts(recipe, self.mnist, site)
+        make_deterministic(seed)
+        model = load_keras(self.keras_file)
+        started = time.monotonic()
+        model, _ = fit(recipe, parts, self.checks.validation, model=model)
+        seconds = time.monotonic() - started
+        return load_classifier(seal(model, recipe.name, self.checks).bundle), seconds
+
+    def judge(self, candidate: Classifier, holdout: tuple[np.ndarray, np.ndarray] | None = None) -> Judgement:
+        sets = list(self.frozen)
+        if holdout is not None and len(holdout[1]):
+            sets.append(
+                Pictures(
+                    "holdout", "Site holdout", *holdout,
+                    tolerance=HOLDOUT_TOLERANCE, digit_tolerance=HOLDOUT_TOLERANCE, calibration=False,
+                )
+            )  # fmt: skip
+        theirs = {
+            one.name: answers(self.champion.logits(one.images), one.labels, self.champion.manifest) for one in sets
+        }
+        ours = {one.name: answers(candidate.logits(one.images), one.labels, candidate.manifest) for one in sets}
+        best = {name: (theirs[name].figures["accuracy"], "the champion") for name in ("validation", "distorted")}
+        return judge(sets, theirs, ours, best=best)
+
+
+def accuracy(classifier: Classifier, images: np.ndarray, labels: np.ndarray) -> float:
+    return float((classifier.logits(images).argmax(axis=1) == labels).mean())
+
+
+def drift(setting: Setting, seeds: int) -> None:
+    print("| seed | other digits before | after | error left | MNIST validation before | after | gate | training s |")
+    print("| --- | --- | --- | --- | --- | --- | --- | --- |")
+    left, lost = [], []
+    for seed in range(1, seeds + 1):
+        hands = leaning_hands(5, seed)
+        images, labels = pictures(hands, 200, seed)
+        others = pictures(hands, OTHERS, 1000 + seed)
+        candidate, seconds = setting.train(images, labels, seed)
+        before, after = accuracy(setting.champion, *others), accuracy(candidate, *others)
+        clean = [accuracy(one, *setting.checks.validation) for one in (setting.champion, candidate)]
+        verdict = setting.judge(candidate)
+        left.append((1 - after) / (1 - before))
+        lost.append(clean[1] - clean[0])
+        print(
+            f"| {seed} | {before:.1%} | {after:.1%} | {left[-1]:.2f} | {clean[0]:.2%} | {clean[1]:.2%} | "
+            f"{'passed' if verdict.passed else 'refused'} | {seconds:.0f} |", flush=True,
+        )  # fmt: skip
+        for reason in verdict.reasons:
+            print("  ", reason, flush=True)
+    points = statistics.median(lost) * 100
+    print(f"\nMedian: error left {statistics.median(left):.2f}, MNIST validation {points:+.2f} points")
+
+
+def honest(setting: Setting, seeds: int) -> None:
+    refused = 0
+    hands = common_hands(5, 1)
+    for seed in range(1, seeds + 1):
+        images, labels = pictures(hands, 200, seed)
+        candidate, _ = setting.train(images, labels, 100 + seed)
+        verdict = setting.judge(candidate, pictures(hands, 50, 2000 + seed))
+        refused += not verdict.passed
+        figures = [check for check in verdict.checks if check.name in ("validation", "distorted", "non_digits")]
+        print(seed, *(f"{one.name} {-one.loss * 100:+.2f}" for one in figures), *verdict.reasons, sep="; ", flush=True)
+    print(f"\n{refused} of {seeds} honest candidates refused")
+
+
+def poison_cases() -> Iterator[tuple[int, str, float]]:
+    for n in (200, 1000):
+        for how in ("random", "aimed"):
+            for share in (0.1, 0.3, 0.6):
+                yield n, how, share
+
+
+def poisoned(labels: np.ndarray, how: str, share: float, rng: np.random.Generator) -> np.ndarray:
+    """Labels as a rogue reviewer gives them. Aimed: that share of the 1s is called 7 and of the 7s 1."""
+    wrong = labels.copy()
+    if how == "aimed":
+        hit = np.isin(labels, (1, 7)) & (rng.random(len(labels)) < share)
+        wrong[hit] = 8 - labels[hit]
+    else:
+        hit = rng.random(len(labels)) < share
+        wrong[hit] = (labels[hit] + rng.integers(1, 10, hit.sum())) % 10
+    return wrong
+
+
+def poison(setting: Setting, seeds: int) -> None:
+    print(
+        "| hands | labels | wrong | holdout | honest digits before | after | worst digit (loss ± noise) | gate | ends |"
+    )
+    print("| --- | --- | --- | --- | --- | --- | --- | --- | --- |")
+    for group, hands_of in (("common", common_hands), ("leaning", leaning_hands)):
+        for n, how, share in poison_cases():
+            hands = hands_of(5, 1)
+            rng = np.random.default_rng([seeds, n])
+            images, truth = pictures(hands, n, 7)
+            candidate, _ = setting.train(images, poisoned(truth, how, share, rng), 1)
+            honest_set = pictures(hands, HONEST_PER_DIGIT * 10, 3007)
+            before, after = accuracy(setting.champion, *honest_set), accuracy(candidate, *honest_set)
+            worst = _worst_digit(setting.champion, candidate, *honest_set)
+            held, held_truth = pictures(hands, n // 4, 4007)
+            for name, held_labels in (("honest", held_truth), ("poisoned", poisoned(held_truth, how, share, rng))):
+                verdict = setting.judge(candidate, (held, held_labels))
+                harmless = worst[1] <= 2.5 * worst[2]
+                ends = "refused" if not verdict.passed else "harmless" if harmless else "HARM"
+                gate = "passed" if verdict.passed else "refused"
+                print(
+                    f"| {group} | {n} | {share:.0%} {how} | {name} | {before:.1%} | {after:.1%} | {worst[0]}: "
+                    f"{worst[1] * 100:+.1f} ± {worst[2] * 100:.1f} | {gate} | {ends} |", flush=True,
+                )  # fmt: skip
+
+
+def _worst_digit(
+    champion: Classifier, candidate: Classifier, images: np.ndarray, labels: np.ndarray
+) -> tuple[int, float, float]:
+    """The digit that lost most beyond noise: digit, loss, standard error."""
+    right = [one.logits(images).argmax(axis=1) == labels for one in (champion, candidate)]
+    difference = right[0].astype(float) - right[1]
+    found = []
+    for digit in range(10):
+        rows = labels == digit
+        check = paired("", "", difference[rows], np.arange(rows.sum()), 0, shares=(right[0][rows], right[1][rows]))
+        found.append((check.loss / check.error, digit, check.loss, check.error))
+    return max(found)[1:]
+
+
+def main() -> None:
+    """See the module."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("experiment", choices=("drift", "honest", "poison"))
+    parser.add_argument("--base", type=Path, default=BASE_FOLDER)
+    parser.add_argument("--seeds", type=int)
+    arguments = parser.parse_args()
+    setting = Setting.load(arguments.base)
+    experiment, seeds = {"drift": (drift, 5), "honest": (honest, 20), "poison": (poison, 1)}[arguments.experiment]
+    experiment(setting, arguments.seeds or seeds)
+
+
+if __name__ == "__main__":
+    main()

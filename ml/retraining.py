@@ -1,0 +1,156 @@
+"""A site's own training: go on from the champion with what people labelled, and forget nothing.
+
+The site's labels make up at most a quarter of each batch; the rest replays MNIST, digits drawn by procedure and
+non-digits. Also the frozen sets on which the gate compares. `recognizer.services.retraining` calls it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from ml.augmentation import STRONG, Distortion, augment
+from ml.classifier import Classifier
+from ml.gate import NON_DIGIT_TOLERANCE, Pictures
+from ml.mixture import redraw
+from ml.mnist import Mnist
+from ml.model import CLASSES
+from ml.nondigits import draw_non_digits
+from ml.procedural import SHAPES, draw_digits, write_by_hand
+from ml.report import Checks
+from ml.training import Part, Recipe, one_hot, uniform_targets
+from ml.verdicts import Verdict
+
+# Going on from the champion: 8 to 11 CPU seconds.
+SITE = Recipe(
+    "site", epochs=3, learning_rate=5e-4, cosine=True, label_smoothing=0.05, distortion=Distortion(), extras=True
+)
+# From random weights, with all of MNIST: a minute and a half of CPU time.
+SITE_FROM_SCRATCH = replace(SITE, name="site-from-scratch", epochs=10, learning_rate=1e-3)
+
+REPLAYED = 10_000
+REDRAWN_POOL, REDRAWN_ROWS = 1_200, 1_200
+DRAWN_POOL, DRAWN_ROWS = 2_000, 1_600
+NON_DIGIT_POOL, NON_DIGIT_ROWS = 1_600, 1_200
+# The site's share of each batch, at most; and how often one label may come in an epoch, so that the first ten labels
+# of a site are not learned by heart.
+SITE_SHARE = 0.25
+REPEATS = 24
+# Of the site's rows, at most this share are labels that a sure champion contradicts and nobody confirmed.
+CONTESTED_SHARE = 0.05
+# Of the non-digit rows, at most this share are the site's own.
+SITE_NON_DIGIT_SHARE = 0.25
+
+FROZEN = 20_240_611  # the frozen sets never change with a seed, or figures of versions could not be compared
+DISTORTIONS = 4
+DRAWN_EACH = 400
+
+
+@dataclass(frozen=True)
+class SiteData:
+    """What people of this site labelled, (N, 28, 28) uint8 each.
+
+    Attributes:
+        images, labels: digits (N,).
+        contested: (N,) bool, labels that the champion contradicts with a sure answer and nobody confirmed.
+        non_digits: pictures that were said to show no digit.
+    """
+
+    images: np.ndarray
+    labels: np.ndarray
+    contested: np.ndarray
+    non_digits: np.ndarray = field(default_factory=lambda: np.zeros((0, 28, 28), np.uint8))
+
+
+def build_site_parts(recipe: Recipe, mnist: Mnist, site: SiteData) -> list[Part]:
+    """The training images of a site's run; all of MNIST when the recipe starts from scratch."""
+    rng = np.random.default_rng([recipe.seed, 4])
+    everything = recipe.name == SITE_FROM_SCRATCH.name
+    times = len(mnist.train_images) // REPLAYED if everything else 1
+    chosen = rng.permutation(len(mnist.train_images))[: REDRAWN_POOL * times]
+    drawn, labels = draw_digits(DRAWN_POOL * times, recipe.seed)
+    parts = [
+        Part(mnist.train_images, one_hot(mnist.train_labels), rows=None if everything else REPLAYED),
+        Part(redraw(mnist.train_images[chosen], rng), one_hot(mnist.train_labels[chosen]), rows=REDRAWN_ROWS * times),
+        Part(drawn, one_hot(labels), rows=DRAWN_ROWS * times),
+        Part(
+            draw_non_digits(NON_DIGIT_POOL * times, recipe.seed),
+            uniform_targets(NON_DIGIT_POOL * times),
+            rows=NON_DIGIT_ROWS * times,
+        ),
+    ]
+    budget = round(sum(part.size for part in parts) * SITE_SHARE / (1 - SITE_SHARE))
+    return parts + _site_parts(site, budget, NON_DIGIT_ROWS * times)
+
+
+def _site_parts(site: SiteData, budget: int, non_digit_rows: int) -> list[Part]:
+    contested_budget = round(budget * CONTESTED_SHARE)
+    parts = _balanced(site.images[~site.contested], site.labels[~site.contested], budget - contested_budget)
+    parts += _balanced(site.images[site.contested], site.labels[site.contested], contested_budget)
+    if n := len(site.non_digits):
+        rows = min(n * REPEATS, round(non_digit_rows * SITE_NON_DIGIT_SHARE))
+        parts.append(Part(site.non_digits, uniform_targets(n), rows=rows))
+    return parts
+
+
+def _balanced(images: np.ndarray, labels: np.ndarray, budget: int) -> list[Part]:
+    """One part for each digit that is there, of equal size as far as the repeats allow."""
+    parts = []
+    for digit in range(CLASSES):
+        rows = labels == digit
+        if n := int(rows.sum()):
+            parts.append(Part(images[rows], one_hot(labels[rows]), rows=min(n * REPEATS, budget // CLASSES)))
+    return [part for part in parts if part.size]
+
+
+def contested(champion: Classifier, images: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """(N,) bool: labels that the champion contradicts with a sure answer."""
+    said = champion.answer(images)
+    return np.array(
+        [one.verdict == Verdict.SURE and one.digit != label for one, label in zip(said, labels, strict=True)], bool
+    )
+
+
+def gate_sets(checks: Checks) -> list[Pictures]:
+    """The clean, frozen sets of the gate. No label of the site reaches them, so neither does poison.
+
+    Distorted: every validation digit in four distortions, and 400 drawn digits of each kind; the shapes that MNIST
+    hardly knows are there as often as the others, because retraining endangers them most.
+    """
+    rng = np.random.default_rng(FROZEN)
+    images, labels = checks.validation
+    drawn, drawn_labels = draw_balanced(DRAWN_EACH, FROZEN)
+    n = len(images)
+    distorted = np.concatenate([*(augment(images, rng, STRONG) for _ in range(DISTORTIONS)), drawn])
+    distorted_labels = np.concatenate([np.tile(labels, DISTORTIONS), drawn_labels])
+    clusters = np.concatenate([np.tile(np.arange(n), DISTORTIONS), n + np.arange(len(drawn))])
+    return [
+        Pictures("validation", "MNIST validation", images, labels),
+        Pictures("distorted", "Distorted and drawn digits", distorted, distorted_labels, clusters),
+        Pictures("non_digits", "Non-digits refused", checks.non_digits, None, tolerance=NON_DIGIT_TOLERANCE),
+    ]
+
+
+def draw_balanced(each: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """`each` procedurally drawn pictures of every digit: (10 * each, 28, 28) uint8 and (10 * each,) uint8."""
+    from ml.preprocessing import prepare_strokes
+
+    rng = np.random.default_rng([seed, 5])
+    labels = np.repeat(np.arange(CLASSES, dtype=np.uint8), each)
+    images = np.empty((len(labels), 28, 28), np.uint8)
+    for i, digit in enumerate(labels):
+        shapes = SHAPES[int(digit)]
+        images[i] = prepare_strokes(write_by_hand(shapes[rng.integers(len(shapes))](rng), rng)).pixels
+    return images, labels
+
+
+def fingerprint(sets: list[Pictures]) -> str:
+    """Of the frozen sets: figures of two versions are comparable when both were measured on the same ones."""
+    digest = hashlib.sha256()
+    for one in sets:
+        digest.update(one.name.encode() + one.images.tobytes())
+        if one.labels is not None:
+            digest.update(one.labels.tobytes())
+    return digest.hexdigest()

@@ -1,0 +1,40 @@
+"""`manage.py run_training RUN`: the process in which one training run happens. The trainer's worker starts it.
+
+To ask for a training, use `manage.py retrain`.
+"""
+
+import os
+import sys
+import threading
+from argparse import ArgumentParser
+
+from django.core.management import BaseCommand, CommandError
+
+from recognizer.services.retraining import runs
+from recognizer.services.retraining.trainer import TOKEN_VARIABLE
+
+
+class Command(BaseCommand):
+    help = "Carry out a training run. Started by the trainer's worker; to ask for one use `manage.py retrain`."
+    requires_system_checks: list[str] = []
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("run", type=int, help="the run's number")
+
+    def handle(self, *, run: int, **options: object) -> None:
+        token = os.environ.get(TOKEN_VARIABLE, "")
+        if not token:
+            raise CommandError("Only the trainer's worker starts this. Use `manage.py retrain`.")
+        threading.Thread(target=_end_with_parent, name="parent", daemon=True).start()
+        from recognizer.services.retraining import learning
+
+        try:
+            learning.run(run, token)
+        except runs.LostRunError:
+            raise CommandError(f"Training run {run} is not ours any more; nothing was written.") from None
+
+
+def _end_with_parent() -> None:
+    """Standard input is a pipe that the trainer's worker holds open. When it ends, so do we, whatever we are doing."""
+    sys.stdin.buffer.read()
+    os._exit(1)

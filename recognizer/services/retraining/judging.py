@@ -1,0 +1,138 @@
+"""The candidate before the gate: it and the champion answer the frozen sets and the site's own holdout.
+
+Called by the training process. The statistics are `ml.gate`'s; which sets there are, whose best figures count and what
+is stored is said here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, replace
+
+import numpy as np
+
+from ml.classifier import Classifier
+from ml.evaluation import wilson
+from ml.gate import HOLDOUT_TOLERANCE, Answers, Check, Judgement, Pictures, answers, judge
+from ml.report import AGREEMENT
+from ml.retraining import fingerprint
+from recognizer.models import ModelFiles, ModelVersion, Source
+from recognizer.services import registry
+
+from .selection import Holdout
+
+# Sets on which no version may fall behind the best one that was ever live.
+BEST_OF = ("validation", "distorted")
+HOLDOUT = "holdout"
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What the gate says, ready to be stored: every check, the reasons, and the figures under "gate" of the metrics."""
+
+    judgement: Judgement
+    metrics: dict[str, object]
+
+    @property
+    def checks(self) -> list[dict[str, object]]:
+        return [asdict(check) for check in self.judgement.checks]
+
+
+def compare(
+    candidate: Classifier,
+    champion: Classifier,
+    frozen: Sequence[Pictures],
+    site: Holdout,
+    *,
+    agreement: float | None = None,
+) -> Verdict:
+    """Put a candidate before the gate.
+
+    Args:
+        candidate, champion: as they will serve and as they serve.
+        frozen: `ml.retraining.gate_sets`.
+        site: the holdout.
+        agreement: how far the candidate's bundle and its Keras model lie apart, where that was measured now; too far
+            apart, it would not have come here.
+    """
+    mark = fingerprint(list(frozen))
+    sets = [*frozen, *_holdout_sets(site)]
+    theirs = {one.name: _ask(champion, one) for one in sets}
+    ours = {one.name: _ask(candidate, one) for one in sets}
+    judgement = judge(sets, theirs, ours, best=_best(mark, theirs))
+    if agreement is not None:
+        title = "Served model and Keras model, largest difference on 1,000 pictures"
+        judgement.checks.append(Check("agreement", title, "agreement", candidate=agreement, champion=AGREEMENT))
+    figures = {name: said.figures | {"n": len(said.right)} for name, said in ours.items()}
+    holdout = _with_interval(ours, HOLDOUT)
+    return Verdict(judgement, {"frozen": mark, "sets": figures, "champion": _figures(theirs), "holdout": holdout})
+
+
+def _figures(said: dict[str, Answers]) -> dict[str, dict[str, float]]:
+    return {name: one.figures for name, one in said.items()}
+
+
+def _ask(classifier: Classifier, one: Pictures) -> Answers:
+    return answers(classifier.logits(one.images), one.labels, classifier.manifest)
+
+
+def _with_interval(said: dict[str, Answers], name: str) -> dict[str, object] | None:
+    if name not in said:
+        return None
+    right = said[name].right
+    return {"n": len(right), "correct": int(right.sum()), "interval": wilson(int(right.sum()), len(right))}
+
+
+def _holdout_sets(site: Holdout) -> list[Pictures]:
+    """All of it, each digit, and each source by itself."""
+    if not len(site.labels):
+        return []
+    whole = Pictures(
+        HOLDOUT, "Site holdout", site.images, site.labels,
+        tolerance=HOLDOUT_TOLERANCE, digit_tolerance=HOLDOUT_TOLERANCE, calibration=False,
+    )  # fmt: skip
+    parts = []
+    if len(np.unique(site.sources)) > 1:
+        for source in sorted(set(site.sources.tolist())):
+            rows = site.sources == source
+            title = f"Site holdout, {Source(source).label.lower()}"
+            parts.append(
+                replace(
+                    whole, name=f"{HOLDOUT}.{source}", title=title, images=site.images[rows], labels=site.labels[rows],
+                    per_digit=False,
+                )
+            )  # fmt: skip
+    return [whole, *parts]
+
+
+def _best(mark: str, champion: dict[str, Answers]) -> dict[str, tuple[float, str]]:
+    """For each set the highest accuracy of a version that was ever live, measured on the very same pictures."""
+    found = {name: (champion[name].figures["accuracy"], "the live version") for name in BEST_OF}
+    were_live = ModelVersion.objects.filter(deployments__isnull=False).distinct()
+    for number, metrics in were_live.values_list("number", "metrics").iterator():
+        gate = metrics.get("gate", {})
+        if gate.get("frozen") != mark:
+            continue
+        for name in BEST_OF:
+            accuracy = gate["sets"][name]["accuracy"]
+            if accuracy > found[name][0]:
+                found[name] = accuracy, f"version {number}"
+    return found
+
+
+def measure_unmeasured(frozen: Sequence[Pictures]) -> None:
+    """Versions that were live and were never measured on these frozen sets (the shipped base; everything after an
+    upgrade that changed the sets) are measured now, as far as their files are there."""
+    mark = fingerprint(list(frozen))
+    for version in _were_live_unlike(mark):
+        if not ModelFiles.objects.filter(version=version).exists():
+            continue
+        classifier = registry.classifier_of(version)
+        said = {one.name: _ask(classifier, one) for one in frozen}
+        version.metrics["gate"] = {"frozen": mark, "sets": _figures(said)}
+        version.save(update_fields=["metrics"])
+
+
+def _were_live_unlike(mark: str) -> Iterable[ModelVersion]:
+    versions = ModelVersion.objects.filter(deployments__isnull=False).distinct()
+    return [version for version in versions if version.metrics.get("gate", {}).get("frozen") != mark]

@@ -1,0 +1,249 @@
+"""What the training process does: select, train, seal, put before the gate, store, promote.
+
+Called by `manage.py run_training`, which the trainer starts. The recipe is recorded in full with the version, so that
+the same labels give the same model again.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from dataclasses import asdict, replace
+
+import numpy as np
+from django.conf import settings
+from django.utils import timezone
+
+from ml.mnist import Mnist, MnistError, load_mnist
+from ml.training import Cancelled, Progress, Recipe
+from recognizer.models import Deployment, GateVerdict, ModelVersion, Origin, RunState, TrainingRun
+from recognizer.services import registry
+
+from . import judging, runs, selection
+from .requests import SHIPPED, trainable
+from .runs import Recorder
+
+log = logging.getLogger(__name__)
+
+# Pictures that the stored bundle is asked before it may go live, and how many it must get right.
+REAL_QUESTIONS, RIGHT_ANSWERS = 200, 0.9
+NICENESS = 10
+FINISHED = (RunState.PROMOTED, RunState.REFUSED, RunState.UNCHANGED)
+
+
+class RefusedRunError(RuntimeError):
+    """The run cannot go on; the message says why and what to do."""
+
+
+def run(run_id: int, token: str) -> None:
+    """Do everything that training run `run_id` is about, and end it one way or the other.
+
+    Raises:
+        LostRunError: the run was not ours (any more); nothing was written since.
+    """
+    _stand_back()
+    recorder = Recorder(run_id, token)
+    with recorder.beating():
+        try:
+            _run(recorder)
+        except (Cancelled, runs.CancelledRunError):
+            runs.end(run_id, token, RunState.CANCELLED, "An operator cancelled it.")
+        except (MnistError, RefusedRunError, registry.RegistryError) as error:
+            runs.end(run_id, token, RunState.FAILED, str(error))
+        except runs.LostRunError:
+            raise
+        except Exception as error:
+            log.exception("training run %s failed", run_id)
+            runs.end(run_id, token, RunState.FAILED, f"{type(error).__name__}: {error}")
+
+
+def _run(recorder: Recorder) -> None:
+    asked = TrainingRun.objects.get(pk=recorder.run_id)
+    name = str(asked.recipe.get("name"))
+    deployment = registry.live_deployment()
+    champion = registry.classifier_of(deployment.to_version)
+    if name == SHIPPED:
+        _judge_shipped(recorder, deployment)
+        return
+    recipe = _recipe(name, int(asked.recipe.get("seed", 1)))
+
+    recorder.step("loading", f"Selecting labels. The live model is {deployment.to_version}.")
+    recorder.note(labels=trainable().count())
+    chosen = selection.select(champion, asdict(recipe))
+    recorder.say(_in_words(chosen.counts))
+    if (reason := _nothing_new(asked, recipe, chosen)) is not None:
+        runs.end(recorder.run_id, recorder.token, RunState.UNCHANGED, reason)
+        return
+    recorder.note(data_fingerprint=chosen.fingerprint, recipe=asdict(recipe))
+    recorder.say("Loading MNIST.")
+    mnist = load_mnist()
+    _train_and_judge(recorder, deployment, recipe, chosen, mnist)
+
+
+def _recipe(name: str, seed: int) -> Recipe:
+    from ml.retraining import SITE, SITE_FROM_SCRATCH
+
+    known = {one.name: one for one in (SITE, SITE_FROM_SCRATCH)}
+    return replace(known[name], seed=seed)
+
+
+def _in_words(counts: dict[str, object]) -> str:
+    line = f"{counts['digits']} labelled digits of {counts['drawers']} drawers, {counts['non_digits']} non-digits."
+    if counts["contested"]:
+        line += f" {counts['contested']} contradict a sure answer, are not confirmed yet, and weigh little."
+    if counts["left_out"]:
+        line += f" {counts['left_out']} more are above a cap and wait."
+    return line
+
+
+def _nothing_new(asked: TrainingRun, recipe: Recipe, chosen: selection.Selection) -> str | None:
+    if recipe.name == "site" and not len(chosen.data.labels) and not len(chosen.data.non_digits):
+        return "There is no settled label to learn from yet. Review some submissions first."
+    earlier = TrainingRun.objects.filter(state__in=FINISHED, pk__lt=asked.pk).exclude(data_fingerprint="")
+    last = earlier.order_by("-id").first()
+    if last is not None and last.data_fingerprint == chosen.fingerprint:
+        return f"Nothing changed since training run {last.pk}: the same labels, the same recipe."
+    return None
+
+
+def _train_and_judge(
+    recorder: Recorder, deployment: Deployment, recipe: Recipe, chosen: selection.Selection, mnist: Mnist
+) -> None:
+    from ml.export import load_keras
+    from ml.mixture import build_checks
+    from ml.report import SealError, measure, seal
+    from ml.retraining import SITE, build_site_parts, gate_sets
+    from ml.training import fit, make_deterministic
+
+    champion = deployment.to_version
+    parts, checks = build_site_parts(recipe, mnist, chosen.data), build_checks(mnist)
+    make_deterministic(recipe.seed)
+    model = None
+    if recipe.name == SITE.name:
+        recorder.say(f"Going on from {champion}.")
+        model = load_keras(bytes(champion.files.keras_file), sha256=champion.keras_sha256)
+
+    rows = sum(part.size for part in parts)
+    recorder.step("training", f"Training: {recipe.epochs} epochs of {rows} images.")
+    started = time.monotonic()
+    model, history = fit(
+        recipe, parts, checks.validation, model=model,
+        on_batch=lambda now: _show(recorder, now, started),
+        on_epoch=recorder.history,
+        should_stop=lambda: recorder.should_stop,
+    )  # fmt: skip
+    seconds = time.monotonic() - started
+
+    recorder.step("evaluating", f"Trained in {seconds:.0f} s. Exporting and calibrating.")
+    try:
+        sealed = seal(model, recipe.name, checks)
+    except SealError as error:
+        raise RefusedRunError(str(error)) from error
+    recorder.progress(0.3)
+    metrics = measure(sealed, checks) | {"seconds": round(seconds, 1)}
+    recorder.say(f"Test accuracy {metrics['test_accuracy']:.2%}; it is reported and decides nothing.")
+    frozen = gate_sets(checks)
+    judging.measure_unmeasured(frozen)
+    recorder.progress(0.7)
+    candidate = registry.classifier_from(sealed.bundle, sealed.keras_file)
+    verdict = judging.compare(
+        candidate, registry.classifier_of(champion), frozen, selection.holdout(), agreement=sealed.agreement
+    )
+    version = ModelVersion(
+        parent=champion if recipe.name == SITE.name else None,
+        origin=Origin.TRAINING,
+        recipe=asdict(recipe),
+        data_fingerprint=chosen.fingerprint,
+        counts=chosen.counts | {"images_per_epoch": rows},
+        history=history,
+        metrics=metrics | {"gate": verdict.metrics},
+    )
+    _finish(
+        recorder, deployment, version,
+        keras_file=sealed.keras_file, bundle=sealed.bundle, verdict=verdict, questions=checks.validation,
+    )  # fmt: skip
+
+
+def _judge_shipped(recorder: Recorder, deployment: Deployment) -> None:
+    """The base model that came with an upgrade is a candidate like any other; it only needs no training."""
+    from ml.mixture import build_checks
+    from ml.retraining import gate_sets
+
+    shipped = registry.new_base()
+    if shipped is None:
+        raise RefusedRunError("The shipped base model is known already; there is nothing to judge.")
+    columns, files = shipped
+    recorder.step("loading", "An upgrade brought a new base model. Loading MNIST.")
+    checks = build_checks(load_mnist())
+    recorder.step("evaluating", "Comparing the new base model with the live one.")
+    frozen = gate_sets(checks)
+    judging.measure_unmeasured(frozen)
+    candidate = registry.classifier_from(files["bundle"], files["keras_file"])
+    champion = registry.classifier_of(deployment.to_version)
+    verdict = judging.compare(candidate, champion, frozen, selection.holdout())
+    version = ModelVersion(**columns | {"metrics": columns["metrics"] | {"gate": verdict.metrics}})
+    _finish(recorder, deployment, version, **files, verdict=verdict, questions=checks.validation)
+
+
+def _finish(
+    recorder: Recorder,
+    deployment: Deployment,
+    version: ModelVersion,
+    *,
+    keras_file: bytes,
+    bundle: bytes,
+    verdict: judging.Verdict,
+    questions: tuple[np.ndarray, np.ndarray],
+) -> None:
+    """Store the version and, where the gate lets it pass, make it live: one transaction that begins with the token."""
+    passed = verdict.judgement.passed
+    recorder.step("promoting", "The gate lets it pass." if passed else "The gate refuses it.")
+    version.gate = verdict.checks
+    version.gate_verdict = GateVerdict.PASSED if passed else GateVerdict.REFUSED
+    reasons = list(verdict.judgement.reasons)
+    state = RunState.PROMOTED if passed else RunState.REFUSED
+    with recorder.finishing() as run:
+        registry.store(version, keras_file=keras_file, bundle=bundle)
+        if passed:
+            _ask_real_questions(version, questions)
+            try:
+                registry.deploy(
+                    version=version, kind=Deployment.Kind.PROMOTE, replaces=deployment,
+                    why=f"Training run {run.pk} passed the gate.",
+                )  # fmt: skip
+            except registry.DeploymentConflictError:
+                state = RunState.REFUSED
+                beaten = f"It passed the gate against {deployment.to_version}, which is not live any more."
+                reasons = [f"{beaten} Promote it by hand, or train again."]
+        run.version, run.state, run.reasons = version, state, reasons
+        run.finished = run.heartbeat = timezone.now()
+        run.progress |= {"share": 1.0}
+        run.save(update_fields=["version", "state", "reasons", "finished", "heartbeat", "progress"])
+    log.info("training run %s: %s is %s", run.pk, version, state)
+
+
+def _ask_real_questions(version: ModelVersion, questions: tuple[np.ndarray, np.ndarray]) -> None:
+    """What was stored is loaded as a worker loads it, and answers."""
+    images, labels = questions[0][:REAL_QUESTIONS], questions[1][:REAL_QUESTIONS]
+    said = registry.classifier_of(version).answer(images)
+    right = np.mean([one.digit == label for one, label in zip(said, labels, strict=True)])
+    if right < RIGHT_ANSWERS:
+        raise RefusedRunError(f"The stored model reads only {right:.0%} of {len(labels)} digits as a worker loads it.")
+
+
+def _show(recorder: Recorder, now: Progress, started: float) -> None:
+    done = ((now.epoch - 1) * now.batches + now.batch) / (now.epochs * now.batches)
+    left = (time.monotonic() - started) * (1 - done) / done
+    recorder.progress(
+        done, epoch=now.epoch, epochs=now.epochs, batch=now.batch, batches=now.batches,
+        loss=round(now.loss, 4), accuracy=round(now.accuracy, 4), seconds_left=round(left),
+    )  # fmt: skip
+
+
+def _stand_back() -> None:
+    """Predictions stay fast while it trains. (TensorFlow's threads were limited before this process began.)"""
+    import cv2
+
+    cv2.setNumThreads(settings.TRAINING_THREADS)
+    os.nice(max(0, NICENESS - os.nice(0)))

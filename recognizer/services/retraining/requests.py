@@ -1,0 +1,202 @@
+"""Asking for a training run, and everything periodic about it. Called by pages, API, commands and the default worker.
+
+What is periodic asks the database whether it is due, so a laptop that slept catches up and two beats do no harm.
+"""
+
+from __future__ import annotations
+
+import logging
+from datetime import datetime, timedelta
+
+from celery import current_app
+from django.conf import settings
+from django.db import IntegrityError, transaction
+from django.db.models import Q, QuerySet
+from django.utils import timezone
+from kombu.exceptions import OperationalError
+from redis import RedisError
+
+from recognizer.models import (
+    Deployment,
+    Fold,
+    RunState,
+    Submission,
+    TrainingRun,
+    TruthState,
+    TruthValue,
+)
+from recognizer.models.values import ACTIVE_RUN_STATES
+from recognizer.services import access, registry
+from recognizer.services.actors import Actor
+
+log = logging.getLogger(__name__)
+
+TRAIN_TASK = "recognizer.tasks.train"
+# A trainer sends a heartbeat every 2 s; silent for so long, it is dead or frozen.
+STALE_SECONDS = 30
+# The message that calls the trainer may get lost; a run that nobody took is called again, less and less often.
+CALL_AGAIN_SECONDS = 15
+RECIPES = ("site", "site-from-scratch")
+SHIPPED = "shipped"
+# What a label must say to train; the others ("several", "unreadable") only leave the queue.
+TRAINING_VALUES = [value for value in TruthValue.values if value.isdigit() or value == TruthValue.NOT_A_DIGIT]
+
+
+class AlreadyRunningError(RuntimeError):
+    """A run is going on; `run` is which."""
+
+    def __init__(self, run: TrainingRun) -> None:
+        super().__init__(f"Training run {run.pk} is going on already ({run.get_state_display().lower()}).")
+        self.run = run
+
+
+def trainable() -> QuerySet[Submission]:
+    """The submissions whose labels train: settled, of the train fold, given for it."""
+    return Submission.objects.filter(
+        truth_state=TruthState.SETTLED, truth__in=TRAINING_VALUES, fold=Fold.TRAIN, may_train=True
+    )
+
+
+def active_run() -> TrainingRun | None:
+    """The run that waits or runs, after those whose trainer is gone were ended."""
+    expire_stale()
+    return TrainingRun.objects.filter(state__in=ACTIVE_RUN_STATES).first()
+
+
+def ask(
+    *,
+    trigger: TrainingRun.Trigger,
+    actor: Actor | None = None,
+    recipe: str = "site",
+    seed: int = 1,
+) -> TrainingRun:
+    """Ask for a run.
+
+    Args:
+        actor: the person, where the trigger is one; the others are the site itself.
+        recipe: "site" goes on from the live model, "site-from-scratch" does not, "shipped" trains nothing and puts
+            the base model that came with an upgrade before the gate.
+        seed: the same labels, recipe and seed as in the last run give nothing new, and the run says so.
+
+    Raises:
+        NotAllowedError: the person is no operator.
+        ValueError: there is no such recipe.
+        AlreadyRunningError: a run is going on; one is enough.
+    """
+    if trigger == TrainingRun.Trigger.PERSON:
+        access.must_operate(actor or Actor())
+    if recipe not in (*RECIPES, SHIPPED):
+        raise ValueError(f"There is no recipe {recipe!r}. Use one of: {', '.join(RECIPES)}.")
+    expire_stale()
+    try:
+        with transaction.atomic():
+            run = TrainingRun.objects.create(
+                trigger=trigger,
+                requested_by=actor.user if actor else None,
+                recipe={"name": recipe, "seed": seed},
+                labels=trainable().count(),
+                progress={"step": "waiting", "share": 0.0},
+            )
+            transaction.on_commit(lambda: _call_trainer(run))
+    except IntegrityError:
+        running = TrainingRun.objects.filter(state__in=ACTIVE_RUN_STATES).first()
+        if running is None:  # it ended in this very moment
+            return ask(trigger=trigger, actor=actor, recipe=recipe, seed=seed)
+        raise AlreadyRunningError(running) from None
+    log.info("training run %s was asked for (%s, %s)", run.pk, trigger, recipe)
+    return run
+
+
+def cancel(*, actor: Actor, run: TrainingRun) -> bool:
+    """Ask a run to stop; one that no trainer took yet is over at once. Returns False when it had ended by itself.
+
+    Raises:
+        NotAllowedError: the actor is no operator.
+    """
+    access.must_operate(actor)
+    who = f"Cancelled by {actor.user.get_username()}."
+    waiting = TrainingRun.objects.filter(pk=run.pk, state=RunState.QUEUED)
+    if waiting.update(state=RunState.CANCELLED, finished=timezone.now(), cancel_requested=True, reasons=[who]):
+        return True
+    return bool(TrainingRun.objects.filter(pk=run.pk, state=RunState.RUNNING).update(cancel_requested=True))
+
+
+def expire_stale() -> int:
+    """End the runs whose trainer has fallen silent. Whatever it still wants to write will fail."""
+    silent = TrainingRun.objects.filter(
+        state=RunState.RUNNING, heartbeat__lt=timezone.now() - timedelta(seconds=STALE_SECONDS)
+    )
+    expired = silent.update(
+        state=RunState.FAILED,
+        finished=timezone.now(),
+        reasons=[f"The trainer was not heard of for {STALE_SECONDS} seconds: it was killed, or its machine stopped."],
+    )
+    if expired:
+        log.warning("a training run was ended: its trainer has fallen silent")
+    return expired
+
+
+def labels_until_next() -> int | None:
+    """How many more settled labels start the next training by themselves; None where labels do not start any."""
+    if not settings.RETRAIN_AFTER_LABELS:
+        return None
+    return max(0, settings.RETRAIN_AFTER_LABELS - (trainable().count() - _labels_seen()))
+
+
+def next_scheduled() -> datetime | None:
+    """When the schedule is due; None where there is no schedule."""
+    if not settings.RETRAIN_SCHEDULE:
+        return None
+    last = TrainingRun.objects.order_by("-id").values_list("created", flat=True).first()
+    since = last or Deployment.objects.order_by("sequence").values_list("created", flat=True).first()
+    return since + timedelta(hours=settings.RETRAIN_SCHEDULE) if since else None
+
+
+def tend() -> None:
+    """Everything periodic: end runs without a trainer, call the trainer again, start a run that is due."""
+    expire_stale()
+    active = TrainingRun.objects.filter(state__in=ACTIVE_RUN_STATES).first()
+    if active is not None:
+        _call_again(active)
+        return
+    trigger, recipe = _due()
+    if trigger is None:
+        return
+    try:
+        ask(trigger=trigger, recipe=recipe)
+    except AlreadyRunningError:
+        log.debug("a run was due, and somebody else was quicker")
+
+
+def _due() -> tuple[TrainingRun.Trigger | None, str]:
+    if registry.new_base() is not None:
+        return TrainingRun.Trigger.SCHEDULE, SHIPPED
+    if labels_until_next() == 0:
+        return TrainingRun.Trigger.LABELS, "site"
+    when = next_scheduled()
+    if when is not None and when <= timezone.now() and trainable().exists():
+        return TrainingRun.Trigger.SCHEDULE, "site"
+    return None, ""
+
+
+def _labels_seen() -> int:
+    """How many labels there were when the last run that looked at labels was begun."""
+    runs = TrainingRun.objects.exclude(recipe__name=SHIPPED)
+    return runs.order_by("-id").values_list("labels", flat=True).first() or 0
+
+
+def _call_trainer(run: TrainingRun) -> None:
+    try:
+        current_app.send_task(TRAIN_TASK, (run.pk,), retry=False)
+    except (OperationalError, RedisError, OSError) as error:
+        log.warning("the trainer was not called for training run %s, and will be again: %s", run.pk, error)
+
+
+def _call_again(run: TrainingRun) -> None:
+    calls = int(run.progress.get("calls", 1))
+    waited = timezone.now() - run.created
+    if run.state == RunState.QUEUED and waited >= timedelta(seconds=CALL_AGAIN_SECONDS * 2**calls):
+        progress = run.progress | {"calls": calls + 1}
+        unchanged = Q(pk=run.pk, state=RunState.QUEUED)
+        if TrainingRun.objects.filter(unchanged).update(progress=progress):
+            _call_trainer(run)

@@ -1,0 +1,97 @@
+"""In the trainer's worker: start the process that trains, watch it, and see to it that its run ends with it.
+
+A process of its own takes TensorFlow and its 600 MB away with it, can be stopped whatever it is doing, and gets its
+priority and its threads before anything is loaded. Called by recognizer.tasks.train.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+
+from django.conf import settings
+
+from recognizer.models import RunState
+
+from . import runs
+
+log = logging.getLogger(__name__)
+
+# Told to the process in its environment, where other accounts of the machine cannot read it.
+TOKEN_VARIABLE = "TRAINING_RUN_TOKEN"  # noqa: S105 - the name of it
+WATCH_SECONDS = 0.5
+GOODBYE_SECONDS = 5
+
+
+def train(run_id: int, *, should_stop: Callable[[], bool]) -> None:
+    """Train, if nobody took the run yet.
+
+    Args:
+        run_id: of a queued run.
+        should_stop: asked twice a second; when true, the worker is stopping and the run fails.
+    """
+    token = runs.claim(run_id)
+    if token is None:
+        log.info("training run %s is not waiting any more", run_id)
+        return
+    process = _start(run_id, token)
+    try:
+        reason = _watch(process, run_id, token, should_stop)
+    finally:
+        _end(process)
+    runs.end(run_id, token, RunState.FAILED, reason)
+
+
+def _start(run_id: int, token: str) -> subprocess.Popen:
+    threads = str(settings.TRAINING_THREADS)
+    limits = {
+        "OMP_NUM_THREADS": threads,
+        "TF_NUM_INTRAOP_THREADS": threads,
+        "TF_NUM_INTEROP_THREADS": "1",
+        "TF_CPP_MIN_LOG_LEVEL": "2",
+        # Two threads of this process allocate; more arenas would only hold memory back.
+        "MALLOC_ARENA_MAX": "2",
+    }
+    # In the worker's process group, so whoever kills the group takes it along; and it watches its standard input,
+    # which ends when this process does, however it does.
+    return subprocess.Popen(
+        [sys.executable, "manage.py", "run_training", str(run_id)],
+        cwd=settings.BASE_DIR,
+        env=os.environ | limits | {TOKEN_VARIABLE: token},
+        stdin=subprocess.PIPE,
+    )
+
+
+def _watch(process: subprocess.Popen, run_id: int, token: str, should_stop: Callable[[], bool]) -> str:
+    """Wait for the process, and return why the run failed, should it not have ended by itself."""
+    deadline = time.monotonic() + settings.RETRAIN_TIME_LIMIT
+    while True:
+        try:
+            code = process.wait(WATCH_SECONDS)
+        except subprocess.TimeoutExpired:
+            pass
+        else:
+            how = f"by signal {-code}" if code < 0 else f"with code {code}"
+            return f"The training process ended {how} before its run was finished. Its log is the trainer's."
+        if should_stop():
+            return "The trainer was stopped."
+        if time.monotonic() > deadline:
+            return f"It took longer than {settings.RETRAIN_TIME_LIMIT:.0f} seconds (RETRAIN_TIME_LIMIT)."
+        if not runs.holds(run_id, token):
+            # Over, by itself (then it is about to exit) or because somebody declared it dead.
+            try:
+                process.wait(GOODBYE_SECONDS)
+            except subprocess.TimeoutExpired:
+                log.warning("training run %s is over and its process is not; it is killed", run_id)
+            return "It was over."
+
+
+def _end(process: subprocess.Popen) -> None:
+    if process.poll() is None:
+        process.kill()  # it holds nothing that needs tidying, and a frozen one hears nothing else
+    process.wait()
+    process.stdin.close()

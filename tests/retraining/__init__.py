@@ -1,0 +1,1 @@
+"""Learning: training runs, the gate, deployments and their pages."""
