@@ -4,25 +4,33 @@ from collections.abc import Iterable
 
 import django_filters as filters
 from django.core.exceptions import ValidationError
-from django.db.models import CharField, F, Q, QuerySet
+from django.core.validators import RegexValidator
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.models import CharField, F, Func, Q, QuerySet
 from django.db.models.functions import Cast
+from django.db.models.sql.compiler import SQLCompiler
 from django.http import QueryDict
 
 from recognizer.models import (
+    Deployment,
     Digit,
     Label,
     LabelKind,
     ModelVersion,
     Prediction,
+    RunState,
     Source,
     Submission,
     SubmissionState,
+    TrainingRun,
     TruthState,
     TruthValue,
     Verdict,
 )
-from recognizer.services import access
+from recognizer.services import access, matrices
 from recognizer.services.actors import Actor
+
+SAID = r"^[0-9]{1,9}:[0-9]$"
 
 
 class StrictFilterSet(filters.FilterSet):
@@ -69,29 +77,53 @@ class _Newest(filters.OrderingFilter):
         super().__init__(fields={"id": "created"}, help_text="`-created`: newest first (as without it).")
 
 
+class _Scanned(Func):
+    """A column that SQLite is not to look up in an index of its own.
+
+    History is read in one order, and one narrow index holds every column that it can be filtered by. Walking that one
+    takes 20 ms for 100,000 rows; gathering 30,000 rows from the index of one column, and sorting them, ten times as
+    long, and without statistics SQLite prefers it. https://www.sqlite.org/optoverview.html#uplus
+    """
+
+    template = "%(expressions)s"
+
+    def as_sqlite(self, compiler: SQLCompiler, connection: BaseDatabaseWrapper, **context: object) -> tuple[str, list]:
+        return self.as_sql(compiler, connection, template="+%(expressions)s", **context)
+
+
+SCANNED = ("digit", "verdict", "certainty", "answered_by", "source", "state", "truth", "truth_state", "created")
+
+
 class SubmissionFilter(StrictFilterSet):
     """What History and the list of submissions can be narrowed down to."""
 
-    digit = _OneOf(field_name="latest_prediction__digit", choices=Digit, help_text="The digit that was read.")
-    verdict = _OneOf(field_name="latest_prediction__verdict", choices=Verdict)
-    certainty_min = filters.NumberFilter(
-        field_name="latest_prediction__certainty", lookup_expr="gte", min_value=0, max_value=1
-    )
-    certainty_max = filters.NumberFilter(
-        field_name="latest_prediction__certainty", lookup_expr="lte", min_value=0, max_value=1
-    )
+    digit = _OneOf(field_name="scanned_digit", choices=Digit, help_text="The digit that was read.")
+    verdict = _OneOf(field_name="scanned_verdict", choices=Verdict)
+    certainty_min = filters.NumberFilter(field_name="scanned_certainty", lookup_expr="gte", min_value=0, max_value=1)
+    certainty_max = filters.NumberFilter(field_name="scanned_certainty", lookup_expr="lte", min_value=0, max_value=1)
     version = filters.NumberFilter(
-        field_name="latest_prediction__version__number", decimal_places=0, help_text="Number of the model version."
+        field_name="scanned_answered_by",
+        decimal_places=0,
+        help_text="Number of the model version that answered last.",
     )
-    source = _OneOf(choices=Source)
-    state = _OneOf(choices=SubmissionState)
-    truth = _OneOf(choices=TruthValue, help_text="What people say that it shows.")
-    truth_state = _OneOf(choices=TruthState)
+    said = filters.CharFilter(
+        method="filter_said",
+        validators=[RegexValidator(SAID, "Write a model version and a digit: 3:7.")],
+        help_text="`3:7`: model version 3 read a 7, whatever was read since.",
+    )
+    source = _OneOf(field_name="scanned_source", choices=Source)
+    state = _OneOf(field_name="scanned_state", choices=SubmissionState)
+    truth = _OneOf(field_name="scanned_truth", choices=TruthValue, help_text="What people say that it shows.")
+    truth_state = _OneOf(field_name="scanned_truth_state", choices=TruthState)
     corrected = YesOrNo(
         method="filter_corrected", help_text="True: people say something else than was read. False: all others."
     )
-    created_after = filters.IsoDateTimeFilter(field_name="created", lookup_expr="gte", help_text="Date or time.")
-    created_before = filters.IsoDateTimeFilter(field_name="created", lookup_expr="lt", help_text="Date or time.")
+    created_after = filters.IsoDateTimeFilter(
+        field_name="scanned_created", lookup_expr="gte", help_text="Date or time."
+    )
+    created_before = filters.IsoDateTimeFilter(
+        field_name="scanned_created", lookup_expr="lt", help_text="Date or time."
+    )
     mine = YesOrNo(
         method="filter_mine", help_text="True: only what the caller sent. Reviewers see everything without it."
     )
@@ -101,9 +133,16 @@ class SubmissionFilter(StrictFilterSet):
         model = Submission
         fields: list[str] = []
 
+    def filter_queryset(self, rows: QuerySet) -> QuerySet:
+        return super().filter_queryset(rows.alias(**{f"scanned_{name}": _Scanned(name) for name in SCANNED}))
+
     def filter_corrected(self, rows: QuerySet, _name: str, corrected: bool) -> QuerySet:
-        differs = Q(latest_prediction__isnull=False) & ~Q(truth="") & ~Q(truth=_as_text("latest_prediction__digit"))
+        differs = Q(doubt__isnull=False) & ~Q(scanned_truth="") & ~Q(scanned_truth=_as_text("digit"))
         return rows.filter(differs) if corrected else rows.exclude(differs)
+
+    def filter_said(self, rows: QuerySet, _name: str, said: str) -> QuerySet:
+        version, digit = said.split(":")
+        return rows.filter(matrices.read_as(version=int(version), digit=int(digit)))
 
     def filter_mine(self, rows: QuerySet, _name: str, mine: bool) -> QuerySet:
         return rows & access.own_submissions(self.actor) if mine else rows
@@ -158,6 +197,24 @@ class ModelVersionFilter(StrictFilterSet):
 
     class Meta:
         model = ModelVersion
+        fields: list[str] = []
+
+
+class TrainingRunFilter(StrictFilterSet):
+    state = _OneOf(choices=RunState)
+    trigger = _OneOf(choices=TrainingRun.Trigger)
+    ordering = _Newest()
+
+    class Meta:
+        model = TrainingRun
+        fields: list[str] = []
+
+
+class DeploymentFilter(StrictFilterSet):
+    kind = _OneOf(choices=Deployment.Kind)
+
+    class Meta:
+        model = Deployment
         fields: list[str] = []
 
 

@@ -45,8 +45,10 @@ def page_of(rows: QuerySet, parameters: Mapping[str, str]) -> Page:
         rows = rows.reverse()
     if values:
         rows = rows.filter(_beyond(keys, values))
-    found = list(rows[: size + 1])
-    has_more, found = len(found) > size, found[:size]
+    # First which rows, from an index that holds all that is asked for; then those few whole, with what is joined.
+    ids = list(rows.values_list("pk", flat=True)[: size + 1])
+    found = list(rows.filter(pk__in=ids)) if ids else []
+    has_more, found = len(ids) > size, found[:size]
     if backwards:
         found.reverse()
     columns = [name for name, _ in keys]

@@ -31,7 +31,12 @@ class Label(models.Model):
 
     class Meta:
         ordering = ["id"]
-        indexes = [models.Index(fields=["kind", "reason", "-id"], name="label_kind_reason")]
+        indexes = [
+            models.Index(fields=["kind", "reason", "-id"], name="label_kind_reason"),
+            # Who said what of one submission; what one person said lately.
+            models.Index(fields=["submission", "kind", "user", "-created"], name="label_said"),
+            models.Index(fields=["user", "kind", "-created"], name="label_lately"),
+        ]
         constraints = [
             models.CheckConstraint(
                 condition=(Q(retracts__isnull=True, value__in=TruthValue.values) | Q(retracts__isnull=False, value="")),

@@ -78,7 +78,7 @@ class Submission(models.Model):
             models.Index(fields=["owner", "-id"], name="submission_owner"),
             models.Index(fields=["visitor", "-id"], condition=~Q(visitor=""), name="submission_visitor"),
             models.Index(fields=["created"], condition=Q(state="pending"), name="submission_pending"),
-            models.Index(fields=["digest"], name="submission_digest"),
+            models.Index(fields=["digest", "truth_state"], name="submission_copies"),
             models.Index(fields=["picture"], name="submission_picture"),
             # The review queue: by doubt, by disagreement, at random (a digest is as good as a random number), the grid.
             models.Index(fields=["truth_state", "-doubt", "-id"], name="submission_doubt"),
@@ -86,19 +86,20 @@ class Submission(models.Model):
                 fields=["-doubt", "-id", "truth_state"], condition=Q(models_disagree=True), name="submission_disagree"
             ),
             models.Index(fields=["fold", "digest", "truth_state", "doubt"], name="submission_chance"),
-            models.Index(fields=["digit", "truth_state", "-doubt", "-id"], name="submission_grid"),
+            models.Index(fields=["digit", "truth_state", "-doubt", "-id", "verdict"], name="submission_digit"),
             # What the settled truth says beside what was read: suspects, and the confusion matrix.
             models.Index(
-                fields=["truth_state", "truth", "digit", "verdict", "preprocessing_version"], name="submission_truth"
+                fields=["truth_state", "truth", "digit", "verdict", "answered_by", "preprocessing_version"],
+                name="submission_settled",
             ),
             # A narrow copy of the table for every filter of History: whatever is asked for together, it is found here,
             # and only the rows of one page are read whole.
             models.Index(
                 fields=[
-                    *("-id", "digit", "verdict", "certainty", "answered_by", "source", "state"),
-                    *("truth_state", "truth", "models_disagree", "created", "owner", "visitor"),
+                    *("-id", "digit", "verdict", "certainty", "doubt", "answered_by", "source", "state"),
+                    *("truth_state", "truth", "created", "owner", "visitor", "preprocessing_version"),
                 ],
-                name="submission_filters",
+                name="submission_narrow",
             ),
         ]
         constraints = [

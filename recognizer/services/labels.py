@@ -4,10 +4,15 @@ Suggestions (a visitor's word) move a submission up the review queue and never t
 with the review permission) settle it. Called by the pages, the API and the review queue.
 """
 
-from collections import Counter
+from collections import Counter, defaultdict
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from datetime import timedelta
+from functools import cached_property
 
+from django.contrib.auth import get_user_model
 from django.db import transaction
+from django.db.models import Exists, OuterRef, QuerySet
 from django.utils import timezone
 
 from recognizer.models import (
@@ -28,34 +33,64 @@ from .actors import Actor
 ACTIVE_REVIEWER_DAYS = 30
 
 
+# Neither a retraction, which has no value, nor retracted. (Asked for `retracts IS NULL`, SQLite would look it up in
+# that column's unique index, where nearly every row is null.)
+STANDING = {"value__gt": "", "retraction__isnull": True}
+
+
 class LabelError(ValueError):
     """What was said cannot be taken; the message says why."""
 
 
-@transaction.atomic
+@dataclass(frozen=True, slots=True)
+class Word:
+    """What somebody is about to say of one submission, and why it was in front of them."""
+
+    submission: Submission
+    value: str
+    reason: LabelReason
+
+
 def label(*, actor: Actor, submission: Submission, value: str, reason: LabelReason) -> Label:
     """Record what `actor` says `submission` shows, and work out its truth anew.
 
     A person's newer word replaces the older one without erasing it.
 
     Raises:
-        LabelError: `value` is none of TruthValue.
+        LabelError: `value` is none of TruthValue, or the submission was deleted meanwhile.
         NotAllowedError: the actor neither owns the submission nor may review.
     """
-    if value not in TruthValue.values:
-        raise LabelError(f"{value!r} is not a label. Use one of: {', '.join(TruthValue.values)}.")
-    if not access.can_label(actor, submission):
+    added = label_many(actor=actor, words=[Word(submission, value, reason)])
+    if not added:
+        raise LabelError("This was deleted meanwhile.")
+    return added[0]
+
+
+@transaction.atomic
+def label_many(*, actor: Actor, words: Sequence[Word]) -> list[Label]:
+    """The same for many submissions, with as many queries as for one: all are recorded or, if one is refused, none.
+
+    What was deleted meanwhile is left out of what is returned.
+    """
+    for value in {word.value for word in words}:
+        if value not in TruthValue.values:
+            raise LabelError(f"{value!r} is not a label. Use one of: {', '.join(TruthValue.values)}.")
+    if not all(access.can_label(actor, word.submission) for word in words):
         raise NotAllowedError("Only whoever drew it, or a reviewer, can say what this picture shows.")
-    submission = Submission.objects.select_for_update().get(pk=submission.pk)
-    added = Label.objects.create(
-        submission=submission,
-        kind=LabelKind.REVIEW if actor.is_reviewer else LabelKind.SUGGESTION,
-        value=value,
-        user=actor.user,
-        visitor="" if actor.user else actor.visitor,
-        reason=reason,
+    there = {submission.pk for submission in lock([word.submission for word in words])}
+    added = Label.objects.bulk_create(
+        Label(
+            submission=word.submission,
+            kind=LabelKind.REVIEW if actor.is_reviewer else LabelKind.SUGGESTION,
+            value=word.value,
+            user=actor.user,
+            visitor="" if actor.user else actor.visitor,
+            reason=word.reason,
+        )
+        for word in words
+        if word.submission.pk in there
     )
-    settle(submission)
+    settle([label.submission for label in added])
     return added
 
 
@@ -69,7 +104,7 @@ def retract(*, actor: Actor, label: Label) -> Label:
     """
     if not access.said(actor, label):
         raise NotAllowedError("You can take back only what you said yourself.")
-    submission = Submission.objects.select_for_update().get(pk=label.submission_id)
+    [submission] = lock([label.submission])
     if label.retracts_id or Label.objects.filter(retracts=label).exists():
         raise LabelError("This was taken back already.")
     retraction = Label.objects.create(
@@ -80,51 +115,77 @@ def retract(*, actor: Actor, label: Label) -> Label:
         visitor=label.visitor,
         reason=label.reason,
     )
-    settle(submission)
+    settle([submission])
     return retraction
 
 
-def settle(submission: Submission) -> None:
-    """Write the truth that follows from what was said onto the submission and its copies.
+def standing(actor: Actor) -> QuerySet[Label]:
+    """What this account said and did not take back, the newest first."""
+    return Label.objects.filter(user=actor.user, **STANDING).order_by("-id")
+
+
+def lock(submissions: Collection[Submission]) -> list[Submission]:
+    """Hold the rows until the transaction ends: of two who speak at once, the second sees what the first said."""
+    rows = Submission.objects.select_for_update().filter(pk__in=[one.pk for one in submissions])
+    return list(rows.only("pk", "digest").order_by("pk"))
+
+
+def settle(submissions: Collection[Submission]) -> None:
+    """Write the truth that follows from what was said onto the submissions and their copies.
 
     A review of a picture holds for every copy of it (same digest), so nobody reviews the same picture twice; a
     suggestion holds for the submission it was made on.
     """
-    copies = list(Submission.objects.filter(digest=submission.digest).select_related("latest_prediction"))
-    said = Label.objects.filter(submission__in=copies, retracts__isnull=True, retraction__isnull=True).order_by("id")
-    reviews = _newest_of_each([one for one in said if one.kind == LabelKind.REVIEW])
+    digests = {submission.digest for submission in submissions}
+    copies = list(
+        Submission.objects.filter(digest__in=digests).only("digest", "truth", "truth_state", "digit", "verdict")
+    )
+    digest_of = {copy.pk: copy.digest for copy in copies}
+    reviews, suggestions = defaultdict(dict), {}
+    said = Label.objects.filter(submission__in=digest_of, **STANDING)
+    for one in said.order_by("id"):
+        if one.kind == LabelKind.REVIEW:
+            # The last word of each person.
+            reviews[digest_of[one.submission_id]][one.user_id, one.visitor] = one.value
+        else:
+            suggestions[one.submission_id] = one.value
+    reviewers = _Reviewers()
+    changed = defaultdict(list)
+    truths = {}
     for copy in copies:
-        suggestions = [one for one in said if one.kind == LabelKind.SUGGESTION and one.submission_id == copy.pk]
-        truth, state = _truth(copy, reviews, suggestions)
-        if (copy.truth, copy.truth_state) != (truth, state):
-            Submission.objects.filter(pk=copy.pk).update(truth=truth, truth_state=state)
-        if copy.pk == submission.pk:
-            submission.truth, submission.truth_state = truth, state
+        votes = list(reviews[copy.digest].values())
+        truths[copy.pk] = truth = _truth(copy, votes, suggestions.get(copy.pk), reviewers)
+        if (copy.truth, copy.truth_state) != truth:
+            changed[truth].append(copy.pk)
+    for (truth, state), keys in changed.items():
+        Submission.objects.filter(pk__in=keys).update(truth=truth, truth_state=state)
+    for submission in submissions:
+        submission.truth, submission.truth_state = truths[submission.pk]
 
 
-def _newest_of_each(said: list[Label]) -> list[Label]:
-    """The last word of each person, from labels in the order in which they were said."""
-    return list({(one.user_id, one.visitor): one for one in said}.values())
+class _Reviewers:
+    """How many people reviewed lately; asked at most once, and seldom at all."""
+
+    @cached_property
+    def active(self) -> int:
+        since = timezone.now() - timedelta(days=ACTIVE_REVIEWER_DAYS)
+        lately = Label.objects.filter(user=OuterRef("pk"), kind=LabelKind.REVIEW, created__gte=since)
+        return get_user_model().objects.filter(Exists(lately), is_active=True).count()
 
 
-def _truth(submission: Submission, reviews: list[Label], suggestions: list[Label]) -> tuple[str, TruthState]:
+def _truth(
+    submission: Submission, reviews: list[str], suggestion: str | None, reviewers: _Reviewers
+) -> tuple[str, TruthState]:
     if not reviews:
-        return (suggestions[-1].value, TruthState.PROVISIONAL) if suggestions else ("", TruthState.NONE)
-    votes = Counter(one.value for one in reviews).most_common()
+        return (suggestion, TruthState.PROVISIONAL) if suggestion else ("", TruthState.NONE)
+    votes = Counter(reviews).most_common()
     if len(votes) > 1 and votes[0][1] == votes[1][1]:
         return "", TruthState.DISPUTED
     value, count = votes[0]
-    if count == 1 and _contradicts_a_sure_answer(submission, value) and _active_reviewers() > 1:
+    if count == 1 and _contradicts_a_sure_answer(submission, value) and reviewers.active > 1:
         return value, TruthState.PROVISIONAL
     return value, TruthState.SETTLED
 
 
 def _contradicts_a_sure_answer(submission: Submission, value: str) -> bool:
-    answer = submission.latest_prediction
-    return answer is not None and answer.verdict == Verdict.SURE and value != str(answer.digit)
-
-
-def _active_reviewers() -> int:
-    since = timezone.now() - timedelta(days=ACTIVE_REVIEWER_DAYS)
-    recent = Label.objects.filter(kind=LabelKind.REVIEW, created__gte=since, user__isnull=False)
-    return recent.order_by().values("user").distinct().count()
+    return submission.verdict == Verdict.SURE and value != str(submission.digit)
