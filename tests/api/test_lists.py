@@ -3,6 +3,8 @@
 from datetime import timedelta
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from recognizer.models import LabelReason, Submission, Verdict
@@ -129,13 +131,18 @@ def test_predictions_are_filtered(visitor, reviewer, owner):
         assert [names[one["submission"]] for one in results] == expected, query
 
 
-def test_a_list_takes_the_same_queries_whatever_its_length(visitor, owner, django_assert_num_queries):
-    for count in (1, 10):
-        for _ in range(count):
-            make_prediction(make_submission(visitor))
-        for address in (ADDRESS, "/api/v1/predictions", "/api/v1/labels"):
-            with django_assert_num_queries(1):
-                owner.get(address)
+@pytest.mark.parametrize("address", [ADDRESS, "/api/v1/predictions", "/api/v1/labels"])
+def test_a_list_takes_the_same_few_queries_whatever_its_length(address, visitor, owner):
+    counts = []
+    for rows in (1, 10):
+        for _ in range(rows):
+            submission = make_submission(visitor)
+            make_prediction(submission)
+            labels.label(actor=visitor, submission=submission, value="7", reason=LabelReason.API)
+        with CaptureQueriesContext(connection) as queries:
+            assert len(owner.get(address).json()["results"]) >= rows
+        counts.append(len(queries))
+    assert counts[0] == counts[1] <= 2
 
 
 def test_nobody_without_a_name_owns_anything(program):
