@@ -16,7 +16,7 @@ from ml.evaluation import negative_log_likelihood
 # like the validation digits than they are like each other, so it is stricter than the 2 % allowed there.
 REFUSED_DIGITS = 0.005
 # And for a sure answer the energy must be lower than this share of the digits have it.
-UNSURE_DIGITS = 0.03
+UNSURE_DIGITS = 0.05
 # The answers called sure on validation digits must be right this often, although half of those digits are distorted
 # more than people distort theirs, ...
 SURE_ACCURACY = 0.997
