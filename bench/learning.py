@@ -23,7 +23,7 @@ from bench.writers import common_hands, leaning_hands, pictures
 from ml.bundle import BASE_FOLDER, BUNDLE_FILE, KERAS_FILE
 from ml.classifier import Classifier, load_classifier
 from ml.export import load_keras
-from ml.gate import HOLDOUT_TOLERANCE, Judgement, Pictures, answers, judge, paired
+from ml.gate import HOLDOUT_TOLERANCE, Answers, Judgement, Pictures, answers, judge, paired
 from ml.mixture import build_checks
 from ml.mnist import Mnist, load_mnist
 from ml.report import Checks, seal
@@ -43,13 +43,16 @@ class Setting:
     mnist: Mnist
     checks: Checks
     frozen: list[Pictures]
+    frozen_answers: dict[str, Answers]
 
     @classmethod
     def load(cls, base: Path) -> Setting:
         mnist = load_mnist()
         checks = build_checks(mnist)
         champion = load_classifier((base / BUNDLE_FILE).read_bytes())
-        return cls((base / KERAS_FILE).read_bytes(), champion, mnist, checks, gate_sets(checks))
+        frozen = gate_sets(checks)
+        said = {one.name: ask(champion, one) for one in frozen}
+        return cls((base / KERAS_FILE).read_bytes(), champion, mnist, checks, frozen, said)
 
     def train(self, images: np.ndarray, labels: np.ndarray, seed: int = 1) -> tuple[Classifier, float]:
         """A candidate that learned these labels, and the seconds that its training took."""
@@ -72,12 +75,14 @@ class Setting:
                     tolerance=HOLDOUT_TOLERANCE, digit_tolerance=HOLDOUT_TOLERANCE, calibration=False,
                 )
             )  # fmt: skip
-        theirs = {
-            one.name: answers(self.champion.logits(one.images), one.labels, self.champion.manifest) for one in sets
-        }
-        ours = {one.name: answers(candidate.logits(one.images), one.labels, candidate.manifest) for one in sets}
+        theirs = {one.name: self.frozen_answers.get(one.name) or ask(self.champion, one) for one in sets}
+        ours = {one.name: ask(candidate, one) for one in sets}
         best = {name: (theirs[name].figures["accuracy"], "the champion") for name in ("validation", "distorted")}
         return judge(sets, theirs, ours, best=best)
+
+
+def ask(classifier: Classifier, one: Pictures) -> Answers:
+    return answers(classifier.logits(one.images), one.labels, classifier.manifest)
 
 
 def accuracy(classifier: Classifier, images: np.ndarray, labels: np.ndarray) -> float:

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from .views import docs, labels, models, predictions, stats, submissions
+from .views import deployments, docs, labels, models, predictions, stats, submissions, training_runs
 
 urlpatterns = [
     path("submissions", submissions.SubmissionsView.as_view(), name="api-submissions"),
@@ -22,6 +22,24 @@ urlpatterns = [
     path("models", models.ModelsView.as_view(), name="api-models"),
     path("models/<int:number>", models.ModelView.as_view(), name="api-model"),
     path("stats", stats.StatsView.as_view(), name="api-stats"),
+    path("models/<int:number>/promote", deployments.PromoteView.as_view(), name="api-promote"),
+    path("models/<int:number>/rollback", deployments.RollBackView.as_view(), name="api-roll-back"),
+    path(
+        "models/<int:number>/my_model.keras",
+        deployments.ModelFileView.as_view(column="keras_file", file_name="my_model.keras"),
+        name="api-model-keras",
+    ),
+    path(
+        "models/<int:number>/model.bundle",
+        deployments.ModelFileView.as_view(column="bundle", file_name="model-{number}.bundle"),
+        name="api-model-bundle",
+    ),
+    path("deployments", deployments.DeploymentsView.as_view(), name="api-deployments"),
+    path("training-runs", training_runs.TrainingRunsView.as_view(), name="api-training-runs"),
+    path("training-runs/<int:pk>", training_runs.TrainingRunView.as_view(), name="api-training-run"),
+    path(
+        "training-runs/<int:pk>/cancel", training_runs.CancelTrainingRunView.as_view(), name="api-cancel-training-run"
+    ),
     path("schema/", docs.SchemaView.as_view(), name="api-schema"),
     path("docs/", docs.DocsView.as_view(), name="api-docs"),
 ]

@@ -1,0 +1,101 @@
+"""Which version is live: the history of it, promoting, rolling back, and the files to take away. Operators decide."""
+
+from collections.abc import Callable
+
+from django.db.models import QuerySet
+from django.http import Http404, HttpResponse
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiResponse, extend_schema
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from recognizer.api.base import ApiView, ListView
+from recognizer.api.problems import Conflict
+from recognizer.api.schema import describe_list, problems
+from recognizer.api.training import DeploymentSerializer, PromoteSerializer, RollBackSerializer
+from recognizer.filters import DeploymentFilter
+from recognizer.models import Deployment, ModelVersion
+from recognizer.services import access, deployments, registry
+
+
+class DeploymentsView(ListView):
+    filterset_class = DeploymentFilter
+    serializer_class = DeploymentSerializer
+
+    def rows(self) -> QuerySet[Deployment]:
+        return Deployment.objects.select_related("from_version", "to_version", "who")
+
+    @describe_list(
+        DeploymentFilter, DeploymentSerializer, operation_id="list_deployments", tags=["models"], problem=[403]
+    )
+    def get(self, request: Request) -> Response:
+        """What was live when, newest first. For operators."""
+        access.must_operate(self.actor)
+        return super().get(request)
+
+
+class PromoteView(ApiView):
+    @extend_schema(
+        operation_id="promote_model",
+        tags=["models"],
+        request=PromoteSerializer,
+        responses={201: DeploymentSerializer, **problems(400, 403, 404, 409, 415)},
+    )
+    def post(self, request: Request, number: int) -> Response:
+        """Make a version live: one that the gate let pass, or with `force` and a reason any. For operators."""
+        sent = PromoteSerializer(data=request.data)
+        return _deploy(self, number, sent, deployments.promote)
+
+
+class RollBackView(ApiView):
+    @extend_schema(
+        operation_id="roll_back_to_model",
+        tags=["models"],
+        request=RollBackSerializer,
+        responses={201: DeploymentSerializer, **problems(400, 403, 404, 409, 415)},
+    )
+    def post(self, request: Request, number: int) -> Response:
+        """Go back to a version that was live before. For operators."""
+        sent = RollBackSerializer(data=request.data)
+        return _deploy(self, number, sent, deployments.roll_back)
+
+
+class ModelFileView(ApiView):
+    """`my_model.keras`, and the bundle that workers serve."""
+
+    column = ""
+    file_name = ""
+
+    @extend_schema(
+        tags=["models"],
+        responses={
+            (200, "application/octet-stream"): OpenApiResponse(OpenApiTypes.BINARY),
+            **problems(403, 404, 409),
+        },
+    )
+    def get(self, _request: Request, number: int) -> HttpResponse:
+        """A file of a version, as it is stored. For operators."""
+        access.must_operate(self.actor)
+        version = find(number)
+        data = registry.file_of(version, self.column)
+        if data is None:
+            raise Conflict(f"The files of version {number} were pruned; its figures are still there.")
+        headers = {"Content-Disposition": f'attachment; filename="{self.file_name.format(number=number)}"'}
+        return HttpResponse(data, content_type="application/octet-stream", headers=headers)
+
+
+def _deploy(view: ApiView, number: int, sent: RollBackSerializer, act: Callable[..., Deployment]) -> Response:
+    access.must_operate(view.actor)
+    sent.is_valid(raise_exception=True)
+    try:
+        made = act(actor=view.actor, version=find(number), **sent.validated_data)
+    except registry.RegistryError as error:
+        raise Conflict(str(error)) from error
+    return Response(DeploymentSerializer(made).data, status=201)
+
+
+def find(number: int) -> ModelVersion:
+    version = ModelVersion.objects.filter(number=number).first()
+    if version is None:
+        raise Http404
+    return version
