@@ -189,17 +189,17 @@ def test_a_picture_that_kills_the_worker_is_given_up_and_takes_nobody_with_it(si
         innocent = [make_submission(pixels=some_pixels(number)) for number in range(3)]
         poison = make_submission(pixels=deadly)
         make_old()
+        Submission.objects.update(attempts=1)  # the first death in company is like the second
         deaths = 0
         # As the supervisor does: whenever the worker is dead, start it again.
         worker: Part | None = None
-        end = time.monotonic() + 60
         while pending():
-            assert time.monotonic() < end
             if worker is None or not worker.is_running:
                 deaths += worker is not None
+                assert deaths <= 3, worker.said
                 worker = site.start_worker(mortal=True, ready=False)
             time.sleep(0.02)
-        assert deaths <= 4
+        assert deaths == 3
         poison.refresh_from_db()
         assert poison.state == SubmissionState.FAILED
         assert "The worker stopped each of the 4 times it tried this picture" in poison.failure

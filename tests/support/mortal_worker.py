@@ -1,42 +1,40 @@
 """A prediction worker whose model dies, as of a fault in native code, of pictures that begin with a 13.
 
 No picture is known that kills the real model; this one stands in for the one that nobody has met yet. All but the
-model is the real worker: `python -m tests.support.mortal_worker` takes the words of `celery`.
+model is the real worker, and is started like it: `python -m tests.support.mortal_worker predictions`.
 """
 
 import os
+import sys
 from collections.abc import Mapping, Sequence
 
-import django
 import numpy as np
-from celery.bin.celery import celery
 
+from digitsite import worker
+from ml import classifier
 from ml.classifier import Answer, Classifier
 
 DEADLY = 13
 
 
 def main() -> None:
-    django.setup()
-
-    from recognizer.services import registry
-
-    load = registry.load_classifier
+    load = classifier.load_classifier
 
     def load_mortal(*args: object, **kwargs: object) -> Classifier:
-        classifier = load(*args, **kwargs)
-        answer = classifier.answer
+        loaded = load(*args, **kwargs)
+        answer = loaded.answer
 
         def answer_or_die(pixels: np.ndarray, ink: Sequence[Mapping] | None = None) -> list[Answer]:
             if (pixels[:, 0, 0] == DEADLY).any():
                 os.abort()
             return answer(pixels, ink)
 
-        classifier.answer = answer_or_die
-        return classifier
+        loaded.answer = answer_or_die
+        return loaded
 
-    registry.load_classifier = load_mortal
-    celery(prog_name="celery")
+    # Before anything of the site is imported, which may take the function by its name.
+    classifier.load_classifier = load_mortal
+    sys.exit(worker.main(sys.argv[1:]))
 
 
 if __name__ == "__main__":

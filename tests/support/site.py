@@ -152,25 +152,18 @@ class Site:
         wait_until(self._redis_answers, what="Valkey's first PONG")
         return part
 
-    def start_worker(self, *, hostname: str = "predictions", ready: bool = True, mortal: bool = False) -> Part:
+    def start_worker(self, *, ready: bool = True, mortal: bool = False) -> Part:
         """A prediction worker; with `ready` it is awaited. A `mortal` one is that of tests/support/mortal_worker.py."""
-        words = self._celery("--pool", "solo", "--queues", "predictions", "--hostname", f"{hostname}@test")
-        if mortal:
-            words[words.index("celery")] = "tests.support.mortal_worker"
-        part = self.start("worker", words)
+        module = "tests.support.mortal_worker" if mortal else "digitsite.worker"
+        part = self.start("worker", [sys.executable, "-m", module, "predictions"])
         if ready:
-            part.wait_for_words(f"{hostname}@test ready")
+            part.wait_for_words(" ready.")
         return part
 
     def start_default_worker(self) -> Part:
         """The worker that sweeps; the beat is inside."""
-        part = self.start(
-            "default",
-            self._celery(
-                *("--pool", "threads", "--concurrency", "2", "--queues", "default", "--hostname", "default@test")
-            ),
-        )
-        part.wait_for_words("default@test ready")
+        part = self.start("default", [sys.executable, "-m", "digitsite.worker", "default"])
+        part.wait_for_words(" ready.")
         return part
 
     def start_web(self, threads: int = 64) -> Part:
@@ -239,10 +232,6 @@ class Site:
     def _web_answers(self) -> bool:
         with socket.socket() as probe:
             return probe.connect_ex(("127.0.0.1", self.port)) == 0
-
-    def _celery(self, *words: str) -> list[str]:
-        command = [sys.executable, "-m", "celery", "--app", "digitsite", "--skip-checks", "worker"]
-        return [*command, *words, "--without-gossip", "--without-mingle", "--loglevel", "INFO"]
 
 
 def migrated_database(folder: Path) -> Path:
