@@ -205,6 +205,11 @@ CELERY_BEAT_SCHEDULE = {
         "schedule": SWEEP_SECONDS,
         "options": {"expires": SWEEP_SECONDS},
     },
+    "sweep pictures": {
+        "task": "recognizer.tasks.sweep_pictures",
+        "schedule": 3600,
+        "options": {"expires": 3600},
+    },
     "tend": {
         "task": "recognizer.tasks.tend",
         "schedule": SWEEP_SECONDS,

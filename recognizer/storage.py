@@ -25,8 +25,8 @@ class DurableFileStorage(FileSystemStorage):
         target.parent.mkdir(parents=True, exist_ok=True)
         draft = target.with_name(f"{target.name}.{secrets.token_hex(4)}{DRAFT_SUFFIX}")
         try:
-            # The folder is not synced too (4 ms more on a common disk): the commit of the row, which follows, goes through
-            # the same file system's journal and takes the new name along.
+            # The folder is not synced too (4 ms more on a common disk): the commit of the row, which follows, goes
+            # through the same file system's journal and takes the new name along.
             with draft.open("xb") as file:
                 for chunk in content.chunks():
                     file.write(chunk)

@@ -33,6 +33,14 @@ def tend() -> None:
     repredictions.tend()
 
 
+@shared_task(name="recognizer.tasks.sweep_pictures", acks_late=True, reject_on_worker_lost=True)
+def sweep_pictures() -> None:
+    """Queue `default`, hourly."""
+    from recognizer.services import orphans
+
+    orphans.sweep()
+
+
 @shared_task(name="recognizer.tasks.train")
 def train(run_id: int) -> None:
     """Queue `train`. Acknowledged early: the run's row says what became of it, and nothing is trained twice."""

@@ -12,9 +12,9 @@ from rest_framework import serializers
 from ml.preprocessing import FRAME
 
 
+# A comment and no docstring: that would stand in the OpenAPI document beside every body.
+# Names that mean nothing here are refused, for a misspelt option would otherwise be ignored in silence.
 class StrictSerializer(serializers.Serializer):
-    """A body; names that mean nothing here are refused, for a misspelt option would otherwise be ignored in silence."""
-
     def to_internal_value(self, data: object) -> dict:
         if isinstance(data, dict):  # a form's fields are a dict too
             unknown = sorted(set(data) - set(self.fields) - {"csrfmiddlewaretoken"})
@@ -134,8 +134,12 @@ MAY_TRAIN = "False: the site may not learn from it."
 
 
 class NewSubmissionFormSerializer(PictureFormSerializer):
+    """A picture as a file, to be stored."""
+
     may_train = serializers.BooleanField(default=True, help_text=MAY_TRAIN)
 
 
 class NewSubmissionJsonSerializer(PictureJsonSerializer):
+    """A picture as a data URL, or strokes, to be stored: exactly one of the two."""
+
     may_train = serializers.BooleanField(default=True, help_text=MAY_TRAIN)

@@ -200,6 +200,8 @@ class LabelSerializer(serializers.Serializer):
 
 
 class NewLabelSerializer(StrictSerializer):
+    """What the caller says that a submission shows."""
+
     value = serializers.ChoiceField(choices=TruthValue.choices)
     reason = serializers.ChoiceField(
         choices=[
@@ -231,6 +233,8 @@ class ModelVersionSerializer(serializers.Serializer):
 
 
 class ModelVersionDetailSerializer(ModelVersionSerializer):
+    """A model version with its curves and checks."""
+
     manifest = serializers.JSONField()
     history = serializers.JSONField(help_text="Accuracy and loss of every epoch.")
     gate = serializers.JSONField(help_text="Every check of the gate with its figures.")

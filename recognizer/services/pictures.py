@@ -1,7 +1,7 @@
-"""Kept pictures: what of a stranger's file is stored, under which name, and when it goes again.
+"""Kept pictures: what of a stranger's file is stored, and under which name.
 
-Called by services.submissions (accept, delete), by services.predictions (pixels computed anew after preprocessing
-changed), by the doors that show a picture, and by the periodic sweep.
+Called by services.submissions, by services.predictions (pixels computed anew after preprocessing changed) and by the
+doors that show a picture. How files go again: services.orphans.
 
 Nothing that was sent is stored as it came: every picture is decoded and encoded again, which leaves metadata and
 whatever else was hidden in the file behind. A file's name is the sha256 of its bytes, so equal pictures share one
@@ -10,26 +10,22 @@ file, and it is written before the row that names it.
 
 import hashlib
 import io
-import logging
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import timedelta
 
 import numpy as np
 from django.conf import settings
 from django.core.files.base import ContentFile
 from django.core.files.storage import default_storage
-from django.utils import timezone
 from PIL import Image
 
 from ml import images
 from recognizer.models import Submission
 
-log = logging.getLogger(__name__)
+from .orphans import FOLDER
 
-FOLDER = "pictures"
 EXTENSIONS = {"image/png": "png", "image/jpeg": "jpg"}
 CONTENT_TYPES = {extension: content_type for content_type, extension in EXTENSIONS.items()}
 
@@ -43,7 +39,6 @@ JPEG_QUALITY = 90
 # Above this size decoding takes long and hundreds of megabytes, so only a few may happen at the same time.
 LARGE_PIXELS = 4_000_000
 LARGE_DECODE_WAIT_SECONDS = 20
-ORPHAN_AGE = timedelta(hours=1)
 
 _large_decodes = threading.BoundedSemaphore(settings.MAX_LARGE_DECODES)
 
@@ -141,53 +136,6 @@ def read(submission: Submission) -> bytes:
 def open_picture(submission: Submission) -> Image.Image:
     """The kept picture in mode L, LA, RGB or RGBA, whole: `prepare_image` gets `submission.crop` beside it."""
     return images.decode(read(submission), working_side=settings.MAX_KEPT_SIDE)
-
-
-def discard(name: str) -> bool:
-    """Delete the file unless a submission names it; true if it went.
-
-    A submission with an equal picture may be stored at the same moment by somebody who has just seen that the file
-    exists. Whichever of the two looks last puts it back: the other one by `write` after its commit, or this function
-    by looking again.
-    """
-    if Submission.objects.filter(picture=name).exists():
-        return False
-    try:
-        with default_storage.open(name) as file:
-            data = file.read()
-    except FileNotFoundError:
-        return False
-    default_storage.delete(name)
-    if Submission.objects.filter(picture=name).exists():
-        default_storage.save(name, ContentFile(data))
-        return False
-    return True
-
-
-def sweep_orphans() -> int:
-    """Delete files older than an hour that no submission names (somebody died between file and row); how many went."""
-    swept = 0
-    for name in _stored_names():
-        try:
-            old = timezone.now() - default_storage.get_modified_time(name) > ORPHAN_AGE
-        except FileNotFoundError:  # deleted by somebody else meanwhile
-            continue
-        swept += old and discard(name)
-    if swept:
-        log.info("swept %d pictures without a submission", swept)
-    return swept
-
-
-def _stored_names() -> Iterator[str]:
-    """Every file that no submission names, looked up folder by folder."""
-    if not default_storage.exists(FOLDER):
-        return
-    for folder in default_storage.listdir(FOLDER)[0]:
-        prefix = f"{FOLDER}/{folder}/"
-        named = set(Submission.objects.filter(picture__startswith=prefix).values_list("picture", flat=True))
-        for file in default_storage.listdir(prefix)[1]:
-            if prefix + file not in named:
-                yield prefix + file
 
 
 def _stored_size(data: bytes) -> tuple[int, int]:

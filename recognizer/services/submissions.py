@@ -22,7 +22,7 @@ from ml.images import ImageError
 from ml.preprocessing import PREPROCESSING_VERSION, Prepared, StrokesError
 from recognizer.models import Fold, Source, Submission
 
-from . import access, handoff, pictures
+from . import access, handoff, orphans, pictures
 from .access import NotAllowedError
 from .actors import Actor
 
@@ -249,7 +249,7 @@ def delete(*, actor: Actor, submission: Submission) -> None:
         raise NotAllowedError("Only whoever sent it, or an operator, can delete this.")
     picture = submission.picture
     submission.delete()
-    transaction.on_commit(lambda: pictures.discard(picture))
+    transaction.on_commit(lambda: orphans.discard(picture))
 
 
 def share(*, actor: Actor, submission: Submission) -> str:

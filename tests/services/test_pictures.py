@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from recognizer.services import pictures
+from recognizer.services import orphans, pictures
 from recognizer.storage import DurableFileStorage
 from tests.pictures import digit, encoded, photo, png
 from tests.rows import make_submission
@@ -102,11 +102,11 @@ def test_a_file_that_a_row_names_is_not_discarded(visitor, media):
     picture = kept(png(digit()))
     pictures.write(picture)
     submission = make_submission(visitor, picture=picture.name)
-    assert not pictures.discard(picture.name)
+    assert not orphans.discard(picture.name)
     submission.delete()
-    assert pictures.discard(picture.name)
+    assert orphans.discard(picture.name)
     assert files(media) == []
-    assert not pictures.discard(picture.name)
+    assert not orphans.discard(picture.name)
 
 
 def test_a_picture_sent_again_while_its_file_is_being_discarded_keeps_its_file(visitor, media, monkeypatch):
@@ -119,7 +119,7 @@ def test_a_picture_sent_again_while_its_file_is_being_discarded_keeps_its_file(v
         delete(storage, name)
 
     monkeypatch.setattr(DurableFileStorage, "delete", delete_while_somebody_commits)
-    assert not pictures.discard(picture.name)
+    assert not orphans.discard(picture.name)
     assert (media / picture.name).read_bytes() == picture.data
 
 
@@ -131,13 +131,13 @@ def test_the_sweep_takes_old_orphans_and_drafts_and_nothing_else(visitor, media)
     draft = media / f"{orphan.name}.0badcafe.draft"
     draft.write_bytes(b"half")
     for path in (media / named.name, media / orphan.name, draft):
-        age(path, pictures.ORPHAN_AGE * 2)
-    assert pictures.sweep_orphans() == 2
+        age(path, orphans.ORPHAN_AGE * 2)
+    assert orphans.sweep() == 2
     assert files(media) == sorted([named.name, young.name])
 
 
 def test_the_sweep_of_an_empty_site_finds_nothing():
-    assert pictures.sweep_orphans() == 0
+    assert orphans.sweep() == 0
 
 
 def test_only_a_few_large_pictures_are_decoded_at_the_same_time(settings, monkeypatch):
