@@ -73,6 +73,11 @@ class Part:
         process = psutil.Process(self.pid)
         return sum(one.memory_info().rss for one in [process, *process.children(recursive=True)])
 
+    def cpu_seconds(self) -> float:
+        """CPU time that the process has used, without its children."""
+        times = psutil.Process(self.pid).cpu_times()
+        return times.user + times.system
+
     def freeze(self) -> None:
         os.kill(self.pid, signal.SIGSTOP)
 

@@ -94,14 +94,17 @@ class Supervised:
         self.wait_for_words(SIGN_IN)
         return self._line(SIGN_IN)
 
-    def wait_for_words(self, words: str, *, seconds: float = 90, count: int = 1) -> None:
+    def wait_for_words(self, words: str, *, seconds: float = 180, count: int = 1) -> None:
         def are_there() -> bool:
             return self.said.count(words) >= count or self.process.poll() is not None
 
-        wait_until(are_there, seconds=seconds, what=f"{words!r} in the log of the site")
+        end = time.monotonic() + seconds
+        while not are_there():
+            assert time.monotonic() < end, f"{words!r} was not said within {seconds} s, but:\n{self.said}"
+            time.sleep(0.02)
         assert self.said.count(words) >= count, self.said
 
-    def wait_until_it_answers(self, *, seconds: float = 90) -> None:
+    def wait_until_it_answers(self, *, seconds: float = 180) -> None:
         self.wait_for_words(ANSWERS, seconds=seconds)
 
     def wait_until_all_run(self) -> None:
