@@ -47,6 +47,13 @@ def expect_ink(page: Page, pixels: int) -> None:
     page.wait_for_function(f"pixels => ({COUNT_INK})() === pixels", arg=pixels)
 
 
+def is_seen(page: Page) -> bool:
+    """Whether the small picture of what the model saw shows anything."""
+    return page.locator("[data-seen]").evaluate(
+        "seen => seen.getContext('2d').getImageData(0, 0, 28, 28).data.some((v, i) => i % 4 === 0 && v > 200)"
+    )
+
+
 def stored(page: Page) -> list[dict]:
     """What the site has of this visitor, by its own API."""
     return page.request.get("/api/v1/submissions").json()["results"]

@@ -63,7 +63,6 @@ def test_everything_is_reached_by_keyboard_and_seen_when_it_is(page: Page) -> No
         "Upload",
         "History",
         "Canvas for drawing one digit",
-        "Undo",
         "Clear",
         "Right, it is 3",
         "It was 9",

@@ -74,6 +74,7 @@ function showBlank() {
 function showNone(verdict, sentence, hint) {
   state.answer = null;
   show(verdict, "–", sentence, hint);
+  paintPixels(parts.seen, null);
   paintBars(parts.bars, null);
   refresh();
 }
