@@ -4,6 +4,8 @@ Called by the services that accept submissions, by the training code (so that th
 what it will see) and by the commands.
 """
 
+import cv2
+
 from ml.preprocessing.frame import Prepared
 from ml.preprocessing.picture import prepare_image
 from ml.preprocessing.strokes import prepare_strokes
@@ -20,3 +22,7 @@ __all__ = [
     "prepare_strokes",
     "render_strokes",
 ]
+
+# Pictures are a few hundred pixels wide here: handing them round between threads takes longer than the work,
+# and the processes that call this are many.
+cv2.setNumThreads(1)

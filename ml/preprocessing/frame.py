@@ -35,8 +35,8 @@ class Prepared:
         ink: JSON-able evidence about the ink, from which a verdict may be drawn; empty when blank:
             `contrast` of ink against paper, 0 to 255, and `noise`, the unrest of the paper, in the same
             steps; `parts` that the digit was put together from;
-            `large`, how many pieces of a digit's height stand side by side, 1 for a lone digit, and `several`, whether that or a
-            great width tells of more than one;
+            `large`, how many pieces of a digit's height stand side by side, 1 for a lone digit, and
+            `several`, whether that or a great width tells of more than one;
             `speckle`, the share of all ink that lies scattered elsewhere, high for noise and texture;
             `neighbours`, the share of all ink that was left aside because it runs out of the picture;
             `edge`, the share of the picture's outermost pixels that the digit covers;

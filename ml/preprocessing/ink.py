@@ -17,6 +17,8 @@ import numpy as np
 _FAINTEST = 12
 # Ink must stand out from the paper's own unrest by this factor.
 _OVER_NOISE = 3.0
+# Single pixels of noise reach so far once in 30,000, so more of them than that are ink.
+_FAR_OVER_NOISE = 4.0
 # Ink at least this strong, as a share of full ink, belongs to a stroke that holds full ink elsewhere.
 _FAINT = 0.2
 # A component below this share of the largest one is a speck and no part of a digit.
@@ -69,13 +71,10 @@ def read(ink_map: np.ndarray, *, faint: float = _FAINT) -> Reading | None:
     Returns:
         None when nothing stands out from the paper.
     """
-    _, above = cv2.threshold(ink_map, 0, 255, cv2.THRESH_BINARY | cv2.THRESH_OTSU)
-    level = cv2.mean(ink_map, mask=above)[0]
-    if level < _FAINTEST:
+    measured = _level_and_noise(ink_map)
+    if measured is None:
         return None
-    noise = float(cv2.meanStdDev(ink_map, mask=cv2.bitwise_not(above))[1][0, 0])
-    if level < _OVER_NOISE * noise:
-        return None
+    level, noise = measured
     least = max(faint * level, _OVER_NOISE * noise)
     mask = cv2.threshold(ink_map, least, 255, cv2.THRESH_BINARY)[1]
     core = cv2.bitwise_and(mask, cv2.threshold(ink_map, 0.5 * level, 255, cv2.THRESH_BINARY)[1])
@@ -100,6 +99,26 @@ def read(ink_map: np.ndarray, *, faint: float = _FAINT) -> Reading | None:
         "halo": round(1 - cv2.countNonZero(core) / cv2.countNonZero(region), 4),
     }
     return Reading(ink_map, cv2.bitwise_and(cv2.LUT(ink_map, _ramp(least, level)), region), box, stroke, evidence)
+
+
+def _level_and_noise(ink_map: np.ndarray) -> tuple[float, float] | None:
+    """Strength of full ink and unrest of the paper, in steps of 255; None when nothing stands out."""
+    above = cv2.threshold(ink_map, 0, 255, cv2.THRESH_BINARY | cv2.THRESH_OTSU)[1]
+    level = cv2.mean(ink_map, mask=above)[0]
+    if level < 1:
+        return None
+    noise = float(cv2.meanStdDev(ink_map, mask=cv2.bitwise_not(above))[1][0, 0])
+    if level >= max(_FAINTEST, _OVER_NOISE * noise):
+        return level, noise
+    # Otsu's threshold halves the noise when there is little ink. A map holds one side of the noise: one
+    # standard deviation lies at 84 % of its values.
+    noise = max(0.5, float(np.partition(ink_map, int(0.84 * ink_map.size), axis=None)[int(0.84 * ink_map.size)]))
+    least = max(0.7 * _FAINTEST, _FAR_OVER_NOISE * noise)
+    above = cv2.threshold(ink_map, least, 255, cv2.THRESH_BINARY)[1]
+    level = cv2.mean(ink_map, mask=above)[0]
+    # fewer pixels than a short stroke holds are no digit
+    enough = level >= _FAINTEST and cv2.countNonZero(above) >= 0.3 * max(ink_map.shape)
+    return (level, noise) if enough else None
 
 
 def _ramp(least: float, level: float) -> np.ndarray:

@@ -35,6 +35,8 @@ def flatten(image: Image.Image) -> np.ndarray:
     if image.mode in ("L", "RGB"):
         return pixels
     *channels, alpha = cv2.split(pixels)
+    if alpha.min() == 255:
+        return np.ascontiguousarray(pixels[..., :3]) if len(channels) == 3 else channels[0]
     visible = cv2.compare(alpha, 127, cv2.CMP_GT)
     mean, scatter = cv2.meanStdDev(pixels, mask=visible)
     if scatter[:-1].max() < _ONE_COLOUR:  # also when nothing is visible: then opacity is all there is

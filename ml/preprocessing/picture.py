@@ -21,6 +21,8 @@ from ml.preprocessing.ruling import without_ruling
 _QUICK_SIDE = 320
 # The search looks at several maps and needs less: MNIST's 20 pixels are still many times finer.
 _SEARCH_SIDE = 192
+# Nothing narrower than this can be read.
+_LEAST_SIDE = 3
 # Ink whose long side is below this many pixels is looked at again, closer, when the picture has more to give
 # …
 _CLOSE = 60
@@ -47,9 +49,10 @@ def prepare_image(image: Image.Image, *, crop: tuple[int, int, int, int] | None 
         The 28x28 and the evidence about the ink; `blank` when no ink was found.
     """
     if crop is not None:
-        left, top, right, bottom = crop
-        image = image.crop((max(0, left), max(0, top), min(image.width, right), min(image.height, bottom)))
-    if image.width < 1 or image.height < 1:
+        left, right = (min(max(0, x), image.width) for x in (crop[0], crop[2]))
+        top, bottom = (min(max(0, y), image.height) for y in (crop[1], crop[3]))
+        image = image.crop((left, top, max(left, right), max(top, bottom)))
+    if min(image.size) < _LEAST_SIDE:
         return Prepared(np.zeros((SIDE, SIDE), np.uint8), blank=True)
     pixels = paper.flatten(image)
     reading = _find(pixels)
@@ -113,8 +116,10 @@ def _quick(pixels: np.ndarray) -> Reading | None:
         and found["noise"] <= 0.12 * found["contrast"]
         and found["speckle"] < 0.02
         and found["edge"] == 0
-        # nearly all of it faint: a tinted sheet inside a frame of another colour
+        # nearly all of it faint, or a filled shape as large as the picture: a sheet inside a frame of another
+        # colour
         and found["halo"] < 0.6
+        and not (found["coverage"] > 0.6 and found["fill"] > 0.8)
     )
     return reading.with_evidence(quick=True) if certain else None
 
@@ -149,7 +154,8 @@ def _search(pixels: np.ndarray) -> Reading | None:
 def _maps(pixels: np.ndarray, *, smooth: bool) -> Iterator[tuple[float, np.ndarray]]:
     """Maps to read, cheapest first, each with how far it is trusted: 1.0 is fully."""
     flat, even = paper.flat_map(pixels)
-    yield even, flat
+    if even > 0.75:
+        yield even, flat
     pixels = paper.drop_colour(pixels)
     if smooth:
         pixels = cv2.GaussianBlur(pixels, (3, 3), 0)

@@ -9,8 +9,8 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-# A printed line is no thicker than this share of the picture's long side …
-_THICKNESS = 0.035
+# A printed line is no thicker than this share of the picture's short side …
+_THICKNESS = 0.04
 # … seen as an average over this share of the picture's width, which lifts a pale or broken line out of the
 # noise …
 _WINDOW = 0.2
@@ -37,7 +37,7 @@ def without_ruling(ink_map: np.ndarray) -> tuple[np.ndarray, int]:
     above = cv2.threshold(ink_map, 0, 255, cv2.THRESH_BINARY | cv2.THRESH_OTSU)[1]
     noise = float(cv2.meanStdDev(ink_map, mask=cv2.bitwise_not(above))[1][0, 0])
     least = max(_WEAKEST, 0.15 * cv2.mean(ink_map, mask=above)[0], noise)
-    thickness = max(2, round(_THICKNESS * max(ink_map.shape)))
+    thickness = max(2, round(_THICKNESS * min(ink_map.shape)))
     level = _lines(ink_map, least, thickness)
     upright = _lines(np.ascontiguousarray(ink_map.T), least, thickness)
     found = [level] if level is not None else []
