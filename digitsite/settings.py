@@ -196,8 +196,7 @@ CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_WORKER_ENABLE_REMOTE_CONTROL = False  # heartbeats are rows and keys of our own
 CELERY_TIMEZONE = "UTC"
-# In memory: what is periodic asks the database whether it is due, so there is nothing for a schedule file to keep.
-CELERY_BEAT_SCHEDULER = "celery.beat:Scheduler"
+CELERY_BEAT_SCHEDULER = "digitsite.bootsteps:Scheduler"
 SWEEP_SECONDS = env.number("SWEEP_SECONDS", 10, minimum=0.5, maximum=3600)
 CELERY_BEAT_SCHEDULE = {
     "sweep": {
@@ -252,6 +251,8 @@ RETRAIN_SCHEDULE = env.schedule("RETRAIN_SCHEDULE", "daily")
 # ... and whenever so many labels were settled since (0: labels start none).
 RETRAIN_AFTER_LABELS = env.integer("RETRAIN_AFTER_LABELS", 100)
 RETRAIN_TIME_LIMIT = env.number("RETRAIN_TIME_LIMIT", 3600, minimum=1, maximum=7 * 24 * 3600)
+# A trainer says every 2 s that it lives; silent for so long, it is taken for dead and its run is over.
+TRAINER_SILENCE_SECONDS = env.number("TRAINER_SILENCE_SECONDS", 30, minimum=5, maximum=3600)
 # Threads of the trainer. One core stays free for those who wait for an answer.
 TRAINING_THREADS = env.integer("TRAINING_THREADS", max(1, (os.cpu_count() or 1) - 1), minimum=1, maximum=256)
 # Files of so many versions are kept beside those that must not go; their figures are kept for ever.

@@ -65,6 +65,10 @@ class Part:
         return self._process.poll() is None
 
     @property
+    def exit_status(self) -> int | None:
+        return self._process.poll()
+
+    @property
     def said(self) -> str:
         return self.log.read_text(errors="replace")
 
