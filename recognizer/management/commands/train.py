@@ -6,11 +6,16 @@ The shipped base model was made by `python manage.py train --recipe base --outpu
 from __future__ import annotations
 
 import dataclasses
+import math
 import os
 import shlex
 import sys
 import time
+from argparse import ArgumentTypeError
+from collections.abc import Callable
 from pathlib import Path
+from tempfile import NamedTemporaryFile
+from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
@@ -31,12 +36,16 @@ class Command(BaseCommand):
         )  # fmt: skip
         parser.add_argument("--output", type=Path, default=Path("training"), help="folder to write (%(default)s)")
         for field, kind in (
-            ("epochs", _positive), ("batch_size", _positive), ("seed", int), ("learning_rate", float), ("l2", float)
-        ):  # fmt: skip
+            ("epochs", _count),
+            ("batch_size", _count),
+            ("seed", _seed),
+            ("learning_rate", _rate),
+            ("l2", _strength),
+        ):
             parser.add_argument(f"--{field.replace('_', '-')}", type=kind, help="default: the recipe's")
         parser.add_argument("--mnist", type=Path, help="mnist.npz or a folder of IDX files; default: MNIST_PATH")
 
-    def handle(self, *args: object, **options: object) -> None:
+    def handle(self, *args: object, **options: Any) -> None:
         # TensorFlow's C++ part reports harmless things as errors; Python's exceptions are not concerned
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
         from tqdm import tqdm
@@ -49,7 +58,8 @@ class Command(BaseCommand):
         given = {
             f.name: options[f.name] for f in dataclasses.fields(RECIPES["seed"]) if options.get(f.name) is not None
         }
-        recipe = dataclasses.replace(RECIPES[str(options["recipe"])], **given | {"name": str(options["recipe"])})
+        recipe = dataclasses.replace(RECIPES[options["recipe"]], **given)
+        _writable(options["output"])
         started = time.monotonic()
         try:
             mnist = load_mnist(path=options["mnist"])
@@ -70,7 +80,10 @@ class Command(BaseCommand):
                         refresh=False,
                     )
 
-            model, history = fit(recipe, parts, checks.validation, on_batch=show)
+            try:
+                model, history = fit(recipe, parts, checks.validation, on_batch=show)
+            except KeyboardInterrupt as interrupt:
+                raise CommandError("Stopped; nothing was written.") from interrupt
 
         try:
             sealed = seal(model, recipe.name, checks)
@@ -79,14 +92,36 @@ class Command(BaseCommand):
         command = shlex.join(["python", "manage.py", *sys.argv[1:]])
         how = describe(recipe, command, time.monotonic() - started, rows)
         metrics = measure(sealed, checks) | how
-        write_folder(Path(str(options["output"])), sealed, metrics, history)
+        write_folder(options["output"], sealed, metrics, history)
         for key in ("validation_accuracy", "distorted_accuracy", "non_digits_refused", "ece"):
             self.stdout.write(f"{key.replace('_', ' ').capitalize()}: {metrics[key]:.4f}")
         self.stdout.write(self.style.SUCCESS(f"Test accuracy: {metrics['test_accuracy']:.4f}"))
 
 
-def _positive(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise ValueError(text)
-    return value
+def _checked(kind: type, allowed: Callable[[float], bool], wanted: str) -> Callable[[str], float]:
+    def parse(text: str) -> float:
+        try:
+            value = kind(text)
+        except ValueError:
+            value = math.nan
+        if not allowed(value):
+            raise ArgumentTypeError(f"must be {wanted}, not {text}")
+        return value
+
+    return parse
+
+
+_count = _checked(int, lambda n: n >= 1, "a whole number from 1")
+_seed = _checked(int, lambda n: 0 <= n < 2**32, "a whole number from 0 to 4294967295")
+_rate = _checked(float, lambda x: 0 < x <= 1, "a number above 0, at most 1")
+_strength = _checked(float, lambda x: 0 <= x <= 1, "a number from 0 to 1")
+
+
+def _writable(folder: Path) -> None:
+    """Find out now, and not after a quarter of an hour, that nothing can be written there."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with NamedTemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise CommandError(f"Nothing can be written into {folder}: {error.strerror or error}.") from error
