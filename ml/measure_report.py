@@ -84,7 +84,7 @@ def page(title: str, summary: Mapping, cards: list[str]) -> str:
     return _PAGE.format(
         title=html.escape(title),
         figures=html.escape(describe(summary)),
-        count=f"{len(cards)} misses" if cards else "No miss",
+        count=f"{len(cards)} {'miss' if len(cards) == 1 else 'misses'}" if cards else "No miss",
         misses="\n".join(cards),
     )
 
