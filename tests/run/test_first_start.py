@@ -105,6 +105,7 @@ def test_the_site_is_small(site: Supervised) -> None:
     """Resident memory, shared pages counted in every process: what `ps` adds up to, not the smaller true share."""
     for _ in range(20):
         site.draw_a_three()
+    site.wait_until_the_start_is_over()
     processes = [psutil.Process(site.process.pid), *psutil.Process(site.process.pid).children(recursive=True)]
     resident = {process: process.memory_info().rss / MB for process in processes}
     for process, size in resident.items():

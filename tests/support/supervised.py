@@ -107,6 +107,15 @@ class Supervised:
     def wait_until_it_answers(self, *, seconds: float = 180) -> None:
         self.wait_for_words(ANSWERS, seconds=seconds)
 
+    def wait_until_the_start_is_over(self) -> None:
+        """Until what only runs at the start has ended: `manage.py prepare` and `operator`."""
+        supervisor = psutil.Process(self.process.pid)
+        wait_until(
+            lambda: not any("manage.py" in child.cmdline() for child in supervisor.children()),
+            seconds=90,
+            what="the end of the preparations",
+        )
+
     def wait_until_all_run(self) -> None:
         self.wait_until_it_answers()
         for name in ("predictions", "default", "trainer"):

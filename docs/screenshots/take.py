@@ -1,0 +1,42 @@
+"""Takes the README's pictures of a site of its own: `.venv/bin/python -m docs.screenshots.take`."""
+
+import tempfile
+from pathlib import Path
+
+from playwright.sync_api import Page, expect, sync_playwright
+
+from tests.browser import chromium
+from tests.browser.hands import SEVEN, draw, expect_answer
+from tests.support.supervised import Supervised, a_three
+
+FOLDER = Path(__file__).parent
+THREE = [(x / 280, y / 280) for x, y in zip(*a_three(), strict=True)]
+DESK = {"width": 1280, "height": 800}
+PHONE = {"width": 390, "height": 844}
+
+
+def main() -> None:
+    path = chromium.executable()
+    with tempfile.TemporaryDirectory() as folder, Supervised(Path(folder, "data"), TRAINER="0") as site:
+        site.wait_until_it_answers()
+        with sync_playwright() as playwright:
+            browser = playwright.chromium.launch(executable_path=path, args=chromium.ARGUMENTS)
+            take(browser.new_page(base_url=site.url, viewport=DESK), THREE, "3", "draw.png")
+            phone = browser.new_page(
+                base_url=site.url, viewport=PHONE, device_scale_factor=2, color_scheme="dark", has_touch=True
+            )
+            take(phone, SEVEN, "7", "draw-phone.png")
+            browser.close()
+
+
+def take(page: Page, line: list[tuple[float, float]], digit: str, name: str) -> None:
+    page.goto("/")
+    draw(page, line)
+    expect_answer(page, digit)
+    expect(page.locator("[data-sentence]")).to_have_text("Sure")
+    page.wait_for_timeout(600)  # the bars have grown
+    page.screenshot(path=FOLDER / name)
+
+
+if __name__ == "__main__":
+    main()
