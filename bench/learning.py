@@ -23,7 +23,7 @@ from bench.writers import common_hands, leaning_hands, pictures
 from ml.bundle import BASE_FOLDER, BUNDLE_FILE, KERAS_FILE
 from ml.classifier import Classifier, load_classifier
 from ml.export import load_keras
-from ml.gate import HOLDOUT_TOLERANCE, Answers, Judgement, Pictures, answers, judge, paired
+from ml.gate import BEST_ALLOWANCE, HOLDOUT_TOLERANCE, Answers, Judgement, Pictures, answers, judge, paired
 from ml.mixture import build_checks
 from ml.mnist import Mnist, load_mnist
 from ml.report import Checks, seal
@@ -77,7 +77,7 @@ class Setting:
             )  # fmt: skip
         theirs = {one.name: self.frozen_answers.get(one.name) or ask(self.champion, one) for one in sets}
         ours = {one.name: ask(candidate, one) for one in sets}
-        best = {name: (theirs[name].figures["accuracy"], "the champion") for name in ("validation", "distorted")}
+        best = {name: (theirs[name].figures["accuracy"], "the champion") for name in BEST_ALLOWANCE}
         return judge(sets, theirs, ours, best=best)
 
 

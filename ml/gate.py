@@ -34,7 +34,9 @@ NON_DIGIT_TOLERANCE = 0.03
 HOLDOUT_TOLERANCE = 0.0
 # With fewer pictures than this a share says nothing: the check is shown and does not decide.
 FEWEST = 20
-BEST_ALLOWANCE = 0.0015
+# Against the best version that was ever live, by set. Distorted digits are misread ten times as often as clean ones, so
+# honest candidates differ more on them.
+BEST_ALLOWANCE = {"validation": 0.0015, "distorted": 0.003}
 
 
 @dataclass(frozen=True)
@@ -182,7 +184,7 @@ def judge(
         sets: what both were asked; answers are given by the sets' names.
         champion: the live version's answers.
         candidate: the new version's answers.
-        best: for a set's name the highest accuracy of any version that was live, and whose it is.
+        best: for a set's name (of BEST_ALLOWANCE) the highest accuracy of any version that was live, and whose it is.
         floors: bounds; those on sets that are not there are left out.
     """
     checks: list[Check] = []
@@ -282,8 +284,9 @@ def _best_check(name: str, whose: str, accuracy: float, candidate: Answers) -> C
     value = candidate.figures["accuracy"]
     check = Check(f"best.{name}", f"Accuracy ({name}) against {whose}, the best so far", "best")
     check.candidate, check.champion, check.n = value, accuracy, len(candidate.right)
-    check.loss, check.tolerance, check.limit = accuracy - value, BEST_ALLOWANCE, BEST_ALLOWANCE
-    check.passed = check.loss <= BEST_ALLOWANCE
+    allowance = BEST_ALLOWANCE[name]
+    check.loss, check.tolerance, check.limit = accuracy - value, allowance, allowance
+    check.passed = check.loss <= allowance
     return check
 
 

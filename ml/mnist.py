@@ -72,6 +72,12 @@ def default_cache() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "digits"
 
 
+def is_at_hand() -> bool:
+    """Whether MNIST is here already, so that it need not be fetched; for a page that says so beforehand."""
+    named = os.environ.get("MNIST_PATH")
+    return (default_cache() / CACHE_FILE).is_file() or bool(named and Path(named).expanduser().exists())
+
+
 def load_mnist(*, path: str | Path | None = None, cache: str | Path | None = None) -> Mnist:
     """Load MNIST from the first source that works and keep it in the cache.
 

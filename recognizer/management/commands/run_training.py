@@ -28,6 +28,7 @@ class Command(BaseCommand):
         threading.Thread(target=_end_with_parent, name="parent", daemon=True).start()
         from recognizer.services.retraining import learning
 
+        learning.stand_back()
         try:
             learning.run(run, token)
         except runs.LostRunError:

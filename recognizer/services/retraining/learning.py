@@ -42,7 +42,6 @@ def run(run_id: int, token: str) -> None:
     Raises:
         LostRunError: the run was not ours (any more); nothing was written since.
     """
-    _stand_back()
     recorder = Recorder(run_id, token)
     with recorder.beating():
         try:
@@ -241,8 +240,11 @@ def _show(recorder: Recorder, now: Progress, started: float) -> None:
     )  # fmt: skip
 
 
-def _stand_back() -> None:
-    """Predictions stay fast while it trains. (TensorFlow's threads were limited before this process began.)"""
+def stand_back() -> None:
+    """For the process that trains: low priority, few threads. Predictions stay fast while it trains.
+
+    TensorFlow's threads were limited before this process began.
+    """
     import cv2
 
     cv2.setNumThreads(settings.TRAINING_THREADS)

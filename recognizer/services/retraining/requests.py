@@ -32,8 +32,6 @@ from recognizer.services.actors import Actor
 log = logging.getLogger(__name__)
 
 TRAIN_TASK = "recognizer.tasks.train"
-# A trainer sends a heartbeat every 2 s; silent for so long, it is dead or frozen.
-STALE_SECONDS = 30
 # The message that calls the trainer may get lost; a run that nobody took is called again, less and less often.
 CALL_AGAIN_SECONDS = 15
 RECIPES = ("site", "site-from-scratch")
@@ -114,7 +112,7 @@ def cancel(*, actor: Actor, run: TrainingRun) -> bool:
         NotAllowedError: the actor is no operator.
     """
     access.must_operate(actor)
-    who = f"Cancelled by {actor.user.get_username()}."
+    who = f"Cancelled by {actor.user.get_username() if actor.user else 'a command'}."
     waiting = TrainingRun.objects.filter(pk=run.pk, state=RunState.QUEUED)
     if waiting.update(state=RunState.CANCELLED, finished=timezone.now(), cancel_requested=True, reasons=[who]):
         return True
@@ -123,13 +121,14 @@ def cancel(*, actor: Actor, run: TrainingRun) -> bool:
 
 def expire_stale() -> int:
     """End the runs whose trainer has fallen silent. Whatever it still wants to write will fail."""
+    silence = settings.TRAINER_SILENCE_SECONDS
     silent = TrainingRun.objects.filter(
-        state=RunState.RUNNING, heartbeat__lt=timezone.now() - timedelta(seconds=STALE_SECONDS)
+        state=RunState.RUNNING, heartbeat__lt=timezone.now() - timedelta(seconds=silence)
     )
     expired = silent.update(
         state=RunState.FAILED,
         finished=timezone.now(),
-        reasons=[f"The trainer was not heard of for {STALE_SECONDS} seconds: it was killed, or its machine stopped."],
+        reasons=[f"The trainer was not heard of for {silence:.0f} seconds: it was killed or frozen."],
     )
     if expired:
         log.warning("a training run was ended: its trainer has fallen silent")

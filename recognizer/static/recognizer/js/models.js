@@ -1,0 +1,46 @@
+/* The page of a training run: asks every second how far it is, and loads the page anew when it has ended. */
+
+import { call, Problem, sleep } from "./api.js";
+
+const page = document.querySelector("[data-progress-url]");
+const find = (name) => page.querySelector(`[data-${name}]`);
+
+function show(now) {
+  find("title").textContent = now.title;
+  find("share").value = now.share;
+  if (find("line").textContent !== now.line) find("line").textContent = now.line;
+  const curves = find("curves");
+  if (curves.dataset.shown !== now.curves) {
+    curves.dataset.shown = now.curves;
+    curves.innerHTML = now.curves; // SVG that our own server drew from numbers
+  }
+  const log = find("log");
+  for (const [when, line] of now.log.slice(log.children.length)) {
+    const time = document.createElement("span");
+    time.className = "soft";
+    time.textContent = when.slice(11, 19);
+    const item = document.createElement("li");
+    item.append(time, ` ${line}`);
+    log.append(item);
+  }
+}
+
+async function watch() {
+  for (;;) {
+    try {
+      const { body } = await call("GET", page.dataset.progressUrl);
+      if (body.ended) {
+        location.reload();
+        return;
+      }
+      show(body);
+    } catch (error) {
+      if (!(error instanceof Problem)) throw error;
+      find("line").textContent = error.message;
+      if (!error.isPassing) return;
+    }
+    await sleep(document.hidden ? 5000 : 1000);
+  }
+}
+
+watch();

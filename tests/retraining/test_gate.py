@@ -1,0 +1,103 @@
+"""The gate's statistics, on answers made up with known truth."""
+
+import numpy as np
+import pytest
+
+from ml.gate import BEST_ALLOWANCE, Answers, Floor, Pictures, judge
+
+N = 5000
+ALLOWED = BEST_ALLOWANCE["validation"]
+LABELS = np.repeat(np.arange(10), N // 10)
+
+
+def a_set(name: str = "validation", labels: np.ndarray = LABELS, **more: object) -> Pictures:
+    return Pictures(name, name, np.zeros((len(labels), 28, 28), np.uint8), labels, calibration=False, **more)
+
+
+def said(right: np.ndarray) -> Answers:
+    return Answers(right, np.zeros(len(right)), {"accuracy": float(right.mean())})
+
+
+def verdict(champion: np.ndarray, candidate: np.ndarray, one: Pictures | None = None, **more: object):
+    one = one or a_set()
+    return judge([one], {one.name: said(champion)}, {one.name: said(candidate)}, floors=(), **more)
+
+
+def mostly_right(rng: np.random.Generator, wrong: float = 0.007, n: int = N) -> np.ndarray:
+    return rng.random(n) >= wrong
+
+
+def test_the_same_answers_pass():
+    answers = mostly_right(np.random.default_rng(1))
+    assert verdict(answers, answers).passed
+
+
+def test_equally_good_candidates_pass_nearly_always():
+    rng = np.random.default_rng(2)
+    refused = sum(not verdict(mostly_right(rng), mostly_right(rng)).passed for _ in range(200))
+    assert refused <= 10
+
+
+def test_a_clearly_worse_candidate_is_refused_with_its_figures():
+    rng = np.random.default_rng(3)
+    champion = mostly_right(rng)
+    candidate = champion & (rng.random(N) >= 0.01)
+    found = verdict(champion, candidate)
+    assert not found.passed
+    check = next(one for one in found.checks if one.name == "validation")
+    assert check.lost == (champion & ~candidate).sum()
+    assert check.won == 0
+    assert check.loss > check.limit > check.tolerance
+    assert "lost" in found.reasons[0]
+
+
+def test_one_ruined_digit_is_refused_although_the_whole_looks_fine():
+    champion = np.ones(N, bool)
+    candidate = champion.copy()
+    sevens = np.flatnonzero(LABELS == 7)
+    candidate[sevens[:12]] = False  # 0.24 % of all, 2.4 % of the 7s
+    names = [check.name for check in verdict(champion, candidate).checks if not check.passed]
+    assert "validation.7" in names
+
+
+def test_copies_of_one_picture_are_no_independent_evidence():
+    champion, candidate = np.ones(N, bool), np.ones(N, bool)
+    candidate[:30] = False
+    alone = verdict(champion, candidate, a_set(per_digit=False))
+    clusters = np.concatenate([np.zeros(30, int), np.arange(1, N - 29)])
+    together = verdict(champion, candidate, a_set(per_digit=False, clusters=clusters))
+    assert not alone.passed
+    assert together.passed
+
+
+def test_too_few_pictures_are_shown_and_decide_nothing():
+    labels = np.repeat(7, 10)
+    found = verdict(np.ones(10, bool), np.zeros(10, bool), a_set("holdout", labels))
+    assert found.passed
+    assert not any(check.decides for check in found.checks)
+
+
+@pytest.mark.parametrize(("loss", "passes"), [(ALLOWED - 0.0002, True), (ALLOWED + 0.0002, False)])
+def test_small_losses_do_not_add_up(loss, passes):
+    right = np.ones(N, bool)
+    right[:5] = False
+    accuracy = float(right.mean())
+    found = verdict(right, right, best={"validation": (accuracy + loss, "version 3")})
+    assert found.passed is passes
+    assert passes or "version 3" in found.reasons[0]
+
+
+def test_floors_hold_whatever_the_champion_is_like():
+    right = np.arange(N) % 10 != 0
+    one = a_set()
+    floors = (Floor("validation.accuracy", "MNIST validation, accuracy", 0.985),)
+    found = judge([one], {one.name: said(right)}, {one.name: said(right)}, floors=floors)
+    assert [check.name for check in found.checks if not check.passed] == ["floor.validation.accuracy"]
+    assert "below the bound" in found.reasons[0]
+
+
+def test_the_more_checks_the_more_a_single_one_must_show():
+    champion, candidate = np.ones(N, bool), np.ones(N, bool)
+    candidate[:12] = False
+    limits = [verdict(champion, candidate, a_set(per_digit=many)).checks[0].limit for many in (False, True)]
+    assert limits[1] > limits[0]

@@ -1,0 +1,171 @@
+"""Who may ask for a training, when the site asks by itself, and what becomes of a run whose trainer is gone."""
+
+from datetime import timedelta
+
+import pytest
+from django.utils import timezone
+
+from recognizer.models import Fold, RunState, Submission, TrainingRun, TruthState
+from recognizer.services import retraining
+from recognizer.services.access import NotAllowedError
+from recognizer.services.retraining import requests, runs
+from tests.rows import make_submission
+
+pytestmark = pytest.mark.django_db
+LABELS, PERSON, SCHEDULE = TrainingRun.Trigger.LABELS, TrainingRun.Trigger.PERSON, TrainingRun.Trigger.SCHEDULE
+
+
+@pytest.fixture(autouse=True)
+def calls(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Which runs the trainer was called for; there is no broker here."""
+    called: list[int] = []
+    monkeypatch.setattr(requests, "_call_trainer", lambda run: called.append(run.pk))
+    return called
+
+
+@pytest.fixture(autouse=True)
+def plan(settings):
+    settings.RETRAIN_SCHEDULE, settings.RETRAIN_AFTER_LABELS = 0.0, 5
+
+
+def settle(n: int, **columns: object) -> None:
+    for _ in range(n):
+        make_submission(**{"truth": "4", "truth_state": TruthState.SETTLED} | columns)
+
+
+def end(run: TrainingRun, state: RunState = RunState.REFUSED) -> None:
+    TrainingRun.objects.filter(pk=run.pk).update(state=state, finished=timezone.now())
+
+
+def test_an_operator_starts_a_run_and_a_second_one_is_told_which_is_going_on(operator):
+    run = retraining.ask(trigger=PERSON, actor=operator)
+    assert (run.state, run.requested_by) == (RunState.QUEUED, operator.user)
+    with pytest.raises(retraining.AlreadyRunningError) as told:
+        retraining.ask(trigger=PERSON, actor=operator)
+    assert told.value.run == run
+
+
+def test_nobody_else_starts_or_cancels_one(reviewer, visitor, operator):
+    for actor in (reviewer, visitor, None):
+        with pytest.raises(NotAllowedError):
+            retraining.ask(trigger=PERSON, actor=actor)
+    run = retraining.ask(trigger=PERSON, actor=operator)
+    with pytest.raises(NotAllowedError):
+        retraining.cancel(actor=reviewer, run=run)
+
+
+def test_an_unknown_recipe_is_refused(operator):
+    with pytest.raises(ValueError, match="site-from-scratch"):
+        retraining.ask(trigger=PERSON, actor=operator, recipe="secret")
+
+
+def test_a_run_that_waits_is_cancelled_at_once_and_a_running_one_is_asked_to_stop(operator):
+    waiting = retraining.ask(trigger=PERSON, actor=operator)
+    assert retraining.cancel(actor=operator, run=waiting)
+    waiting.refresh_from_db()
+    assert waiting.state == RunState.CANCELLED
+    running = retraining.ask(trigger=PERSON, actor=operator)
+    runs.claim(running.pk)
+    assert retraining.cancel(actor=operator, run=running)
+    running.refresh_from_db()
+    assert (running.state, running.cancel_requested) == (RunState.RUNNING, True)
+    assert not retraining.cancel(actor=operator, run=waiting)
+
+
+def test_n_newly_settled_labels_start_exactly_one_run():
+    settle(4)
+    retraining.tend()
+    assert not TrainingRun.objects.exists()
+    assert retraining.labels_until_next() == 1
+    settle(1)
+    retraining.tend()
+    retraining.tend()
+    run = TrainingRun.objects.get()
+    assert (run.trigger, run.labels) == (LABELS, 5)
+    end(run)
+    retraining.tend()
+    assert TrainingRun.objects.count() == 1
+    settle(5)
+    retraining.tend()
+    assert TrainingRun.objects.count() == 2
+
+
+def test_only_labels_that_can_train_are_counted():
+    settle(9, fold=Fold.HOLDOUT)
+    settle(9, may_train=False)
+    settle(9, truth="several")
+    settle(9, truth="", truth_state=TruthState.DISPUTED)
+    assert retraining.labels_until_next() == 5
+    settle(1, truth="not_a_digit")
+    assert retraining.labels_until_next() == 4
+
+
+def test_labels_start_nothing_where_that_is_switched_off(settings):
+    settings.RETRAIN_AFTER_LABELS = 0
+    settle(500 // 50)
+    retraining.tend()
+    assert retraining.labels_until_next() is None
+    assert not TrainingRun.objects.exists()
+
+
+def test_the_schedule_asks_the_database_whether_it_is_due(settings, operator):
+    settings.RETRAIN_SCHEDULE, settings.RETRAIN_AFTER_LABELS = 24.0, 0
+    settle(1)
+    retraining.tend()
+    assert not TrainingRun.objects.exists()  # the site was installed just now
+    run = retraining.ask(trigger=PERSON, actor=operator)
+    end(run)
+    TrainingRun.objects.filter(pk=run.pk).update(created=timezone.now() - timedelta(hours=25))
+    retraining.tend()
+    retraining.tend()
+    assert TrainingRun.objects.filter(trigger=SCHEDULE).count() == 1
+
+
+def test_a_run_whose_trainer_fell_silent_is_over_and_the_next_one_can_start(operator, settings):
+    run = retraining.ask(trigger=PERSON, actor=operator)
+    token = runs.claim(run.pk)
+    silence = timedelta(seconds=settings.TRAINER_SILENCE_SECONDS + 1)
+    assert retraining.expire_stale() == 0
+    TrainingRun.objects.filter(pk=run.pk).update(heartbeat=timezone.now() - silence)
+    after = retraining.ask(trigger=PERSON, actor=operator)
+    run.refresh_from_db()
+    assert run.state == RunState.FAILED
+    assert "not heard of" in run.reasons[0]
+    assert after.state == RunState.QUEUED
+    # The frozen trainer wakes up.
+    recorder = runs.Recorder(run.pk, token)
+    with pytest.raises(runs.LostRunError):
+        recorder.step("training", "on we go")
+    with pytest.raises(runs.LostRunError), recorder.finishing():
+        raise AssertionError("nothing may be written any more")
+    assert not runs.end(run.pk, token, RunState.PROMOTED)
+
+
+def test_a_run_is_claimed_once(operator):
+    run = retraining.ask(trigger=PERSON, actor=operator)
+    assert runs.claim(run.pk)
+    assert runs.claim(run.pk) is None
+
+
+def test_the_trainer_is_called_again_when_the_message_got_lost(operator, calls):
+    run = retraining.ask(trigger=PERSON, actor=operator)
+    calls.clear()
+    retraining.tend()
+    assert calls == []
+    TrainingRun.objects.filter(pk=run.pk).update(created=timezone.now() - timedelta(seconds=40))
+    retraining.tend()
+    retraining.tend()
+    assert calls == [run.pk]
+
+
+def test_progress_is_written_and_read_back(operator):
+    run = retraining.ask(trigger=PERSON, actor=operator)
+    recorder = runs.Recorder(run.pk, runs.claim(run.pk))
+    recorder.step("training", "Training.")
+    recorder.history({"loss": [0.5]})
+    recorder._wrote = 0
+    recorder.progress(0.5, epoch=2)
+    run.refresh_from_db()
+    assert run.progress == {"step": "training", "share": 0.45, "history": {"loss": [0.5]}, "epoch": 2}
+    assert [line for _, line in run.log] == ["Training."]
+    assert Submission.objects.count() == 0
