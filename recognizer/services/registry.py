@@ -162,9 +162,10 @@ class LiveClassifier:
             NoLiveModelError: nothing is deployed.
             ml.bundle.BundleError: the stored files are damaged, missing or not what their sha256 says.
         """
-        version = live_version()
+        live = Deployment.objects.values_list("to_version", flat=True).first()
         loaded: tuple[ModelVersion, Classifier] | None = getattr(self._local, "loaded", None)
-        if loaded is None or loaded[0].pk != version.pk:
+        if loaded is None or loaded[0].pk != live:
+            version = live_version()
             loaded = version, classifier_of(version)
             self._local.loaded = loaded
             log.info("serving model version %s (%s)", version.number, settings.INFERENCE_RUNTIME)

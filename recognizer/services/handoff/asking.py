@@ -37,6 +37,7 @@ START_LEASE_SECONDS = 2.0
 PUSH_AT_ONCE = 500
 # More previews than this waiting means that the worker has better things to do.
 MOST_PREVIEWS = 32
+TIMEOUTS = (redis.TimeoutError, TimeoutError)
 
 
 def new_token() -> str:
@@ -153,8 +154,8 @@ def _without_failing(otherwise: str) -> Iterator[Link | None]:
     there = link()
     try:
         yield None if there.circuit.is_open() else there
-    except (redis.TimeoutError, OperationalError, TimeoutError) as error:
-        there.circuit.trip()
-        log.warning("%s: %s", otherwise, error)
-    except (redis.RedisError, OSError) as error:
+    except (redis.RedisError, OperationalError, OSError) as error:
+        # Celery's error carries Redis's own as its cause.
+        if isinstance(error, TIMEOUTS) or isinstance(error.__cause__, TIMEOUTS):
+            there.circuit.trip()
         log.warning("%s: %s", otherwise, error)
