@@ -2,7 +2,18 @@
 
 from django.urls import path
 
-from .views import deployments, docs, labels, models, predictions, stats, submissions, training_runs
+from .views import (
+    deployments,
+    docs,
+    explanations,
+    labels,
+    models,
+    predictions,
+    review,
+    stats,
+    submissions,
+    training_runs,
+)
 
 urlpatterns = [
     path("submissions", submissions.SubmissionsView.as_view(), name="api-submissions"),
@@ -13,12 +24,26 @@ urlpatterns = [
         submissions.SubmissionPixelsView.as_view(),
         name="api-submission-pixels",
     ),
+    path(
+        "submissions/<slug:public_id>/explanation",
+        explanations.ExplanationView.as_view(),
+        name="api-submission-explanation",
+    ),
+    path(
+        "submissions/<slug:public_id>/explanation.png",
+        explanations.ExplanationImageView.as_view(),
+        name="api-submission-explanation-image",
+    ),
     path("submissions/<slug:public_id>/labels", labels.SubmissionLabelsView.as_view(), name="api-submission-labels"),
     path("preview", submissions.PreviewView.as_view(), name="api-preview"),
     path("predictions", predictions.PredictionsView.as_view(), name="api-predictions"),
     path("predictions/<int:pk>", predictions.PredictionView.as_view(), name="api-prediction"),
     path("labels", labels.LabelsView.as_view(), name="api-labels"),
     path("labels/<int:pk>", labels.LabelView.as_view(), name="api-label"),
+    path("review/next", review.NextView.as_view(), name="api-review-next"),
+    path("review/decisions", review.DecisionsView.as_view(), name="api-review-decisions"),
+    path("review/skips", review.SkipsView.as_view(), name="api-review-skips"),
+    path("review/undo", review.UndoView.as_view(), name="api-review-undo"),
     path("models", models.ModelsView.as_view(), name="api-models"),
     path("models/<int:number>", models.ModelView.as_view(), name="api-model"),
     path("stats", stats.StatsView.as_view(), name="api-stats"),

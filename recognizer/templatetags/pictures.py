@@ -26,5 +26,17 @@ def pixels_url(submission: Submission, key: str = "") -> str:
 
 
 @register.simple_tag
+def explanation_url(submission: Submission, key: str = "") -> str:
+    return _url("api-submission-explanation-image", submission, key)
+
+
+@register.simple_tag
 def submission_api_url(submission: Submission, key: str = "") -> str:
     return _url("api-submission", submission, key)
+
+
+@register.filter
+def crop_box(submission: Submission) -> str:
+    """The crop as an SVG view box: left, top, width, height."""
+    left, top, right, bottom = submission.crop
+    return f"{left} {top} {right - left} {bottom - top}"

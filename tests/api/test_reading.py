@@ -22,7 +22,7 @@ def address(submission: Submission, part: str = "", key: str = "") -> str:
     return f"/api/v1/submissions/{submission.public_id}{part}" + (f"?key={key}" if key else "")
 
 
-@pytest.mark.parametrize("part", ["", "/image", "/pixels.png", "/labels"])
+@pytest.mark.parametrize("part", ["", "/image", "/pixels.png", "/explanation", "/explanation.png", "/labels"])
 def test_owner_reviewer_and_operator_read_it_and_a_stranger_does_not(
     part, submission, owner, reviewing, operating, other, program
 ):
@@ -34,7 +34,7 @@ def test_owner_reviewer_and_operator_read_it_and_a_stranger_does_not(
         assert response.json()["code"] == "not_found"
 
 
-@pytest.mark.parametrize("part", ["", "/image", "/pixels.png", "/labels"])
+@pytest.mark.parametrize("part", ["", "/image", "/pixels.png", "/explanation", "/explanation.png", "/labels"])
 def test_a_key_opens_it_to_anybody_and_only_this_one(part, submission, program, visitor):
     another = submissions.accept_strokes(actor=visitor, strokes=SEVEN, source=Source.CANVAS)
     share_key = submissions.share(actor=visitor, submission=submission)
