@@ -107,8 +107,10 @@ def _lines(ink_map: np.ndarray, least: float, thickness: int) -> tuple[np.ndarra
         along = np.minimum(along, _CAP * np.median(along))
         # its thickness where no stroke crosses it; the widening above has added a pixel on either side
         wide = np.count_nonzero(2 * own > own.max(axis=0), axis=0)
-        near = np.abs(rows - course) <= min(thickness, np.median(wide) - 2) / 2 + 1
-        strength = np.maximum(strength, np.where(near, np.maximum(along, 1), 0).astype(np.uint8))
+        reach = min(thickness, np.median(wide) - 2) / 2 + 1
+        close = slice(max(0, int(course.min() - reach)), int(course.max() + reach) + 2)
+        near = np.abs(rows[close] - course) <= reach
+        strength[close] = np.maximum(strength[close], np.where(near, np.maximum(along, 1), 0).astype(np.uint8))
         count += 1
     return (strength, count, width) if count else None
 
