@@ -3,7 +3,7 @@
 from django.contrib.auth import views as auth_views
 from django.urls import path
 
-from .views import accounts, draw, history, submission, upload
+from .views import accounts, draw, figures, grid, history, models, review, submission, upload
 
 urlpatterns = [
     path("", draw.draw, name="draw"),
@@ -15,6 +15,18 @@ urlpatterns = [
     path("s/<str:public_id>/labels/<int:label_id>/retract/", submission.retract, name="submission-retract"),
     path("s/<str:public_id>/delete/", submission.delete, name="submission-delete"),
     path("s/<str:public_id>/share/", submission.share, name="submission-share"),
+    path("review/", review.review, name="review"),
+    path("review/decide/", review.decide, name="review-decide"),
+    path("review/grid/", grid.grid, name="review-grid"),
+    path("review/figures/", figures.show, name="review-figures"),
+    path("models/", models.overview, name="models"),
+    path("models/<int:number>/", models.version, name="model"),
+    path("models/<int:number>/promote/", models.promote, name="model-promote"),
+    path("models/<int:number>/rollback/", models.roll_back, name="model-roll-back"),
+    path("models/runs/", models.start, name="training-start"),
+    path("models/runs/<int:pk>/", models.run, name="training-run"),
+    path("models/runs/<int:pk>/progress/", models.progress, name="training-progress"),
+    path("models/runs/<int:pk>/cancel/", models.cancel, name="training-cancel"),
     path("account/login/", auth_views.LoginView.as_view(redirect_authenticated_user=True), name="login"),
     path("account/logout/", auth_views.LogoutView.as_view(), name="logout"),
     path("account/password/", accounts.Password.as_view(), name="password_change"),

@@ -46,7 +46,16 @@ class Migration(migrations.Migration):
         migrations.AddIndex(
             model_name="submission",
             index=models.Index(
-                fields=["truth_state", "truth", "digit", "verdict", "answered_by", "preprocessing_version"],
+                fields=[
+                    "truth_state",
+                    "truth",
+                    "digit",
+                    "verdict",
+                    "answered_by",
+                    "preprocessing_version",
+                    "fold",
+                    "may_train",
+                ],
                 name="submission_settled",
             ),
         ),

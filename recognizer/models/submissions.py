@@ -87,9 +87,12 @@ class Submission(models.Model):
             ),
             models.Index(fields=["fold", "digest", "truth_state", "doubt"], name="submission_chance"),
             models.Index(fields=["digit", "truth_state", "-doubt", "-id", "verdict"], name="submission_digit"),
-            # What the settled truth says beside what was read: suspects, and the confusion matrix.
+            # What the settled truth says beside what was read: suspects, the confusion matrix, what can train.
             models.Index(
-                fields=["truth_state", "truth", "digit", "verdict", "answered_by", "preprocessing_version"],
+                fields=[
+                    *("truth_state", "truth", "digit", "verdict", "answered_by", "preprocessing_version"),
+                    *("fold", "may_train"),
+                ],
                 name="submission_settled",
             ),
             # A narrow copy of the table for every filter of History: whatever is asked for together, it is found here,

@@ -18,7 +18,18 @@ from django.db.models import CharField, Count, Exists, F, OuterRef, Q, QuerySet
 from django.db.models.functions import Cast
 from django.utils import timezone
 
-from recognizer.models import Fold, Label, LabelKind, LabelReason, Lease, Skip, Submission, TruthState, Verdict
+from recognizer.models import (
+    Fold,
+    Label,
+    LabelKind,
+    LabelReason,
+    Lease,
+    Prediction,
+    Skip,
+    Submission,
+    TruthState,
+    Verdict,
+)
 
 from .access import NotAllowedError
 from .actors import Actor
@@ -55,6 +66,16 @@ class Item:
     blind: bool = False
 
     @property
+    def why(self) -> str:
+        """In words; of a suspected label not that it is suspected, for that would tell what to look for."""
+        return "Second look" if self.reason in BLIND else self.reason.label
+
+    @property
+    def answer(self) -> Prediction | None:
+        """What the model said, if that may be shown."""
+        return None if self.blind else self.submission.latest_prediction
+
+    @property
     def suggestion(self) -> str:
         """What the visitor said that it is, if that may be shown."""
         return "" if self.blind else self.submission.truth
@@ -71,7 +92,7 @@ def take(*, actor: Actor, rule: LabelReason, count: int = 2, randomness: random.
         NotAllowedError: the actor may not review.
         KeyError: `rule` is none of RULES.
     """
-    _check_may_review(actor)
+    check_may_review(actor)
     RULES[rule]
     randomness = randomness or random.SystemRandom()
     count = min(count, MOST_AT_ONCE)
@@ -95,7 +116,7 @@ def take_grid(*, actor: Actor, digit: int, count: int = MOST_AT_ONCE) -> list[It
 
     What the actor holds for another digit's grid is given back.
     """
-    _check_may_review(actor)
+    check_may_review(actor)
     Lease.objects.filter(reviewer=actor.user, reason=LabelReason.GRID).exclude(submission__digit=digit).delete()
     held = list(_held(actor).filter(reason=LabelReason.GRID).values_list("submission", "reason")[:count])
     rows = _free(_of_grid().filter(digit=digit), actor).order_by("-doubt", "-id")
@@ -107,6 +128,14 @@ def grid_sizes() -> dict[int, int]:
     """How many pictures wait in the grid of each digit."""
     counts = _of_grid().order_by().values_list("digit").annotate(count=Count("id"))
     return dict.fromkeys(range(10), 0) | dict(counts)
+
+
+def check_may_review(actor: Actor) -> None:
+    """Raises:
+    NotAllowedError: the actor may not.
+    """
+    if not actor.is_reviewer:
+        raise NotAllowedError("Only reviewers have a review queue.")
 
 
 def leave(*, actor: Actor) -> None:
@@ -133,13 +162,9 @@ Leased = tuple[int, LabelReason]
 Offers = Iterable[tuple[LabelReason, QuerySet[Submission]]]
 
 
-def _check_may_review(actor: Actor) -> None:
-    if not actor.is_reviewer:
-        raise NotAllowedError("Only reviewers have a review queue.")
-
-
 def _held(actor: Actor) -> QuerySet[Lease]:
-    return Lease.objects.filter(reviewer=actor.user, expires__gt=timezone.now()).order_by("id")
+    # The newest first: what was taken back is what its reviewer wants to see.
+    return Lease.objects.filter(reviewer=actor.user, expires__gt=timezone.now()).order_by("-expires", "id")
 
 
 def _lease_some(actor: Actor, offers: Offers, count: int) -> list[Leased]:

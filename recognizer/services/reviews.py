@@ -4,14 +4,13 @@ Called by the review pages and the JSON API. A request that is sent again, becau
 changes nothing more: clients may repeat whatever they are not sure of.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from django.db import transaction
 
 from recognizer.models import Label, LabelReason, Lease, Skip, Submission
 
 from . import labels, queue
-from .access import NotAllowedError
 from .actors import Actor
 from .labels import LabelError, Word
 from .queue import Item
@@ -36,8 +35,7 @@ def decide(*, actor: Actor, submission: Submission, value: str, otherwise: Label
 @transaction.atomic
 def decide_many(*, actor: Actor, values: Mapping[Submission, str], otherwise: LabelReason) -> list[Label]:
     """The same for many, all or none of them. What was deleted meanwhile is left out."""
-    if not actor.is_reviewer:
-        raise NotAllowedError("Only reviewers can review.")
+    queue.check_may_review(actor)
     labels.lock(values)
     leases = Lease.objects.filter(reviewer=actor.user, submission__in=values)
     shown = dict(leases.values_list("submission", "reason"))
@@ -63,10 +61,14 @@ def decide_many(*, actor: Actor, values: Mapping[Submission, str], otherwise: La
 @transaction.atomic
 def skip(*, actor: Actor, submission: Submission) -> None:
     """Pass over `submission`: it goes to others, and to this reviewer only when nothing else is left."""
-    if not actor.is_reviewer:
-        raise NotAllowedError("Only reviewers can review.")
+    queue.check_may_review(actor)
     Lease.objects.filter(reviewer=actor.user, submission=submission).delete()
     Skip.objects.get_or_create(reviewer=actor.user, submission=submission)
+
+
+def put_back(*, actor: Actor, submissions: Collection[Submission]) -> None:
+    """Give them back undecided; they wait for whoever comes next."""
+    Lease.objects.filter(reviewer=actor.user, submission__in=submissions).delete()
 
 
 @transaction.atomic
@@ -76,8 +78,7 @@ def undo(*, actor: Actor, submission: Submission) -> Item | None:
     Returns:
         The item, leased; None when somebody else has it in front of them now.
     """
-    if not actor.is_reviewer:
-        raise NotAllowedError("Only reviewers can review.")
+    queue.check_may_review(actor)
     Skip.objects.filter(reviewer=actor.user, submission=submission).delete()
     said = labels.standing(actor).filter(submission=submission).first()
     if said is not None:

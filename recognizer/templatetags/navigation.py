@@ -10,6 +10,8 @@ ENTRIES = (
     ("Draw", "draw", (), None),
     ("Upload", "upload", ("upload-results",), None),
     ("History", "history", ("submission", "submission-delete"), None),
+    ("Review", "review", ("review-grid", "review-figures"), "is_reviewer"),
+    ("Models", "models", ("model", "training-run"), "is_operator"),
     ("API", "api-docs", (), None),
 )
 
@@ -26,3 +28,13 @@ def navigation(context: template.Context) -> dict:
             if needs is None or (actor is not None and getattr(actor, needs))
         ]
     }
+
+
+# The pages of Review: text and url name.
+REVIEW_TABS = (("One at a time", "review"), ("Grid", "review-grid"), ("Figures", "review-figures"))
+
+
+@register.inclusion_tag("recognizer/parts/review_tabs.html", takes_context=True)
+def review_tabs(context: template.Context) -> dict:
+    here = context["request"].resolver_match.url_name
+    return {"tabs": [{"text": text, "url": reverse(name), "is_here": here == name} for text, name in REVIEW_TABS]}

@@ -44,6 +44,12 @@ def percent(share: float | None) -> str:
 
 
 @register.filter
+def whole_percent(share: float) -> str:
+    """0.955 → 96 %: for the ticks of an axis."""
+    return f"{share * 100:.0f}\u00a0%"
+
+
+@register.filter
 def megabytes(size: int) -> str:
     """10485760 → 10 MB."""
     return f"{size / 1024 / 1024:.3g}\u00a0MB"

@@ -1,0 +1,163 @@
+"""The review queue for programs and for the review page's scripts. Only reviewers have one."""
+
+from django.http import Http404
+from django.urls import reverse
+from drf_spectacular.utils import extend_schema, extend_schema_field
+from rest_framework import serializers
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from recognizer.api.base import ApiView
+from recognizer.api.fields import StrictSerializer
+from recognizer.api.problems import Conflict
+from recognizer.api.schema import problems
+from recognizer.api.serializers import AnswerSerializer, LabelSerializer
+from recognizer.models import LabelReason, Submission, TruthValue
+from recognizer.services import figures, queue, reviews
+from recognizer.services.labels import LabelError
+from recognizer.services.queue import Item
+from recognizer.services.submissions import LARGE_COLUMNS
+
+
+class ReviewItemSerializer(serializers.Serializer):
+    """A submission as the queue shows it; of a blind one the answer and what others said stay untold."""
+
+    id = serializers.CharField(source="submission.public_id")
+    page = serializers.CharField(source="submission.get_absolute_url", help_text="Its page for people.")
+    image = serializers.SerializerMethodField(help_text="The kept picture.")
+    pixels = serializers.SerializerMethodField(help_text="The 28 x 28 that the model saw, as PNG.")
+    width = serializers.IntegerField(source="submission.picture_width")
+    height = serializers.IntegerField(source="submission.picture_height")
+    crop = serializers.ListField(child=serializers.IntegerField(), source="submission.crop", allow_null=True)
+    reason = serializers.ChoiceField(choices=LabelReason.choices, help_text="Why it is shown.")
+    why = serializers.CharField(help_text="The same in words.")
+    blind = serializers.BooleanField()
+    demo = serializers.BooleanField(source="submission.demo", help_text="Drawn by the demo and by no person.")
+    answer = serializers.SerializerMethodField()
+    suggestion = serializers.SerializerMethodField(help_text="What the visitor said that it is.")
+
+    def get_image(self, item: Item) -> str:
+        return reverse("api-submission-image", args=[item.submission.public_id])
+
+    def get_pixels(self, item: Item) -> str:
+        return reverse("api-submission-pixels", args=[item.submission.public_id])
+
+    @extend_schema_field(AnswerSerializer(allow_null=True))
+    def get_answer(self, item: Item) -> dict | None:
+        return None if item.answer is None else AnswerSerializer(item.answer).data
+
+    @extend_schema_field(serializers.ChoiceField(choices=TruthValue.choices, allow_null=True))
+    def get_suggestion(self, item: Item) -> str | None:
+        return item.suggestion or None
+
+
+class ProgressSerializer(serializers.Serializer):
+    """How far the caller and the queue are."""
+
+    today = serializers.IntegerField(help_text="What the caller decided today (UTC).")
+    per_minute = serializers.FloatField(allow_null=True, help_text="The caller's pace of the last minutes.")
+    waiting = serializers.IntegerField(help_text="Submissions without a settled truth.")
+    until_training = serializers.IntegerField(
+        allow_null=True, help_text="Settled labels until the next training; null where labels start none."
+    )
+
+
+class NextSerializer(StrictSerializer):
+    rule = serializers.ChoiceField(choices=[(one.value, text) for one, text in queue.RULES.items()], default="doubt")
+    count = serializers.IntegerField(
+        min_value=1, max_value=queue.MOST_AT_ONCE, default=1, help_text="Those that the caller holds already included."
+    )
+
+
+class QueueSerializer(serializers.Serializer):
+    items = ReviewItemSerializer(many=True)
+    progress = ProgressSerializer()
+
+
+class SubmissionNameSerializer(StrictSerializer):
+    submission = serializers.CharField(help_text="Its id.")
+
+
+class DecisionSerializer(SubmissionNameSerializer):
+    value = serializers.ChoiceField(choices=TruthValue.choices)
+
+
+class UndoneSerializer(serializers.Serializer):
+    item = ReviewItemSerializer(allow_null=True, help_text="Null when another reviewer has it now.")
+
+
+class _ReviewView(ApiView):
+    """A POST by a reviewer. Whatever was sent may be sent again: nothing is done twice."""
+
+    def sent(self, serializer: type[StrictSerializer]) -> dict:
+        sent = serializer(data=self.request.data)
+        sent.is_valid(raise_exception=True)
+        return sent.validated_data
+
+    def named(self, public_id: str) -> Submission:
+        queue.check_may_review(self.actor)
+        submission = Submission.objects.defer(*LARGE_COLUMNS).filter(public_id=public_id).first()
+        if submission is None:
+            raise Http404
+        return submission
+
+
+class NextView(_ReviewView):
+    @extend_schema(
+        operation_id="review_next",
+        tags=["review"],
+        request=NextSerializer,
+        responses={200: QueueSerializer, **problems(400, 403, 415)},
+    )
+    def post(self, request: Request) -> Response:
+        """The next items, leased to the caller for ten minutes: nobody else is shown them meanwhile."""
+        sent = self.sent(NextSerializer)
+        items = queue.take(actor=self.actor, rule=LabelReason(sent["rule"]), count=sent["count"])
+        body = {"items": items, "progress": figures.progress(self.actor)}
+        return Response(QueueSerializer(body, context={"request": request}).data)
+
+
+class DecisionsView(_ReviewView):
+    @extend_schema(
+        operation_id="review_decide",
+        tags=["review"],
+        request=DecisionSerializer,
+        responses={201: LabelSerializer, **problems(400, 403, 404, 409, 415)},
+    )
+    def post(self, request: Request) -> Response:
+        """Say what an item shows, and be done with it. Sent again with the same value, it changes nothing."""
+        sent = self.sent(DecisionSerializer)
+        submission = self.named(sent["submission"])
+        try:
+            said = reviews.decide(
+                actor=self.actor, submission=submission, value=sent["value"], otherwise=LabelReason.API
+            )
+        except LabelError as error:
+            raise Conflict(str(error)) from error
+        return Response(LabelSerializer(said, context={"request": request}).data, status=201)
+
+
+class SkipsView(_ReviewView):
+    @extend_schema(
+        operation_id="review_skip",
+        tags=["review"],
+        request=SubmissionNameSerializer,
+        responses={204: None, **problems(400, 403, 404, 415)},
+    )
+    def post(self, _request: Request) -> Response:
+        """Pass over an item: it goes to others, and comes back to the caller only when nothing else is left."""
+        reviews.skip(actor=self.actor, submission=self.named(self.sent(SubmissionNameSerializer)["submission"]))
+        return Response(status=204)
+
+
+class UndoView(_ReviewView):
+    @extend_schema(
+        operation_id="review_undo",
+        tags=["review"],
+        request=SubmissionNameSerializer,
+        responses={200: UndoneSerializer, **problems(400, 403, 404, 415)},
+    )
+    def post(self, request: Request) -> Response:
+        """Take back what the caller decided about an item, or that they passed over it; it is leased to them again."""
+        item = reviews.undo(actor=self.actor, submission=self.named(self.sent(SubmissionNameSerializer)["submission"]))
+        return Response(UndoneSerializer({"item": item}, context={"request": request}).data)

@@ -1,0 +1,30 @@
+"""The figures of reviewing: pace, agreement, accuracy on real traffic."""
+
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_safe
+
+from recognizer.services import figures
+
+from .review import check_may_review
+
+
+@never_cache
+@require_safe
+def show(request: HttpRequest) -> HttpResponse:
+    check_may_review(request)
+    by_day, by_version = figures.accuracy_on_traffic()
+    return render(
+        request,
+        "recognizer/review_figures.html",
+        {
+            "progress": figures.progress(request.actor),
+            "by_day": by_day,
+            "by_version": by_version,
+            "decisions": figures.decisions_by_day(),
+            "paces": figures.paces(),
+            "agreement": figures.agreement(),
+            "days": figures.PERIOD.days,
+        },
+    )
