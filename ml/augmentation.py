@@ -42,7 +42,7 @@ class Distortion:
     rotation: float = 12.0
     scale: float = 0.10
     shear: float = 0.20
-    shift: float = 1.5
+    shift: float = 1.2
     elastic: float = 0.55
     thicken: float = 0.25
     thin: float = 0.20

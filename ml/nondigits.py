@@ -2,7 +2,7 @@
 
 A classifier that never saw such a thing calls a horse an 8 with 100 % certainty. Training with some of these towards
 a uniform target ("outlier exposure", Hendrycks et al., 2019) raises the energy of everything that is no digit.
-Letters that are written like a digit (I, l, O, o, S, s, Z, z, b, G, g, q) are left out: they are digits to any reader.
+Letters that are written like a digit (I, l, O, o, S, s, Z, z, b, G, g, q, δ) are left out: they are digits to any reader.
 Used by `ml.mixture`. See a sheet of them with
 
     python -m ml.nondigits sheet.png
@@ -39,7 +39,7 @@ _GLYPHS = """
 ~01 20 41 23 06/26 46 | 46 40 06 00 | 00 40 20 26 | ~20 00 03 23 20/26 20 | 00 20 06 26 46 40 |
 02 42/~20 25 46 | ~10 02 22 30 42/~02 26 42 | ~60 44 16 03 10 42 66 | ~60 43 26 04 11 42 66 |
 ~08 02 20 41 23 44 26 05 | ~08 01 20 41 32 13 33 45 26 04 | ~01 10 33 37 28 17 33 60 | ~00 12 36 28 16 60 |
-~51 20 12 44 46 26 05 13 33 | 03 14 26 40 70 | 04 13 26 40 80 | ~11 04 26 33/~33 46 64 51 |
+03 14 26 40 70 | 04 13 26 40 80 | ~11 04 26 33/~33 46 64 51 |
 ~20 02 05 27 45 42 20/03 43 | ~21 03 25 43 21/20 27 | 00 40 02 42 04 44 06 46 | 00 13 20 33 40 53 60
 """
 

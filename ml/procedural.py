@@ -139,7 +139,10 @@ def lightning_four(r: Rng) -> list[tuple[Line, bool]]:
     bar = r.uniform(0.42, 0.62)
     left, right = r.uniform(-0.45, -0.25), r.uniform(0.15, 0.35)
     first = [(r.uniform(-0.1, 0.3), 0.0), (left, bar), (right, bar + r.normal(-0.02, 0.04))]
-    return [(first, False), ([first[-1], (r.uniform(-0.1, 0.2), 1.0)], False)]
+    end = (r.uniform(-0.1, 0.2), 1.0)
+    if r.random() < 0.35:
+        return [([*first, end], True)]
+    return [(first, False), ([first[-1], end], False)]
 
 
 def six(r: Rng) -> list[tuple[Line, bool]]:

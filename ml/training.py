@@ -55,7 +55,7 @@ class Recipe:
 
 
 SEED = Recipe("seed", epochs=10)
-BASE = Recipe("base", epochs=20, cosine=True, label_smoothing=0.05, distortion=Distortion(), extras=True)
+BASE = Recipe("base", epochs=28, cosine=True, label_smoothing=0.05, distortion=Distortion(), extras=True)
 RECIPES = {recipe.name: recipe for recipe in (SEED, BASE)}
 
 
