@@ -3,13 +3,15 @@
 from django.contrib.auth import views as auth_views
 from django.urls import path
 
-from .views import accounts, draw, figures, grid, history, models, review, submission, upload
+from .views import accounts, bulk, draw, figures, grid, history, matrix, models, review, submission, upload
 
 urlpatterns = [
     path("", draw.draw, name="draw"),
     path("upload/", upload.upload, name="upload"),
     path("upload/results/", upload.results, name="upload-results"),
     path("history/", history.history, name="history"),
+    path("history/bulk/", bulk.bulk, name="history-bulk"),
+    path("history/matrix/", matrix.matrix, name="matrix"),
     path("s/<str:public_id>/", submission.show, name="submission"),
     path("s/<str:public_id>/label/", submission.label, name="submission-label"),
     path("s/<str:public_id>/labels/<int:label_id>/retract/", submission.retract, name="submission-retract"),

@@ -9,7 +9,7 @@ register = template.Library()
 ENTRIES = (
     ("Draw", "draw", (), None),
     ("Upload", "upload", ("upload-results",), None),
-    ("History", "history", ("submission", "submission-delete"), None),
+    ("History", "history", ("submission", "submission-delete", "matrix", "history-bulk"), None),
     ("Review", "review", ("review-grid", "review-figures"), "is_reviewer"),
     ("Models", "models", ("model", "training-run"), "is_operator"),
     ("API", "api-docs", (), None),

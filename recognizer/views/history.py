@@ -8,7 +8,7 @@ from django.views.decorators.http import require_safe
 
 from recognizer import paging
 from recognizer.filters import SubmissionFilter
-from recognizer.models import Digit, ModelVersion, Source, Verdict
+from recognizer.models import Digit, ModelVersion, Source, TruthState, TruthValue, Verdict
 from recognizer.services import access, submissions
 
 # Whole rows in grids of 2, 3, 4, 6 and 8 columns.
@@ -19,6 +19,7 @@ CORRECTED = (("", "Any"), ("true", "Yes"), ("false", "No"))
 WHOSE = (("", "Everybody’s"), ("true", "Mine"))
 # A blank picture is never stored, so nothing in History has that verdict.
 VERDICTS = [(verdict.value, verdict.label) for verdict in Verdict if verdict != Verdict.BLANK]
+TRUTH_STATES = (("", "Any"), *TruthState.choices)
 PLACE = ("cursor", "page_size", "ordering")
 
 
@@ -43,6 +44,9 @@ def history(request: HttpRequest) -> HttpResponse:
         "next_url": _with_cursor(parameters, page.next_cursor),
         "previous_url": _with_cursor(parameters, page.previous_cursor),
         "problems": problems,
+        "is_reviewer": request.actor.is_reviewer,
+        "truth_values": TruthValue.choices,
+        "here": request.get_full_path(),
         "filters": _filters(parameters, sees_all=request.actor.is_reviewer or request.actor.is_operator),
         "is_filtered": any(name not in PLACE for name in parameters),
     }
@@ -78,7 +82,11 @@ def _filters(parameters: QueryDict, *, sees_all: bool) -> dict:
     ]
     if sees_all:
         selects.insert(0, ("mine", "Whose", WHOSE))
+        selects.append(("truth_state", "Truth", TRUTH_STATES))
+        selects.append(("truth", "Shows, people say", (("", "Anything"), *TruthValue.choices)))
+    version, _, digit = parameters.get("said", "").partition(":")
     return {
+        "said": {"value": parameters["said"], "version": version, "digit": digit} if digit else None,
         "ticks": [
             _ticks("digit", "Digit", [(str(value), label) for value, label in Digit.choices], parameters),
             _ticks("verdict", "Verdict", VERDICTS, parameters),
