@@ -73,10 +73,11 @@ class Supervised:
         if error is not None:
             print(self.said)
         self.look_around()
-        for process in [self.process, *self.family.values()]:
-            with contextlib.suppress(psutil.NoSuchProcess, ProcessLookupError):
-                process.kill()
+        self.process.kill()
         self.process.wait(10)
+        for process in self.family.values():
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
         wait_until(lambda: not self.left_behind(), what="the end of every process")
         self._out.close()
 
@@ -137,7 +138,13 @@ class Supervised:
     # --- Its processes -----------------------------------------------------------------------------------------------
 
     def look_around(self) -> None:
-        """Remember every process that came from this supervisor, whoever its parent is by now."""
+        """Remember every process that came from this supervisor, whoever its parent is by now.
+
+        By the mark in its environment; Valkey writes its title over that, and is found as a child while it is one.
+        """
+        with contextlib.suppress(psutil.NoSuchProcess):
+            for child in psutil.Process(self.process.pid).children(recursive=True):
+                self.family[child.pid] = child
         for process in psutil.process_iter():
             with contextlib.suppress(psutil.Error):
                 if process.environ().get(MARK) == self._mark:
