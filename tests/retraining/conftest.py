@@ -2,26 +2,58 @@
 
 import hashlib
 from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
+from ml import bundle as bundles
 from ml import gate, mixture, retraining
-from ml.retraining import SITE
+from ml.bundle import BASE_FOLDER, BUNDLE_FILE
+from ml.mnist import load_mnist
+from ml.report import Checks
 
 
 @pytest.fixture
-def small_training(monkeypatch: pytest.MonkeyPatch) -> None:
+def small_training(monkeypatch: pytest.MonkeyPatch, small_checks: Checks) -> None:
     """Everything happens, with a tenth of the pictures: seconds instead of half a minute."""
-    small = {"REPLAYED": 1_500, "DISTORTIONS": 1, "DRAWN_EACH": 20, "NON_DIGIT_POOL": 200, "NON_DIGIT_ROWS": 200}
+    small = {"REPLAYED": 1_000, "DISTORTIONS": 1, "DRAWN_EACH": 20, "NON_DIGIT_POOL": 200, "NON_DIGIT_ROWS": 200}
     small |= {"REDRAWN_POOL": 100, "REDRAWN_ROWS": 100, "DRAWN_POOL": 200, "DRAWN_ROWS": 200}
     for name, value in small.items():
         monkeypatch.setattr(retraining, name, value)
-    monkeypatch.setattr(mixture, "FROZEN_NON_DIGITS", 200)
-    monkeypatch.setattr(mixture, "FROZEN_DRAWN", 100)
+    monkeypatch.setattr(mixture, "build_checks", lambda mnist: small_checks)
     # So little training is not what the bounds and tolerances were chosen for; tests of the gate have their own.
     monkeypatch.setattr(gate, "FLOORS", ())
     monkeypatch.setattr(gate.judge, "__kwdefaults__", {**gate.judge.__kwdefaults__, "floors": ()})
-    assert SITE.epochs == 3
+
+
+@pytest.fixture(scope="session")
+def small_checks() -> Checks:
+    """The frozen sets with a fifth of the digits."""
+    mnist = load_mnist()
+    some = slice(None, None, 5)
+    fewer = replace(
+        mnist,
+        validation_images=mnist.validation_images[some],
+        validation_labels=mnist.validation_labels[some],
+        test_images=mnist.test_images[some],
+        test_labels=mnist.test_labels[some],
+    )
+    return mixture.build_checks(fewer)
+
+
+@pytest.fixture
+def upgraded_base(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """An upgrade of the site brought a base model that is the old one under another name."""
+    from recognizer.services import registry
+
+    for file in BASE_FOLDER.iterdir():
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    path = tmp_path / BUNDLE_FILE
+    bundle = bundles.read(path.read_bytes())
+    path.write_bytes(bundles.write(bundle.model, replace(bundle.manifest, recipe="upgraded")))
+    monkeypatch.setattr(registry.new_base, "__defaults__", (tmp_path,))
+    return tmp_path
 
 
 @pytest.fixture

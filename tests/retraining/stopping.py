@@ -1,0 +1,67 @@
+"""Stops a training process at a chosen step and looks at what is left."""
+
+import signal
+import sys
+
+import psutil
+
+from bench.writers import leaning_hands
+from recognizer.models import Deployment, ModelVersion, RunState, TrainingRun
+from recognizer.models.values import ACTIVE_RUN_STATES
+from recognizer.services import registry, retraining
+from tests.retraining.rows import settle_drawings
+from tests.support.site import Part, Site, wait_until
+
+SIGNALS = {"kill": signal.SIGKILL, "freeze": signal.SIGSTOP}
+
+
+def start_trainer(site: Site) -> Part:
+    part = site.start("train", [sys.executable, "-m", "digitsite.worker", "train"])
+    part.wait_for_words(" ready")
+    return part
+
+
+def stop_the_trainer_at(site: Site, step: str, how: str, *, again: bool = True) -> None:
+    site.start_redis()
+    site.start_web()
+    site.start_worker()
+    site.start_default_worker()
+    trainer = start_trainer(site)
+    with site.entered(), site.client() as client:
+        settle_drawings(leaning_hands(4, 2), 60)
+        run = retraining.ask(trigger=TrainingRun.Trigger.SCHEDULE)
+        process = wait_until(lambda: _training_process(trainer), seconds=60, what="the training process")
+        wait_until(lambda: _step(run) == step or _ended(run), seconds=300, what=f"the step {step}")
+        assert not _ended(run), f"too late: {run.state} {run.reasons}"
+        process.send_signal(SIGNALS[how])
+        if step == "promoting" and _ended(run):
+            return  # the one transaction was quicker: all of it is there
+        wait_until(lambda: _ended(run), seconds=60, what="the end of the run")
+        assert run.state == RunState.FAILED, run.state
+        assert run.reasons
+        assert (ModelVersion.objects.count(), Deployment.objects.count()) == (1, 1)
+        assert registry.live_version().number == 1
+        wait_until(lambda: not process.is_running(), what="the end of the training process")
+        answer = client.post("/api/v1/submissions", json={"strokes": [[[60, 200, 120], [60, 60, 230]]]})
+        assert answer.json()["prediction"]["version"] == 1
+        if again:
+            after = retraining.ask(trigger=TrainingRun.Trigger.SCHEDULE)
+            wait_until(lambda: _ended(after), seconds=400, what="the end of the next run")
+            assert after.state == RunState.PROMOTED, after.reasons
+
+
+def _training_process(trainer: Part) -> psutil.Process | None:
+    for child in psutil.Process(trainer.pid).children(recursive=True):
+        if "run_training" in " ".join(child.cmdline()):
+            return child
+    return None
+
+
+def _step(run: TrainingRun) -> str:
+    run.refresh_from_db()
+    return run.progress.get("step", "")
+
+
+def _ended(run: TrainingRun) -> bool:
+    run.refresh_from_db()
+    return run.state not in ACTIVE_RUN_STATES
