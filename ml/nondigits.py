@@ -2,7 +2,7 @@
 
 A classifier that never saw such a thing calls a horse an 8 with 100 % certainty. Training with some of these towards
 a uniform target ("outlier exposure", Hendrycks et al., 2019) raises the energy of everything that is no digit.
-Letters that are written like a digit (I, l, O, o, S, s, Z, z, b, G, g, q, δ) are left out: any reader takes them for one.
+Letters that are written like a digit (I, l, O, o, S, s, Z, z, b, G, g, q, δ) are left out: to a reader they are one.
 Used by `ml.mixture`. See a sheet of them with
 
     python -m ml.nondigits sheet.png
