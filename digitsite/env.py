@@ -4,6 +4,7 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
+from urllib.parse import unquote, urlsplit
 
 from django.core.exceptions import ImproperlyConfigured
 
@@ -77,6 +78,28 @@ def words(name: str, default: tuple[str, ...] = ()) -> list[str]:
     if raw is None:
         return list(default)
     return [word.strip() for word in raw.split(",") if word.strip()]
+
+
+def email(name: str) -> dict[str, object]:
+    """`smtp://user:password@host:587` (or `smtps://…:465`, or `smtp+tls://…`) as Django's settings; none: empty."""
+    raw = text(name)
+    if not raw:
+        return {}
+    try:
+        url = urlsplit(raw)
+        port = url.port
+    except ValueError:
+        url, port = urlsplit(""), None
+    if url.scheme not in ("smtp", "smtp+tls", "smtps") or not url.hostname:
+        raise ImproperlyConfigured(f"{name} must look like smtp+tls://user:password@mail.example.org:587.")
+    return {
+        "EMAIL_HOST": url.hostname,
+        "EMAIL_PORT": port or {"smtp": 25, "smtp+tls": 587, "smtps": 465}[url.scheme],
+        "EMAIL_HOST_USER": unquote(url.username or ""),
+        "EMAIL_HOST_PASSWORD": unquote(url.password or ""),
+        "EMAIL_USE_TLS": url.scheme == "smtp+tls",
+        "EMAIL_USE_SSL": url.scheme == "smtps",
+    }
 
 
 def data_dir() -> Path:

@@ -1,6 +1,9 @@
 """Forms of the pages: they check the shape of what was sent; what may be done with it is for the services to say."""
 
 from django import forms
+from django.conf import settings
+from django.contrib.auth.forms import UserCreationForm
+from django.contrib.auth.models import User
 from django.core.files.uploadedfile import UploadedFile
 
 
@@ -25,3 +28,20 @@ class UploadForm(forms.Form):
         error_messages={"required": "Choose at least one picture."},
     )
     may_train = forms.BooleanField(required=False)
+
+
+class SignUpForm(UserCreationForm):
+    """An account; the address is asked for only where it is of use."""
+
+    email = forms.EmailField(
+        required=False, label="E-mail address", help_text="Only for a new password, should you forget yours."
+    )
+
+    class Meta:
+        model = User
+        fields = ("username", "email")
+
+    def __init__(self, *args: object, **kwargs: object) -> None:
+        super().__init__(*args, **kwargs)
+        if not settings.SENDS_MAIL:
+            del self.fields["email"]

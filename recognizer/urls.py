@@ -3,7 +3,7 @@
 from django.contrib.auth import views as auth_views
 from django.urls import path
 
-from .views import accounts, bulk, draw, figures, grid, history, matrix, models, review, submission, upload
+from .views import accounts, bulk, draw, figures, grid, history, matrix, models, people, review, submission, upload
 
 urlpatterns = [
     path("", draw.draw, name="draw"),
@@ -29,7 +29,15 @@ urlpatterns = [
     path("models/runs/<int:pk>/", models.run, name="training-run"),
     path("models/runs/<int:pk>/progress/", models.progress, name="training-progress"),
     path("models/runs/<int:pk>/cancel/", models.cancel, name="training-cancel"),
-    path("account/login/", auth_views.LoginView.as_view(redirect_authenticated_user=True), name="login"),
+    path("account/login/", accounts.Login.as_view(), name="login"),
+    path("account/sign-up/", accounts.sign_up, name="sign-up"),
+    path("account/people/", people.show, name="people"),
+    path("account/people/add/", people.add, name="people-add"),
+    path("account/people/<int:pk>/link/", people.link, name="people-link"),
+    path("account/people/<int:pk>/role/", people.role, name="people-role"),
+    path("account/forgotten/", accounts.Forgotten.as_view(), name="password_reset"),
+    path("account/forgotten/sent/", accounts.ForgottenSent.as_view(), name="password_reset_done"),
+    path("account/forgotten/<str:uidb64>/<str:token>/", accounts.NewPassword.as_view(), name="password_reset_confirm"),
     path("account/logout/", auth_views.LogoutView.as_view(), name="logout"),
     path("account/password/", accounts.Password.as_view(), name="password_change"),
     path("account/sign-in/<str:uid>/<str:token>/", accounts.sign_in, name="sign-in"),

@@ -3,17 +3,24 @@
 Called by `manage.py operator` and `prepare`, and by the sign-in page.
 """
 
+from dataclasses import dataclass
+
 from django.contrib.auth.models import Group, User
 from django.contrib.auth.tokens import PasswordResetTokenGenerator
 from django.core.exceptions import ValidationError
 from django.db import transaction
-from django.db.models import Q
+from django.db.models import Count, Q
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.encoding import force_bytes
 from django.utils.http import urlsafe_base64_decode, urlsafe_base64_encode
 
-OPERATOR = "operator"
+from recognizer.models import LabelKind
+
+from .access import NotAllowedError
+from .actors import Actor
+
+VISITOR, REVIEWER, OPERATOR = ROLES = ("visitor", "reviewer", "operator")
 
 
 class _LinkTokens(PasswordResetTokenGenerator):
@@ -41,11 +48,7 @@ def make_operator(name: str) -> User:
     Raises:
         ValueError: the name is empty, too long, or holds what a name must not; the message says so.
     """
-    name = User.normalize_username(name.strip())
-    try:
-        User._meta.get_field("username").clean(name, None)  # noqa: SLF001 - public, for all its underscore
-    except ValidationError as error:
-        raise ValueError(f"{name!r} cannot be a name. {' '.join(error.messages)}") from error
+    name = _checked(name)
     user, is_new = User.objects.get_or_create(username=name, defaults={"is_staff": True})
     if is_new:
         user.set_unusable_password()
@@ -53,6 +56,97 @@ def make_operator(name: str) -> User:
     user.save()
     user.groups.add(Group.objects.get(name=OPERATOR))
     return user
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """An account as operators see it."""
+
+    user: User
+    role: str
+    decisions: int
+
+
+def people() -> list[Person]:
+    """Every account, the newest last, with what it may do and how much it reviewed."""
+    reviews = Count("labels", filter=Q(labels__kind=LabelKind.REVIEW, labels__value__gt=""))
+    users = User.objects.prefetch_related("groups").annotate(decisions=reviews).order_by("date_joined", "pk")
+    return [Person(user, role_of(user), user.decisions) for user in users]
+
+
+def role_of(user: User) -> str:
+    names = {group.name for group in user.groups.all()}
+    if user.is_superuser or OPERATOR in names:
+        return OPERATOR
+    return REVIEWER if REVIEWER in names else VISITOR
+
+
+@transaction.atomic
+def add_person(*, actor: Actor, name: str, role: str) -> User:
+    """A new account without a password; its one-time link lets its owner in.
+
+    Raises:
+        NotAllowedError: the actor is no operator.
+        ValueError: the name is taken or no name, or there is no such role; the message says so.
+    """
+    _check_operates(actor)
+    name = _checked(name)
+    if User.objects.filter(username=name).exists():
+        raise ValueError(f"There is an account {name} already.")
+    user = User(username=name)
+    user.set_unusable_password()
+    user.save()
+    set_role(actor=actor, user=user, role=role)
+    return user
+
+
+@transaction.atomic
+def set_role(*, actor: Actor, user: User, role: str) -> None:
+    """Make `user` an operator, a reviewer, or neither.
+
+    Raises:
+        NotAllowedError: the actor is no operator, or would lock themselves or a superuser out.
+        ValueError: there is no such role.
+    """
+    _check_operates(actor)
+    if role not in ROLES:
+        raise ValueError(f"There is no role {role!r}. Use one of: {', '.join(ROLES)}.")
+    if role != role_of(user) and (user.pk == actor.user.pk or user.is_superuser):
+        raise NotAllowedError("You cannot change your own role, nor a superuser's.")
+    user.groups.remove(*Group.objects.filter(name__in=(REVIEWER, OPERATOR)))
+    if role != VISITOR:
+        user.groups.add(Group.objects.get(name=role))
+    # Only operators may look into the admin pages.
+    User.objects.filter(pk=user.pk).update(is_staff=role == OPERATOR or user.is_superuser)
+
+
+def hand_out_link(*, actor: Actor, user: User) -> str:
+    """A one-time sign-in link for somebody who has no password or forgot it.
+
+    Raises:
+        NotAllowedError: the actor is no operator, or `user` is a superuser and the actor is none.
+        ValueError: the account is switched off.
+    """
+    _check_operates(actor)
+    if user.is_superuser and not actor.user.is_superuser:
+        raise NotAllowedError("Only a superuser can let a superuser in.")
+    if not user.is_active:
+        raise ValueError("This account is switched off.")
+    return sign_in_link(user)
+
+
+def _check_operates(actor: Actor) -> None:
+    if not actor.is_operator:
+        raise NotAllowedError("Only operators look after accounts.")
+
+
+def _checked(name: str) -> str:
+    name = User.normalize_username(name.strip())
+    try:
+        User._meta.get_field("username").clean(name, None)  # noqa: SLF001 - public, for all its underscore
+    except ValidationError as error:
+        raise ValueError(f"{name!r} cannot be a name. {' '.join(error.messages)}") from error
+    return name
 
 
 def an_operator_has_signed_in() -> bool:

@@ -1,20 +1,70 @@
 """Doors of accounts: the password, and one-time sign-in links. Signing in and out by password is Django's own."""
 
+from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth import login
 from django.contrib.auth import views as auth_views
 from django.contrib.auth.forms import PasswordChangeForm, SetPasswordForm
-from django.http import HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse_lazy
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods
 
+from recognizer.forms import SignUpForm
 from recognizer.services import accounts
 
 from .errors import error_page
 
 MODEL_BACKEND = "django.contrib.auth.backends.ModelBackend"
+
+
+class Login(auth_views.LoginView):
+    redirect_authenticated_user = True
+    extra_context = {"can_sign_up": settings.SIGN_UP, "sends_mail": settings.SENDS_MAIL}
+
+
+@never_cache
+@require_http_methods(["GET", "HEAD", "POST"])
+def sign_up(request: HttpRequest) -> HttpResponse:
+    """Make an account and be signed in; 404 where the operators make them."""
+    if not settings.SIGN_UP:
+        raise Http404
+    if request.user.is_authenticated:
+        return redirect("draw")
+    form = SignUpForm(request.POST or None)
+    if form.is_valid():
+        login(request, form.save(), backend=MODEL_BACKEND)
+        messages.success(request, "Welcome. What you draw from now on is in your History wherever you sign in.")
+        return redirect("draw")
+    return render(request, "registration/sign_up.html", {"form": form}, status=422 if form.is_bound else 200)
+
+
+class _ByMail:
+    """404 where no mail is sent: there operators hand out one-time links."""
+
+    def dispatch(self, request: HttpRequest, *args: object, **kwargs: object) -> HttpResponse:
+        if not settings.SENDS_MAIL:
+            raise Http404
+        return super().dispatch(request, *args, **kwargs)
+
+
+class Forgotten(_ByMail, auth_views.PasswordResetView):
+    template_name = "registration/forgotten.html"
+    email_template_name = "registration/forgotten_mail.txt"
+    subject_template_name = "registration/forgotten_subject.txt"
+    extra_email_context = {"site_name": settings.SITE_NAME}
+
+
+class ForgottenSent(_ByMail, auth_views.PasswordResetDoneView):
+    template_name = "registration/forgotten_sent.html"
+
+
+class NewPassword(_ByMail, auth_views.PasswordResetConfirmView):
+    template_name = "registration/new_password.html"
+    success_url = reverse_lazy("draw")
+    post_reset_login = True
+    post_reset_login_backend = MODEL_BACKEND
 
 
 class Password(auth_views.PasswordChangeView):

@@ -1,0 +1,68 @@
+"""Operators look after accounts: who may review, and one-time links for whoever has no password or forgot it."""
+
+from django.contrib import messages
+from django.contrib.auth.models import User
+from django.core.exceptions import PermissionDenied
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_POST, require_safe
+
+from recognizer.services import accounts
+from recognizer.services.access import NotAllowedError
+
+
+@never_cache
+@require_safe
+def show(request: HttpRequest) -> HttpResponse:
+    _check_operates(request)
+    return _page(request)
+
+
+@require_POST
+def add(request: HttpRequest) -> HttpResponse:
+    """A new account; its link is shown once, on the page that answers."""
+    _check_operates(request)
+    role = request.POST.get("role", accounts.REVIEWER)
+    try:
+        user = accounts.add_person(actor=request.actor, name=request.POST.get("name", ""), role=role)
+    except ValueError as error:
+        messages.error(request, str(error))
+        return _page(request, status=422)
+    return _page(request, linked=user)
+
+
+@require_POST
+def link(request: HttpRequest, pk: int) -> HttpResponse:
+    _check_operates(request)
+    return _page(request, linked=get_object_or_404(User, pk=pk))
+
+
+@require_POST
+def role(request: HttpRequest, pk: int) -> HttpResponse:
+    _check_operates(request)
+    user = get_object_or_404(User, pk=pk)
+    try:
+        accounts.set_role(actor=request.actor, user=user, role=request.POST.get("role", ""))
+    except (ValueError, NotAllowedError) as error:
+        messages.error(request, str(error))
+    else:
+        messages.success(request, f"{user.get_username()} is {request.POST['role']} now.")
+    return redirect("people")
+
+
+def _page(request: HttpRequest, *, linked: User | None = None, status: int = 200) -> HttpResponse:
+    context = {"people": accounts.people(), "roles": accounts.ROLES, "linked": linked}
+    if linked is not None:
+        try:
+            path = accounts.hand_out_link(actor=request.actor, user=linked)
+        except (ValueError, NotAllowedError) as error:
+            messages.error(request, str(error))
+        else:
+            context["link"] = request.build_absolute_uri(path)
+    return render(request, "registration/people.html", context, status=status)
+
+
+def _check_operates(request: HttpRequest) -> None:
+    if not request.actor.is_operator:
+        raise PermissionDenied

@@ -1,0 +1,107 @@
+"""Accounts: signing up where it is allowed, roles and one-time links from operators, new passwords by mail."""
+
+import re
+
+import pytest
+from django.contrib.auth.models import User
+from django.core import mail
+from django.test import Client
+from django.urls import reverse
+
+from recognizer.services import accounts
+from tests.api.conftest import client_of
+
+pytestmark = pytest.mark.django_db
+
+GOOD = {"username": "ann", "password1": "three grey cats 7", "password2": "three grey cats 7"}
+
+
+def test_somebody_signs_up_and_is_in(client):
+    assert "Make one" in client.get(reverse("login")).content.decode()
+    assert client.post(reverse("sign-up"), GOOD).status_code == 302
+    assert "Signed in as" in client.get("/").content.decode()
+    assert accounts.role_of(User.objects.get(username="ann")) == "visitor"
+
+
+def test_a_bad_password_makes_no_account(client):
+    answer = client.post(reverse("sign-up"), GOOD | {"password1": "12345", "password2": "12345"})
+    assert answer.status_code == 422
+    assert not User.objects.exists()
+
+
+def test_sign_up_can_be_switched_off(client, settings, monkeypatch):
+    settings.SIGN_UP = False
+    assert client.get(reverse("sign-up")).status_code == client.post(reverse("sign-up"), GOOD).status_code == 404
+    assert not User.objects.exists()
+
+
+def test_an_operator_adds_a_reviewer_whose_link_works_once(operator, reviewer):
+    operating = client_of(operator)
+    page = operating.post(reverse("people-add"), {"name": "rosa", "role": "reviewer"})
+    path = re.search(r"http://localhost(/account/sign-in/[^\"]+)", page.content.decode())[1]
+    rosa = Client()
+    rosa.post(path)
+    assert rosa.get(reverse("review")).status_code == 200
+    assert Client().post(path).status_code == 410
+    assert accounts.role_of(User.objects.get(username="rosa")) == "reviewer"
+
+
+def test_who_forgot_a_password_gets_a_link_from_an_operator(operator):
+    forgetful = User.objects.create_user("fred", password="forgotten 123")
+    page = client_of(operator).post(reverse("people-link", args=[forgetful.pk]))
+    assert f"Signs {forgetful.username} in, once" in page.content.decode()
+
+
+def test_roles_are_given_and_taken(operator, reviewer):
+    operating, reviewing = client_of(operator), client_of(reviewer)
+    for role, status in (("visitor", 403), ("reviewer", 200), ("operator", 200)):
+        operating.post(reverse("people-role", args=[reviewer.user.pk]), {"role": role})
+        assert reviewing.get(reverse("review")).status_code == status
+    operating.post(reverse("people-role", args=[reviewer.user.pk]), {"role": "emperor"})
+    assert accounts.role_of(User.objects.get(pk=reviewer.user.pk)) == "operator"
+
+
+def test_nobody_locks_themselves_or_a_superuser_out_nor_gets_in_as_one(operator):
+    root = User.objects.create_superuser("root")
+    operating = client_of(operator)
+    for user in (operator.user, root):
+        operating.post(reverse("people-role", args=[user.pk]), {"role": "visitor"})
+        assert accounts.role_of(User.objects.get(pk=user.pk)) == "operator"
+    page = operating.post(reverse("people-link", args=[root.pk]))
+    assert "Only a superuser" in page.content.decode()
+    assert "/account/sign-in/" not in page.content.decode()
+
+
+@pytest.mark.parametrize("name", ["", "rita", "with space", "x" * 200])
+def test_a_name_that_cannot_be_makes_no_account(operator, reviewer, name):
+    before = User.objects.count()
+    assert client_of(operator).post(reverse("people-add"), {"name": name}).status_code == 422
+    assert User.objects.count() == before
+
+
+def test_nobody_else_looks_after_accounts(reviewer, others):
+    for client in (client_of(reviewer), *others):
+        assert client.get(reverse("people")).status_code == 403
+        assert client.post(reverse("people-add"), {"name": "eve"}).status_code == 403
+        for name in ("people-link", "people-role"):
+            address = reverse(name, args=[reviewer.user.pk])
+            assert client.post(address, {"role": "operator"}).status_code == 403
+    assert accounts.role_of(User.objects.get(pk=reviewer.user.pk)) == "reviewer"
+
+
+def test_without_mail_there_is_no_page_that_promises_some(client):
+    assert client.get(reverse("password_reset")).status_code == 404
+    assert "Forgot your password" not in client.get(reverse("login")).content.decode()
+
+
+def test_with_mail_a_new_password_is_set_by_a_link(client, settings):
+    settings.SENDS_MAIL = True
+    User.objects.create_user("ann", "ann@example.org", "forgotten 123")
+    assert client.post(reverse("password_reset"), {"email": "ann@example.org"}).status_code == 302
+    [letter] = mail.outbox
+    path = re.search(r"http://testserver(\S+)", letter.body)[1]
+    form = client.get(path, follow=True)
+    new = {"new_password1": "three grey cats 7", "new_password2": "three grey cats 7"}
+    client.post(form.request["PATH_INFO"], new)
+    assert Client().login(username="ann", password="three grey cats 7")
+    assert "does not work any more" in client.get(path, follow=True).content.decode()
