@@ -315,7 +315,7 @@ a `code` for programs and a `detail` for people. Lists are paged: follow `next`.
     },
 }
 
-# --- Accounts ----------------------------------------------------------------------------------------------------
+# --- Accounts and mail -------------------------------------------------------------------------------------------
 
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": f"django.contrib.auth.password_validation.{name}"}
@@ -326,6 +326,14 @@ AUTH_PASSWORD_VALIDATORS = [
         "NumericPasswordValidator",
     )
 ]
+# Whether people may make accounts for themselves; where not, operators make them.
+SIGN_UP = env.boolean("SIGN_UP", True)
+# Where mail goes out. Without it nobody can ask for a new password by mail: operators hand out one-time links.
+_email = env.email("EMAIL_URL")
+SENDS_MAIL = bool(_email)
+globals().update(_email)
+EMAIL_TIMEOUT = 10
+DEFAULT_FROM_EMAIL = SERVER_EMAIL = env.text("EMAIL_FROM", "digits@localhost")
 PASSWORD_RESET_TIMEOUT = 24 * 3600  # how long a one-time sign-in link works
 LOGIN_URL = "login"
 LOGIN_REDIRECT_URL = "draw"
