@@ -53,7 +53,7 @@ def fill(count: int, *, reviewers: list[Actor], settled: float = SETTLED) -> Non
     chance = random.Random(count)
     versions = [registry.live_version(), second_version()]
     start = timezone.now() - timedelta(days=60)
-    strokes = [[[round(chance.uniform(0, 280), 2) for _ in range(60)] for _ in range(3)] for _ in range(2)]
+    strokes = [[[round(chance.uniform(0, 280), 2) for _ in range(40)] for _ in range(2)] for _ in range(2)]
     with given_times():
         for first in range(0, count, BATCH):
             numbers = range(first, min(first + BATCH, count))
