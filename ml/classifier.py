@@ -128,7 +128,7 @@ def decide(
         logits: (N, 10).
         manifest: temperature and thresholds.
         ink: for each picture the evidence of `ml.preprocessing`; of it "several" (several digits side by side) and
-            "dot" (a lone dot) decide the verdict.
+            "dot" (a lone dot) decide the verdict, and what is "doubtful" (noise, a pattern) is never sure.
         blank: for each picture, whether there was no ink at all.
     """
     n = len(logits)
@@ -147,7 +147,7 @@ def decide(
     rows = zip(probabilities.tolist(), order.tolist(), energies.tolist(), strict=True)
     answers = []
     for i, (row, (digit, runner_up), value) in enumerate(rows):
-        verdict = Verdict.SURE if sure[i] else Verdict.UNSURE
+        verdict = Verdict.SURE if sure[i] and not evidence[i].get("doubtful") else Verdict.UNSURE
         doubt = doubts[i]
         if blanks[i]:
             verdict, doubt = Verdict.BLANK, 1.0

@@ -42,7 +42,8 @@ class Prepared:
             `edge`, the share of the picture's outermost pixels that the digit covers;
             `coverage`, the share of the picture, and `fill`, the share of its own box, that the digit covers;
             `aspect`, width of its box over height; `stroke`, width of its strokes over the long side of its
-            box; `dot`, whether that makes it a dot or a filled shape; `halo`, the share of its area that is
+            box; `dot`, whether that makes it a dot or a filled shape; `doubtful`, whether it may be no writing
+            at all but noise or a pattern, so that no answer to it is sure; `halo`, the share of its area that is
             faint; `lines` of ruled paper that were taken out; `quick`, whether the picture was clean enough
             for the quick path.
         blank: nothing was found; then all pixels are zero.

@@ -90,6 +90,7 @@ def read(ink_map: np.ndarray, *, faint: float = _FAINT) -> Reading | None:
     wide = evidence["aspect"] > _WIDE and evidence["fill"] < 0.45
     evidence |= {
         "quick": False,
+        "doubtful": False,
         "several": evidence["large"] > 1 or wide,
         "dot": relative > _DOT and 0.4 < evidence["aspect"] < 2.5,
         "lines": 0,

@@ -136,6 +136,7 @@ def test_a_blank_picture_is_blank_and_full_of_doubt(classifier):
         (logits(d3=12.0), {"several": True}, Verdict.SEVERAL),
         (logits(d3=12.0), {"dot": True}, Verdict.NOT_A_DIGIT),
         (logits(d3=12.0), {"several": False, "dot": False, "coverage": 0.1}, Verdict.SURE),
+        (logits(d3=12.0), {"doubtful": True}, Verdict.UNSURE),
     ],
 )
 def test_the_verdict_follows_margin_energy_and_ink(row, ink, verdict):
