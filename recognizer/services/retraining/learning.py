@@ -90,7 +90,7 @@ def _recipe(name: str, seed: int) -> Recipe:
 def _in_words(counts: dict[str, object]) -> str:
     line = f"{counts['digits']} labelled digits of {counts['drawers']} drawers, {counts['non_digits']} non-digits."
     if counts["contested"]:
-        line += f" {counts['contested']} contradict a sure answer, are not confirmed yet, and weigh little."
+        line += f" {counts['contested']} contradict the live model, nobody confirmed them yet, and they weigh little."
     if counts["left_out"]:
         line += f" {counts['left_out']} more are above a cap and wait."
     return line

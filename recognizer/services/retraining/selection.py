@@ -1,7 +1,7 @@
 """Which settled labels train, and which measure. Called by the training process.
 
 Only settled truths of the train fold, given for training, train: each picture once, the newest first, so many of
-one drawer and so many in all. A label that the live model contradicts with a sure answer is *contested* until a second
+one drawer and so many in all. A label that the live model contradicts with some certainty is *contested* until a second
 look confirmed it, and weighs little: a wrong hand, or a wrong reviewer, cannot turn a digit into another by numbers.
 """
 
