@@ -163,6 +163,18 @@ def settle(submissions: Collection[Submission]) -> None:
         submission.truth, submission.truth_state = truths[submission.pk]
 
 
+@transaction.atomic
+def settle_unseconded() -> int:
+    """Settle what waits for a second opinion that nobody is there any more to give; how many that were."""
+    if _Reviewers().active > 1:
+        return 0
+    reviews = Label.objects.filter(submission=OuterRef("pk"), kind=LabelKind.REVIEW, **STANDING)
+    waiting = Submission.objects.filter(Exists(reviews), truth_state=TruthState.PROVISIONAL)
+    rows = list(waiting.only("digest"))
+    settle(rows)
+    return len(rows)
+
+
 class _Reviewers:
     """How many people reviewed lately; asked at most once, and seldom at all."""
 

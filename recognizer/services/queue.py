@@ -33,7 +33,7 @@ from recognizer.models import (
 
 from .access import NotAllowedError
 from .actors import Actor
-from .labels import STANDING, settle
+from .labels import STANDING, settle, settle_unseconded
 from .submissions import with_answers
 
 # Long enough to think about one hard picture, short enough that what a reviewer left behind is soon seen by another.
@@ -102,6 +102,8 @@ def take(*, actor: Actor, rule: LabelReason, count: int = 2, randomness: random.
         rule == LabelReason.RANDOM or randomness.random() < settings.REVIEW_RANDOM_SHARE for _ in range(missing)
     ]
     ruled = _lease_some(actor, _by_rule(rule, actor), missing - sum(by_chance))
+    if rule == LabelReason.DOUBT and len(ruled) < missing - sum(by_chance):
+        settle_unseconded()
     if not sum(by_chance) or not (held or ruled or sum(by_chance) == missing):
         # A rule that finds nothing has nothing to be mixed with.
         return _items(held + ruled)

@@ -1,6 +1,9 @@
 """What a reviewer decides, takes back and sends again."""
 
+from datetime import timedelta
+
 import pytest
+from django.utils import timezone
 
 from recognizer.models import Label, LabelKind, LabelReason, Lease, Submission, TruthState, Verdict
 from recognizer.services import labels, queue, reviews
@@ -171,6 +174,18 @@ def test_a_lone_reviewers_corrections_settle_and_train(reviewer):
     decide(reviewer, sure, "1")
     assert truth(sure) == ("1", TruthState.SETTLED)
     assert list(trainable()) == [sure]
+
+
+def test_what_waits_for_a_colleague_who_left_settles_when_the_queue_is_empty(reviewer, second_reviewer):
+    old = decide(second_reviewer, answered(), "3")
+    sure = make_submission()
+    make_prediction(sure)
+    decide(reviewer, sure, "1")
+    assert queue.take(actor=reviewer, rule=LabelReason.DOUBT) == []
+    assert truth(sure) == ("1", TruthState.PROVISIONAL)
+    Label.objects.filter(pk=old.pk).update(created=timezone.now() - timedelta(days=31))
+    queue.take(actor=reviewer, rule=LabelReason.DOUBT)
+    assert truth(sure) == ("1", TruthState.SETTLED)
 
 
 def test_two_reviewers_at_once_share_500_items_without_one_in_common_and_none_lost(reviewer, second_reviewer):
