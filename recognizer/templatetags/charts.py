@@ -28,7 +28,9 @@ def _curve(title: str, training: Sequence[float], validation: Sequence[float]) -
     values = [*training, *validation]
     low, high = min(values), max(values)
     room = (high - low) * 0.08 or 0.01
-    low, high = low - room, high + room
+    low, high = max(0.0, low - room), high + room
+    if title == "Accuracy":
+        high = min(high, 1.0)
 
     def place(epoch: int, value: float) -> tuple[float, float]:
         share = epoch / max(len(training) - 1, 1) if len(training) > 1 else 0.5

@@ -16,14 +16,15 @@ from recognizer.models.values import ACTIVE_RUN_STATES
 
 from .requests import labels_until_next, next_scheduled
 
-# Figures of a version: where in its metrics, what it is called, whether more is better, whether it is a share.
+# Figures of a version: where in its metrics, where else if it never was before the gate, its name, whether more
+# is better.
 FIGURES = (
-    (("gate", "sets", "validation", "accuracy"), "MNIST validation", True),
-    (("gate", "sets", "distorted", "accuracy"), "Distorted and drawn", True),
-    (("gate", "sets", "non_digits", "refused"), "Non-digits refused", True),
-    (("gate", "sets", "holdout", "accuracy"), "Site holdout", True),
-    (("gate", "sets", "validation", "ece"), "Calibration error", False),
-    (("test_accuracy",), "MNIST test", True),
+    (("gate", "sets", "validation", "accuracy"), ("validation_accuracy",), "MNIST validation", True),
+    (("gate", "sets", "distorted", "accuracy"), (), "Distorted and drawn", True),
+    (("gate", "sets", "non_digits", "refused"), ("non_digits_refused",), "Non-digits refused", True),
+    (("gate", "sets", "holdout", "accuracy"), (), "Site holdout", True),
+    (("gate", "sets", "validation", "ece"), ("sets", "validation", "ece"), "Calibration error", False),
+    (("test_accuracy",), (), "MNIST test", True),
 )
 STEP_NAMES = {
     "waiting": "Waiting for the trainer",
@@ -59,8 +60,9 @@ def figures_beside_parent(version: ModelVersion) -> list[Figure]:
     champion = version.metrics.get("gate", {}).get("champion")
     parent = {"gate": {"sets": champion}} if champion else version.parent.metrics if version.parent else {}
     figures = []
-    for path, title, more_is_better in FIGURES:
+    for path, otherwise, title, more_is_better in FIGURES:
         value = _at(version.metrics, path)
+        value = _at(version.metrics, otherwise) if value is None else value
         before = _at(parent, path)
         change = None if value is None or before is None else (value - before) * 100
         figures.append(Figure(title, value, change, change is not None and (change >= 0) == more_is_better))
