@@ -89,7 +89,16 @@ def seal(model: keras.Model, recipe_name: str, checks: Checks) -> Sealed:
     )  # fmt: skip
     served = load_classifier(bundles.write(litert, plain))
     agreement = _check_agreement(served.logits(checks.validation[0][:1000]), model, checks.validation[0][:1000])
+    return _calibrated(keras_file, litert, plain, checks, agreement)
 
+
+def seal_again(sealed: Sealed, checks: Checks) -> Sealed:
+    """Fit temperature and thresholds anew; the model itself stays as it is, byte for byte."""
+    return _calibrated(sealed.keras_file, bundles.read(sealed.bundle).model, sealed.manifest, checks, sealed.agreement)
+
+
+def _calibrated(keras_file: bytes, litert: bytes, plain: Manifest, checks: Checks, agreement: float) -> Sealed:
+    served = load_classifier(bundles.write(litert, plain))
     logits = served.logits(np.concatenate([checks.validation[0], checks.distorted[0]]))
     labels = np.concatenate([checks.validation[1], checks.distorted[1]])
     clean = len(checks.validation[0])  # distorted digits are harder than real ones and would ask for too much modesty
@@ -168,6 +177,25 @@ def describe(recipe: Recipe, command: str, seconds: float, rows: int) -> dict[st
         "seconds": round(seconds, 1),
         "versions": {"keras": keras.__version__, "tensorflow": tf.__version__, "numpy": np.__version__},
     }
+
+
+def read_folder(folder: Path) -> tuple[Sealed, dict[str, object], dict[str, list[float]]]:
+    """What `write_folder` has written: the sealed model, its figures and its history.
+
+    Raises:
+        SealError: a file is missing or damaged, or they do not belong together.
+    """
+    try:
+        metrics = json.loads((folder / "metrics.json").read_text())
+        history = json.loads((folder / "history.json").read_text())
+        bundle = (folder / bundles.BUNDLE_FILE).read_bytes()
+        keras_file = (folder / bundles.KERAS_FILE).read_bytes()
+        manifest = bundles.read(bundle, sha256=metrics["bundle_sha256"]).manifest
+    except (OSError, ValueError, KeyError) as error:
+        raise SealError(f"{folder} holds no complete training: {error}") from error
+    if hashlib.sha256(keras_file).hexdigest() != metrics["keras_sha256"]:
+        raise SealError(f"{folder} holds no complete training: the Keras file is not the one that was recorded.")
+    return Sealed(keras_file, bundle, manifest), metrics, history
 
 
 def write_folder(

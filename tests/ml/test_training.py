@@ -18,7 +18,7 @@ from ml.bundle import BASE_FOLDER, BUNDLE_FILE, KERAS_FILE
 from ml.classifier import load_classifier
 from ml.evaluation import evaluate
 from ml.mnist import load_mnist
-from ml.report import Checks, SealError, measure, seal, write_folder
+from ml.report import Checks, SealError, measure, read_folder, seal, seal_again, write_folder
 from ml.training import BASE, SEED, Cancelled, Part, epoch_arrays, fit, one_hot, uniform_targets
 
 ROOT = Path(__file__).parents[2]
@@ -186,6 +186,40 @@ def test_a_model_whose_export_does_not_agree_is_not_sealed(trained, checks, monk
     monkeypatch.setattr(export, "to_litert", lambda model: litert)
     with pytest.raises(SealError, match="differ from the Keras model"):
         seal(trained[0], "base", checks)
+
+
+@TENSORFLOW
+def test_a_model_can_be_calibrated_anew_without_training(trained, checks, tmp_path):
+    model, history = trained
+    sealed = seal(model, "base", checks)
+    write_folder(tmp_path, sealed, measure(sealed, checks), history)
+    read, metrics, read_history = read_folder(tmp_path)
+    assert read_history == history
+    assert metrics["test_accuracy"] == measure(read, checks)["test_accuracy"]
+    assert seal_again(read, checks).bundle == sealed.bundle
+    fewer = dataclasses.replace(checks, validation=(checks.validation[0][:50], checks.validation[1][:50]))
+    other = seal_again(read, fewer)
+    assert other.manifest.temperature != sealed.manifest.temperature
+    assert other.manifest.model_sha256 == sealed.manifest.model_sha256
+    assert other.keras_file == sealed.keras_file
+
+
+def test_only_a_whole_and_unchanged_training_is_calibrated_anew(tmp_path):
+    with pytest.raises(CommandError, match="holds no complete training"):
+        call_command("train", "--calibrate-only", "--output", tmp_path)
+    for name in ("metrics.json", "history.json", BUNDLE_FILE):
+        (tmp_path / name).write_bytes((BASE_FOLDER / name).read_bytes())
+    (tmp_path / KERAS_FILE).write_bytes(b"another")
+    with pytest.raises(SealError, match="the Keras file is not the one that was recorded"):
+        read_folder(tmp_path)
+
+
+@pytest.mark.acceptance
+def test_calibrating_the_shipped_model_anew_gives_the_shipped_bundle(tmp_path):
+    for path in BASE_FOLDER.iterdir():
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    call_command("train", "--calibrate-only", "--output", tmp_path)
+    assert (tmp_path / BUNDLE_FILE).read_bytes() == (BASE_FOLDER / BUNDLE_FILE).read_bytes()
 
 
 def test_the_shipped_figures_are_what_the_shipped_model_gives(mnist):

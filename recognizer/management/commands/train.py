@@ -1,6 +1,7 @@
 """`manage.py train`: train a model from the command line and write everything about it into a folder.
 
-The shipped base model was made by `python manage.py train --recipe base --output ml/base`.
+The shipped base model was made by `python manage.py train --recipe base --output ml/base`. When only the choice of
+temperature and thresholds (`ml.calibration`) has changed, `--calibrate-only` fits them anew to the model in the folder.
 """
 
 from __future__ import annotations
@@ -15,11 +16,14 @@ from argparse import ArgumentTypeError
 from collections.abc import Callable
 from pathlib import Path
 from tempfile import NamedTemporaryFile
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from ml.training import RECIPES, Progress
+
+if TYPE_CHECKING:
+    from ml.mnist import Mnist
 
 
 class Command(BaseCommand):
@@ -35,6 +39,10 @@ class Command(BaseCommand):
             "procedure, non-digits and a learning-rate schedule; takes more epochs.",
         )  # fmt: skip
         parser.add_argument("--output", type=Path, default=Path("training"), help="folder to write (%(default)s)")
+        parser.add_argument(
+            "--calibrate-only", action="store_true",
+            help="train nothing: fit temperature and thresholds of the model in the output folder anew",
+        )  # fmt: skip
         for field, kind in (
             ("epochs", _count),
             ("batch_size", _count),
@@ -48,10 +56,36 @@ class Command(BaseCommand):
     def handle(self, *args: object, **options: Any) -> None:
         # TensorFlow's C++ part reports harmless things as errors; Python's exceptions are not concerned
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+        from ml.mnist import MnistError, load_mnist
+
+        _writable(options["output"])
+        try:
+            mnist = load_mnist(path=options["mnist"])
+        except MnistError as error:
+            raise CommandError(str(error)) from error
+        metrics = self._calibrate(mnist, options) if options["calibrate_only"] else self._train(mnist, options)
+        for key in ("validation_accuracy", "distorted_accuracy", "non_digits_refused", "ece"):
+            self.stdout.write(f"{key.replace('_', ' ').capitalize()}: {metrics[key]:.4f}")
+        self.stdout.write(self.style.SUCCESS(f"Test accuracy: {metrics['test_accuracy']:.4f}"))
+
+    def _calibrate(self, mnist: Mnist, options: dict[str, Any]) -> dict[str, Any]:
+        from ml.mixture import build_checks
+        from ml.report import SealError, measure, read_folder, seal_again, write_folder
+
+        try:
+            sealed, metrics, history = read_folder(options["output"])
+        except SealError as error:
+            raise CommandError(str(error)) from error
+        checks = build_checks(mnist)
+        sealed = seal_again(sealed, checks)
+        metrics |= measure(sealed, checks) | {"calibrated_by": _command()}
+        write_folder(options["output"], sealed, metrics, history)
+        return metrics
+
+    def _train(self, mnist: Mnist, options: dict[str, Any]) -> dict[str, Any]:
         from tqdm import tqdm
 
         from ml.mixture import build_checks, build_parts
-        from ml.mnist import MnistError, load_mnist
         from ml.report import SealError, describe, measure, seal, write_folder
         from ml.training import fit
 
@@ -59,12 +93,7 @@ class Command(BaseCommand):
             f.name: options[f.name] for f in dataclasses.fields(RECIPES["seed"]) if options.get(f.name) is not None
         }
         recipe = dataclasses.replace(RECIPES[options["recipe"]], **given)
-        _writable(options["output"])
         started = time.monotonic()
-        try:
-            mnist = load_mnist(path=options["mnist"])
-        except MnistError as error:
-            raise CommandError(str(error)) from error
         parts, checks = build_parts(recipe, mnist), build_checks(mnist)
         rows = sum(part.size for part in parts)
         self.stdout.write(f"Recipe {recipe.name}: {recipe.epochs} epochs of {rows} images, seed {recipe.seed}.")
@@ -89,13 +118,14 @@ class Command(BaseCommand):
             sealed = seal(model, recipe.name, checks)
         except SealError as error:
             raise CommandError(str(error)) from error
-        command = shlex.join(["python", "manage.py", *sys.argv[1:]])
-        how = describe(recipe, command, time.monotonic() - started, rows)
+        how = describe(recipe, _command(), time.monotonic() - started, rows)
         metrics = measure(sealed, checks) | how
         write_folder(options["output"], sealed, metrics, history)
-        for key in ("validation_accuracy", "distorted_accuracy", "non_digits_refused", "ece"):
-            self.stdout.write(f"{key.replace('_', ' ').capitalize()}: {metrics[key]:.4f}")
-        self.stdout.write(self.style.SUCCESS(f"Test accuracy: {metrics['test_accuracy']:.4f}"))
+        return metrics
+
+
+def _command() -> str:
+    return shlex.join(["python", "manage.py", *sys.argv[1:]])
 
 
 def _checked(kind: type, allowed: Callable[[float], bool], wanted: str) -> Callable[[str], float]:
