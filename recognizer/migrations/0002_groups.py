@@ -30,12 +30,12 @@ def create_groups(apps, schema_editor):
     groups.get_or_create(name="reviewer")[0].permissions.add(review)
     operator, _ = groups.get_or_create(name="operator")
     operator.permissions.add(review, operate)
-    # Operators read every kind of row in the admin, and make accounts and reviewers there.
+    # Operators read every kind of row in the admin. They make accounts and give roles on the People page, not there:
+    # whoever may change accounts in the admin may make themselves superuser.
     for model in MODELS:
         operator.permissions.add(permission(model, f"view_{model}", f"Can view {model}"))
-    for action in ("add", "change", "view"):
-        operator.permissions.add(permission("user", f"{action}_user", f"Can {action} user", app="auth"))
-    operator.permissions.add(permission("group", "view_group", "Can view group", app="auth"))
+    for model in ("user", "group"):
+        operator.permissions.add(permission(model, f"view_{model}", f"Can view {model}", app="auth"))
 
 
 class Migration(migrations.Migration):

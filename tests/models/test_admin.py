@@ -58,3 +58,9 @@ def test_a_reviewer_and_a_visitor_are_sent_to_the_login(client, reviewer):
     assert client.get(address).status_code == 302
     client.force_login(reviewer.user)
     assert client.get(address).status_code == 302
+
+
+def test_an_operator_cannot_make_themselves_superuser(operators_browser, operator):
+    address = reverse("admin:auth_user_change", args=[operator.user.pk])
+    assert operators_browser.post(address, {"is_superuser": "on"}).status_code == 403
+    assert operators_browser.get(reverse("admin:auth_user_add")).status_code == 403
