@@ -144,4 +144,4 @@ def _course(rows: np.ndarray, height: int, powers: np.ndarray) -> np.ndarray | N
 def _median(values: np.ndarray) -> float:
     """NumPy's own costs ten times as much on a few hundred values, and every line needs three."""
     ordered = np.sort(values)
-    return (ordered[(len(ordered) - 1) // 2] + ordered[len(ordered) // 2]) / 2
+    return (float(ordered[(len(ordered) - 1) // 2]) + float(ordered[len(ordered) // 2])) / 2
