@@ -27,7 +27,7 @@ from ml.gate import BEST_ALLOWANCE, HOLDOUT_TOLERANCE, Answers, Judgement, Pictu
 from ml.mixture import build_checks
 from ml.mnist import Mnist, load_mnist
 from ml.report import Checks, seal
-from ml.retraining import SITE, SiteData, build_site_parts, contested, gate_sets
+from ml.retraining import SITE, SiteData, build_site_parts, contested, gate_sets, suspicions
 from ml.training import fit, make_deterministic
 
 OTHERS = 2_000
@@ -66,7 +66,12 @@ class Setting:
         seconds = time.monotonic() - started
         return load_classifier(seal(model, recipe.name, self.checks).bundle), seconds
 
-    def judge(self, candidate: Classifier, holdout: tuple[np.ndarray, np.ndarray] | None = None) -> Judgement:
+    def judge(
+        self,
+        candidate: Classifier,
+        learned: tuple[np.ndarray, np.ndarray],
+        holdout: tuple[np.ndarray, np.ndarray] | None = None,
+    ) -> Judgement:
         sets = list(self.frozen)
         if holdout is not None and len(holdout[1]):
             sets.append(
@@ -78,7 +83,7 @@ class Setting:
         theirs = {one.name: self.frozen_answers.get(one.name) or ask(self.champion, one) for one in sets}
         ours = {one.name: ask(candidate, one) for one in sets}
         best = {name: (theirs[name].figures["accuracy"], "the champion") for name in BEST_ALLOWANCE}
-        return judge(sets, theirs, ours, best=best)
+        return judge(sets, theirs, ours, best=best, labels=suspicions(self.champion, *learned))
 
 
 def ask(classifier: Classifier, one: Pictures) -> Answers:
@@ -100,7 +105,7 @@ def drift(setting: Setting, seeds: int) -> None:
         candidate, seconds = setting.train(images, labels, seed)
         before, after = accuracy(setting.champion, *others), accuracy(candidate, *others)
         clean = [accuracy(one, *setting.checks.validation) for one in (setting.champion, candidate)]
-        verdict = setting.judge(candidate)
+        verdict = setting.judge(candidate, (images, labels))
         left.append((1 - after) / (1 - before))
         lost.append(clean[1] - clean[0])
         print(
@@ -119,7 +124,7 @@ def honest(setting: Setting, seeds: int) -> None:
     for seed in range(1, seeds + 1):
         images, labels = pictures(hands, 200, seed)
         candidate, _ = setting.train(images, labels, 100 + seed)
-        verdict = setting.judge(candidate, pictures(hands, 50, 2000 + seed))
+        verdict = setting.judge(candidate, (images, labels), pictures(hands, 50, 2000 + seed))
         refused += not verdict.passed
         figures = [check for check in verdict.checks if check.name in ("validation", "distorted", "non_digits")]
         print(seed, *(f"{one.name} {-one.loss * 100:+.2f}" for one in figures), *verdict.reasons, sep="; ", flush=True)
@@ -155,13 +160,14 @@ def poison(setting: Setting, seeds: int) -> None:
             hands = hands_of(5, 1)
             rng = np.random.default_rng([seeds, n])
             images, truth = pictures(hands, n, 7)
-            candidate, _ = setting.train(images, poisoned(truth, how, share, rng), 1)
+            given = poisoned(truth, how, share, rng)
+            candidate, _ = setting.train(images, given, 1)
             honest_set = pictures(hands, HONEST_PER_DIGIT * 10, 3007)
             before, after = accuracy(setting.champion, *honest_set), accuracy(candidate, *honest_set)
             worst = _worst_digit(setting.champion, candidate, *honest_set)
             held, held_truth = pictures(hands, n // 4, 4007)
             for name, held_labels in (("honest", held_truth), ("poisoned", poisoned(held_truth, how, share, rng))):
-                verdict = setting.judge(candidate, (held, held_labels))
+                verdict = setting.judge(candidate, (images, given), (held, held_labels))
                 harmless = worst[1] <= 2.5 * worst[2]
                 ends = "refused" if not verdict.passed else "harmless" if harmless else "HARM"
                 gate = "passed" if verdict.passed else "refused"

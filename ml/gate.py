@@ -94,7 +94,7 @@ class Check:
     Attributes:
         name: "validation", "validation.7", "brier.validation", "floor.…", "best.…".
         title: for people.
-        kind: paired, floor, best or agreement.
+        kind: paired, floor, ceiling, best, agreement or labels.
         passed: whether the candidate may pass as far as this check goes.
         candidate: its figure (accuracy, share, Brier score, …).
         champion: the champion's, or the bound it is held against.
@@ -176,6 +176,7 @@ def judge(
     candidate: Mapping[str, Answers],
     *,
     best: Mapping[str, tuple[float, str]] | None = None,
+    labels: Sequence[Check] = (),
     floors: Sequence[Floor] = FLOORS,
 ) -> Judgement:
     """Run every check.
@@ -185,12 +186,15 @@ def judge(
         champion: the live version's answers.
         candidate: the new version's answers.
         best: for a set's name (of BEST_ALLOWANCE) the highest accuracy of any version that was live, and whose it is.
+        labels: checks of the labels themselves (`ml.retraining.suspicions`).
         floors: bounds; those on sets that are not there are left out.
     """
-    checks: list[Check] = []
+    checks = list(labels)
+    paired_checks: list[Check] = []
     for one in sets:
-        checks += _paired_checks(one, champion[one.name], candidate[one.name])
-    _correct_for_their_number([check for check in checks if check.decides])
+        paired_checks += _paired_checks(one, champion[one.name], candidate[one.name])
+    _correct_for_their_number([check for check in paired_checks if check.decides])
+    checks += paired_checks
     figures = {f"{name}.{key}": value for name, said in candidate.items() for key, value in said.figures.items()}
     for floor in floors:
         if floor.figure in figures:
@@ -294,6 +298,8 @@ def _reason(check: Check) -> str:
     if check.kind in ("floor", "ceiling"):
         word = "below" if check.kind == "floor" else "above"
         return f"{check.title}: {_percent(check.candidate)} is {word} the bound of {_percent(check.champion)}."
+    if check.kind == "labels":
+        return f"{check.title}: {check.lost} of {check.n}. Have them looked at a second time, or force it."
     figures = f"{_percent(check.candidate)} where it was {_percent(check.champion)}"
     if check.name.startswith("brier."):
         figures = f"{check.candidate:.4f} where it was {check.champion:.4f}"

@@ -13,7 +13,7 @@ import numpy as np
 
 from ml.augmentation import STRONG, Distortion, augment
 from ml.classifier import Classifier
-from ml.gate import NON_DIGIT_TOLERANCE, Pictures
+from ml.gate import NON_DIGIT_TOLERANCE, Check, Pictures
 from ml.mixture import redraw
 from ml.mnist import Mnist
 from ml.model import CLASSES
@@ -41,7 +41,11 @@ REPEATS = 24
 # it misreads a quarter is; of labels that call 1s 7 and 7s 1 three quarters. Sure answers alone would find half.
 CONTESTED_CERTAINTY = 0.6
 # Of the site's rows, at most this share are contested labels that nobody confirmed.
-CONTESTED_SHARE = 0.05
+CONTESTED_SHARE = 0.02
+# From so many contradictions of one kind on, and such a share of them certain, all of that kind are contested.
+FEWEST_OF_A_KIND, MOSTLY = 3, 0.5
+# From so many certain ones on, or such a share of all labels where that is more, somebody must look at them before anything that was trained beside them goes live.
+FEWEST_SUSPICIOUS, SUSPICIOUS_SHARE = 5, 0.008
 # Of the non-digit rows, at most this share are the site's own.
 SITE_NON_DIGIT_SHARE = 0.25
 
@@ -108,9 +112,45 @@ def _balanced(images: np.ndarray, labels: np.ndarray, budget: int) -> list[Part]
 
 
 def contested(champion: Classifier, images: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """(N,) bool: labels that the champion contradicts with some certainty."""
-    pairs = zip(champion.answer(images), labels.tolist(), strict=True)
-    return np.array([one.digit != label and one.certainty >= CONTESTED_CERTAINTY for one, label in pairs], bool)
+    """(N,) bool: labels that the champion contradicts with some certainty, or that are of a kind which it mostly does.
+
+    A kind is "it reads 1, the label says 7". Of a rogue reviewer's labels the champion contradicts most with certainty,
+    of honest corrections a quarter; so a kind that it mostly does contradict is contested whole.
+    """
+    said = champion.answer(images)
+    guess = np.array([one.digit for one in said], np.int64)
+    certain = np.array([one.certainty for one in said]) >= CONTESTED_CERTAINTY
+    differs = guess != labels
+    found = differs & certain
+    kinds = guess * CLASSES + labels
+    for kind in np.unique(kinds[differs]):
+        rows = differs & (kinds == kind)
+        if rows.sum() >= FEWEST_OF_A_KIND and found[rows].mean() >= MOSTLY:
+            found |= rows
+    return found
+
+
+def suspicions(champion: Classifier, images: np.ndarray, labels: np.ndarray) -> list[Check]:
+    """One failed check for each kind of label ("it reads 1, the label says 7") that looks like somebody's aim.
+
+    Args:
+        champion: of the live version.
+        images, labels: of those that nobody confirmed.
+    """
+    said = champion.answer(images)
+    kinds: dict[tuple[int, int], list[bool]] = {}
+    for one, label in zip(said, labels.tolist(), strict=True):
+        if one.digit != label:
+            kinds.setdefault((one.digit, label), []).append(one.certainty >= CONTESTED_CERTAINTY)
+    checks = []
+    fewest = max(FEWEST_SUSPICIOUS, len(labels) * SUSPICIOUS_SHARE)
+    for (guess, label), certain in sorted(kinds.items()):
+        if sum(certain) >= fewest and sum(certain) >= MOSTLY * len(certain):
+            title = f"Labels that call {label} what the live model is rather certain is {guess}"
+            checks.append(
+                Check(f"labels.{guess}.{label}", title, "labels", passed=False, n=len(certain), lost=sum(certain))
+            )
+    return checks
 
 
 def gate_sets(checks: Checks) -> list[Pictures]:

@@ -3,7 +3,11 @@
 import numpy as np
 import pytest
 
+from bench.writers import leaning_hands, pictures
+from ml.bundle import BASE_FOLDER, BUNDLE_FILE
+from ml.classifier import load_classifier
 from ml.gate import BEST_ALLOWANCE, Answers, Floor, Pictures, judge
+from ml.retraining import contested, suspicions
 
 N = 5000
 ALLOWED = BEST_ALLOWANCE["validation"]
@@ -101,3 +105,19 @@ def test_the_more_checks_the_more_a_single_one_must_show():
     candidate[:12] = False
     limits = [verdict(champion, candidate, a_set(per_digit=many)).checks[0].limit for many in (False, True)]
     assert limits[1] > limits[0]
+
+
+def test_labels_that_look_like_somebodys_aim_are_refused_and_honest_corrections_are_not():
+    hands = leaning_hands(5, 1)
+    images, labels = pictures(hands, 400, 7)
+    champion = load_classifier((BASE_FOLDER / BUNDLE_FILE).read_bytes())
+    assert suspicions(champion, images, labels) == []
+    ones = np.flatnonzero(labels == 1)[:20]
+    wrong = labels.copy()
+    wrong[ones] = 7
+    found = suspicions(champion, images, wrong)
+    assert [check.name for check in found] == ["labels.1.7"]
+    answers = np.ones(N, bool)
+    refused = verdict(answers, answers, labels=found)
+    assert "looked at a second time" in refused.reasons[0]
+    assert contested(champion, images, wrong)[ones].mean() > 0.7

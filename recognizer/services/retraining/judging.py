@@ -43,6 +43,7 @@ def compare(
     site: Holdout,
     *,
     agreement: float | None = None,
+    labels: Sequence[Check] = (),
 ) -> Verdict:
     """Put a candidate before the gate.
 
@@ -52,12 +53,13 @@ def compare(
         site: the holdout.
         agreement: how far the candidate's bundle and its Keras model lie apart, where that was measured now; too far
             apart, it would not have come here.
+        labels: checks of the labels that it learned.
     """
     mark = fingerprint(list(frozen))
     sets = [*frozen, *_holdout_sets(site)]
     theirs = {one.name: _ask(champion, one) for one in sets}
     ours = {one.name: _ask(candidate, one) for one in sets}
-    judgement = judge(sets, theirs, ours, best=_best(mark, theirs))
+    judgement = judge(sets, theirs, ours, best=_best(mark, theirs), labels=labels)
     if agreement is not None:
         title = "Served model and Keras model, largest difference on 1,000 pictures"
         judgement.checks.append(Check("agreement", title, "agreement", candidate=agreement, champion=AGREEMENT))

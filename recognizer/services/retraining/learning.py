@@ -147,8 +147,9 @@ def _train_and_judge(
     recorder.progress(0.7)
     candidate = registry.classifier_from(sealed.bundle, sealed.keras_file)
     verdict = judging.compare(
-        candidate, registry.classifier_of(champion), frozen, selection.holdout(), agreement=sealed.agreement
-    )
+        candidate, registry.classifier_of(champion), frozen, selection.holdout(),
+        agreement=sealed.agreement, labels=chosen.suspicions,
+    )  # fmt: skip
     version = ModelVersion(
         parent=champion if recipe.name == SITE.name else None,
         origin=Origin.TRAINING,

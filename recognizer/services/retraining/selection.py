@@ -17,7 +17,8 @@ import numpy as np
 from django.db.models import QuerySet
 
 from ml.classifier import Classifier
-from ml.retraining import SiteData, contested
+from ml.gate import Check
+from ml.retraining import SiteData, contested, suspicions
 from ml.versions import PREPROCESSING_VERSION
 from recognizer.models import Fold, Label, LabelKind, LabelReason, Submission, TruthState, TruthValue
 from recognizer.services import predictions
@@ -45,11 +46,13 @@ class Selection:
         data: the pictures.
         counts: how many there were and what was left out, for people.
         fingerprint: of the pictures, their labels and the recipe.
+        suspicions: failed checks of labels that look like somebody's aim.
     """
 
     data: SiteData
     counts: dict[str, object]
     fingerprint: str
+    suspicions: list[Check]
 
 
 @dataclass(frozen=True)
@@ -75,6 +78,7 @@ def select(champion: Classifier, recipe: dict[str, object]) -> Selection:
     confirmed = _confirmed()
     unconfirmed = np.array([row.digest not in confirmed for row in digits], bool)
     doubted = contested(champion, images, labels) & unconfirmed
+    aimed = suspicions(champion, images[unconfirmed], labels[unconfirmed])
     counts = {
         "settled": len(rows),
         "digits": len(digits),
@@ -86,7 +90,7 @@ def select(champion: Classifier, recipe: dict[str, object]) -> Selection:
     }
     lines = [f"{row.digest} {row.truth} {row.digest in confirmed}" for row in (*digits, *others)]
     data = SiteData(images, labels, doubted, _pixels(others))
-    return Selection(data, counts, _fingerprint(lines, recipe))
+    return Selection(data, counts, _fingerprint(lines, recipe), aimed)
 
 
 def holdout() -> Holdout:
