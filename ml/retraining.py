@@ -44,7 +44,8 @@ CONTESTED_CERTAINTY = 0.6
 CONTESTED_SHARE = 0.02
 # From so many contradictions of one kind on, and such a share of them certain, all of that kind are contested.
 FEWEST_OF_A_KIND, MOSTLY = 3, 0.5
-# From so many certain ones on, or such a share of all labels where that is more, somebody must look at them before anything that was trained beside them goes live.
+# From so many certain ones on, or such a share of all labels where that is more, somebody must look at them again
+# before anything that was trained beside them goes live.
 FEWEST_SUSPICIOUS, SUSPICIOUS_SHARE = 5, 0.008
 # Of the non-digit rows, at most this share are the site's own.
 SITE_NON_DIGIT_SHARE = 0.25
