@@ -4,6 +4,7 @@ import hashlib
 from dataclasses import replace
 from io import StringIO
 
+import numpy as np
 import pytest
 from django.core.management import CommandError, call_command
 
@@ -79,11 +80,12 @@ def test_a_version_for_another_preprocessing_is_tried_first(operator, make_versi
 
 
 def spoil(version: ModelVersion) -> None:
-    """Bytes that load, and answer nonsense: most of the hidden layer's weights are gone."""
+    """Bytes that load and answer nonsense: half of the hidden layer is turned round and ten times as large."""
     bundle = bundles.read(bytes(version.files.bundle))
     model = bytearray(bundle.model)
-    middle = len(model) // 2
-    model[middle - 200_000 : middle + 200_000] = bytes(400_000)
+    start = (len(model) // 2 - 200_000) // 4 * 4
+    weights = np.frombuffer(bytes(model[start : start + 400_000]), np.float32)
+    model[start : start + 400_000] = (weights[::-1] * 10).tobytes()
     manifest = replace(bundle.manifest, model_sha256=hashlib.sha256(model).hexdigest())
     data = bundles.write(bytes(model), manifest)
     ModelFiles.objects.filter(version=version).update(bundle=data)
