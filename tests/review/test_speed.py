@@ -105,7 +105,8 @@ def test_a_site_that_was_used_for_long_is_quick(size, reviewer, second_reviewer,
 
 def test_every_list_is_found_in_an_index(reviewer, second_reviewer, settings):
     settings.REVIEW_RANDOM_SHARE = 0
-    many.fill(500, reviewers=[reviewer, second_reviewer])
+    # So many that each rule has something to show: suspects are one in a hundred.
+    many.fill(2_000, reviewers=[reviewer, second_reviewer])
     for rule, index in INDEXES.items():
         plan = plans(taking(reviewer, rule, 4))
         assert index in plan, f"{rule}\n{plan}"
