@@ -1,6 +1,7 @@
 """Filters of lists, read from the address: History and the JSON API use the same ones."""
 
 from collections.abc import Iterable
+from datetime import UTC, datetime
 
 import django_filters as filters
 from django.core.exceptions import ValidationError
@@ -30,7 +31,22 @@ from recognizer.models import (
 from recognizer.services import access, matrices
 from recognizer.services.actors import Actor
 
-SAID = r"^[0-9]{1,9}:[0-9]$"
+SAID = r"^[0-9]{1,9}:[0-9]\Z"
+
+
+def _representable(value: datetime) -> None:
+    """A moment near the ends of the calendar may lie beyond them in UTC, which is what the database is asked for."""
+    try:
+        value.astimezone(UTC)
+    except OverflowError:
+        raise ValidationError("This date lies outside the calendar.") from None
+
+
+class MomentFilter(filters.IsoDateTimeFilter):
+    """A date or time that the database can be asked for."""
+
+    def __init__(self, *args: object, **kwargs: object) -> None:
+        super().__init__(*args, validators=[_representable], **kwargs)
 
 
 class StrictFilterSet(filters.FilterSet):
@@ -118,12 +134,8 @@ class SubmissionFilter(StrictFilterSet):
     corrected = YesOrNo(
         method="filter_corrected", help_text="True: people say something else than was read. False: all others."
     )
-    created_after = filters.IsoDateTimeFilter(
-        field_name="scanned_created", lookup_expr="gte", help_text="Date or time."
-    )
-    created_before = filters.IsoDateTimeFilter(
-        field_name="scanned_created", lookup_expr="lt", help_text="Date or time."
-    )
+    created_after = MomentFilter(field_name="scanned_created", lookup_expr="gte", help_text="Date or time.")
+    created_before = MomentFilter(field_name="scanned_created", lookup_expr="lt", help_text="Date or time.")
     mine = YesOrNo(
         method="filter_mine", help_text="True: only what the caller sent. Reviewers see everything without it."
     )
@@ -162,8 +174,8 @@ class PredictionFilter(StrictFilterSet):
     correct = YesOrNo(
         method="filter_correct", help_text="Whether the digit is the settled truth; what is not settled is left out."
     )
-    created_after = filters.IsoDateTimeFilter(field_name="created", lookup_expr="gte")
-    created_before = filters.IsoDateTimeFilter(field_name="created", lookup_expr="lt")
+    created_after = MomentFilter(field_name="created", lookup_expr="gte")
+    created_before = MomentFilter(field_name="created", lookup_expr="lt")
     ordering = _Newest()
 
     class Meta:
@@ -183,8 +195,8 @@ class LabelFilter(StrictFilterSet):
     submission = filters.CharFilter(field_name="submission__public_id", help_text="Id of one submission.")
     kind = _OneOf(choices=LabelKind)
     value = _OneOf(choices=TruthValue)
-    created_after = filters.IsoDateTimeFilter(field_name="created", lookup_expr="gte")
-    created_before = filters.IsoDateTimeFilter(field_name="created", lookup_expr="lt")
+    created_after = MomentFilter(field_name="created", lookup_expr="gte")
+    created_before = MomentFilter(field_name="created", lookup_expr="lt")
     ordering = _Newest()
 
     class Meta:

@@ -92,7 +92,7 @@ class CropField(serializers.Field):
         if isinstance(data, str):
             try:
                 data = json.loads(data)
-            except ValueError:
+            except (ValueError, RecursionError):
                 self.fail("not_a_box")
         numbers = isinstance(data, list) and all(
             isinstance(one, int | float) and not isinstance(one, bool) and abs(one) < 1e6 for one in data

@@ -22,9 +22,9 @@ def owns(actor: Actor, submission: Submission) -> bool:
 
 
 def said(actor: Actor, label: Label) -> bool:
-    """Whether the label is this person's own word."""
-    if actor.user is not None:
-        return label.user_id == actor.user.pk
+    """Whether the label is this person's own word; what a visitor said stays theirs when they sign in."""
+    if label.user_id is not None:
+        return actor.user is not None and label.user_id == actor.user.pk
     return bool(actor.visitor) and constant_time_compare(label.visitor, actor.visitor)
 
 

@@ -39,8 +39,12 @@ JPEG_QUALITY = 90
 # Above this size decoding takes long and hundreds of megabytes, so only a few may happen at the same time.
 LARGE_PIXELS = 4_000_000
 LARGE_DECODE_WAIT_SECONDS = 20
+# How many may be decoded or wait for their turn, for each one that is decoded.
+PLACES_PER_LARGE_DECODE = 4
+BUSY = "Many large pictures are being read right now. Please try again in a moment."
 
 _large_decodes = threading.BoundedSemaphore(settings.MAX_LARGE_DECODES)
+_large_places = threading.BoundedSemaphore(settings.MAX_LARGE_DECODES * PLACES_PER_LARGE_DECODE)
 
 
 class BusyError(RuntimeError):
@@ -153,12 +157,18 @@ def _turn(size: tuple[int, int]) -> Iterator[None]:
     if size[0] * size[1] <= LARGE_PIXELS:
         yield
         return
-    if not _large_decodes.acquire(timeout=LARGE_DECODE_WAIT_SECONDS):
-        raise BusyError("Many large pictures are being read right now. Please try again in a moment.")
+    # Who waits here holds a thread of the web server, so only a few may: the pages need the others.
+    if not _large_places.acquire(blocking=False):
+        raise BusyError(BUSY)
     try:
-        yield
+        if not _large_decodes.acquire(timeout=LARGE_DECODE_WAIT_SECONDS):
+            raise BusyError(BUSY)
+        try:
+            yield
+        finally:
+            _large_decodes.release()
     finally:
-        _large_decodes.release()
+        _large_places.release()
 
 
 def _without_needless_channels(image: Image.Image) -> Image.Image:

@@ -98,7 +98,7 @@ def _deploy(request: HttpRequest, number: int, act: Callable[..., Deployment], *
             actor=request.actor,
             version=found,
             why=request.POST.get("why", ""),
-            seen=int(seen) if seen.isdecimal() else None,
+            seen=int(seen) if seen.isdecimal() and len(seen) < 10 else None,
             **options,
         )
     except registry.RegistryError as error:

@@ -1,5 +1,6 @@
 """Lists: whose rows, which pages, which filters."""
 
+import base64
 from datetime import timedelta
 
 import pytest
@@ -148,3 +149,18 @@ def test_a_list_takes_the_same_few_queries_whatever_its_length(address, visitor,
 def test_nobody_without_a_name_owns_anything(program):
     make_submission(Actor())
     assert ids(program.get(ADDRESS)) == []
+
+
+@pytest.mark.parametrize(
+    ("parameter", "value"),
+    [
+        ("created_after", "0001-01-01T00:00:00+14:00"),
+        ("created_before", "9999-12-31T23:59:59-14:00"),
+        ("cursor", base64.urlsafe_b64encode(b"[" * 5_000).decode()),
+        ("page_size", "9" * 5_000),
+    ],
+)
+def test_a_parameter_made_to_hurt_is_refused_like_any_other(parameter, value, owner):
+    response = owner.get(ADDRESS, {parameter: value})
+    assert response.status_code == 400
+    assert parameter in response.json()["errors"]

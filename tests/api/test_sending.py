@@ -56,6 +56,10 @@ def test_whoever_opts_out_of_training_is_heard_in_json_and_in_a_form(program):
     assert list(Submission.objects.values_list("may_train", flat=True)) == [False, False]
 
 
+def test_a_crop_box_of_a_thousand_brackets_is_refused(program, media):
+    assert_refused(upload(program, png(digit(60)), crop="[" * 50_000), 400, "crop", "invalid", media)
+
+
 def test_a_crop_box_comes_as_a_list_or_as_text_in_a_form(program):
     url = "data:image/png;base64," + base64.b64encode(png(digit(60))).decode()
     send(program, {"image": url, "crop": [10, 5, 50, 55]})

@@ -83,10 +83,10 @@ def open_queue(page: Page, rule: str = "newest") -> None:
 
 
 def until_shown(page: Page) -> str:
-    """The id of the picture that is shown, as soon as one is."""
+    """The id of the picture that is shown, as soon as one is and keys count."""
     return page.wait_for_function(
         "() => document.querySelector('[data-review]').dataset.item"
-        " && document.querySelector('[data-stage] img')?.complete"
+        " && document.querySelector('[data-stage]').getAttribute('aria-busy') === 'false'"
         " && document.querySelector('[data-review]').dataset.item"
     ).json_value()
 

@@ -153,3 +153,10 @@ def test_a_reviewer_who_left_long_ago_is_not_waited_for(reviewer, second_reviewe
     make_prediction(submission)
     say(reviewer, submission, "1")
     assert truth(submission) == ("1", TruthState.SETTLED)
+
+
+def test_what_a_visitor_said_stays_theirs_when_they_sign_in(visitor, submission):
+    said = say(visitor, submission, "1")
+    signed_in = Actor(user=User.objects.create_user("ann"), visitor=visitor.visitor)
+    labels.retract(actor=signed_in, label=said)
+    assert truth(submission) == ("", TruthState.NONE)

@@ -153,3 +153,19 @@ def test_only_a_few_large_pictures_are_decoded_at_the_same_time(settings, monkey
         for _ in range(settings.MAX_LARGE_DECODES):
             pictures._large_decodes.release()
     assert pictures.decode(large).image.size == (1024, 1024)
+
+
+def test_those_who_would_wait_long_for_their_turn_are_told_at_once(settings):
+    large = png(Image.new("1", (3000, 3000)))
+    places = settings.MAX_LARGE_DECODES * pictures.PLACES_PER_LARGE_DECODE
+    for _ in range(places):
+        pictures._large_places.acquire()
+    try:
+        started = time.monotonic()
+        with pytest.raises(pictures.BusyError):
+            pictures.decode(large)
+        assert time.monotonic() - started < pictures.LARGE_DECODE_WAIT_SECONDS / 4
+    finally:
+        for _ in range(places):
+            pictures._large_places.release()
+    assert pictures.decode(large).image.size == (1024, 1024)

@@ -64,6 +64,7 @@ function shelve(item) {
   copy.src = item.image;
   const ready = () => {
     one.isReady = true;
+    if (current() === one) showWhetherBusy();
   };
   copy.decode().then(ready, ready);
   shelf.push(one);
@@ -110,6 +111,7 @@ function show() {
   find("empty").hidden = !isEmpty;
   page.classList.toggle("is-empty", isEmpty);
   find("stage").replaceChildren(...(isEmpty ? [] : [one.picture]));
+  showWhetherBusy();
   page.dataset.item = isEmpty ? "" : one.item.id;
   find("submission").value = page.dataset.item;
   find("undo").disabled = history.length === 0 && !canUndoEarlier;
@@ -130,6 +132,11 @@ function show() {
   find("back").disabled = at === 0;
   find("forth").disabled = at >= shelf.length - 1;
   showDecided(one.decided);
+}
+
+/* Keys count as soon as the picture can be seen, and not before. */
+function showWhetherBusy() {
+  find("stage").setAttribute("aria-busy", String(current() !== undefined && !current().isReady));
 }
 
 function showAnswer(answer) {
