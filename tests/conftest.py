@@ -1,4 +1,4 @@
-"""What many tests share: people, and a data folder that is the test run's own."""
+"""What many tests share: a database as new, and a data folder that is the test run's own."""
 
 from __future__ import annotations
 
@@ -15,11 +15,9 @@ if TYPE_CHECKING:
 
     from pytest_django import DjangoDbBlocker
 
-    from recognizer.services.actors import Actor
-
 # Django is set up after this file is read, so what needs it is imported inside the fixtures.
 
-pytest_plugins = ["tests.support.fixtures"]
+pytest_plugins = ["tests.support.fixtures", "tests.support.people"]
 
 # Once there is a test database: what lets tests at it, and what the migrations have put into it.
 _as_new: list[tuple[DjangoDbBlocker, str]] = []
@@ -61,40 +59,6 @@ def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> 
 @pytest.fixture
 def data_folder() -> Path:
     return DATA_FOLDER
-
-
-@pytest.fixture
-def visitor() -> Actor:
-    from recognizer.services.actors import Actor
-
-    return Actor(visitor="a" * 32)
-
-
-@pytest.fixture
-def stranger() -> Actor:
-    from recognizer.services.actors import Actor
-
-    return Actor(visitor="b" * 32)
-
-
-def _member_of(group: str, name: str) -> Actor:
-    from django.contrib.auth.models import Group, User
-
-    from recognizer.services.actors import Actor
-
-    user = User.objects.create_user(name)
-    user.groups.add(Group.objects.get(name=group))
-    return Actor(user=user)
-
-
-@pytest.fixture
-def reviewer(db: None) -> Actor:
-    return _member_of("reviewer", "rita")
-
-
-@pytest.fixture
-def operator(db: None) -> Actor:
-    return _member_of("operator", "otto")
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 from django.test import Client
 
-from tests.api.conftest import client_of
+from tests.support.people import client_of, member_of
 
 if TYPE_CHECKING:
     from recognizer.services.actors import Actor
@@ -17,14 +17,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def second_reviewer(db: None) -> Actor:
-    from tests.conftest import _member_of
-
-    return _member_of("reviewer", "rolf")
-
-
-@pytest.fixture
-def reviewing(reviewer: Actor) -> Client:
-    return client_of(reviewer)
+    return member_of("reviewer", "rolf")
 
 
 @pytest.fixture

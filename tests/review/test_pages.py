@@ -6,8 +6,8 @@ from django.urls import reverse
 
 from recognizer.models import Label, LabelReason, Submission, TruthState, Verdict
 from recognizer.services import labels
-from tests.api.conftest import client_of
 from tests.rows import make_prediction, make_submission
+from tests.support.people import client_of
 
 pytestmark = pytest.mark.django_db
 

@@ -9,7 +9,7 @@ from django.test import Client
 from django.urls import reverse
 
 from recognizer.services import accounts
-from tests.api.conftest import client_of
+from tests.support.people import client_of
 
 pytestmark = pytest.mark.django_db
 

@@ -16,7 +16,7 @@ from django.test.utils import CaptureQueriesContext
 
 from recognizer.models import LabelReason, ModelVersion
 from recognizer.services import figures, matrices, queue, reviews
-from tests.api.conftest import client_of
+from tests.support.people import client_of
 
 from . import many
 

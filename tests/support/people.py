@@ -1,4 +1,4 @@
-"""The people of these tests, each with an HTTP client of their own."""
+"""The people of the tests, and for each an HTTP client of their own; tests/conftest.py brings them to all tests."""
 
 from __future__ import annotations
 
@@ -13,10 +13,50 @@ from django.test import Client
 if TYPE_CHECKING:
     from recognizer.services.actors import Actor
 
+# Django is set up after this file is read, so what needs it is imported inside the functions.
+
+
+@pytest.fixture
+def visitor() -> Actor:
+    from recognizer.services.actors import Actor
+
+    return Actor(visitor="a" * 32)
+
+
+@pytest.fixture
+def stranger() -> Actor:
+    from recognizer.services.actors import Actor
+
+    return Actor(visitor="b" * 32)
+
+
+def member_of(group: str, name: str) -> Actor:
+    """A new account of this group."""
+    from django.contrib.auth.models import Group, User
+
+    from recognizer.services.actors import Actor
+
+    user = User.objects.create_user(name)
+    user.groups.add(Group.objects.get(name=group))
+    return Actor(user=user)
+
+
+@pytest.fixture
+def reviewer(db: None) -> Actor:
+    return member_of("reviewer", "rita")
+
+
+@pytest.fixture
+def operator(db: None) -> Actor:
+    return member_of("operator", "otto")
+
+
+# --- In a browser each ---------------------------------------------------------------------------------------------
+
 
 def client_of(actor: Actor, *, csrf: bool = False) -> Client:
     """A browser of this person's, signed in or known by the visitor's cookie."""
-    from recognizer.middleware import COOKIE_SALT  # Django is set up after this file is read
+    from recognizer.middleware import COOKIE_SALT
 
     client = Client(enforce_csrf_checks=csrf, HTTP_HOST="localhost")
     if actor.user is not None:
