@@ -56,6 +56,13 @@ class SkipAdmin(ReadOnlyAdmin):
     list_display = ("submission", "reviewer", "created")
 
 
+@admin.register(models.Token)
+class TokenAdmin(ReadOnlyAdmin):
+    list_display = ("name", "user", "get_scopes_display", "created", "expires", "last_used")
+    list_select_related = ("user",)
+    exclude = ("digest",)
+
+
 @admin.register(models.ModelVersion)
 class ModelVersionAdmin(ReadOnlyAdmin):
     list_display = ("number", "created", "origin", "parent", "gate_verdict", "bundle_sha256")

@@ -3,6 +3,8 @@
 from .labels import Label, Lease, Skip
 from .registry import Deployment, ModelFiles, ModelVersion, TrainingRun
 from .submissions import Prediction, Submission
+from .tokens import Token
+from .usage import Usage
 from .values import (
     Digit,
     Fold,
@@ -11,6 +13,7 @@ from .values import (
     LabelReason,
     Origin,
     RunState,
+    Scope,
     Source,
     SubmissionState,
     TruthState,
@@ -32,12 +35,15 @@ __all__ = [
     "Origin",
     "Prediction",
     "RunState",
+    "Scope",
     "Skip",
     "Source",
     "Submission",
     "SubmissionState",
+    "Token",
     "TrainingRun",
     "TruthState",
     "TruthValue",
+    "Usage",
     "Verdict",
 ]

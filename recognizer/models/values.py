@@ -110,3 +110,12 @@ class RunState(models.TextChoices):
 
 
 ACTIVE_RUN_STATES = (RunState.QUEUED, RunState.RUNNING)
+
+
+class Scope(models.TextChoices):
+    """What a token may be used for."""
+
+    READ = "read", "Read"
+    SUBMIT = "submit", "Submit"
+    REVIEW = "review", "Review"
+    OPERATE = "operate", "Operate"

@@ -15,6 +15,7 @@ KINDS = [
     "label",
     "lease",
     "skip",
+    "token",
     "modelversion",
     "modelfiles",
     "trainingrun",

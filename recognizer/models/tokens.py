@@ -1,0 +1,31 @@
+"""Token: a key with which a program acts for an account, within its scopes."""
+
+from django.conf import settings
+from django.db import models
+
+from .values import Scope
+
+
+class Token(models.Model):
+    """One personal token. The key itself is shown once, to its owner, and kept nowhere: `digest` is its sha256.
+
+    The keys are 256 random bits, so neither salt nor slow hash would add anything.
+    """
+
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="tokens")
+    name = models.CharField(max_length=60, help_text="What it is for, in its owner's words.")
+    digest = models.CharField(max_length=64, unique=True, editable=False)
+    scopes = models.JSONField(help_text="What it may do, of: read, submit, review, operate.")
+    created = models.DateTimeField(auto_now_add=True)
+    expires = models.DateTimeField()
+    last_used = models.DateTimeField(null=True, blank=True, help_text="To within some minutes.")
+
+    class Meta:
+        ordering = ["-id"]
+        constraints = [models.UniqueConstraint(fields=["user", "name"], name="token_name_once_per_user")]
+
+    def __str__(self) -> str:
+        return f"{self.name} of {self.user_id}"
+
+    def get_scopes_display(self) -> str:
+        return ", ".join(Scope(one).label for one in self.scopes)

@@ -1,0 +1,20 @@
+"""Usage: how much somebody has stored today, for the daily quotas."""
+
+from django.db import models
+
+
+class Usage(models.Model):
+    """What one account or one address stored on one day (UTC). Older days are swept."""
+
+    day = models.DateField()
+    who = models.CharField(
+        max_length=40, help_text="An account's id, or a keyed hash of an address: never the address."
+    )
+    submissions = models.PositiveIntegerField(default=0)
+    bytes = models.PositiveBigIntegerField(default=0, help_text="Of kept pictures.")
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["day", "who"], name="usage_once_a_day")]
+
+    def __str__(self) -> str:
+        return f"{self.day}: {self.submissions} submissions"
