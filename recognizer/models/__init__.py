@@ -1,5 +1,6 @@
 """Rows and their constraints. What may happen to them is decided in recognizer/services."""
 
+from .idempotency import IdempotencyKey
 from .labels import Label, Lease, Skip
 from .registry import Deployment, ModelFiles, ModelVersion, TrainingRun
 from .submissions import Prediction, Submission
@@ -26,6 +27,7 @@ __all__ = [
     "Digit",
     "Fold",
     "GateVerdict",
+    "IdempotencyKey",
     "Label",
     "LabelKind",
     "LabelReason",

@@ -38,6 +38,7 @@ class Submission(models.Model):
     picture_width = models.PositiveIntegerField()
     picture_height = models.PositiveIntegerField()
     strokes = models.JSONField(null=True, blank=True, help_text="[[x…], [y…], [t…]] for each stroke, when drawn.")
+    pen = models.JSONField(null=True, blank=True, help_text="Width of the pen for each stroke, of 280; null: 20.")
     crop = models.JSONField(null=True, blank=True, help_text="[left, top, right, bottom] in the kept picture's pixels.")
     digest = models.CharField(max_length=64)
     fold = models.CharField(max_length=8, choices=Fold)
@@ -157,6 +158,7 @@ class Prediction(models.Model):
         indexes = [
             models.Index(fields=["version", "digit", "-id"], name="prediction_version_digit"),
             models.Index(fields=["verdict", "-id"], name="prediction_verdict"),
+            models.Index(fields=["-doubt", "-id"], name="prediction_doubt"),
         ]
         constraints = [
             models.UniqueConstraint(
