@@ -14,6 +14,8 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF")
+# The same as people write them: Pillow shouts.
+FORMAT_NAMES = tuple("WebP" if name == "WEBP" else name for name in FORMATS)
 # A JPEG that holds a second picture, as many phones write it, calls itself MPO once it is open.
 _JPEGS = ("JPEG", "MPO")
 
@@ -102,7 +104,7 @@ def _open(data: bytes) -> Image.Image:
             "too_many_pixels", "The picture has far too many pixels. Please send a smaller one."
         ) from error
     except UnidentifiedImageError as error:
-        names = ", ".join(FORMATS[:-1]) + " or " + FORMATS[-1]
+        names = ", ".join(FORMAT_NAMES[:-1]) + " or " + FORMAT_NAMES[-1]
         raise ImageError(
             "not_an_image", f"The file is not a picture that can be read here. Please send {names}."
         ) from error

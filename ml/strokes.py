@@ -1,7 +1,7 @@
 """Strokes drawn on the canvas: checked, and rendered by us.
 
 A stroke is `[[x…], [y…]]` or `[[x…], [y…], [t…]]` in a frame of FRAME x FRAME units, y downwards. Called by
-the services that accept drawings (`parse_strokes`, `render_strokes`) and by
+the services that accept drawings (`parse_strokes`, `parse_pens`, `render_strokes`) and by
 `ml.preprocessing.prepare_strokes`. Strokes are never read back from a screenshot: we know where the pen went,
 so the model gets them at the width it was trained on, whatever the page looked like.
 """
@@ -9,6 +9,7 @@ so the model gets them at the width it was trained on, whatever the page looked 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import cv2
 import numpy as np
@@ -21,6 +22,8 @@ KEPT_PEN = 20.0
 # A pointer that is held down may leave the canvas; beyond one frame on each side it is not a drawing any
 # more.
 _MARGIN = 1.0
+# Pens between these are taken, in units of the frame: from a hairline to a third of the canvas.
+THINNEST_PEN, THICKEST_PEN = 1.0, 100.0
 _SHIFT = 4  # fractional bits in the coordinates that OpenCV draws with
 
 Strokes = list[list[list[float]]]
@@ -72,6 +75,33 @@ def parse_strokes(value: object, *, frame: float = FRAME) -> Strokes:
     if not parsed:
         raise StrokesError("empty", "Nothing is drawn yet. Please draw a digit.")
     return parsed
+
+
+def parse_pens(value: object, strokes: list, *, frame: float = FRAME) -> list[float]:
+    """Check the width of the pen that strokes were drawn with.
+
+    Args:
+        value: decoded JSON: one number for all strokes, or a list with one for each.
+        strokes: what was sent and `parse_strokes` has taken.
+        frame: side of the square canvas in the units of the widths.
+
+    Returns:
+        The width of each stroke that has points, in units of FRAME.
+
+    Raises:
+        StrokesError: what is wrong.
+    """
+    widths = value if isinstance(value, list | tuple) else [value] * len(strokes)
+    if len(widths) != len(strokes):
+        raise StrokesError("bad_shape", f"Give one width for all, or {len(strokes)}, one for each stroke.")
+    unit = frame / FRAME
+    for width in widths:
+        if isinstance(width, bool) or not isinstance(width, int | float):
+            raise StrokesError("not_a_number", "The width of the pen must be a number.")
+        if not THINNEST_PEN * unit <= width <= THICKEST_PEN * unit:
+            least, most = THINNEST_PEN * unit, THICKEST_PEN * unit
+            raise StrokesError("out_of_range", f"On this canvas the pen must be {least:g} to {most:g} wide.")
+    return [round(width / unit, 2) for width, stroke in zip(widths, strokes, strict=True) if stroke[0]]
 
 
 def _check_shapes(value: list | tuple) -> None:
@@ -132,17 +162,23 @@ def draw_lines(lines: list[np.ndarray], size: tuple[int, int], pen: float) -> np
     return canvas
 
 
-def render_strokes(strokes: Strokes, *, side: int = FRAME, pen: float | None = None) -> np.ndarray:
+def render_strokes(strokes: Strokes, *, side: int = FRAME, pen: float | Sequence[float] | None = None) -> np.ndarray:
     """The drawing as a picture, as the visitor saw it: what is kept and shown.
 
     Args:
         strokes: as `parse_strokes` returns them.
         side: pixels of the square picture.
-        pen: width of the pen in units of the frame, KEPT_PEN unless given.
+        pen: width of the pen in units of the frame, one for all strokes or one for each; KEPT_PEN unless given.
 
     Returns:
         uint8 (side, side), white on black.
     """
     scale = side / FRAME
     lines = [points * scale for points in stroke_points(strokes)]
-    return draw_lines(lines, (side, side), (KEPT_PEN if pen is None else pen) * scale)
+    if not isinstance(pen, Sequence):
+        return draw_lines(lines, (side, side), (KEPT_PEN if pen is None else pen) * scale)
+    canvas = np.zeros((side, side), np.uint8)
+    for width in set(pen):
+        drawn = [line for line, own in zip(lines, pen, strict=True) if own == width]
+        np.maximum(canvas, draw_lines(drawn, (side, side), width * scale), out=canvas)
+    return canvas

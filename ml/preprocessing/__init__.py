@@ -9,7 +9,7 @@ import cv2
 from ml.preprocessing.frame import Prepared
 from ml.preprocessing.picture import prepare_image
 from ml.preprocessing.strokes import prepare_strokes
-from ml.strokes import FRAME, StrokesError, parse_strokes, render_strokes
+from ml.strokes import FRAME, StrokesError, parse_pens, parse_strokes, render_strokes
 from ml.versions import PREPROCESSING_VERSION
 
 __all__ = [
@@ -17,6 +17,7 @@ __all__ = [
     "PREPROCESSING_VERSION",
     "Prepared",
     "StrokesError",
+    "parse_pens",
     "parse_strokes",
     "prepare_image",
     "prepare_strokes",

@@ -11,7 +11,7 @@ from django.urls import reverse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_safe
 
-from ml.images import FORMATS
+from ml.images import FORMAT_NAMES
 from recognizer.api.throttles import SendingThrottle
 from recognizer.forms import UploadForm
 from recognizer.middleware import known_actor
@@ -23,8 +23,6 @@ from .errors import error_page
 
 # As many as Django takes in one form (DATA_UPLOAD_MAX_NUMBER_FILES).
 MOST_RESULTS = 100
-# Pillow shouts where people do not.
-NAMES = {"WEBP": "WebP"}
 TOO_MANY = "that was a lot at once. Wait a minute, then send them again."
 
 
@@ -41,7 +39,7 @@ def upload(request: HttpRequest) -> HttpResponse:
 def _page(request: HttpRequest, form: UploadForm, *, status: int) -> HttpResponse:
     context = {
         "form": form,
-        "formats": [NAMES.get(name, name) for name in FORMATS],
+        "formats": FORMAT_NAMES,
         "max_bytes": settings.MAX_UPLOAD_BYTES,
         "words": ANSWER_WORDS,
     }
