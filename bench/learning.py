@@ -24,10 +24,9 @@ from ml.bundle import BASE_FOLDER, BUNDLE_FILE, KERAS_FILE
 from ml.classifier import Classifier, load_classifier
 from ml.export import load_keras
 from ml.gate import BEST_ALLOWANCE, HOLDOUT_TOLERANCE, Answers, Judgement, Pictures, answers, judge, paired
-from ml.mixture import build_checks
 from ml.mnist import Mnist, load_mnist
 from ml.report import Checks, seal
-from ml.retraining import SITE, SiteData, build_site_parts, contested, gate_sets, suspicions
+from ml.retraining import SITE, SiteData, build_site_parts, contested, gate_sets, site_checks, suspicions
 from ml.training import fit, make_deterministic
 
 OTHERS = 2_000
@@ -48,7 +47,7 @@ class Setting:
     @classmethod
     def load(cls, base: Path) -> Setting:
         mnist = load_mnist()
-        checks = build_checks(mnist)
+        checks = site_checks(mnist)
         champion = load_classifier((base / BUNDLE_FILE).read_bytes())
         frozen = gate_sets(checks)
         said = {one.name: ask(champion, one) for one in frozen}

@@ -14,7 +14,8 @@ import numpy as np
 from ml.augmentation import STRONG, Distortion, augment
 from ml.classifier import Classifier
 from ml.gate import NON_DIGIT_TOLERANCE, Check, Pictures
-from ml.mixture import redraw
+from ml.kept import Arrays, kept
+from ml.mixture import build_checks, redraw
 from ml.mnist import Mnist
 from ml.model import CLASSES
 from ml.nondigits import draw_non_digits
@@ -77,16 +78,19 @@ def build_site_parts(recipe: Recipe, mnist: Mnist, site: SiteData) -> list[Part]
     everything = recipe.name == SITE_FROM_SCRATCH.name
     times = len(mnist.train_images) // REPLAYED if everything else 1
     chosen = rng.permutation(len(mnist.train_images))[: REDRAWN_POOL * times]
-    drawn, labels = draw_digits(DRAWN_POOL * times, recipe.seed)
+    originals, drawn_n, others_n = mnist.train_images[chosen], DRAWN_POOL * times, NON_DIGIT_POOL * times
+
+    def draw() -> Arrays:
+        drawn, labels = draw_digits(drawn_n, recipe.seed)
+        others = draw_non_digits(others_n, recipe.seed)
+        return {"redrawn": redraw(originals, rng), "drawn": drawn, "labels": labels, "non_digits": others}
+
+    pools = kept("drawn", draw, recipe.seed, originals, drawn_n, others_n)
     parts = [
         Part(mnist.train_images, one_hot(mnist.train_labels), rows=None if everything else REPLAYED),
-        Part(redraw(mnist.train_images[chosen], rng), one_hot(mnist.train_labels[chosen]), rows=REDRAWN_ROWS * times),
-        Part(drawn, one_hot(labels), rows=DRAWN_ROWS * times),
-        Part(
-            draw_non_digits(NON_DIGIT_POOL * times, recipe.seed),
-            uniform_targets(NON_DIGIT_POOL * times),
-            rows=NON_DIGIT_ROWS * times,
-        ),
+        Part(pools["redrawn"], one_hot(mnist.train_labels[chosen]), rows=REDRAWN_ROWS * times),
+        Part(pools["drawn"], one_hot(pools["labels"]), rows=DRAWN_ROWS * times),
+        Part(pools["non_digits"], uniform_targets(others_n), rows=NON_DIGIT_ROWS * times),
     ]
     budget = round(sum(part.size for part in parts) * SITE_SHARE / (1 - SITE_SHARE))
     return parts + _site_parts(site, budget, NON_DIGIT_ROWS * times)
@@ -154,22 +158,44 @@ def suspicions(champion: Classifier, images: np.ndarray, labels: np.ndarray) -> 
     return checks
 
 
+def site_checks(mnist: Mnist) -> Checks:
+    """`ml.mixture.build_checks`, drawn once and kept."""
+
+    def draw() -> Arrays:
+        drawn = build_checks(mnist)
+        return {"images": drawn.distorted[0], "labels": drawn.distorted[1], "non_digits": drawn.non_digits}
+
+    arrays = kept("checks", draw, mnist.validation_images)
+    return Checks(
+        validation=(mnist.validation_images, mnist.validation_labels),
+        distorted=(arrays["images"], arrays["labels"]),
+        non_digits=arrays["non_digits"],
+        test=(mnist.test_images, mnist.test_labels),
+    )
+
+
 def gate_sets(checks: Checks) -> list[Pictures]:
     """The clean, frozen sets of the gate. No label of the site reaches them, so neither does poison.
 
     Distorted: every validation digit in four distortions, and 400 drawn digits of each kind; the shapes that MNIST
     hardly knows are there as often as the others, because retraining endangers them most.
     """
-    rng = np.random.default_rng(FROZEN)
     images, labels = checks.validation
-    drawn, drawn_labels = draw_balanced(DRAWN_EACH, FROZEN)
-    n = len(images)
-    distorted = np.concatenate([*(augment(images, rng, STRONG) for _ in range(DISTORTIONS)), drawn])
-    distorted_labels = np.concatenate([np.tile(labels, DISTORTIONS), drawn_labels])
-    clusters = np.concatenate([np.tile(np.arange(n), DISTORTIONS), n + np.arange(len(drawn))])
+    n, drawn_n = len(images), DRAWN_EACH * CLASSES
+
+    def draw() -> Arrays:
+        rng = np.random.default_rng(FROZEN)
+        drawn, drawn_labels = draw_balanced(DRAWN_EACH, FROZEN)
+        return {
+            "images": np.concatenate([*(augment(images, rng, STRONG) for _ in range(DISTORTIONS)), drawn]),
+            "labels": np.concatenate([np.tile(labels, DISTORTIONS), drawn_labels]),
+        }
+
+    hard = kept("gate", draw, images, labels, DISTORTIONS, DRAWN_EACH)
+    clusters = np.concatenate([np.tile(np.arange(n), DISTORTIONS), n + np.arange(drawn_n)])
     return [
         Pictures("validation", "MNIST validation", images, labels),
-        Pictures("distorted", "Distorted and drawn digits", distorted, distorted_labels, clusters),
+        Pictures("distorted", "Distorted and drawn digits", hard["images"], hard["labels"], clusters),
         Pictures("non_digits", "Non-digits refused", checks.non_digits, None, tolerance=NON_DIGIT_TOLERANCE),
     ]
 

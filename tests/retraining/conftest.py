@@ -17,11 +17,15 @@ from ml.report import Checks
 @pytest.fixture
 def small_training(monkeypatch: pytest.MonkeyPatch, small_checks: Checks) -> None:
     """Everything happens, with a tenth of the pictures: seconds instead of half a minute."""
+    from recognizer.services.retraining import judging
+
     small = {"REPLAYED": 1_000, "DISTORTIONS": 1, "DRAWN_EACH": 20, "NON_DIGIT_POOL": 200, "NON_DIGIT_ROWS": 200}
     small |= {"REDRAWN_POOL": 100, "REDRAWN_ROWS": 100, "DRAWN_POOL": 200, "DRAWN_ROWS": 200}
     for name, value in small.items():
         monkeypatch.setattr(retraining, name, value)
-    monkeypatch.setattr(mixture, "build_checks", lambda mnist: small_checks)
+    monkeypatch.setattr(retraining, "site_checks", lambda mnist: small_checks)
+    for module in (retraining, judging):  # what is kept for real trainings shall not make room for small ones
+        monkeypatch.setattr(module, "kept", lambda name, make, *given: make())
     # So little training is not what the bounds and tolerances were chosen for; tests of the gate have their own.
     monkeypatch.setattr(gate, "FLOORS", ())
     monkeypatch.setattr(gate.judge, "__kwdefaults__", {**gate.judge.__kwdefaults__, "floors": ()})

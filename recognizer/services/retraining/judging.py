@@ -10,10 +10,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 
 import numpy as np
+from django.conf import settings
 
 from ml.classifier import Classifier
 from ml.evaluation import wilson
 from ml.gate import BEST_ALLOWANCE, HOLDOUT_TOLERANCE, Answers, Check, Judgement, Pictures, answers, judge
+from ml.kept import kept
 from ml.report import AGREEMENT
 from ml.retraining import fingerprint
 from recognizer.models import ModelFiles, ModelVersion, Source
@@ -56,9 +58,10 @@ def compare(
         labels: checks of the labels that it learned.
     """
     mark = fingerprint(list(frozen))
-    sets = [*frozen, *_holdout_sets(site)]
-    theirs = {one.name: _ask(champion, one) for one in sets}
-    ours = {one.name: _ask(candidate, one) for one in sets}
+    held = _holdout_sets(site)
+    sets = [*frozen, *held]
+    theirs = _ask_frozen(champion, frozen, mark) | {one.name: _ask(champion, one) for one in held}
+    ours = _ask_frozen(candidate, frozen, mark) | {one.name: _ask(candidate, one) for one in held}
     judgement = judge(sets, theirs, ours, best=_best(mark, theirs), labels=labels)
     if agreement is not None:
         title = "Served model and Keras model, largest difference on 1,000 pictures"
@@ -74,6 +77,13 @@ def _figures(said: dict[str, Answers]) -> dict[str, dict[str, float]]:
 
 def _ask(classifier: Classifier, one: Pictures) -> Answers:
     return answers(classifier.logits(one.images), one.labels, classifier.manifest)
+
+
+def _ask_frozen(classifier: Classifier, frozen: Sequence[Pictures], mark: str) -> dict[str, Answers]:
+    """The model's logits are kept: today's candidate may be the champion of the next runs."""
+    model = classifier.manifest.model_sha256, settings.INFERENCE_RUNTIME
+    logits = kept("logits", lambda: {one.name: classifier.logits(one.images) for one in frozen}, mark, *model)
+    return {one.name: answers(logits[one.name], one.labels, classifier.manifest) for one in frozen}
 
 
 def _with_interval(said: dict[str, Answers], name: str) -> dict[str, object] | None:
@@ -128,7 +138,7 @@ def measure_unmeasured(frozen: Sequence[Pictures]) -> None:
         if not ModelFiles.objects.filter(version=version).exists():
             continue
         classifier = registry.classifier_of(version)
-        said = {one.name: _ask(classifier, one) for one in frozen}
+        said = _ask_frozen(classifier, frozen, mark)
         version.metrics["gate"] = {"frozen": mark, "sets": _figures(said)}
         version.save(update_fields=["metrics"])
 

@@ -1,0 +1,82 @@
+"""Arrays that every training of a site needs alike, kept beside MNIST: drawing them takes longer than half a training.
+
+`ml.retraining` asks for its frozen sets and drawn digits here. A kept file is found again only while everything it was
+made from is the same: the sources of this package, the libraries that draw, and what the caller names.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import tempfile
+import zipfile
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from ml.mnist import default_cache
+
+logger = logging.getLogger(__name__)
+
+Arrays = dict[str, np.ndarray]
+# Of each name so many files stay, the newest: other seeds, and the version before an upgrade.
+NEWEST = 4
+
+
+def kept(name: str, make: Callable[[], Arrays], *given: object) -> Arrays:
+    """What `make` returns: read where it was kept, else made and kept.
+
+    Args:
+        name: of the file's kind.
+        make: depends on nothing but `given`, this package and its libraries.
+        given: what distinguishes one call from another; arrays count by their content.
+    """
+    path = default_cache() / "kept" / f"{name}-{_mark(given)}.npz"
+    try:
+        # opened here: of a damaged file np.load forgets to close its own
+        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
+            return dict(file)
+    except FileNotFoundError:
+        pass
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        logger.warning("%s cannot be read and is made again: %s", path, error)
+    made = make()
+    try:
+        _save(made, path)
+    except OSError as error:  # a full or read-only disk costs the seconds that keeping would have saved
+        logger.warning("%s could not be kept: %s", path, error)
+    return made
+
+
+def _mark(given: tuple[object, ...]) -> str:
+    digest = hashlib.sha256(_sources())
+    for one in given:
+        if isinstance(one, np.ndarray):
+            digest.update(f"{one.dtype}{one.shape}".encode() + np.ascontiguousarray(one).tobytes())
+        else:
+            digest.update(repr(one).encode())
+    return digest.hexdigest()[:32]
+
+
+@cache
+def _sources() -> bytes:
+    """Digest of this package and of the libraries that draw."""
+    digest = hashlib.sha256(f"{np.__version__} {cv2.__version__}".encode())
+    folder = Path(__file__).parent
+    for path in sorted(folder.rglob("*.py")):
+        digest.update(str(path.relative_to(folder)).encode() + path.read_bytes())
+    return digest.digest()
+
+
+def _save(arrays: Arrays, path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # written aside and renamed: two processes that keep the same never read half a file
+    with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".tmp", delete=False) as file:
+        np.savez(file, **arrays)
+    Path(file.name).replace(path)
+    alike = sorted(path.parent.glob(f"{path.name.rpartition('-')[0]}-*.npz"), key=lambda one: one.stat().st_mtime)
+    for old in alike[:-NEWEST]:
+        old.unlink(missing_ok=True)
