@@ -57,6 +57,20 @@ def choice(name: str, default: str, allowed: tuple[str, ...]) -> str:
     return value
 
 
+def limits(name: str, default: tuple[int, ...]) -> tuple[int, ...]:
+    """As many whole numbers as `default` has, with commas between; a single one stands for all of them."""
+    raw = text(name)
+    if not raw:
+        return default
+    parts = [part.strip() for part in raw.split(",")]
+    if len(parts) == 1:
+        parts *= len(default)
+    if len(parts) != len(default) or not all(part.isdecimal() and len(part) <= 9 for part in parts):
+        example = ",".join(map(str, default))
+        raise ImproperlyConfigured(f"{name} is {raw!r}; write one number, or {len(default)} as in {example}.")
+    return tuple(int(part) for part in parts)
+
+
 SCHEDULES = {"off": 0.0, "hourly": 1.0, "daily": 24.0, "weekly": 168.0}
 
 
@@ -102,6 +116,44 @@ def email(name: str) -> dict[str, object]:
     }
 
 
+# As Django's deployment check wants it (security.W009).
+SHORTEST_KEY = 50
+SHORTEST_TOKEN = 16
+PLACEHOLDERS = ("django-insecure", "change", "secret", "example", "placeholder")
+
+
+def secret(name: str) -> str:
+    """A password that another program must show; empty: not set."""
+    given = text(name)
+    if given:
+        _check_secret(name, given, SHORTEST_TOKEN)
+    return given
+
+
+def _check_secret(name: str, given: str, shortest: int) -> None:
+    if len(given) < shortest:
+        raise ImproperlyConfigured(f"{name} is shorter than {shortest} characters; write a long random one.")
+    if len(set(given)) < 5 or given.lower().startswith(PLACEHOLDERS):
+        raise ImproperlyConfigured(
+            f"{name} is a placeholder that anybody can guess; write a long random one, as `openssl rand -hex 32` does."
+        )
+
+
+def public_names(hosts: list[str]) -> list[str]:
+    """Those of `hosts` that anybody on the internet could look up: no addresses, no names of a home network."""
+    return [host for host in hosts if "." in host and not _is_local(host.strip(".").lower())]
+
+
+# https://www.rfc-editor.org/rfc/rfc6761, RFC 6762, RFC 8375, and what home routers and companies use
+LOCAL_ENDINGS = (".localhost", ".local", ".lan", ".internal", ".intranet", ".home", ".home.arpa", ".test", ".invalid")
+
+
+def _is_local(host: str) -> bool:
+    if host.startswith("[") or host.replace(".", "").isdigit():  # an address, for which nobody has a certificate
+        return True
+    return host.endswith(LOCAL_ENDINGS)
+
+
 def data_dir() -> Path:
     """`DATA_DIR`, else the folder `data` beside the code: database, pictures, secret key, embedded Redis."""
     return Path(text("DATA_DIR") or Path(__file__).resolve().parent.parent / "data").expanduser().resolve()
@@ -114,8 +166,7 @@ def secret_key(data_dir: Path) -> str:
     """
     given = text("SECRET_KEY")
     if given:
-        if len(given) < 32:
-            raise ImproperlyConfigured("SECRET_KEY is shorter than 32 characters; write a long random one.")
+        _check_secret("SECRET_KEY", given, SHORTEST_KEY)
         return given
     path = data_dir / "secret_key"
     try:

@@ -9,8 +9,9 @@ urlpatterns = [
     path("", include("recognizer.urls")),
     path("api/v1/", include("recognizer.api.urls")),
     path("admin/", admin.site.urls),
-    path("healthz", health.healthz),
-    path("readyz", health.readyz),
+    path("healthz", health.healthz, name="healthz"),
+    path("readyz", health.readyz, name="readyz"),
+    path("metrics", health.metrics_page, name="metrics"),
 ]
 
 handler400 = "recognizer.views.errors.bad_request"

@@ -1,14 +1,77 @@
-"""Gives every request its `actor`: who is asking, by account or by the visitor's signed cookie."""
+"""What every request gets: an id, a log line and a place in the metrics; headers for browsers; and its `actor`."""
 
+import logging
+import time
 from collections.abc import Callable
 
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.utils.functional import SimpleLazyObject
 
+from recognizer.services import metrics, tracing
 from recognizer.services.actors import Actor
 
+log = logging.getLogger("recognizer.requests")
+
 COOKIE_SALT = "recognizer.visitor"
+# Asked every few seconds by programs, or many to a page: in the log only for who looks closely.
+QUIET_VIEWS = ("healthz", "readyz", "metrics", "static", "api-submission-image", "api-submission-pixels")
+# Nothing here needs the browser's own devices; a photo comes through a file input, which asks by itself.
+# https://www.w3.org/TR/permissions-policy/
+PERMISSIONS_POLICY = ", ".join(
+    f"{feature}=()"
+    for feature in (
+        *("accelerometer", "browsing-topics", "camera", "display-capture", "geolocation", "gyroscope", "hid"),
+        *("magnetometer", "microphone", "midi", "payment", "publickey-credentials-get", "serial", "usb"),
+    )
+)
+
+
+class RequestMiddleware:
+    """The outermost one: it sees every request and the final answer, whoever gave it."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        started = time.perf_counter()
+        request_id, trace = tracing.begin(request.headers.get("X-Request-ID", "") if settings.BEHIND_PROXY else "")
+        try:
+            response = self.get_response(request)
+            seconds = time.perf_counter() - started
+            view = _view_of(request)
+            metrics.count_request(method=request.method, view=view, status=response.status_code, seconds=seconds)
+            log.log(
+                logging.DEBUG if view in QUIET_VIEWS else logging.INFO,
+                "answered",
+                extra={
+                    "method": request.method if request.method in metrics.METHODS else "other",
+                    "view": view,
+                    "status": response.status_code,
+                    "ms": round(seconds * 1000, 1),
+                },
+            )
+        finally:
+            tracing.end(trace)
+        response["X-Request-ID"] = request_id
+        response.setdefault("Permissions-Policy", PERMISSIONS_POLICY)
+        # Pictures and answers are not for pages of other sites to show; CORS, where it is allowed, is not concerned.
+        response.setdefault("Cross-Origin-Resource-Policy", "same-origin")
+        return response
+
+
+def _view_of(request: HttpRequest) -> str:
+    """The name of the view, never the path, which may hold keys and has no end of values."""
+    match = request.resolver_match
+    if match is not None:
+        return match.view_name
+    return "static" if request.path_info.startswith(f"/{settings.STATIC_URL.strip('/')}/") else "none"
+
+
+def address_of(request: HttpRequest) -> str:
+    """Where the request comes from, as the proxy in front saw it, if there is one to be believed."""
+    forwarded = request.headers.get("X-Forwarded-For", "") if settings.BEHIND_PROXY else ""
+    return forwarded.rpartition(",")[2].strip() or request.META.get("REMOTE_ADDR", "")
 
 
 def _actor_of(request: HttpRequest) -> Actor:
@@ -16,7 +79,7 @@ def _actor_of(request: HttpRequest) -> Actor:
     visitor = request.get_signed_cookie(
         settings.VISITOR_COOKIE, default="", salt=COOKIE_SALT, max_age=settings.VISITOR_COOKIE_AGE
     )
-    return Actor(user=user, visitor=visitor)
+    return Actor(user=user, visitor=visitor, address=address_of(request))
 
 
 def known_actor(request: HttpRequest) -> Actor:

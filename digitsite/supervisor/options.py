@@ -53,6 +53,9 @@ class Options:
             name = socket.gethostname()
             hosts += [_bracketed(address) for address in own_addresses()]
             hosts += [name] if "." in name else [name, f"{name}.local"]
+            # Whoever wants to be reached by a public name says how (HTTPS); a phone at home does with an address.
+            public = [] if env.text("HTTPS") else env.public_names(hosts)
+            hosts = [host for host in hosts if host not in public]
         elif _bracketed(self.host) not in hosts:
             hosts.append(_bracketed(self.host))
         return ",".join(dict.fromkeys(host.lower() for host in hosts))

@@ -1,12 +1,19 @@
-"""`/healthz` and `/readyz`: what supervisors and load balancers ask. They stand outside of the versioned API."""
+"""`/healthz`, `/readyz` and `/metrics`: what supervisors, load balancers and Prometheus ask, outside of the versioned
+API."""
 
 from dataclasses import asdict
+from ipaddress import ip_address
 
-from django.http import HttpRequest, JsonResponse
+from django.conf import settings
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.utils.crypto import constant_time_compare
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
-from recognizer.services import health
+from recognizer.services import health, metrics
+
+# What a proxy adds: whoever asks through one is not on this machine, though the connection is.
+PROXY_HEADERS = ("Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "Via")
 
 
 @never_cache
@@ -21,4 +28,32 @@ def healthz(_request: HttpRequest) -> JsonResponse:
 def readyz(_request: HttpRequest) -> JsonResponse:
     """200 when pages can be served and submissions taken, else 503; either way what is there and what is not."""
     found = health.check()
-    return JsonResponse(asdict(found), status=200 if found.is_ready else 503)
+    response = JsonResponse(asdict(found), status=200 if found.is_ready else 503)
+    # Django would log an error for each 503; what is missing has its own line.
+    response._has_been_logged = True  # noqa: SLF001 - Django's own mark: there is no public one
+    return response
+
+
+@never_cache
+@require_safe
+def metrics_page(request: HttpRequest) -> HttpResponse:
+    """For who shows METRICS_TOKEN; where there is none, for programs on this machine that ask without a proxy."""
+    if not _may_read_metrics(request):
+        if not settings.METRICS_TOKEN:
+            return HttpResponse("Only for this machine.", status=403, content_type="text/plain")
+        answer = HttpResponse("Send METRICS_TOKEN as a bearer token.", status=401, content_type="text/plain")
+        answer["WWW-Authenticate"] = "Bearer"
+        return answer
+    return HttpResponse(metrics.exposition(), content_type=metrics.CONTENT_TYPE)
+
+
+def _may_read_metrics(request: HttpRequest) -> bool:
+    if settings.METRICS_TOKEN:
+        kind, _, token = request.headers.get("Authorization", "").partition(" ")
+        return kind.lower() == "bearer" and constant_time_compare(token.strip(), settings.METRICS_TOKEN)
+    if any(name in request.headers for name in PROXY_HEADERS):
+        return False
+    try:
+        return ip_address(request.META.get("REMOTE_ADDR", "")).is_loopback
+    except ValueError:  # a unix socket, at whose other end is a proxy
+        return False

@@ -1,9 +1,15 @@
 """Can this site answer? Asked by the supervisor, by load balancers and by whoever wonders."""
 
 import logging
+import pkgutil
 from dataclasses import dataclass
+from functools import cache
+from importlib.util import find_spec
 
+from django.apps import apps
 from django.db import DatabaseError, connection
+from django.db.migrations.loader import MigrationLoader
+from django.db.migrations.recorder import MigrationRecorder
 from redis import RedisError
 
 from . import handoff, registry
@@ -13,9 +19,13 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """`model` is the live version's number, None where there is none. `worker` says whether predictions are made."""
+    """`model` is the live version's number, None where there is none. `worker` says whether predictions are made.
+
+    `migrations` says whether the database has the tables that this code expects.
+    """
 
     database: bool
+    migrations: bool
     redis: bool
     worker: bool
     model: int | None
@@ -23,24 +33,49 @@ class Health:
     @property
     def is_ready(self) -> bool:
         """Pages can be served and submissions taken; without a worker they wait, which is no reason to turn away."""
-        return self.database and self.redis and self.model is not None
+        return self.database and self.migrations and self.redis and self.model is not None
 
 
 def check() -> Health:
-    database, model = _database_and_model()
+    database, migrations, model = _database()
     redis, worker = _redis_and_worker()
-    return Health(database=database, redis=redis, worker=worker, model=model)
+    return Health(database=database, migrations=migrations, redis=redis, worker=worker, model=model)
 
 
-def _database_and_model() -> tuple[bool, int | None]:
+def unapplied_migrations() -> list[str]:
+    """What `manage.py migrate` would do, as `app.name`.
+
+    Raises:
+        DatabaseError: the database cannot be asked.
+    """
+    applied = MigrationRecorder(connection).applied_migrations()
+    return [f"{app}.{name}" for app, name in _migrations_of_the_code() if (app, name) not in applied]
+
+
+@cache
+def _migrations_of_the_code() -> tuple[tuple[str, str], ...]:
+    """By the names of their files: Django's own loader imports every one of them, which takes time and memory."""
+    found: list[tuple[str, str]] = []
+    for app in apps.get_app_configs():
+        module, _ = MigrationLoader.migrations_module(app.label)
+        spec = find_spec(module) if module else None
+        files = pkgutil.iter_modules(spec.submodule_search_locations if spec else ())
+        found += [(app.label, file.name) for file in files if not file.ispkg and file.name[0] not in "_~"]
+    return tuple(found)
+
+
+def _database() -> tuple[bool, bool, int | None]:
+    """Whether it can be reached, whether its tables are current, and the live version's number."""
     try:
         connection.ensure_connection()
-        return True, registry.live_version().number
+        if unapplied_migrations():
+            return True, False, None
+        return True, True, registry.live_version().number
     except registry.NoLiveModelError:
-        return True, None
+        return True, True, None
     except DatabaseError as error:
         log.warning("the database cannot be reached: %s", error)
-        return False, None
+        return False, False, None
 
 
 def _redis_and_worker() -> tuple[bool, bool]:

@@ -21,6 +21,8 @@ OLDEST_REDIS = (7, 0)
 # How long after a time-out nobody tries again, and how long the one who then tries waits for a PONG.
 OPEN_SECONDS = 3.0
 PROBE_SECONDS = 0.5
+# A worker whose heartbeat is older than this is not waited for.
+HEARTBEAT_LIFE_SECONDS = 4.0
 # What a blocking command may take longer than it was asked to before the server counts as frozen.
 GRACE_SECONDS = 0.5
 
@@ -122,6 +124,13 @@ class Link:
             alive = self.redis.zcount(WORKERS, seconds + microseconds / 1e6, "+inf")
             self._heard, self._alive = time.monotonic(), bool(alive)
         return self._alive
+
+    def heartbeats(self) -> dict[str, float]:
+        """How many seconds ago each prediction worker last said that it lives; those that fell silent are left out."""
+        seconds, microseconds = self.redis.time()
+        now = seconds + microseconds / 1e6
+        alive = self.redis.zrangebyscore(WORKERS, now, "+inf", withscores=True)
+        return {name.decode(): max(0.0, now + HEARTBEAT_LIFE_SECONDS - end) for name, end in alive}
 
     def blocking(self, seconds: float, *command: str | float) -> list | None:
         """Send a command that may block for `seconds`.

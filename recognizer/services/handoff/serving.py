@@ -11,9 +11,10 @@ import numpy as np
 from django.conf import settings
 
 from ml.classifier import Answer
+from recognizer.services import tally
 
 from .asking import START_LEASE_SECONDS, answer_key, call_worker, new_token, preview_key
-from .connection import PREVIEWS, QUEUE, SHIFTS, WORKERS, link
+from .connection import HEARTBEAT_LIFE_SECONDS, PREVIEWS, QUEUE, SHIFTS, WORKERS, link
 
 log = logging.getLogger(__name__)
 
@@ -21,7 +22,7 @@ log = logging.getLogger(__name__)
 # as long as its lease runs.
 LEASE_SECONDS = 2.0
 # The worker's main loop, and a shift in its stead, says every HEARTBEAT_SECONDS that the worker lives.
-HEARTBEAT_SECONDS, HEARTBEAT_LIFE_SECONDS = 1.0, 4.0
+HEARTBEAT_SECONDS = 1.0
 # Longest wait for the next item; then a shift looks whether the worker was told to stop.
 POP_SECONDS = 0.5
 # An answer that nobody waits for any more stays this long in Redis: longer than any request waits.
@@ -88,6 +89,8 @@ class ShiftLease:
         for pk, answer in (answers or {}).items():
             pipe.rpush(answer_key(pk), answer)
             pipe.expire(answer_key(pk), ANSWER_SECONDS)
+        if answers:
+            tally.add(pipe, answers)
         now = self._now()
         pipe.zadd(SHIFTS, {self._token: now + LEASE_SECONDS})
         pipe.zadd(WORKERS, {self._worker: now + HEARTBEAT_LIFE_SECONDS})

@@ -1,0 +1,64 @@
+"""How log lines look: one line an event, as readable text or as JSON, with the ids of request, submission and task.
+
+Named by LOGGING in the settings. No line holds an address, a name, or a key that lets somebody in: ids only.
+"""
+
+import logging
+import sys
+from collections.abc import Iterator
+
+from recognizer.services import tracing
+
+# What a line may say beside its message, in this order.
+FIELDS = ("method", "view", "status", "ms", "request_id", "submission", "submissions", "task", "task_id")
+
+
+class Context(logging.Filter):
+    """On the handler, so that every library's lines pass: adds the ids, takes out what must not be told."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        request = record.__dict__.pop("request", None)
+        if request is not None and record.name.startswith("django."):
+            _without_path(record, request)
+        for name, value in (*tracing.facts().items(), *_task()):
+            record.__dict__.setdefault(name, value)
+        return True
+
+
+def _without_path(record: logging.LogRecord, request: object) -> None:
+    """Django names the path, which may hold a key that lets somebody in; the view says as much."""
+    match = getattr(request, "resolver_match", None)
+    view = match.view_name if match else "no view"
+    path = getattr(request, "path", None)
+    if isinstance(record.args, tuple):
+        record.args = tuple(view if one == path else one for one in record.args)
+
+
+def _task() -> Iterator[tuple[str, str]]:
+    """The Celery task in which this thread is; processes without Celery's workers never load that."""
+    state = sys.modules.get("celery._state")
+    task = state.get_current_task() if state else None
+    if task is not None and task.request.id:
+        yield "task", task.name.rpartition(".")[2]
+        yield "task_id", task.request.id
+
+
+class Text(logging.Formatter):
+    """`2026-11-22 12:00:00,123 INFO recognizer.requests answered view=draw status=200 …`"""
+
+    def __init__(self) -> None:
+        super().__init__("%(asctime)s %(levelname)s %(name)s %(message)s")
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - the library's name
+        said = [f"{name}={record.__dict__[name]}" for name in FIELDS if name in record.__dict__]
+        return " ".join([super().formatMessage(record), *said])
+
+
+def json_formatter() -> logging.Formatter:
+    """One JSON object a line; a traceback is a text within it."""
+    from pythonjsonlogger.json import JsonFormatter
+
+    return JsonFormatter(
+        ["asctime", "levelname", "name", "message"],
+        rename_fields={"asctime": "time", "levelname": "level", "name": "logger"},
+    )

@@ -1,0 +1,67 @@
+"""What prediction workers have answered so far, counted in Redis beside the hand-off: free to write, cheap to read.
+
+A shift adds each batch with the message that carries its answers; /metrics reads the sums. They begin anew when Redis
+is emptied, which whoever adds up counters expects; what the database holds is counted there.
+"""
+
+import json
+from bisect import bisect_left
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from redis import Redis
+from redis.client import Pipeline
+
+KEY = "tally"
+# Batches by size: up to so many pictures each, and larger ones.
+BATCH_SIZES = (1, 2, 4, 8, 16, 32, 64, 128)
+
+
+@dataclass(slots=True)
+class Tally:
+    """Sums since Redis was empty.
+
+    Attributes:
+        answers: by digit and verdict.
+        failed: submissions that could not be answered.
+        batches: how many batches held at most so many pictures and more than the size before; the last entry: any more.
+        model_seconds: spent in forward passes.
+    """
+
+    answers: dict[tuple[int, str], int] = field(default_factory=dict)
+    failed: int = 0
+    batches: list[int] = field(default_factory=lambda: [0] * (len(BATCH_SIZES) + 1))
+    model_seconds: float = 0.0
+
+
+def add(pipe: Pipeline, messages: Mapping[int, bytes]) -> None:
+    """Add one batch of answers, as `services.answers` writes them, to what `pipe` will send."""
+    counts: Counter[str] = Counter()
+    milliseconds = 0.0
+    for message in messages.values():
+        given = json.loads(message)
+        if "failure" in given:
+            counts["failed"] += 1
+        else:
+            counts[f"answer {given['digit']} {given['verdict']}"] += 1
+            milliseconds += given["milliseconds"]
+    counts[f"batch {bisect_left(BATCH_SIZES, len(messages))}"] += 1
+    for name, count in counts.items():
+        pipe.hincrby(KEY, name, count)
+    pipe.hincrbyfloat(KEY, "ms", milliseconds)
+
+
+def read(client: Redis) -> Tally:
+    tally = Tally()
+    for name, count in client.hgetall(KEY).items():
+        match name.decode().split():
+            case ["answer", digit, verdict]:
+                tally.answers[int(digit), verdict] = int(count)
+            case ["batch", place]:
+                tally.batches[int(place)] = int(count)
+            case ["failed"]:
+                tally.failed = int(count)
+            case ["ms"]:
+                tally.model_seconds = float(count) / 1000
+    return tally

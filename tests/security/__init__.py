@@ -1,0 +1,1 @@
+"""Nobody gets in, and nothing leaks."""
