@@ -4,7 +4,6 @@ https://docs.djangoproject.com/en/5.2/ref/settings/
 """
 
 import os
-import socket
 from pathlib import Path
 
 import dj_database_url
@@ -32,18 +31,29 @@ CSRF_TRUSTED_ORIGINS = env.words("CSRF_TRUSTED_ORIGINS")
 CSRF_FAILURE_VIEW = "recognizer.views.errors.csrf_failure"
 SITE_NAME = env.text("SITE_NAME", "Digits")
 
-if "*" in ALLOWED_HOSTS:
-    raise ImproperlyConfigured("ALLOWED_HOSTS must not be *; write the names under which people reach the site.")
-if DEBUG and not set(ALLOWED_HOSTS) <= set(LOCAL_HOSTS):
-    raise ImproperlyConfigured("DEBUG=1 shows secrets to strangers; with ALLOWED_HOSTS set, leave DEBUG out.")
+if not ALLOWED_HOSTS or any("*" in host for host in ALLOWED_HOSTS):
+    raise ImproperlyConfigured(
+        "ALLOWED_HOSTS must name the hosts under which people reach the site; it must be neither empty nor *."
+    )
+# Whoever can reach the port can also say that the host is localhost.
+if DEBUG and not {*ALLOWED_HOSTS, env.text("HOST") or "localhost"} <= {*LOCAL_HOSTS, "::1"}:
+    raise ImproperlyConfigured("DEBUG=1 shows secrets to strangers; with HOST or ALLOWED_HOSTS set, leave DEBUG out.")
 
-# Plain http is what a laptop and a phone on the same network use; a site with a certificate says HTTPS=1.
+# Plain http is what a laptop and a phone on the same network use; a site with a certificate says HTTPS=1, and one with
+# a public name says which of the two it means.
 HTTPS = env.boolean("HTTPS", False)
+if "HTTPS" not in os.environ and (names := env.public_names(ALLOWED_HOSTS)):
+    raise ImproperlyConfigured(
+        f"ALLOWED_HOSTS holds {names[0]}, which the internet can reach. Write HTTPS=1 when a proxy serves it with a "
+        "certificate; HTTPS=0 when passwords may really travel unencrypted."
+    )
 SECURE_SSL_REDIRECT = HTTPS
-SECURE_REDIRECT_EXEMPT = ["^healthz$", "^readyz$"]  # asked from inside, by the supervisor or a load balancer
+SECURE_REDIRECT_EXEMPT = ["^healthz$", "^readyz$", "^metrics$"]  # asked from inside, by load balancers and Prometheus
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = HTTPS
 SECURE_HSTS_SECONDS = env.integer("HSTS_SECONDS", 31_536_000 if HTTPS else 0)
 SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = HTTPS
+# Without a certificate these four are what they have to be. https://docs.djangoproject.com/en/5.2/ref/checks/#security
+SILENCED_SYSTEM_CHECKS = [] if HTTPS else ["security.W004", "security.W008", "security.W012", "security.W016"]
 BEHIND_PROXY = env.boolean("BEHIND_PROXY", False)
 if BEHIND_PROXY:
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
@@ -82,6 +92,7 @@ INSTALLED_APPS = [
     "whitenoise.runserver_nostatic",
     "django.contrib.staticfiles",
     "csp",
+    "corsheaders",
     "rest_framework",
     "django_filters",
     "drf_spectacular",
@@ -89,6 +100,8 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
+    "recognizer.middleware.RequestMiddleware",
+    "corsheaders.middleware.CorsMiddleware",
     "recognizer.api.problems.ProblemMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
@@ -236,8 +249,37 @@ DATA_UPLOAD_MAX_MEMORY_SIZE = MAX_UPLOAD_BYTES * 4 // 3 + 65_536
 FILE_UPLOAD_MAX_MEMORY_SIZE = MAX_UPLOAD_BYTES + 65_536
 DATA_UPLOAD_MAX_NUMBER_FIELDS = 200
 ANONYMOUS_SUBMISSIONS = env.boolean("ANONYMOUS_SUBMISSIONS", True)
-# What one account, or one address, may send through the API in a minute; 0: as much as it likes.
-SUBMISSIONS_PER_MINUTE = env.integer("SUBMISSIONS_PER_MINUTE", 0)
+# Requests in a minute of one address, one signed-in account, and one account's tokens; 0: as many as they like. Sized
+# for a class of thirty that draws behind one address. This machine itself is not counted.
+READS_PER_MINUTE = env.limits("READS_PER_MINUTE", (6000, 6000, 6000))
+SUBMISSIONS_PER_MINUTE = env.limits("SUBMISSIONS_PER_MINUTE", (600, 600, 3000))
+PREVIEWS_PER_MINUTE = env.limits("PREVIEWS_PER_MINUTE", (3000, 1200, 3000))
+CHANGES_PER_MINUTE = env.limits("CHANGES_PER_MINUTE", (600, 1200, 3000))
+# What one address, or one account, may have stored in a day; operators are not counted.
+SUBMISSIONS_PER_DAY = env.limits("SUBMISSIONS_PER_DAY", (5000, 20_000))
+MEGABYTES_PER_DAY = env.limits("MEGABYTES_PER_DAY", (500, 2000))
+
+# --- Personal tokens ---------------------------------------------------------------------------------------------
+
+# Days after which a token ends, unless its owner says otherwise, and at the latest.
+TOKEN_DAYS = env.integer("TOKEN_DAYS", 90, minimum=1, maximum=3650)
+TOKEN_MAX_DAYS = env.integer("TOKEN_MAX_DAYS", 365, minimum=1, maximum=3650)
+if TOKEN_DAYS > TOKEN_MAX_DAYS:
+    raise ImproperlyConfigured(
+        f"TOKEN_DAYS is {TOKEN_DAYS}; it must not be more than TOKEN_MAX_DAYS, {TOKEN_MAX_DAYS}."
+    )
+
+# --- Programs in pages of other sites ----------------------------------------------------------------------------
+# https://github.com/adamchainz/django-cors-headers
+
+# Origins whose pages may use the API, without the cookies of this site: with a token, or as nobody.
+CORS_ORIGINS = env.words("CORS_ORIGINS")
+CORS_ALLOW_ALL_ORIGINS = CORS_ORIGINS == ["*"]
+CORS_ALLOWED_ORIGINS = [] if CORS_ALLOW_ALL_ORIGINS else CORS_ORIGINS
+CORS_ALLOW_CREDENTIALS = False
+CORS_URLS_REGEX = r"^/api/"
+CORS_ALLOW_HEADERS = ["authorization", "content-type", "idempotency-key", "if-none-match", "prefer"]
+CORS_EXPOSE_HEADERS = ["content-disposition", "etag", "location", "retry-after", "www-authenticate", "x-content-hash"]
 
 # --- Review ------------------------------------------------------------------------------------------------------
 
@@ -261,9 +303,14 @@ KEEP_VERSIONS = env.integer("KEEP_VERSIONS", 10, minimum=1)
 # --- JSON API ----------------------------------------------------------------------------------------------------
 
 REST_FRAMEWORK = {
-    "DEFAULT_AUTHENTICATION_CLASSES": ["recognizer.api.callers.CookieAuthentication"],
+    # The first one's challenge stands in every 401.
+    "DEFAULT_AUTHENTICATION_CLASSES": [
+        "recognizer.api.authentication.TokenAuthentication",
+        "recognizer.api.callers.CookieAuthentication",
+    ],
     # Who may see and do what is decided on the object, in services.access.
-    "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.AllowAny"],
+    "DEFAULT_PERMISSION_CLASSES": ["recognizer.api.authentication.TokenIsGoodForThis"],
+    "DEFAULT_THROTTLE_CLASSES": ["recognizer.api.throttles.Throttle"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
     "DEFAULT_PARSER_CLASSES": ["recognizer.api.parsers.JsonParser", "rest_framework.parsers.MultiPartParser"],
     "DEFAULT_CONTENT_NEGOTIATION_CLASS": "recognizer.api.callers.OneRepresentation",
@@ -355,16 +402,23 @@ STORAGES = {
 # --- Logs: one line an event, to standard error -------------------------------------------------------------------
 
 LOG_LEVEL = env.choice("LOG_LEVEL", "INFO", ("DEBUG", "INFO", "WARNING", "ERROR"))
+LOG_FORMAT = env.choice("LOG_FORMAT", "text", ("text", "json"))
+_quieter = "DEBUG" if LOG_LEVEL == "DEBUG" else "WARNING"
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
-    "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s %(message)s"}},
-    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "filters": {"context": {"()": "digitsite.logs.Context"}},
+    "formatters": {"text": {"()": "digitsite.logs.Text"}, "json": {"()": "digitsite.logs.json_formatter"}},
+    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": LOG_FORMAT, "filters": ["context"]}},
     "root": {"handlers": ["stderr"], "level": LOG_LEVEL},
-    # Three lines for every task, and a sweep comes every ten seconds; failures still show.
     "loggers": {
-        name: {"level": "DEBUG" if LOG_LEVEL == "DEBUG" else "WARNING"}
-        for name in ("celery.beat", "celery.worker.strategy", "celery.app.trace")
+        # Three lines for every task, and a sweep comes every ten seconds; failures still show.
+        "celery.beat": {"level": _quieter},
+        "celery.worker.strategy": {"level": _quieter},
+        "celery.app.trace": {"level": _quieter},
+        # Every request has its line with its status already; these would tell each refused one again.
+        "django.request": {"level": "ERROR"},
     },
 }
-HOSTNAME = socket.gethostname()
+# Who may read /metrics: whoever shows this token; without one, programs on this machine that ask without a proxy.
+METRICS_TOKEN = env.secret("METRICS_TOKEN")

@@ -7,12 +7,17 @@ from rest_framework.negotiation import DefaultContentNegotiation
 from rest_framework.renderers import BaseRenderer
 from rest_framework.request import Request
 
+from .authentication import shown_key
+
 SITE_COOKIES = (settings.SESSION_COOKIE_NAME, settings.VISITOR_COOKIE, settings.CSRF_COOKIE_NAME)
 
 
 def is_browser(request: Request) -> bool:
-    """Whether the caller carries any cookie of the site: then another site may have sent it here, and CSRF counts."""
-    return any(name in request.COOKIES for name in SITE_COOKIES)
+    """Whether the caller carries any cookie of the site: then another site may have sent it here, and CSRF counts.
+
+    Whoever shows a token is a program, for no other site can make a browser show one.
+    """
+    return shown_key(request) is None and any(name in request.COOKIES for name in SITE_COOKIES)
 
 
 class CookieAuthentication(SessionAuthentication):

@@ -1,10 +1,11 @@
 """Who may see and do what: one function for each permission on an object, used by every page and every API call."""
 
+from django.conf import settings
 from django.core import signing
 from django.db.models import Q, QuerySet
 from django.utils.crypto import constant_time_compare
 
-from recognizer.models import Label, Prediction, Submission
+from recognizer.models import Label, Prediction, Scope, Submission
 
 from .actors import Actor
 
@@ -66,15 +67,29 @@ def can_see(actor: Actor, submission: Submission, *, key: str = "") -> bool:
 
 
 def can_delete(actor: Actor, submission: Submission) -> bool:
-    return owns(actor, submission) or actor.is_operator
+    return _changes_own(actor, submission) or actor.is_operator
 
 
 def can_share(actor: Actor, submission: Submission) -> bool:
-    return owns(actor, submission)
+    return _changes_own(actor, submission)
 
 
 def can_label(actor: Actor, submission: Submission) -> bool:
-    return owns(actor, submission) or actor.is_reviewer
+    return _changes_own(actor, submission) or actor.is_reviewer
+
+
+def _changes_own(actor: Actor, submission: Submission) -> bool:
+    return actor.came_for(Scope.SUBMIT) and owns(actor, submission)
+
+
+def can_submit(actor: Actor) -> bool:
+    """Whether this site takes pictures from this person at all."""
+    return actor.came_for(Scope.SUBMIT) and (actor.user is not None or settings.ANONYMOUS_SUBMISSIONS)
+
+
+def can_export(actor: Actor) -> bool:
+    """What reviewers settled is theirs and the operators' to take away."""
+    return actor.is_reviewer or actor.is_operator
 
 
 def must_operate(actor: Actor) -> None:

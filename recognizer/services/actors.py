@@ -5,29 +5,46 @@ from dataclasses import dataclass, replace
 
 from django.contrib.auth.models import AbstractBaseUser
 
+from recognizer.models import Scope
+
 REVIEW = "recognizer.review"
 OPERATE = "recognizer.operate"
 
 
 @dataclass(frozen=True, slots=True)
 class Actor:
-    """`user` is a signed-in account or None; `visitor` the random key of the visitor's cookie or ""."""
+    """Somebody, and by what right.
+
+    Attributes:
+        user: an account, or None.
+        visitor: the random key of the visitor's cookie, or "".
+        scopes: what the token is good for that they came with; None without a token: for whatever they may do.
+        address: from where in the network they come, for the quotas of people without an account; kept nowhere.
+    """
 
     user: AbstractBaseUser | None = None
     visitor: str = ""
     is_the_machine: bool = False
+    scopes: frozenset[str] | None = None
+    address: str = ""
 
     @property
     def is_known(self) -> bool:
         return self.user is not None or bool(self.visitor)
 
+    def came_for(self, *scopes: Scope) -> bool:
+        """Whether their token is good for one of these, or they came without any."""
+        return self.scopes is None or not self.scopes.isdisjoint(scopes)
+
     @property
     def is_reviewer(self) -> bool:
-        return self.user is not None and self.user.has_perm(REVIEW)
+        return self.user is not None and self.came_for(Scope.REVIEW) and self.user.has_perm(REVIEW)
 
     @property
     def is_operator(self) -> bool:
-        return self.is_the_machine or (self.user is not None and self.user.has_perm(OPERATE))
+        if self.is_the_machine:
+            return True
+        return self.user is not None and self.came_for(Scope.OPERATE) and self.user.has_perm(OPERATE)
 
     def with_new_visitor(self) -> "Actor":
         return replace(self, visitor=secrets.token_hex(16))

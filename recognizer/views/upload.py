@@ -1,7 +1,5 @@
 """The Upload page. With scripts each picture goes to the JSON API by itself; without, one plain form takes them all."""
 
-import time
-
 from django.conf import settings
 from django.contrib import messages
 from django.core.files.uploadedfile import UploadedFile
@@ -12,7 +10,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_safe
 
 from ml.images import FORMAT_NAMES
-from recognizer.api.throttles import SendingThrottle
+from recognizer.api.throttles import Kind, Throttle
 from recognizer.forms import UploadForm
 from recognizer.middleware import known_actor
 from recognizer.models import Source, Submission
@@ -49,7 +47,7 @@ def _page(request: HttpRequest, form: UploadForm, *, status: int) -> HttpRespons
 def _accept_all(request: HttpRequest, form: UploadForm) -> HttpResponse:
     """Take each file by itself: one bad file spoils no other."""
     accepted = []
-    throttle = SendingThrottle()
+    throttle = Throttle(Kind.SUBMIT)
     for file in form.cleaned_data["images"]:
         if not throttle.allow_request(request, None):
             if not accepted:
@@ -65,7 +63,8 @@ def _accept_all(request: HttpRequest, form: UploadForm) -> HttpResponse:
             messages.error(request, f"{file.name}: {error}")
     if not accepted:
         return _page(request, UploadForm(), status=422)
-    _wait_for_all(accepted)
+    # A moment for all of them together; what is not answered by then shows as waiting.
+    handoff.wait_for_all(accepted, settings.PREDICTION_WAIT_SECONDS)
     if len(accepted) == 1:
         return redirect(accepted[0])
     query = QueryDict(mutable=True)
@@ -77,13 +76,6 @@ def _accept(request: HttpRequest, file: UploadedFile, *, may_train: bool) -> Sub
     # One byte more than may be: enough to be refused for its size, however large the rest is.
     data = file.read(settings.MAX_UPLOAD_BYTES + 1)
     return submissions.accept_image(actor=request.actor, data=data, source=Source.UPLOAD, may_train=may_train)
-
-
-def _wait_for_all(accepted: list[Submission]) -> None:
-    """Give the worker a moment, for all of them together; what is not answered by then shows as waiting."""
-    deadline = time.monotonic() + settings.PREDICTION_WAIT_SECONDS
-    for submission in accepted:
-        handoff.wait_for(submission, max(0.0, deadline - time.monotonic()))
 
 
 @never_cache

@@ -33,7 +33,7 @@ from recognizer.api.serializers import (
     SubmissionDetailSerializer,
     SubmissionSerializer,
 )
-from recognizer.api.throttles import SendingThrottle
+from recognizer.api.throttles import Kind
 from recognizer.filters import SubmissionFilter
 from recognizer.models import Source, Submission
 from recognizer.services import access, handoff, pictures, submissions
@@ -59,10 +59,7 @@ RETRY_AFTER = OpenApiParameter(
 class SubmissionsView(ListView):
     filterset_class = SubmissionFilter
     serializer_class = SubmissionSerializer
-    throttle_classes = [SendingThrottle]
-
-    def get_throttles(self) -> list[SendingThrottle]:
-        return super().get_throttles() if self.request.method == "POST" else []
+    counts_as = {"POST": Kind.SUBMIT}
 
     def rows(self) -> QuerySet[Submission]:
         return submissions.with_answers(access.visible_submissions(self.actor))
@@ -180,7 +177,7 @@ class SubmissionPixelsView(ApiView):
 
 
 class PreviewView(ApiView):
-    throttle_classes = [SendingThrottle]
+    counts_as = {"POST": Kind.PREVIEW}
 
     @extend_schema(
         operation_id="preview",

@@ -1,0 +1,77 @@
+"""Personal tokens at the API's door: `Authorization: Bearer digits_…`. The framework is told of it in the settings."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from django.contrib.auth.models import AbstractBaseUser
+from rest_framework.authentication import BaseAuthentication
+from rest_framework.exceptions import AuthenticationFailed, PermissionDenied
+from rest_framework.permissions import SAFE_METHODS, BasePermission
+from rest_framework.request import Request
+
+from recognizer.middleware import address_of
+from recognizer.models import Scope, Token
+from recognizer.services import tokens
+from recognizer.services.actors import Actor
+
+if TYPE_CHECKING:  # which the framework imports only after this file
+    from rest_framework.views import APIView
+
+# What some other sites want instead of Bearer: refused in words, not taken for nobody.
+SCHEMES = ("bearer", "token")
+
+
+def shown_key(request: Request) -> str | None:
+    """The key that the caller shows; None where there is none. A proxy's `Basic` is not meant for us."""
+    scheme, _, key = request.headers.get("Authorization", "").strip().partition(" ")
+    return key.strip() if scheme.lower() in SCHEMES else None
+
+
+class TokenAuthentication(BaseAuthentication):
+    """Whoever shows a token acts as its account, within its scopes, whatever cookies came along. A bad one is 401."""
+
+    def authenticate(self, request: Request) -> tuple[AbstractBaseUser, Token] | None:
+        key = shown_key(request)
+        if key is None:
+            return None
+        try:
+            token = tokens.redeem(key)
+        except tokens.BadTokenError as error:
+            raise AuthenticationFailed(str(error)) from error
+        inner = request._request  # noqa: SLF001 - the framework's own way to Django's request
+        inner.actor = Actor(user=token.user, scopes=frozenset(token.scopes), address=address_of(inner))
+        return token.user, token
+
+    def authenticate_header(self, request: Request) -> str:
+        """The challenge of a 401 (RFC 6750)."""
+        return 'Bearer realm="api"' if shown_key(request) is None else 'Bearer realm="api", error="invalid_token"'
+
+
+class InsufficientScope(PermissionDenied):
+    """The token is good, but not for this."""
+
+    default_code = "insufficient_scope"
+
+    def __init__(self, scopes: tuple[Scope, ...]) -> None:
+        names = " or ".join(scopes)
+        super().__init__(f"This needs a token with the scope {names}.")
+        self.auth_header = f'Bearer realm="api", error="insufficient_scope", scope="{" ".join(scopes)}"'
+
+
+class TokenIsGoodForThis(BasePermission):
+    """One of the scopes that the view asks for with this method. What an account may do is decided on the object."""
+
+    def has_permission(self, request: Request, view: APIView) -> bool:
+        needed = needed_scopes(view, request.method)
+        if needed and isinstance(request.auth, Token) and not request.actor.came_for(*needed):
+            raise InsufficientScope(needed)
+        return True
+
+
+def needed_scopes(view: APIView, method: str) -> tuple[Scope, ...]:
+    """Of these a token must have one. Views that differ from the rule say so in `scopes`, by method."""
+    if getattr(view, method.lower(), None) is None:
+        return ()  # answered with 405, whoever asks
+    usual = (Scope.READ,) if method in SAFE_METHODS else (Scope.SUBMIT,)
+    return getattr(view, "scopes", {}).get("GET" if method == "HEAD" else method, usual)

@@ -1,0 +1,125 @@
+"""How much one account or one address may have stored in a day: it costs disk, so it is counted in the database.
+
+Called where submissions are stored, within the same transaction: what is not stored was not spent. Days are UTC.
+"""
+
+import ipaddress
+from dataclasses import dataclass
+from datetime import UTC, datetime, time, timedelta
+
+from django.conf import settings
+from django.db import transaction
+from django.db.models import F
+from django.utils import timezone
+from django.utils.crypto import salted_hmac
+
+from recognizer.models import Usage
+
+from .actors import Actor
+
+MEGABYTE = 1024 * 1024
+# What one customer of a provider gets. https://www.rfc-editor.org/rfc/rfc6177
+IPV6_PREFIX = 64
+
+
+class QuotaError(Exception):
+    """So much cannot be stored today; the message says so, `wait` in how many seconds a new day begins."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        now = timezone.now()
+        midnight = datetime.combine(now.astimezone(UTC).date() + timedelta(days=1), time(), UTC)
+        self.wait = (midnight - now).total_seconds()
+
+
+@dataclass(frozen=True, slots=True)
+class Allowance:
+    """What somebody may have stored in a day, and what is left of it; None: no limit."""
+
+    submissions: int | None
+    submissions_left: int | None
+    bytes: int | None
+    bytes_left: int | None
+
+
+@transaction.atomic
+def spend(*, actor: Actor, pictures: int, size: int) -> None:
+    """Count `pictures` of `size` bytes together as stored today.
+
+    Raises:
+        QuotaError: that is more than is left; nothing was counted.
+    """
+    who = _who(actor)
+    submissions, megabytes = _limits(actor)
+    if not who or not (submissions or megabytes):
+        return
+    today = timezone.now().astimezone(UTC).date()
+    room = {}
+    if submissions:
+        room["submissions__lte"] = submissions - pictures
+    if megabytes:
+        room["bytes__lte"] = megabytes * MEGABYTE - size
+    if any(limit < 0 for limit in room.values()):
+        raise QuotaError("This is more at once than you may send in a day.")
+    row = Usage.objects.filter(day=today, who=who)
+    spent = {"submissions": F("submissions") + pictures, "bytes": F("bytes") + size}
+    if row.filter(**room).update(**spent):
+        return
+    # The first one of the day, or one too many.
+    Usage.objects.get_or_create(day=today, who=who)
+    if not row.filter(**room).update(**spent):
+        raise QuotaError("You have sent as much as one may in a day. Please go on tomorrow.")
+
+
+def allowance(actor: Actor) -> Allowance:
+    """What this person may still have stored today."""
+    who = _who(actor)
+    submissions, megabytes = _limits(actor) if who else (0, 0)
+    row = Usage.objects.filter(day=timezone.now().astimezone(UTC).date(), who=who).first() or Usage()
+    in_bytes = megabytes * MEGABYTE
+    return Allowance(
+        submissions=submissions or None,
+        submissions_left=max(0, submissions - row.submissions) if submissions else None,
+        bytes=in_bytes or None,
+        bytes_left=max(0, in_bytes - row.bytes) if in_bytes else None,
+    )
+
+
+def forget_old_days() -> int:
+    """Delete what was counted before yesterday; how many rows went."""
+    return Usage.objects.filter(day__lt=timezone.now().astimezone(UTC).date() - timedelta(days=1)).delete()[0]
+
+
+def network_of(address: str) -> str:
+    """As what a network address is counted; "": not at all.
+
+    This machine itself is not counted: it is either the operator's own programs or, where no proxy is believed, a proxy
+    behind which everybody has the same address. Neighbours in IPv6 share theirs.
+    """
+    try:
+        parsed = ipaddress.ip_address(address)
+    except ValueError:  # a unix socket has none
+        return ""
+    parsed = getattr(parsed, "ipv4_mapped", None) or parsed
+    if parsed.is_loopback:
+        return ""
+    return str(parsed) if parsed.version == 4 else str(ipaddress.ip_network((parsed, IPV6_PREFIX), strict=False))
+
+
+def _who(actor: Actor) -> str:
+    """Operators may do as they like. An address is kept as a keyed hash only, for two days."""
+    if actor.is_operator:
+        return ""
+    if actor.user is not None:
+        return f"account {actor.user.pk}"
+    network = network_of(actor.address)
+    if not network:
+        return ""
+    digest = salted_hmac("recognizer.quotas", network, algorithm="sha256").hexdigest()
+    return f"address {digest[:32]}"
+
+
+def _limits(actor: Actor) -> tuple[int, int]:
+    """Submissions and megabytes a day; 0: as many as one likes."""
+    column = 0 if actor.user is None else 1
+    return settings.SUBMISSIONS_PER_DAY[column], settings.MEGABYTES_PER_DAY[column]
