@@ -4,6 +4,7 @@ from django.contrib import admin
 from django.urls import include, path
 
 from recognizer.api import health
+from recognizer.views import machines
 
 urlpatterns = [
     path("", include("recognizer.urls")),
@@ -11,6 +12,8 @@ urlpatterns = [
     path("admin/", admin.site.urls),
     path("healthz", health.healthz, name="healthz"),
     path("readyz", health.readyz, name="readyz"),
+    path("robots.txt", machines.robots, name="robots"),
+    path("favicon.ico", machines.favicon, name="favicon"),
     path("metrics", health.metrics_page, name="metrics"),
 ]
 

@@ -3,7 +3,21 @@
 from django.contrib.auth import views as auth_views
 from django.urls import path
 
-from .views import accounts, bulk, draw, figures, grid, history, matrix, models, people, review, submission, upload
+from .views import (
+    accounts,
+    bulk,
+    draw,
+    figures,
+    grid,
+    history,
+    matrix,
+    models,
+    people,
+    review,
+    status,
+    submission,
+    upload,
+)
 
 urlpatterns = [
     path("", draw.draw, name="draw"),
@@ -29,6 +43,7 @@ urlpatterns = [
     path("models/runs/<int:pk>/", models.run, name="training-run"),
     path("models/runs/<int:pk>/progress/", models.progress, name="training-progress"),
     path("models/runs/<int:pk>/cancel/", models.cancel, name="training-cancel"),
+    path("status/", status.show, name="status"),
     path("account/login/", accounts.Login.as_view(), name="login"),
     path("account/sign-up/", accounts.sign_up, name="sign-up"),
     path("account/people/", people.show, name="people"),

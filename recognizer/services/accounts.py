@@ -3,19 +3,20 @@
 Called by `manage.py operator` and `prepare`, and by the sign-in page.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from django.contrib.auth.models import Group, User
 from django.contrib.auth.tokens import PasswordResetTokenGenerator
 from django.core.exceptions import ValidationError
 from django.db import transaction
-from django.db.models import Count, Q
+from django.db.models import Count, Q, QuerySet, prefetch_related_objects
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.encoding import force_bytes
 from django.utils.http import urlsafe_base64_decode, urlsafe_base64_encode
 
-from recognizer.models import LabelKind
+from recognizer.models import Label, LabelKind
 
 from .access import NotAllowedError
 from .actors import Actor
@@ -49,8 +50,9 @@ def make_operator(name: str) -> User:
         ValueError: the name is empty, too long, or holds what a name must not; the message says so.
     """
     name = _checked(name)
-    user, is_new = User.objects.get_or_create(username=name, defaults={"is_staff": True})
-    if is_new:
+    user = _named(name)
+    if user is None:
+        user = User(username=name)
         user.set_unusable_password()
     user.is_staff = user.is_active = True
     user.save()
@@ -67,11 +69,17 @@ class Person:
     decisions: int
 
 
-def people() -> list[Person]:
-    """Every account, the newest last, with what it may do and how much it reviewed."""
-    reviews = Count("labels", filter=Q(labels__kind=LabelKind.REVIEW, labels__value__gt=""))
-    users = User.objects.prefetch_related("groups").annotate(decisions=reviews).order_by("date_joined", "pk")
-    return [Person(user, role_of(user), user.decisions) for user in users]
+def accounts(search: str = "") -> QuerySet[User]:
+    """Every account whose name holds `search`, the newest first."""
+    return User.objects.filter(username__icontains=search).order_by("-pk")
+
+
+def people(users: Sequence[User]) -> list[Person]:
+    """The same accounts with what they may do and how much they reviewed."""
+    prefetch_related_objects(users, "groups")
+    said = Label.objects.filter(user__in=users, kind=LabelKind.REVIEW, value__gt="").order_by()
+    decisions = dict(said.values_list("user").annotate(Count("pk")))
+    return [Person(user, role_of(user), decisions.get(user.pk, 0)) for user in users]
 
 
 def role_of(user: User) -> str:
@@ -91,8 +99,9 @@ def add_person(*, actor: Actor, name: str, role: str) -> User:
     """
     _check_operates(actor)
     name = _checked(name)
-    if User.objects.filter(username=name).exists():
-        raise ValueError(f"There is an account {name} already.")
+    taken = _named(name)
+    if taken is not None:
+        raise ValueError(f"There is an account {taken.get_username()} already.")
     user = User(username=name)
     user.set_unusable_password()
     user.save()
@@ -138,6 +147,11 @@ def hand_out_link(*, actor: Actor, user: User) -> str:
 def _check_operates(actor: Actor) -> None:
     if not actor.is_operator:
         raise NotAllowedError("Only operators look after accounts.")
+
+
+def _named(name: str) -> User | None:
+    """The account of that name. Two that differ in capitals alone would be taken for each other."""
+    return User.objects.filter(username__iexact=name).order_by("pk").first()
 
 
 def _checked(name: str) -> str:

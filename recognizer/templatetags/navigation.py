@@ -12,6 +12,7 @@ ENTRIES = (
     ("History", "history", ("submission", "submission-delete", "matrix", "history-bulk"), None),
     ("Review", "review", ("review-grid", "review-figures"), "is_reviewer"),
     ("Models", "models", ("model", "training-run"), "is_operator"),
+    ("Status", "status", (), "is_operator"),
     ("API", "api-docs", (), None),
 )
 

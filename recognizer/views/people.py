@@ -1,13 +1,16 @@
 """Operators look after accounts: who may review, and one-time links for whoever has no password or forgot it."""
 
+from urllib.parse import urlencode
+
 from django.contrib import messages
 from django.contrib.auth.models import User
-from django.core.exceptions import PermissionDenied
+from django.core.exceptions import PermissionDenied, ValidationError
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST, require_safe
 
+from recognizer import paging
 from recognizer.services import accounts
 from recognizer.services.access import NotAllowedError
 
@@ -52,7 +55,19 @@ def role(request: HttpRequest, pk: int) -> HttpResponse:
 
 
 def _page(request: HttpRequest, *, linked: User | None = None, status: int = 200) -> HttpResponse:
-    context = {"people": accounts.people(), "roles": accounts.ROLES, "linked": linked}
+    search = request.GET.get("name", "").strip()
+    try:
+        page = paging.page_of(accounts.accounts(search), {"cursor": request.GET.get("cursor", "")})
+    except ValidationError:  # a mistyped address: begin at the beginning
+        return redirect("people")
+    context = {
+        "people": accounts.people(page.rows),
+        "next_url": _with_cursor(search, page.next_cursor),
+        "previous_url": _with_cursor(search, page.previous_cursor),
+        "search": search,
+        "roles": accounts.ROLES,
+        "linked": linked,
+    }
     if linked is not None:
         try:
             path = accounts.hand_out_link(actor=request.actor, user=linked)
@@ -61,6 +76,12 @@ def _page(request: HttpRequest, *, linked: User | None = None, status: int = 200
         else:
             context["link"] = request.build_absolute_uri(path)
     return render(request, "registration/people.html", context, status=status)
+
+
+def _with_cursor(search: str, cursor: str | None) -> str | None:
+    if cursor is None:
+        return None
+    return "?" + urlencode({"name": search, "cursor": cursor} if search else {"cursor": cursor})
 
 
 def _check_operates(request: HttpRequest) -> None:
