@@ -1,0 +1,104 @@
+"""The load generator of the benchmarks: wrk, with bodies from a folder. Called by `bench.serving` and `bench.peers`.
+
+wrk is a Debian and a Homebrew package. It is written in C and so costs a fraction of what it measures.
+"""
+
+import json
+import os
+import shutil
+import subprocess
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+SCRIPT = Path(__file__).with_name("load.lua")
+# No request waits longer; one that does counts as an error.
+TIMEOUT_SECONDS = 20
+
+
+class LoadError(RuntimeError):
+    """The load could not be made; the message says what to do."""
+
+
+@dataclass(frozen=True)
+class Bodies:
+    """Request bodies, each in a file of `folder` that is named 0, 1, 2 …, and what they are."""
+
+    folder: Path
+    content_type: str
+
+    @classmethod
+    def written(cls, folder: Path, content_type: str, bodies: Sequence[bytes]) -> "Bodies":
+        folder.mkdir(parents=True)
+        for number, body in enumerate(bodies):
+            (folder / str(number)).write_bytes(body)
+        return cls(folder, content_type)
+
+
+@dataclass(frozen=True)
+class Load:
+    """What came of it.
+
+    Attributes:
+        clients: connections that were open, each with one request at a time.
+        per_second: answers with status 200 or 201 a second.
+        p50, p99, longest: milliseconds from sending a request to the end of its answer.
+        errors: answers with any other status, and requests without an answer.
+        statuses: how many answers had which status.
+    """
+
+    clients: int
+    seconds: float
+    answered: int
+    per_second: float
+    p50: float
+    p99: float
+    longest: float
+    errors: int
+    statuses: dict[str, int]
+
+    def as_dict(self) -> dict:
+        return asdict(self)
+
+
+def run(url: str, bodies: Bodies, *, clients: int, seconds: float, core: int | None = None, offset: int = 0) -> Load:
+    """Post to `url` for so many seconds.
+
+    Args:
+        core: the processor that the generator itself shall use.
+        offset: the body to begin with, so that two runs need not send the same.
+
+    Raises:
+        LoadError: wrk is missing, or nothing answers.
+    """
+    if shutil.which("wrk") is None:
+        raise LoadError("The load generator wrk is needed: apt-get install wrk, or brew install wrk")
+    command = [
+        "wrk", "--threads", "1", "--connections", str(clients), "--duration", f"{max(1, round(seconds))}s",
+        "--timeout", f"{TIMEOUT_SECONDS}s", "--script", str(SCRIPT), url,
+        "--", str(bodies.folder), bodies.content_type, str(offset),
+    ]  # fmt: skip
+    ran = subprocess.run(pinned(command, core), capture_output=True, text=True, check=False)
+    if ran.returncode:
+        raise LoadError(f"{' '.join(command)}\n{ran.stderr or ran.stdout}")
+    given = json.loads(ran.stdout.strip().splitlines()[-1])
+    good = sum(given["statuses"].get(status, 0) for status in ("200", "201"))
+    taken = given["microseconds"] / 1e6
+    return Load(
+        clients=clients,
+        seconds=taken,
+        answered=good,
+        per_second=good / taken,
+        p50=given["p50"] / 1000,
+        p99=given["p99"] / 1000,
+        longest=given["max"] / 1000,
+        errors=sum(given["statuses"].values()) - good + given["socket_errors"],
+        statuses=given["statuses"],
+    )
+
+
+def pinned(command: Sequence[str], core: int | None) -> list[str]:
+    """The same command, kept on one processor where the system can do that."""
+    if core is None or not hasattr(os, "sched_setaffinity"):
+        return list(command)
+    return ["taskset", "--cpu-list", str(core), *command]

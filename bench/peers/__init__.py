@@ -1,0 +1,1 @@
+"""What the site is compared with: the same pictures and the same Keras model behind other ways of serving."""

@@ -1,0 +1,64 @@
+"""What every peer shares: the picture made ready, the shipped model, and the answer. Called by the peers' servers.
+
+PEER_READING says how a picture is read, `ours` (`ml.images` and `ml.preprocessing`, as the site does) or `naive` (grey,
+28x28, / 255); PEER_ENGINE what answers a batch: `predict`, `function` (a warmed `tf.function`) or `litert`.
+"""
+
+import io
+import os
+from collections.abc import Callable
+
+import numpy as np
+from PIL import Image
+
+from ml.bundle import BASE_FOLDER, BUNDLE_FILE, KERAS_FILE
+
+Classify = Callable[[np.ndarray], np.ndarray]
+BATCH, BATCH_SECONDS = 32, 0.005
+
+
+def pixels(data: bytes) -> np.ndarray:
+    """The picture in a file as (28, 28) uint8, white ink on black."""
+    if os.environ.get("PEER_READING", "ours") == "naive":
+        return np.asarray(Image.open(io.BytesIO(data)).convert("L").resize((28, 28)))
+    from ml.images import decode
+    from ml.preprocessing import prepare_image
+
+    return prepare_image(decode(data)).pixels
+
+
+def engine() -> Classify:
+    """From (N, 28, 28) uint8 to N digits, warmed."""
+    name = os.environ.get("PEER_ENGINE", "function")
+    classify = {"predict": _predict, "function": _function, "litert": _litert}[name]()
+    for size in (1, 2, BATCH):
+        classify(np.zeros((size, 28, 28), np.uint8))
+    return classify
+
+
+def _inputs(batch: np.ndarray) -> np.ndarray:
+    return batch.astype(np.float32)[..., np.newaxis] / 255
+
+
+def _predict() -> Classify:
+    import keras
+
+    model = keras.saving.load_model(BASE_FOLDER / KERAS_FILE)
+    return lambda batch: model.predict(_inputs(batch), verbose=0).argmax(axis=1)
+
+
+def _function() -> Classify:
+    import keras
+    import tensorflow as tf
+
+    model = keras.saving.load_model(BASE_FOLDER / KERAS_FILE)
+    signature = [tf.TensorSpec((None, 28, 28, 1), tf.float32)]
+    function = tf.function(lambda inputs: model(inputs, training=False), input_signature=signature)
+    return lambda batch: function(_inputs(batch)).numpy().argmax(axis=1)
+
+
+def _litert() -> Classify:
+    from ml.classifier import load_classifier
+
+    classifier = load_classifier((BASE_FOLDER / BUNDLE_FILE).read_bytes(), sha256=None)
+    return lambda batch: np.array([answer.digit for answer in classifier.answer(batch)])

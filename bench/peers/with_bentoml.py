@@ -1,0 +1,26 @@
+"""BentoML, with adaptive batching (`predict_batch`) and without (`predict`).
+
+PEER_ENGINE=function bentoml serve bench.peers.with_bentoml:Digits --port 9001
+"""
+
+from pathlib import Path
+
+import bentoml
+import numpy as np
+
+from bench.peers import reading
+
+
+@bentoml.service(workers=1, traffic={"timeout": 60, "max_concurrency": 512})
+class Digits:
+    def __init__(self) -> None:
+        self._classify = reading.engine()
+
+    @bentoml.api(batchable=True, max_batch_size=reading.BATCH, max_latency_ms=1000)
+    def predict_batch(self, image: list[Path]) -> list[int]:
+        batch = np.stack([reading.pixels(one.read_bytes()) for one in image])
+        return [int(digit) for digit in self._classify(batch)]
+
+    @bentoml.api
+    def predict(self, image: Path) -> dict[str, int]:
+        return {"digit": int(self._classify(reading.pixels(image.read_bytes())[np.newaxis])[0])}

@@ -1,0 +1,85 @@
+"""Django with one Celery task for each request and a result backend, as most tutorials have it. Stores nothing.
+
+Its own web server and worker, Valkey apart:
+
+    PEER_REDIS=/path/to/socket PORT=9001 python -m bench.peers.with_celery
+"""
+
+import base64
+import os
+import subprocess
+import sys
+from functools import cache
+
+import numpy as np
+from celery import Celery
+from django.conf import settings
+from django.core.handlers.wsgi import WSGIHandler
+from django.http import HttpRequest, JsonResponse
+from django.urls import path
+
+from bench.peers import reading
+
+REDIS = os.environ.get("PEER_REDIS", "")
+
+app = Celery("peer", broker=f"redis+socket://{REDIS}", backend=f"redis+socket://{REDIS}")
+classify = cache(reading.engine)
+
+
+@app.task
+def predict_task(file: str) -> int:
+    return int(classify()(reading.pixels(base64.b64decode(file))[np.newaxis])[0])
+
+
+def predict(request: HttpRequest) -> JsonResponse:
+    file = base64.b64encode(request.FILES["image"].read()).decode()
+    return JsonResponse({"digit": predict_task.delay(file).get(timeout=60)})
+
+
+urlpatterns = [path("predict", predict)]
+
+
+def application(*arguments: object) -> object:
+    """The WSGI application, made when the first request comes."""
+    return _django()(*arguments)
+
+
+@cache
+def _django() -> WSGIHandler:
+    import django
+
+    if not settings.configured:
+        settings.configure(ROOT_URLCONF=__name__, ALLOWED_HOSTS=["*"], SECRET_KEY="peer", LOGGING_CONFIG=None)
+        django.setup()
+    return WSGIHandler()
+
+
+def main() -> int:
+    """The worker as a child, the web server in the foreground."""
+    worker = subprocess.Popen(
+        [sys.executable, "-m", "celery", "-A", __spec__.name, "worker", "--pool", "solo", "--loglevel", "WARNING"]
+    )
+    try:
+        return subprocess.call(
+            [
+                sys.executable,
+                "-m",
+                "granian",
+                "--interface",
+                "wsgi",
+                f"{__spec__.name}:application",
+                "--port",
+                os.environ["PORT"],
+                "--blocking-threads",
+                "64",
+                "--no-ws",
+                "--log-level",
+                "error",
+            ]
+        )
+    finally:
+        worker.kill()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
