@@ -70,8 +70,8 @@ def _limit(actor: Actor, kind: Kind) -> tuple[str, int]:
     if actor.user is None:
         return quotas.network_of(actor.address), by_address
     if actor.scopes is None:
-        return f"account {actor.user.pk}", by_account
-    return f"token {actor.user.pk}", by_token
+        return f"account:{actor.user.pk}", by_account
+    return f"token:{actor.user.pk}", by_token
 
 
 def _count(key: str) -> int:

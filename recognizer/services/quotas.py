@@ -111,12 +111,12 @@ def _who(actor: Actor) -> str:
     if actor.is_operator:
         return ""
     if actor.user is not None:
-        return f"account {actor.user.pk}"
+        return f"account:{actor.user.pk}"
     network = network_of(actor.address)
     if not network:
         return ""
     digest = salted_hmac("recognizer.quotas", network, algorithm="sha256").hexdigest()
-    return f"address {digest[:32]}"
+    return f"address:{digest[:32]}"
 
 
 def _limits(actor: Actor) -> tuple[int, int]:
