@@ -1,7 +1,10 @@
-"""Stops a training process at a chosen step and looks at what is left."""
+"""Stops a training process at a chosen step and looks at what is left, while somebody goes on drawing."""
 
 import signal
 import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import psutil
 
@@ -12,7 +15,10 @@ from recognizer.services import registry, retraining
 from tests.retraining.rows import settle_drawings
 from tests.support.site import Part, Site, wait_until
 
+SEVEN = {"strokes": [[[60, 200, 120], [60, 60, 230]]]}
 SIGNALS = {"kill": signal.SIGKILL, "freeze": signal.SIGSTOP}
+# However it ended: within this time its run is marked as failed.
+A_MINUTE = 60
 
 
 def start_trainer(site: Site) -> Part:
@@ -27,27 +33,55 @@ def stop_the_trainer_at(site: Site, step: str, how: str, *, again: bool = True) 
     site.start_worker()
     site.start_default_worker()
     trainer = start_trainer(site)
-    with site.entered(), site.client() as client:
+    with site.entered(), somebody_draws(site) as versions:
         settle_drawings(leaning_hands(4, 2), 60)
         run = retraining.ask(trigger=TrainingRun.Trigger.SCHEDULE)
         process = wait_until(lambda: _training_process(trainer), seconds=60, what="the training process")
         wait_until(lambda: _step(run) == step or _ended(run), seconds=300, what=f"the step {step}")
         assert not _ended(run), f"too late: {run.state} {run.reasons}"
         process.send_signal(SIGNALS[how])
-        if step == "promoting" and _ended(run):
-            return  # the one transaction was quicker: all of it is there
-        wait_until(lambda: _ended(run), seconds=60, what="the end of the run")
+        wait_until(lambda: _ended(run), seconds=A_MINUTE, what="the end of the run")
+        if step == "promoting" and run.state == RunState.PROMOTED:
+            assert registry.live_version() == run.version  # the one transaction was quicker: all of it is there
+            return
         assert run.state == RunState.FAILED, run.state
         assert run.reasons
         assert (ModelVersion.objects.count(), Deployment.objects.count()) == (1, 1)
         assert registry.live_version().number == 1
         wait_until(lambda: not process.is_running(), what="the end of the training process")
-        answer = client.post("/api/v1/submissions", json={"strokes": [[[60, 200, 120], [60, 60, 230]]]})
-        assert answer.json()["prediction"]["version"] == 1
+        assert set(versions) == {1}
         if again:
             after = retraining.ask(trigger=TrainingRun.Trigger.SCHEDULE)
             wait_until(lambda: _ended(after), seconds=400, what="the end of the next run")
             assert after.state == RunState.PROMOTED, after.reasons
+            wait_until(lambda: versions[-1] == 2, what="an answer of the new version")
+
+
+@contextmanager
+def somebody_draws(site: Site) -> Iterator[list[int]]:
+    """Five drawings a second, one after the other, each of which must be answered. Gives the versions that did."""
+    versions: list[int] = []
+    problems: list[str] = []
+    enough = threading.Event()
+
+    def draw() -> None:
+        with site.client() as client:
+            while not enough.wait(0.2):
+                answer = client.post("/api/v1/submissions", json=SEVEN, headers={"Prefer": "wait=10"})
+                if answer.status_code == 201:
+                    versions.append(answer.json()["prediction"]["version"])
+                else:
+                    problems.append(f"{answer.status_code}: {answer.text}")
+
+    person = threading.Thread(target=draw)
+    person.start()
+    try:
+        yield versions
+    finally:
+        enough.set()
+        person.join()
+    assert versions
+    assert problems == []
 
 
 def _training_process(trainer: Part) -> psutil.Process | None:

@@ -1,7 +1,6 @@
 """The whole loop with real parts: pages, workers, trainer. People the model misreads review, and are read.
 
-Full size, it takes a minute of processor time; what a stopped or killed trainer leaves behind is in
-test_killed_trainers.py.
+Full size, it takes a minute of processor time. And what a killed or frozen trainer leaves behind: nothing.
 """
 
 import contextlib
@@ -48,7 +47,7 @@ def test_writers_who_are_misread_are_read_after_their_labels_were_reviewed(make_
     site.start_redis()
     collect = [sys.executable, "manage.py", "collectstatic", "--noinput", "--verbosity", "0"]
     subprocess.run(collect, cwd=BASE_DIR, env=site.environment, check=True)
-    site.start_web()
+    web = site.start_web()
     site.start_worker()
     site.start_default_worker()
     start_trainer(site)
@@ -82,6 +81,7 @@ def test_writers_who_are_misread_are_read_after_their_labels_were_reviewed(make_
             json=strokes,
             headers={"X-CSRFToken": client.cookies["csrftoken"], "Prefer": "wait=10"},
         )
+        assert answer.status_code == 201, web.said
         assert answer.json()["prediction"]["version"] == 2, answer.text
         print(f"\nfrom the last review to the new model answering: {time.monotonic() - reviewed:.0f} s")
         after = accuracy(*others)
@@ -98,15 +98,15 @@ def test_writers_who_are_misread_are_read_after_their_labels_were_reviewed(make_
 
 @pytest.mark.acceptance
 @pytest.mark.parametrize("how", ["kill", "freeze"])
-@pytest.mark.parametrize("step", ["loading", "training", "evaluating", "promoting"])
+@pytest.mark.parametrize("step", ["loading", "training", "exporting", "evaluating", "promoting"])
 def test_a_trainer_that_dies_or_freezes_at_any_step_leaves_the_champion_and_the_next_run_succeeds(
     make_site, how: str, step: str
 ) -> None:
-    stop_the_trainer_at(make_site(TRAINER_SILENCE_SECONDS="8", SWEEP_SECONDS="1", TRAINING_THREADS="2"), step, how)
+    stop_the_trainer_at(make_site(TRAINING_THREADS="2"), step, how)
 
 
 def test_a_killed_training_process_ends_its_run_at_once_and_the_site_goes_on(make_site) -> None:
-    stop_the_trainer_at(make_site(SWEEP_SECONDS="1"), "loading", "kill", again=False)
+    stop_the_trainer_at(make_site(SWEEP_SECONDS="1"), "training", "kill", again=False)
 
 
 def test_a_frozen_training_process_is_declared_dead_and_killed(make_site) -> None:

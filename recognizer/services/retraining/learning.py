@@ -28,8 +28,8 @@ log = logging.getLogger(__name__)
 
 # Pictures that the stored bundle is asked before it may go live, and how many it must get right.
 REAL_QUESTIONS, RIGHT_ANSWERS = 200, 0.9
-# The least there is: measured, a lone answer then takes hardly longer than on an idle site, against half as long again at
-# 10. Not SCHED_IDLE, which answers no faster and would never end a training on a machine that others keep busy.
+# The least there is: measured, a lone answer then takes hardly longer than on an idle site, against half as long again
+# at 10. Not SCHED_IDLE, which answers no faster and would never end a training on a machine that others keep busy.
 NICENESS = 19
 FINISHED = (RunState.PROMOTED, RunState.REFUSED, RunState.UNCHANGED)
 
@@ -135,12 +135,12 @@ def _train_and_judge(
     )  # fmt: skip
     seconds = time.monotonic() - started
 
-    recorder.step("evaluating", f"Trained in {seconds:.0f} s. Exporting and calibrating.")
+    recorder.step("exporting", f"Trained in {seconds:.0f} s. Exporting and calibrating.")
     try:
         sealed = seal(model, recipe.name, checks)
     except SealError as error:
         raise RefusedRunError(str(error)) from error
-    recorder.progress(0.3)
+    recorder.step("evaluating", "Evaluating, and comparing with the live model.")
     metrics = measure(sealed, checks) | {"seconds": round(seconds, 1)}
     recorder.say(f"Test accuracy {metrics['test_accuracy']:.2%}; it is reported and decides nothing.")
     frozen = gate_sets(checks)

@@ -30,6 +30,7 @@ STEP_NAMES = {
     "waiting": "Waiting for the trainer",
     "loading": "Loading",
     "training": "Training",
+    "exporting": "Exporting",
     "evaluating": "Evaluating",
     "promoting": "Deciding",
 }

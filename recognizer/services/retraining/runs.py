@@ -25,7 +25,13 @@ HEARTBEAT_SECONDS = 2.0
 # A training speaks several times a second; the page looks once a second.
 PROGRESS_SECONDS = 0.7
 # How much of a run each step takes, for the bar; training by far the most.
-STEPS = {"loading": (0.0, 0.15), "training": (0.15, 0.75), "evaluating": (0.75, 0.93), "promoting": (0.93, 1.0)}
+STEPS = {
+    "loading": (0.0, 0.15),
+    "training": (0.15, 0.75),
+    "exporting": (0.75, 0.82),
+    "evaluating": (0.82, 0.95),
+    "promoting": (0.95, 1.0),
+}
 LOG_LINES = 500
 
 
