@@ -29,10 +29,10 @@ lint: $(VENV)/tests.stamp
 	$(BIN)/lint-imports --no-logo
 
 # A module's tests stay together, for they share what is slow to start.
-test: lint $(VENV)/browser.stamp $(VENV)/mnist.stamp
+test: lint $(VENV)/browser.stamp $(VENV)/postgresql.stamp $(VENV)/mnist.stamp
 	$(BIN)/python -m pytest -n 2 --dist loadscope -m "not acceptance"
 
-acceptance: $(VENV)/tests.stamp $(VENV)/browser.stamp $(VENV)/mnist.stamp
+acceptance: $(VENV)/tests.stamp $(VENV)/browser.stamp $(VENV)/postgresql.stamp $(VENV)/mnist.stamp
 	$(BIN)/python -m pytest -m acceptance
 
 clean:
@@ -57,6 +57,11 @@ $(VENV)/tests.stamp: requirements.txt requirements-dev.txt | $(BIN)/python
 
 $(VENV)/browser.stamp: $(VENV)/tests.stamp
 	@$(BIN)/python -m tests.browser.chromium
+	@touch $@
+
+# Without one the tests of PostgreSQL are left out, and say so.
+$(VENV)/postgresql.stamp: $(VENV)/tests.stamp
+	@$(BIN)/python -m tests.support.postgresql
 	@touch $@
 
 $(VENV)/mnist.stamp: $(VENV)/tests.stamp

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 # Django is set up after this file is read, so what needs it is imported inside the fixtures.
 
-pytest_plugins = ["tests.support.fixtures", "tests.support.people"]
+pytest_plugins = ["tests.support.databases", "tests.support.fixtures", "tests.support.people"]
 
 # Once there is a test database: what lets tests at it, and what the migrations have put into it.
 _as_new: list[tuple[DjangoDbBlocker, str]] = []
@@ -50,8 +50,13 @@ def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> 
     from django.core.management import call_command
     from django.db import connection
 
+    from tests.support import databases
+
     blocker, content = _as_new[0]
     with blocker.unblock():
+        if connection.vendor == "postgresql":
+            databases.renew()
+            return
         call_command("flush", verbosity=0, interactive=False, inhibit_post_migrate=True)
         connection.creation.deserialize_db_from_string(content)
 

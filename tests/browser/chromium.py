@@ -14,6 +14,8 @@ from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
+from tests.support.packages import GetError, install, run
+
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 MAC_APPLICATIONS = (
     "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome",
@@ -24,7 +26,6 @@ ARGUMENTS = [
     "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
     "--disable-component-update", "--disable-sync", *(["--no-sandbox"] if os.geteuid() == 0 else []),
 ]  # fmt: skip
-DOWNLOAD_SECONDS = 600
 
 
 class NoChromiumError(RuntimeError):
@@ -61,11 +62,12 @@ def get() -> str:
         NoChromiumError: every way failed; the message tells how.
     """
     failures = []
-    for how in (None, _download, _install_package):
+    for how in (None, _download, lambda: install("chromium")):
         if how is not None:
-            failure = how()
-            if failure:
-                failures.append(failure)
+            try:
+                how()
+            except GetError as error:
+                failures.append(str(error))
                 continue
             find.cache_clear()
         path = find()
@@ -99,31 +101,9 @@ def _starts(path: str) -> bool:
     return done.returncode == 0
 
 
-def _download() -> str:
+def _download() -> None:
     print("no Chromium is installed; downloading Playwright's own", flush=True)
-    return _run([sys.executable, "-m", "playwright", "install", "chromium"])
-
-
-def _install_package() -> str:
-    if os.geteuid() != 0 or not shutil.which("apt-get"):
-        return "no root on Debian or Ubuntu, so its package was not tried"
-    print("installing the package chromium", flush=True)
-    return _run(["apt-get", "update", "-qq"]) or _run(["apt-get", "install", "-y", "-qq", "chromium"])
-
-
-def _run(command: list[str]) -> str:
-    """Run it quietly; what went wrong, or an empty string."""
-    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-    try:
-        done = subprocess.run(
-            command, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True,
-            timeout=DOWNLOAD_SECONDS, check=False,
-        )  # fmt: skip
-    except (OSError, subprocess.TimeoutExpired) as error:
-        return f"`{' '.join(command)}`: {error}"
-    if done.returncode:
-        return f"`{' '.join(command)}`: {(done.stderr or done.stdout).strip()[-300:]}"
-    return ""
+    run([sys.executable, "-m", "playwright", "install", "chromium"])
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from datetime import timedelta
 
+import psycopg
 import pytest
 from django.utils import timezone
 
@@ -40,6 +41,7 @@ def draw(number: int, actor: Actor) -> Submission:
     return submissions.accept_strokes(actor=actor, strokes=strokes, source=Source.CANVAS)
 
 
+@pytest.mark.both_databases
 def test_a_crash_between_commit_and_push_is_found_by_the_sweeper(make_site) -> None:
     site = make_site(SWEEP_SECONDS="0.5")
     site.start_redis()
@@ -63,6 +65,7 @@ def test_a_worker_that_starts_serves_what_waited_for_it(site: Site) -> None:
         all_predicted_once(20)
 
 
+@pytest.mark.both_databases
 def test_a_flushed_redis_loses_nothing(make_site) -> None:
     site = make_site(SWEEP_SECONDS="0.5")
     site.start_redis()
@@ -85,12 +88,19 @@ def test_a_flushed_redis_loses_nothing(make_site) -> None:
 @contextlib.contextmanager
 def locked_database(site: Site) -> Iterator[None]:
     """Nobody else can write to the database meanwhile."""
+    if site.database_url:
+        with psycopg.connect(site.database_url) as connection:
+            connection.execute("LOCK TABLE recognizer_submission, recognizer_prediction IN EXCLUSIVE MODE")
+            yield
+            connection.rollback()
+        return
     with contextlib.closing(sqlite3.connect(site.folder / "db.sqlite3", isolation_level=None)) as connection:
         connection.execute("BEGIN IMMEDIATE")
         yield
         connection.execute("ROLLBACK")
 
 
+@pytest.mark.both_databases
 def test_a_worker_killed_between_pop_and_write_loses_nothing(site: Site) -> None:
     site.start_redis()
     worker = site.start_worker()
@@ -232,5 +242,6 @@ def chaos(make_site, count: int) -> None:
         all_predicted_once(count)
 
 
+@pytest.mark.both_databases
 def test_while_200_people_draw_worker_and_redis_are_killed_and_redis_is_flushed(make_site) -> None:
     chaos(make_site, 200)

@@ -26,6 +26,7 @@ def drawn(seed: int = 0) -> Prepared:
     return Prepared(pixels=np.frombuffer(some_pixels(seed), np.uint8).reshape(28, 28), ink={}, blank=False)
 
 
+@pytest.mark.both_databases
 def test_a_pushed_submission_is_answered_while_the_request_waits(site: Site, worker: Part) -> None:
     with site.entered():
         submission = make_submission(pixels=some_pixels())

