@@ -288,6 +288,8 @@ REVIEW_RANDOM_SHARE = env.number("REVIEW_RANDOM_SHARE", 0.15, minimum=0, maximum
 
 # --- Retraining --------------------------------------------------------------------------------------------------
 
+# Whether this site has a trainer; without one the supervisor starts none and nothing asks for a training.
+TRAINER = env.boolean("TRAINER", True)
 # A training is due when the last one is this many hours old and there is something new (0: no schedule), ...
 RETRAIN_SCHEDULE = env.schedule("RETRAIN_SCHEDULE", "daily")
 # ... and whenever so many labels were settled since (0: labels start none).
@@ -315,7 +317,7 @@ REST_FRAMEWORK = {
     "DEFAULT_PARSER_CLASSES": ["recognizer.api.parsers.JsonParser", "rest_framework.parsers.MultiPartParser"],
     "DEFAULT_CONTENT_NEGOTIATION_CLASS": "recognizer.api.callers.OneRepresentation",
     "DEFAULT_METADATA_CLASS": None,
-    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "DEFAULT_SCHEMA_CLASS": "recognizer.api.openapi.Schema",
     # Escaped, so that half a surrogate pair in a message can be sent back at all.
     "UNICODE_JSON": False,
     "NUM_PROXIES": 1 if BEHIND_PROXY else 0,
@@ -338,12 +340,20 @@ a `code` for programs and a `detail` for people. Lists are paged: follow `next`.
         {"name": "preview", "description": "Answers that are not stored."},
         {"name": "labels", "description": "What people say that a picture shows."},
         {"name": "predictions", "description": "What every model version said of every submission."},
-        {"name": "models", "description": "Model versions, and which one is live."},
+        {"name": "review", "description": "The review queue, for reviewers."},
+        {"name": "models", "description": "Model versions, which one is live, and training."},
+        {"name": "exports", "description": "Settled pictures and labels, to take away."},
+        {"name": "account", "description": "Who the caller is, and personal tokens."},
+        {"name": "stats", "description": "Counts."},
     ],
     "SWAGGER_UI_SETTINGS": {"deepLinking": True, "defaultModelsExpandDepth": 0, "displayRequestDuration": True},
     "VERSION": "1",
     "OAS_VERSION": "3.1.1",
     "SERVE_INCLUDE_SCHEMA": False,
+    "POSTPROCESSING_HOOKS": [
+        "drf_spectacular.hooks.postprocess_schema_enums",
+        "recognizer.api.openapi.add_common_problems",
+    ],
     "SCHEMA_PATH_PREFIX": "/api/v1",
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
@@ -359,6 +369,7 @@ a `code` for programs and a `detail` for people. Lists are paged: follow `next`.
         "Origin": "recognizer.models.Origin",
         "GateVerdict": "recognizer.models.GateVerdict",
         "RunState": "recognizer.models.RunState",
+        "Scope": "recognizer.models.Scope",
     },
 }
 
@@ -375,6 +386,8 @@ AUTH_PASSWORD_VALIDATORS = [
 ]
 # Whether people may make accounts for themselves; where not, operators make them.
 SIGN_UP = env.boolean("SIGN_UP", True)
+# Wrong passwords for one account from one address within a quarter of an hour; then it has to wait.
+SIGN_IN_TRIES = env.integer("SIGN_IN_TRIES", 10, minimum=1, maximum=1000)
 # Where mail goes out. Without it nobody can ask for a new password by mail: operators hand out one-time links.
 _email = env.email("EMAIL_URL")
 SENDS_MAIL = bool(_email)

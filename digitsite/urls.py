@@ -4,11 +4,12 @@ from django.contrib import admin
 from django.urls import include, path
 
 from recognizer.api import health
-from recognizer.views import machines
+from recognizer.views import accounts, machines
 
 urlpatterns = [
     path("", include("recognizer.urls")),
     path("api/v1/", include("recognizer.api.urls")),
+    path("admin/login/", accounts.admin_login, name="admin-login"),
     path("admin/", admin.site.urls),
     path("healthz", health.healthz, name="healthz"),
     path("readyz", health.readyz, name="readyz"),

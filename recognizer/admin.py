@@ -88,3 +88,9 @@ class TrainingRunAdmin(ReadOnlyAdmin):
 @admin.register(models.Deployment)
 class DeploymentAdmin(ReadOnlyAdmin):
     list_display = ("sequence", "created", "kind", "from_version", "to_version", "who", "why")
+
+
+@admin.register(models.Attempt)
+class AttemptAdmin(ReadOnlyAdmin):
+    list_display = ("kind", "created", "account", "address")
+    list_filter = ("kind",)

@@ -2,9 +2,14 @@
 
 from django import forms
 from django.conf import settings
-from django.contrib.auth.forms import UserCreationForm
+from django.contrib.auth.forms import AuthenticationForm, UserCreationForm
 from django.contrib.auth.models import User
+from django.core.exceptions import ValidationError
 from django.core.files.uploadedfile import UploadedFile
+from django.views.decorators.debug import sensitive_variables
+
+from recognizer.middleware import address_of
+from recognizer.services import attempts
 
 
 class _ManyFilesInput(forms.ClearableFileInput):
@@ -28,6 +33,26 @@ class UploadForm(forms.Form):
         error_messages={"required": "Choose at least one picture."},
     )
     may_train = forms.BooleanField(required=False)
+
+
+class SignInForm(AuthenticationForm):
+    """Name and password, as often as one may try. `wait`: seconds until the next try, 0 when this one was made."""
+
+    wait = 0.0
+
+    @sensitive_variables()
+    def clean(self) -> dict:
+        name = self.cleaned_data.get("username", "")
+        if not name or not self.cleaned_data.get("password"):
+            return self.cleaned_data
+        try:
+            attempt = attempts.begin(attempts.Kind.SIGN_IN, account=name, address=address_of(self.request))
+        except attempts.TooManyError as error:
+            self.wait = error.wait
+            raise ValidationError(str(error), code="too_many") from error
+        cleaned = super().clean()
+        attempts.forgive(attempt)
+        return cleaned
 
 
 class SignUpForm(UserCreationForm):

@@ -1,5 +1,6 @@
 """Rows and their constraints. What may happen to them is decided in recognizer/services."""
 
+from .attempts import Attempt
 from .idempotency import IdempotencyKey
 from .labels import Label, Lease, Skip
 from .registry import Deployment, ModelFiles, ModelVersion, TrainingRun
@@ -23,6 +24,7 @@ from .values import (
 )
 
 __all__ = [
+    "Attempt",
     "Deployment",
     "Digit",
     "Fold",

@@ -1,18 +1,23 @@
 """Doors of accounts: the password, and one-time sign-in links. Signing in and out by password is Django's own."""
 
+import math
+
 from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth import login
 from django.contrib.auth import views as auth_views
-from django.contrib.auth.forms import PasswordChangeForm, SetPasswordForm
+from django.contrib.auth.forms import PasswordChangeForm, PasswordResetForm, SetPasswordForm
+from django.contrib.auth.views import redirect_to_login
+from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
-from django.urls import reverse_lazy
+from django.urls import reverse, reverse_lazy
 from django.views.decorators.cache import never_cache
-from django.views.decorators.http import require_http_methods
+from django.views.decorators.http import require_http_methods, require_safe
 
-from recognizer.forms import SignUpForm
-from recognizer.services import accounts
+from recognizer.forms import SignInForm, SignUpForm
+from recognizer.middleware import address_of
+from recognizer.services import accounts, attempts
 
 from .errors import error_page
 
@@ -20,8 +25,24 @@ MODEL_BACKEND = "django.contrib.auth.backends.ModelBackend"
 
 
 class Login(auth_views.LoginView):
+    authentication_form = SignInForm
     redirect_authenticated_user = True
     extra_context = {"can_sign_up": settings.SIGN_UP, "sends_mail": settings.SENDS_MAIL}
+
+    def form_invalid(self, form: SignInForm) -> HttpResponse:
+        response = super().form_invalid(form)
+        if form.wait:
+            response.status_code = 429
+            response["Retry-After"] = str(math.ceil(form.wait))
+        return response
+
+
+@require_safe
+def admin_login(request: HttpRequest) -> HttpResponse:
+    """The admin pages' own form would be a second way in, where nobody counts."""
+    if request.user.is_authenticated:
+        raise PermissionDenied
+    return redirect_to_login(request.GET.get("next", reverse("admin:index")))
 
 
 @never_cache
@@ -34,6 +55,10 @@ def sign_up(request: HttpRequest) -> HttpResponse:
         return redirect("draw")
     form = SignUpForm(request.POST or None)
     if form.is_valid():
+        try:
+            attempts.begin(attempts.Kind.SIGN_UP, address=address_of(request))
+        except attempts.TooManyError as error:
+            return error_page(request, 429, retry_after=error.wait)
         login(request, form.save(), backend=MODEL_BACKEND)
         messages.success(request, "Welcome. What you draw from now on is in your History wherever you sign in.")
         return redirect("draw")
@@ -54,6 +79,14 @@ class Forgotten(_ByMail, auth_views.PasswordResetView):
     email_template_name = "registration/forgotten_mail.txt"
     subject_template_name = "registration/forgotten_subject.txt"
     extra_email_context = {"site_name": settings.SITE_NAME}
+
+    def form_valid(self, form: PasswordResetForm) -> HttpResponse:
+        account = form.cleaned_data["email"]
+        try:
+            attempts.begin(attempts.Kind.MAIL, account=account, address=address_of(self.request))
+        except attempts.TooManyError as error:
+            return error_page(self.request, 429, retry_after=error.wait)
+        return super().form_valid(form)
 
 
 class ForgottenSent(_ByMail, auth_views.PasswordResetDoneView):

@@ -1,0 +1,27 @@
+"""Attempt: one try at something that others must not be able to try for ever, such as a password."""
+
+from django.db import models
+
+
+class Attempt(models.Model):
+    """Who tried what when. Account and address are keyed digests: enough to count by, not to learn from."""
+
+    class Kind(models.TextChoices):
+        SIGN_IN = "sign-in", "Wrong password"
+        SIGN_UP = "sign-up", "New account"
+        MAIL = "mail", "Mail for a new password"
+
+    kind = models.CharField(max_length=8, choices=Kind)
+    account = models.CharField(max_length=32)
+    address = models.CharField(max_length=32)
+    created = models.DateTimeField(db_index=True)
+
+    class Meta:
+        ordering = ["-id"]
+        indexes = [
+            models.Index(fields=["kind", "account", "created"], name="attempt_account"),
+            models.Index(fields=["kind", "address", "created"], name="attempt_address"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.kind} at {self.created:%Y-%m-%d %H:%M}"

@@ -1,0 +1,100 @@
+"""How often somebody may try: passwords of one account, passwords from one address, new accounts, mails.
+
+Counted in the database and not in the cache: without it nobody can sign in anyway, so there is no moment in which
+guessing is free because the counter is away. A small rule of our own rather than django-axes: that brings a middleware,
+a backend, three tables that hold names and addresses in clear, and 60 settings for what is one table here.
+
+Called by the doors of accounts.
+"""
+
+import math
+from dataclasses import dataclass
+from datetime import timedelta
+from ipaddress import IPv6Address, ip_address, ip_network
+
+from django.conf import settings
+from django.db.models import Q
+from django.utils import timezone
+from django.utils.crypto import salted_hmac
+
+from recognizer.models import Attempt
+
+Kind = Attempt.Kind
+
+WINDOW = timedelta(minutes=15)
+KEPT = timedelta(days=1)
+# Times SIGN_IN_TRIES: whoever shares an address (a class, a household), or is guessed at from many, is let more tries.
+FROM_ONE_ADDRESS, FOR_ONE_ACCOUNT = 10, 5
+SIGN_UPS, MAILS_FROM_ONE_ADDRESS, MAILS_FOR_ONE_ACCOUNT = 60, 20, 3
+# One home gets 2**64 addresses of IPv6.
+IPV6_PREFIX = 64
+
+
+class TooManyError(RuntimeError):
+    """Enough for now; the message says when to come back. `wait` are the seconds until then."""
+
+    def __init__(self, wait: float) -> None:
+        minutes = max(1, math.ceil(wait / 60))
+        super().__init__(f"Too many tries. Wait {minutes} minute{'' if minutes == 1 else 's'}, then try again.")
+        self.wait = wait
+
+
+@dataclass(frozen=True, slots=True)
+class _Limit:
+    rows: Q
+    most: int
+
+
+def begin(kind: Kind, *, account: str = "", address: str) -> Attempt:
+    """Note a try before it is made, so that many at the same moment count too.
+
+    Args:
+        account: the name (or mail address) that was typed, whether there is such an account or not.
+        address: where the try comes from.
+
+    Raises:
+        TooManyError: it must not be made.
+    """
+    now = timezone.now()
+    Attempt.objects.filter(created__lt=now - KEPT).delete()
+    mine = Attempt.objects.create(kind=kind, account=_digest(account), address=_digest(_network(address)), created=now)
+    recent = Attempt.objects.filter(kind=kind, created__gt=now - WINDOW)
+    for limit in _limits(mine):
+        tries = recent.filter(limit.rows).order_by("-created").values_list("created", flat=True)[: limit.most + 1]
+        if len(tries) > limit.most:
+            mine.delete()  # it is not made, so that waiting is enough to be let in again
+            raise TooManyError((tries[limit.most] + WINDOW - now).total_seconds())
+    return mine
+
+
+def forgive(attempt: Attempt) -> None:
+    """It was right: what this account mistyped from this address before is forgotten as well."""
+    Attempt.objects.filter(kind=attempt.kind, account=attempt.account, address=attempt.address).delete()
+
+
+def _limits(attempt: Attempt) -> list[_Limit]:
+    account, address = Q(account=attempt.account), Q(address=attempt.address)
+    if attempt.kind == Kind.SIGN_UP:
+        return [_Limit(address, SIGN_UPS)]
+    if attempt.kind == Kind.MAIL:
+        return [_Limit(account, MAILS_FOR_ONE_ACCOUNT), _Limit(address, MAILS_FROM_ONE_ADDRESS)]
+    tries = settings.SIGN_IN_TRIES
+    return [
+        _Limit(account & address, tries),
+        _Limit(address, tries * FROM_ONE_ADDRESS),
+        _Limit(account, tries * FOR_ONE_ACCOUNT),
+    ]
+
+
+def _network(address: str) -> str:
+    try:
+        parsed = ip_address(address)
+    except ValueError:
+        return address
+    if isinstance(parsed, IPv6Address):
+        parsed = parsed.ipv4_mapped or ip_network((int(parsed), IPV6_PREFIX), strict=False)
+    return str(parsed)
+
+
+def _digest(text: str) -> str:
+    return salted_hmac("recognizer.attempts", text.strip().casefold(), algorithm="sha256").hexdigest()[:32]
