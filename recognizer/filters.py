@@ -23,6 +23,7 @@ from recognizer.models import (
     Source,
     Submission,
     SubmissionState,
+    Token,
     TrainingRun,
     TruthState,
     TruthValue,
@@ -227,6 +228,12 @@ class DeploymentFilter(StrictFilterSet):
 
     class Meta:
         model = Deployment
+        fields: list[str] = []
+
+
+class TokenFilter(StrictFilterSet):
+    class Meta:
+        model = Token
         fields: list[str] = []
 
 

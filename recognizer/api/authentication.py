@@ -69,8 +69,11 @@ class TokenIsGoodForThis(BasePermission):
         return True
 
 
-def needed_scopes(view: APIView, method: str) -> tuple[Scope, ...]:
-    """Of these a token must have one. Views that differ from the rule say so in `scopes`, by method."""
+def needed_scopes(view: APIView, method: str) -> tuple[Scope, ...] | None:
+    """Of these a token must have one; (): any token will do; None: no token is meant to be used here.
+
+    Views that differ from the rule, `read` to read and `submit` for all else, say so in `scopes`, by method.
+    """
     if getattr(view, method.lower(), None) is None:
         return ()  # answered with 405, whoever asks
     usual = (Scope.READ,) if method in SAFE_METHODS else (Scope.SUBMIT,)

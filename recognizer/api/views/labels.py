@@ -11,7 +11,7 @@ from recognizer.api.problems import Conflict
 from recognizer.api.schema import KEY, PUBLIC_ID, describe_list, problems
 from recognizer.api.serializers import LabelSerializer, NewLabelSerializer
 from recognizer.filters import LabelFilter
-from recognizer.models import Label
+from recognizer.models import Label, Scope
 from recognizer.services import access, labels, submissions
 from recognizer.services.actors import Actor
 from recognizer.services.labels import LabelError
@@ -31,6 +31,7 @@ class LabelsView(ListView):
 
 
 class SubmissionLabelsView(ListView):
+    scopes = {"POST": (Scope.SUBMIT, Scope.REVIEW)}
     filterset_class = LabelFilter
     serializer_class = LabelSerializer
     other_parameters = ("key",)
@@ -65,6 +66,8 @@ class SubmissionLabelsView(ListView):
 
 
 class LabelView(ApiView):
+    scopes = {"DELETE": (Scope.SUBMIT, Scope.REVIEW)}
+
     @extend_schema(operation_id="read_label", tags=["labels"], responses={200: LabelSerializer, **problems(404)})
     def get(self, request: Request, pk: int) -> Response:
         """One label."""

@@ -12,7 +12,7 @@ from recognizer.api.fields import StrictSerializer
 from recognizer.api.problems import Conflict
 from recognizer.api.schema import problems
 from recognizer.api.serializers import AnswerSerializer, LabelSerializer
-from recognizer.models import LabelReason, Submission, TruthValue
+from recognizer.models import LabelReason, Scope, Submission, TruthValue
 from recognizer.services import figures, queue, reviews
 from recognizer.services.labels import LabelError
 from recognizer.services.queue import Item
@@ -88,6 +88,8 @@ class UndoneSerializer(serializers.Serializer):
 
 class _ReviewView(ApiView):
     """A POST by a reviewer. Whatever was sent may be sent again: nothing is done twice."""
+
+    scopes = {"POST": (Scope.REVIEW,)}
 
     def sent(self, serializer: type[StrictSerializer]) -> dict:
         sent = serializer(data=self.request.data)

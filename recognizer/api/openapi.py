@@ -1,0 +1,77 @@
+"""What the OpenAPI document says of every operation alike: who may call it, and how any of them may be refused.
+
+The framework is told of `Schema` and `add_common_problems` in the settings; schema.py holds what views say themselves.
+"""
+
+from drf_spectacular.extensions import OpenApiAuthenticationExtension
+from drf_spectacular.openapi import AutoSchema
+
+from recognizer.models import Scope
+
+from .authentication import needed_scopes
+from .problems import CONTENT_TYPE
+
+PRIVILEGED = {Scope.REVIEW, Scope.OPERATE}
+METHODS = ("get", "post", "put", "patch", "delete")
+
+CHALLENGE = {"description": "What is wrong with the token (RFC 6750).", "schema": {"type": "string"}}
+RETRY_AFTER = {"description": "Seconds to wait.", "schema": {"type": "integer", "minimum": 0}}
+
+# Which any operation may answer with: status, name, description, headers.
+COMMON = {
+    "401": (
+        "BadToken",
+        "The token is unknown, expired or deleted. It is not taken for nobody's.",
+        "WWW-Authenticate",
+    ),
+    "429": ("TooMany", "So much was asked for in a minute, or stored in a day, that it has to wait.", "Retry-After"),
+}
+HEADERS = {"WWW-Authenticate": CHALLENGE, "Retry-After": RETRY_AFTER}
+
+
+class Schema(AutoSchema):
+    """The framework's own, and whether somebody without account and cookie may call the operation."""
+
+    def get_auth(self) -> list[dict]:
+        needed = needed_scopes(self.view, self.method)
+        everybody = needed is not None and not (needed and PRIVILEGED.issuperset(needed))
+        return [*super().get_auth(), *([{}] if everybody else [])]
+
+
+class TokenScheme(OpenApiAuthenticationExtension):
+    target_class = "recognizer.api.authentication.TokenAuthentication"
+    name = "token"
+
+    def get_security_requirement(self, auto_schema: AutoSchema) -> dict | None:
+        """With the scopes of which the token must have one."""
+        needed = needed_scopes(auto_schema.view, auto_schema.method)
+        return None if needed is None else {self.name: list(needed)}
+
+    def get_security_definition(self, _auto_schema: AutoSchema) -> dict:
+        return {
+            "type": "http",
+            "scheme": "bearer",
+            "description": "A personal token, `Authorization: Bearer digits_…`: made on the page Tokens, shown once. "
+            "It acts as its account within its scopes: `read`; `submit` (send, label, share and delete one's own); "
+            "`review` and `operate` for those who may. Each operation lists the scopes of which one is needed.",
+        }
+
+
+def add_common_problems(result: dict, **_others: object) -> dict:
+    """Add to every operation the refusals that come before it is even looked at (a hook of drf-spectacular)."""
+    content = {CONTENT_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
+    result["components"]["responses"] = {
+        name: {"description": description, "headers": {header: HEADERS[header]}, "content": content}
+        for name, description, header in COMMON.values()
+    }
+    for path in result["paths"].values():
+        for method in METHODS:
+            if method not in path:
+                continue
+            responses = path[method]["responses"]
+            for status, (name, _, _) in COMMON.items():
+                responses[status] = {"$ref": f"#/components/responses/{name}"}
+            if "403" not in responses and any(scheme.get("token") for scheme in path[method].get("security", [])):
+                responses["403"] = {"description": "The token's scopes do not allow this.", "content": content}
+            path[method]["responses"] = dict(sorted(responses.items()))
+    return result
