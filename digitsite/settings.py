@@ -290,6 +290,8 @@ REVIEW_RANDOM_SHARE = env.number("REVIEW_RANDOM_SHARE", 0.15, minimum=0, maximum
 
 # Whether this site has a trainer; without one the supervisor starts none and nothing asks for a training.
 TRAINER = env.boolean("TRAINER", True)
+# Whether this site has a trainer; without one the supervisor starts none and nothing asks for a training.
+TRAINER = env.boolean("TRAINER", True)
 # A training is due when the last one is this many hours old and there is something new (0: no schedule), ...
 RETRAIN_SCHEDULE = env.schedule("RETRAIN_SCHEDULE", "daily")
 # ... and whenever so many labels were settled since (0: labels start none).

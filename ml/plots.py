@@ -1,12 +1,18 @@
 """The pictures of a training: curves, confusion matrix, reliability diagram. Used by `ml.report`.
 
-Drawn without pyplot, so that no window system and no global state is needed.
+Drawn without pyplot, so that no window system and no global state is needed. As a command of its own it draws one of
+them for a site's Models page, so that no process which stays has to carry Matplotlib:
+
+    python -m ml.plots curves < history.json > curves.png
 """
 
 from __future__ import annotations
 
+import json
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import BinaryIO
 
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -14,7 +20,7 @@ from matplotlib.figure import Figure
 TRAINING, VALIDATION = "#2563eb", "#d97706"
 
 
-def save_curves(history: Mapping[str, Sequence[float]], path: Path) -> None:
+def save_curves(history: Mapping[str, Sequence[float]], path: Path | BinaryIO) -> None:
     """Accuracy and loss per epoch, training and validation."""
     figure = _figure(10, 4)
     epochs = range(1, len(history["loss"]) + 1)
@@ -27,7 +33,7 @@ def save_curves(history: Mapping[str, Sequence[float]], path: Path) -> None:
     _save(figure, path)
 
 
-def save_confusion(matrix: Sequence[Sequence[int]], path: Path, title: str = "MNIST test set") -> None:
+def save_confusion(matrix: Sequence[Sequence[int]], path: Path | BinaryIO, title: str = "MNIST test set") -> None:
     """A table of counts; the shade is the share of the true digit's row, mistakes made visible by a root scale."""
     figure = _figure(6.4, 6)
     axes = figure.subplots()
@@ -42,7 +48,7 @@ def save_confusion(matrix: Sequence[Sequence[int]], path: Path, title: str = "MN
     _save(figure, path)
 
 
-def save_reliability(tables: Mapping[str, Sequence[Mapping[str, float]]], path: Path) -> None:
+def save_reliability(tables: Mapping[str, Sequence[Mapping[str, float]]], path: Path | BinaryIO) -> None:
     """Certainty against accuracy, one line per set; the area of a dot grows with its number of pictures."""
     figure = _figure(5.5, 5)
     axes = figure.subplots()
@@ -64,6 +70,18 @@ def _figure(width: float, height: float) -> Figure:
     return figure
 
 
-def _save(figure: Figure, path: Path) -> None:
+def _save(figure: Figure, path: Path | BinaryIO) -> None:
     # no date and no version inside: the same figures give the same file
-    figure.savefig(path, metadata={"Software": None})
+    figure.savefig(path, format="png", metadata={"Software": None})
+
+
+PLOTS = {"curves": save_curves, "confusion_matrix": save_confusion, "reliability": save_reliability}
+
+
+def main() -> None:
+    """Draw the plot that is named on the command line from the figures on standard input, as PNG to standard output."""
+    PLOTS[sys.argv[1]](json.load(sys.stdin), sys.stdout.buffer)
+
+
+if __name__ == "__main__":
+    main()

@@ -37,6 +37,7 @@ urlpatterns = [
     path("review/figures/", figures.show, name="review-figures"),
     path("models/", models.overview, name="models"),
     path("models/<int:number>/", models.version, name="model"),
+    path("models/<int:number>/<slug:name>.png", models.plot, name="model-plot"),
     path("models/<int:number>/promote/", models.promote, name="model-promote"),
     path("models/<int:number>/rollback/", models.roll_back, name="model-roll-back"),
     path("models/runs/", models.start, name="training-start"),

@@ -51,12 +51,12 @@ urlpatterns = [
     path("models/<int:number>/rollback", deployments.RollBackView.as_view(), name="api-roll-back"),
     path(
         "models/<int:number>/my_model.keras",
-        deployments.ModelFileView.as_view(column="keras_file", file_name="my_model.keras"),
+        deployments.ModelKerasView.as_view(),
         name="api-model-keras",
     ),
     path(
         "models/<int:number>/model.bundle",
-        deployments.ModelFileView.as_view(column="bundle", file_name="model-{number}.bundle"),
+        deployments.ModelBundleView.as_view(),
         name="api-model-bundle",
     ),
     path("deployments", deployments.DeploymentsView.as_view(), name="api-deployments"),

@@ -9,13 +9,13 @@ from functools import wraps
 from django.contrib import messages
 from django.contrib.auth.views import redirect_to_login
 from django.core.exceptions import PermissionDenied
-from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST, require_safe
 
 from recognizer.models import Deployment, ModelFiles, ModelVersion, TrainingRun
-from recognizer.services import deployments, matrices, registry, retraining
+from recognizer.services import deployments, figures, matrices, plots, registry, retraining
 from recognizer.services.retraining import overview as training
 from recognizer.templatetags.charts import curves
 
@@ -41,6 +41,7 @@ def operators_only(view: Callable[..., HttpResponse]) -> Callable[..., HttpRespo
 def overview(request: HttpRequest) -> HttpResponse:
     live = registry.live_deployment()
     versions = list(ModelVersion.objects.select_related("parent").defer("history", "gate")[:VERSIONS])
+    by_day, by_version = figures.accuracy_on_traffic()
     with_files = set(ModelFiles.objects.values_list("version_id", flat=True))
     context = {
         "live": live,
@@ -52,6 +53,9 @@ def overview(request: HttpRequest) -> HttpResponse:
         "runs": TrainingRun.objects.select_related("requested_by", "version").defer("log")[:RUNS],
         "deployments": Deployment.objects.select_related("from_version", "to_version", "who")[:DEPLOYMENTS],
         "next": training.what_comes_next(),
+        "traffic_by_day": by_day,
+        "traffic_by_version": by_version,
+        "days": figures.PERIOD.days,
     }
     return render(request, "recognizer/models.html", context)
 
@@ -70,11 +74,31 @@ def version(request: HttpRequest, number: int) -> HttpResponse:
         "has_files": ModelFiles.objects.filter(version=found).exists(),
         "figures": training.figures_beside_parent(found),
         "checks": training.checks_of(found),
+        "plots": plots.names(found),
         "matrix": matrices.matrix_of(found),
         "deployments": found.deployments.select_related("from_version", "who"),
         "run": TrainingRun.objects.filter(version=found).defer("log").first(),
     }
     return render(request, "recognizer/model.html", context)
+
+
+@require_safe
+@operators_only
+def plot(request: HttpRequest, number: int, name: str) -> HttpResponse:
+    found = _version(number)
+    if name not in plots.names(found):
+        raise Http404
+    try:
+        drawn = plots.png(found, name)
+    except plots.PlotError as error:
+        messages.error(request, str(error))
+        return redirect("model", number)
+    # A version's figures never change.
+    headers = {
+        "Content-Disposition": f'attachment; filename="version-{number}-{name}.png"',
+        "Cache-Control": "private, max-age=86400",
+    }
+    return HttpResponse(drawn, content_type="image/png", headers=headers)
 
 
 @require_POST
@@ -118,7 +142,7 @@ def start(request: HttpRequest) -> HttpResponse:
     except retraining.AlreadyRunningError as error:
         messages.error(request, str(error))
         begun = error.run
-    except ValueError as error:
+    except (retraining.NoTrainerError, ValueError) as error:
         messages.error(request, str(error))
         return redirect("models")
     return redirect("training-run", begun.pk)

@@ -1,14 +1,19 @@
 """The Models pages: for operators, with everything on them, and nothing for anybody else."""
 
+import sys
+from io import BytesIO
+
 import pytest
 from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
+from PIL import Image
 
-from recognizer.models import Deployment, RunState, TrainingRun
-from recognizer.services import registry, retraining
+from recognizer.models import Deployment, Label, LabelKind, LabelReason, RunState, TrainingRun, TruthState
+from recognizer.services import plots, registry, retraining
 from recognizer.services.actors import Actor
 from recognizer.services.retraining import requests, runs
+from tests.rows import make_prediction, make_submission
 
 pytestmark = pytest.mark.django_db
 CHECK = {
@@ -178,3 +183,55 @@ def test_the_files_of_a_version_can_be_taken_away(page):
     base.files.delete()
     assert page.get(reverse("api-model-bundle", args=[1])).status_code == 409
     assert page.get(reverse("api-model-bundle", args=[9])).status_code == 404
+
+
+def test_plots_are_pngs_to_take_away_and_the_web_process_never_loads_what_draws_them(page, reviewer):
+    loaded = "matplotlib" in sys.modules
+    assert [f"/models/1/{name}.png" in page.get("/models/1/").content.decode() for name in plots.PLOTS] == [True] * 3
+    for name in plots.PLOTS:
+        answer = page.get(f"/models/1/{name}.png")
+        assert answer["Content-Type"] == "image/png"
+        with Image.open(BytesIO(answer.content)) as picture:
+            assert min(picture.size) >= 400
+    assert ("matplotlib" in sys.modules) == loaded
+    assert page.get("/models/1/elephant.png").status_code == 404
+    rita = Client()
+    rita.force_login(reviewer.user)
+    assert rita.get("/models/1/curves.png").status_code == 403
+
+
+def test_a_plot_that_cannot_be_drawn_says_so(page, monkeypatch):
+    monkeypatch.setattr(plots, "DRAWING_SECONDS", 0.001)
+    assert "machine is busy" in page.get("/models/1/curves.png", follow=True).content.decode()
+
+
+def test_a_site_without_a_trainer_offers_no_training_and_says_why(page, settings):
+    assert "Retrain now" in page.get("/models/").content.decode()
+    settings.TRAINER = False
+    text = page.get("/models/").content.decode()
+    assert "Retrain now" not in text
+    assert "TRAINER=0" in text
+    assert "TRAINER=0" in page.post("/models/runs/", follow=True).content.decode()
+    answer = page.post("/api/v1/training-runs", {}, content_type="application/json")
+    assert (answer.status_code, "TRAINER=0" in answer.json()["detail"]) == (409, True)
+    assert not TrainingRun.objects.exists()
+
+
+def test_accuracy_on_real_traffic_is_a_plot_of_the_random_share(page, reviewer):
+    text = page.get("/models/").content.decode()
+    assert "Nothing to tell yet" in text
+    for reason, truth in ((LabelReason.RANDOM, "7"), (LabelReason.RANDOM, "4"), (LabelReason.DOUBT, "4")):
+        submission = make_submission(truth=truth, truth_state=TruthState.SETTLED)
+        make_prediction(submission)  # a 7
+        Label.objects.create(
+            submission=submission, kind=LabelKind.REVIEW, value=truth, user=reviewer.user, reason=reason
+        )
+    text = page.get("/models/").content.decode()
+    assert text.count("Accuracy on real traffic by") == 2
+    assert "1 of 2" in text
+
+
+def test_without_mnist_the_page_says_so_beforehand(page, monkeypatch, tmp_path):
+    assert "MNIST is not here yet" not in page.get("/models/").content.decode()
+    monkeypatch.setenv("MNIST_CACHE", str(tmp_path))
+    assert "MNIST_PATH" in page.get("/models/").content.decode()

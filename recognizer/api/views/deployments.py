@@ -14,11 +14,12 @@ from recognizer.api.problems import Conflict
 from recognizer.api.schema import describe_list, problems
 from recognizer.api.training import DeploymentSerializer, PromoteSerializer, RollBackSerializer
 from recognizer.filters import DeploymentFilter
-from recognizer.models import Deployment, ModelVersion
+from recognizer.models import Deployment, ModelVersion, Scope
 from recognizer.services import access, deployments, registry
 
 
 class DeploymentsView(ListView):
+    scopes = {"GET": (Scope.OPERATE,)}
     filterset_class = DeploymentFilter
     serializer_class = DeploymentSerializer
 
@@ -35,6 +36,8 @@ class DeploymentsView(ListView):
 
 
 class PromoteView(ApiView):
+    scopes = {"POST": (Scope.OPERATE,)}
+
     @extend_schema(
         operation_id="promote_model",
         tags=["models"],
@@ -48,6 +51,8 @@ class PromoteView(ApiView):
 
 
 class RollBackView(ApiView):
+    scopes = {"POST": (Scope.OPERATE,)}
+
     @extend_schema(
         operation_id="roll_back_to_model",
         tags=["models"],
@@ -60,28 +65,34 @@ class RollBackView(ApiView):
         return _deploy(self, number, sent, deployments.roll_back)
 
 
-class ModelFileView(ApiView):
-    """`my_model.keras`, and the bundle that workers serve."""
+FILE = {(200, "application/octet-stream"): OpenApiResponse(OpenApiTypes.BINARY), **problems(403, 404, 409)}
 
-    column = ""
-    file_name = ""
 
-    @extend_schema(
-        tags=["models"],
-        responses={
-            (200, "application/octet-stream"): OpenApiResponse(OpenApiTypes.BINARY),
-            **problems(403, 404, 409),
-        },
-    )
+class ModelKerasView(ApiView):
+    scopes = {"GET": (Scope.OPERATE,)}
+
+    @extend_schema(operation_id="download_model_keras", tags=["models"], responses=FILE)
     def get(self, _request: Request, number: int) -> HttpResponse:
-        """A file of a version, as it is stored. For operators."""
-        access.must_operate(self.actor)
-        version = find(number)
-        data = registry.file_of(version, self.column)
-        if data is None:
-            raise Conflict(f"The files of version {number} were pruned; its figures are still there.")
-        headers = {"Content-Disposition": f'attachment; filename="{self.file_name.format(number=number)}"'}
-        return HttpResponse(data, content_type="application/octet-stream", headers=headers)
+        """`my_model.keras` of a version, as it is stored. For operators."""
+        return _file(self, number, "keras_file", "my_model.keras")
+
+
+class ModelBundleView(ApiView):
+    scopes = {"GET": (Scope.OPERATE,)}
+
+    @extend_schema(operation_id="download_model_bundle", tags=["models"], responses=FILE)
+    def get(self, _request: Request, number: int) -> HttpResponse:
+        """What workers serve of a version: a LiteRT model with temperature and thresholds. For operators."""
+        return _file(self, number, "bundle", f"model-{number}.bundle")
+
+
+def _file(view: ApiView, number: int, column: str, name: str) -> HttpResponse:
+    access.must_operate(view.actor)
+    data = registry.file_of(find(number), column)
+    if data is None:
+        raise Conflict(f"The files of version {number} were pruned; its figures are still there.")
+    headers = {"Content-Disposition": f'attachment; filename="{name}"'}
+    return HttpResponse(data, content_type="application/octet-stream", headers=headers)
 
 
 def _deploy(view: ApiView, number: int, sent: RollBackSerializer, act: Callable[..., Deployment]) -> Response:

@@ -11,11 +11,12 @@ from recognizer.api.problems import Conflict
 from recognizer.api.schema import describe_list, problems
 from recognizer.api.training import NewTrainingRunSerializer, TrainingRunDetailSerializer, TrainingRunSerializer
 from recognizer.filters import TrainingRunFilter
-from recognizer.models import TrainingRun
+from recognizer.models import Scope, TrainingRun
 from recognizer.services import access, retraining
 
 
 class TrainingRunsView(ListView):
+    scopes = {"GET": (Scope.OPERATE,), "POST": (Scope.OPERATE,)}
     filterset_class = TrainingRunFilter
     serializer_class = TrainingRunSerializer
 
@@ -44,13 +45,15 @@ class TrainingRunsView(ListView):
         sent.is_valid(raise_exception=True)
         try:
             run = retraining.ask(trigger=TrainingRun.Trigger.PERSON, actor=self.actor, **sent.validated_data)
-        except retraining.AlreadyRunningError as error:
+        except retraining.CannotTrainError as error:
             raise Conflict(str(error)) from error
         body = TrainingRunSerializer(run, context={"request": request}).data
         return Response(body, status=201, headers={"Location": body["url"]})
 
 
 class TrainingRunView(ApiView):
+    scopes = {"GET": (Scope.OPERATE,)}
+
     @extend_schema(
         operation_id="read_training_run",
         tags=["models"],
@@ -64,6 +67,8 @@ class TrainingRunView(ApiView):
 
 
 class CancelTrainingRunView(ApiView):
+    scopes = {"POST": (Scope.OPERATE,)}
+
     @extend_schema(
         operation_id="cancel_training_run",
         tags=["models"],

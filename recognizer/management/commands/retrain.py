@@ -25,7 +25,7 @@ class Command(BaseCommand):
     def handle(self, *, recipe: str, seed: int, wait: bool, **options: object) -> None:
         try:
             run = retraining.ask(trigger=TrainingRun.Trigger.PERSON, actor=THE_MACHINE, recipe=recipe, seed=seed)
-        except retraining.AlreadyRunningError as error:
+        except retraining.CannotTrainError as error:
             raise CommandError(str(error)) from error
         self.stdout.write(f"Training run {run.pk} waits for the trainer.")
         if wait:

@@ -13,6 +13,8 @@ calls need NumPy and TensorFlow; nothing here imports them for pages and workers
 
 from .requests import (
     AlreadyRunningError,
+    CannotTrainError,
+    NoTrainerError,
     active_run,
     ask,
     cancel,
@@ -21,4 +23,14 @@ from .requests import (
     tend,
 )
 
-__all__ = ["AlreadyRunningError", "active_run", "ask", "cancel", "expire_stale", "labels_until_next", "tend"]
+__all__ = [
+    "AlreadyRunningError",
+    "CannotTrainError",
+    "NoTrainerError",
+    "active_run",
+    "ask",
+    "cancel",
+    "expire_stale",
+    "labels_until_next",
+    "tend",
+]

@@ -14,7 +14,7 @@ from ml import mnist
 from recognizer.models import ModelVersion, RunState, TrainingRun
 from recognizer.models.values import ACTIVE_RUN_STATES
 
-from .requests import labels_until_next, next_scheduled
+from .requests import NO_TRAINER, labels_until_next, next_scheduled
 
 # Figures of a version: where in its metrics, where else if it never was before the gate, its name, whether more
 # is better.
@@ -48,12 +48,16 @@ class Figure:
 
 @dataclass(frozen=True, slots=True)
 class Next:
-    """When the site trains by itself: after so many labels, at that time; and what would keep it from training."""
+    """When the site trains by itself: after so many labels, at that time; and what would keep it from training.
+
+    `cannot` is why no training can be begun at all, or "".
+    """
 
     labels: int | None
     after_labels: int
     when: datetime | None
     needs_mnist: bool
+    cannot: str
 
 
 def figures_beside_parent(version: ModelVersion) -> list[Figure]:
@@ -76,7 +80,8 @@ def checks_of(version: ModelVersion) -> list[dict]:
 
 
 def what_comes_next() -> Next:
-    return Next(labels_until_next(), settings.RETRAIN_AFTER_LABELS, next_scheduled(), not mnist.is_at_hand())
+    cannot = "" if settings.TRAINER else NO_TRAINER
+    return Next(labels_until_next(), settings.RETRAIN_AFTER_LABELS, next_scheduled(), not mnist.is_at_hand(), cannot)
 
 
 def state_of(run: TrainingRun) -> dict[str, object]:

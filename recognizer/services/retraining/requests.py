@@ -35,12 +35,24 @@ TRAIN_TASK = "recognizer.tasks.train"
 # The message that calls the trainer may get lost; a run that nobody took is called again, less and less often.
 CALL_AGAIN_SECONDS = 15
 RECIPES = ("site", "site-from-scratch")
+NO_TRAINER = "This site was started without a trainer (TRAINER=0), so it does not train. Start it with TRAINER=1."
 SHIPPED = "shipped"
 # What a label must say to train; the others ("several", "unreadable") only leave the queue.
 TRAINING_VALUES = [value for value in TruthValue.values if value.isdigit() or value == TruthValue.NOT_A_DIGIT]
 
 
-class AlreadyRunningError(RuntimeError):
+class CannotTrainError(RuntimeError):
+    """No run can be begun now; the message says why."""
+
+
+class NoTrainerError(CannotTrainError):
+    """The site was started without a trainer."""
+
+    def __init__(self) -> None:
+        super().__init__(NO_TRAINER)
+
+
+class AlreadyRunningError(CannotTrainError):
     """A run is going on; `run` is which."""
 
     def __init__(self, run: TrainingRun) -> None:
@@ -79,12 +91,15 @@ def ask(
     Raises:
         NotAllowedError: the person is no operator.
         ValueError: there is no such recipe.
+        NoTrainerError: the site has no trainer; the run would wait for ever.
         AlreadyRunningError: a run is going on; one is enough.
     """
     if trigger == TrainingRun.Trigger.PERSON:
         access.must_operate(actor or Actor())
     if recipe not in (*RECIPES, SHIPPED):
         raise ValueError(f"There is no recipe {recipe!r}. Use one of: {', '.join(RECIPES)}.")
+    if not settings.TRAINER:
+        raise NoTrainerError
     expire_stale()
     try:
         with transaction.atomic():
@@ -158,7 +173,7 @@ def tend() -> None:
     if active is not None:
         _call_again(active)
         return
-    trigger, recipe = _due()
+    trigger, recipe = _due() if settings.TRAINER else (None, "")
     if trigger is None:
         return
     try:
