@@ -189,18 +189,12 @@ def print_tables(measured: list[Measured], clients: list[int]) -> None:
     for count in clients:
         print(f"\n{count} clients{'':40}a second    x ours   median      p99   CPU ms  errors       MB")
         for one in measured:
-            ratios = [
-                mine / theirs
-                for mine, theirs in zip(
-                    ours.figures(count, "per_second"), one.figures(count, "per_second"), strict=True
-                )
-                if theirs
-            ]
+            median = {name: statistics.median(one.figures(count, name)) for name in ("per_second", "p50", "p99")}
+            pairs = zip(ours.figures(count, "per_second"), one.figures(count, "per_second"), strict=True)
+            ratios = [mine / theirs for mine, theirs in pairs if theirs] or [float("nan")]
             print(
-                f"{one.name:48}{statistics.median(one.figures(count, 'per_second')):9.1f} "
-                f"{statistics.median(ratios) if ratios else float('nan'):9.2f}"
-                f"{statistics.median(one.figures(count, 'p50')):9.1f}{statistics.median(one.figures(count, 'p99')):9.1f}"
-                f"{statistics.median(one.processor_milliseconds[count]):9.2f}"
+                f"{one.name:48}{median['per_second']:9.1f}{statistics.median(ratios):10.2f}{median['p50']:9.1f}"
+                f"{median['p99']:9.1f}{statistics.median(one.processor_milliseconds[count]):9.2f}"
                 f"{sum(one.figures(count, 'errors')):8.0f}{statistics.median(one.megabytes):9.0f}"
             )
 

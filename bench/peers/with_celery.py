@@ -49,7 +49,7 @@ def _django() -> WSGIHandler:
     import django
 
     if not settings.configured:
-        settings.configure(ROOT_URLCONF=__name__, ALLOWED_HOSTS=["*"], SECRET_KEY="peer", LOGGING_CONFIG=None)
+        settings.configure(ROOT_URLCONF=__name__, ALLOWED_HOSTS=["*"], LOGGING_CONFIG=None)
         django.setup()
     return WSGIHandler()
 
