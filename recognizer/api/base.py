@@ -2,10 +2,10 @@
 
 from django.conf import settings
 from django.db.models import QuerySet
-from django.http import Http404, QueryDict
+from django.http import Http404
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.serializers import BaseSerializer, Serializer
+from rest_framework.serializers import BaseSerializer
 from rest_framework.views import APIView
 
 from recognizer import paging
@@ -16,15 +16,20 @@ from recognizer.services import access, submissions
 from recognizer.services.actors import Actor
 
 from .callers import is_browser
-from .problems import BodyTooLarge
+from .problems import BodyTooLarge, ForeignCharset
+
+CHARSETS = ("utf-8", "utf8", "us-ascii", "ascii")
 
 
 class ApiView(APIView):
-    """An endpoint. The body's length is checked before anything reads it."""
+    """An endpoint. The body's length and how its text is written are checked before anything reads it."""
 
     def initial(self, request: Request, *args: object, **kwargs: object) -> None:
+        inner = request._request  # noqa: SLF001 - Django's own request knows the parameters of its content type
         if int(request.META.get("CONTENT_LENGTH") or 0) > settings.DATA_UPLOAD_MAX_MEMORY_SIZE:
             raise BodyTooLarge
+        if inner.content_params.get("charset", "utf-8").lower() not in CHARSETS:
+            raise ForeignCharset
         super().initial(request, *args, **kwargs)
 
     @property
@@ -52,17 +57,6 @@ class ApiView(APIView):
     def key(self) -> str:
         """A read key or share key in the address."""
         return self.request.query_params.get("key", "")
-
-
-def checked(request: Request, *, form: type[Serializer], json: type[Serializer]) -> dict:
-    """The fields of a body, which is either a form or JSON.
-
-    Raises:
-        rest_framework.exceptions.ValidationError: with a message for each field that is wrong.
-    """
-    sent = (form if isinstance(request.data, QueryDict) else json)(data=request.data)
-    sent.is_valid(raise_exception=True)
-    return sent.validated_data
 
 
 class ListView(ApiView):

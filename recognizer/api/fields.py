@@ -9,6 +9,7 @@ from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
+from ml.images import FORMAT_NAMES
 from ml.preprocessing import FRAME
 
 
@@ -102,7 +103,48 @@ class CropField(serializers.Field):
         return tuple(data)
 
 
-FORMATS = "PNG, JPEG, WebP, GIF (first frame), BMP or TIFF"
+@extend_schema_field(
+    {
+        "type": "array",
+        "minItems": 28,
+        "maxItems": 28,
+        "items": {
+            "type": "array",
+            "minItems": 28,
+            "maxItems": 28,
+            "items": {"type": "integer", "minimum": 0, "maximum": 255},
+        },
+        "description": "28 rows of 28 grey values, ink lighter or darker than paper; read like any small picture.",
+    }
+)
+class PixelsField(serializers.Field):
+    """Grey values as they came; `services.drafts` checks them."""
+
+    def to_internal_value(self, data: object) -> object:
+        return data
+
+
+@extend_schema_field(
+    {
+        "oneOf": [{"type": "number"}, {"type": "array", "items": {"type": "number"}}],
+        "description": "Width of the pen in the strokes' units, for all or for each stroke; 20 of 280 without it. The "
+        "kept picture is drawn with it; the model sees every drawing at the width that it knows.",
+    }
+)
+class PenField(serializers.Field):
+    """Widths as they came; `ml.preprocessing.parse_pens` checks them."""
+
+    def to_internal_value(self, data: object) -> object:
+        return data
+
+
+FORMATS = f"{', '.join(FORMAT_NAMES[:-1])} or {FORMAT_NAMES[-1]}; of several frames the first"
+
+
+class PictureFileSerializer(StrictSerializer):
+    """What can be said of a picture that is sent as it is, in the address."""
+
+    crop = CropField(required=False)
 
 
 class PictureFormSerializer(StrictSerializer):
@@ -113,33 +155,44 @@ class PictureFormSerializer(StrictSerializer):
 
 
 class PictureJsonSerializer(StrictSerializer):
-    """A picture as a data URL, or strokes: exactly one of the two."""
+    """A picture as a data URL, 28 x 28 grey values, or strokes: exactly one of the three."""
 
-    image = DataUrlField(required=False, help_text=f"{FORMATS}, as a data URL.")
+    image = DataUrlField(required=False, help_text=f"{FORMATS}; as a data URL.")
     crop = CropField(required=False)
+    pixels = PixelsField(required=False)
     strokes = StrokesField(required=False)
     frame = serializers.FloatField(
         default=FRAME, min_value=1, max_value=100_000, help_text="Side of the square canvas, in the strokes' units."
     )
+    pen = PenField(required=False)
 
     def validate(self, attrs: dict) -> dict:
-        if ("image" in attrs) == ("strokes" in attrs):
-            raise serializers.ValidationError("Send either `image` or `strokes`.")
+        if sum(name in attrs for name in ("image", "pixels", "strokes")) != 1:
+            raise serializers.ValidationError("Send either `image`, `pixels` or `strokes`.")
         if "crop" in attrs and "image" not in attrs:
-            raise serializers.ValidationError({"crop": ["Only a picture can be cropped, strokes cannot."]})
+            raise serializers.ValidationError({"crop": ["Only a picture can be cropped."]})
+        if "pen" in attrs and "strokes" not in attrs:
+            raise serializers.ValidationError({"pen": ["Only strokes have a pen."]})
         return attrs
 
 
-MAY_TRAIN = "False: the site may not learn from it."
+def _may_train() -> serializers.BooleanField:
+    return serializers.BooleanField(default=True, help_text="False: the site may not learn from it.")
+
+
+class NewSubmissionFileSerializer(PictureFileSerializer):
+    """What can be said of a picture that is sent as it is, in the address."""
+
+    may_train = _may_train()
 
 
 class NewSubmissionFormSerializer(PictureFormSerializer):
-    """A picture as a file, to be stored."""
+    """A picture as a file, to be stored; or up to 100, each as a part `image`, all with the same `may_train`."""
 
-    may_train = serializers.BooleanField(default=True, help_text=MAY_TRAIN)
+    may_train = _may_train()
 
 
 class NewSubmissionJsonSerializer(PictureJsonSerializer):
-    """A picture as a data URL, or strokes, to be stored: exactly one of the two."""
+    """A picture as a data URL, 28 x 28 grey values, or strokes, to be stored: exactly one of the three."""
 
-    may_train = serializers.BooleanField(default=True, help_text=MAY_TRAIN)
+    may_train = _may_train()

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import IO
 
 from rest_framework.exceptions import ParseError
-from rest_framework.parsers import JSONParser
+from rest_framework.parsers import BaseParser, JSONParser
 
 
 class JsonParser(JSONParser):
@@ -15,3 +15,17 @@ class JsonParser(JSONParser):
             return super().parse(stream, media_type, parser_context)
         except RecursionError as error:
             raise ParseError("JSON parse error - nested too deeply.") from error
+
+
+class PictureParser(BaseParser):
+    """A picture as it is: `Content-Type: image/png` and the file's bytes. What they are is found out by decoding."""
+
+    media_type = "image/*"
+
+    def parse(
+        self,
+        stream: IO[bytes],
+        media_type: str | None = None,  # noqa: ARG002 - the framework's signature
+        parser_context: Mapping | None = None,  # noqa: ARG002
+    ) -> bytes:
+        return stream.read()

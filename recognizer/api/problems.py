@@ -56,6 +56,17 @@ DETAILS = {
 }
 
 
+# Status, what to say (the error's own words, where nothing stands), and code of what else a view may raise.
+OTHER_ERRORS = (
+    (BusyError, (503, "", "busy")),
+    (NotAllowedError | PermissionDenied, (403, "", "")),
+    (Http404, (404, DETAILS[404], "")),
+    (RequestDataTooBig, (413, DETAILS[413], "body_too_large")),
+    (TooManyFilesSent, (413, f"Send at most {settings.DATA_UPLOAD_MAX_NUMBER_FILES} pictures at once.", "too_many")),
+    (TooManyFieldsSent | SuspiciousOperation | UnreadablePostError, (400, DETAILS[400], "")),
+)
+
+
 class Conflict(exceptions.APIException):
     """What is asked for contradicts what is stored."""
 
@@ -63,10 +74,34 @@ class Conflict(exceptions.APIException):
     default_code = "conflict"
 
 
+class InProgress(Conflict):
+    """The same request came before, and is being answered."""
+
+    default_code = "in_progress"
+    default_detail = "A request with this Idempotency-Key is still being answered. Send it again in a moment."
+    wait = 1
+
+
+class KeyReused(exceptions.APIException):
+    status_code = 422
+    default_code = "key_reused"
+    default_detail = "This Idempotency-Key came with another request before. Use a new key for each new request."
+
+
 class BodyTooLarge(exceptions.APIException):
     status_code = 413
     default_code = "body_too_large"
     default_detail = DETAILS[413]
+
+
+class TooManyPictures(BodyTooLarge):
+    default_code = "too_many"
+
+
+class ForeignCharset(exceptions.APIException):
+    status_code = 415
+    default_code = "unsupported_charset"
+    default_detail = "Send text as UTF-8."
 
 
 class Unavailable(exceptions.APIException):
@@ -96,37 +131,36 @@ def problem(
 
 def problem_response(error: Exception, context: Mapping) -> Response:
     """Turn whatever a view raised into a problem; the framework calls it (`EXCEPTION_HANDLER`)."""
-    headers = {}
+    document, headers = document_of(error)
+    if document["status"] == 500:
+        request = context["request"]
+        log.error("%s %s failed", request.method, request.path, exc_info=error)
+        got_request_exception.send(sender=type(context["view"]), request=request)
+    if isinstance(error, exceptions.UnsupportedMediaType):
+        document["detail"] += f" Send {' or '.join(parser.media_type for parser in context['view'].parser_classes)}."
+    return Response(document, status=document["status"], headers=headers, content_type=CONTENT_TYPE)
+
+
+def document_of(error: Exception) -> tuple[dict[str, object], dict[str, str]]:
+    """The problem that an error is, and the headers that go with it."""
     if isinstance(error, exceptions.APIException):
         document = _of_framework_error(error)
-        if getattr(error, "auth_header", None):
-            headers["WWW-Authenticate"] = error.auth_header
-        if getattr(error, "wait", None):
-            headers["Retry-After"] = str(math.ceil(error.wait))
     elif isinstance(error, ValidationError):
         document = _invalid(error.message_dict)
     elif isinstance(error, Refused):
         status = STATUS_OF_REFUSAL[error.code]
         document = problem(status, str(error), code=error.code, errors={error.field: [str(error)]})
-    elif isinstance(error, NotAllowedError):
-        document = problem(403, str(error))
-    elif isinstance(error, BusyError):
-        document = problem(503, str(error), code="busy")
-        headers["Retry-After"] = "2"
-    elif isinstance(error, Http404):
-        document = problem(404, DETAILS[404])
-    elif isinstance(error, PermissionDenied):
-        document = problem(403, str(error) or DETAILS[403])
-    elif isinstance(error, RequestDataTooBig):
-        document = problem(413, DETAILS[413], code="body_too_large")
-    elif isinstance(error, TooManyFieldsSent | TooManyFilesSent | SuspiciousOperation | UnreadablePostError):
-        document = problem(400, DETAILS[400])
     else:
-        request = context["request"]
-        log.error("%s %s failed", request.method, request.path, exc_info=error)
-        got_request_exception.send(sender=type(context["view"]), request=request)
-        document = problem(500, DETAILS[500])
-    return Response(document, status=document["status"], headers=headers, content_type=CONTENT_TYPE)
+        status, text, code = next(
+            (what for kinds, what in OTHER_ERRORS if isinstance(error, kinds)), (500, DETAILS[500], "")
+        )
+        document = problem(status, text or str(error) or DETAILS[status], code=code)
+    headers = {}
+    if getattr(error, "auth_header", None):
+        headers["WWW-Authenticate"] = error.auth_header
+    if getattr(error, "wait", None):
+        headers["Retry-After"] = str(math.ceil(error.wait))
+    return document, headers
 
 
 def _of_framework_error(error: exceptions.APIException) -> dict[str, object]:

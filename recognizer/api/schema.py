@@ -7,27 +7,27 @@ from http import HTTPStatus
 import django_filters as filters
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
 from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import OpenApiExample, OpenApiParameter, OpenApiResponse, extend_schema, inline_serializer
+from drf_spectacular.utils import (
+    OpenApiExample,
+    OpenApiParameter,
+    OpenApiResponse,
+    PolymorphicProxySerializer,
+    extend_schema,
+    inline_serializer,
+)
 from rest_framework import serializers
 
 from recognizer import paging
 from recognizer.filters import StrictFilterSet, YesOrNo
 
+from .fields import (
+    NewSubmissionFormSerializer,
+    NewSubmissionJsonSerializer,
+    PictureFormSerializer,
+    PictureJsonSerializer,
+)
 from .problems import CONTENT_TYPE, DETAILS
-
-
-class ProblemSerializer(serializers.Serializer):
-    """An error, in the form of RFC 9457."""
-
-    type = serializers.CharField()
-    title = serializers.CharField(help_text="The status in words.")
-    status = serializers.IntegerField()
-    detail = serializers.CharField(help_text="What is wrong and what to do, for people.")
-    code = serializers.CharField(help_text="What is wrong, for programs; it does not change.")
-    errors = serializers.DictField(
-        child=serializers.ListField(child=serializers.CharField()), required=False, help_text="Messages by field."
-    )
-
+from .serializers import ProblemSerializer
 
 KEY = OpenApiParameter("key", description="A read key or share key: it opens this one submission to whoever has it.")
 PREFER = OpenApiParameter(
@@ -35,12 +35,63 @@ PREFER = OpenApiParameter(
     location=OpenApiParameter.HEADER,
     description="`wait=N`: wait at most N seconds for the prediction. `respond-async`: do not wait. (RFC 7240)",
 )
+IDEMPOTENCY_KEY = OpenApiParameter(
+    "Idempotency-Key",
+    {"type": "string", "minLength": 1, "maxLength": 255, "pattern": '^[^"]+$'},
+    OpenApiParameter.HEADER,
+    description="Any text of your own, a UUID for example, that names this one request. Sent again within 24 hours, "
+    "because the answer was lost on the way, it is stored once and gets the same answer: the same status, body and "
+    "`Location`. 409 while the first one is being answered; 422 with another body. A refusal is not kept.",
+)
+FILE_OPTIONS = [
+    CROP := OpenApiParameter(
+        "crop",
+        description="Where the body is the picture itself: left, top, right, bottom of the digit in its own pixels, as "
+        "JSON text: `[10,5,50,55]`.",
+    ),
+    OpenApiParameter(
+        "may_train",
+        OpenApiTypes.BOOL,
+        description="Where the body is the picture itself. False: the site may not learn from it.",
+    ),
+]
+LOCATION = OpenApiParameter(
+    "Location",
+    location=OpenApiParameter.HEADER,
+    response=[201, 202],
+    description="Where to read it, by a read key.",
+)
+RETRY_AFTER = OpenApiParameter(
+    "Retry-After", OpenApiTypes.INT, OpenApiParameter.HEADER, response=[202], description="Seconds."
+)
+REPLAYED = OpenApiParameter(
+    "Idempotent-Replayed",
+    {"const": "true"},
+    OpenApiParameter.HEADER,
+    response=[201, 202, 207],
+    description="There when the answer was given before, to the same request with the same `Idempotency-Key`.",
+)
 PUBLIC_ID = OpenApiParameter("public_id", location=OpenApiParameter.PATH, description="Id of a submission.")
 
 # So that "Try it out" on the page works at once.
 A_SEVEN = OpenApiExample(
     "A drawn 7", {"strokes": [[[60, 200, 120], [60, 60, 230]]]}, request_only=True, media_type="application/json"
 )
+
+_FILES = dict.fromkeys(
+    ("image/png", "image/jpeg", "image/webp", "image/gif", "image/bmp", "image/tiff"), OpenApiTypes.BINARY
+)
+PICTURE_BODIES = {"application/json": PictureJsonSerializer, "multipart/form-data": PictureFormSerializer, **_FILES}
+SUBMISSION_BODIES = {
+    "application/json": PolymorphicProxySerializer(
+        "NewSubmissions",
+        [NewSubmissionJsonSerializer, NewSubmissionJsonSerializer(many=True)],
+        resource_type_field_name=None,
+        many=False,
+    ),
+    "multipart/form-data": NewSubmissionFormSerializer,
+    **_FILES,
+}
 
 PAGING = [
     OpenApiParameter("cursor", description="Where the page begins: take it from `next` or `previous`."),

@@ -33,6 +33,19 @@ def _probabilities(**options: object) -> serializers.ListField:
     )
 
 
+class ProblemSerializer(serializers.Serializer):
+    """An error, in the form of RFC 9457."""
+
+    type = serializers.CharField()
+    title = serializers.CharField(help_text="The status in words.")
+    status = serializers.IntegerField()
+    detail = serializers.CharField(help_text="What is wrong and what to do, for people.")
+    code = serializers.CharField(help_text="What is wrong, for programs; it does not change.")
+    errors = serializers.DictField(
+        child=serializers.ListField(child=serializers.CharField()), required=False, help_text="Messages by field."
+    )
+
+
 class AnswerSerializer(serializers.Serializer):
     """What a model says of a picture."""
 
@@ -153,10 +166,21 @@ class StoredSubmissionSerializer(SubmissionSerializer):
         return access.read_key(submission)
 
 
+class BatchItemSerializer(serializers.Serializer):
+    """What became of one of several that were sent together."""
+
+    status = serializers.IntegerField(help_text="201, 202, or that of the problem: what it would have got by itself.")
+    submission = StoredSubmissionSerializer(required=False, help_text="Where it was stored.")
+    problem = ProblemSerializer(required=False, help_text="Where it was not.")
+
+
 class SubmissionDetailSerializer(SubmissionSerializer):
     """One submission, whole."""
 
     strokes = serializers.JSONField(help_text="In a frame of 280 x 280; null where none were sent.", allow_null=True)
+    pen = serializers.JSONField(
+        help_text="Its width for each stroke, in the same frame; null where none was named.", allow_null=True
+    )
     ink = serializers.JSONField(help_text="What preprocessing measured of the ink.")
     fold = serializers.CharField(help_text="`holdout` never trains: it measures.")
 

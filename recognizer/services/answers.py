@@ -1,6 +1,7 @@
 """The two ways in which an answer reaches whoever waits for it: a message that goes through Redis, and the row."""
 
 import json
+from collections.abc import Sequence
 from datetime import datetime
 
 from django.db import DEFAULT_DB_ALIAS
@@ -52,15 +53,21 @@ def take(submission: Submission, sent: bytes) -> Prediction | None:
     return _attach(submission, prediction)
 
 
-def read(submission: Submission) -> Prediction | None:
-    """The same from the database; None also for a submission that was deleted meanwhile."""
-    stored = Submission.objects.filter(pk=submission.pk).values("state", "failure", "latest_prediction_id").first()
-    if stored is None:
-        return None
-    submission.state, submission.failure = SubmissionState(stored["state"]), stored["failure"]
-    if submission.state != SubmissionState.PREDICTED:
-        return None
-    return _attach(submission, Prediction.objects.select_related("version").get(pk=stored["latest_prediction_id"]))
+def read(submissions: Sequence[Submission]) -> None:
+    """Bring submissions up to date from the database; those that were deleted meanwhile stay as they are."""
+    rows = Submission.objects.filter(pk__in=[one.pk for one in submissions])
+    stored = {row["pk"]: row for row in rows.values("pk", "state", "failure", "latest_prediction_id")}
+    latest = [row["latest_prediction_id"] for row in stored.values() if row["state"] == SubmissionState.PREDICTED]
+    predictions = Prediction.objects.select_related("version").in_bulk(latest) if latest else {}
+    for one in submissions:
+        if one.pk not in stored:
+            continue
+        row = stored[one.pk]
+        prediction = predictions.get(row["latest_prediction_id"])
+        if prediction is not None:
+            _attach(one, prediction)
+        elif row["state"] != SubmissionState.PREDICTED:
+            one.state, one.failure = SubmissionState(row["state"]), row["failure"]
 
 
 def _attach(submission: Submission, prediction: Prediction) -> Prediction:

@@ -48,23 +48,34 @@ _large_places = threading.BoundedSemaphore(settings.MAX_LARGE_DECODES * PLACES_P
 
 
 class BusyError(RuntimeError):
-    """Too many large pictures are being decoded; the sender should try again in a moment."""
+    """Too many large pictures are being decoded; the sender should try again in `wait` seconds."""
+
+    wait = 2
 
 
 @dataclass(frozen=True, slots=True)
-class KeptPicture:
+class KeptFile:
+    """A file of the picture storage.
+
+    Attributes:
+        name: where the storage has it; follows from the bytes.
+        data: the file's bytes.
+    """
+
+    name: str
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class KeptPicture(KeptFile):
     """A picture as it is kept.
 
     Attributes:
         image: the pixels as anybody who opens the kept file again will see them; what preprocessing works on.
-        data: the file's bytes.
-        name: where the storage has it.
         sha256: of `data`.
     """
 
     image: Image.Image
-    data: bytes
-    name: str
     sha256: str
     content_type: str
 
@@ -93,7 +104,7 @@ def decode(data: bytes) -> Decoded:
         BusyError: too many large pictures at once.
     """
     limits = images.Limits(max_bytes=settings.MAX_UPLOAD_BYTES, max_pixels=settings.MAX_UPLOAD_PIXELS)
-    size = _stored_size(data)
+    size = stored_size(data)
     with _turn(size):
         image = images.decode(data, limits, working_side=settings.MAX_KEPT_SIDE)
         # A JPEG may have been decoded at a fraction of its size, and turned by its orientation tag.
@@ -121,14 +132,14 @@ def encode(image: Image.Image) -> KeptPicture:
     return KeptPicture(image=image, data=data, name=name, sha256=sha256, content_type=content_type)
 
 
-def write(kept: KeptPicture) -> None:
+def write(file: KeptFile) -> None:
     """Store the file unless its equal is there already.
 
     Called before the row is written, so that no row ever names a missing file, and once more after the commit: whoever
     deleted the last other submission with an equal picture in between may have taken the file along.
     """
-    if not default_storage.exists(kept.name):
-        default_storage.save(kept.name, ContentFile(kept.data))
+    if not default_storage.exists(file.name):
+        default_storage.save(file.name, ContentFile(file.data))
 
 
 def read(submission: Submission) -> bytes:
@@ -142,7 +153,7 @@ def open_picture(submission: Submission) -> Image.Image:
     return images.decode(read(submission), working_side=settings.MAX_KEPT_SIDE)
 
 
-def _stored_size(data: bytes) -> tuple[int, int]:
+def stored_size(data: bytes) -> tuple[int, int]:
     """Width and height from the header; (0, 0) where there is none, which `images.decode` then says better."""
     try:
         with Image.open(io.BytesIO(data), formats=images.FORMATS) as header:

@@ -44,7 +44,7 @@ def test_a_fault_of_ours_is_a_problem_that_gives_nothing_away(program, monkeypat
     def fail(**_given: object) -> None:
         raise RuntimeError("the secret of the house")
 
-    monkeypatch.setattr(submissions, "accept_strokes", fail)
+    monkeypatch.setattr(submissions, "accept", fail)
     program.raise_request_exception = False
     response = program.post(ADDRESS, json.dumps({"strokes": SEVEN}), content_type="application/json")
     assert_problem(response, 500)

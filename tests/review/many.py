@@ -23,7 +23,7 @@ from recognizer.models import (
 )
 from recognizer.services import registry
 from recognizer.services.actors import Actor
-from recognizer.services.submissions import fold_of
+from recognizer.services.drafts import fold_of
 
 BATCH = 2000
 # Of the pictures.

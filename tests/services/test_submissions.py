@@ -9,10 +9,10 @@ from PIL import Image
 
 from ml.preprocessing import PREPROCESSING_VERSION, prepare_image
 from recognizer.models import Fold, Label, LabelReason, Prediction, Source, Submission, SubmissionState
-from recognizer.services import access, labels, pictures, submissions
+from recognizer.services import access, drafts, labels, pictures, submissions
 from recognizer.services.access import NotAllowedError
 from recognizer.services.actors import Actor
-from recognizer.services.submissions import Refused
+from recognizer.services.submissions import Preview, Refused, Sent
 from tests.pictures import SEVEN, SVG, animation, digit, encoded, huge_png, photo, png
 from tests.rows import make_prediction
 
@@ -26,6 +26,10 @@ def send(actor: Actor, data: bytes | None = None, **options: object) -> Submissi
 
 def draw(actor: Actor, strokes: object = SEVEN, **options: object) -> Submission:
     return submissions.accept_strokes(actor=actor, strokes=strokes, source=Source.CANVAS, **options)
+
+
+def preview(actor: Actor, **sent: object) -> Preview:
+    return submissions.preview(actor=actor, sent=Sent(source=Source.API, **sent))
 
 
 def files(folder: Path) -> list[Path]:
@@ -67,7 +71,7 @@ def test_copies_share_digest_fold_and_file(visitor, stranger, media):
 
 
 def test_one_in_five_is_holdout():
-    folds = [submissions.fold_of(f"{number * 2654435761 % 2**32:08x}") for number in range(5000)]
+    folds = [drafts.fold_of(f"{number * 2654435761 % 2**32:08x}") for number in range(5000)]
     assert 0.17 < folds.count(Fold.HOLDOUT) / 5000 < 0.23
 
 
@@ -149,18 +153,19 @@ def test_bad_strokes_are_refused_and_nothing_is_stored(code, visitor, media):
 
 def test_where_accounts_are_required_a_visitor_is_turned_away(visitor, reviewer, settings):
     settings.ANONYMOUS_SUBMISSIONS = False
-    with pytest.raises(NotAllowedError, match="sign in"):
-        draw(visitor)
+    for door in (draw, lambda actor: preview(actor, strokes=SEVEN)):
+        with pytest.raises(NotAllowedError, match="sign in"):
+            door(visitor)
     assert draw(reviewer).pk
 
 
-def test_a_preview_of_nothing_is_blank_and_stores_nothing(media):
-    blank = submissions.preview_strokes(strokes=[])
+def test_a_preview_of_nothing_is_blank_and_stores_nothing(visitor, media):
+    blank = preview(visitor, strokes=[])
     assert blank.prepared.blank
     assert blank.answer is None
-    assert submissions.preview_image(data=png(Image.new("L", (50, 50)))).prepared.blank
+    assert preview(visitor, image=png(Image.new("L", (50, 50)))).prepared.blank
     with pytest.raises(Refused):
-        submissions.preview_strokes(strokes="nonsense")
+        preview(visitor, strokes="nonsense")
     assert not Submission.objects.exists()
     assert not files(media)
 

@@ -1,13 +1,11 @@
 """Why a submission got its answer: which pixels it leaned on, as numbers and as a picture."""
 
 import hashlib
-import io
 
 import numpy as np
 from django.http import HttpResponse
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema
-from PIL import Image
 from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -15,9 +13,10 @@ from rest_framework.response import Response
 from ml.bundle import BundleError
 from ml.occlusion import overlay
 from recognizer.api.base import ApiView
+from recognizer.api.pictures import picture_response, png
 from recognizer.api.problems import Conflict
 from recognizer.api.schema import problems
-from recognizer.api.views.submissions import NOT_MODIFIED, READ, picture_response
+from recognizer.api.views.submissions import NOT_MODIFIED, READ
 from recognizer.models import ModelVersion, Submission
 from recognizer.services import explanations
 
@@ -64,7 +63,7 @@ class ExplanationImageView(ApiView):
         # The same pixels and the same version give the same explanation.
         shown = f"{submission.latest_prediction_id} {hashlib.sha256(bytes(submission.pixels)).hexdigest()}"
         return picture_response(
-            request._request,  # noqa: SLF001 - Django's own request for Django's own helpers
+            request,
             etag=hashlib.sha256(shown.encode()).hexdigest(),
             content_type="image/png",
             read=lambda: _png(submission),
@@ -80,7 +79,4 @@ def _explained(submission: Submission) -> tuple[ModelVersion, np.ndarray]:
 
 def _png(submission: Submission) -> bytes:
     _, leaning = _explained(submission)
-    pixels = np.frombuffer(bytes(submission.pixels), np.uint8).reshape(28, 28)
-    buffer = io.BytesIO()
-    Image.fromarray(overlay(pixels, leaning)).save(buffer, "PNG")
-    return buffer.getvalue()
+    return png(overlay(np.frombuffer(bytes(submission.pixels), np.uint8).reshape(28, 28), leaning))

@@ -1,33 +1,43 @@
 """Submissions: send, list, read, delete; their pictures; preview."""
 
 import hashlib
-import io
-from collections.abc import Callable
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from django.db.models import QuerySet
-from django.http import HttpRequest, HttpResponse
+from django.http import Http404, HttpResponse
 from django.urls import reverse
-from django.utils.cache import get_conditional_response, patch_cache_control
 from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
-from PIL import Image
+from drf_spectacular.utils import OpenApiResponse, extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
+from rest_framework.settings import api_settings
 
 from ml.verdicts import Verdict
-from recognizer.api import prefer
-from recognizer.api.base import ApiView, ListView, checked
-from recognizer.api.callers import is_browser
-from recognizer.api.fields import (
-    NewSubmissionFormSerializer,
-    NewSubmissionJsonSerializer,
-    PictureFormSerializer,
-    PictureJsonSerializer,
+from recognizer.api import bodies, prefer
+from recognizer.api.base import ApiView, ListView
+from recognizer.api.idempotency import once
+from recognizer.api.parsers import PictureParser
+from recognizer.api.pictures import picture_response, png
+from recognizer.api.problems import Unavailable, document_of
+from recognizer.api.schema import (
+    A_SEVEN,
+    CROP,
+    FILE_OPTIONS,
+    IDEMPOTENCY_KEY,
+    KEY,
+    LOCATION,
+    PICTURE_BODIES,
+    PREFER,
+    PUBLIC_ID,
+    REPLAYED,
+    RETRY_AFTER,
+    SUBMISSION_BODIES,
+    describe_list,
+    problems,
 )
-from recognizer.api.problems import Unavailable
-from recognizer.api.schema import A_SEVEN, KEY, PREFER, PUBLIC_ID, describe_list, problems
 from recognizer.api.serializers import (
+    BatchItemSerializer,
     PreviewSerializer,
     StoredSubmissionSerializer,
     SubmissionDetailSerializer,
@@ -35,31 +45,23 @@ from recognizer.api.serializers import (
 )
 from recognizer.api.throttles import Kind
 from recognizer.filters import SubmissionFilter
-from recognizer.models import Source, Submission
-from recognizer.services import access, handoff, pictures, submissions
-from recognizer.services.submissions import Preview
+from recognizer.models import Scope, Submission, SubmissionState
+from recognizer.services import access, handoff, idempotency, pictures, submissions
+from recognizer.services.idempotency import Claim
+from recognizer.services.submissions import Preview, Refused
 
 RETRY_AFTER_SECONDS = "1"
-# Pictures came from strangers: should a browser ever take one for a page, nothing in it may run or load.
-PICTURE_POLICY = "default-src 'none'; sandbox"
+PARSERS = [*api_settings.DEFAULT_PARSER_CLASSES, PictureParser]
 
-
-NEW_SUBMISSION = {"application/json": NewSubmissionJsonSerializer, "multipart/form-data": NewSubmissionFormSerializer}
-LOCATION = OpenApiParameter(
-    "Location",
-    location=OpenApiParameter.HEADER,
-    response=[201, 202],
-    description="Where to read it, by a read key.",
-)
-RETRY_AFTER = OpenApiParameter(
-    "Retry-After", OpenApiTypes.INT, OpenApiParameter.HEADER, response=[202], description="Seconds."
-)
+# A stored submission, or the problem document of what was not stored.
+Outcome = Submission | dict
 
 
 class SubmissionsView(ListView):
     filterset_class = SubmissionFilter
     serializer_class = SubmissionSerializer
     counts_as = {"POST": Kind.SUBMIT}
+    parser_classes = PARSERS
 
     def rows(self) -> QuerySet[Submission]:
         return submissions.with_answers(access.visible_submissions(self.actor))
@@ -72,54 +74,98 @@ class SubmissionsView(ListView):
     @extend_schema(
         operation_id="create_submission",
         tags=["submissions"],
-        parameters=[PREFER, LOCATION, RETRY_AFTER],
-        request=NEW_SUBMISSION,
+        parameters=[PREFER, IDEMPOTENCY_KEY, *FILE_OPTIONS, LOCATION, RETRY_AFTER, REPLAYED],
+        request=SUBMISSION_BODIES,
         examples=[A_SEVEN],
         responses={
             201: OpenApiResponse(StoredSubmissionSerializer, "Stored and answered."),
             202: OpenApiResponse(StoredSubmissionSerializer, "Stored; the answer takes longer."),
-            **problems(400, 403, 413, 415, 422, 429, 503),
+            207: OpenApiResponse(BatchItemSerializer(many=True), "What became of each of several, in their order."),
+            **problems(400, 403, 409, 413, 415, 422, 429, 503),
         },
     )
-    def post(self, request: Request) -> Response:
-        """Send a picture or strokes of one digit.
+    def post(self, request: Request) -> HttpResponse:
+        """Send a picture or strokes of one digit, or up to 100 of them.
 
         Waits a moment for the prediction: 201 with it. 202 when it takes longer: read it later at `Location`.
-        """
-        submission = self._accept(request)
-        prediction = handoff.wait_for(submission, prefer.wait_seconds(request.headers))
-        key = access.read_key(submission)
-        context = {"request": request, "key": "" if self.actor.is_known else key}
-        headers = {"Location": f"{reverse('api-submission', args=[submission.public_id])}?key={key}"}
-        if prediction is None:
-            headers["Retry-After"] = RETRY_AFTER_SECONDS
-        body = StoredSubmissionSerializer(submission, context=context).data
-        return Response(body, status=202 if prediction is None else 201, headers=headers)
 
-    def _accept(self, request: Request) -> Submission:
-        fields = checked(request, form=NewSubmissionFormSerializer, json=NewSubmissionJsonSerializer)
-        by_page = is_browser(request)
-        if "strokes" in fields:
-            return submissions.accept_strokes(
-                actor=self.sender,
-                strokes=fields["strokes"],
-                frame=fields["frame"],
-                source=Source.CANVAS if by_page else Source.API,
-                may_train=fields["may_train"],
-            )
-        return submissions.accept_image(
-            actor=self.sender,
-            data=fields["image"],
-            crop=fields.get("crop"),
-            source=Source.UPLOAD if by_page else Source.API,
-            may_train=fields["may_train"],
-        )
+        Several at once are a JSON list, or a form with several parts `image`: 207 with a list of what became of each.
+        What is wrong with one spoils no other.
+        """
+        actor = self.sender
+        return once(request, actor=actor, act=lambda claim: self._create(request, claim))
+
+    def _create(self, request: Request, claim: Claim | None) -> Response:
+        entries = bodies.read_several(request, bodies.NEW_SUBMISSION)
+        if claim is not None and claim.stored is not None:
+            outcomes = _recalled(claim.stored)
+        elif entries is None:
+            outcomes = [self._accept(bodies.read_one(request, bodies.NEW_SUBMISSION), claim)]
+        else:
+            outcomes = self._accept_all(entries, claim)
+        stored = [one for one in outcomes if isinstance(one, Submission)]
+        handoff.wait_for_all(stored, prefer.wait_seconds(request.headers))
+        if entries is not None:
+            return Response([*self._items(outcomes)], status=207)
+        [outcome] = outcomes
+        if isinstance(outcome, dict):
+            return Response(outcome, status=outcome["status"])
+        item = next(self._items(outcomes))
+        headers = {"Location": f"{reverse('api-submission', args=[outcome.public_id])}?key={access.read_key(outcome)}"}
+        if item["status"] == 202:
+            headers["Retry-After"] = RETRY_AFTER_SECONDS
+        return Response(item["submission"], status=item["status"], headers=headers)
+
+    def _accept(self, sent: submissions.Sent, claim: Claim | None) -> Submission:
+        within = None if claim is None else (lambda outcomes: idempotency.record(claim, _memory(outcomes)))
+        return submissions.accept(actor=self.actor, sent=sent, within=within)
+
+    def _accept_all(self, entries: list[bodies.Entry], claim: Claim | None) -> list[Outcome]:
+        def together(accepted: Sequence[Submission | Refused]) -> list[Outcome]:
+            """What was accepted or refused, and between it what was wrong before."""
+            rest = iter(accepted)
+            outcomes = [next(rest) if isinstance(entry, submissions.Sent) else entry for entry in entries]
+            return [one if isinstance(one, Submission) else document_of(one)[0] for one in outcomes]
+
+        def within(accepted: Sequence[Submission | Refused]) -> None:
+            if claim is not None:
+                idempotency.record(claim, _memory(together(accepted)))
+
+        sent = [entry for entry in entries if isinstance(entry, submissions.Sent)]
+        return together(submissions.accept_all(actor=self.actor, sent=sent, within=within))
+
+    def _items(self, outcomes: Sequence[Outcome]) -> Iterator[dict]:
+        """What became of each, as it is told."""
+        context = {"request": self.request}
+        serializer = StoredSubmissionSerializer(context=context)
+        for outcome in outcomes:
+            if isinstance(outcome, dict):
+                yield {"status": outcome["status"], "problem": outcome}
+                continue
+            context["key"] = "" if self.actor.is_known else access.read_key(outcome)
+            status = 201 if outcome.state == SubmissionState.PREDICTED else 202
+            yield {"status": status, "submission": serializer.to_representation(outcome)}
+
+
+def _memory(outcomes: Sequence[Outcome]) -> list[dict]:
+    """Outcomes as an idempotency key keeps them until they are answered for."""
+    return [{"submission": one.pk} if isinstance(one, Submission) else {"problem": one} for one in outcomes]
+
+
+def _recalled(memory: Sequence[dict]) -> list[Outcome]:
+    """The other way round. What was deleted meanwhile is not found."""
+    wanted = [one["submission"] for one in memory if "submission" in one]
+    rows = {row.pk: row for row in submissions.with_answers(Submission.objects.filter(pk__in=wanted))}
+    gone = document_of(Http404())[0]
+    return [rows.get(one["submission"], gone) if "submission" in one else one["problem"] for one in memory]
 
 
 READ = {"tags": ["submissions"], "parameters": [PUBLIC_ID, KEY]}
 
 
 class SubmissionView(ApiView):
+    scopes = {"DELETE": (Scope.SUBMIT, Scope.OPERATE)}
+
     @extend_schema(operation_id="read_submission", responses={200: SubmissionDetailSerializer, **problems(404)}, **READ)
     def get(self, request: Request, public_id: str) -> Response:
         """One submission with its latest prediction."""
@@ -152,7 +198,7 @@ class SubmissionImageView(ApiView):
         submission = self.readable_submission(public_id)
         # The name is the hash of what it holds.
         return picture_response(
-            request._request,  # noqa: SLF001 - Django's own request for Django's own helpers
+            request,
             etag=submission.picture.rpartition("/")[2],
             content_type=submission.picture_type,
             read=lambda: pictures.read(submission),
@@ -169,30 +215,28 @@ class SubmissionPixelsView(ApiView):
         """The 28 x 28 that the model saw."""
         pixels = bytes(self.readable_submission(public_id).pixels)
         return picture_response(
-            request._request,  # noqa: SLF001
+            request,
             etag=hashlib.sha256(pixels).hexdigest(),
             content_type="image/png",
-            read=lambda: _png(pixels),
+            read=lambda: png(np.frombuffer(pixels, np.uint8).reshape(28, 28)),
         )
 
 
 class PreviewView(ApiView):
     counts_as = {"POST": Kind.PREVIEW}
+    parser_classes = PARSERS
 
     @extend_schema(
         operation_id="preview",
         tags=["preview"],
-        request={"application/json": PictureJsonSerializer, "multipart/form-data": PictureFormSerializer},
+        parameters=[CROP],
+        request=PICTURE_BODIES,
         examples=[A_SEVEN],
         responses={200: PreviewSerializer, **problems(400, 403, 413, 415, 422, 429, 503)},
     )
     def post(self, request: Request) -> Response:
         """What the live model says of a picture or strokes; nothing is stored."""
-        fields = checked(request, form=PictureFormSerializer, json=PictureJsonSerializer)
-        if "strokes" in fields:
-            preview = submissions.preview_strokes(strokes=fields["strokes"], frame=fields["frame"])
-        else:
-            preview = submissions.preview_image(data=fields["image"], crop=fields.get("crop"))
+        preview = submissions.preview(actor=self.actor, sent=bodies.read_one(request, bodies.PICTURE))
         if preview.answer is None and not preview.prepared.blank:
             raise Unavailable("The model is busy or away right now. Please try again in a moment.")
         return Response(PreviewSerializer(_preview_body(preview)).data)
@@ -204,23 +248,3 @@ def _preview_body(preview: Preview) -> dict:
     if preview.answer is None:
         answer["verdict"] = Verdict.BLANK
     return answer | {"pixels": preview.prepared.pixels.tolist()}
-
-
-def picture_response(request: HttpRequest, *, etag: str, content_type: str, read: Callable[[], bytes]) -> HttpResponse:
-    """A picture that only this caller's browser may keep, and that no browser runs; 304 if it is there already."""
-    response = get_conditional_response(request, etag=f'"{etag}"')
-    if response is None:
-        response = HttpResponse(read(), content_type=content_type)
-    response["ETag"] = f'"{etag}"'
-    response["X-Content-Type-Options"] = "nosniff"
-    response["Content-Security-Policy"] = PICTURE_POLICY
-    response["Content-Disposition"] = "inline"
-    response["Vary"] = "Cookie"
-    patch_cache_control(response, private=True, max_age=3600)
-    return response
-
-
-def _png(pixels: bytes) -> bytes:
-    buffer = io.BytesIO()
-    Image.fromarray(np.frombuffer(pixels, np.uint8).reshape(28, 28)).save(buffer, "PNG")
-    return buffer.getvalue()

@@ -13,7 +13,7 @@ All of it are bells. The truth is the pending row in the database: whatever is l
 shifts alone: it needs NumPy.
 """
 
-from .asking import preview, push, ring, wait_for, worker_alive
+from .asking import preview, push, ring, wait_for, wait_for_all, worker_alive
 from .connection import HandoffError, link
 
-__all__ = ["HandoffError", "link", "preview", "push", "ring", "wait_for", "worker_alive"]
+__all__ = ["HandoffError", "link", "preview", "push", "ring", "wait_for", "wait_for_all", "worker_alive"]

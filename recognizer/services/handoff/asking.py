@@ -10,6 +10,7 @@ import base64
 import json
 import logging
 import secrets
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -96,7 +97,40 @@ def wait_for(submission: Submission, seconds: float) -> Prediction | None:
             there.waiting.release()
         if reply is not None:
             return answers.take(submission, reply[1])
-    return answers.read(submission)
+    answers.read([submission])
+    return submission.latest_prediction
+
+
+def wait_for_all(submissions: Sequence[Submission], seconds: float) -> None:
+    """The same for submissions that were pushed together: each is brought up to date, one place is taken for all."""
+    seconds = min(seconds, settings.PREDICTION_WAIT_SECONDS)
+    waiting = {answer_key(one.pk): one for one in submissions}
+    if seconds <= 0 or not waiting:
+        return
+    deadline = time.monotonic() + seconds
+    with _without_failing("answers were not waited for") as there:
+        if there is None or not there.worker_alive() or not there.waiting.acquire(blocking=False):
+            return
+        try:
+            while waiting and (left := deadline - time.monotonic()) > 0:
+                reply = there.blocking(left, "BLPOP", *waiting, left)
+                if reply is None:
+                    break
+                answers.take(waiting.pop(reply[0].decode()), reply[1])
+                # The answers of a batch come together.
+                for key, sent in _popped(there, list(waiting)):
+                    answers.take(waiting.pop(key), sent)
+        finally:
+            there.waiting.release()
+    answers.read(list(waiting.values()))
+
+
+def _popped(there: Link, keys: Sequence[str]) -> Iterator[tuple[str, bytes]]:
+    """The answers that are there already, in one round trip."""
+    pipe = there.redis.pipeline(transaction=False)
+    for key in keys:
+        pipe.lpop(key)
+    return ((key, sent) for key, sent in zip(keys, pipe.execute(), strict=True) if sent is not None)
 
 
 def preview(prepared: Prepared, seconds: float) -> Answer | None:

@@ -1,0 +1,107 @@
+"""Bodies in which pictures come: a form, JSON, or the file as it is; one picture, or several to be stored together."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from django.conf import settings
+from django.http import QueryDict
+from rest_framework.exceptions import ValidationError
+from rest_framework.request import Request
+from rest_framework.serializers import Serializer
+
+from recognizer.models import Source
+from recognizer.services.submissions import Sent
+
+from .callers import is_browser
+from .fields import (
+    NewSubmissionFileSerializer,
+    NewSubmissionFormSerializer,
+    NewSubmissionJsonSerializer,
+    PictureFileSerializer,
+    PictureFormSerializer,
+    PictureJsonSerializer,
+)
+from .problems import TooManyPictures
+
+# As many as one form may hold.
+MOST_AT_ONCE = settings.DATA_UPLOAD_MAX_NUMBER_FILES
+
+Entry = Sent | ValidationError
+
+
+@dataclass(frozen=True, slots=True)
+class Fields:
+    """What may be said of a picture, in each kind of body."""
+
+    file: type[Serializer]
+    form: type[Serializer]
+    json: type[Serializer]
+
+
+PICTURE = Fields(PictureFileSerializer, PictureFormSerializer, PictureJsonSerializer)
+NEW_SUBMISSION = Fields(NewSubmissionFileSerializer, NewSubmissionFormSerializer, NewSubmissionJsonSerializer)
+
+
+def read_one(request: Request, fields: Fields) -> Sent:
+    """The one picture of a body.
+
+    Raises:
+        rest_framework.exceptions.ValidationError: with a message for each field that is wrong.
+    """
+    data = request.data
+    if (request.content_type or "").startswith("image/"):
+        options = fields.file().run_validation(request.query_params.dict())
+        return _sent(request, options | {"image": data or b""})
+    _check_address(request)
+    kind = fields.form if isinstance(data, QueryDict) else fields.json
+    return _sent(request, kind().run_validation(data))
+
+
+def read_several(request: Request, fields: Fields) -> list[Entry] | None:
+    """The pictures of a body that holds a list of them, each by itself right or wrong; None for any other body.
+
+    Raises:
+        TooManyPictures, rest_framework.exceptions.ValidationError: about all of them.
+    """
+    data = request.data
+    if isinstance(data, QueryDict) and len(data.getlist("image")) > 1:
+        options = data.dict()
+        if "crop" in options:
+            raise ValidationError({"crop": ["A crop box goes with one picture only."]})
+        bodies = [options | {"image": image} for image in data.getlist("image")]
+        kind = fields.form
+    elif isinstance(data, list):
+        bodies, kind = data, fields.json
+    else:
+        return None
+    _check_address(request)
+    if not bodies:
+        raise ValidationError("Send at least one picture.")
+    if len(bodies) > MOST_AT_ONCE:
+        raise TooManyPictures(f"Send at most {MOST_AT_ONCE} pictures at once.")
+    serializer = kind()  # one for all: making it costs more than asking it
+    return [_entry(request, serializer, body) for body in bodies]
+
+
+def right_ones(entries: Sequence[Entry]) -> list[Sent]:
+    return [entry for entry in entries if isinstance(entry, Sent)]
+
+
+def _entry(request: Request, serializer: Serializer, body: object) -> Entry:
+    try:
+        return _sent(request, serializer.run_validation(body))
+    except ValidationError as error:
+        return error
+
+
+def _check_address(request: Request) -> None:
+    if request.query_params:
+        text = "Only a picture that is sent as it is has its options in the address; say it in the body."
+        raise ValidationError({name: [text] for name in request.query_params})
+
+
+def _sent(request: Request, fields: Mapping) -> Sent:
+    source = Source.API
+    if is_browser(request):
+        source = Source.CANVAS if "strokes" in fields else Source.UPLOAD
+    return Sent(source=source, **fields)

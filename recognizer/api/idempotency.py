@@ -1,0 +1,78 @@
+"""The `Idempotency-Key` header at the API's door: the same request gets the same answer, and is done once."""
+
+import hashlib
+import re
+from collections.abc import Callable
+
+from django.http import HttpResponse, QueryDict
+from rest_framework.exceptions import ValidationError
+from rest_framework.renderers import JSONRenderer
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from recognizer.services import idempotency
+from recognizer.services.actors import Actor
+from recognizer.services.idempotency import Claim, Kept
+
+from .problems import InProgress, KeyReused
+
+HEADER = "Idempotency-Key"
+# As the draft of the standard writes it, in quotes, or as everybody does.
+# https://datatracker.ietf.org/doc/draft-ietf-httpapi-idempotency-key-header/
+KEY = re.compile(r'"?([!#-~ ]{1,255}?)"?')
+KEPT_HEADERS = ("Location", "Retry-After")
+
+
+def once(request: Request, *, actor: Actor, act: Callable[[Claim | None], Response]) -> HttpResponse:
+    """Answer the request by `act`, or, when it comes again, with what was answered then.
+
+    Raises:
+        InProgress, KeyReused: by `services.idempotency`.
+        rest_framework.exceptions.ValidationError: the key is none.
+    """
+    if HEADER not in request.headers:
+        return act(None)
+    match = KEY.fullmatch(request.headers[HEADER])
+    if match is None:
+        raise ValidationError({HEADER: ["Write 1 to 255 printable ASCII characters, a UUID for example."]})
+    try:
+        claim = idempotency.begin(actor=actor, key=match[1], fingerprint=_fingerprint(request))
+        if isinstance(claim, Kept):
+            return _response(claim, replayed=True)
+        try:
+            response = act(claim)
+        except BaseException:
+            idempotency.give_back(claim)
+            raise
+    except idempotency.InProgressError as error:
+        raise InProgress from error
+    except idempotency.KeyReusedError as error:
+        raise KeyReused from error
+    kept = Kept(
+        status=response.status_code,
+        headers={name: response[name] for name in KEPT_HEADERS if name in response.headers},
+        body=JSONRenderer().render(response.data).decode(),
+    )
+    idempotency.finish(claim, kept)
+    return _response(kept, replayed=False)
+
+
+def _response(kept: Kept, *, replayed: bool) -> HttpResponse:
+    headers = dict(kept.headers) | ({"Idempotent-Replayed": "true"} if replayed else {})
+    return HttpResponse(kept.body, status=kept.status, headers=headers, content_type="application/json")
+
+
+def _fingerprint(request: Request) -> str:
+    """sha256 of what is asked for. A form counts by its fields: its boundary is another one each time."""
+    digest = hashlib.sha256(f"{request.method} {request.get_full_path()}".encode())
+    if not (request.content_type or "").startswith("multipart/"):
+        digest.update(request.body)
+        return digest.hexdigest()
+    data: QueryDict = request.data
+    for name, values in sorted(data.lists()):
+        for value in values:
+            content = value.encode() if isinstance(value, str) else hashlib.sha256(value.read()).digest()
+            if not isinstance(value, str):
+                value.seek(0)
+            digest.update(f" {len(name)} {name} {len(content)} ".encode() + content)
+    return digest.hexdigest()

@@ -1,0 +1,135 @@
+"""Requests that may come again because their answer was lost on the way: `Idempotency-Key`, for 24 hours.
+
+A key is taken before the work (`begin`), notes what was stored in the same transaction that stores it (`record`), and
+keeps the answer (`finish`). So whatever dies in between, what was stored is neither lost nor stored twice: the next
+attempt finds it and answers for it. Called by the API; the default worker sweeps.
+"""
+
+import hashlib
+import hmac
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+from django.conf import settings
+from django.db import IntegrityError, transaction
+from django.db.models import QuerySet
+from django.utils import timezone
+
+from recognizer.models import IdempotencyKey
+
+from .actors import Actor
+
+KEPT_FOR = timedelta(hours=24)
+# An attempt that has stored nothing after so long is taken for dead: longer than any request takes.
+BUSY_FOR = timedelta(seconds=60)
+# What is left to do once everything is stored, beside waiting for the answer.
+ANSWERING_FOR = timedelta(seconds=5)
+
+
+class InProgressError(RuntimeError):
+    """The same request is being answered at this moment."""
+
+
+class KeyReusedError(ValueError):
+    """The key came with another request before."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """An answer as it was given, to be given again."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: str
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """The right of one attempt to do what its key stands for.
+
+    Attributes:
+        stored: what an attempt that died has stored and never answered for, as it gave it to `record`; else None.
+    """
+
+    pk: int
+    attempt: str
+    stored: list | None = field(default=None)
+
+
+def begin(*, actor: Actor, key: str, fingerprint: str) -> Claim | Kept:
+    """Take the key of a request, or get the answer that was given to it.
+
+    Args:
+        fingerprint: sha256 of the request, as hexadecimal.
+
+    Raises:
+        KeyReusedError: the key belongs to a request with another fingerprint.
+        InProgressError: an attempt holds the key.
+    """
+    scope, attempt, now = _scope(actor), secrets.token_hex(8), timezone.now()
+    fresh = {"fingerprint": fingerprint, "attempt": attempt, "busy_until": now + BUSY_FOR, "expires": now + KEPT_FOR}
+    try:
+        with transaction.atomic():
+            return Claim(IdempotencyKey.objects.create(scope=scope, key=key, **fresh).pk, attempt)
+    except IntegrityError:
+        row = IdempotencyKey.objects.filter(scope=scope, key=key).first()
+    if row is None:  # given back at this moment
+        raise InProgressError
+    taken = IdempotencyKey.objects.filter(pk=row.pk, attempt=row.attempt)
+    if row.expires <= now:
+        emptied = {"stored": None, "status": None, "headers": {}, "body": ""}
+        if taken.filter(expires__lte=now).update(**fresh, **emptied):
+            return Claim(row.pk, attempt)
+        raise InProgressError
+    if row.fingerprint != fingerprint:
+        raise KeyReusedError
+    if row.status is not None:
+        return Kept(row.status, row.headers, row.body)
+    if row.busy_until > now or not taken.filter(status=None, busy_until=row.busy_until).update(
+        attempt=attempt, busy_until=now + BUSY_FOR
+    ):
+        raise InProgressError
+    return Claim(row.pk, attempt, row.stored)
+
+
+def record(claim: Claim, stored: list) -> None:
+    """Note what is being stored, in the same transaction.
+
+    Raises:
+        InProgressError: another attempt has taken over; the transaction must not be committed.
+    """
+    until = timezone.now() + timedelta(seconds=settings.PREDICTION_WAIT_SECONDS) + ANSWERING_FOR
+    if not _mine(claim).filter(stored__isnull=True).update(stored=stored, busy_until=until):
+        raise InProgressError
+
+
+def finish(claim: Claim, kept: Kept) -> None:
+    """Keep the answer for whoever asks again."""
+    _mine(claim).update(status=kept.status, headers=dict(kept.headers), body=kept.body)
+
+
+def give_back(claim: Claim) -> None:
+    """The attempt failed: the key is free again, but for what was stored, which the next attempt answers for."""
+    _mine(claim).filter(stored__isnull=True).delete()
+    _mine(claim).update(busy_until=timezone.now())
+
+
+def sweep() -> int:
+    """Delete what is older than a day; how many keys went."""
+    return IdempotencyKey.objects.filter(expires__lte=timezone.now()).delete()[0]
+
+
+def _mine(claim: Claim) -> QuerySet[IdempotencyKey]:
+    return IdempotencyKey.objects.filter(pk=claim.pk, attempt=claim.attempt, status=None)
+
+
+def _scope(actor: Actor) -> str:
+    """Two people may use the same key. Of an address only a keyed hash is kept."""
+    if actor.user is not None:
+        return f"account {actor.user.pk}"
+    if actor.visitor:
+        return f"visitor {actor.visitor}"
+    digest = hmac.new(settings.SECRET_KEY.encode(), f"recognizer.idempotency {actor.address}".encode(), hashlib.sha256)
+    return f"address {digest.hexdigest()[:32]}"
