@@ -1,5 +1,7 @@
 """Forms of the pages: they check the shape of what was sent; what may be done with it is for the services to say."""
 
+from collections.abc import Iterable
+
 from django import forms
 from django.conf import settings
 from django.contrib.auth.forms import AuthenticationForm, UserCreationForm
@@ -9,7 +11,15 @@ from django.core.files.uploadedfile import UploadedFile
 from django.views.decorators.debug import sensitive_variables
 
 from recognizer.middleware import address_of
+from recognizer.models import Scope
 from recognizer.services import attempts
+
+SCOPE_WORDS = {
+    Scope.READ: "read: pictures, predictions, labels and models that you see",
+    Scope.SUBMIT: "submit: send pictures; label, share and delete your own",
+    Scope.REVIEW: "review: see every picture and be believed about it, as you are; export",
+    Scope.OPERATE: "operate: train, promote and roll back models; delete anybody's pictures",
+}
 
 
 class _ManyFilesInput(forms.ClearableFileInput):
@@ -70,3 +80,16 @@ class SignUpForm(UserCreationForm):
         super().__init__(*args, **kwargs)
         if not settings.SENDS_MAIL:
             del self.fields["email"]
+
+
+class TokenForm(forms.Form):
+    """What a new token is called, what it may do, and for how long."""
+
+    name = forms.CharField(label="Name", max_length=60, help_text="What it is for: the scanner in room 2, say.")
+    scopes = forms.MultipleChoiceField(label="It may", widget=forms.CheckboxSelectMultiple)
+    days = forms.IntegerField(label="Days", min_value=1, max_value=settings.TOKEN_MAX_DAYS)
+
+    def __init__(self, *args: object, scopes: Iterable[Scope], **kwargs: object) -> None:
+        initial = {"scopes": [Scope.READ, Scope.SUBMIT], "days": settings.TOKEN_DAYS}
+        super().__init__(*args, initial=initial, **kwargs)
+        self.fields["scopes"].choices = [(one.value, SCOPE_WORDS[one]) for one in scopes]

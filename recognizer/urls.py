@@ -16,6 +16,7 @@ from .views import (
     review,
     status,
     submission,
+    tokens,
     upload,
 )
 
@@ -55,6 +56,8 @@ urlpatterns = [
     path("account/forgotten/sent/", accounts.ForgottenSent.as_view(), name="password_reset_done"),
     path("account/forgotten/<str:uidb64>/<str:token>/", accounts.NewPassword.as_view(), name="password_reset_confirm"),
     path("account/logout/", auth_views.LogoutView.as_view(), name="logout"),
+    path("account/tokens/", tokens.show, name="tokens"),
+    path("account/tokens/<int:pk>/delete/", tokens.delete, name="token-delete"),
     path("account/password/", accounts.Password.as_view(), name="password_change"),
     path("account/sign-in/<str:uid>/<str:token>/", accounts.sign_in, name="sign-in"),
 ]

@@ -7,11 +7,13 @@ from .views import (
     docs,
     explanations,
     labels,
+    me,
     models,
     predictions,
     review,
     stats,
     submissions,
+    tokens,
     training_runs,
 )
 
@@ -65,6 +67,9 @@ urlpatterns = [
     path(
         "training-runs/<int:pk>/cancel", training_runs.CancelTrainingRunView.as_view(), name="api-cancel-training-run"
     ),
+    path("me", me.MeView.as_view(), name="api-me"),
+    path("tokens", tokens.TokensView.as_view(), name="api-tokens"),
+    path("tokens/<int:pk>", tokens.TokenView.as_view(), name="api-token"),
     path("schema/", docs.SchemaView.as_view(), name="api-schema"),
     path("docs/", docs.DocsView.as_view(), name="api-docs"),
 ]

@@ -2,6 +2,7 @@
 
 from django.conf import settings
 from django.db import models
+from django.utils import timezone
 
 from .values import Scope
 
@@ -26,6 +27,10 @@ class Token(models.Model):
 
     def __str__(self) -> str:
         return f"{self.name} of {self.user_id}"
+
+    @property
+    def has_expired(self) -> bool:
+        return self.expires <= timezone.now()
 
     def get_scopes_display(self) -> str:
         return ", ".join(Scope(one).label for one in self.scopes)

@@ -8,11 +8,11 @@ not UTF-8; names, scopes and the last use would have been ours all the same.
 import hashlib
 import secrets
 from collections.abc import Collection
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 from django.conf import settings
 from django.db import IntegrityError, transaction
-from django.db.models import Q, QuerySet
+from django.db.models import QuerySet
 from django.utils import timezone
 
 from recognizer.models import Scope, Token
@@ -105,12 +105,11 @@ def redeem(key: str) -> Token:
     token = Token.objects.select_related("user").filter(digest=_digest(key)).first()
     if token is None:
         raise BadTokenError("This token is unknown, or it was deleted. Make a new one on the page Tokens.")
-    now = timezone.now()
-    if token.expires <= now:
+    if token.has_expired:
         raise BadTokenError(f"This token expired on {token.expires:%Y-%m-%d}. Make a new one on the page Tokens.")
     if not token.user.is_active:
         raise BadTokenError("The account of this token is switched off.")
-    _note_use(token, now)
+    _note_use(token)
     return token
 
 
@@ -125,10 +124,10 @@ def delete(*, actor: Actor, token: Token) -> None:
     token.delete()
 
 
-def _note_use(token: Token, now: datetime) -> None:
-    stale = Q(last_used__isnull=True) | Q(last_used__lt=now - LAST_USE_EVERY)
+def _note_use(token: Token) -> None:
+    now = timezone.now()
     if token.last_used is None or token.last_used < now - LAST_USE_EVERY:
-        Token.objects.filter(stale, pk=token.pk).update(last_used=now)
+        Token.objects.filter(pk=token.pk).update(last_used=now)
 
 
 def _checked(actor: Actor, scopes: Collection[str]) -> list[str]:
