@@ -35,10 +35,12 @@ def tend() -> None:
 
 @shared_task(name="recognizer.tasks.sweep_pictures", acks_late=True, reject_on_worker_lost=True)
 def sweep_pictures() -> None:
-    """Queue `default`, hourly."""
-    from recognizer.services import orphans
+    """Queue `default`, hourly: files that nothing names, and rows that were of use for a day."""
+    from recognizer.services import idempotency, orphans, quotas
 
     orphans.sweep()
+    idempotency.sweep()
+    quotas.forget_old_days()
 
 
 @shared_task(name="recognizer.tasks.train")
