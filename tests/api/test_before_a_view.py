@@ -1,0 +1,87 @@
+"""Requests that go wrong before a view sees them, given to the application as the web server gives them."""
+
+import encodings.aliases
+import io
+import json
+from collections.abc import Iterator
+
+import pytest
+from django.conf import settings
+from django.core.signals import request_finished, request_started
+from django.db import close_old_connections
+
+from recognizer.models import Submission
+from tests.pictures import SEVEN
+
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("media")]
+
+BODY = json.dumps({"strokes": SEVEN}).encode()
+CHARSETS = sorted({*encodings.aliases.aliases.values(), "utf-8", "undefined", "idna", "nonsense", "", "\x00"})
+
+
+@pytest.fixture(autouse=True)
+def _in_one_transaction() -> Iterator[None]:
+    """A request closes old connections; here it would close the test's own, and Django's client does the same."""
+    for signal in (request_started, request_finished):
+        signal.disconnect(close_old_connections)
+    yield
+    for signal in (request_started, request_finished):
+        signal.connect(close_old_connections)
+
+
+def ask(content_type: str, *, body: bytes = BODY, path: str = "/api/v1/submissions", **more: str) -> tuple[int, dict]:
+    from digitsite.wsgi import application
+
+    environ = {
+        "REQUEST_METHOD": "POST",
+        "PATH_INFO": path,
+        "QUERY_STRING": "",
+        "CONTENT_TYPE": content_type,
+        "CONTENT_LENGTH": str(len(body)),
+        "SERVER_NAME": "localhost",
+        "SERVER_PORT": "80",
+        "HTTP_HOST": "localhost",
+        "REMOTE_ADDR": "127.0.0.1",
+        "wsgi.input": io.BytesIO(body),
+        "wsgi.url_scheme": "http",
+    } | more
+    answered = []
+    response = application(environ, lambda status, headers: answered.append((status, dict(headers))))
+    content = b"".join(response)
+    response.close()
+    [(status, headers)] = answered
+    assert headers["Content-Type"] in ("application/json", "application/problem+json"), content
+    return int(status[:3]), json.loads(content)
+
+
+def test_whatever_charset_a_body_claims_it_is_read_as_utf_8_or_refused():
+    answers = {charset: ask(f"application/json; charset={charset}") for charset in CHARSETS}
+    taken = {charset for charset, (status, _) in answers.items() if status == 202}
+    assert taken == {"ascii", "utf-8"}
+    for charset in set(CHARSETS) - taken:
+        status, problem = answers[charset]
+        assert (status, problem["code"]) == (415, "unsupported_charset"), charset
+    assert Submission.objects.count() == len(taken)
+
+
+@pytest.mark.parametrize(
+    "content_type",
+    [
+        *("application/json; charset=hex", "application/json; x*=foo''61", "application/json; charset*=hex''61"),
+        *("; ;", 'a/b/c;;;=;"', "multipart/form-data; boundary*=hex''61", "\xff\xfe;x", "", "image/png;q="),
+    ],
+)
+def test_a_content_type_made_to_hurt_is_refused_like_any_other(content_type):
+    status, problem = ask(content_type)
+    assert status in (400, 415)
+    assert problem["status"] == status
+    assert ask(content_type, path="/api/v1/nothing")[0] == 404
+
+
+def test_a_body_that_comes_in_chunks_is_read():
+    chunks = {"HTTP_TRANSFER_ENCODING": "chunked", "CONTENT_LENGTH": ""}
+    assert ask("application/json", **chunks)[0] == 202
+    too_large = bytes(settings.DATA_UPLOAD_MAX_MEMORY_SIZE + 2)
+    status, problem = ask("image/png", body=too_large, **chunks)
+    assert (status, problem["code"]) == (413, "body_too_large")
+    assert Submission.objects.count() == 1
