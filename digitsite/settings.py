@@ -243,7 +243,9 @@ MAX_WAITING_REQUESTS = env.integer("MAX_WAITING_REQUESTS", 48, minimum=1, maximu
 MAX_UPLOAD_BYTES = env.integer("MAX_UPLOAD_BYTES", 10 * 1024 * 1024, minimum=1024, maximum=200 * 1024 * 1024)
 MAX_UPLOAD_PIXELS = env.integer("MAX_UPLOAD_PIXELS", 50_000_000, minimum=784, maximum=500_000_000)
 MAX_KEPT_SIDE = env.integer("MAX_KEPT_SIDE", 1024, minimum=280, maximum=8192)
-MAX_LARGE_DECODES = env.integer("MAX_LARGE_DECODES", 2, minimum=1, maximum=64)
+# Memory that pictures may take at once while they are decoded. A file of 100 KB may ask for a gigabyte; one that needs
+# more than this by itself is refused.
+DECODE_MEGABYTES = env.integer("DECODE_MEGABYTES", 150, minimum=16, maximum=4000)
 # Room for the multipart envelope around the largest file, and for a data URL, which is a third longer.
 DATA_UPLOAD_MAX_MEMORY_SIZE = MAX_UPLOAD_BYTES * 4 // 3 + 65_536
 FILE_UPLOAD_MAX_MEMORY_SIZE = MAX_UPLOAD_BYTES + 65_536
@@ -290,8 +292,6 @@ REVIEW_RANDOM_SHARE = env.number("REVIEW_RANDOM_SHARE", 0.15, minimum=0, maximum
 
 # Whether this site has a trainer; without one the supervisor starts none and nothing asks for a training.
 TRAINER = env.boolean("TRAINER", True)
-# Whether this site has a trainer; without one the supervisor starts none and nothing asks for a training.
-TRAINER = env.boolean("TRAINER", True)
 # A training is due when the last one is this many hours old and there is something new (0: no schedule), ...
 RETRAIN_SCHEDULE = env.schedule("RETRAIN_SCHEDULE", "daily")
 # ... and whenever so many labels were settled since (0: labels start none).
@@ -316,7 +316,7 @@ REST_FRAMEWORK = {
     "DEFAULT_PERMISSION_CLASSES": ["recognizer.api.authentication.TokenIsGoodForThis"],
     "DEFAULT_THROTTLE_CLASSES": ["recognizer.api.throttles.Throttle"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
-    "DEFAULT_PARSER_CLASSES": ["recognizer.api.parsers.JsonParser", "rest_framework.parsers.MultiPartParser"],
+    "DEFAULT_PARSER_CLASSES": ["recognizer.api.parsers.JsonParser"],
     "DEFAULT_CONTENT_NEGOTIATION_CLASS": "recognizer.api.callers.OneRepresentation",
     "DEFAULT_METADATA_CLASS": None,
     "DEFAULT_SCHEMA_CLASS": "recognizer.api.openapi.Schema",

@@ -19,12 +19,14 @@ from django.core.exceptions import (
     ValidationError,
 )
 from django.core.signals import got_request_exception
+from django.db import InterfaceError, OperationalError
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse, UnreadablePostError
 from rest_framework import exceptions
 from rest_framework.response import Response
 
 from recognizer.services.access import NotAllowedError
 from recognizer.services.pictures import BusyError
+from recognizer.services.quotas import QuotaError
 from recognizer.services.submissions import Refused
 
 log = logging.getLogger(__name__)
@@ -59,6 +61,9 @@ DETAILS = {
 # Status, what to say (the error's own words, where nothing stands), and code of what else a view may raise.
 OTHER_ERRORS = (
     (BusyError, (503, "", "busy")),
+    (QuotaError, (429, "", "quota_exceeded")),
+    # The database is away, or it restarts.
+    (OperationalError | InterfaceError, (503, DETAILS[503], "unavailable")),
     (NotAllowedError | PermissionDenied, (403, "", "")),
     (Http404, (404, DETAILS[404], "")),
     (RequestDataTooBig, (413, DETAILS[413], "body_too_large")),
@@ -132,6 +137,8 @@ def problem(
 def problem_response(error: Exception, context: Mapping) -> Response:
     """Turn whatever a view raised into a problem; the framework calls it (`EXCEPTION_HANDLER`)."""
     document, headers = document_of(error)
+    if isinstance(error, OperationalError | InterfaceError):
+        log.error("the database failed: %s", error)
     if document["status"] == 500:
         request = context["request"]
         log.error("%s %s failed", request.method, request.path, exc_info=error)

@@ -84,7 +84,9 @@ def _changes_own(actor: Actor, submission: Submission) -> bool:
 
 def can_submit(actor: Actor) -> bool:
     """Whether this site takes pictures from this person at all."""
-    return actor.came_for(Scope.SUBMIT) and (actor.user is not None or settings.ANONYMOUS_SUBMISSIONS)
+    return actor.came_for(Scope.SUBMIT) and (
+        actor.user is not None or actor.is_the_machine or settings.ANONYMOUS_SUBMISSIONS
+    )
 
 
 def can_export(actor: Actor) -> bool:

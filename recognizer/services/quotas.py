@@ -1,6 +1,6 @@
 """How much one account or one address may have stored in a day: it costs disk, so it is counted in the database.
 
-Called where submissions are stored, within the same transaction: what is not stored was not spent. Days are UTC.
+Called before submissions are stored. Days are UTC.
 """
 
 import ipaddress

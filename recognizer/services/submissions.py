@@ -16,7 +16,7 @@ from ml.classifier import Answer
 from ml.preprocessing import FRAME, Prepared
 from recognizer.models import Source, Submission
 
-from . import access, drafts, handoff, orphans, pictures
+from . import access, drafts, handoff, orphans, pictures, quotas
 from .access import NotAllowedError
 from .actors import Actor
 from .drafts import Crop, Draft, Refused, Sent
@@ -49,12 +49,13 @@ def accept(*, actor: Actor, sent: Sent, within: Within | None = None) -> Submiss
     Raises:
         Refused: nothing was stored; says why.
         NotAllowedError: accounts are required here and the actor has none.
+        quotas.QuotaError: they have sent as much as one may in a day.
         pictures.BusyError: too many large pictures at once.
     """
     if not sent.demo:
         _check_may_submit(actor)
     made = drafts.draft(sent, actor=actor)
-    _store([made], within)
+    _store([made], actor, within)
     return made.row
 
 
@@ -65,11 +66,11 @@ def accept_all(*, actor: Actor, sent: Sequence[Sent], within: Within | None = No
         For each its submission, pending (`handoff.wait_for_all` waits for the answers), or why it was refused.
 
     Raises:
-        NotAllowedError, pictures.BusyError: nothing was stored.
+        NotAllowedError, quotas.QuotaError, pictures.BusyError: nothing was stored.
     """
     _check_may_submit(actor)
     made = list(drafts.draft_all(sent, actor=actor))
-    _store(made, within)
+    _store(made, actor, within)
     return [_outcome(one) for one in made]
 
 
@@ -102,7 +103,7 @@ def preview(*, actor: Actor, sent: Sent) -> Preview:
 
 
 def _check_may_submit(actor: Actor) -> None:
-    if actor.user is None and not settings.ANONYMOUS_SUBMISSIONS:
+    if not access.can_submit(actor):
         raise NotAllowedError("Please sign in: this site accepts pictures from people with an account only.")
 
 
@@ -110,10 +111,12 @@ def _outcome(made: Draft | Refused) -> Submission | Refused:
     return made.row if isinstance(made, Draft) else made
 
 
-def _store(made: Sequence[Draft | Refused], within: Within | None) -> None:
+def _store(made: Sequence[Draft | Refused], actor: Actor, within: Within | None) -> None:
     """The files, then the rows of a batch in one transaction, and then one ring for all of them."""
     stored = [one for one in made if isinstance(one, Draft)]
     rows = [one.row for one in stored]
+    # Before any file is written: whoever may send no more leaves nothing behind.
+    quotas.spend(actor=actor, pictures=len(stored), size=sum(len(one.file.data) for one in stored))
     for one in stored:
         pictures.write(one.file)
     with transaction.atomic():

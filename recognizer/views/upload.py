@@ -14,7 +14,7 @@ from recognizer.api.throttles import Kind, Throttle
 from recognizer.forms import UploadForm
 from recognizer.middleware import known_actor
 from recognizer.models import Source, Submission
-from recognizer.services import access, handoff, pictures, submissions
+from recognizer.services import access, handoff, pictures, quotas, submissions
 from recognizer.templatetags.words import ANSWER_WORDS
 
 from .errors import error_page
@@ -59,7 +59,7 @@ def _accept_all(request: HttpRequest, form: UploadForm) -> HttpResponse:
         except access.NotAllowedError as error:
             messages.error(request, str(error))
             return redirect("login")
-        except (submissions.Refused, pictures.BusyError) as error:
+        except (submissions.Refused, pictures.BusyError, quotas.QuotaError) as error:
             messages.error(request, f"{file.name}: {error}")
     if not accepted:
         return _page(request, UploadForm(), status=422)

@@ -4,8 +4,6 @@ import base64
 import time
 
 import pytest
-from django.http import HttpResponse
-from django.test import Client
 from PIL import Image
 
 from recognizer.models import Submission
@@ -82,29 +80,6 @@ def test_without_a_worker_submissions_are_kept_previews_are_honest_and_too_much_
         assert unanswered.json()["code"] == "unavailable"
         site.start_worker()
         wait_until(lambda: program.get(response.headers["Location"]).json()["state"] == "predicted")
-
-
-def test_whoever_sends_too_often_is_told_when_to_come_back(site, program, settings):
-    settings.SUBMISSIONS_PER_MINUTE = 5
-    site.start_redis()
-    with site.entered():
-        answers = [send_nothing(program) for _ in range(12)]
-        # The window may turn in the midst of them, once.
-        assert 1 <= sum(one.status_code == 429 for one in answers) <= 7
-        refused = next(one for one in answers if one.status_code == 429)
-        assert refused.headers["Content-Type"] == "application/problem+json"
-        assert 1 <= int(refused.headers["Retry-After"]) <= 60
-        assert program.get(ADDRESS).status_code == 200
-
-
-@pytest.mark.django_db
-def test_without_the_cache_nobody_is_throttled(program, settings):
-    settings.SUBMISSIONS_PER_MINUTE = 1
-    assert [send_nothing(program).status_code for _ in range(4)] == [200] * 4
-
-
-def send_nothing(client: Client) -> HttpResponse:
-    return client.post("/api/v1/preview", '{"strokes": []}', content_type="application/json")
 
 
 def test_a_frozen_redis_costs_a_sender_less_than_four_seconds_and_no_answer(running):

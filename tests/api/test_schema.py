@@ -21,10 +21,12 @@ def test_the_committed_document_is_what_the_code_says(tmp_path):
 
 
 def test_every_operation_says_how_it_fails():
-    for path, operations in yaml.safe_load(DOCUMENT.read_text())["paths"].items():
+    document = yaml.safe_load(DOCUMENT.read_text())
+    shared = {f"#/components/responses/{name}": one for name, one in document["components"]["responses"].items()}
+    for path, operations in document["paths"].items():
         for method, operation in operations.items():
             responses = operation["responses"]
-            failures = [content for status, content in responses.items() if int(status) >= 400]
+            failures = [shared.get(one.get("$ref"), one) for status, one in responses.items() if int(status) >= 400]
             assert failures, (path, method)
             assert all(list(one["content"]) == ["application/problem+json"] for one in failures), (path, method)
             assert operation["description"], (path, method)

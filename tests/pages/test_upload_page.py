@@ -1,7 +1,5 @@
 """Uploading without scripts: one plain form, one or several files, each with its own outcome."""
 
-from collections.abc import Callable
-
 import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
@@ -104,11 +102,11 @@ def test_opening_the_page_is_enough_to_be_known_so_that_pictures_sent_at_once_ha
     assert client.cookies[settings.VISITOR_COOKIE].value == first
 
 
-def test_too_many_pictures_at_once_are_refused_with_the_time_to_wait(make_site: Callable[..., Site]) -> None:
-    site = make_site(SUBMISSIONS_PER_MINUTE="2")
+def test_too_many_pictures_at_once_are_refused_with_the_time_to_wait(site: Site, settings: object) -> None:
+    settings.SUBMISSIONS_PER_MINUTE = (2, 2, 2)
     site.start_redis()
     with site.entered():
-        client = Client()
+        client = Client(REMOTE_ADDR="192.0.2.7")
         text = client.post(UPLOAD, {"images": [file(f"{n}.png") for n in range(3)]}, follow=True).content.decode()
         assert "2.png and what came after it were not taken" in text
         response = client.post(UPLOAD, {"images": [file()]})
