@@ -11,7 +11,17 @@ from collections.abc import Iterable
 from django.conf import settings
 
 from ml.versions import PREPROCESSING_VERSION
-from recognizer.models import Deployment, Fold, GateVerdict, ModelFiles, ModelVersion, Submission, TruthState
+from recognizer.models import (
+    Deployment,
+    Fold,
+    GateVerdict,
+    ModelFiles,
+    ModelVersion,
+    Submission,
+    TrainingRun,
+    TruthState,
+)
+from recognizer.models.values import ACTIVE_RUN_STATES
 
 from . import access, registry
 from .actors import Actor
@@ -79,9 +89,11 @@ def roll_back(
 def prune() -> list[int]:
     """Delete the files of old versions; their figures stay. Returns the numbers of those pruned.
 
-    Kept: the live version, its parents back to the base, whatever a training run is about, the version to which one
-    click goes back, and the newest `KEEP_VERSIONS`.
+    Kept: the live version, its parents back to the base, the version to which one click goes back, and the newest
+    `KEEP_VERSIONS`. While a training run is going on nothing is deleted: it may have begun with what is old by now.
     """
+    if TrainingRun.objects.filter(state__in=ACTIVE_RUN_STATES).exists():
+        return []
     kept = _never_pruned()
     newest = ModelVersion.objects.filter(files__isnull=False).values_list("pk", flat=True)[: settings.KEEP_VERSIONS]
     kept.update(newest)

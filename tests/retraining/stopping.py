@@ -81,7 +81,7 @@ def somebody_draws(site: Site) -> Iterator[list[int]]:
         enough.set()
         person.join()
     assert versions
-    assert problems == []
+    assert problems == [], "".join(part.said for part in site.parts if part.name == "web")
 
 
 def _training_process(trainer: Part) -> psutil.Process | None:

@@ -1,15 +1,38 @@
 """Whatever operators do, in whatever order and two at once: one version is live, and every change has its row."""
 
 import hashlib
+import itertools
+import random
+import threading
+from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
+from django.db import connection
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
 
-from recognizer.models import Deployment, GateVerdict, ModelFiles, ModelVersion
-from recognizer.services import deployments, registry
+from ml import bundle as bundles
+from ml.bundle import BASE_FOLDER, BUNDLE_FILE
+from ml.gate import Judgement
+from ml.retraining import draw_balanced
+from recognizer.models import Deployment, GateVerdict, ModelFiles, ModelVersion, Origin, RunState, TrainingRun
+from recognizer.services import deployments, registry, retraining
 from recognizer.services.actors import THE_MACHINE
+from recognizer.services.retraining import learning, requests, runs
+from recognizer.services.retraining.judging import Verdict
+from tests.support.site import Site
+
+BASE = bundles.read((BASE_FOLDER / BUNDLE_FILE).read_bytes())
+QUESTIONS = draw_balanced(3, 1)
 
 
 class Operators(RuleBasedStateMachine):
@@ -18,12 +41,14 @@ class Operators(RuleBasedStateMachine):
     @initialize()
     def begin(self) -> None:
         Deployment.objects.filter(sequence__gt=1).delete()
+        TrainingRun.objects.all().delete()
         others = ModelVersion.objects.filter(number__gt=1)
         others.update(parent=None)
         others.delete()
         self.base = ModelVersion.objects.get(number=1)
         self.was_live = [1]
         self.seen = 1
+        self.run: TrainingRun | None = None
 
     def _pick(self, data: st.DataObject) -> ModelVersion:
         return data.draw(st.sampled_from(list(ModelVersion.objects.order_by("number"))))
@@ -87,6 +112,36 @@ class Operators(RuleBasedStateMachine):
     def prune(self) -> None:
         deployments.prune()
 
+    @precondition(lambda self: self.run is None)
+    @rule()
+    def begin_a_training(self) -> None:
+        self.run = retraining.ask(trigger=TrainingRun.Trigger.SCHEDULE)
+        self.recorder = runs.Recorder(self.run.pk, runs.claim(self.run.pk))
+        self.champion = registry.live_deployment()
+
+    @precondition(lambda self: self.run is not None)
+    @rule(passed=st.booleans(), declared_dead=st.booleans())
+    def end_the_training(self, passed: bool, declared_dead: bool) -> None:
+        """Whatever operators did since it began: it goes live only against the champion that it was compared with."""
+        run, self.run = self.run, None
+        if declared_dead:
+            runs.end(run.pk, self.recorder.token, RunState.FAILED, "silent")
+            with pytest.raises(runs.LostRunError):
+                finish(self.recorder, self.champion, passed)
+            return
+        finish(self.recorder, self.champion, passed)
+        run.refresh_from_db()
+        beaten = passed and self.champion.sequence == len(self.was_live)
+        assert run.state == (RunState.PROMOTED if beaten else RunState.REFUSED)
+        assert run.version.gate_verdict == (GateVerdict.PASSED if passed else GateVerdict.REFUSED)
+        if beaten:
+            self.was_live.append(run.version.number)
+
+    @invariant()
+    def what_a_training_began_with_is_there(self) -> None:
+        if self.run is not None:
+            assert ModelFiles.objects.filter(version=self.champion.to_version).exists()
+
     def _try(self, act, version: ModelVersion, *, may: bool, seen: int | None) -> None:
         there = ModelFiles.objects.filter(version=version).exists()
         late = seen is not None and seen != registry.live_deployment().sequence
@@ -117,6 +172,22 @@ class Operators(RuleBasedStateMachine):
         ]
 
 
+def finish(recorder: runs.Recorder, champion: Deployment, passed: bool) -> None:
+    """The end of a training run: a version that answers like the base, judged as it is told."""
+    name = f"run {recorder.run_id}"
+    bundle = bundles.write(BASE.model, replace(BASE.manifest, recipe=name))
+    reasons = [] if passed else ["It is worse."]
+    learning._finish(
+        recorder, champion, ModelVersion(origin=Origin.TRAINING, parent=champion.to_version),
+        keras_file=name.encode(), bundle=bundle, verdict=Verdict(Judgement([], reasons), {}), questions=QUESTIONS,
+    )  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def no_broker(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(requests, "_call_trainer", lambda run: None)
+
+
 @pytest.mark.django_db
 def test_exactly_one_version_is_live_whatever_operators_do(settings: object) -> None:
     settings.KEEP_VERSIONS = 2
@@ -130,6 +201,63 @@ def test_exactly_one_version_is_live_whatever_operators_do_for_long(settings: ob
     run_state_machine_as_test(Operators, settings=MANY)
 
 
+def test_operators_and_trainings_that_decide_at_the_same_moment_leave_one_row_for_each_change(
+    site: Site, make_version: Callable
+) -> None:
+    """Real threads on the site's database: whoever came late is told, and the rows are one unbroken chain."""
+    with site.entered():
+        versions = [ModelVersion.objects.get(number=1), *(make_version(passed=i % 2 == 0) for i in range(4))]
+        made: list[int] = []
+        odd: list[Exception] = []
+        begin = threading.Barrier(OPERATORS)
+
+        def decide(number: int) -> None:
+            rng = random.Random(number)
+            try:
+                begin.wait()
+                made.append(sum(one_decision(rng, versions) for _ in range(DECISIONS)))
+            except Exception as error:  # noqa: BLE001 - whatever it is, the test shall show it
+                odd.append(error)
+            finally:
+                connection.close()
+
+        operators = [threading.Thread(target=decide, args=(number,)) for number in range(OPERATORS)]
+        for one in operators:
+            one.start()
+        for one in operators:
+            one.join()
+        assert odd == []
+        rows = list(Deployment.objects.order_by("sequence").values_list("sequence", "from_version", "to_version"))
+        assert [sequence for sequence, *_ in rows] == list(range(1, len(rows) + 1))
+        assert all(before[2] == after[1] != after[2] for before, after in itertools.pairwise(rows))
+        assert len(rows) == 1 + sum(made)
+        assert sum(made) >= DECISIONS // 2
+        live = registry.live_version()
+        assert live.pk == rows[-1][2]
+        assert registry.classifier_of(live).logits(QUESTIONS[0]).shape == (30, 10)
+
+
+def one_decision(rng: random.Random, versions: list[ModelVersion]) -> int:
+    """Promote, force, roll back, or end a training. Returns how many changes of the live version it made: 1 or 0."""
+    version = rng.choice(versions)
+    try:
+        match rng.randrange(3):
+            case 0:
+                deployments.promote(actor=THE_MACHINE, version=version, force=True, why="because")
+            case 1:
+                deployments.roll_back(actor=THE_MACHINE, version=version)
+            case _:
+                run = retraining.ask(trigger=TrainingRun.Trigger.SCHEDULE)
+                recorder = runs.Recorder(run.pk, runs.claim(run.pk))
+                finish(recorder, registry.live_deployment(), passed=True)
+                run.refresh_from_db()
+                return int(run.state == RunState.PROMOTED)
+    except (registry.RegistryError, retraining.AlreadyRunningError):
+        return 0
+    return 1
+
+
+OPERATORS, DECISIONS = 4, 12
 CHECKS = [HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 FEW = settings(max_examples=15, stateful_step_count=15, deadline=None, suppress_health_check=CHECKS, derandomize=True)
 MANY = settings(FEW, max_examples=300, stateful_step_count=40)
