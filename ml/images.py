@@ -8,17 +8,17 @@ pixel is decoded, and whatever a decoder throws becomes one clear `ImageError`.
 from __future__ import annotations
 
 import io
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
+from . import decoding
+
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF")
 # The same as people write them: Pillow shouts.
 FORMAT_NAMES = tuple("WebP" if name == "WEBP" else name for name in FORMATS)
-# A JPEG that holds a second picture, as many phones write it, calls itself MPO once it is open.
-_JPEGS = ("JPEG", "MPO")
-
 # EXIF tag 0x0112: how the stored picture must be turned to stand upright (EXIF 2.32, section 4.6.4).
 _ORIENTATION = 0x0112
 _TURNS = {
@@ -34,11 +34,21 @@ _TURNS = {
 
 @dataclass(frozen=True)
 class Limits:
-    """What is accepted at most: bytes of the file, pixels of the picture, pixels along one side."""
+    """What is accepted at most: bytes of the file, pixels of the picture, pixels along one side, and bytes of memory
+    that decoding it takes."""
 
     max_bytes: int = 10 * 1024 * 1024
     max_pixels: int = 50_000_000
     max_side: int = 20_000
+    max_memory: int = 150_000_000
+
+
+@dataclass(frozen=True)
+class Needs:
+    """What a file's header says: width and height as stored, before any turn, and bytes that decoding takes."""
+
+    size: tuple[int, int]
+    memory: int
 
 
 class ImageError(ValueError):
@@ -52,6 +62,12 @@ class ImageError(ValueError):
         self.code = code
 
 
+# Pixels that are worked on at once when a large picture is shrunk.
+BAND_PIXELS = 1_000_000
+# A JPEG in many scans is gone over many times: 25 ms for 50 million pixels, each time.
+MAX_SCANNED_PIXELS = 1_500_000_000
+
+
 def decode(data: bytes, limits: Limits = Limits(), *, working_side: int = 1024) -> Image.Image:
     """Decode the first frame of a picture, upright, 8 bits per channel, without any metadata.
 
@@ -59,7 +75,8 @@ def decode(data: bytes, limits: Limits = Limits(), *, working_side: int = 1024) 
         data: the file as it was sent.
         limits: refused above these, before decoding.
         working_side: a JPEG much larger than this is decoded at 1/2, 1/4 or 1/8 of its size (the format
-            allows it and it is several times faster); its long side stays at least this many pixels.
+            allows it and it is several times faster); its long side stays at least this many pixels. Any other
+            picture is shrunk by a whole number to no less than twice as many, lest copies of it fill the memory.
 
     Returns:
         A picture in mode L, LA, RGB or RGBA. An alpha channel is kept only where something is transparent.
@@ -67,6 +84,38 @@ def decode(data: bytes, limits: Limits = Limits(), *, working_side: int = 1024) 
     Raises:
         ImageError: for anything that is not a readable picture within the limits.
     """
+    image, _ = _checked(data, limits, working_side)
+    # A reader may throw nearly anything on bytes made to hurt it (struct.error, KeyError, OverflowError,
+    # zlib.error, MemoryError …).
+    try:
+        if image.format in decoding.JPEGS:
+            _reduce(image, working_side)
+        image.load()
+        _check_size(image.size, limits)
+        turn = _TURNS.get(_orientation(image))
+        clean = _to_eight_bits(image, max(1, max(image.size) // (2 * max(1, working_side))))
+    except ImageError:
+        raise
+    except Exception as error:
+        raise ImageError(
+            "truncated",
+            "The picture is damaged or incomplete and cannot be read to its end. Please save or send it again.",
+        ) from error
+    return clean.transpose(turn) if turn is not None else clean
+
+
+def needs(data: bytes, limits: Limits = Limits(), *, working_side: int = 1024) -> Needs:
+    """What `decode` with the same arguments would take; no pixel is decoded.
+
+    Raises:
+        ImageError: as `decode` does for what the header tells.
+    """
+    image, memory = _checked(data, limits, working_side)
+    return Needs(image.size, memory)
+
+
+def _checked(data: bytes, limits: Limits, working_side: int) -> tuple[Image.Image, int]:
+    """The opened picture, not loaded, and what loading it takes."""
     if not data:
         raise ImageError("empty", "The file is empty. Please choose a picture.")
     if len(data) > limits.max_bytes:
@@ -77,23 +126,18 @@ def decode(data: bytes, limits: Limits = Limits(), *, working_side: int = 1024) 
         )
     image = _open(data)
     _check_size(image.size, limits)
-    # A reader may throw nearly anything on bytes made to hurt it (struct.error, KeyError, OverflowError,
-    # zlib.error, MemoryError …).
     try:
-        if image.format in _JPEGS:
-            _reduce(image, working_side)
-        image.load()
-        _check_size(image.size, limits)
-        turn = _TURNS.get(_orientation(image))
-        clean = _to_eight_bits(image)
-    except ImageError:
-        raise
+        scans = decoding.count_scans(data) if image.format in decoding.JPEGS else 1
+        memory = decoding.memory(image, scans=scans, working_side=working_side)
     except Exception as error:
+        raise ImageError("truncated", "The picture's header is damaged. Please save or send it again.") from error
+    if memory > limits.max_memory or scans * image.width * image.height > MAX_SCANNED_PIXELS:
         raise ImageError(
-            "truncated",
-            "The picture is damaged or incomplete and cannot be read to its end. Please save or send it again.",
-        ) from error
-    return clean.transpose(turn) if turn is not None else clean
+            "too_many_pixels",
+            f"The picture is {image.width} x {image.height} pixels, which is too much to read as this kind of "
+            f"{image.format}. Please send it smaller, or as a plain JPEG.",
+        )
+    return image, memory
 
 
 def _open(data: bytes) -> Image.Image:
@@ -141,12 +185,40 @@ def _orientation(image: Image.Image) -> int:
         return 1
 
 
-def _to_eight_bits(image: Image.Image) -> Image.Image:
-    """Any Pillow mode to L, LA, RGB or RGBA, in a new image that carries no metadata."""
+def _to_eight_bits(image: Image.Image, factor: int) -> Image.Image:
+    """Any Pillow mode to L, LA, RGB or RGBA, in a new image that carries no metadata, its sides divided by `factor`.
+
+    Large pictures in bands, so that what is needed beside the picture is little.
+    """
+    grey_levels = _range(image) if image.mode in ("I", "F") else None
+    if factor == 1:
+        return _without_opaque_alpha(_converted(image, grey_levels))
+    shrunk = None
+    for top, band in _bands(image, factor):
+        band.format = image.format
+        small = _converted(band, grey_levels).reduce(factor)
+        if shrunk is None:
+            shrunk = Image.new(small.mode, (-(-image.width // factor), -(-image.height // factor)))
+        shrunk.paste(small, (0, top // factor))
+    return _without_opaque_alpha(shrunk)
+
+
+def _bands(image: Image.Image, rows: int) -> Iterator[tuple[int, Image.Image]]:
+    """The picture in bands of a multiple of `rows`, each with the row at which it begins."""
+    height = max(rows, BAND_PIXELS // image.width // rows * rows)
+    for top in range(0, image.height, height):
+        yield top, image.crop((0, top, image.width, min(image.height, top + height)))
+
+
+def _converted(image: Image.Image, grey_levels: tuple[float, float] | None) -> Image.Image:
     mode = image.mode
-    if mode in ("I;16", "I;16B", "I;16L", "I;16N", "I", "F"):
-        return Image.fromarray(_scale_to_bytes(np.asarray(image)))
-    if mode == "CMYK" and image.format in _JPEGS and "adobe" not in image.info:
+    if mode in ("I;16", "I;16B", "I;16L", "I;16N"):
+        # 16 bits mean 0..65535.
+        values = np.asarray(image).astype(np.uint32)
+        return Image.fromarray(((values * 255 + 32767) // 65535).astype(np.uint8))
+    if grey_levels is not None:
+        return Image.fromarray(_stretched(np.asarray(image), *grey_levels))
+    if mode == "CMYK" and image.format in decoding.JPEGS and "adobe" not in image.info:
         # Pillow takes every CMYK JPEG as Adobe writes them, inverted; without Adobe's marker the values are
         # plain.
         image = Image.fromarray(255 - np.asarray(image), mode="CMYK")
@@ -159,27 +231,37 @@ def _to_eight_bits(image: Image.Image) -> Image.Image:
         target = "RGBA"
     else:
         target = "RGB"
-    pixels = np.asarray(image.convert(target))
-    if target in ("LA", "RGBA") and pixels[..., -1].min() == 255:
-        pixels = pixels[..., 0] if target == "LA" else pixels[..., :3]
+    return image.convert(target)
+
+
+def _without_opaque_alpha(image: Image.Image) -> Image.Image:
+    pixels = np.asarray(image)
+    if image.mode in ("LA", "RGBA") and pixels[..., -1].min() == 255:
+        pixels = pixels[..., 0] if image.mode == "LA" else pixels[..., :3]
     return Image.fromarray(np.ascontiguousarray(pixels))
 
 
-def _scale_to_bytes(values: np.ndarray) -> np.ndarray:
-    """Grey values of 16 or 32 bits, or floats, to uint8.
+def _range(image: Image.Image) -> tuple[float, float]:
+    """Which values of integers of 32 bits, or floats, mean black and white.
 
-    16 bits mean 0..65535. For wider integers and floats no range is agreed on, so values that do not fit
-    0..255 (floats: 0..1 or 0..255) are stretched from their smallest to their largest.
+    No range is agreed on, so values that do not fit 0..255 (floats: 0..1 or 0..255) are stretched from their smallest
+    to their largest.
     """
-    if values.dtype.itemsize == 2:
-        return ((values.astype(np.uint32) * 255 + 32767) // 65535).astype(np.uint8)
-    values = np.nan_to_num(values.astype(np.float64), nan=0.0, posinf=0.0, neginf=0.0)
-    low, high = float(values.min()), float(values.max())
-    if low >= 0 and high <= 1 and high > 0:
-        low, high = 0.0, 1.0
-    elif low >= 0 and high <= 255:
-        low, high = 0.0, 255.0
-    elif low >= 0 and 255 < high <= 65535:
-        low, high = 0.0, 65535.0
+    low, high = np.inf, -np.inf
+    for _, band in _bands(image, 1):
+        values = _finite(np.asarray(band))
+        low, high = min(low, float(values.min())), max(high, float(values.max()))
+    if low >= 0:
+        for usual in (1.0, 255.0, 65535.0):
+            if high <= usual and (usual > 1 or high > 0):
+                return 0.0, usual
+    return low, high
+
+
+def _stretched(values: np.ndarray, low: float, high: float) -> np.ndarray:
     span = (high - low) or 1.0
-    return np.rint((values - low) / span * 255).astype(np.uint8)
+    return np.rint((_finite(values) - low) / span * 255).astype(np.uint8)
+
+
+def _finite(values: np.ndarray) -> np.ndarray:
+    return np.nan_to_num(values.astype(np.float64), nan=0.0, posinf=0.0, neginf=0.0)

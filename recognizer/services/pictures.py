@@ -8,8 +8,10 @@ whatever else was hidden in the file behind. A file's name is the sha256 of its 
 file, and it is written before the row that names it.
 """
 
+import errno
 import hashlib
 import io
+import logging
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -26,6 +28,8 @@ from recognizer.models import Submission
 
 from .orphans import FOLDER
 
+log = logging.getLogger(__name__)
+
 EXTENSIONS = {"image/png": "png", "image/jpeg": "jpg"}
 CONTENT_TYPES = {extension: content_type for content_type, extension in EXTENSIONS.items()}
 
@@ -36,21 +40,29 @@ LOSSLESS_PIXELS = 320 * 320
 FLAT_SHARE = 0.3
 JPEG_QUALITY = 90
 
-# Above this size decoding takes long and hundreds of megabytes, so only a few may happen at the same time.
-LARGE_PIXELS = 4_000_000
-LARGE_DECODE_WAIT_SECONDS = 20
-# How many may be decoded or wait for their turn, for each one that is decoded.
-PLACES_PER_LARGE_DECODE = 4
+# Decoding that takes less than this, as that of a drawing does, waits for nobody.
+LITTLE_MEMORY = 1_000_000
+DECODE_WAIT_SECONDS = 20
+# How many larger ones may be decoded or wait for their turn.
+PLACES = 16
 BUSY = "Many large pictures are being read right now. Please try again in a moment."
+FULL = "There is no room left for pictures here, so nothing was stored. Please tell whoever runs this site."
 
-_large_decodes = threading.BoundedSemaphore(settings.MAX_LARGE_DECODES)
-_large_places = threading.BoundedSemaphore(settings.MAX_LARGE_DECODES * PLACES_PER_LARGE_DECODE)
+_places = threading.BoundedSemaphore(PLACES)
+_memory = threading.Condition()
+_memory_taken = 0
 
 
 class BusyError(RuntimeError):
     """Too many large pictures are being decoded; the sender should try again in `wait` seconds."""
 
     wait = 2
+
+
+class NoRoomError(BusyError):
+    """The picture storage is full."""
+
+    wait = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,10 +115,15 @@ def decode(data: bytes) -> Decoded:
         ml.images.ImageError: it is no picture that we read.
         BusyError: too many large pictures at once.
     """
-    limits = images.Limits(max_bytes=settings.MAX_UPLOAD_BYTES, max_pixels=settings.MAX_UPLOAD_PIXELS)
-    size = stored_size(data)
-    with _turn(size):
+    limits = images.Limits(
+        max_bytes=settings.MAX_UPLOAD_BYTES,
+        max_pixels=settings.MAX_UPLOAD_PIXELS,
+        max_memory=settings.DECODE_MEGABYTES * 1_000_000,
+    )
+    needs = images.needs(data, limits, working_side=settings.MAX_KEPT_SIDE)
+    with _turn(needs.memory):
         image = images.decode(data, limits, working_side=settings.MAX_KEPT_SIDE)
+        size = needs.size
         # A JPEG may have been decoded at a fraction of its size, and turned by its orientation tag.
         sent_size = size if (size[0] > size[1]) == (image.width > image.height) else size[::-1]
         if max(image.size) > settings.MAX_KEPT_SIDE:
@@ -137,9 +154,19 @@ def write(file: KeptFile) -> None:
 
     Called before the row is written, so that no row ever names a missing file, and once more after the commit: whoever
     deleted the last other submission with an equal picture in between may have taken the file along.
+
+    Raises:
+        NoRoomError: the storage is full.
     """
-    if not default_storage.exists(file.name):
+    if default_storage.exists(file.name):
+        return
+    try:
         default_storage.save(file.name, ContentFile(file.data))
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        log.critical("there is no room left where pictures are kept: %s", error)
+        raise NoRoomError(FULL) from error
 
 
 def read(submission: Submission) -> bytes:
@@ -150,7 +177,9 @@ def read(submission: Submission) -> bytes:
 
 def open_picture(submission: Submission) -> Image.Image:
     """The kept picture in mode L, LA, RGB or RGBA, whole: `prepare_image` gets `submission.crop` beside it."""
-    return images.decode(read(submission), working_side=settings.MAX_KEPT_SIDE)
+    # What was kept was small enough when it came; whatever the limits are now.
+    limits = images.Limits(max_memory=16 * settings.MAX_KEPT_SIDE**2)
+    return images.decode(read(submission), limits, working_side=settings.MAX_KEPT_SIDE)
 
 
 def stored_size(data: bytes) -> tuple[int, int]:
@@ -163,23 +192,29 @@ def stored_size(data: bytes) -> tuple[int, int]:
 
 
 @contextmanager
-def _turn(size: tuple[int, int]) -> Iterator[None]:
-    """Wait until a picture of this size may be decoded."""
-    if size[0] * size[1] <= LARGE_PIXELS:
+def _turn(memory: int) -> Iterator[None]:
+    """Wait until there is room to decode a picture that takes so many bytes; at most DECODE_MEGABYTES."""
+    global _memory_taken  # noqa: PLW0603 - one for the process, like the memory itself
+    if memory <= LITTLE_MEMORY:
         yield
         return
     # Who waits here holds a thread of the web server, so only a few may: the pages need the others.
-    if not _large_places.acquire(blocking=False):
+    if not _places.acquire(blocking=False):
         raise BusyError(BUSY)
     try:
-        if not _large_decodes.acquire(timeout=LARGE_DECODE_WAIT_SECONDS):
-            raise BusyError(BUSY)
+        most = settings.DECODE_MEGABYTES * 1_000_000
+        with _memory:
+            if not _memory.wait_for(lambda: _memory_taken + memory <= most, timeout=DECODE_WAIT_SECONDS):
+                raise BusyError(BUSY)
+            _memory_taken += memory
         try:
             yield
         finally:
-            _large_decodes.release()
+            with _memory:
+                _memory_taken -= memory
+                _memory.notify_all()
     finally:
-        _large_places.release()
+        _places.release()
 
 
 def _without_needless_channels(image: Image.Image) -> Image.Image:

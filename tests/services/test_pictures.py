@@ -1,7 +1,9 @@
 """What is kept of a picture that somebody sent, and when it goes again."""
 
+import errno
 import os
 import time
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
 
@@ -88,12 +90,13 @@ def test_equal_pictures_share_one_file_under_the_hash_of_its_bytes(media):
     assert (media / first.name).read_bytes() == first.data
 
 
-def test_a_write_that_fails_leaves_nothing_behind(media, monkeypatch):
-    def full_disk(descriptor: int) -> None:
-        raise OSError(28, "No space left on device")
+@pytest.mark.parametrize(("number", "error"), [(errno.ENOSPC, pictures.NoRoomError), (errno.EIO, OSError)])
+def test_a_write_that_fails_leaves_nothing_behind(number, error, media, monkeypatch):
+    def fail(descriptor: int) -> None:
+        raise OSError(number, "it cannot be written")
 
-    monkeypatch.setattr(os, "fsync", full_disk)
-    with pytest.raises(OSError, match="No space left"):
+    monkeypatch.setattr(os, "fsync", fail)
+    with pytest.raises(error):
         pictures.write(kept(png(digit())))
     assert files(media) == []
 
@@ -140,32 +143,36 @@ def test_the_sweep_of_an_empty_site_finds_nothing():
     assert orphans.sweep() == 0
 
 
-def test_only_a_few_large_pictures_are_decoded_at_the_same_time(settings, monkeypatch):
+def test_large_pictures_share_the_memory_that_decoding_may_take(settings, monkeypatch):
     large = png(Image.new("1", (3000, 3000)))
-    monkeypatch.setattr(pictures, "LARGE_DECODE_WAIT_SECONDS", 0.05)
-    for _ in range(settings.MAX_LARGE_DECODES):
-        pictures._large_decodes.acquire()
-    try:
+    monkeypatch.setattr(pictures, "DECODE_WAIT_SECONDS", 0.05)
+    with pictures._turn(settings.DECODE_MEGABYTES * 1_000_000 - 8_000_000):
         with pytest.raises(pictures.BusyError):
             pictures.decode(large)
         assert pictures.decode(png(digit())).image.size == (28, 28)
-    finally:
-        for _ in range(settings.MAX_LARGE_DECODES):
-            pictures._large_decodes.release()
     assert pictures.decode(large).image.size == (1024, 1024)
 
 
-def test_those_who_would_wait_long_for_their_turn_are_told_at_once(settings):
+def test_who_waits_for_memory_goes_on_as_soon_as_there_is_some(settings):
     large = png(Image.new("1", (3000, 3000)))
-    places = settings.MAX_LARGE_DECODES * pictures.PLACES_PER_LARGE_DECODE
-    for _ in range(places):
-        pictures._large_places.acquire()
+    with ThreadPoolExecutor() as pool:
+        with pictures._turn(settings.DECODE_MEGABYTES * 1_000_000):
+            waiting = pool.submit(pictures.decode, large)
+            with pytest.raises(TimeoutError):
+                waiting.result(0.1)
+        assert waiting.result(10).image.size == (1024, 1024)
+
+
+def test_those_who_would_wait_long_for_their_turn_are_told_at_once():
+    large = png(Image.new("1", (3000, 3000)))
+    for _ in range(pictures.PLACES):
+        pictures._places.acquire()
     try:
         started = time.monotonic()
         with pytest.raises(pictures.BusyError):
             pictures.decode(large)
-        assert time.monotonic() - started < pictures.LARGE_DECODE_WAIT_SECONDS / 4
+        assert time.monotonic() - started < pictures.DECODE_WAIT_SECONDS / 4
     finally:
-        for _ in range(places):
-            pictures._large_places.release()
+        for _ in range(pictures.PLACES):
+            pictures._places.release()
     assert pictures.decode(large).image.size == (1024, 1024)
