@@ -7,9 +7,10 @@ from io import StringIO
 import numpy as np
 import pytest
 from django.core.management import CommandError, call_command
+from django.utils import timezone
 
 from ml import bundle as bundles
-from recognizer.models import Deployment, ModelFiles, ModelVersion
+from recognizer.models import Deployment, ModelFiles, ModelVersion, RunState, TrainingRun
 from recognizer.services import deployments, registry
 from recognizer.services.access import NotAllowedError
 
@@ -107,6 +108,15 @@ def test_pruning_keeps_what_is_live_its_parents_and_the_way_back(operator, make_
     assert kept == {1, second.number, third.number, fourth.number, sixth.number}
     assert ModelVersion.objects.filter(number=fifth.number).exists()
     assert deployments.prune() == []
+
+
+def test_nothing_is_pruned_while_a_training_runs_that_may_have_begun_with_it(make_version, settings):
+    settings.KEEP_VERSIONS = 1
+    old, _newest = make_version(), make_version()
+    run = TrainingRun.objects.create(trigger=TrainingRun.Trigger.SCHEDULE)
+    assert deployments.prune() == []
+    TrainingRun.objects.filter(pk=run.pk).update(state=RunState.FAILED, finished=timezone.now())
+    assert deployments.prune() == [old.number]
 
 
 def test_the_commands_do_the_same(make_version):
