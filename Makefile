@@ -8,12 +8,13 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --require-virtualenv install --progress-bar off
 
 .DEFAULT_GOAL := help
-.PHONY: help run lint test acceptance clean
+.PHONY: help run lint test acceptance faults clean
 
 help:
 	@echo 'make run         start the site (HOST= PORT= DATA_DIR= TRAINER=0 REDIS_URL= …; see README.md)'
 	@echo 'make test        lint and test everything'
 	@echo 'make acceptance  the long forms of the tests'
+	@echo 'make faults      kill, freeze and fill everything while people use a site; nothing may get lost'
 	@echo 'make lint        style, templates, migrations, imports'
 
 # Settings written behind `make run` reach the site through its environment: make exports them.
@@ -34,6 +35,10 @@ test: lint $(VENV)/browser.stamp $(VENV)/postgresql.stamp $(VENV)/mnist.stamp
 
 acceptance: $(VENV)/tests.stamp $(VENV)/browser.stamp $(VENV)/postgresql.stamp $(VENV)/mnist.stamp
 	$(BIN)/python -m pytest -m acceptance
+
+# SECONDS=180 SEED=… for other lengths, and for the same faults once more.
+faults: $(VENV)/tests.stamp $(VENV)/postgresql.stamp
+	$(BIN)/python -m tests.faults $(if $(SECONDS),--seconds $(SECONDS)) $(if $(SEED),--seed $(SEED))
 
 clean:
 	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis .import_linter_cache

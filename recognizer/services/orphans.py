@@ -44,16 +44,21 @@ def discard(name: str) -> bool:
 
 def sweep() -> int:
     """Delete files older than an hour that no submission names (somebody died between file and row); how many went."""
-    swept = 0
+    swept = sum(discard(name) for name in left_over())
+    if swept:
+        log.info("swept %d pictures without a submission", swept)
+    return swept
+
+
+def left_over() -> Iterator[str]:
+    """Files older than an hour that no submission names: pictures, and drafts of pictures never finished."""
     for name in _stored_names():
         try:
             old = timezone.now() - default_storage.get_modified_time(name) > ORPHAN_AGE
         except FileNotFoundError:  # deleted by somebody else meanwhile
             continue
-        swept += old and discard(name)
-    if swept:
-        log.info("swept %d pictures without a submission", swept)
-    return swept
+        if old:
+            yield name
 
 
 def _stored_names() -> Iterator[str]:

@@ -1,8 +1,10 @@
 """Error pages in the site's design, each saying what to do next. digitsite.urls names these as Django's handlers."""
 
 import math
+import sys
 
 from django.core.exceptions import RequestDataTooBig
+from django.db import InterfaceError, OperationalError
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.template.loader import render_to_string
@@ -75,4 +77,6 @@ def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:  # noq
 
 def server_error(request: HttpRequest) -> HttpResponse:  # noqa: ARG001 - whatever it carries may be what is broken
     """Rendered without the request: no session, no account, no database."""
-    return HttpResponse(render_to_string("500.html"), status=500)
+    is_database = isinstance(sys.exc_info()[1], OperationalError | InterfaceError)  # away, or it restarts
+    status = 503 if is_database else 500
+    return HttpResponse(render_to_string("500.html", {"status": status}), status=status)

@@ -1,12 +1,16 @@
 """Every error under /api/ has one shape, whoever raises it."""
 
 import json
+from unittest import mock
 
 import pytest
+from django.db import OperationalError
 from django.test import Client
 from django.urls import reverse
 
 from recognizer.services import submissions
+from recognizer.services.pictures import NoRoomError
+from recognizer.views import draw
 from tests.pictures import SEVEN
 
 pytestmark = pytest.mark.django_db
@@ -50,6 +54,19 @@ def test_a_fault_of_ours_is_a_problem_that_gives_nothing_away(program, monkeypat
     assert_problem(response, 500)
     assert b"secret" not in response.content
     assert "the secret of the house" in caplog.text
+
+
+def test_without_room_for_pictures_or_a_database_a_sender_is_told_to_come_back(program, monkeypatch, caplog):
+    refusals = [NoRoomError("There is no room left."), OperationalError("password of the house refused")]
+    for refusal in refusals:
+        monkeypatch.setattr(submissions, "accept", mock.Mock(side_effect=refusal))
+        response = program.post(ADDRESS, json.dumps({"strokes": SEVEN}), content_type="application/json")
+        assert "password" not in assert_problem(response, 503)["detail"]
+    assert "the database failed: password of the house refused" in caplog.text
+    # A page says it too, without asking the database for anything.
+    program.raise_request_exception = False
+    monkeypatch.setattr(draw, "known_actor", mock.Mock(side_effect=refusals[1]))
+    assert program.get("/").status_code == 503
 
 
 def test_an_error_outside_of_the_api_stays_a_page(program):

@@ -46,8 +46,6 @@ OPTIONS = {
     "max_wal_senders": "0",
 }
 START_SECONDS = 120
-# Ended by nobody here: it ends itself, with the run.
-_holders: list[subprocess.Popen] = []
 
 
 @cache
@@ -115,6 +113,16 @@ def restart() -> None:
     _wait(lambda: _is_up(folder))
 
 
+def shut_out(database: str, *, seconds: float) -> None:
+    """What a restart means to one database, while others on this server go on: connections are cut and refused."""
+    name = sql.Identifier(database)
+    with _administrator() as connection:
+        connection.execute(sql.SQL("ALTER DATABASE {} ALLOW_CONNECTIONS false").format(name))
+        connection.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", [database])
+        time.sleep(seconds)
+        connection.execute(sql.SQL("ALTER DATABASE {} ALLOW_CONNECTIONS true").format(name))
+
+
 def _copy(connection: psycopg.Connection, database: str) -> None:
     names = sql.Identifier(database), sql.Identifier(TEMPLATE)
     connection.execute(sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(*names))
@@ -140,15 +148,14 @@ def _serve() -> None:
         if (folder / "ready").exists():
             return
         folder.mkdir(mode=0o700)
-        log = folder / "holder.log"
+        log = Path(f"{folder}.log")
         with log.open("wb") as output:
-            holder = subprocess.Popen(
+            subprocess.run(
                 [sys.executable, "-m", "tests.support.postgresql", "hold", owner, str(folder)],
-                cwd=BASE_DIR, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, start_new_session=True,
+                cwd=BASE_DIR, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, check=True,
             )  # fmt: skip
-        _holders.append(holder)
-        _wait(lambda: holder.poll() is not None or _is_up(folder))
-        if holder.poll() is not None:
+        _wait(lambda: _is_up(folder) or not folder.exists())
+        if not folder.exists():
             raise GetError(f"PostgreSQL does not start:\n{log.read_text(errors='replace')}")
         with _administrator() as connection:
             connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(TEMPLATE)))
@@ -160,32 +167,43 @@ def _serve() -> None:
 
 
 def hold(owner: int, folder: Path) -> None:
-    """Make the cluster, serve while `owner` lives, start again what ends before, and take all away."""
+    """Make the cluster, serve while `owner` lives, start again what ends before, and take all away.
+
+    Returns at once; the work is done by a process that is nobody's child.
+    """
+    if os.fork():
+        return
+    os.setsid()
+    try:
+        _hold(owner, folder)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        Path(f"{folder}.lock").unlink(missing_ok=True)
+    Path(f"{folder}.log").unlink()
+
+
+def _hold(owner: int, folder: Path) -> None:
     binaries = get()
     account = _ordinary_account()
     if account:
         os.chown(folder, account.pw_uid, account.pw_gid)
     as_ordinary = {"user": account.pw_uid, "group": account.pw_gid, "extra_groups": []} if account else {}
     data = folder / "data"
-    try:
-        subprocess.run(
-            [binaries / "initdb", "--no-sync", "--username", USER, "--auth", "trust", "--encoding", "UTF8",
-             "--locale", "C", "--no-instructions", "--pgdata", data],
-            cwd=folder, check=True, **as_ordinary,
-        )  # fmt: skip
-        told = [word for name, value in OPTIONS.items() for word in ("-c", f"{name}={value}")]
-        server: subprocess.Popen | None = None
-        while _lives(owner):
-            if server is None or server.poll() is not None:
-                command = [binaries / "postgres", "-D", data, "-k", folder, *told]
-                server = subprocess.Popen(command, cwd=folder, **as_ordinary)
-            time.sleep(0.2)  # another family's process: nothing tells when it ends
-        if server is not None:
-            server.send_signal(signal.SIGINT)
-            server.wait(20)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-        Path(f"{folder}.lock").unlink(missing_ok=True)
+    subprocess.run(
+        [binaries / "initdb", "--no-sync", "--username", USER, "--auth", "trust", "--encoding", "UTF8",
+         "--locale", "C", "--no-instructions", "--pgdata", data],
+        cwd=folder, check=True, **as_ordinary,
+    )  # fmt: skip
+    told = [word for name, value in OPTIONS.items() for word in ("-c", f"{name}={value}")]
+    server: subprocess.Popen | None = None
+    while _lives(owner):
+        if server is None or server.poll() is not None:
+            command = [binaries / "postgres", "-D", data, "-k", folder, *told]
+            server = subprocess.Popen(command, cwd=folder, **as_ordinary)
+        time.sleep(0.2)  # another family's process: nothing tells when it ends
+    if server is not None:
+        server.send_signal(signal.SIGINT)
+        server.wait(20)
 
 
 def _ordinary_account() -> pwd.struct_passwd | None:

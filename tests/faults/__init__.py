@@ -1,0 +1,1 @@
+"""The site while everything that can break does: `make faults`, and a short form in `make test`."""
