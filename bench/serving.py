@@ -60,9 +60,7 @@ def main() -> int:
         folder = Path(name)
         bodies = {kind: pictures.of(kind, COUNTS[kind], folder / kind) for kind in asked.kinds}
         with started(asked.core, folder / "data") as site:
-            print(
-                HEAD
-            )
+            print(HEAD)
             rows = [
                 measure(site, kind, bodies[kind], clients, asked) for kind in asked.kinds for clients in asked.clients
             ]

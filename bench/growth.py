@@ -1,0 +1,101 @@
+"""How cost grows with what is stored: a submission, and the pages, at a thousand to a million submissions.
+
+    python -m bench.growth                            # 1,000 and 100,000
+    python -m bench.growth --rows 1000 10000 100000 1000000
+
+For each size a site of its own is filled (a million takes some ten minutes), started, and driven over HTTP. The
+processor time of web server, worker and Redis for each submission counts, which a busy machine disturbs least.
+"""
+
+import argparse
+import os
+import re
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from bench import load, pictures, processes, serving
+from tests.support.supervised import Supervised
+
+PAGES = ("/", "/history/", "/history/?digit=7&verdict=unsure", "/review/")
+PROMISED_MILLISECONDS = 50
+CLIENTS = 8
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rows", type=int, nargs="+", default=[1000, 100_000])
+    parser.add_argument("--seconds", type=float, default=6)
+    parser.add_argument("--core", type=int, help="the site's processor")
+    parser.add_argument("--load-core", type=int, help="the load generator's processor")
+    parser.add_argument("--fill", type=int, help=argparse.SUPPRESS)  # in a process of its own, with DATA_DIR set
+    asked = parser.parse_args()
+    if asked.fill:
+        return fill(asked.fill)
+    with tempfile.TemporaryDirectory(prefix="bench-") as name:
+        folder = Path(name)
+        bodies = pictures.of("canvas", 4000, folder / "bodies")
+        costs = {}
+        for rows in asked.rows:
+            data = folder / str(rows)
+            data.mkdir()
+            environment = os.environ | {"DATA_DIR": str(data), "REDIS_URL": "redis://127.0.0.1:1"}
+            subprocess.run([sys.executable, "-m", "bench.growth", "--fill", str(rows)], env=environment, check=True)
+            with serving.started(asked.core, data) as site:
+                costs[rows] = submission(site, bodies, asked)
+                ratio = costs[rows] / costs[asked.rows[0]]
+                print(f"{rows:9} stored: {costs[rows]:.2f} ms of processor time a submission, {ratio:.2f} x the first")
+                for path, milliseconds in pages(site).items():
+                    print(f"{'':18}{path:36}{milliseconds:7.1f} ms (promised {PROMISED_MILLISECONDS})")
+    return 0
+
+
+def submission(site: Supervised, bodies: load.Bodies, asked: argparse.Namespace) -> float:
+    """Milliseconds of processor time for one stored prediction."""
+    url = f"{site.url}api/v1/submissions"
+    warm = load.run(url, bodies, clients=CLIENTS, seconds=2, core=asked.load_core)
+    pids = [site.part(part).pid for part in serving.PARTS]
+    before = processes.processor_seconds(pids)
+    loaded = load.run(url, bodies, clients=CLIENTS, seconds=asked.seconds, core=asked.load_core, offset=warm.answered)
+    return (processes.processor_seconds(pids) - before) * 1000 / loaded.answered
+
+
+def pages(site: Supervised, tries: int = 25) -> dict[str, float]:
+    """Median milliseconds from a request to its whole answer, for the signed-in operator."""
+    took = {}
+    with site.client(follow_redirects=True) as client:
+        page = client.get(site.sign_in_link)
+        token = re.search(r'name="csrfmiddlewaretoken" value="([^"]+)"', page.text)
+        if token:  # the link asks for one press
+            client.post(str(page.url), data={"csrfmiddlewaretoken": token[1]}, headers={"Referer": str(page.url)})
+        for path in PAGES:
+            times = []
+            for _ in range(tries):
+                started = time.perf_counter()
+                client.get(path).raise_for_status()
+                times.append((time.perf_counter() - started) * 1000)
+            took[path] = statistics.median(times)
+    return took
+
+
+def fill(rows: int) -> int:
+    """Fill the site of DATA_DIR."""
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "digitsite.settings")
+    import django
+
+    django.setup()
+    from django.core.management import call_command
+
+    call_command("prepare")
+    from tests.review import many
+    from tests.support.people import member_of
+
+    many.fill(rows, reviewers=[member_of("reviewer", "rita"), member_of("reviewer", "rolf")])
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
