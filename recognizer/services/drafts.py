@@ -184,11 +184,12 @@ def _from_numbers(rows: object) -> Image.Image:
     if not is_square or any(len(row) != SIDE for row in rows):
         raise Refused("bad_shape", "Pixels must be 28 rows of 28 numbers each.", field="pixels")
     # type and not isinstance: true is an int to Python, but no grey.
-    if not all(type(value) is int for row in rows for value in row):
+    if any(set(map(type, row)) != {int} for row in rows):
         raise Refused("not_a_number", "Pixels must be whole numbers from 0 to 255.", field="pixels")
-    if not all(0 <= value <= 255 for row in rows for value in row):
-        raise Refused("out_of_range", "Pixels must be whole numbers from 0 to 255.", field="pixels")
-    return Image.frombytes("L", (SIDE, SIDE), b"".join(bytes(row) for row in rows))
+    try:
+        return Image.frombytes("L", (SIDE, SIDE), b"".join(map(bytes, rows)))
+    except ValueError as error:
+        raise Refused("out_of_range", "Pixels must be whole numbers from 0 to 255.", field="pixels") from error
 
 
 def _scaled(crop: Crop, sent: tuple[int, int], kept: tuple[int, int]) -> Box:
