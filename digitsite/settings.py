@@ -147,7 +147,8 @@ DATABASES["default"]["ATOMIC_REQUESTS"] = False  # a request that waits for its 
 if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
     # WAL lets pages read while the worker writes; IMMEDIATE takes the write lock at BEGIN, where busy_timeout
     # applies, instead of failing half-way. FULL costs 0.23 ms a commit against 0.02 for NORMAL and is what keeps
-    # "nothing accepted is ever lost" true when the power goes. https://www.sqlite.org/pragma.html#pragma_synchronous
+    # "nothing accepted is ever lost" true when the power goes. Where that would be waited for in a row,
+    # services.durability has it waited for together. https://www.sqlite.org/pragma.html#pragma_synchronous
     DATABASES["default"]["OPTIONS"] = {
         "transaction_mode": "IMMEDIATE",
         "timeout": 10,

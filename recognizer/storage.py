@@ -1,4 +1,5 @@
-"""Where kept pictures live on disk: a file appears under its name whole, with its data on the disk, or not at all.
+"""Where kept pictures live on disk: a file appears under its name whole or not at all, and its data goes to the disk
+before whoever sent it hears that it is stored.
 
 Named in `STORAGES["default"]`. Another storage (S3-compatible, say) can stand there instead, if saving under an
 existing name replaces the file.
@@ -11,6 +12,8 @@ from pathlib import Path
 from django.core.files.base import File
 from django.core.files.storage import FileSystemStorage
 
+from recognizer.services import durability
+
 DRAFT_SUFFIX = ".draft"
 
 
@@ -21,7 +24,7 @@ class DurableFileStorage(FileSystemStorage):
         return name
 
     def _save(self, name: str, content: File) -> str:
-        target = Path(self.path(name))
+        target, later = Path(self.path(name)), durability.files_for_later()
         target.parent.mkdir(parents=True, exist_ok=True)
         draft = target.with_name(f"{target.name}.{secrets.token_hex(4)}{DRAFT_SUFFIX}")
         try:
@@ -33,9 +36,12 @@ class DurableFileStorage(FileSystemStorage):
                 if self.file_permissions_mode is not None:
                     os.fchmod(file.fileno(), self.file_permissions_mode)
                 file.flush()
-                os.fsync(file.fileno())
+                if later is None:
+                    os.fsync(file.fileno())
             draft.replace(target)
         except BaseException:
             draft.unlink(missing_ok=True)
             raise
+        if later is not None:
+            later.append(target)
         return name

@@ -152,13 +152,14 @@ def encode(image: Image.Image) -> KeptPicture:
 def write(file: KeptFile) -> None:
     """Store the file unless its equal is there already.
 
-    Called before the row is written, so that no row ever names a missing file, and once more after the commit: whoever
+    Called before the row is committed, so that no row ever names a missing file, and once more after it: whoever
     deleted the last other submission with an equal picture in between may have taken the file along.
 
     Raises:
         NoRoomError: the storage is full.
     """
-    if default_storage.exists(file.name):
+    # By its size too: what is left of a file after a power cut is shorter than it should be.
+    if default_storage.exists(file.name) and default_storage.size(file.name) == len(file.data):
         return
     try:
         default_storage.save(file.name, ContentFile(file.data))

@@ -12,7 +12,7 @@ from ml.classifier import Answer, Classifier
 from ml.versions import PREPROCESSING_VERSION
 from recognizer.models import ModelVersion, Prediction, Submission, SubmissionState
 
-from . import answers, registry
+from . import answers, durability, registry
 
 log = logging.getLogger(__name__)
 
@@ -102,7 +102,7 @@ def _prediction(row: Submission, version: ModelVersion, answer: Answer, millisec
 
 
 def _store(predictions: list[Prediction], version: ModelVersion, prepared_again: list[Submission]) -> None:
-    with transaction.atomic():
+    with durability.repeatable(), transaction.atomic():
         if prepared_again:
             Submission.objects.bulk_update(prepared_again, ["pixels", "ink", "preprocessing_version"])
         # The same model said the same of the same pixels before: that row stays. DO NOTHING would not tell its

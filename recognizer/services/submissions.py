@@ -16,7 +16,7 @@ from ml.classifier import Answer
 from ml.preprocessing import FRAME, Prepared
 from recognizer.models import Source, Submission
 
-from . import access, drafts, handoff, orphans, pictures, quotas
+from . import access, drafts, durability, handoff, orphans, pictures, quotas
 from .access import NotAllowedError
 from .actors import Actor
 from .drafts import Crop, Draft, Refused, Sent
@@ -112,24 +112,24 @@ def _outcome(made: Draft | Refused) -> Submission | Refused:
 
 
 def _store(made: Sequence[Draft | Refused], actor: Actor, within: Within | None) -> None:
-    """The files, then the rows of a batch in one transaction, and then one ring for all of them."""
+    """The files and the rows of a batch in one transaction, then one ring for all of them, and then all to the disk."""
     stored = [one for one in made if isinstance(one, Draft)]
     rows = [one.row for one in stored]
-    # Before any file is written: whoever may send no more leaves nothing behind.
-    quotas.spend(actor=actor, pictures=len(stored), size=sum(len(one.file.data) for one in stored))
-    for one in stored:
-        pictures.write(one.file)
-    with transaction.atomic():
+
+    def hand_over() -> None:
+        for one in stored:
+            pictures.write(one.file)
+        # The demo has all of its pictures answered at once.
+        handoff.push([row.pk for row in rows if not row.demo])
+
+    with durability.together(), transaction.atomic():
+        # First, for whoever may send no more leaves no file behind.
+        quotas.spend(actor=actor, pictures=len(stored), size=sum(len(one.file.data) for one in stored))
+        for one in stored:
+            pictures.write(one.file)
         Submission.objects.bulk_create(rows)
         if within is not None:
             within([_outcome(one) for one in made])
-
-        def hand_over() -> None:
-            for one in stored:
-                pictures.write(one.file)
-            # The demo has all of its pictures answered at once.
-            handoff.push([row.pk for row in rows if not row.demo])
-
         transaction.on_commit(hand_over)
 
 
