@@ -15,6 +15,7 @@ from django.http import QueryDict
 from recognizer.models import (
     Deployment,
     Digit,
+    Fold,
     Label,
     LabelKind,
     ModelVersion,
@@ -94,6 +95,25 @@ class _Newest(filters.OrderingFilter):
         super().__init__(fields={"id": "created"}, help_text="`-created`: newest first (as without it).")
 
 
+class _NewestOrMostDoubtful(filters.OrderingFilter):
+    """By time or by doubt, rows of one doubt by time. What has no answer has no doubt: that order leaves it out."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            fields={"id": "created", "doubt": "doubt"},
+            help_text="`-created`: newest first (as without it). `-doubt`: most doubtful first, answered ones only.",
+        )
+
+    def filter(self, rows: QuerySet, value: list[str]) -> QuerySet:
+        rows = super().filter(rows, value)
+        names = list(rows.query.order_by)
+        if not {"doubt", "-doubt"} & set(names):
+            return rows
+        if not {"id", "-id"} & set(names):
+            names.append("-id" if names[-1].startswith("-") else "id")
+        return rows.filter(doubt__isnull=False).order_by(*names)
+
+
 class _Scanned(Func):
     """A column that SQLite is not to look up in an index of its own.
 
@@ -140,7 +160,7 @@ class SubmissionFilter(StrictFilterSet):
     mine = YesOrNo(
         method="filter_mine", help_text="True: only what the caller sent. Reviewers see everything without it."
     )
-    ordering = _Newest()
+    ordering = _NewestOrMostDoubtful()
 
     class Meta:
         model = Submission
@@ -177,7 +197,7 @@ class PredictionFilter(StrictFilterSet):
     )
     created_after = MomentFilter(field_name="created", lookup_expr="gte")
     created_before = MomentFilter(field_name="created", lookup_expr="lt")
-    ordering = _Newest()
+    ordering = _NewestOrMostDoubtful()
 
     class Meta:
         model = Prediction
@@ -228,6 +248,21 @@ class DeploymentFilter(StrictFilterSet):
 
     class Meta:
         model = Deployment
+        fields: list[str] = []
+
+
+class SettledFilter(StrictFilterSet):
+    """What an export of settled data can be narrowed down to."""
+
+    truth = _OneOf(choices=TruthValue, help_text="What it shows.")
+    fold = _OneOf(choices=Fold, help_text="`holdout` never trains the site's own models.")
+    source = _OneOf(choices=Source)
+    demo = YesOrNo(field_name="demo", help_text="False: without what the demo drew.")
+    created_after = MomentFilter(field_name="created", lookup_expr="gte")
+    created_before = MomentFilter(field_name="created", lookup_expr="lt")
+
+    class Meta:
+        model = Submission
         fields: list[str] = []
 
 

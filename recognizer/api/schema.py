@@ -122,8 +122,12 @@ def describe_list(
 ) -> extend_schema:
     """The GET of a list that is filtered and paged."""
     own = more.pop("parameters", [])
-    parameters = [*own, *(_parameter(name, one) for name, one in filterset.base_filters.items()), *PAGING]
+    parameters = [*own, *filter_parameters(filterset), *PAGING]
     return extend_schema(parameters=parameters, responses={200: _page(serializer), **problems(400, *problem)}, **more)
+
+
+def filter_parameters(filterset: type[StrictFilterSet]) -> list[OpenApiParameter]:
+    return [_parameter(name, one) for name, one in filterset.base_filters.items()]
 
 
 @cache

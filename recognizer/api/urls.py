@@ -6,6 +6,7 @@ from .views import (
     deployments,
     docs,
     explanations,
+    exports,
     labels,
     me,
     models,
@@ -36,6 +37,7 @@ urlpatterns = [
         explanations.ExplanationImageView.as_view(),
         name="api-submission-explanation-image",
     ),
+    path("submissions/<slug:public_id>/share", submissions.SubmissionShareView.as_view(), name="api-submission-share"),
     path("submissions/<slug:public_id>/labels", labels.SubmissionLabelsView.as_view(), name="api-submission-labels"),
     path("preview", submissions.PreviewView.as_view(), name="api-preview"),
     path("predictions", predictions.PredictionsView.as_view(), name="api-predictions"),
@@ -67,6 +69,9 @@ urlpatterns = [
     path(
         "training-runs/<int:pk>/cancel", training_runs.CancelTrainingRunView.as_view(), name="api-cancel-training-run"
     ),
+    path("exports", exports.ExportsView.as_view(), name="api-exports"),
+    path("exports/settled.npz", exports.ExportArraysView.as_view(), name="api-export-npz"),
+    path("exports/settled.zip", exports.ExportPicturesView.as_view(), name="api-export-zip"),
     path("me", me.MeView.as_view(), name="api-me"),
     path("tokens", tokens.TokensView.as_view(), name="api-tokens"),
     path("tokens/<int:pk>", tokens.TokenView.as_view(), name="api-token"),
