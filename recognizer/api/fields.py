@@ -37,8 +37,19 @@ class FileField(serializers.Field):
         return data.read()
 
 
+# A 7 of 28 x 28.
+A_PNG = (
+    "iVBORw0KGgoAAAANSUhEUgAAABwAAAAcAQAAAABaduI5AAAAQklEQVR42mP8z8DwkYmBgYEBnfjPyMHA"
+    "xMDwB8JlYfx/Ai4LZTH8/y//ASr2XwEm+88BJvvjP0z2J9zkT1AWIxZ7AYZxE+Qp4phNAAAAAElFTkSuQmCC"
+)
+
+
 @extend_schema_field(
-    {"type": "string", "pattern": "^data:image/[a-z+.-]+;base64,", "examples": ["data:image/png;base64,iVBORw0KGgo…"]}
+    {
+        "type": "string",
+        "pattern": "^data:image/[a-z+.-]+;base64,[A-Za-z0-9+/]+={0,2}$",
+        "examples": [f"data:image/png;base64,{A_PNG}"],
+    }
 )
 class DataUrlField(serializers.Field):
     """A file inside JSON, as a data URL (RFC 2397); gives its bytes, whatever they are."""

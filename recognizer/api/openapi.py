@@ -3,8 +3,9 @@
 The framework is told of `Schema` and `add_common_problems` in the settings; schema.py holds what views say themselves.
 """
 
-from drf_spectacular.extensions import OpenApiAuthenticationExtension
+from drf_spectacular.extensions import OpenApiAuthenticationExtension, OpenApiSerializerExtension
 from drf_spectacular.openapi import AutoSchema
+from drf_spectacular.utils import Direction
 
 from recognizer.models import Scope
 
@@ -75,3 +76,14 @@ def add_common_problems(result: dict, **_others: object) -> dict:
                 responses["403"] = {"description": "The token's scopes do not allow this.", "content": content}
             path[method]["responses"] = dict(sorted(responses.items()))
     return result
+
+
+class StrictScheme(OpenApiSerializerExtension):
+    """Bodies in which a name that means nothing is refused say so."""
+
+    target_class = "recognizer.api.fields.StrictSerializer"
+    match_subclasses = True
+
+    def map_serializer(self, auto_schema: AutoSchema, direction: Direction) -> dict:
+        schema = auto_schema._map_serializer(self.target, direction, bypass_extensions=True)  # noqa: SLF001 - as documented
+        return schema | {"additionalProperties": False}

@@ -94,7 +94,11 @@ SUBMISSION_BODIES = {
 }
 
 PAGING = [
-    OpenApiParameter("cursor", description="Where the page begins: take it from `next` or `previous`."),
+    OpenApiParameter(
+        "cursor",
+        {"type": "string", "format": "cursor"},
+        description="Where the page begins: take it from `next` or `previous`.",
+    ),
     OpenApiParameter(
         "page_size",
         {"type": "integer", "minimum": 1, "maximum": paging.LARGEST_PAGE, "default": paging.PAGE_SIZE},
@@ -102,7 +106,8 @@ PAGING = [
     ),
 ]
 
-_TYPES = {filters.NumberFilter: OpenApiTypes.NUMBER, filters.IsoDateTimeFilter: OpenApiTypes.DATETIME}
+# A form of a page sends an empty one where nothing was chosen.
+MOMENT = {"type": "string", "anyOf": [{"format": "date-time"}, {"format": "date"}, {"const": ""}]}
 
 
 def problems(*statuses: int) -> dict:
@@ -151,8 +156,17 @@ def _parameter(name: str, one: filters.Filter) -> OpenApiParameter:
         return OpenApiParameter(name, kind, many=True, enum=choices, description=f"{description} Any of them.".strip())
     if isinstance(one, YesOrNo):
         return OpenApiParameter(name, OpenApiTypes.BOOL, description=description)
-    kind = next((kind for known, kind in _TYPES.items() if isinstance(one, known)), OpenApiTypes.STR)
-    return OpenApiParameter(name, kind, description=description)
+    if isinstance(one, filters.IsoDateTimeFilter):
+        return OpenApiParameter(name, MOMENT, description=description)
+    if isinstance(one, filters.NumberFilter):
+        return OpenApiParameter(name, _number(one), description=description)
+    return OpenApiParameter(name, description=description)
+
+
+def _number(one: filters.NumberFilter) -> dict:
+    limits = {"minimum": one.extra.get("min_value"), "maximum": one.extra.get("max_value")}
+    kind = "integer" if one.extra.get("decimal_places") == 0 else "number"
+    return {"type": kind} | {name: limit for name, limit in limits.items() if limit is not None}
 
 
 class CookieScheme(OpenApiAuthenticationExtension):

@@ -174,15 +174,39 @@ class BatchItemSerializer(serializers.Serializer):
     problem = ProblemSerializer(required=False, help_text="Where it was not.")
 
 
+@extend_schema_field({"type": "array", "items": {}})
+class _ListAsStored(serializers.JSONField):
+    """A list that was checked when it was stored."""
+
+
 class SubmissionDetailSerializer(SubmissionSerializer):
     """One submission, whole."""
 
-    strokes = serializers.JSONField(help_text="In a frame of 280 x 280; null where none were sent.", allow_null=True)
-    pen = serializers.JSONField(
+    strokes = _ListAsStored(help_text="In a frame of 280 x 280; null where none were sent.", allow_null=True)
+    pen = _ListAsStored(
         help_text="Its width for each stroke, in the same frame; null where none was named.", allow_null=True
     )
     ink = serializers.JSONField(help_text="What preprocessing measured of the ink.")
     fold = serializers.CharField(help_text="`holdout` never trains: it measures.")
+
+
+class ShareSerializer(serializers.Serializer):
+    """The share link of a submission."""
+
+    key = serializers.CharField(help_text="With `?key=` it opens this one submission, until the link is taken back.")
+    page = serializers.SerializerMethodField(help_text="The link: its page for people.")
+    url = serializers.SerializerMethodField(help_text="The same for programs.")
+
+    @extend_schema_field({"type": "string", "format": "uri"})
+    def get_page(self, shared: dict) -> str:
+        return self._address(shared["submission"].get_absolute_url(), shared["key"])
+
+    @extend_schema_field({"type": "string", "format": "uri"})
+    def get_url(self, shared: dict) -> str:
+        return self._address(reverse("api-submission", args=[shared["submission"].public_id]), shared["key"])
+
+    def _address(self, path: str, key: str) -> str:
+        return self.context["request"].build_absolute_uri(f"{path}?key={key}")
 
 
 class LabelSerializer(serializers.Serializer):
