@@ -1,0 +1,26 @@
+"""`manage.py sanity`: is everything that is stored there and whole? Ends with 1 where something is not."""
+
+import sys
+
+from django.core.management import BaseCommand, CommandError
+from django.db import DatabaseError
+
+from recognizer.services import sanity
+
+
+class Command(BaseCommand):
+    help = "Compare rows, pictures and model files with each other. Exit status 1 when something is missing or damaged."
+    requires_system_checks = []
+
+    def handle(self, **options: object) -> None:
+        try:
+            found = sanity.check()
+        except DatabaseError as error:
+            raise CommandError(f"The database cannot be read: {error}", returncode=2) from error
+        for finding in found.findings:
+            self.stdout.write(f"{'note' if finding.is_harmless else 'BAD '} {finding}")
+        self.stdout.write(
+            f"looked at {found.submissions} submissions, {found.pictures} pictures, {found.models} models"
+        )
+        if not found.is_sane:
+            sys.exit(1)

@@ -1,0 +1,91 @@
+"""Making a backup while the site runs."""
+
+import io
+import logging
+import tempfile
+from pathlib import Path
+
+from django.conf import settings
+from django.core.files.storage import default_storage
+from django.db import DatabaseError, connection
+from django.utils import timezone
+
+from recognizer.models import Submission
+
+from . import archive, snapshots
+from .archive import Manifest
+from .errors import BackupError
+
+log = logging.getLogger(__name__)
+
+
+def make(path: Path) -> Manifest:
+    """Write a backup of the site, as it is at this moment, to `path`.
+
+    Pages, workers and trainings go on meanwhile. The rows are those of one moment; the pictures are read after it, and
+    a picture that is deleted in between takes its submission along when the backup is put back.
+
+    Raises:
+        BackupError: there is such a file, it cannot be written, or the database cannot be read.
+    """
+    try:
+        with (
+            tempfile.TemporaryDirectory(prefix=".backup-", dir=path.resolve().parent) as folder,
+            snapshots.of_this_database(Path(folder)) as snapshot,
+        ):
+            manifest = _describe(snapshot)
+            with archive.writing(path, manifest) as writer:
+                for name, file in snapshot.files():
+                    with file.open("rb") as content:
+                        writer.add(name, content, file.stat().st_size)
+                _add_pictures(writer, snapshot)
+                _add_secret_key(writer)
+    except DatabaseError as error:
+        raise BackupError(f"The database cannot be read: {error}") from error
+    except OSError as error:
+        raise BackupError(f"{path} cannot be written: {error.strerror or error}.") from error
+    if manifest.missing:
+        log.error("%d pictures are missing; `manage.py sanity` names them", len(manifest.missing))
+    return manifest
+
+
+def _describe(snapshot: snapshots.Snapshot) -> Manifest:
+    live = snapshot.rows(
+        "SELECT v.number, v.bundle_sha256 FROM recognizer_deployment d JOIN recognizer_modelversion v"
+        " ON v.id = d.to_version_id ORDER BY d.sequence DESC LIMIT 1"
+    )
+    migrations = snapshot.rows("SELECT app, name FROM django_migrations ORDER BY app, name")
+    return Manifest(
+        engine=connection.vendor,
+        made=timezone.now().isoformat(timespec="seconds"),
+        migrations=sorted({f"{app}.{name}" for app, name in migrations}),
+        live_model=list(live[0]) if live else None,
+        tables=snapshot.tables(),
+    )
+
+
+def _add_pictures(writer: archive.Writer, snapshot: snapshots.Snapshot) -> None:
+    for (name,) in snapshot.rows("SELECT DISTINCT picture FROM recognizer_submission ORDER BY picture"):
+        try:
+            with default_storage.open(name) as file:
+                data = file.read()
+        except FileNotFoundError:
+            _note_missing(writer.manifest, snapshot, name)
+        else:
+            writer.add_picture(name, data)
+
+
+def _note_missing(manifest: Manifest, snapshot: snapshots.Snapshot, name: str) -> None:
+    rows = snapshot.rows("SELECT id FROM recognizer_submission WHERE picture = %s", [name])
+    ids = {pk for (pk,) in rows}
+    still_there = snapshots.now(Submission.objects.filter(pk__in=ids).values_list("pk", flat=True))
+    manifest.deleted += sorted(ids - still_there)
+    if still_there:
+        manifest.missing.append(name)
+
+
+def _add_secret_key(writer: archive.Writer) -> None:
+    file = settings.DATA_DIR / archive.SECRET_KEY
+    if file.exists() and file.read_text().strip() == settings.SECRET_KEY:
+        data = settings.SECRET_KEY.encode()
+        writer.add(archive.SECRET_KEY, io.BytesIO(data), len(data))
