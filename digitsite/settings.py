@@ -246,7 +246,7 @@ MAX_UPLOAD_PIXELS = env.integer("MAX_UPLOAD_PIXELS", 50_000_000, minimum=784, ma
 MAX_KEPT_SIDE = env.integer("MAX_KEPT_SIDE", 1024, minimum=280, maximum=8192)
 # Memory that pictures may take at once while they are decoded. A file of 100 KB may ask for a gigabyte; one that needs
 # more than this by itself is refused.
-DECODE_MEGABYTES = env.integer("DECODE_MEGABYTES", 150, minimum=16, maximum=4000)
+DECODE_MEGABYTES = env.integer("DECODE_MEGABYTES", 120, minimum=16, maximum=4000)
 # Room for the multipart envelope around the largest file, and for a data URL, which is a third longer.
 DATA_UPLOAD_MAX_MEMORY_SIZE = MAX_UPLOAD_BYTES * 4 // 3 + 65_536
 FILE_UPLOAD_MAX_MEMORY_SIZE = MAX_UPLOAD_BYTES + 65_536
@@ -356,6 +356,7 @@ a `code` for programs and a `detail` for people. Lists are paged: follow `next`.
     "POSTPROCESSING_HOOKS": [
         "drf_spectacular.hooks.postprocess_schema_enums",
         "recognizer.api.openapi.add_common_problems",
+        "recognizer.api.openapi.add_links",
     ],
     "SCHEMA_PATH_PREFIX": "/api/v1",
     "SWAGGER_UI_DIST": "SIDECAR",

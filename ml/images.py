@@ -40,7 +40,7 @@ class Limits:
     max_bytes: int = 10 * 1024 * 1024
     max_pixels: int = 50_000_000
     max_side: int = 20_000
-    max_memory: int = 150_000_000
+    max_memory: int = 120_000_000
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ def decode(data: bytes, limits: Limits = Limits(), *, working_side: int = 1024) 
         limits: refused above these, before decoding.
         working_side: a JPEG much larger than this is decoded at 1/2, 1/4 or 1/8 of its size (the format
             allows it and it is several times faster); its long side stays at least this many pixels. Any other
-            picture is shrunk by a whole number to no less than twice as many, lest copies of it fill the memory.
+            picture is divided by a whole number to no less either, lest copies of it fill the memory.
 
     Returns:
         A picture in mode L, LA, RGB or RGBA. An alpha channel is kept only where something is transparent.
@@ -93,7 +93,9 @@ def decode(data: bytes, limits: Limits = Limits(), *, working_side: int = 1024) 
         image.load()
         _check_size(image.size, limits)
         turn = _TURNS.get(_orientation(image))
-        clean = _to_eight_bits(image, max(1, max(image.size) // (2 * max(1, working_side))))
+        clean = _to_eight_bits(image, max(1, max(image.size) // max(1, working_side)))
+        image.close()  # which gives its memory back before anything else takes some
+        clean = _without_opaque_alpha(clean)
     except ImageError:
         raise
     except Exception as error:
@@ -192,7 +194,7 @@ def _to_eight_bits(image: Image.Image, factor: int) -> Image.Image:
     """
     grey_levels = _range(image) if image.mode in ("I", "F") else None
     if factor == 1:
-        return _without_opaque_alpha(_converted(image, grey_levels))
+        return _converted(image, grey_levels)
     shrunk = None
     for top, band in _bands(image, factor):
         band.format = image.format
@@ -200,7 +202,7 @@ def _to_eight_bits(image: Image.Image, factor: int) -> Image.Image:
         if shrunk is None:
             shrunk = Image.new(small.mode, (-(-image.width // factor), -(-image.height // factor)))
         shrunk.paste(small, (0, top // factor))
-    return _without_opaque_alpha(shrunk)
+    return shrunk
 
 
 def _bands(image: Image.Image, rows: int) -> Iterator[tuple[int, Image.Image]]:

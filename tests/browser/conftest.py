@@ -6,8 +6,6 @@ blocked and any request to another host fails the test, whatever it was about.
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -15,12 +13,10 @@ from urllib.parse import urlsplit
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
-from tests.support.site import BASE_DIR, Site
+from tests.support.site import Site
 
 from . import chromium
 
-# Files of others that these tests never open; collecting them takes longer than the tests.
-NOT_COLLECTED = ("admin", "drf_spectacular_sidecar", "rest_framework", "django_filters")
 SECONDS = 15
 expect.set_options(timeout=SECONDS * 1000)
 
@@ -28,10 +24,8 @@ expect.set_options(timeout=SECONDS * 1000)
 @pytest.fixture(scope="session")
 def running_site(template_database: Path) -> Iterator[Site]:
     site = Site(template_database)
-    ignored = [word for name in NOT_COLLECTED for word in ("--ignore", name)]
-    command = [sys.executable, "manage.py", "collectstatic", "--no-input", "--verbosity", "0", *ignored]
     try:
-        subprocess.run(command, cwd=BASE_DIR, env=site.environment, check=True)
+        site.collect_static_files()
         site.start_redis()
         site.worker = site.start_worker()
         site.start_web()

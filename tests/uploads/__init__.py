@@ -1,0 +1,1 @@
+"""Hostile and odd files through the real doors of a running site."""

@@ -1,0 +1,314 @@
+"""The animals: every kind of hostile or odd file that came to mind, each made on the spot.
+
+`ANIMALS` says of each how it is made and what has to become of it: it is taken (`GOOD`), refused (`BAD`), or either,
+where it depends on the library's version (`EITHER`). None may hurt.
+"""
+
+import gzip
+import io
+import struct
+import zipfile
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image, PngImagePlugin, TiffImagePlugin
+
+GOOD, BAD, EITHER = "good", "bad", "either"
+
+
+@dataclass(frozen=True)
+class Animal:
+    """`fate` as above; `make` gives its bytes; `name` and `kind` are what the sender claims."""
+
+    fate: str
+    make: Callable[[], bytes]
+    name: str = "picture.png"
+    kind: str = "image/png"
+
+
+def one(width: int = 60, height: int = 60, mode: str = "L") -> Image.Image:
+    """A 1: light on dark, about as thick as a pen."""
+    pixels = np.zeros((height, width), np.uint8)
+    pixels[height // 5 : height - height // 5, width // 2 : width // 2 + max(1, width // 10)] = 255
+    return Image.fromarray(pixels).convert(mode)
+
+
+def saved(image: Image.Image, kind: str, **options: object) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, kind, **options)
+    return buffer.getvalue()
+
+
+def chunk(kind: bytes, body: bytes) -> bytes:
+    return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+
+
+def png(width: int, height: int, *, depth: int = 1, channels: int = 1, rows: int | None = None) -> bytes:
+    """A PNG written by hand, because a library takes seconds for large ones: a 1 that fills it, light on dark.
+
+    Args:
+        rows: so many and not as many as promised.
+    """
+    colour = {1: 0, 2: 4, 3: 2, 4: 6}[channels]
+    empty = bytearray(1 + (width * depth * channels + 7) // 8)
+    inked = empty[:]
+    inked[len(inked) // 2 : len(inked) * 11 // 20] = b"\xff" * (len(inked) * 11 // 20 - len(inked) // 2)
+    rows = height if rows is None else rows
+    packer = zlib.compressobj(1)
+    body = [packer.compress(inked if rows // 5 <= row < rows - rows // 5 else empty) for row in range(rows)]
+    header = struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, 0)
+    start = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header)
+    return start + chunk(b"IDAT", b"".join([*body, packer.flush()])) + chunk(b"IEND", b"")
+
+
+def with_chunk(kind: bytes, body: bytes) -> bytes:
+    """A good PNG with one more chunk behind its header."""
+    data = saved(one(), "PNG")
+    return data[:33] + chunk(kind, body) + data[33:]
+
+
+def large(mode: str, side: int) -> Image.Image:
+    grey = one(side, side)
+    return Image.merge("RGB", [grey] * 3) if mode == "RGB" else grey
+
+
+def exif(turn: int = 1, **more: object) -> bytes:
+    tags = Image.Exif()
+    tags[0x0112] = turn
+    for number, value in more.items():
+        tags[int(number[1:], 16)] = value
+    return tags.tobytes()
+
+
+def jpeg_of_many_scans(side: int, scans: int) -> bytes:
+    """A progressive JPEG whose last scan comes again and again: each makes the decoder go over all of it."""
+    data = saved(large("L", side), "JPEG", progressive=True, quality=50)
+    last = data.rindex(b"\xff\xda")
+    return data[:-2] + data[last:-2] * scans + b"\xff\xd9"
+
+
+def tiff_in_one_strip() -> bytes:
+    size = TiffImagePlugin.STRIP_SIZE
+    TiffImagePlugin.STRIP_SIZE = 10**10
+    try:
+        return saved(large("RGB", 4_000), "TIFF", compression="tiff_deflate", tiffinfo={278: 4_000})
+    finally:
+        TiffImagePlugin.STRIP_SIZE = size
+
+
+def webp_of(width: int, height: int) -> bytes:
+    """A small one whose header promises more: https://developers.google.com/speed/webp/docs/webp_lossless_bitstream_spec"""
+    data = bytearray(saved(one(mode="RGB"), "WEBP", lossless=True))
+    place = data.index(b"VP8L") + 9
+    data[place : place + 4] = struct.pack("<I", (width - 1) | (height - 1) << 14)
+    return bytes(data)
+
+
+def tiff_of_itself() -> bytes:
+    """A directory that names itself as the next one."""
+    data = bytearray(saved(one(), "TIFF"))
+    start = struct.unpack("<I", data[4:8])[0]
+    entries = struct.unpack("<H", data[start : start + 2])[0]
+    data[start + 2 + 12 * entries : start + 6 + 12 * entries] = struct.pack("<I", start)
+    return bytes(data)
+
+
+def tiff_with_huge_tag() -> bytes:
+    """A tag that says it holds four billion values."""
+    data = bytearray(saved(one(), "TIFF"))
+    start = struct.unpack("<I", data[4:8])[0]
+    data[start + 2 + 12 + 4 : start + 2 + 12 + 8] = b"\xff\xff\xff\xff"
+    return bytes(data)
+
+
+def bmp(width: int, height: int) -> bytes:
+    head = struct.pack("<IiiHHIIiiII", 40, width, height, 1, 24, 0, 0, 0, 0, 0, 0)
+    return b"BM" + struct.pack("<IHHI", 54, 0, 0, 54) + head + bytes(300)
+
+
+def gif(width: int, height: int) -> bytes:
+    """One tiny frame on a screen of this size."""
+    data = bytearray(saved(one(), "GIF"))
+    data[6:10] = struct.pack("<HH", width, height)
+    return bytes(data)
+
+
+def archive(name: str = "digit.png") -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as written:
+        written.writestr(name, bytes(1_000_000))
+    return buffer.getvalue()
+
+
+def animation(kind: str, frames: int) -> bytes:
+    pages = [Image.new("L", (60, 60), 255 * (number % 2)) for number in range(frames)]
+    return saved(one(), kind, save_all=True, append_images=pages)
+
+
+def text_png(size: int) -> bytes:
+    """Text that unpacks to `size` bytes."""
+    return with_chunk(b"zTXt", b"Comment\0\0" + zlib.compress(bytes(size), 9))
+
+
+def png_text() -> bytes:
+    told = PngImagePlugin.PngInfo()
+    told.add_text("Comment", SECRET.decode())
+    return saved(one(), "PNG", pnginfo=told)
+
+
+# What must never be served back.
+SECRET = b"<script>alert('from the file')</script>"
+
+SVG = b'<svg xmlns="http://www.w3.org/2000/svg" width="28" height="28">' + SECRET + b"</svg>"
+HEIC = b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(200)
+AVIF = b"\0\0\0\x1cftypavif\0\0\0\0avifmif1miaf" + bytes(200)
+PDF = b"%PDF-1.7\n1 0 obj<</Type/Catalog/OpenAction<</S/JavaScript/JS(app.alert(1))>>>>endobj\n%%EOF"
+EPS = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 60 60\n(/etc/passwd) (r) file\nshowpage\n"
+HTML = b"<!doctype html><title>1</title>" + SECRET
+ELF = b"\x7fELF\x02\x01\x01" + bytes(200)
+
+ANIMALS: dict[str, Animal] = {
+    # --- Not pictures, whatever they call themselves ---
+    "nothing": Animal(BAD, lambda: b""),
+    "one byte": Animal(BAD, lambda: b"\x89"),
+    "zeros": Animal(BAD, lambda: bytes(5_000)),
+    "noise": Animal(BAD, lambda: np.random.default_rng(0).bytes(50_000)),
+    "plain text": Animal(BAD, lambda: b"I am a 7."),
+    "SVG with a script": Animal(BAD, lambda: SVG, "seven.svg", "image/svg+xml"),
+    "SVG that says it is a PNG": Animal(BAD, lambda: SVG),
+    "SVG in gzip": Animal(BAD, lambda: gzip.compress(SVG), "seven.svgz", "image/svg+xml"),
+    "HTML": Animal(BAD, lambda: HTML, "seven.html", "text/html"),
+    "PDF": Animal(BAD, lambda: PDF, "seven.pdf", "application/pdf"),
+    "PostScript": Animal(BAD, lambda: EPS, "seven.eps", "application/postscript"),
+    "program": Animal(BAD, lambda: ELF, "seven.exe", "application/octet-stream"),
+    "zip bomb": Animal(BAD, archive, "seven.zip", "application/zip"),
+    "pickle": Animal(BAD, lambda: b"\x80\x04cos\nsystem\n(S'id'\ntR.", "seven.pkl"),
+    "NumPy": Animal(BAD, lambda: b"\x93NUMPY\x01\0" + bytes(200), "seven.npy"),
+    # --- Pictures that this site does not read ---
+    "HEIC": Animal(BAD, lambda: HEIC, "IMG_0001.HEIC", "image/heic"),
+    "AVIF": Animal(BAD, lambda: AVIF, "seven.avif", "image/avif"),
+    "ICO": Animal(BAD, lambda: saved(one(), "ICO"), "favicon.ico", "image/x-icon"),
+    "PPM": Animal(BAD, lambda: saved(one(mode="RGB"), "PPM"), "seven.ppm"),
+    "TGA": Animal(BAD, lambda: saved(one(), "TGA"), "seven.tga"),
+    "PCX": Animal(BAD, lambda: saved(one(), "PCX"), "seven.pcx"),
+    "JPEG 2000": Animal(BAD, lambda: saved(one(64, 64), "JPEG2000"), "seven.jp2"),
+    "ICNS header": Animal(BAD, lambda: b"icns" + struct.pack(">I", 2**31), "seven.icns"),
+    "FLI header": Animal(BAD, lambda: struct.pack("<IH", 2**31, 0xAF11) + bytes(200), "seven.fli"),
+    # --- Bombs ---
+    "PNG of 900 million pixels": Animal(BAD, lambda: png(30_000, 30_000, rows=100)),
+    "PNG of 49 million grey pixels": Animal(GOOD, lambda: png(7_000, 7_000, depth=8)),
+    "PNG of 49 million 16-bit pixels": Animal(GOOD, lambda: png(7_000, 7_000, depth=16)),
+    "PNG of 49 million colours": Animal(BAD, lambda: png(7_000, 7_000, depth=8, channels=3, rows=10)),
+    "PNG of 29 million colours": Animal(GOOD, lambda: png(5_400, 5_400, depth=8, channels=3)),
+    "PNG of 29 million transparencies": Animal(GOOD, lambda: png(5_400, 5_400, depth=8, channels=4)),
+    "PNG that promises more than it holds": Animal(EITHER, lambda: png(7_000, 7_000, rows=3)),
+    "PNG of 100,000 x 1": Animal(BAD, lambda: png(100_000, 1)),
+    "PNG of 1 x 100,000": Animal(BAD, lambda: png(1, 100_000)),
+    "PNG of 2 ** 31 - 1 squared": Animal(BAD, lambda: png(2**31 - 1, 2**31 - 1, rows=0)),
+    "PNG of 0 x 0": Animal(BAD, lambda: png(0, 0)),
+    "PNG with 64 MB of packed text": Animal(EITHER, lambda: text_png(64_000_000)),
+    "PNG with a packed profile of 100 MB": Animal(
+        EITHER, lambda: with_chunk(b"iCCP", b"p\0\0" + zlib.compress(bytes(100_000_000), 9))
+    ),
+    "PNG with 20,000 chunks": Animal(
+        EITHER, lambda: saved(one(), "PNG")[:33] + chunk(b"teXt", b"a\0b") * 20_000 + saved(one(), "PNG")[33:]
+    ),
+    "JPEG of 49 million pixels": Animal(GOOD, lambda: saved(large("L", 7_000), "JPEG"), "photo.jpg", "image/jpeg"),
+    "progressive JPEG of 25 million": Animal(
+        BAD, lambda: saved(large("RGB", 5_000), "JPEG", progressive=True, subsampling=0), "photo.jpg", "image/jpeg"
+    ),
+    "JPEG of 2,000 scans": Animal(BAD, lambda: jpeg_of_many_scans(2_000, 2_000), "photo.jpg", "image/jpeg"),
+    "JPEG of 65,500 x 1": Animal(BAD, lambda: saved(Image.new("L", (65_500, 1)), "JPEG"), "photo.jpg", "image/jpeg"),
+    "GIF on a screen of 65,535 squared": Animal(BAD, lambda: gif(65_535, 65_535), "seven.gif", "image/gif"),
+    "GIF of 500 frames": Animal(GOOD, lambda: animation("GIF", 500), "seven.gif", "image/gif"),
+    "BMP of 2 billion rows": Animal(BAD, lambda: bmp(30, 2**31 - 1), "seven.bmp", "image/bmp"),
+    "BMP that is upside down": Animal(BAD, lambda: bmp(30, -(2**31)), "seven.bmp", "image/bmp"),
+    "WebP of 268 million pixels": Animal(BAD, lambda: webp_of(16_383, 16_383), "seven.webp", "image/webp"),
+    "WebP of 49 million pixels": Animal(BAD, lambda: webp_of(7_000, 7_000), "seven.webp", "image/webp"),
+    "WebP of 7 million pixels": Animal(
+        GOOD, lambda: saved(large("RGB", 2_600), "WEBP", method=0), "seven.webp", "image/webp"
+    ),
+    "TIFF of 16 million in one strip": Animal(BAD, tiff_in_one_strip, "seven.tif", "image/tiff"),
+    "TIFF whose pages go round": Animal(GOOD, tiff_of_itself, "seven.tif", "image/tiff"),
+    "TIFF with a tag of 16 GB": Animal(BAD, tiff_with_huge_tag, "seven.tif", "image/tiff"),
+    "too many bytes": Animal(BAD, lambda: saved(one(), "PNG") + bytes(11_000_000)),
+    # --- Odd, but pictures ---
+    "one pixel": Animal(BAD, lambda: saved(Image.new("L", (1, 1), 255), "PNG")),
+    "2 x 300": Animal(EITHER, lambda: saved(one(2, 300), "PNG")),
+    "19,000 x 40": Animal(EITHER, lambda: saved(one(19_000, 40), "PNG")),
+    "all black": Animal(BAD, lambda: saved(Image.new("L", (60, 60)), "PNG")),
+    "all transparent": Animal(BAD, lambda: saved(Image.new("RGBA", (60, 60)), "PNG")),
+    "1 bit": Animal(GOOD, lambda: saved(one(mode="1"), "PNG")),
+    "16 bit": Animal(GOOD, lambda: saved(Image.fromarray(np.asarray(one()).astype(np.uint16) * 257), "PNG")),
+    "palette with alpha": Animal(GOOD, lambda: saved(one(mode="P"), "PNG", transparency=bytes([0, *[255] * 255]))),
+    "interlaced GIF": Animal(GOOD, lambda: saved(one(mode="P"), "GIF", interlace=1), "seven.gif", "image/gif"),
+    "animated PNG": Animal(GOOD, lambda: animation("PNG", 3)),
+    "animated WebP": Animal(GOOD, lambda: animation("WEBP", 3), "seven.webp", "image/webp"),
+    "TIFF of three pages": Animal(GOOD, lambda: animation("TIFF", 3), "seven.tif", "image/tiff"),
+    "TIFF of floats": Animal(
+        GOOD, lambda: saved(Image.fromarray(np.asarray(one()).astype(np.float32)), "TIFF"), "seven.tif", "image/tiff"
+    ),
+    "TIFF of not-a-numbers": Animal(
+        EITHER,
+        lambda: saved(Image.fromarray(np.where(np.asarray(one()) > 0, np.nan, np.inf).astype(np.float32)), "TIFF"),
+        "seven.tif",
+        "image/tiff",
+    ),
+    "TIFF in CMYK": Animal(GOOD, lambda: saved(one(mode="RGB").convert("CMYK"), "TIFF"), "seven.tif", "image/tiff"),
+    "JPEG in CMYK": Animal(GOOD, lambda: saved(one(mode="RGB").convert("CMYK"), "JPEG"), "seven.jpg", "image/jpeg"),
+    "JPEG that says it is a PNG": Animal(GOOD, lambda: saved(one(), "JPEG")),
+    "PNG that says it is a text": Animal(GOOD, lambda: saved(one(), "PNG"), "seven.txt", "text/plain"),
+    "broken profile": Animal(GOOD, lambda: saved(one(), "PNG", icc_profile=b"\0\xff" * 5_000)),
+    "9 MB of metadata": Animal(
+        GOOD, lambda: saved(one(), "JPEG", exif=exif(1, _010e="x" * 60_000)) + bytes(9_000_000), "p.jpg", "image/jpeg"
+    ),
+    **{
+        f"turned by {turn}": Animal(
+            GOOD, lambda turn=turn: saved(one(), "JPEG", exif=exif(turn)), "photo.jpg", "image/jpeg"
+        )
+        for turn in (0, 1, 2, 3, 4, 5, 6, 7, 8, 9)
+    },
+    # --- Two things at once ---
+    "PNG and a script behind it": Animal(GOOD, lambda: saved(one(), "PNG") + SECRET),
+    "PNG and a zip behind it": Animal(GOOD, lambda: saved(one(), "PNG") + archive()),
+    "PNG with a script as its comment": Animal(GOOD, png_text),
+    "JPEG with a script as its comment": Animal(
+        GOOD, lambda: saved(one(), "JPEG", comment=SECRET), "seven.jpg", "image/jpeg"
+    ),
+    "GIF that is JavaScript too": Animal(
+        EITHER, lambda: b"GIF89a=1;" + SECRET + saved(one(), "GIF")[6:], "seven.gif", "image/gif"
+    ),
+    "script in EXIF": Animal(
+        GOOD, lambda: saved(one(), "JPEG", exif=exif(1, _010e=SECRET.decode())), "seven.jpg", "image/jpeg"
+    ),
+    # --- Names ---
+    "a name that climbs": Animal(GOOD, lambda: saved(one(), "PNG"), "../../../../etc/cron.d/seven.png"),
+    "a name that is a script": Animal(GOOD, lambda: saved(one(), "PNG"), "<img src=x onerror=alert(1)>.png"),
+    "a name of two endings": Animal(GOOD, lambda: saved(one(), "PNG"), "seven.php.png", "application/x-php"),
+    "a name of 4,000 letters": Animal(EITHER, lambda: saved(one(), "PNG"), "s" * 4_000 + ".png"),
+    # --- Broken ---
+    **{
+        f"{kind} cut at {share:.0%}": Animal(
+            BAD,
+            lambda kind=kind, share=share: (data := saved(noisy(), kind))[: int(len(data) * share)],
+            f"seven.{kind.lower()}",
+            f"image/{kind.lower()}",
+        )
+        for kind in ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF")
+        for share in (0.1, 0.7)
+    },
+    "PNG without an end": Animal(EITHER, lambda: saved(one(), "PNG")[:-12]),
+    "PNG with a wrong sum": Animal(BAD, lambda: saved(one(), "PNG").replace(b"IHDR", b"IHDr", 1)),
+    "only a PNG's signature": Animal(BAD, lambda: b"\x89PNG\r\n\x1a\n"),
+    "only a JPEG's first marker": Animal(BAD, lambda: b"\xff\xd8\xff", "seven.jpg", "image/jpeg"),
+    "JPEG whose length runs out": Animal(
+        BAD, lambda: b"\xff\xd8\xff\xe0\xff\xff" + bytes(50), "seven.jpg", "image/jpeg"
+    ),
+}
+
+
+def noisy() -> Image.Image:
+    """What no format packs into a few bytes."""
+    return Image.fromarray(np.random.default_rng(1).integers(0, 256, (90, 90), dtype=np.uint8))
