@@ -39,6 +39,14 @@ def zero(r: Rng) -> list[tuple[Line, bool]]:
     return [(arc(0, 0.5, r.uniform(0.25, 0.45), 0.5, start, start + r.choice([-1, 1]) * r.uniform(335, 395), 16), True)]
 
 
+def broken_zero(r: Rng) -> list[tuple[Line, bool]]:
+    """Not closed by far, or closed past its beginning; often narrow and leaning."""
+    w, lean = r.uniform(0.18, 0.4), r.uniform(-0.1, 0.35)
+    start = r.uniform(-170, 10)
+    ring = arc(0, 0.5, w, 0.5, start, start + r.choice([-1, 1]) * r.uniform(300, 345), 16)
+    return [([(x + lean * (0.5 - y), y) for x, y in ring], True)]
+
+
 def slashed_zero(r: Rng) -> list[tuple[Line, bool]]:
     """With the stroke that tells it from an O."""
     w = r.uniform(0.32, 0.45)
@@ -82,6 +90,15 @@ def two(r: Rng) -> list[tuple[Line, bool]]:
     corner = (-w, 1.0)
     tail = [corner, (w + r.uniform(-0.05, 0.15), 1.0 - base)]
     return [([*head, corner], True), (tail, False)]
+
+
+def looped_two(r: Rng) -> list[tuple[Line, bool]]:
+    """With a loop at the foot as large as another's head."""
+    w, rx, ry = r.uniform(0.25, 0.4), r.uniform(0.12, 0.26), r.uniform(0.08, 0.17)
+    head = arc(0, 0.28, w, 0.28, r.uniform(-200, -140), r.uniform(10, 40), 9)
+    loop = arc(-w + rx * 0.8, 0.97 - ry, rx, ry, r.uniform(0, 40), -r.uniform(190, 260), 9)
+    tail = [(w * 0.2, 0.95), (w + r.uniform(-0.05, 0.2), r.uniform(0.82, 1.0))]
+    return [([*head, *loop, *tail], True)]
 
 
 def three(r: Rng) -> list[tuple[Line, bool]]:
@@ -135,14 +152,39 @@ def five(r: Rng) -> list[tuple[Line, bool]]:
 
 
 def lightning_four(r: Rng) -> list[tuple[Line, bool]]:
-    """In one stroke from the top: slanting down, across, and slanting down again."""
-    bar = r.uniform(0.42, 0.62)
+    """In one stroke from the top: slanting or bowed down, across, and slanting down again."""
+    bar = r.uniform(0.36, 0.62)
     left, right = r.uniform(-0.45, -0.25), r.uniform(0.15, 0.35)
-    first = [(r.uniform(-0.1, 0.3), 0.0), (left, bar), (right, bar + r.normal(-0.02, 0.04))]
+    top = r.uniform(-0.1, 0.3)
+    corner: Line = [(left, bar)] if r.random() < 0.6 else [(left, bar * 0.45), (left + 0.03, bar), (left + 0.15, bar)]
+    first = [(top, 0.0), *corner, (right, bar + r.normal(-0.04, 0.05))]
     end = (r.uniform(-0.1, 0.2), 1.0)
     if r.random() < 0.35:
         return [([*first, end], True)]
-    return [(first, False), ([first[-1], end], False)]
+    return [(first, bool(r.random() < 0.5)), ([first[-1], end], False)]
+
+
+def pointed_four(r: Rng) -> list[tuple[Line, bool]]:
+    """In one stroke with a closed, pointed loop: the bar from right to left, up to the top and down the stem, or the
+    other way round."""
+    bar, left, stem = r.uniform(0.5, 0.72), r.uniform(-0.45, -0.25), r.uniform(0.08, 0.28)
+    top, foot = (stem + r.uniform(-0.02, 0.12), 0.0), (stem - r.uniform(-0.02, 0.2), 1.0)
+    corner, right = (left, bar + r.normal(0, 0.03)), (stem + r.uniform(0.03, 0.4), bar + r.normal(-0.05, 0.06))
+    loop = [right, corner, top] if r.random() < 0.5 else [top, corner, right, (top[0], top[1] + r.uniform(0, 0.25))]
+    if r.random() < 0.15:
+        return [([*loop, foot], True)]
+    return [(loop, False), ([loop[-1], foot], False)]
+
+
+def five_at_once(r: Rng) -> list[tuple[Line, bool]]:
+    """In one stroke from the right end of the bar, with corners or nearly an S."""
+    w, neck = r.uniform(0.22, 0.36), r.uniform(0.32, 0.46)
+    left, rise = -w * r.uniform(0.6, 1), r.uniform(-0.08, 0.04)
+    bowl = arc(0, (1 + neck) / 2 - 0.03, w, (1 - neck) / 2 + 0.05, r.uniform(-125, -95), r.uniform(100, 165), 10)
+    top = [(w * r.uniform(0.6, 1.5), rise), (left + r.uniform(-0.02, 0.1), 0.02), (left - r.uniform(-0.03, 0.05), neck)]
+    if r.random() < 0.4:
+        return [([*top, *bowl], True)]
+    return [(top, False), ([top[-1], *bowl], True)]
 
 
 def six(r: Rng) -> list[tuple[Line, bool]]:
@@ -182,7 +224,7 @@ def crossed_seven(r: Rng) -> list[tuple[Line, bool]]:
     """A 7 with the stroke through its stem."""
     lines = plain_seven(r)
     (top, _), (bottom_x, _) = lines[-1][0][-2 if len(lines) == 1 else 0], lines[-1][0][-1]
-    height = r.uniform(0.4, 0.58)
+    height = r.uniform(0.36, 0.68)
     middle = top + (bottom_x - top) * height
     left, right = r.uniform(0.15, 0.32, 2)
     tilt = r.uniform(-0.04, 0.08)
@@ -211,20 +253,40 @@ def nine(r: Rng) -> list[tuple[Line, bool]]:
     return [([*bowl, (w, h), (w + foot * 0.2, 0.6), *hook], True)]
 
 
+def footed_nine(r: Rng) -> list[tuple[Line, bool]]:
+    """With a foot that runs back to the left, flat or bent up, under a small or a large bowl."""
+    w, h = r.uniform(0.2, 0.38), r.uniform(0.18, 0.3)
+    bowl = arc(0, h, w, h, -30, -30 - r.uniform(330, 380), 14)
+    heel = (w * r.uniform(0.3, 1.0), r.uniform(0.9, 1.0))
+    foot = [(-w * r.uniform(0.0, 0.6), 1.0), (-w * r.uniform(0.8, 1.5), r.uniform(0.8, 1.0))]
+    if r.random() < 0.3:
+        return [([*bowl, (w, h), heel], True), ([heel, foot[-1]], False)]
+    return [([*bowl, (w, h), (w, 0.6), heel, *foot], True)]
+
+
+def open_nine(r: Rng) -> list[tuple[Line, bool]]:
+    """Whose bowl does not come round to the stem, or begins apart from it."""
+    w, h = r.uniform(0.24, 0.4), r.uniform(0.2, 0.3)
+    bowl = arc(0, h, w, h, r.uniform(-75, -35), r.uniform(-345, -295), 12)
+    foot = r.uniform(-0.2, 0.1)
+    hook = [(foot, 1.0), (-w, 1 - r.uniform(0.02, 0.15))] if r.random() < 0.3 else [(w + foot, 1.0)]
+    return [(bowl, True), ([(w, r.uniform(0.0, 0.25)), (w * 0.98, 0.5), *hook], True)]
+
+
 SHAPES: dict[int, tuple[Shape, ...]] = {
-    0: (zero, zero, slashed_zero),
+    0: (zero, zero, broken_zero, slashed_zero),
     1: (bar_one, flag_one, flag_one, flag_one, foot_one),
-    2: (two,),
+    2: (two, two, looped_two),
     3: (three,),
-    4: (open_four, closed_four, one_stroke_four, lightning_four),
-    5: (five,),
+    4: (open_four, closed_four, one_stroke_four, lightning_four, pointed_four),
+    5: (five, five_at_once),
     6: (six, six, square_six),
     7: (plain_seven, crossed_seven),
     8: (eight,),
-    9: (nine,),
+    9: (nine, nine, footed_nine, open_nine),
 }
 # The digits whose other ways of writing MNIST lacks most get the largest share.
-SHARES = np.array([5, 22, 6, 6, 21, 6, 9, 14, 5, 6]) / 100
+SHARES = np.array([6, 19, 7, 6, 20, 6, 8, 13, 5, 10]) / 100
 
 
 # Pictures are drawn this many pixels large, with pens from a hair to a broad marker, in units of the frame.
@@ -247,7 +309,9 @@ def write_by_hand(lines: list[tuple[Line, bool]], r: Rng) -> list[list[list[floa
     Returns:
         Strokes in the middle of the frame, as `ml.preprocessing.prepare_strokes` takes them.
     """
-    angle, slant, wide = np.deg2rad(r.normal(0, 6)), r.normal(0.05, 0.13), r.uniform(0.75, 1.25)
+    angle, slant, wide = np.deg2rad(r.normal(0, 6)), r.normal(0.05, 0.15), r.uniform(0.75, 1.25)
+    if r.random() < 0.1:  # some write very wide or very narrow
+        wide *= r.choice([0.7, 1.4])
     turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
     matrix = turn @ np.array([[wide, -slant], [0, 1]])
     phase, waves, tremor = r.uniform(0, 6.3, 2), r.uniform(3, 9, 2), abs(r.normal(0, 0.012))

@@ -1,0 +1,110 @@
+"""How the shipped model reads simulated photographs, kind by kind: where the truth is known for as many as one likes.
+
+    python -m bench.photographs
+
+MNIST's test digits, written anew with another pen on all kinds of paper (`ml.photographs`). Training has seen neither
+these digits nor, of the kinds without a star, any such picture. `docs/accuracy.md` holds what it printed last.
+"""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from bench.accuracy import calibration_error, otsu
+from ml.bundle import BASE_FOLDER, BUNDLE_FILE
+from ml.classifier import Classifier, load_classifier
+from ml.measure import Outcome, Picture, Tally, outcomes
+from ml.mixture import PHOTOGRAPHED
+from ml.mnist import load_mnist
+from ml.photographs import KINDS, photograph
+from ml.verdicts import Verdict
+
+SEED = 20_240_711
+NUMBER = 500
+
+
+@dataclass(frozen=True)
+class Row:
+    """What was found for one kind of photograph, as shares of its pictures; `sure_right` as a share of the sure."""
+
+    right: float
+    otsu: float
+    sure: float
+    sure_right: float
+    refused: float
+    blank: float
+
+
+def photographs(kind: str, number: int) -> list[Picture]:
+    """`number` photographs of one kind, always the same ones."""
+    mnist = load_mnist()
+    images, labels = mnist.test_images, mnist.test_labels
+    rng = np.random.default_rng([SEED, *kind.encode()])
+    chosen = rng.permutation(len(images))[:number]
+    return [
+        Picture(
+            name=f"{kind} {row}",
+            image=photograph(images[row], images[rng.integers(0, len(images), 2)], KINDS[kind], rng),
+            label=str(int(labels[row])),
+            source=kind,
+        )
+        for row in chosen
+    ]
+
+
+def measured(results: list[Outcome], classifier: Classifier) -> Row:
+    """The figures of one kind."""
+    tally = Tally()
+    for outcome in results:
+        tally.add(outcome)
+    found = tally.summary()
+    plain = classifier.logits(np.stack([otsu(outcome.picture.image) for outcome in results])).argmax(axis=1)
+    share = {str(verdict): row["share"] for verdict, row in found["verdicts"].items()}
+    return Row(
+        right=found["accuracy"],
+        otsu=float(np.mean(plain == [outcome.picture.digit for outcome in results])),
+        sure=found["sure_share"],
+        sure_right=found["sure_accuracy"] or 0.0,
+        refused=share.get(Verdict.NOT_A_DIGIT, 0.0),
+        blank=share.get(Verdict.BLANK, 0.0),
+    )
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--number", type=int, default=NUMBER, help="photographs of each kind (%(default)s)")
+    parser.add_argument("--bundle", type=Path, default=BASE_FOLDER / BUNDLE_FILE, help="another model's bundle")
+    options = parser.parse_args()
+    classifier = load_classifier(options.bundle.read_bytes())
+    print(f"{'':<24}{'right':>9}{'Otsu':>9}{'sure':>9}{'of these':>10}{'refused':>9}{'blank':>8}")
+    rows, everything = [], []
+    for kind in KINDS:
+        results = list(outcomes(photographs(kind, options.number), classifier))
+        everything += results
+        rows.append(row := measured(results, classifier))
+        _show(kind + (" *" if kind in PHOTOGRAPHED else ""), row)
+    fresh = [row for kind, row in zip(KINDS, rows, strict=True) if kind not in PHOTOGRAPHED]
+    _show("mean", _mean(rows))
+    _show("mean without a star", _mean(fresh))
+    print(f"calibration error {calibration_error(everything):.4f}")
+
+
+def _mean(rows: list[Row]) -> Row:
+    return Row(*np.mean([list(vars(row).values()) for row in rows], axis=0).tolist())
+
+
+def _show(name: str, row: Row) -> None:
+    print(
+        f"{name:<24}{row.right:>9.2%}{row.otsu:>9.2%}{row.sure:>9.2%}{row.sure_right:>10.2%}"
+        f"{row.refused:>9.2%}{row.blank:>8.2%}",
+        flush=True,
+    )
+
+
+if __name__ == "__main__":
+    main()
