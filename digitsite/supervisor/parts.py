@@ -23,6 +23,9 @@ def environment(options: Options) -> dict[str, str]:
         "PYTHONUNBUFFERED": "1",
         # glibc keeps up to 8 arenas a core for threads that allocate; two are enough here and save tens of MB.
         "MALLOC_ARENA_MAX": "2",
+        # Whatever is larger, as a decoded picture, goes back to the system at once; left to itself, glibc raises this
+        # with every large block that is freed, until such blocks stay for good.
+        "MALLOC_MMAP_THRESHOLD_": "1000000",
     }
     # Words for make itself, which a `make` started by a part would misunderstand.
     ours = {name: value for name, value in os.environ.items() if name not in ("MAKEFLAGS", "MAKELEVEL", "MFLAGS")}
