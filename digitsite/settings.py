@@ -284,6 +284,9 @@ CORS_URLS_REGEX = r"^/api/"
 CORS_ALLOW_HEADERS = ["authorization", "content-type", "idempotency-key", "if-none-match", "prefer"]
 CORS_EXPOSE_HEADERS = ["content-disposition", "etag", "location", "retry-after", "www-authenticate", "x-content-hash"]
 
+# Submissions older than this go, with all that belongs to them; 0: they stay until somebody deletes them.
+RETENTION_DAYS = env.integer("RETENTION_DAYS", 0, maximum=36_500)
+
 # --- Review ------------------------------------------------------------------------------------------------------
 
 # The share of every reviewer's queue that is drawn at random: only this share measures accuracy on real traffic.

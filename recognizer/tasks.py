@@ -35,9 +35,10 @@ def tend() -> None:
 
 @shared_task(name="recognizer.tasks.sweep_pictures", acks_late=True, reject_on_worker_lost=True)
 def sweep_pictures() -> None:
-    """Queue `default`, hourly: files that nothing names, and rows that were of use for a day."""
-    from recognizer.services import idempotency, orphans, quotas
+    """Queue `default`, hourly: what is older than it may be, files that nothing names, rows that were of use for a day."""
+    from recognizer.services import idempotency, orphans, quotas, retention
 
+    retention.enforce()
     orphans.sweep()
     idempotency.sweep()
     quotas.forget_old_days()

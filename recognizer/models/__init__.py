@@ -3,6 +3,7 @@
 from .attempts import Attempt
 from .idempotency import IdempotencyKey
 from .labels import Label, Lease, Skip
+from .opt_outs import OptOut
 from .registry import Deployment, ModelFiles, ModelVersion, TrainingRun
 from .submissions import Prediction, Submission
 from .tokens import Token
@@ -36,6 +37,7 @@ __all__ = [
     "Lease",
     "ModelFiles",
     "ModelVersion",
+    "OptOut",
     "Origin",
     "Prediction",
     "RunState",

@@ -169,6 +169,12 @@ def an_operator_has_signed_in() -> bool:
     return signed_in.filter(Q(groups__name=OPERATOR) | Q(is_superuser=True)).exists()
 
 
+def is_the_last_operator(user: User) -> bool:
+    """Whether nobody else could operate this site without this account."""
+    others = User.objects.filter(is_active=True).exclude(pk=user.pk)
+    return not others.filter(Q(groups__name=OPERATOR) | Q(is_superuser=True)).exists()
+
+
 def sign_in_link(user: User) -> str:
     """The path of a page that signs `user` in, once."""
     return reverse("sign-in", args=[urlsafe_base64_encode(force_bytes(user.pk)), _tokens.make_token(user)])

@@ -121,6 +121,11 @@ def sweep() -> int:
     return IdempotencyKey.objects.filter(expires__lte=timezone.now()).delete()[0]
 
 
+def forget(actor: Actor) -> None:
+    """Delete what was answered to this person: the answers tell of pictures that they had deleted."""
+    IdempotencyKey.objects.filter(scope=_scope(actor)).delete()
+
+
 def _mine(claim: Claim) -> QuerySet[IdempotencyKey]:
     return IdempotencyKey.objects.filter(pk=claim.pk, attempt=claim.attempt, status=None)
 

@@ -1,0 +1,196 @@
+"""What somebody may ask of us about their own things: to see, to have, to delete, and to keep out of training.
+
+Works for accounts and for visitors alike; a visitor is known by the key in their browser's cookie. Called by the page
+My data.
+"""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import PurePosixPath
+from typing import IO
+
+from django.contrib.auth.models import User
+from django.core.files.storage import default_storage
+from django.db import transaction
+from django.db.models import Count, Min, Q, QuerySet
+from django.utils import timezone
+
+from recognizer.models import Label, OptOut, Submission
+
+from . import access, accounts, idempotency
+from .actors import Actor
+from .erasing import erase
+
+BATCH = 200
+
+
+class AccountStaysError(ValueError):
+    """This account cannot be deleted by its owner; the message says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """What we have of somebody. `since` is when the oldest picture came; None where there is none."""
+
+    pictures: int
+    answers: int
+    labels: int
+    since: datetime | None
+    in_training: int
+    opted_out: bool
+
+
+def summary(actor: Actor) -> Summary:
+    own = access.own_submissions(actor)
+    found = own.aggregate(pictures=Count("pk"), since=Min("created"), in_training=Count("pk", filter=Q(may_train=True)))
+    answers = own.aggregate(answers=Count("predictions"))["answers"]
+    return Summary(**found, answers=answers, labels=_words(actor).count(), opted_out=has_opted_out(actor))
+
+
+def _words(actor: Actor) -> QuerySet[Label]:
+    """Everything that this person said, about whosever picture."""
+    said = Q(pk__in=())
+    if actor.user is not None:
+        said |= Q(user=actor.user)
+    if actor.visitor:
+        said |= Q(visitor=actor.visitor)
+    return Label.objects.filter(said)
+
+
+# --- To keep out of training -----------------------------------------------------------------------------------------
+
+
+def has_opted_out(actor: Actor) -> bool:
+    return _opt_outs(actor).exists()
+
+
+@transaction.atomic
+def opt_out(actor: Actor) -> None:
+    """Nothing that this person sent or will send trains; models that were trained before stay as they are."""
+    if actor.user is not None:
+        OptOut.objects.get_or_create(user=actor.user)
+    if actor.visitor:
+        OptOut.objects.get_or_create(visitor=actor.visitor)
+    access.own_submissions(actor).filter(may_train=True).update(may_train=False)
+
+
+def opt_in(actor: Actor) -> None:
+    """What this person sends from now on may train, where they do not say otherwise; the older things stay out."""
+    _opt_outs(actor).delete()
+
+
+def _opt_outs(actor: Actor) -> QuerySet[OptOut]:
+    mine = Q(pk__in=())
+    if actor.user is not None:
+        mine |= Q(user=actor.user)
+    if actor.visitor:
+        mine |= Q(visitor=actor.visitor)
+    return OptOut.objects.filter(mine)
+
+
+# --- To have ---------------------------------------------------------------------------------------------------------
+
+
+def export(actor: Actor, file: IO[bytes]) -> None:
+    """Write a zip of everything: `data.json`, and the pictures as they are kept."""
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+        with archive.open("data.json", "w", force_zip64=True) as member:
+            for text in _as_json(actor):
+                member.write(text.encode())
+        rows = access.own_submissions(actor).order_by("pk").only("public_id", "picture")
+        for row in rows.iterator(BATCH):
+            try:
+                with default_storage.open(row.picture) as picture:
+                    # Pictures are compressed already.
+                    archive.writestr(_name_in_export(row), picture.read(), zipfile.ZIP_STORED)
+            except FileNotFoundError:  # deleted in another window meanwhile
+                continue
+
+
+def _as_json(actor: Actor) -> Iterator[str]:
+    """One submission at a time, so that somebody's tenth thousand takes no more memory than the first."""
+    head = {
+        "made": timezone.now().isoformat(timespec="seconds"),
+        "account": actor.user.get_username() if actor.user else None,
+        "opted_out_of_training": has_opted_out(actor),
+    }
+    yield json.dumps(head, indent=1)[:-2] + ',\n "submissions": ['
+    rows = access.own_submissions(actor).order_by("pk").defer("pixels")
+    comma = "\n"
+    for row in rows.prefetch_related("predictions__version", "labels").iterator(BATCH):
+        yield comma + json.dumps(_submission(row, actor))
+        comma = ",\n"
+    yield '\n ],\n "said_of_others": ['
+    others = _words(actor).exclude(submission__in=access.own_submissions(actor)).select_related("submission")
+    comma = "\n"
+    for said in others.order_by("pk").iterator(BATCH):
+        yield comma + json.dumps({"submission": said.submission.public_id} | _label(said))
+        comma = ",\n"
+    yield "\n ]\n}\n"
+
+
+def _submission(row: Submission, actor: Actor) -> dict[str, object]:
+    return {
+        "id": row.public_id,
+        "created": row.created.isoformat(),
+        "source": row.source,
+        "picture": _name_in_export(row),
+        "crop": row.crop,
+        "strokes": row.strokes,
+        "may_train": row.may_train,
+        "state": row.state,
+        "answers": [
+            {
+                "model": one.version.number,
+                "created": one.created.isoformat(),
+                "digit": one.digit,
+                "verdict": one.verdict,
+                "certainty": one.certainty,
+                "probabilities": one.probabilities,
+            }
+            for one in row.predictions.all()
+        ],
+        "labels": [_label(one) | {"yours": access.said(actor, one)} for one in row.labels.all()],
+    }
+
+
+def _label(said: Label) -> dict[str, object]:
+    return {"value": said.value or "retracted", "kind": said.kind, "created": said.created.isoformat()}
+
+
+def _name_in_export(row: Submission) -> str:
+    return f"pictures/{row.public_id}{PurePosixPath(row.picture).suffix}"
+
+
+# --- To delete -------------------------------------------------------------------------------------------------------
+
+
+def delete_everything(actor: Actor, *, with_account: bool = False) -> int:
+    """Delete this person's submissions with all that was said of them, and on demand the account; how many went.
+
+    What a reviewer said of other people's pictures stays, as the word of nobody in particular once the account is gone.
+
+    Raises:
+        AccountStaysError: the account cannot be deleted; nothing was deleted at all.
+    """
+    if with_account:
+        _check_may_go(actor)
+    count = erase(access.own_submissions(actor))
+    idempotency.forget(actor)
+    if actor.visitor:
+        Label.objects.filter(visitor=actor.visitor).update(visitor="")
+    if with_account:
+        User.objects.filter(pk=actor.user.pk).delete()
+    return count
+
+
+def _check_may_go(actor: Actor) -> None:
+    if actor.user is None:
+        raise AccountStaysError("You have no account here.")
+    if actor.is_operator and accounts.is_the_last_operator(actor.user):
+        raise AccountStaysError("You are this site's only operator. Make somebody else one first, on the People page.")
