@@ -54,16 +54,32 @@ class Word:
 def label(*, actor: Actor, submission: Submission, value: str, reason: LabelReason) -> Label:
     """Record what `actor` says `submission` shows, and work out its truth anew.
 
-    A person's newer word replaces the older one without erasing it.
+    A person's newer word replaces the older one without erasing it; the same one again is the one that stands.
 
     Raises:
         LabelError: `value` is none of TruthValue, or the submission was deleted meanwhile.
         NotAllowedError: the actor neither owns the submission nor may review.
     """
+    return label_once(actor=actor, submission=submission, value=value, reason=reason)[0]
+
+
+@transaction.atomic
+def label_once(*, actor: Actor, submission: Submission, value: str, reason: LabelReason) -> tuple[Label, bool]:
+    """The same, and whether that is news: whoever repeats their last word about a submission has said nothing new."""
+    if access.can_label(actor, submission) and lock([submission]):
+        said = Label.objects.filter(submission=submission, **STANDING)
+        mine = said.filter(user=actor.user) if actor.user else said.filter(user=None, visitor=actor.visitor)
+        last = mine.order_by("-id").first()
+        if last is not None and (last.value, last.kind) == (value, _kind_of_word(actor)):
+            return last, False
     added = label_many(actor=actor, words=[Word(submission, value, reason)])
     if not added:
         raise LabelError("This was deleted meanwhile.")
-    return added[0]
+    return added[0], True
+
+
+def _kind_of_word(actor: Actor) -> LabelKind:
+    return LabelKind.REVIEW if actor.is_reviewer else LabelKind.SUGGESTION
 
 
 @transaction.atomic
@@ -81,7 +97,7 @@ def label_many(*, actor: Actor, words: Sequence[Word]) -> list[Label]:
     added = Label.objects.bulk_create(
         Label(
             submission=word.submission,
-            kind=LabelKind.REVIEW if actor.is_reviewer else LabelKind.SUGGESTION,
+            kind=_kind_of_word(actor),
             value=word.value,
             user=actor.user,
             visitor="" if actor.user else actor.visitor,

@@ -14,7 +14,12 @@ from recognizer.services import access, submissions
 # Whole rows in grids of 2, 3, 4, 6 and 8 columns.
 PAGE_SIZE = 48
 CERTAINTIES = (("0.5", "50 %"), ("0.8", "80 %"), ("0.95", "95 %"), ("0.99", "99 %"))
-ORDERINGS = (("", "Newest first"), ("created", "Oldest first"))
+ORDERINGS = (
+    ("", "Newest first"),
+    ("created", "Oldest first"),
+    ("-doubt", "Most doubtful first"),
+    ("doubt", "Surest first"),
+)
 CORRECTED = (("", "Any"), ("true", "Yes"), ("false", "No"))
 WHOSE = (("", "Everybody’s"), ("true", "Mine"))
 # A blank picture is never stored, so nothing in History has that verdict.

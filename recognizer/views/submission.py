@@ -13,6 +13,9 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 from recognizer.models import Label, LabelReason, Submission, SubmissionState, TruthValue
 from recognizer.services import access, labels, submissions
 
+# People may change their mind; a page shows so much of it, the API all.
+MOST_WORDS = 50
+
 
 def _find(request: HttpRequest, public_id: str, *, key: str = "") -> Submission:
     submission = get_object_or_404(submissions.with_answers(Submission.objects.all()), public_id=public_id)
@@ -27,15 +30,17 @@ def show(request: HttpRequest, public_id: str) -> HttpResponse:
     key = request.GET.get("key", "")
     submission = _find(request, public_id, key=key)
     predictions = submission.predictions.select_related("version")
-    said = submission.labels.select_related("user", "retraction").order_by("-id")
-    words = [{"label": one, "mine": access.said(request.actor, one)} for one in said if one.retracts_id is None]
+    # Retractions have no value; they show at the word that they take back.
+    said = submission.labels.filter(value__gt="").select_related("user", "retraction").order_by("-id")
+    words = [{"label": one, "mine": access.said(request.actor, one)} for one in said[: MOST_WORDS + 1]]
     standing = next((one["label"] for one in words if one["mine"] and not hasattr(one["label"], "retraction")), None)
     context = {
         "submission": submission,
         "answer": submission.latest_prediction,
         "is_pending": submission.state == SubmissionState.PENDING,
         "predictions": predictions,
-        "words": words,
+        "words": words[:MOST_WORDS],
+        "has_more_words": len(words) > MOST_WORDS,
         "names_are_shown": request.actor.is_reviewer or request.actor.is_operator,
         "my_value": standing.value if standing else "",
         "values": TruthValue.choices,

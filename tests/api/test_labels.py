@@ -83,3 +83,30 @@ def test_one_takes_back_ones_own_word_once_and_nobody_elses(submission, owner, r
     retraction = owner.get(f"/api/v1/submissions/{submission.public_id}/labels").json()["results"][1]
     assert retraction["value"] is None
     assert address.endswith(f"/{retraction['retracts']}")
+
+
+def test_whoever_says_the_same_again_has_said_it_once(submission, owner, reviewing):
+    first = say(owner, submission)
+    for _ in range(3):
+        again = say(owner, submission, reason="own_page")
+        assert (again.status_code, again.json()) == (200, first.json())
+    assert say(reviewing, submission).status_code == 201
+    assert say(owner, submission, "9").status_code == 201
+    assert say(owner, submission).status_code == 201  # they changed their mind, and back
+    assert Label.objects.count() == 4
+
+
+def test_what_was_taken_back_can_be_said_again(submission, owner):
+    pk = say(owner, submission).json()["id"]
+    owner.delete(f"/api/v1/labels/{pk}")
+    assert say(owner, submission).status_code == 201
+
+
+def test_a_visitor_who_becomes_a_reviewer_says_the_same_with_more_weight(
+    submission, owner, visitor, reviewing, reviewer
+):
+    submission.owner = reviewer.user
+    submission.save()
+    say(owner, submission)
+    response = say(reviewing, submission)
+    assert (response.status_code, response.json()["kind"]) == (201, "review")

@@ -49,10 +49,10 @@ def test_pages_hold_every_row_once_although_rows_come_and_go_meanwhile(visitor, 
     assert seen == rows[::-1]
 
 
-@pytest.mark.parametrize("ordering", ["-created", "created"])
+@pytest.mark.parametrize("ordering", ["-created", "created", "-doubt", "doubt"])
 def test_pages_lead_back_the_same_way(ordering, visitor, owner):
-    for _ in range(12):
-        make_submission(visitor)
+    for number in range(12):
+        make_prediction(make_submission(visitor), doubt=number % 3 / 7)
     whole = ids(owner.get(f"{ADDRESS}?ordering={ordering}"))
     pages, address = [], f"{ADDRESS}?ordering={ordering}&page_size=5"
     while address:
@@ -66,6 +66,22 @@ def test_pages_lead_back_the_same_way(ordering, visitor, owner):
         assert back["results"] == body["results"]
     assert back["previous"] is None
     assert pages[0]["previous"] is None
+
+
+def test_by_doubt_come_those_that_have_an_answer(visitor, owner):
+    sure, _, unsure = (make_submission(visitor) for _ in range(3))
+    make_prediction(sure, doubt=0.1)
+    make_prediction(unsure, doubt=0.9)
+    assert ids(owner.get(f"{ADDRESS}?ordering=-doubt")) == [unsure.public_id, sure.public_id]
+    assert ids(owner.get(f"{ADDRESS}?ordering=doubt")) == [sure.public_id, unsure.public_id]
+
+
+def test_a_cursor_of_another_order_is_refused(visitor, owner):
+    for _ in range(3):
+        make_prediction(make_submission(visitor))
+    cursor = owner.get(f"{ADDRESS}?page_size=1&ordering=-doubt").json()["next"].partition("cursor=")[2]
+    response = owner.get(f"{ADDRESS}?page_size=1&cursor={cursor}")
+    assert (response.status_code, list(response.json()["errors"])) == (400, ["cursor"])
 
 
 @pytest.mark.parametrize(
@@ -112,8 +128,9 @@ def test_submissions_are_filtered(visitor, reviewer, owner):
 
 def test_predictions_are_filtered(visitor, reviewer, owner):
     right, wrong, open_ = (make_submission(visitor) for _ in range(3))
-    for submission in (right, wrong, open_):
-        make_prediction(submission)
+    make_prediction(right)
+    make_prediction(wrong, certainty=0.5, doubt=0.7, verdict=Verdict.UNSURE)
+    make_prediction(open_)
     labels.label(actor=reviewer, submission=right, value="7", reason=LabelReason.API)
     labels.label(actor=reviewer, submission=wrong, value="1", reason=LabelReason.API)
     names = {right.public_id: "right", wrong.public_id: "wrong", open_.public_id: "open"}
@@ -125,8 +142,14 @@ def test_predictions_are_filtered(visitor, reviewer, owner):
         "digit=7": ["open", "wrong", "right"],
         "digit=3": [],
         "source=canvas": ["open", "wrong", "right"],
+        "version=1": ["open", "wrong", "right"],
+        "version=2": [],
+        "verdict=unsure": ["wrong"],
+        "certainty_max=0.6": ["wrong"],
         f"submission={wrong.public_id}": ["wrong"],
         "ordering=created": ["right", "wrong", "open"],
+        "ordering=-doubt": ["wrong", "open", "right"],
+        "ordering=doubt": ["right", "open", "wrong"],
     }.items():
         results = owner.get(f"/api/v1/predictions?{query}").json()["results"]
         assert [names[one["submission"]] for one in results] == expected, query

@@ -103,6 +103,20 @@ def test_an_operator_deletes_it_and_nobody_else(submission, other, reviewing, pr
     assert operating.delete(address(submission)).status_code == 204
 
 
+def test_the_owner_shares_it_by_a_link_until_they_take_it_back(submission, owner, other, reviewing, program):
+    share = address(submission, "/share")
+    assert other.post(share).status_code == other.delete(share).status_code == 404
+    assert reviewing.post(share).status_code == reviewing.delete(share).status_code == 403
+    link = owner.post(share).json()
+    assert owner.post(share).json() == link
+    for at in (link["url"], link["page"]):
+        assert link["key"] in at
+        assert program.get(at).status_code == 200
+    assert owner.delete(share).status_code == 204
+    assert program.get(link["url"]).status_code == 404
+    assert owner.post(share).json()["key"] != link["key"]
+
+
 def test_predictions_are_read_by_those_who_see_the_submission(submission, owner, reviewing, other, program):
     pk = submission.latest_prediction_id
     for client in (owner, reviewing):

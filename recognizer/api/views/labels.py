@@ -2,7 +2,7 @@
 
 from django.db.models import QuerySet
 from django.http import Http404
-from drf_spectacular.utils import extend_schema
+from drf_spectacular.utils import OpenApiResponse, extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
@@ -54,15 +54,25 @@ class SubmissionLabelsView(ListView):
         tags=["labels"],
         parameters=[PUBLIC_ID, KEY],
         request=NewLabelSerializer,
-        responses={201: LabelSerializer, **problems(400, 403, 404, 413, 415)},
+        responses={
+            200: OpenApiResponse(LabelSerializer, "The caller's last word was the same: it stands."),
+            201: OpenApiResponse(LabelSerializer, "Noted."),
+            **problems(400, 403, 404, 409, 413, 415),
+        },
     )
     def post(self, request: Request, public_id: str) -> Response:
-        """Say what it shows. A reviewer's word counts as a review, that of whoever sent it as a suggestion."""
+        """Say what it shows. A reviewer's word counts as a review, that of whoever sent it as a suggestion.
+
+        Sent again, it changes nothing.
+        """
         submission = self.readable_submission(public_id)
         sent = NewLabelSerializer(data=request.data)
         sent.is_valid(raise_exception=True)
-        added = labels.label(actor=self.actor, submission=submission, **sent.validated_data)
-        return Response(LabelSerializer(added, context={"request": request}).data, status=201)
+        try:
+            said, is_new = labels.label_once(actor=self.actor, submission=submission, **sent.validated_data)
+        except LabelError as error:
+            raise Conflict(str(error)) from error
+        return Response(LabelSerializer(said, context={"request": request}).data, status=201 if is_new else 200)
 
 
 class LabelView(ApiView):

@@ -39,6 +39,7 @@ from recognizer.api.schema import (
 from recognizer.api.serializers import (
     BatchItemSerializer,
     PreviewSerializer,
+    ShareSerializer,
     StoredSubmissionSerializer,
     SubmissionDetailSerializer,
     SubmissionSerializer,
@@ -176,6 +177,23 @@ class SubmissionView(ApiView):
     def delete(self, _request: Request, public_id: str) -> Response:
         """Delete it with its predictions, its labels and its picture. Only whoever sent it, and operators."""
         submissions.delete(actor=self.actor, submission=self.readable_submission(public_id))
+        return Response(status=204)
+
+
+class SubmissionShareView(ApiView):
+    @extend_schema(
+        operation_id="share_submission", request=None, responses={200: ShareSerializer, **problems(403, 404)}, **READ
+    )
+    def post(self, request: Request, public_id: str) -> Response:
+        """Make the share link: whoever has it can look, without an account. Asked again, it is the same one."""
+        submission = self.readable_submission(public_id)
+        key = submissions.share(actor=self.actor, submission=submission)
+        return Response(ShareSerializer({"submission": submission, "key": key}, context={"request": request}).data)
+
+    @extend_schema(operation_id="unshare_submission", responses={204: None, **problems(403, 404)}, **READ)
+    def delete(self, _request: Request, public_id: str) -> Response:
+        """Make every share link of it stop working. The next one will be another one."""
+        submissions.unshare(actor=self.actor, submission=self.readable_submission(public_id))
         return Response(status=204)
 
 
