@@ -1,7 +1,8 @@
 """What an epoch of the base recipe is made of, and the frozen sets that check a model.
 
 MNIST itself; MNIST digits redrawn as somebody might hand them in, or photographed on paper, and brought back by our own
-preprocessing; digits drawn by procedure; non-digits with a uniform target. `manage.py train` and the retraining service build on it.
+preprocessing; digits drawn by procedure; non-digits with a uniform target. `manage.py train` and the retraining service
+build on it.
 """
 
 from __future__ import annotations

@@ -38,7 +38,7 @@ class Recipe:
         l2: strength of the hidden layer's weight penalty.
         label_smoothing: share of each target that is spread evenly over all classes.
         distortion: how every image is distorted anew in each epoch, or None.
-        extras: whether digits drawn by procedure, redrawn digits and non-digits take part (`ml.mixture`).
+        extras: whether redrawn, photographed and procedurally drawn digits and non-digits take part (`ml.mixture`).
         seed: decides weights, order, dropout and distortions.
     """
 
