@@ -50,12 +50,12 @@ $(BIN)/python:
 	@echo "making $(VENV) with $$($(PYTHON) --version)"
 	@$(PYTHON) -m venv $(VENV)
 
-$(VENV)/site.stamp: requirements.txt | $(BIN)/python
+$(VENV)/site.stamp: requirements.txt requirements-serve.txt | $(BIN)/python
 	@echo 'installing the requirements; this takes a few minutes the first time'
 	@$(PIP) --quiet -r requirements.txt
 	@touch $@
 
-$(VENV)/tests.stamp: requirements.txt requirements-dev.txt | $(BIN)/python
+$(VENV)/tests.stamp: requirements.txt requirements-serve.txt requirements-dev.txt | $(BIN)/python
 	@echo 'installing the requirements of the tests'
 	@$(PIP) --quiet -r requirements-dev.txt
 	@touch $@ $(VENV)/site.stamp

@@ -14,8 +14,8 @@ from .options import Options
 from .part import BASE_DIR
 
 STATE_FILE = "prepared"
-# What tables and static files are made from; requirements.txt stands for what the installed packages bring along.
-SOURCES = ("requirements.txt", "digitsite/settings.py", "*/migrations/*.py", "*/static/**/*")
+# What tables and static files are made from; the requirements stand for what installed packages bring along.
+SOURCES = ("requirements-serve.txt", "digitsite/settings.py", "*/migrations/*.py", "*/static/**/*")
 
 
 def is_current(options: Options) -> bool:

@@ -1,0 +1,57 @@
+# syntax=docker/dockerfile:1
+# Two images of one source: `site` (web server, workers, commands), and `trainer`, which adds TensorFlow.
+#
+#   docker build --target site --tag digits .
+#   docker build --target trainer --tag digits-trainer .
+#
+# compose.yaml starts everything; docs/operations.md says how to run and look after it.
+
+ARG PYTHON=3.13-slim-trixie
+
+# --- What is installed: wheels only, so no compiler is needed, neither here nor later --------------------------------
+FROM python:${PYTHON} AS packages
+ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ONLY_BINARY=:all:
+RUN python -m venv /venv
+COPY requirements-serve.txt /tmp/
+RUN /venv/bin/pip install -r /tmp/requirements-serve.txt
+
+FROM packages AS packages-with-tensorflow
+COPY requirements.txt /tmp/
+RUN /venv/bin/pip install -r /tmp/requirements.txt
+
+# --- What runs -------------------------------------------------------------------------------------------------------
+FROM python:${PYTHON} AS base
+# Nobody can sign in as this account, and nothing but /data belongs to it.
+RUN useradd --system --uid 10001 --user-group --no-create-home --shell /usr/sbin/nologin digits \
+    && install --directory --owner digits --group digits --mode 0700 /data
+ENV PATH=/venv/bin:$PATH \
+    PYTHONUNBUFFERED=1 \
+    PYTHONDONTWRITEBYTECODE=1 \
+    DATA_DIR=/data \
+    MNIST_CACHE=/data/mnist \
+    HOME=/tmp \
+    LOG_FORMAT=json \
+    MALLOC_ARENA_MAX=2 \
+    MALLOC_MMAP_THRESHOLD_=1000000
+WORKDIR /site
+COPY LICENSE manage.py ./
+COPY digitsite digitsite
+COPY ml ml
+COPY recognizer recognizer
+COPY templates templates
+VOLUME /data
+USER 10001:10001
+EXPOSE 8000
+STOPSIGNAL SIGTERM
+
+FROM base AS trainer
+COPY --from=packages-with-tensorflow /venv /venv
+CMD ["nice", "python", "-m", "digitsite.worker", "train"]
+
+FROM base AS site
+COPY --from=packages /venv /venv
+HEALTHCHECK --interval=10s --timeout=3s --start-period=30s \
+    CMD ["python", "-c", "import urllib.request; urllib.request.urlopen('http://localhost:8000/healthz', timeout=2)"]
+# As many threads as may wait for an answer (MAX_WAITING_REQUESTS) and 16 that serve pages meanwhile.
+CMD ["granian", "--interface", "wsgi", "digitsite.wsgi:application", "--host", "0.0.0.0", "--port", "8000", \
+    "--workers", "1", "--blocking-threads", "64", "--no-ws", "--http", "1", "--log-level", "warning"]
