@@ -83,7 +83,7 @@ class InProgress(Conflict):
     """The same request came before, and is being answered."""
 
     default_code = "in_progress"
-    default_detail = "A request with this Idempotency-Key is still being answered. Send it again in a moment."
+    default_detail = "The same was sent before and is still being answered. Send it again in a moment."
     wait = 1
 
 

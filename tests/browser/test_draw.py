@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 import pytest
-from playwright.sync_api import BrowserContext, Page, expect
+from playwright.sync_api import BrowserContext, Page, Route, expect
 
 from tests.support.site import Site
 
@@ -176,3 +176,40 @@ def test_what_was_deleted_on_another_tab_can_be_saved_anew(page: Page) -> None:
     page.locator("[data-value='8']").click()
     expect(page.get_by_text("Saved as a 8.")).to_be_visible()
     assert [one["truth"] for one in stored(page)] == ["8"]
+
+
+@pytest.mark.parametrize("reloads", [False, True])
+def test_a_press_whose_answer_was_lost_and_that_is_pressed_again_stores_once(page: Page, reloads: bool) -> None:
+    lost = []
+
+    def lose_the_first_answer(route: Route) -> None:
+        if route.request.method == "POST" and not lost:
+            lost.append(route.fetch())
+            route.abort("connectionreset")
+        else:
+            route.continue_()
+
+    page.route("**/api/v1/submissions", lose_the_first_answer)
+    page.goto("/")
+    draw(page, THREE)
+    expect_answer(page, "3")
+    page.keyboard.press("Enter")
+    expect(page.get_by_text("Your drawing is still here.")).to_be_visible()
+    assert len(stored(page)) == 1
+    if reloads:
+        page.reload()
+        expect_answer(page, "3")
+    page.keyboard.press("Enter")
+    expect(page.get_by_text("Saved.")).to_be_visible()
+    assert [one["id"] for one in stored(page)] == [lost[0].json()["id"]]
+
+
+def test_a_drawing_is_kept_as_it_was_drawn_with_thick_and_thin_pens(page: Page) -> None:
+    page.goto("/")
+    for name, line in (("Thick", ONE), ("Thin", [(0.7, 0.2), (0.7, 0.8)])):
+        page.get_by_role("radio", name=name).check(force=True)
+        draw(page, line)
+    page.keyboard.press("Enter")
+    expect(page.get_by_text("Saved.")).to_be_visible()
+    (one,) = stored(page)
+    assert page.request.get(one["url"]).json()["pen"] == [30, 12]

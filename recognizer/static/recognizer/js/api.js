@@ -32,10 +32,19 @@ async function bodyOf(response) {
   return isJson ? response.json() : null;
 }
 
+/* Names a request that stores something, so that it can be sent again without being stored twice. Given what the last
+ * one was, the same content keeps its key. (crypto.randomUUID is not there for a phone on the local network.) */
+export function keyed(last, content) {
+  if (last?.content === content) return last;
+  const bytes = crypto.getRandomValues(new Uint8Array(16));
+  return { content, key: Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("") };
+}
+
 /* Returns {status, body, location}; throws Problem, or AbortError when `signal` was aborted. */
-export async function call(method, url, { json, signal, prefer } = {}) {
+export async function call(method, url, { json, key, signal, prefer } = {}) {
   const headers = { Accept: "application/json", "X-CSRFToken": csrfToken() };
   if (json !== undefined) headers["Content-Type"] = "application/json";
+  if (key) headers["Idempotency-Key"] = key;
   if (prefer) headers.Prefer = prefer;
   let response;
   try {

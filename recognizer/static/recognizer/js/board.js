@@ -92,6 +92,11 @@ export class Board {
     ]);
   }
 
+  /* The width of the pen, for each stroke. */
+  get pens() {
+    return this.#strokes.map((stroke) => stroke.pen);
+  }
+
   /* Everything needed to bring the drawing back after a reload. */
   snapshot() {
     return this.#strokes;

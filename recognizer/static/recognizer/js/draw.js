@@ -1,7 +1,7 @@
 /* The Draw page: a live answer after each stroke, saving, and saying what the digit really was. */
 
 import { hintOf, paintBars, paintPixels, sentenceOf } from "./answer.js";
-import { call, Problem, untilAnswered } from "./api.js";
+import { call, keyed, Problem, sleep, untilAnswered } from "./api.js";
 import { Board } from "./board.js";
 import { rememberConsent } from "./consent.js";
 
@@ -10,6 +10,8 @@ const STORE = "digits.drawing";
 const PATIENCE = 200;
 const FIRST_RETRY = 2000;
 const LONGEST_RETRY = 15_000;
+// A press whose answer was lost may still be being stored when it is pressed again: so often it is asked for.
+const MOST_TRIES = 8;
 
 const page = document.querySelector("[data-draw]");
 const find = (name) => document.querySelector(`[data-${name}]`);
@@ -29,6 +31,7 @@ const state = {
   answer: null, // what is shown
   saved: null, // {id, url, api, label}: the stored submission of exactly this drawing
   saving: null, // the one request that stores it
+  sending: null, // {content, key}: what was sent last and is not known to be stored
   drawing: 0, // counts changes, so that a late reply is known to be about an older drawing
   isLabelling: false,
 };
@@ -144,15 +147,28 @@ async function preview(retryAfter = FIRST_RETRY) {
 
 async function store() {
   const drawing = state.drawing;
-  const { body } = await call("POST", page.dataset.submissionsUrl, {
-    json: { strokes: board, may_train: parts["may-train"].checked },
-  });
+  const json = { strokes: board, pen: board.pens, may_train: parts["may-train"].checked };
+  state.sending = keyed(state.sending, JSON.stringify(json));
+  remember();
+  const body = await send(json, state.sending.key);
+  state.sending = null;
   if (state.drawing !== drawing) return null;
   state.saved = { id: body.id, url: body.page, api: body.url, label: null };
   remember();
   if (body.state === "pending") follow(body.url, drawing);
   else if (body.prediction) settle(body);
   return state.saved;
+}
+
+async function send(json, key) {
+  for (let tries = 1; ; tries += 1) {
+    try {
+      return (await call("POST", page.dataset.submissionsUrl, { json, key })).body;
+    } catch (error) {
+      if (!(error instanceof Problem) || error.status !== 409 || tries === MOST_TRIES) throw error;
+      await sleep(1000);
+    }
+  }
 }
 
 function settle(submission) {
@@ -230,15 +246,17 @@ async function pressLabel(value) {
 /* --- The drawing survives a reload -------------------------------------------------------------------------- */
 
 function remember() {
-  sessionStorage.setItem(STORE, JSON.stringify({ strokes: board.snapshot(), saved: state.saved }));
+  const { saved, sending } = state;
+  sessionStorage.setItem(STORE, JSON.stringify({ strokes: board.snapshot(), saved, sending }));
 }
 
 function recall() {
   const kept = sessionStorage.getItem(STORE);
   if (!kept) return;
-  const { strokes, saved } = JSON.parse(kept);
+  const { strokes, saved, sending } = JSON.parse(kept);
   board.restore(strokes);
   state.saved = saved;
+  state.sending = sending;
 }
 
 /* --- Wiring ------------------------------------------------------------------------------------------------- */
