@@ -12,6 +12,7 @@ from .views import (
     history,
     matrix,
     models,
+    my_data,
     people,
     review,
     status,
@@ -58,6 +59,9 @@ urlpatterns = [
     path("account/logout/", auth_views.LogoutView.as_view(), name="logout"),
     path("account/tokens/", tokens.show, name="tokens"),
     path("account/tokens/<int:pk>/delete/", tokens.delete, name="token-delete"),
+    path("account/data/", my_data.show, name="my-data"),
+    path("account/data/download/", my_data.download, name="my-data-download"),
+    path("account/data/delete/", my_data.delete, name="my-data-delete"),
     path("account/password/", accounts.Password.as_view(), name="password_change"),
     path("account/sign-in/<str:uid>/<str:token>/", accounts.sign_in, name="sign-in"),
 ]

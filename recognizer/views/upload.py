@@ -14,7 +14,7 @@ from recognizer.api.throttles import Kind, Throttle
 from recognizer.forms import UploadForm
 from recognizer.middleware import known_actor
 from recognizer.models import Source, Submission
-from recognizer.services import access, handoff, pictures, quotas, submissions
+from recognizer.services import access, handoff, pictures, privacy, quotas, submissions
 from recognizer.templatetags.words import ANSWER_WORDS
 
 from .errors import error_page
@@ -40,6 +40,7 @@ def _page(request: HttpRequest, form: UploadForm, *, status: int) -> HttpRespons
         "formats": FORMAT_NAMES,
         "max_bytes": settings.MAX_UPLOAD_BYTES,
         "words": ANSWER_WORDS,
+        "opted_out": privacy.has_opted_out(request.actor),
     }
     return render(request, "recognizer/upload.html", context, status=status)
 

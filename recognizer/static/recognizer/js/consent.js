@@ -3,6 +3,7 @@
 const OPT_OUT = "digits.opt-out";
 
 export function rememberConsent(checkbox) {
+  if (checkbox.disabled) return; // a standing choice, made on My data
   checkbox.checked = localStorage.getItem(OPT_OUT) === null;
   checkbox.addEventListener("change", () => {
     if (checkbox.checked) localStorage.removeItem(OPT_OUT);

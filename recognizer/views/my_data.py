@@ -1,0 +1,63 @@
+"""My data: what this site has of whoever asks, for them to have, to delete, or to keep out of training."""
+
+import tempfile
+
+from django.conf import settings
+from django.contrib import messages
+from django.contrib.auth import logout
+from django.http import FileResponse, HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_http_methods, require_POST
+
+from recognizer.middleware import known_actor
+from recognizer.services import privacy
+
+
+@never_cache
+@require_http_methods(["GET", "HEAD", "POST"])
+def show(request: HttpRequest) -> HttpResponse:
+    """The page; POST with `train` or without it is the choice about training."""
+    if request.method == "POST":
+        actor = known_actor(request)
+        if "train" in request.POST:
+            privacy.opt_in(actor)
+            messages.success(request, "What you send from now on may help this site to learn.")
+        else:
+            privacy.opt_out(actor)
+            messages.success(request, "Nothing of yours trains any more.")
+        return redirect("my-data")
+    return render(
+        request,
+        "registration/my_data.html",
+        {"found": privacy.summary(request.actor), "retention_days": settings.RETENTION_DAYS},
+    )
+
+
+@require_POST
+def download(request: HttpRequest) -> HttpResponse:
+    file = tempfile.TemporaryFile()  # noqa: SIM115 - closed by the response
+    privacy.export(request.actor, file)
+    file.seek(0)
+    return FileResponse(file, as_attachment=True, filename="my-digits.zip", content_type="application/zip")
+
+
+@never_cache
+@require_http_methods(["GET", "HEAD", "POST"])
+def delete(request: HttpRequest) -> HttpResponse:
+    """Asks once more; POST deletes."""
+    if request.method != "POST":
+        return render(request, "registration/my_data_delete.html", {"found": privacy.summary(request.actor)})
+    with_account = "account" in request.POST
+    try:
+        count = privacy.delete_everything(request.actor, with_account=with_account)
+    except privacy.AccountStaysError as error:
+        messages.error(request, str(error))
+        return redirect("my-data-delete")
+    if with_account:
+        logout(request)
+    what = "1 picture is" if count == 1 else f"{count} pictures are"
+    messages.success(
+        request, f"{what} gone for good, with every answer and label{', and so is your account' * with_account}."
+    )
+    return redirect("draw" if with_account else "my-data")

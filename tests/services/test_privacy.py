@@ -1,0 +1,148 @@
+"""Everything of somebody's: seen, taken along, deleted, kept out of training, and gone after its time."""
+
+import io
+import json
+import zipfile
+from datetime import timedelta
+
+import pytest
+from django.contrib.auth.models import User
+from django.contrib.sessions.backends.db import SessionStore
+from django.contrib.sessions.models import Session
+from django.core.files.storage import default_storage
+from django.utils import timezone
+
+from recognizer.models import Label, LabelReason, OptOut, Prediction, Source, Submission, TruthState
+from recognizer.services import labels, pictures, privacy, retention, submissions
+from recognizer.services.actors import Actor
+from recognizer.services.retraining import requests
+from recognizer.services.submissions import Sent
+from tests.pictures import SEVEN
+from tests.rows import make_prediction, make_submission
+
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("media")]
+
+
+def send(actor: Actor, *, shift: float = 0, may_train: bool = True) -> Submission:
+    strokes = [[[60 + shift, 200, 120], SEVEN[0][1]]]
+    sent = Sent(source=Source.CANVAS, strokes=strokes, may_train=may_train)
+    return submissions.accept(actor=actor, sent=sent)
+
+
+@pytest.fixture
+def used(visitor, stranger, reviewer, django_capture_on_commit_callbacks) -> list[Submission]:
+    """Two pictures of the visitor's, answered and labelled; a stranger has sent the second one too."""
+    with django_capture_on_commit_callbacks(execute=True):
+        mine = [send(visitor), send(visitor, shift=9)]
+        send(stranger, shift=9)
+        for one in mine:
+            make_prediction(one)
+        labels.label(actor=visitor, submission=mine[0], value="1", reason=LabelReason.OWN_PAGE)
+        labels.label(actor=reviewer, submission=mine[0], value="7", reason=LabelReason.DOUBT)
+    return mine
+
+
+def files() -> set[str]:
+    found = set()
+    for folder in default_storage.listdir("pictures")[0]:
+        found.update(default_storage.listdir(f"pictures/{folder}")[1])
+    return found
+
+
+def test_somebody_sees_how_much_there_is_of_them(used, visitor, stranger):
+    found = privacy.summary(visitor)
+    assert (found.pictures, found.answers, found.labels, found.in_training) == (2, 2, 1, 2)
+    assert found.since == used[0].created
+    assert privacy.summary(stranger).pictures == 1
+    assert privacy.summary(Actor()) == privacy.Summary(0, 0, 0, None, 0, opted_out=False)
+
+
+def test_the_export_holds_everything_of_theirs_and_nothing_of_others(used, visitor, reviewer):
+    file = io.BytesIO()
+    privacy.export(visitor, file)
+    archive = zipfile.ZipFile(file)
+    data = json.loads(archive.read("data.json"))
+    assert [one["id"] for one in data["submissions"]] == [one.public_id for one in used]
+    first = data["submissions"][0]
+    assert first["strokes"] == used[0].strokes
+    assert [one["digit"] for one in first["answers"]] == [7]
+    assert [(one["value"], one["yours"]) for one in first["labels"]] == [("1", True), ("7", False)]
+    assert set(archive.namelist()) == {"data.json"} | {one["picture"] for one in data["submissions"]}
+    assert archive.read(first["picture"]) == pictures.read(used[0])
+    assert "rita" not in json.dumps(data)
+
+    file = io.BytesIO()
+    privacy.export(reviewer, file)
+    data = json.loads(zipfile.ZipFile(file).read("data.json"))
+    assert (data["account"], data["submissions"]) == ("rita", [])
+    assert [(one["submission"], one["value"]) for one in data["said_of_others"]] == [(used[0].public_id, "7")]
+
+
+def test_deleting_everything_takes_pictures_answers_and_labels_but_what_others_sent_too(
+    used, visitor, stranger, django_capture_on_commit_callbacks
+):
+    assert len(files()) == 2
+    with django_capture_on_commit_callbacks(execute=True):
+        assert privacy.delete_everything(visitor) == 2
+    assert Submission.objects.count() == 1
+    assert not Prediction.objects.exists()
+    assert not Label.objects.exists()
+    assert len(files()) == 1
+    assert default_storage.exists(Submission.objects.get().picture)
+    assert privacy.summary(visitor).pictures == 0
+    with django_capture_on_commit_callbacks(execute=True):
+        privacy.delete_everything(stranger)
+    assert files() == set()
+
+
+def test_an_account_goes_with_everything_but_the_reviews_that_it_gave(used, reviewer):
+    mine = make_submission(reviewer)
+    privacy.delete_everything(reviewer, with_account=True)
+    assert not User.objects.filter(pk=reviewer.user.pk).exists()
+    assert not Submission.objects.filter(pk=mine.pk).exists()
+    assert Label.objects.get(value="7").user is None
+
+
+def test_the_last_operator_stays(operator):
+    mine = make_submission(operator)
+    with pytest.raises(privacy.AccountStaysError, match="only operator"):
+        privacy.delete_everything(operator, with_account=True)
+    assert Submission.objects.filter(pk=mine.pk).exists()
+    User.objects.create_superuser("olga")
+    privacy.delete_everything(operator, with_account=True)
+    assert not User.objects.filter(pk=operator.user.pk).exists()
+
+
+@pytest.mark.parametrize("who", ["visitor", "reviewer"])
+def test_a_standing_choice_keeps_everything_out_of_training_before_and_after(who, request, stranger):
+    actor = request.getfixturevalue(who)
+    before = send(actor)
+    privacy.opt_out(actor)
+    privacy.opt_out(actor)  # twice is once
+    assert OptOut.objects.count() == 1
+    after, of_others = send(actor, shift=3), send(stranger, shift=6)
+    Submission.objects.update(truth="7", truth_state=TruthState.SETTLED, fold="train")
+    assert set(requests.trainable()) == {of_others}
+    privacy.opt_in(actor)
+    assert send(actor, shift=9).may_train
+    assert not send(actor, shift=12, may_train=False).may_train
+    for one in (before, after):
+        one.refresh_from_db()
+        assert not one.may_train
+
+
+def test_what_is_older_than_its_time_goes_and_nothing_else(used, settings, django_capture_on_commit_callbacks):
+    old = SessionStore()
+    old["x"] = 1
+    old.set_expiry(-1)
+    old.save()
+    assert retention.enforce() == 0
+    assert not Session.objects.exists()
+    settings.RETENTION_DAYS = 30
+    Submission.objects.filter(pk=used[0].pk).update(created=timezone.now() - timedelta(days=31))
+    Submission.objects.filter(pk=used[1].pk).update(created=timezone.now() - timedelta(days=29))
+    with django_capture_on_commit_callbacks(execute=True):
+        assert retention.enforce() == 1
+    assert not Submission.objects.filter(pk=used[0].pk).exists()
+    assert Submission.objects.count() == 2
+    assert len(files()) == 1
