@@ -222,10 +222,10 @@ def test_a_thumb_on_a_phone_reviews_too(new_context: Callable[..., BrowserContex
     sign_in(page)
     open_queue(page)
     shown = until_shown(page)
-    box = page.get_by_role("button", name="It is 6").bounding_box()
+    box = page.get_by_role("button", name="It is 6", exact=True).bounding_box()
     assert box["y"] + box["height"] <= 740, "the keys are on the first screen"
     assert min(box["width"], box["height"]) >= 44
-    page.get_by_role("button", name="It is 6").tap()
+    page.get_by_role("button", name="It is 6", exact=True).tap()
     page.wait_for_function("shown => document.querySelector('[data-review]').dataset.item !== shown", arg=shown)
     until_stored(page)
     assert standing(page) == {shown: "6"}

@@ -15,7 +15,6 @@ function refresh() {
 }
 
 if (form && boxes.length > 0) {
-  form.querySelector("[data-with-scripts]").hidden = false;
   boxes.forEach((box, index) => {
     box.addEventListener("click", (event) => {
       if (event.shiftKey && last >= 0) {

@@ -10,11 +10,6 @@ function start() {
   const digit = form.dataset.digit;
   const confirm = form.querySelector("[data-confirm]");
   const number = form.querySelector("[data-right]");
-  form.classList.add("has-scripts");
-  const withKeys = matchMedia("(hover: hover)").matches
-    ? "Press what is wrong; then a key says what it is: 0–9, X not a digit, M several, R unreadable. Enter confirms the rest."
-    : "Press what is wrong, and choose what it is; then confirm the rest.";
-  form.querySelector("[data-help]").textContent = withKeys;
 
   const faces = cells.map((cell) => {
     const face = document.createElement("button");

@@ -296,9 +296,6 @@ find("back").addEventListener("click", () => move(-1));
 find("forth").addEventListener("click", () => move(1));
 find("rule").addEventListener("change", () => find("rule-form").requestSubmit());
 
-for (const element of document.querySelectorAll("[data-without-scripts]")) element.hidden = true;
-find("zoom").hidden = false;
-find("moves").hidden = false;
 page.dataset.item = "";
 
 outbox.send();

@@ -215,8 +215,5 @@ document.addEventListener("drop", (event) => {
 });
 document.addEventListener("paste", (event) => take(event.clipboardData.files));
 
-for (const element of form.querySelectorAll("[data-with-scripts]")) element.hidden = false;
-for (const element of form.querySelectorAll("[data-without-scripts]")) element.hidden = true;
 form.addEventListener("submit", (event) => event.preventDefault());
-form.classList.add("has-scripts");
 rememberConsent(mayTrain);
