@@ -74,7 +74,7 @@ def needed_scopes(view: APIView, method: str) -> tuple[Scope, ...] | None:
 
     Views that differ from the rule, `read` to read and `submit` for all else, say so in `scopes`, by method.
     """
-    if getattr(view, method.lower(), None) is None:
+    if method not in view.allowed_methods:
         return ()  # answered with 405, whoever asks
     usual = (Scope.READ,) if method in SAFE_METHODS else (Scope.SUBMIT,)
     return getattr(view, "scopes", {}).get("GET" if method == "HEAD" else method, usual)

@@ -24,6 +24,9 @@ CHARSETS = ("utf-8", "utf8", "us-ascii", "ascii")
 class ApiView(APIView):
     """An endpoint. The body's length and how its text is written are checked before anything reads it."""
 
+    # No `options`: what there is stands in the document, and CORS is answered before any view.
+    http_method_names = ["get", "head", "post", "put", "patch", "delete"]
+
     def initial(self, request: Request, *args: object, **kwargs: object) -> None:
         inner = request._request  # noqa: SLF001 - Django's own request knows the parameters of its content type
         if int(request.META.get("CONTENT_LENGTH") or 0) > settings.DATA_UPLOAD_MAX_MEMORY_SIZE:

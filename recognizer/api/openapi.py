@@ -13,7 +13,7 @@ from .authentication import needed_scopes
 from .problems import CONTENT_TYPE
 
 PRIVILEGED = {Scope.REVIEW, Scope.OPERATE}
-METHODS = ("get", "post", "put", "patch", "delete")
+METHODS = {"get", "post", "put", "patch", "delete"}
 
 CHALLENGE = {"description": "What is wrong with the token (RFC 6750).", "schema": {"type": "string"}}
 RETRY_AFTER = {"description": "Seconds to wait.", "schema": {"type": "integer", "minimum": 0}}
@@ -27,6 +27,22 @@ COMMON = {
     ),
     "429": ("TooMany", "So much was asked for in a minute, or stored in a day, that it has to wait.", "Retry-After"),
 }
+# What an answer leads to: the operation that made it, its statuses, and by which parameters others go on from there.
+SUBMISSION = {"public_id": "$response.body#/id", "key": "$response.body#/read_key"}
+LINKS = (
+    (
+        "create_submission",
+        ("201", "202"),
+        SUBMISSION,
+        (
+            *("read_submission", "read_submission_image", "read_submission_pixels", "read_submission_explanation"),
+            *("list_labels_of_submission", "create_label", "delete_submission"),
+        ),
+    ),
+    ("create_label", ("201",), {"id": "$response.body#/id"}, ("read_label", "retract_label")),
+    ("create_token", ("201",), {"id": "$response.body#/id"}, ("delete_token",)),
+    ("start_training_run", ("201",), {"id": "$response.body#/id"}, ("read_training_run", "cancel_training_run")),
+)
 HEADERS = {"WWW-Authenticate": CHALLENGE, "Retry-After": RETRY_AFTER}
 
 
@@ -58,6 +74,21 @@ class TokenScheme(OpenApiAuthenticationExtension):
         }
 
 
+def add_links(result: dict, **_others: object) -> dict:
+    """Say what answers lead to (a hook of drf-spectacular)."""
+    operations = {
+        path[method]["operationId"]: path[method]
+        for path in result["paths"].values()
+        for method in METHODS & path.keys()
+    }
+    for maker, statuses, parameters, targets in LINKS:
+        for status in statuses:
+            operations[maker]["responses"][status]["links"] = {
+                target: {"operationId": target, "parameters": parameters} for target in targets
+            }
+    return result
+
+
 def add_common_problems(result: dict, **_others: object) -> dict:
     """Add to every operation the refusals that come before it is even looked at (a hook of drf-spectacular)."""
     content = {CONTENT_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
@@ -66,9 +97,7 @@ def add_common_problems(result: dict, **_others: object) -> dict:
         for name, description, header in COMMON.values()
     }
     for path in result["paths"].values():
-        for method in METHODS:
-            if method not in path:
-                continue
+        for method in METHODS & path.keys():
             responses = path[method]["responses"]
             for status, (name, _, _) in COMMON.items():
                 responses[status] = {"$ref": f"#/components/responses/{name}"}

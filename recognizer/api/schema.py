@@ -5,6 +5,7 @@ from functools import cache
 from http import HTTPStatus
 
 import django_filters as filters
+from django.core.validators import RegexValidator
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import (
@@ -106,7 +107,7 @@ PAGING = [
     ),
 ]
 
-# A form of a page sends an empty one where nothing was chosen.
+# Empty as from a form of a page where nothing was chosen.
 MOMENT = {"type": "string", "anyOf": [{"format": "date-time"}, {"format": "date"}, {"const": ""}]}
 
 
@@ -160,7 +161,16 @@ def _parameter(name: str, one: filters.Filter) -> OpenApiParameter:
         return OpenApiParameter(name, MOMENT, description=description)
     if isinstance(one, filters.NumberFilter):
         return OpenApiParameter(name, _number(one), description=description)
-    return OpenApiParameter(name, description=description)
+    return OpenApiParameter(name, _text(one), description=description)
+
+
+def _text(one: filters.Filter) -> dict:
+    """With its pattern, if it has one; it may be empty, as from a form of a page where nothing was chosen."""
+    for validator in one.extra.get("validators", ()):
+        if isinstance(validator, RegexValidator):
+            # Python's \Z is $ in the dialect of JSON Schema.
+            return {"type": "string", "pattern": f"^$|{validator.regex.pattern}".replace(r"\Z", "$")}
+    return {"type": "string"}
 
 
 def _number(one: filters.NumberFilter) -> dict:
