@@ -7,6 +7,7 @@ from django.views.decorators.http import require_safe
 
 from ml.verdicts import Verdict
 from recognizer.middleware import known_actor
+from recognizer.services import privacy
 from recognizer.templatetags.words import ANSWER_WORDS, VERDICT_HINTS, VERDICT_SENTENCES
 
 # Width in units of the 280 x 280 canvas, and the radius of the dot that stands for it on its button.
@@ -21,12 +22,13 @@ PENS = (
 @require_safe
 def draw(request: HttpRequest) -> HttpResponse:
     # Known from the page on: of two first requests that its scripts send at once, each would get a key of its own.
-    known_actor(request)
+    actor = known_actor(request)
     return render(
         request,
         "recognizer/draw.html",
         {
             "pens": PENS,
+            "opted_out": privacy.has_opted_out(actor),
             "digits": range(10),
             "words": ANSWER_WORDS,
             "blank_sentence": VERDICT_SENTENCES[Verdict.BLANK],
