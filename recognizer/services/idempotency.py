@@ -19,6 +19,7 @@ from django.utils import timezone
 
 from recognizer.models import IdempotencyKey
 
+from . import durability
 from .actors import Actor
 
 KEPT_FOR = timedelta(hours=24)
@@ -71,7 +72,8 @@ def begin(*, actor: Actor, key: str, fingerprint: str) -> Claim | Kept:
     scope, attempt, now = _scope(actor), secrets.token_hex(8), timezone.now()
     fresh = {"fingerprint": fingerprint, "attempt": attempt, "busy_until": now + BUSY_FOR, "expires": now + KEPT_FOR}
     try:
-        with transaction.atomic():
+        # What is stored under the key waits for the disk, and this with it: it is written before.
+        with durability.repeatable(), transaction.atomic():
             return Claim(IdempotencyKey.objects.create(scope=scope, key=key, **fresh).pk, attempt)
     except IntegrityError:
         row = IdempotencyKey.objects.filter(scope=scope, key=key).first()
@@ -106,8 +108,9 @@ def record(claim: Claim, stored: list) -> None:
 
 
 def finish(claim: Claim, kept: Kept) -> None:
-    """Keep the answer for whoever asks again."""
-    _mine(claim).update(status=kept.status, headers=dict(kept.headers), body=kept.body)
+    """Keep the answer for whoever asks again. A power cut may take it: what is stored is then answered for anew."""
+    with durability.repeatable():
+        _mine(claim).update(status=kept.status, headers=dict(kept.headers), body=kept.body)
 
 
 def give_back(claim: Claim) -> None:
