@@ -5,16 +5,19 @@ PYTHON ?= $(shell for python in python3.13 python3.12 python3.11 python3; do \
 	$$python -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null && echo $$python && break; done)
 VENV := .venv
 BIN := $(VENV)/bin
+PEERS := .venv-peers
 PIP := $(BIN)/python -m pip --disable-pip-version-check --require-virtualenv install --progress-bar off
 
 .DEFAULT_GOAL := help
-.PHONY: help run lint test acceptance faults clean
+.PHONY: help run lint test acceptance faults bench bench-peers clean
 
 help:
 	@echo 'make run         start the site (HOST= PORT= DATA_DIR= TRAINER=0 REDIS_URL= …; see README.md)'
 	@echo 'make test        lint and test everything'
 	@echo 'make acceptance  the long forms of the tests'
 	@echo 'make faults      kill, freeze and fill everything while people use a site; nothing may get lost'
+	@echo 'make bench       how fast the site is, and where the time goes (BENCH="--core 0 --load-core 1" …)'
+	@echo 'make bench-peers the same model behind other ways of serving, beside this site'
 	@echo 'make lint        style, templates, migrations, imports'
 
 # Settings written behind `make run` reach the site through its environment: make exports them.
@@ -40,8 +43,15 @@ acceptance: $(VENV)/tests.stamp $(VENV)/browser.stamp $(VENV)/postgresql.stamp $
 faults: $(VENV)/tests.stamp $(VENV)/postgresql.stamp
 	$(BIN)/python -m tests.faults $(if $(SECONDS),--seconds $(SECONDS)) $(if $(SEED),--seed $(SEED))
 
+# BENCH= takes options of bench.serving and bench.peers; the load generator wrk is a package of Debian and Homebrew.
+bench: $(VENV)/tests.stamp $(VENV)/browser.stamp $(VENV)/mnist.stamp
+	$(BIN)/python -m bench.serving $(BENCH)
+
+bench-peers: $(PEERS)/stamp $(VENV)/mnist.stamp
+	$(PEERS)/bin/python -m bench.peers $(BENCH)
+
 clean:
-	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(PEERS) .pytest_cache .ruff_cache .hypothesis .import_linter_cache
 
 # --- What the above stand on; a stamp is renewed when what it was made from changes ---------------------------------
 
@@ -72,4 +82,10 @@ $(VENV)/postgresql.stamp: $(VENV)/tests.stamp
 $(VENV)/mnist.stamp: $(VENV)/tests.stamp
 	@echo 'fetching MNIST'
 	@$(BIN)/python -m ml.mnist
+	@touch $@
+
+$(PEERS)/stamp: requirements.txt requirements-serve.txt requirements-dev.txt bench/peers/requirements.txt | $(BIN)/python
+	@echo 'installing what the site is compared with, apart from the site itself'
+	@$(BIN)/python -m venv $(PEERS)
+	@$(PEERS)/bin/python -m pip --disable-pip-version-check install --progress-bar off --quiet -r bench/peers/requirements.txt
 	@touch $@
