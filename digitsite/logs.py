@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from recognizer.services import tracing
 
 # What a line may say beside its message, in this order.
-FIELDS = ("method", "view", "status", "ms", "request_id", "submission", "submissions", "task", "task_id")
+FIELDS = ("method", "view", "status", "ms", "request_id", "submissions", "task", "task_id")
 
 
 class Context(logging.Filter):

@@ -36,7 +36,11 @@ def predict_batch(ids: Sequence[int]) -> dict[int, bytes]:
             "pixels", "ink", "preprocessing_version"
         )
     )
-    return _settle(rows, *registry.live_classifier.current()) if rows else {}
+    if not rows:
+        return {}
+    settled = _settle(rows, *registry.live_classifier.current())
+    log.info("settled", extra={"submissions": list(settled)})
+    return settled
 
 
 def predict_again(ids: Sequence[int]) -> int:

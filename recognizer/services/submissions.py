@@ -16,7 +16,7 @@ from ml.classifier import Answer
 from ml.preprocessing import FRAME, Prepared
 from recognizer.models import Source, Submission
 
-from . import access, drafts, durability, handoff, orphans, pictures, quotas
+from . import access, drafts, durability, handoff, orphans, pictures, quotas, tracing
 from .access import NotAllowedError
 from .actors import Actor
 from .drafts import Crop, Draft, Refused, Sent
@@ -128,6 +128,7 @@ def _store(made: Sequence[Draft | Refused], actor: Actor, within: Within | None)
         for one in stored:
             pictures.write(one.file)
         Submission.objects.bulk_create(rows)
+        tracing.note(submissions=[row.pk for row in rows])
         if within is not None:
             within([_outcome(one) for one in made])
         transaction.on_commit(hand_over)

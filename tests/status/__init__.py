@@ -1,0 +1,1 @@
+"""What the operator sees: the Status page and command, /metrics, the log."""
