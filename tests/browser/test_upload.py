@@ -4,7 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from PIL import Image, ImageDraw
-from playwright.sync_api import BrowserContext, FilePayload, Locator, Page, expect
+from playwright.sync_api import BrowserContext, FilePayload, Locator, Page, Route, expect
 
 from tests.pictures import encoded, png
 
@@ -137,3 +137,21 @@ def test_without_scripts_one_form_takes_them_all_and_shows_the_answers(
     expect(page.locator(".message")).to_contain_text("Noted: 9.")
     page.get_by_role("button", name="Take back").click()
     expect(page.locator(".message")).to_have_text("Taken back.")
+
+
+def test_a_picture_whose_answer_was_lost_is_stored_once_when_it_is_tried_again(page: Page) -> None:
+    lost = []
+
+    def lose_the_first_answer(route: Route) -> None:
+        if route.request.method == "POST" and not lost:
+            lost.append(route.fetch())
+            route.abort("connectionreset")
+        else:
+            route.continue_()
+
+    page.route("**/api/v1/submissions", lose_the_first_answer)
+    page.goto("/upload/")
+    page.locator("[data-files]").set_input_files(picture("seven.png", SEVEN))
+    row(page, "seven.png").get_by_role("button", name="Try again").click()
+    expect_digit(row(page, "seven.png"), "7")
+    assert [one["id"] for one in stored(page)] == [lost[0].json()["id"]]

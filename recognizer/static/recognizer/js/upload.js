@@ -1,7 +1,7 @@
 /* The Upload page: each picture is a row of its own, with its progress and its answer or its own plain error. */
 
 import { hintOf, sentenceOf } from "./answer.js";
-import { csrfToken, Problem, problemOf, untilAnswered } from "./api.js";
+import { csrfToken, keyed, Problem, problemOf, untilAnswered } from "./api.js";
 import { rememberConsent } from "./consent.js";
 import { CropBox } from "./crop.js";
 
@@ -37,12 +37,13 @@ async function startNext() {
 }
 
 /* XMLHttpRequest, because fetch tells nothing of how far a body has got. */
-function send(body, onProgress) {
+function send(body, key, onProgress) {
   return new Promise((resolve, reject) => {
     const request = new XMLHttpRequest();
     request.open("POST", form.dataset.submissionsUrl);
     request.setRequestHeader("Accept", "application/json");
     request.setRequestHeader("X-CSRFToken", csrfToken());
+    request.setRequestHeader("Idempotency-Key", key);
     request.responseType = "json";
     request.upload.addEventListener("progress", (event) => {
       if (event.lengthComputable) onProgress(event.loaded / event.total);
@@ -64,6 +65,8 @@ class Row {
   #file;
   #crop = null;
   #isSending = false;
+  // {content, key}: what was sent last, so that "Try again" stores it once whatever became of the first try.
+  #sending = null;
 
   constructor(file) {
     this.#file = file;
@@ -145,9 +148,10 @@ class Row {
     body.set("image", this.#file);
     body.set("may_train", String(mayTrain.checked));
     if (this.#crop?.values) body.set("crop", JSON.stringify(this.#crop.values));
+    this.#sending = keyed(this.#sending, `${body.get("may_train")} ${body.get("crop")}`);
     this.#say("sending", "Sending…");
     try {
-      const submission = await send(body, (share) => {
+      const submission = await send(body, this.#sending.key, (share) => {
         this.#part("progress").value = share;
         if (share === 1) this.#part("state").textContent = "Reading…";
       });
@@ -156,7 +160,8 @@ class Row {
       if (!(error instanceof Problem)) throw error;
       this.#isSending = false;
       this.#part("send").textContent = "Try again";
-      this.#say(error.isPassing ? "retry" : "refused", error.message);
+      // 409: the first try is still being stored.
+      this.#say(error.isPassing || error.status === 409 ? "retry" : "refused", error.message);
     }
   }
 
