@@ -6,10 +6,11 @@ PYTHON ?= $(shell for python in python3.13 python3.12 python3.11 python3; do \
 VENV := .venv
 BIN := $(VENV)/bin
 PEERS := .venv-peers
+AUDIT := $(VENV)/audit
 PIP := $(BIN)/python -m pip --disable-pip-version-check --require-virtualenv install --progress-bar off
 
 .DEFAULT_GOAL := help
-.PHONY: help run lint test acceptance faults bench bench-peers clean
+.PHONY: help run lint test acceptance faults bench bench-peers audit clean
 
 help:
 	@echo 'make run         start the site (HOST= PORT= DATA_DIR= TRAINER=0 REDIS_URL= …; see README.md)'
@@ -19,6 +20,7 @@ help:
 	@echo 'make bench       how fast the site is, and where the time goes (BENCH="--core 0 --load-core 1" …)'
 	@echo 'make bench-peers the same model behind other ways of serving, beside this site'
 	@echo 'make lint        style, templates, migrations, imports'
+	@echo 'make audit       ask pip-audit about known faults of what is installed; a report'
 
 # Settings written behind `make run` reach the site through its environment: make exports them.
 run: $(VENV)/site.stamp
@@ -49,6 +51,11 @@ bench: $(VENV)/tests.stamp $(VENV)/browser.stamp $(VENV)/mnist.stamp
 
 bench-peers: $(PEERS)/stamp $(VENV)/mnist.stamp
 	$(PEERS)/bin/python -m bench.peers $(BENCH)
+
+# A report: it needs the internet, and fails nothing. In an environment of its own, for it brings thirty packages.
+audit: $(VENV)/tests.stamp $(AUDIT)/stamp
+	@$(AUDIT)/bin/pip-audit --progress-spinner off --timeout 15 --path $$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))') \
+		|| echo 'pip-audit has found something, or could not ask: see above'
 
 clean:
 	rm -rf $(VENV) $(PEERS) .pytest_cache .ruff_cache .hypothesis .import_linter_cache
@@ -88,4 +95,9 @@ $(PEERS)/stamp: requirements.txt requirements-serve.txt requirements-dev.txt ben
 	@echo 'installing what the site is compared with, apart from the site itself'
 	@$(BIN)/python -m venv $(PEERS)
 	@$(PEERS)/bin/python -m pip --disable-pip-version-check install --progress-bar off --quiet -r bench/peers/requirements.txt
+	@touch $@
+
+$(AUDIT)/stamp: | $(BIN)/python
+	@$(BIN)/python -m venv $(AUDIT)
+	@$(AUDIT)/bin/python -m pip --disable-pip-version-check install --progress-bar off --quiet pip-audit==2.10.1
 	@touch $@
