@@ -43,3 +43,15 @@ def test_a_drawing_is_sent_from_the_page(width: int, scheme: str, new_context: C
     expect(answer).to_contain_text("201")
     expect(answer).to_contain_text('"digit": 7')
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+
+def test_an_example_is_copied(new_context: Callable[..., BrowserContext]) -> None:
+    context = new_context()
+    context.grant_permissions(["clipboard-read", "clipboard-write"])
+    page = context.new_page()
+    page.goto(reverse("api-docs"))
+    button = page.locator("#example-picture [data-language=curl]").get_by_role("button")
+    button.click()
+    expect(button).to_contain_text("Copied")
+    copied = page.evaluate("navigator.clipboard.readText()")
+    assert copied.startswith("curl -F image=@digit.png http://127.0.0.1:")

@@ -1,9 +1,13 @@
-"""The OpenAPI document, and the page that shows it: Swagger UI from our own files, without inline script."""
+"""The OpenAPI document, and the page with examples and Swagger UI from our own files, without inline script."""
 
 from django.utils.decorators import method_decorator
 from django.views.decorators.csrf import ensure_csrf_cookie
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 from rest_framework.negotiation import DefaultContentNegotiation
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from recognizer.api.examples import EXAMPLES
 
 
 class SchemaView(SpectacularAPIView):
@@ -15,3 +19,10 @@ class SchemaView(SpectacularAPIView):
 class DocsView(SpectacularSwaggerSplitView):
     url_name = "api-schema"
     template_name = "recognizer/api_docs.html"
+
+    def get(self, request: Request, *args: object, **kwargs: object) -> Response:
+        response = super().get(request, *args, **kwargs)
+        if response.template_name == self.template_name:  # and not the script that starts Swagger UI
+            site = request.build_absolute_uri("/").rstrip("/")
+            response.data["examples"] = [{"example": one, "codes": one.codes(site)} for one in EXAMPLES]
+        return response
