@@ -199,19 +199,25 @@ CELERY_BROKER_TRANSPORT_OPTIONS = {
     "socket_timeout": REDIS_TIMEOUT,
     "socket_connect_timeout": REDIS_TIMEOUT,
     "max_retries": 0,
-    # A message that its worker held for longer than this comes again: longer than any task, or it would run twice.
-    # What must come back sooner after a crash is found in the database, where every job has its row.
-    "visibility_timeout": 6 * 3600,
+    # A message that its worker held for longer than this comes again: longer than any task of the default queue, or
+    # it would run twice. What must come back sooner after a crash is found in the database, where every job has its
+    # row. The trainer has a time of its own (digitsite/worker.py), and messages of shifts are never held.
+    "visibility_timeout": 3600,
     # Look for such messages every 10 s and not, as kombu does by itself, every 100.
     "unacked_restore_interval": 10,
     "unacked_restore_throttle": 1,
 }
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
+# Where somebody ends a worker by SIGQUIT, its tasks get this long; after SIGTERM as long as they take. The supervisor
+# sends SIGTERM and itself waits no longer than that: a process that is killed then has its messages come again.
+CELERY_WORKER_SOFT_SHUTDOWN_TIMEOUT = 2.0
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_WORKER_ENABLE_REMOTE_CONTROL = False  # heartbeats are rows and keys of our own
 CELERY_TIMEZONE = "UTC"
 CELERY_BEAT_SCHEDULER = "digitsite.bootsteps:Scheduler"
 SWEEP_SECONDS = env.number("SWEEP_SECONDS", 10, minimum=0.5, maximum=3600)
+# How often each worker is asked whether it still takes work.
+CANARY_SECONDS = env.number("CANARY_SECONDS", 60, minimum=1, maximum=3600)
 CELERY_BEAT_SCHEDULE = {
     "sweep": {
         "task": "recognizer.tasks.sweep",
@@ -227,6 +233,15 @@ CELERY_BEAT_SCHEDULE = {
         "task": "recognizer.tasks.tend",
         "schedule": SWEEP_SECONDS,
         "options": {"expires": SWEEP_SECONDS},
+    },
+    **{
+        f"canary {queue}": {
+            "task": "recognizer.tasks.canary",
+            "args": (queue,),
+            "schedule": CANARY_SECONDS,
+            "options": {"queue": queue, "expires": CANARY_SECONDS},
+        }
+        for queue in ("default", "train")
     },
 }
 

@@ -25,8 +25,16 @@ def main(arguments: list[str]) -> int:
     os.environ["CELERY_SKIP_CHECKS"] = "1"
     # Ten lines about being root, for each worker; `make run` says it in one.
     warnings.filterwarnings("ignore", category=SecurityWarning)
+    from django.conf import settings
+
     from .celery import app
 
+    if queue == "train":
+        # A message may wait here behind the longest training; that time binds the trainer alone, so what it holds has
+        # keys of its own in Redis, which no other worker looks through.
+        held = {f"unacked{part}_key": f"unacked{part}.train" for part in ("", "_index", "_mutex")}
+        longest = settings.RETRAIN_TIME_LIMIT + 3600
+        app.conf.broker_transport_options |= {"visibility_timeout": longest, **held}
     pool, concurrency = QUEUES[queue]
     worker = app.Worker(
         # Unique: heartbeats are kept by this name.

@@ -35,13 +35,21 @@ def tend() -> None:
 
 @shared_task(name="recognizer.tasks.sweep_pictures", acks_late=True, reject_on_worker_lost=True)
 def sweep_pictures() -> None:
-    """Queue `default`, hourly: what is older than it may be, files that nothing names, rows that were of use for a day."""
+    """Queue `default`, hourly: what is older than it may be, files that nothing names, rows of use for a day."""
     from recognizer.services import idempotency, orphans, quotas, retention
 
     retention.enforce()
     orphans.sweep()
     idempotency.sweep()
     quotas.forget_old_days()
+
+
+@shared_task(name="recognizer.tasks.canary")
+def canary(queue: str) -> None:
+    """Queues `default` and `train`, every `CANARY_SECONDS`. One that is lost is followed by the next."""
+    from recognizer.services import canaries
+
+    canaries.sing(queue)
 
 
 @shared_task(name="recognizer.tasks.train")

@@ -46,6 +46,13 @@ class Probe:
             self.missing = ""
         return not self.missing
 
+    def stuck(self) -> list[str]:
+        """Queues that nobody serves while work waits; none if the site cannot tell."""
+        try:
+            return json.loads(self._get("/readyz")[1])["stuck"]
+        except (ValueError, KeyError):
+            return []
+
     def _get(self, path: str) -> tuple[int, bytes]:
         """The answer's status, 0 for none, and its body."""
         request = f"GET {path} HTTP/1.1\r\nHost: {self._host}\r\nConnection: close\r\n\r\n"

@@ -15,6 +15,7 @@ from .options import Options, StartError
 from .part import Part
 
 # Together under the five seconds that Ctrl-C may take.
+# Workers end softly: what they are at may take so long, then they are killed, and its message comes again.
 STOP_SECONDS, STOP_REDIS_SECONDS = 3.2, 1.0
 POLL_SECONDS = 0.05
 # The default worker and the trainer give way to web and prediction worker at the start, but not for ever.
@@ -33,6 +34,8 @@ class Site:
         self._parts: list[Part] = []
         self._selector = selectors.DefaultSelector()
         self._stop_signals = 0
+        # Since when each queue that is said to be stuck has been.
+        self._stuck: dict[str, float] = {}
 
     def run(self) -> int:
         """Run until a signal says stop.
@@ -48,7 +51,7 @@ class Site:
         self._guard = Guard(lock)
         try:
             self._start()
-            self._wait(lambda: False)
+            self._wait(self._look_for_stuck, every=parts.LOOK_SECONDS)
         except StoppedError:
             self._say("site", "stopping")
         finally:
@@ -73,7 +76,7 @@ class Site:
             self._wait(lambda: ready.redis_answers(options.socket), every=POLL_SECONDS)
         self._add("web", parts.web(options))
         self._add("predictions", parts.worker("predictions"))
-        answers = ready.Probe(options)
+        answers = self._probe = ready.Probe(options)
         in_time = self._wait(answers, every=POLL_SECONDS, seconds=OTHERS_AFTER_SECONDS)
         self._add("default", parts.worker("default"))
         if options.with_trainer:
@@ -142,6 +145,17 @@ class Site:
                 return False
             moments = [deadline, ask_at, *(part.again_at for part in self._parts)]
             self._serve(min((moment for moment in moments if moment is not None), default=None))
+
+    def _look_for_stuck(self) -> bool:
+        """Kill the workers that have taken nothing for long while work waits; they come back as after any death."""
+        stuck, now = self._probe.stuck(), time.monotonic()
+        self._stuck = {name: self._stuck.get(name, now) for name in stuck}
+        for part in self._parts:
+            since = self._stuck.get(parts.QUEUES.get(part.name, ""))
+            if part.is_running and since is not None and now - since > parts.patience(part.name):
+                part.kill("takes no work, and some waits")
+                del self._stuck[parts.QUEUES[part.name]]  # the next one gets its time
+        return False
 
     def _serve(self, until: float | None) -> None:
         """Handle what happens up to the moment `until`, but return after the first batch of events."""

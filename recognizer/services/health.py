@@ -12,7 +12,7 @@ from django.db.migrations.loader import MigrationLoader
 from django.db.migrations.recorder import MigrationRecorder
 from redis import RedisError
 
-from . import handoff, registry
+from . import canaries, handoff, registry
 
 log = logging.getLogger(__name__)
 
@@ -21,7 +21,8 @@ log = logging.getLogger(__name__)
 class Health:
     """`model` is the live version's number, None where there is none. `worker` says whether predictions are made.
 
-    `migrations` says whether the database has the tables that this code expects.
+    `migrations` says whether the database has the tables that this code expects, `stuck` which queues' workers are
+    there and take nothing, or are not there, while work waits.
     """
 
     database: bool
@@ -29,6 +30,7 @@ class Health:
     redis: bool
     worker: bool
     model: int | None
+    stuck: list[str]
 
     @property
     def is_ready(self) -> bool:
@@ -39,7 +41,8 @@ class Health:
 def check() -> Health:
     database, migrations, model = _database()
     redis, worker = _redis_and_worker()
-    return Health(database=database, migrations=migrations, redis=redis, worker=worker, model=model)
+    stuck = canaries.stuck() if database and migrations and redis else []
+    return Health(database=database, migrations=migrations, redis=redis, worker=worker, model=model, stuck=stuck)
 
 
 def unapplied_migrations() -> list[str]:

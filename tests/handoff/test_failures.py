@@ -9,8 +9,11 @@ from datetime import timedelta
 
 import psycopg
 import pytest
+import redis
+from celery import current_app
 from django.utils import timezone
 
+from digitsite import redis_urls
 from recognizer.models import Prediction, Source, Submission, SubmissionState
 from recognizer.services import handoff, submissions
 from recognizer.services.actors import Actor
@@ -245,3 +248,39 @@ def chaos(make_site, count: int) -> None:
 @pytest.mark.both_databases
 def test_while_200_people_draw_worker_and_redis_are_killed_and_redis_is_flushed(make_site) -> None:
     chaos(make_site, 200)
+
+
+def in_the_middle_of_a_task(site: Site, worker: Part) -> redis.Redis:
+    """Wait until the default worker is; the database must be locked. The broker's Redis."""
+    broker = site.redis(redis_urls.BROKER)
+    current_app.send_task("recognizer.tasks.tend", retry=False)
+    wait_until(lambda: broker.hlen("unacked"), what="the task that waits for the database")
+    return broker
+
+
+def test_a_default_worker_that_is_told_to_end_finishes_what_it_is_at(site: Site) -> None:
+    site.start_redis()
+    worker = site.start_default_worker()
+    with site.entered():
+        with locked_database(site):
+            broker = in_the_middle_of_a_task(site, worker)
+            worker.ask_to_stop()
+            worker.wait_for_words("Warm shutdown")
+        wait_until(lambda: not worker.is_running)
+        assert (worker.exit_status, broker.hlen("unacked")) == (0, 0)
+    assert "OperationalError" not in worker.said
+
+
+@pytest.mark.acceptance
+def test_what_a_killed_default_worker_was_at_is_done_by_the_next_one_when_its_time_is_over(make_site) -> None:
+    site = make_site(SWEEP_SECONDS="3600")  # the beat shall not do it sooner
+    site.start_redis()
+    worker = site.start_default_worker()
+    with site.entered():
+        with locked_database(site):
+            broker = in_the_middle_of_a_task(site, worker)
+            worker.kill()
+        assert broker.hlen("unacked") == 1
+        broker.zadd("unacked_index", dict.fromkeys(broker.zrange("unacked_index", 0, -1), time.time() - 3601))
+        site.start_default_worker()
+        wait_until(lambda: not broker.hlen("unacked") and not broker.llen("default"), seconds=40)

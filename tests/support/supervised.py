@@ -31,7 +31,7 @@ PARTS = {
     "redis": "valkey-server",
     "web": "granian",
     "predictions": "digitsite.worker predictions",
-    "default": "digitsite.worker default",
+    "default": "worker default",
     "trainer": "digitsite.worker train",
 }
 # Told to the supervisor by nobody but the test.
