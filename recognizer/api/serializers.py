@@ -1,6 +1,7 @@
 """How rows look in the JSON API. The words are the database's own."""
 
 from django.urls import reverse
+from django.utils.http import urlencode
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
@@ -145,7 +146,7 @@ class SubmissionSerializer(serializers.Serializer):
 
     def _address(self, path: str) -> str:
         key = self.context.get("key")
-        return self._root + path + (f"?key={key}" if key else "")
+        return self._root + path + (f"?{urlencode({'key': key})}" if key else "")
 
     @property
     def _root(self) -> str:
