@@ -17,7 +17,7 @@ from ml.images import ImageError
 from ml.preprocessing import PREPROCESSING_VERSION, Prepared, StrokesError
 from recognizer.models import Fold, Source, Submission
 
-from . import pictures, privacy
+from . import pictures
 from .actors import Actor
 from .pictures import KeptFile
 
@@ -110,7 +110,7 @@ def draft(sent: Sent, *, actor: Actor) -> Draft:
         source=sent.source,
         owner=actor.user,
         visitor="" if actor.user else actor.visitor,
-        may_train=sent.may_train and not privacy.has_opted_out(actor),
+        may_train=sent.may_train,
         demo=sent.demo,
         picture=kept.name,
         picture_type=kept.content_type,

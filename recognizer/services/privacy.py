@@ -66,7 +66,7 @@ def _words(actor: Actor) -> QuerySet[Label]:
 
 
 def has_opted_out(actor: Actor) -> bool:
-    return _opt_outs(actor).exists()
+    return actor.is_known and _opt_outs(actor).exists()
 
 
 @transaction.atomic

@@ -16,7 +16,7 @@ from ml.classifier import Answer
 from ml.preprocessing import FRAME, Prepared
 from recognizer.models import Source, Submission
 
-from . import access, drafts, durability, handoff, orphans, pictures, quotas, tracing
+from . import access, drafts, durability, handoff, orphans, pictures, privacy, quotas, tracing
 from .access import NotAllowedError
 from .actors import Actor
 from .drafts import Crop, Draft, Refused, Sent
@@ -127,6 +127,9 @@ def _store(made: Sequence[Draft | Refused], actor: Actor, within: Within | None)
         quotas.spend(actor=actor, pictures=len(stored), size=sum(len(one.file.data) for one in stored))
         for one in stored:
             pictures.write(one.file)
+        if any(row.may_train for row in rows) and privacy.has_opted_out(actor):
+            for row in rows:
+                row.may_train = False
         Submission.objects.bulk_create(rows)
         tracing.note(submissions=[row.pk for row in rows])
         if within is not None:
