@@ -105,3 +105,18 @@ def test_with_mail_a_new_password_is_set_by_a_link(client, settings):
     client.post(form.request["PATH_INFO"], new)
     assert Client().login(username="ann", password="three grey cats 7")
     assert "does not work any more" in client.get(path, follow=True).content.decode()
+
+
+def test_many_accounts_come_in_pages_and_are_found_by_name(operator):
+    User.objects.bulk_create(User(username=f"person{number:03}") for number in range(60))
+    operating = client_of(operator)
+    page = operating.get(reverse("people")).content.decode()
+    assert page.count("One-time link") == 50
+    assert "person059" in page
+    assert "person009" not in page
+    older = re.search(r'href="(\?cursor=[^"]+)" rel="next"', page)[1]
+    assert operating.get(reverse("people") + older).content.decode().count("One-time link") == 11
+    found = operating.get(reverse("people"), {"name": "SON00"}).content.decode()
+    assert found.count("One-time link") == 10
+    assert "No account has a name like this" in operating.get(reverse("people"), {"name": "zz"}).content.decode()
+    assert operating.get(reverse("people"), {"cursor": "nonsense"}).url == reverse("people")

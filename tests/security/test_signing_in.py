@@ -30,6 +30,7 @@ def sign_in(password: str, *, name: str = "ann", address: str = "203.0.113.7"):
     return Client().post(reverse("login"), {"username": name, "password": password}, REMOTE_ADDR=address)
 
 
+@pytest.mark.both_databases
 def test_after_so_many_wrong_passwords_even_the_right_one_must_wait():
     assert [sign_in(WRONG).status_code for _ in range(3)] == [200] * 3
     answer = sign_in(RIGHT)

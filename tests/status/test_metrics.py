@@ -132,6 +132,7 @@ def test_with_redis_frozen_it_says_so_and_tells_the_rest(running):
 # --- What it costs ----------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.both_databases
 @pytest.mark.django_db
 def test_a_scrape_asks_a_fixed_number_of_questions(client):
     client.get("/metrics")

@@ -52,6 +52,13 @@ def test_unapplied_migrations_are_told_and_the_site_is_not_ready(client):
     assert not health.check().is_ready
 
 
+@pytest.mark.both_databases
+def test_the_database_is_told_by_name_and_size(database):
+    assert check_of("migrations").is_well
+    assert check_of("database").says.startswith({"sqlite": "SQLite, ", "postgresql": "PostgreSQL, "}[database])
+    assert usage.database_bytes() > 1_000_000
+
+
 def test_submissions_that_wait_too_long_are_told():
     make_submission()
     assert check_of("queue").is_well
