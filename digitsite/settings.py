@@ -174,6 +174,7 @@ CACHES = {
 # https://docs.celeryq.dev/en/stable/userguide/configuration.html
 
 CELERY_BROKER_URL = redis_urls.broker_url(REDIS_URL)
+CELERY_BROKER_USE_SSL = redis_urls.broker_tls(REDIS_URL)
 CELERY_TASK_IGNORE_RESULT = True
 CELERY_TASK_SERIALIZER = "json"
 CELERY_ACCEPT_CONTENT = ["json"]
@@ -354,8 +355,20 @@ curl -F image=@digit.png http://127.0.0.1:8000/api/v1/submissions
 ```
 
 The answer comes with the response (201), or, when it takes longer, at the address in `Location` (202). That address
-carries a key, so that a program without an account can read what it sent. Errors are problem documents (RFC 9457) with
-a `code` for programs and a `detail` for people. Lists are paged: follow `next`.""",
+carries a key, so that a program without an account can read what it sent.
+
+**Who asks.** Without an account one can send and preview. A signed-in account uses its session; a program shows a
+personal token, `Authorization: Bearer digits_…`, which acts for its account within its scopes. A token that is unknown,
+expired or deleted gets 401; a good one that lacks a scope 403 with the code `insufficient_scope`.
+
+**Errors** are problem documents (RFC 9457) with a `code` for programs, a `detail` for people, and `errors` by field.
+
+**Limits.** Reading, sending, previews and changes are counted by the minute, for each address, account and its tokens
+(429, code `throttled`); what is stored, by the day (429, code `quota_exceeded`; `GET /me` says what is left).
+`Retry-After` says in how many seconds to come back. How much is allowed is up to whoever runs the site.
+
+**Again and again.** With an `Idempotency-Key` a request that is sent again is done once. Lists are paged: follow
+`next` until it is null; rows that come meanwhile double or hide nothing.""",
     "TAGS": [
         {"name": "submissions", "description": "Pictures and drawings of one digit each, with their latest answer."},
         {"name": "preview", "description": "Answers that are not stored."},

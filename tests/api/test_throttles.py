@@ -1,4 +1,4 @@
-"""How much one caller may ask for in a minute and store in a day, as the shared cache and the database count it."""
+"""Who may send at all, how much one may ask for in a minute, and how much one may store in a day."""
 
 from datetime import timedelta
 
@@ -168,3 +168,31 @@ def test_operators_and_commands_have_no_limit(settings, operator, reviewer) -> N
     quotas.spend(actor=reviewer, pictures=1, size=1)
     with pytest.raises(QuotaError):
         quotas.spend(actor=reviewer, pictures=1, size=1)
+
+
+# --- Where pictures are taken from accounts only ---------------------------------------------------------------------
+
+
+@pytest.mark.django_db
+@pytest.mark.usefixtures("media")
+def test_every_door_is_shut_to_who_has_no_account(program: Client, owner: Client, reviewing: Client, settings) -> None:
+    settings.ANONYMOUS_SUBMISSIONS = False
+    batch = [{"strokes": SEVEN}, {"strokes": SEVEN}]
+    for client in (program, owner):
+        for address, body in (
+            (SUBMISSIONS, {"strokes": SEVEN}),
+            (SUBMISSIONS, batch),
+            ("/api/v1/preview", {"strokes": SEVEN}),
+        ):
+            refused = client.post(address, body, content_type="application/json")
+            assert (refused.status_code, "sign in" in refused.json()["detail"]) == (403, True)
+        raw = client.post(SUBMISSIONS, png(digit()), content_type="image/png")
+        assert raw.status_code == 403
+        page = client.post("/upload/", {"images": SimpleUploadedFile("digit.png", png(digit()))})
+        assert page.status_code == 302
+        assert page.headers["Location"].startswith("/account/login/")
+        assert not client.get("/api/v1/me").json()["may_submit"]
+    assert not Submission.objects.exists()
+    headers = {"Prefer": "wait=0"}
+    accepted = reviewing.post(SUBMISSIONS, {"strokes": SEVEN}, content_type="application/json", headers=headers)
+    assert accepted.status_code == 202

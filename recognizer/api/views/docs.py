@@ -2,6 +2,7 @@
 
 from django.utils.decorators import method_decorator
 from django.views.decorators.csrf import ensure_csrf_cookie
+from drf_spectacular.utils import extend_schema
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 from rest_framework.negotiation import DefaultContentNegotiation
 from rest_framework.request import Request
@@ -20,6 +21,7 @@ class DocsView(SpectacularSwaggerSplitView):
     url_name = "api-schema"
     template_name = "recognizer/api_docs.html"
 
+    @extend_schema(exclude=True)
     def get(self, request: Request, *args: object, **kwargs: object) -> Response:
         response = super().get(request, *args, **kwargs)
         if response.template_name == self.template_name:  # and not the script that starts Swagger UI
