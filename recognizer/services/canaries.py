@@ -36,6 +36,22 @@ def sing(queue: str) -> None:
     there.hset(CANARIES, queue, seconds)
 
 
+def heard() -> dict[str, float]:
+    """How many seconds ago a worker of each queue last took a canary; queues of which nobody ever did are left out.
+
+    Raises:
+        redis.RedisError: Redis cannot be asked.
+    """
+    there = handoff.link().redis
+    seconds, _ = there.time()
+    return {queue.decode(): float(seconds - int(when)) for queue, when in there.hgetall(CANARIES).items()}
+
+
+def longest_silence() -> float:
+    """Seconds after which a worker that takes no canary is not well."""
+    return settings.CANARY_SECONDS * SILENT_AFTER
+
+
 def stuck() -> list[str]:
     """Queues that nobody serves although work waits there; empty also while Redis or the database cannot tell."""
     if handoff.link().circuit.is_open():
@@ -68,7 +84,7 @@ def _is_silent(queue: str) -> bool:
     seconds, _ = there.time()
     # Of a new or emptied Redis nothing can be said yet.
     there.hsetnx(CANARIES, queue, seconds)
-    return seconds - int(there.hget(CANARIES, queue) or seconds) > settings.CANARY_SECONDS * SILENT_AFTER
+    return seconds - int(there.hget(CANARIES, queue) or seconds) > longest_silence()
 
 
 CHECKS = {PREDICTIONS: _predictions, DEFAULT: _default, TRAIN: _train}

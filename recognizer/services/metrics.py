@@ -21,7 +21,7 @@ from prometheus_client.registry import Collector
 from recognizer.models import RunState, Submission, SubmissionState, TrainingRun
 from recognizer.models.values import ACTIVE_RUN_STATES
 
-from . import drift, handoff, registry, tally, usage
+from . import canaries, drift, handoff, registry, tally, usage
 
 log = logging.getLogger(__name__)
 
@@ -138,6 +138,12 @@ def _from_redis() -> Iterator[Metric]:
     yield _gauge("digits_queue_length", "Submissions on the hand-off list.", link.queue_length())
     workers = link.heartbeats()
     yield _gauge("digits_workers", "Prediction workers whose heart beats.", len(workers))
+    silence = GaugeMetricFamily(
+        "digits_canary_age_seconds", "Since a worker of this queue last took a task.", labels=["queue"]
+    )
+    for queue, seconds in canaries.heard().items():
+        silence.add_metric([queue], seconds)
+    yield silence
     yield from _tallied(tally.read(link.redis))
     lengths = GaugeMetricFamily("digits_celery_queue_length", "Messages waiting in a Celery queue.", labels=["queue"])
     with current_app.pool.acquire(block=True, timeout=1) as broker:

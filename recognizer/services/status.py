@@ -17,7 +17,7 @@ from ml import bundle as bundles
 from recognizer.models import ModelFiles, RunState, Submission, SubmissionState, TrainingRun
 from recognizer.models.values import ACTIVE_RUN_STATES
 
-from . import handoff, health, registry, usage
+from . import canaries, handoff, health, registry, usage
 from .retraining import overview
 
 log = logging.getLogger(__name__)
@@ -26,6 +26,8 @@ log = logging.getLogger(__name__)
 LONGEST_WAIT = timedelta(minutes=1)
 # Below this the database may soon be unable to write.
 LEAST_FREE_BYTES = 1_000_000_000
+# A trainer that was not heard of for so long was most likely switched off, and is missed only if a training waits.
+SWITCHED_OFF = timedelta(days=1)
 MEGABYTE = 1_000_000
 
 
@@ -85,7 +87,7 @@ def _redis() -> list[Check]:
         if link.circuit.is_open():  # it is known to be frozen, and asking would take a time-out
             raise redis.TimeoutError("it does not answer")
         about = link.redis.info()
-        beats = link.heartbeats()
+        beats, canary = link.heartbeats(), canaries.heard()
     except (redis.RedisError, OSError) as error:
         return [
             Check(
@@ -102,6 +104,8 @@ def _redis() -> list[Check]:
     return [
         Check("redis", "Redis", is_well=True, says=f"{kind} {version}, {memory:.1f} MB"),
         _prediction_workers(beats),
+        _default_worker(canary.get(canaries.DEFAULT)),
+        _trainer(canary.get(canaries.TRAIN)),
     ]
 
 
@@ -113,6 +117,34 @@ def _prediction_workers(beats: dict[str, float]) -> Check:
         is_well=bool(beats),
         says=f"Heard of {last}" if beats else "None was heard of in the last seconds",
         what_to_do="Look at its log and start it: submissions wait for it. A worker that is well again serves them.",
+    )
+
+
+def _default_worker(silence: float | None) -> Check:
+    return Check(
+        "default",
+        "Default worker",
+        is_well=silence is None or silence <= canaries.longest_silence(),
+        says="Not heard of yet" if silence is None else f"Heard of {silence:.0f} s ago",
+        what_to_do="Look at its log and start it: it keeps the time, for trainings and for what is swept.",
+    )
+
+
+def _trainer(silence: float | None) -> Check:
+    try:
+        running = TrainingRun.objects.filter(state=RunState.RUNNING).values_list("pk", flat=True).first()
+        waiting = TrainingRun.objects.filter(state=RunState.QUEUED).exists()
+    except DatabaseError:  # which has a line of its own
+        running, waiting = None, False
+    is_gone = silence is None or silence > SWITCHED_OFF.total_seconds()
+    says = "Not heard of; with TRAINER=0 there is none" if is_gone else f"Heard of {silence:.0f} s ago"
+    is_silent = is_gone or silence > canaries.longest_silence()
+    return Check(
+        "trainer",
+        "Trainer",
+        is_well=running is not None or not is_silent or (is_gone and not waiting),
+        says=says if running is None else f"Busy with training run {running}",
+        what_to_do="Look at its log and start it: trainings wait for it.",
     )
 
 

@@ -13,7 +13,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from recognizer.models import Deployment, ModelFiles, RunState, Submission, TrainingRun
-from recognizer.services import handoff, health, status, usage
+from recognizer.services import canaries, handoff, health, status, usage
 from tests.rows import make_submission
 from tests.support.people import client_of
 from tests.support.site import Site, wait_until
@@ -165,5 +165,16 @@ def test_a_site_that_is_well_is_well_in_every_part(site: Site):
         (name,) = handoff.link().heartbeats()
         assert name in check_of("predictions").says
         site.parts[-1].kill()
+        assert check_of("default").says == "Not heard of yet"
+        canaries.sing(canaries.DEFAULT)
+        canaries.sing(canaries.TRAIN)
+        assert check_of("default").says == "Heard of 0 s ago"
+        assert check_of("trainer").is_well
+        long_ago = int(site.redis().time()[0]) - 3600
+        site.redis().hset(canaries.CANARIES, mapping={canaries.DEFAULT: long_ago, canaries.TRAIN: long_ago})
+        assert "keeps the time" in check_of("default").what_to_do
+        assert "trainings wait for it" in check_of("trainer").what_to_do
+        run = TrainingRun.objects.create(trigger="person", state=RunState.RUNNING)
+        assert check_of("trainer").says == f"Busy with training run {run.pk}"
         silent = wait_until(lambda: None if (check := check_of("predictions")).is_well else check, what="its silence")
         assert "start it" in silent.what_to_do
