@@ -64,6 +64,8 @@ class _SharedFigures(Collector):
             try:
                 figures = list(read())
             except (DatabaseError, registry.RegistryError, redis.RedisError, OperationalError, OSError) as error:
+                if isinstance(error, redis.TimeoutError):  # so that nobody else waits for it
+                    handoff.link().circuit.trip()
                 log.warning("/metrics goes without %s: %s", part, error)
                 up.add_metric([part], 0)
             else:

@@ -89,6 +89,8 @@ def _redis() -> list[Check]:
         about = link.redis.info()
         beats, canary = link.heartbeats(), canaries.heard()
     except (redis.RedisError, OSError) as error:
+        if isinstance(error, redis.TimeoutError):  # so that nobody else waits for it
+            link.circuit.trip()
         return [
             Check(
                 "redis",

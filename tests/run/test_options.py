@@ -64,6 +64,18 @@ def test_open_to_the_network_it_goes_by_every_name_of_this_machine_and_by_no_oth
     assert told.allowed_hosts() == "localhost,127.0.0.1,[::1],192.168.7.5,10.0.0.2,laptop,laptop.local"
 
 
+def test_a_public_name_of_this_machine_is_one_of_the_sites_only_where_https_is_spoken_of(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("HOST", "0.0.0.0")
+    monkeypatch.setattr(options, "own_addresses", lambda: ["203.0.113.5"])
+    monkeypatch.setattr(socket, "gethostname", lambda: "vps.example.com")
+    monkeypatch.delenv("HTTPS", raising=False)
+    assert options.read().allowed_hosts() == "localhost,127.0.0.1,[::1],203.0.113.5"
+    monkeypatch.setenv("HTTPS", "1")
+    assert options.read().allowed_hosts() == "localhost,127.0.0.1,[::1],203.0.113.5,vps.example.com"
+
+
 def test_own_addresses_are_addresses_on_which_one_can_listen() -> None:
     for address in options.own_addresses():
         with socket.socket() as listener:

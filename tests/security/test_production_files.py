@@ -114,3 +114,19 @@ def test_everything_but_the_trainer_does_without_tensorflow(tmp_path: Path, temp
         cwd=BASE_DIR, env=environment, capture_output=True, text=True, timeout=120, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("name", ["docs/operations.md", "THREAT_MODEL.md"])
+def test_what_these_pages_name_is_there(name: str) -> None:
+    text = Path(BASE_DIR, name).read_text()
+    for path in re.findall(r"`((?:tests|docs|recognizer|digitsite)/[^`* ]+)`", text):
+        assert Path(BASE_DIR, path).exists(), path
+    words = set(re.findall(r"`([A-Z][A-Z_]{4,})(?:=[^`]*)?`", text))
+    assert words <= set(settings_in_the_code()) | ALSO
+    exposed = Path(BASE_DIR, "recognizer/services/metrics.py").read_text()
+    for metric in re.findall(r"`(?:rate\()?(digits_[a-z_]+)[`{]", text):
+        base = metric.removesuffix("_total").removesuffix("_bucket")
+        assert f'"{base}"' in exposed or metric.endswith("_"), metric
+    for command in re.findall(r"manage\.py ([a-z]+)", text):
+        ours = Path(BASE_DIR, "recognizer/management/commands", f"{command}.py").exists()
+        assert ours or command == "check", command

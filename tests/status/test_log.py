@@ -55,6 +55,16 @@ def test_outside_of_a_request_there_is_no_trace() -> None:
 
 
 @pytest.mark.django_db
+def test_a_site_that_is_not_ready_is_asked_often_and_says_why_in_warnings(
+    client: Client, written: io.StringIO, settings, tmp_path
+) -> None:
+    settings.HANDOFF_URL = f"unix://{tmp_path}/nobody.sock"
+    assert client.get("/readyz").status_code == 503
+    assert "WARNING recognizer.services.health Redis cannot be reached" in written.getvalue()
+    assert " ERROR " not in written.getvalue()
+
+
+@pytest.mark.django_db
 @pytest.mark.parametrize(
     "address",
     [
