@@ -84,6 +84,7 @@ def read_several(request: Request, fields: Fields) -> list[Entry] | None:
 
 
 def right_ones(entries: Sequence[Entry]) -> list[Sent]:
+    """Those with which nothing is wrong so far."""
     return [entry for entry in entries if isinstance(entry, Sent)]
 
 

@@ -3,7 +3,7 @@
 import math
 import sys
 
-from django.core.exceptions import RequestDataTooBig
+from django.core.exceptions import RequestDataTooBig, TooManyFilesSent
 from django.db import InterfaceError, OperationalError
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
@@ -57,7 +57,7 @@ def _page(request: HttpRequest, status: int, title: str, text: str) -> HttpRespo
 
 @requires_csrf_token
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
-    return error_page(request, 413 if isinstance(exception, RequestDataTooBig) else 400)
+    return error_page(request, 413 if isinstance(exception, RequestDataTooBig | TooManyFilesSent) else 400)
 
 
 @requires_csrf_token

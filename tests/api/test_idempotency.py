@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from contextlib import contextmanager
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,9 @@ from recognizer.services.idempotency import Claim, InProgressError
 from tests.pictures import SEVEN, digit, png
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from contextlib import AbstractContextManager
+
     from django.http import HttpResponse
     from django.test import Client
 
@@ -135,18 +139,24 @@ def die(*_given: object, **_named: object) -> None:
 
 
 @pytest.fixture
-def mortal(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
-    """A process whose death gives no key back."""
-    monkeypatch.setattr(idempotency, "give_back", lambda _claim: None)
-    return monkeypatch
+def death_at(monkeypatch: pytest.MonkeyPatch) -> Callable[..., AbstractContextManager[None]]:
+    """Within, the process dies where it comes to this function, and no key is given back."""
+
+    @contextmanager
+    def dying(module: object, name: str) -> Iterator[None]:
+        with monkeypatch.context() as patched:
+            patched.setattr(idempotency, "give_back", lambda _claim: None)
+            patched.setattr(module, name, die)
+            with pytest.raises(Death):
+                yield
+
+    return dying
 
 
 @pytest.mark.parametrize("body", [{"strokes": SEVEN}, [{"strokes": SEVEN}, {"strokes": []}]])
-def test_a_crash_after_storing_neither_locks_the_key_nor_stores_twice(body, program, mortal):
-    with mortal.context() as dying:
-        dying.setattr(handoff, "wait_for_all", die)
-        with pytest.raises(Death):
-            send(program, body)
+def test_a_crash_after_storing_neither_locks_the_key_nor_stores_twice(body, program, death_at):
+    with death_at(handoff, "wait_for_all"):
+        send(program, body)
     stored = Submission.objects.get()
     assert send(program, body).status_code == 409  # for all that is known, the first one is still at work
     let_time_pass(60)
@@ -158,25 +168,23 @@ def test_a_crash_after_storing_neither_locks_the_key_nor_stores_twice(body, prog
     assert Submission.objects.count() == 1
 
 
-def test_a_crash_before_storing_does_not_lock_the_key(program, mortal):
-    with mortal.context() as dying:
-        dying.setattr(submissions, "accept", die)
-        with pytest.raises(Death):
-            send(program)
+def test_a_crash_before_storing_does_not_lock_the_key(program, death_at):
+    with death_at(submissions, "accept"):
+        send(program)
     assert send(program).status_code == 409
     let_time_pass(61)
     assert send(program).status_code == 202
     assert Submission.objects.count() == 1
 
 
-def test_what_was_stored_and_deleted_since_is_not_stored_again(program, mortal):
-    with mortal.context() as dying:
-        dying.setattr(handoff, "wait_for_all", die)
-        with pytest.raises(Death):
-            send(program)
+def test_what_was_stored_and_deleted_since_is_not_stored_again(program, death_at):
+    with death_at(handoff, "wait_for_all"):
+        send(program)
     Submission.objects.all().delete()
     let_time_pass(60)
-    assert send(program).status_code == 404
+    for _ in range(2):
+        response = send(program)
+        assert (response.status_code, response.headers["Content-Type"]) == (404, "application/problem+json")
     assert not Submission.objects.exists()
 
 

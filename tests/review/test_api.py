@@ -9,7 +9,14 @@ from tests.rows import make_prediction, make_submission
 
 pytestmark = pytest.mark.django_db
 
-CALLS = ("next", "decisions", "skips", "undo")
+CALLS = {
+    "next": (),
+    "decisions": ("submission", "value"),
+    "decisions/several": ("decisions",),
+    "grid": ("digit",),
+    "skips": ("submission",),
+    "undo": ("submission",),
+}
 
 
 @pytest.fixture(autouse=True)
@@ -63,10 +70,10 @@ def test_decide_skip_and_undo(reviewing, submission):
 
 def test_nobody_else_sees_or_decides_anything(others, submission):
     for client in others:
-        for call in CALLS:
-            body = {} if call == "next" else {"submission": submission.public_id}
-            body |= {"value": "4"} if call == "decisions" else {}
-            answer = post(client, call, **body)
+        for call, names in CALLS.items():
+            decision = {"submission": submission.public_id, "value": "4"}
+            given = decision | {"decisions": [decision], "digit": 7}
+            answer = post(client, call, **{name: given[name] for name in names})
             assert answer.status_code == 403
             assert submission.public_id not in answer.content.decode()
     assert not Label.objects.exists()
@@ -90,3 +97,29 @@ def test_what_makes_no_sense_is_refused_with_a_problem(reviewing, call, body, st
     answer = post(reviewing, call, **body)
     assert answer.status_code == status
     assert answer.headers["Content-Type"] == "application/problem+json"
+
+
+def test_a_grid_is_taken_and_decided_at_once_and_sent_again_changes_nothing(reviewing, visitor):
+    for _ in range(3):
+        make_prediction(make_submission(visitor))
+    make_prediction(make_submission(visitor), digit=4)
+    body = post(reviewing, "grid", digit=7).json()
+    assert (len(body["items"]), body["sizes"]["7"], body["sizes"]["4"]) == (3, 3, 1)
+    ids = [one["id"] for one in body["items"]]
+    decisions = [{"submission": one, "value": value} for one, value in zip(ids, "771", strict=True)]
+    decisions.append({"submission": "nobody-knows-it", "value": "7"})
+    decided = post(reviewing, "decisions/several", decisions=decisions).json()
+    assert decided["missing"] == ["nobody-knows-it"]
+    assert {one["reason"] for one in decided["labels"]} == {"grid"}
+    again = post(reviewing, "decisions/several", decisions=decisions).json()
+    assert sorted(one["id"] for one in again["labels"]) == sorted(one["id"] for one in decided["labels"])
+    assert Label.objects.count() == 3
+
+
+def test_if_one_of_several_decisions_is_wrong_none_is_noted(reviewing, submission):
+    right = {"submission": submission.public_id, "value": "4"}
+    for wrong in ({"submission": submission.public_id, "value": "ten"}, {"submission": submission.public_id}, 7):
+        response = post(reviewing, "decisions/several", decisions=[right, wrong])
+        assert response.status_code == 400
+        assert any(name.startswith("decisions.1") for name in response.json()["errors"])
+    assert not Label.objects.exists()

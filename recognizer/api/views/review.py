@@ -75,11 +75,36 @@ class QueueSerializer(serializers.Serializer):
 
 
 class SubmissionNameSerializer(StrictSerializer):
-    submission = serializers.CharField(help_text="Its id.")
+    submission = serializers.RegexField("^[A-Za-z0-9_-]{1,32}$", trim_whitespace=False, help_text="Its id.")
 
 
 class DecisionSerializer(SubmissionNameSerializer):
     value = serializers.ChoiceField(choices=TruthValue.choices)
+
+
+class GridSerializer(StrictSerializer):
+    digit = serializers.IntegerField(min_value=0, max_value=9, help_text="What all of them were read as.")
+    count = serializers.IntegerField(
+        min_value=1, max_value=queue.MOST_AT_ONCE, default=queue.MOST_AT_ONCE, help_text="At most so many."
+    )
+
+
+class GridItemsSerializer(serializers.Serializer):
+    items = ReviewItemSerializer(many=True)
+    sizes = serializers.DictField(
+        child=serializers.IntegerField(), help_text="How many wait for a grid, by the digit that was read."
+    )
+
+
+class SeveralDecisionsSerializer(StrictSerializer):
+    decisions = serializers.ListField(child=DecisionSerializer(), min_length=1, max_length=queue.MOST_AT_ONCE)
+
+
+class SeveralDecidedSerializer(serializers.Serializer):
+    labels = LabelSerializer(many=True)
+    missing = serializers.ListField(
+        child=serializers.CharField(), help_text="Ids of what is not there, or not any more."
+    )
 
 
 class UndoneSerializer(serializers.Serializer):
@@ -137,6 +162,43 @@ class DecisionsView(_ReviewView):
         except LabelError as error:
             raise Conflict(str(error)) from error
         return Response(LabelSerializer(said, context={"request": request}).data, status=201)
+
+
+class SeveralDecisionsView(_ReviewView):
+    @extend_schema(
+        operation_id="review_decide_several",
+        tags=["review"],
+        request=SeveralDecisionsSerializer,
+        responses={200: SeveralDecidedSerializer, **problems(400, 403, 415)},
+    )
+    def post(self, request: Request) -> Response:
+        """Say what many submissions show at once: all of it is noted or, if something is wrong, none.
+
+        Sent again, it changes nothing. Of two decisions about one submission the later one counts.
+        """
+        wanted = {one["submission"]: one["value"] for one in self.sent(SeveralDecisionsSerializer)["decisions"]}
+        queue.check_may_review(self.actor)
+        rows = Submission.objects.defer(*LARGE_COLUMNS).filter(public_id__in=wanted)
+        values = {row: wanted[row.public_id] for row in rows}
+        said = reviews.decide_many(actor=self.actor, values=values, otherwise=LabelReason.API)
+        there = {one.submission_id for one in said}
+        missing = set(wanted) - {row.public_id for row in values if row.pk in there}
+        body = {"labels": said, "missing": sorted(missing)}
+        return Response(SeveralDecidedSerializer(body, context={"request": request}).data)
+
+
+class GridView(_ReviewView):
+    @extend_schema(
+        operation_id="review_grid",
+        tags=["review"],
+        request=GridSerializer,
+        responses={200: GridItemsSerializer, **problems(400, 403, 415)},
+    )
+    def post(self, request: Request) -> Response:
+        """Items that were all read as one digit, leased to the caller, for confirming or correcting many at once."""
+        items = queue.take_grid(actor=self.actor, **self.sent(GridSerializer))
+        body = {"items": items, "sizes": queue.grid_sizes()}
+        return Response(GridItemsSerializer(body, context={"request": request}).data)
 
 
 class SkipsView(_ReviewView):

@@ -110,7 +110,7 @@ class SubmissionsView(ListView):
             return Response([*self._items(outcomes)], status=207)
         [outcome] = outcomes
         if isinstance(outcome, dict):
-            return Response(outcome, status=outcome["status"])
+            raise Http404  # what an attempt that died has stored, and somebody deleted since
         item = next(self._items(outcomes))
         headers = {"Location": f"{reverse('api-submission', args=[outcome.public_id])}?key={access.read_key(outcome)}"}
         if item["status"] == 202:
@@ -132,8 +132,7 @@ class SubmissionsView(ListView):
             if claim is not None:
                 idempotency.record(claim, _memory(together(accepted)))
 
-        sent = [entry for entry in entries if isinstance(entry, submissions.Sent)]
-        return together(submissions.accept_all(actor=self.actor, sent=sent, within=within))
+        return together(submissions.accept_all(actor=self.actor, sent=bodies.right_ones(entries), within=within))
 
     def _items(self, outcomes: Sequence[Outcome]) -> Iterator[dict]:
         """What became of each, as it is told."""

@@ -20,7 +20,7 @@ from celery import current_app
 from django.conf import settings
 from kombu.exceptions import OperationalError
 
-from recognizer.models import Prediction, Submission
+from recognizer.models import Prediction, Submission, SubmissionState
 from recognizer.services import answers
 
 from .connection import PREVIEWS, QUEUE, Link, link
@@ -73,42 +73,31 @@ def worker_alive() -> bool:
 
 
 def wait_for(submission: Submission, seconds: float) -> Prediction | None:
-    """Wait for the answer to a submission that was pushed.
-
-    Returns at once when no worker's heartbeat is current (a shift renews it with every batch) or too many requests
-    wait already.
-
-    Args:
-        submission: its `state`, `failure`, `doubt` and `latest_prediction` are brought up to date.
-        seconds: at most `PREDICTION_WAIT_SECONDS` of them are granted.
+    """Wait for the answer to a submission that was pushed; see `wait_for_all`.
 
     Returns:
         The prediction with its version (number only, the rest deferred), or None: pending still, or failed.
     """
-    seconds = min(seconds, settings.PREDICTION_WAIT_SECONDS)
-    if seconds <= 0:
-        return None
-    with _without_failing("an answer was not waited for") as there:
-        if there is None or not there.worker_alive() or not there.waiting.acquire(blocking=False):
-            return None
-        try:
-            reply = there.blocking(seconds, "BLPOP", answer_key(submission.pk), seconds)
-        finally:
-            there.waiting.release()
-        if reply is not None:
-            return answers.take(submission, reply[1])
-    answers.read([submission])
-    return submission.latest_prediction
+    wait_for_all([submission], seconds)
+    return submission.latest_prediction if submission.state == SubmissionState.PREDICTED else None
 
 
 def wait_for_all(submissions: Sequence[Submission], seconds: float) -> None:
-    """The same for submissions that were pushed together: each is brought up to date, one place is taken for all."""
+    """Wait for the answers to submissions that were pushed together.
+
+    Returns at once when no worker's heartbeat is current (a shift renews it with every batch) or too many requests
+    wait already; a request counts once, however many submissions it waits for.
+
+    Args:
+        submissions: their `state`, `failure`, `doubt` and `latest_prediction` are brought up to date.
+        seconds: at most `PREDICTION_WAIT_SECONDS` of them are granted.
+    """
     seconds = min(seconds, settings.PREDICTION_WAIT_SECONDS)
     waiting = {answer_key(one.pk): one for one in submissions}
     if seconds <= 0 or not waiting:
         return
     deadline = time.monotonic() + seconds
-    with _without_failing("answers were not waited for") as there:
+    with _without_failing("an answer was not waited for") as there:
         if there is None or not there.worker_alive() or not there.waiting.acquire(blocking=False):
             return
         try:
@@ -122,11 +111,14 @@ def wait_for_all(submissions: Sequence[Submission], seconds: float) -> None:
                     answers.take(waiting.pop(key), sent)
         finally:
             there.waiting.release()
-    answers.read(list(waiting.values()))
+    if waiting:
+        answers.read(list(waiting.values()))
 
 
 def _popped(there: Link, keys: Sequence[str]) -> Iterator[tuple[str, bytes]]:
     """The answers that are there already, in one round trip."""
+    if not keys:
+        return iter(())
     pipe = there.redis.pipeline(transaction=False)
     for key in keys:
         pipe.lpop(key)
