@@ -36,7 +36,8 @@ LINKS = (
         SUBMISSION,
         (
             *("read_submission", "read_submission_image", "read_submission_pixels", "read_submission_explanation"),
-            *("list_labels_of_submission", "create_label", "delete_submission"),
+            *("list_labels_of_submission", "create_label", "share_submission", "unshare_submission"),
+            "delete_submission",
         ),
     ),
     ("create_label", ("201",), {"id": "$response.body#/id"}, ("read_label", "retract_label")),
@@ -107,12 +108,20 @@ def add_common_problems(result: dict, **_others: object) -> dict:
     return result
 
 
+# What text never holds; the framework refuses it everywhere.
+NO_NULLS = "^[^\\u0000]*$"
+SAYING_MORE = {"pattern", "format", "enum", "const"}
+
+
 class StrictScheme(OpenApiSerializerExtension):
-    """Bodies in which a name that means nothing is refused say so."""
+    """Bodies in which a name that means nothing is refused say so, and that text is text."""
 
     target_class = "recognizer.api.fields.StrictSerializer"
     match_subclasses = True
 
     def map_serializer(self, auto_schema: AutoSchema, direction: Direction) -> dict:
         schema = auto_schema._map_serializer(self.target, direction, bypass_extensions=True)  # noqa: SLF001 - as documented
+        for field in schema["properties"].values():
+            if field.get("type") == "string" and SAYING_MORE.isdisjoint(field):
+                field["pattern"] = NO_NULLS
         return schema | {"additionalProperties": False}
