@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 
 # Less difference than this between ink and paper (of 255) is no ink.
-_FAINTEST = 12
+_FAINTEST = 8
 # Ink must stand out from the paper's own unrest by this factor.
 _OVER_NOISE = 3.0
 # Single pixels of noise reach so far once in 30,000, so more of them than that are ink.

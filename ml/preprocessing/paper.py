@@ -19,6 +19,8 @@ _FIT_SIDE = 40
 _FIT_ROUNDS = 5
 # Window of the local background as a share of the long side: wider than any stroke, narrower than a shadow.
 _LOCAL = 0.2
+# What ink that takes all of the paper's light gives in the relative map, in steps of 255.
+_ALL_LIGHT = 170.0
 
 
 def flatten(image: Image.Image) -> np.ndarray:
@@ -143,6 +145,21 @@ def local_maps(pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         surface = cv2.resize(surface, (width, height), interpolation=cv2.INTER_LINEAR)
         maps.append(cv2.subtract(surface, pixels) if operation == cv2.MORPH_CLOSE else cv2.subtract(pixels, surface))
     return strongest(maps[0]), strongest(maps[1])
+
+
+def relative_map(pixels: np.ndarray) -> np.ndarray:
+    """The share of the paper's light that dark ink takes, where `local_maps` has the plain difference.
+
+    Pencil that takes a fifth of the light differs from the paper by 45 steps in the sun and by 10 in the shade; the
+    share is the same in both. No smoothing of the surface here: it would leave a seam along a shadow's edge, which
+    faint ink drowns in.
+
+    Returns:
+        One map: 0 for paper, _ALL_LIGHT for ink that takes all of its light.
+    """
+    window = max(3, int(max(pixels.shape[:2]) * _LOCAL)) | 1
+    surface = cv2.morphologyEx(pixels, cv2.MORPH_CLOSE, np.ones((window, window), np.uint8))
+    return strongest(cv2.divide(cv2.subtract(surface, pixels), surface, scale=_ALL_LIGHT))
 
 
 def _two_maps(pixels: np.ndarray, surface: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -36,6 +36,10 @@ _DETAILED = 48
 _GENEROUS, _STRICT = 0.25, 0.5
 # A reading this plausible ends the search.
 _GOOD_ENOUGH = 0.9
+# What is as pale as this, in steps of 255, is pencil in the shade if it is as plausible as that, else stained paper.
+_PALE, _PALE_ENOUGH = 12, 0.6
+# How much the strength of the ink counts beside that: fully (1), and a shadow's edge beats every pencil.
+_STRENGTH = 0.7
 # One less plausible than this, or among so much ink that runs out of the picture, may be noise, clouds or a
 # pattern: the answer is never called sure. On real digits that costs 1 sure answer in 150.
 _DOUBTFUL = 0.5
@@ -144,6 +148,8 @@ def _search(pixels: np.ndarray) -> Reading | None:
             if reading is None:
                 break
             score = trust * _plausible(reading) * (1.0 if faint == _GENEROUS else 0.95)
+            if reading.evidence["contrast"] < _PALE and score < _PALE_ENOUGH:
+                break
             doubtful = score < _DOUBTFUL or reading.evidence["neighbours"] > _CROWDED
             reading = reading.with_evidence(lines=lines, doubtful=doubtful)
             if score >= _GOOD_ENOUGH:
@@ -156,7 +162,7 @@ def _search(pixels: np.ndarray) -> Reading | None:
         return None
     # of two readings, that of the stronger ink is more likely the pen's and not the paper's
     strongest = max(reading.evidence["contrast"] for _, reading in found)
-    return max(found, key=lambda pair: pair[0] * pair[1].evidence["contrast"] / strongest)[1]
+    return max(found, key=lambda pair: pair[0] * (pair[1].evidence["contrast"] / strongest) ** _STRENGTH)[1]
 
 
 def _maps(pixels: np.ndarray, *, smooth: bool) -> Iterator[tuple[float, np.ndarray]]:
@@ -176,6 +182,8 @@ def _maps(pixels: np.ndarray, *, smooth: bool) -> Iterator[tuple[float, np.ndarr
     yield from sorted(((dark_trust, dark), (bright_trust, bright)), key=lambda pair: -pair[0])
     dark, bright = paper.local_maps(pixels)
     yield 0.85 * dark_trust, dark
+    if smooth:  # in a picture of few pixels its window is as narrow as a stroke
+        yield 0.8 * dark_trust, paper.relative_map(pixels)
     # the inside of every loop of dark ink is a bright spot to this map
     yield 0.5 * bright_trust, bright
 

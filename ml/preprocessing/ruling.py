@@ -21,6 +21,8 @@ _WEAKEST = 7.0
 # Along a line its strength is followed up to this factor of its median: above it, the mean holds ink of the
 # pen.
 _CAP = 1.3
+# A line's blurred edge reaches so far beyond it, in pixels: less leaves a hair of it, to which faint ink is tied.
+_FRINGE = 1.5
 # Ink this much stronger than the line it crosses is the pen's.
 _STRONGER = 1.6
 
@@ -109,7 +111,7 @@ def _lines(ink_map: np.ndarray, least: float, thickness: int) -> tuple[np.ndarra
         along = np.minimum(along, _CAP * _median(along))
         # its thickness where no stroke crosses it; the widening above has added a pixel on either side
         wide = np.count_nonzero(2 * own > own.max(axis=0), axis=0)
-        reach = min(thickness, _median(wide) - 2) / 2 + 1
+        reach = min(thickness, _median(wide) - 2) / 2 + _FRINGE
         close = slice(max(0, int(course.min() - reach)), int(course.max() + reach) + 2)
         near = np.abs(rows[close] - course) <= reach
         strength[close] = np.maximum(strength[close], np.where(near, np.maximum(along, 1), 0).astype(np.uint8))

@@ -174,6 +174,18 @@ def test_faint_pencil_is_found():
     assert likeness(prepare(255 - drawing(pen=6)).pixels, prepare(photo).pixels) > 0.9
 
 
+def test_pencil_is_found_in_the_shade_too_and_where_a_shadow_ends():
+    light = lamp_and_shadow(280, 280, edge=0.01)
+    photo = light * (1 - 0.1 * drawing(pen=6)[..., None].astype(np.float32) / 255) * 0.6
+    assert likeness(prepare(255 - drawing(pen=6)).pixels, prepare(photo.astype(np.uint8)).pixels) > 0.8
+
+
+def test_a_printed_line_through_faint_pencil_leaves_no_hair_behind():
+    paper = rule(lamp_and_shadow(280, 280, edge=1), 90, strength=45)
+    photo = cv2.GaussianBlur(on_paper(drawing(pen=7), paper - 25, paper), (0, 0), 1.2)
+    assert likeness(prepare(255 - drawing(pen=7)).pixels, prepare(jpeg(photo, 80)).pixels) > 0.99
+
+
 def test_a_neighbours_stroke_at_the_edge_is_left_out():
     ink = drawing(pen=10)
     ink[20:200, 272:280] = 255
