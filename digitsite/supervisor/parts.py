@@ -2,6 +2,7 @@
 
 import importlib.util
 import os
+import shutil
 import sys
 from pathlib import Path
 
@@ -93,6 +94,24 @@ def valkey(options: Options) -> list[str]:
         "--dir", str(folder), "--appendonly", "yes", "--appendfsync", "everysec", "--save", "",
         "--daemonize", "no", "--logfile", "", "--loglevel", "warning",
     ]  # fmt: skip
+
+
+# What Valkey says when it cannot read its file. One that only ends too early, as after a crash, it mends by itself.
+DAMAGED_WORDS = "Bad file format reading the append only file"
+
+
+def set_redis_file_aside(options: Options) -> Path | None:
+    """Let Valkey begin anew: all that it keeps are bells, and what they rang for is found in the database.
+
+    Returns:
+        Where its damaged file is now, for whoever wants to know; None where there is none.
+    """
+    damaged = options.data_dir / "redis" / "appendonlydir"
+    if not damaged.exists():
+        return None
+    aside = damaged.with_name("damaged")
+    shutil.rmtree(aside, ignore_errors=True)
+    return damaged.rename(aside)
 
 
 def _valkey_binary() -> Path:

@@ -36,6 +36,7 @@ class Site:
         self._stop_signals = 0
         # Since when each queue that is said to be stuck has been.
         self._stuck: dict[str, float] = {}
+        self._redis_file_is_damaged = False
 
     def run(self) -> int:
         """Run until a signal says stop.
@@ -170,6 +171,10 @@ class Site:
             if part.is_running and part.has_ended():
                 self._selector.unregister(part.output)
                 part.close()
+                if part.name == "redis" and self._redis_file_is_damaged:
+                    self._redis_file_is_damaged = False
+                    aside = parts.set_redis_file_aside(self._options)
+                    self._say("site", f"Redis could not read its file, which is now {aside}; it begins anew")
             elif part.again_at is not None and part.again_at <= time.monotonic():
                 self._start_part(part)
 
@@ -217,6 +222,8 @@ class Site:
             print(f"Sign in as its operator, once, with {line}", flush=True)
         elif line.strip():
             self._say(name, line)
+            if name == "redis" and parts.DAMAGED_WORDS in line:
+                self._redis_file_is_damaged = True
 
     def _say(self, name: str, line: str) -> None:
         with contextlib.suppress(BrokenPipeError):  # whoever read the log has gone; the site goes on
