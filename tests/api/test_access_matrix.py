@@ -20,7 +20,7 @@ from tests.rows import make_prediction
 from tests.support.people import client_of
 from tests.support.site import BASE_DIR
 
-pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("media")]
+pytestmark = [pytest.mark.django_db, pytest.mark.sqlite_only, pytest.mark.usefixtures("media")]
 
 DOCUMENT = yaml.safe_load((BASE_DIR / "docs/openapi.yaml").read_text())
 METHODS = ("get", "post", "put", "patch", "delete")

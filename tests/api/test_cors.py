@@ -7,7 +7,7 @@ from django.test import Client
 from recognizer.services.actors import Actor
 from tests.support.people import client_of
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.sqlite_only]
 
 ORIGIN = "https://app.example.com"
 ADDRESS = "/api/v1/submissions"
