@@ -3,6 +3,7 @@
     python -m bench.learning drift            a group of writers that the base misreads, 200 labels, 5 seeds
     python -m bench.learning honest           20 honest candidates, other seeds, before the gate
     python -m bench.learning poison           a rogue reviewer: 200 and 1,000 labels, 10 / 30 / 60 % wrong
+    python -m bench.learning aim              how often labels alone stop a version, honest and wrong ones
 
 Everything but the database: the same recipe, sealing, frozen sets and gate as a run of the site. `--base FOLDER` takes
 another base model than the shipped one. MNIST is needed; each candidate takes about half a minute on one core.
@@ -13,13 +14,14 @@ from __future__ import annotations
 import argparse
 import statistics
 import time
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
-from bench.writers import common_hands, leaning_hands, pictures
+from bench.writers import common_hands, leaning_hands, pictures, turning_hands
 from ml.bundle import BASE_FOLDER, BUNDLE_FILE, KERAS_FILE
 from ml.classifier import Classifier, load_classifier
 from ml.export import load_keras
@@ -30,6 +32,7 @@ from ml.retraining import SITE, SiteData, build_site_parts, contested, gate_sets
 from ml.training import fit, make_deterministic
 
 OTHERS = 2_000
+SHARES = (0.1, 0.3, 0.6)
 HONEST_PER_DIGIT = 400
 
 
@@ -133,7 +136,7 @@ def honest(setting: Setting, seeds: int) -> None:
 def poison_cases() -> Iterator[tuple[int, str, float]]:
     for n in (200, 1000):
         for how in ("random", "aimed"):
-            for share in (0.1, 0.3, 0.6):
+            for share in SHARES:
                 yield n, how, share
 
 
@@ -176,6 +179,26 @@ def poison(setting: Setting, seeds: int) -> None:
                 )  # fmt: skip
 
 
+def aim(champion: Classifier, groups: int) -> None:
+    """Trains nothing. The groups' seeds were not used when the thresholds were chosen."""
+    print("| writers | labels | honest | aimed 10 / 30 / 60 % | one digit, all of it | random 10 / 30 / 60 % |")
+    print("| --- | --- | --- | --- | --- | --- |")
+    for group, hands_of in (("leaning", leaning_hands), ("turning", turning_hands), ("common", common_hands)):
+        for n in (200, 1000):
+            stopped: Counter[tuple[str, float]] = Counter()
+            for seed in range(201, 201 + groups):
+                images, truth = pictures(hands_of(5, seed), n, 7)
+                cases = {("honest", 0.0): truth, ("one", 1.0): np.where(truth == 1, 7, truth).astype(np.uint8)}
+                for how in ("aimed", "random"):
+                    for share in SHARES:
+                        cases[how, share] = poisoned(truth, how, share, np.random.default_rng([seed, n]))
+                for case, labels in cases.items():
+                    stopped[case] += bool(suspicions(champion, images, labels))
+            aimed, at_random = (" / ".join(str(stopped[how, share]) for share in SHARES) for how in ("aimed", "random"))
+            one, honest_ones = stopped["one", 1.0], stopped["honest", 0.0]
+            print(f"| {group} | {n} | {honest_ones} of {groups} | {aimed} | {one} | {at_random} |", flush=True)
+
+
 def _worst_digit(
     champion: Classifier, candidate: Classifier, images: np.ndarray, labels: np.ndarray
 ) -> tuple[int, float, float]:
@@ -193,10 +216,13 @@ def _worst_digit(
 def main() -> None:
     """See the module."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("experiment", choices=("drift", "honest", "poison"))
+    parser.add_argument("experiment", choices=("drift", "honest", "poison", "aim"))
     parser.add_argument("--base", type=Path, default=BASE_FOLDER)
     parser.add_argument("--seeds", type=int)
     arguments = parser.parse_args()
+    if arguments.experiment == "aim":
+        aim(load_classifier((arguments.base / BUNDLE_FILE).read_bytes()), arguments.seeds or 10)
+        return
     setting = Setting.load(arguments.base)
     experiment, seeds = {"drift": (drift, 5), "honest": (honest, 20), "poison": (poison, 1)}[arguments.experiment]
     experiment(setting, arguments.seeds or seeds)

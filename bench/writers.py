@@ -3,7 +3,8 @@
 A hand draws the shapes of `ml.procedural` with habits that never change: which way of writing each digit it prefers,
 how it leans, how wide it writes, how it bends its lines. `leaning_hands` are a group that the shipped model misreads:
 they lean far over, as many left-handed people do, beyond what distortions in training cover; no mere change of size,
-which preprocessing would undo. `common_hands` are people as the model knows them.
+which preprocessing would undo. `turning_hands` are another such group, kept for checking what was tuned on the first.
+`common_hands` are people as the model knows them.
 
     python -m bench.writers sheet.png
 """
@@ -62,6 +63,18 @@ def leaning_hands(n: int, seed: int) -> list[Hand]:
         Hand(
             lean=-rng.uniform(0.55, 0.8), turn=-rng.uniform(8, 18), wide=rng.uniform(0.9, 1.3),
             bow=rng.uniform(0.0, 0.12), habits=_habits(rng),
+        )
+        for _ in range(n)
+    ]  # fmt: skip
+
+
+def turning_hands(n: int, seed: int) -> list[Hand]:
+    """People who turn the paper far the other way. Nothing of the gate was tuned on them."""
+    rng = np.random.default_rng([seed, 14])
+    return [
+        Hand(
+            lean=rng.uniform(-0.1, 0.2), turn=rng.uniform(24, 38), wide=rng.uniform(0.8, 1.1),
+            bow=rng.uniform(-0.1, 0.0), habits=_habits(rng),
         )
         for _ in range(n)
     ]  # fmt: skip

@@ -76,9 +76,9 @@ def select(champion: Classifier, recipe: dict[str, object]) -> Selection:
     others = _capped([row for row in rows if row.truth == TruthValue.NOT_A_DIGIT], MOST_NON_DIGITS)
     images, labels = _pixels(digits), _digits(digits)
     confirmed = _confirmed()
-    unconfirmed = np.array([row.digest not in confirmed for row in digits], bool)
-    doubted = contested(champion, images, labels) & unconfirmed
-    aimed = suspicions(champion, images[unconfirmed], labels[unconfirmed])
+    looked_at_twice = np.array([row.digest in confirmed for row in digits], bool)
+    doubted = contested(champion, images, labels) & ~looked_at_twice
+    aimed = suspicions(champion, images, labels, looked_at_twice)
     counts = {
         "settled": len(rows),
         "digits": len(digits),
