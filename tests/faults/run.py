@@ -44,6 +44,7 @@ class Report:
     statuses: dict[int, int] = field(default_factory=dict)
     accepted: int = 0
     labels: int = 0
+    trainings: list[str] = field(default_factory=list)
     lost: list[str] = field(default_factory=list)
     doubled: list[str] = field(default_factory=list)
     lost_labels: list[int] = field(default_factory=list)
@@ -68,6 +69,7 @@ class Report:
             f"requests        {self.requests} ({statuses}; {self.unanswered} without an answer)",
             f"faults          {len(self.faults)} ({'; '.join(self.faults)})",
             f"accepted        {self.accepted} pictures, {self.labels} labels",
+            f"trainings       {', '.join(self.trainings) or 'none'}",
             f"lost            {len(self.lost)} pictures, {len(self.lost_labels)} labels",
             f"doubled         {len(self.doubled)}",
             f"half-written    {len(self.half_written)}",
@@ -110,7 +112,8 @@ def run(
             site.wait_until_the_start_is_over()
             breaker = Breaker(site, random.Random(seed), freeze_seconds, database, own_server)
             with _entered(folder, database):
-                _use_and_break(site, breaker, report, seconds, every_kind, say)
+                with_trainer = told["TRAINER"] == "1"
+                _use_and_break(site, breaker, report, seconds, every_kind, say, told_to_train=with_trainer)
     finally:
         unmount(folder / "media")
         if database:
@@ -142,12 +145,16 @@ def _use_and_break(
     seconds: float,
     every_kind: bool,
     say: Callable[[str], None],
+    *,
+    told_to_train: bool,
 ) -> None:
     promises, over, started = Promises(), threading.Event(), time.monotonic()
     people = _people(site, promises, report.seed, over)
     watch = Watch(site.url, over)
     for one in (*people, watch):
         one.start()
+    if told_to_train:
+        _ask_for_a_training()
     for name, fault in _faults(breaker, seconds, every_kind):
         say(f"{time.monotonic() - started:6.1f} s  {name}")
         report.faults.append(name)
@@ -179,6 +186,14 @@ def _people(site: Supervised, promises: Promises, seed: int, over: threading.Eve
             common = (lambda: site.url, promises, number, over)
             people.append(Reviewer(_session(f"reviewer{number}"), *common) if kind is Reviewer else kind(*common))
     return people
+
+
+def _ask_for_a_training() -> None:
+    """So that the trainer is at something when it is killed. The site's own beat calls it."""
+    from recognizer.models import TrainingRun
+    from recognizer.services import retraining
+
+    retraining.ask(trigger=TrainingRun.Trigger.SCHEDULE, recipe="site-from-scratch")
 
 
 def _session(name: str) -> str:
@@ -234,7 +249,7 @@ def _until_it_answers(site: Supervised, report: Report, since: float) -> tuple[f
 
 def _audit(promises: Promises, report: Report) -> None:
     """Compare what was promised with what is stored."""
-    from recognizer.models import Label, Prediction, Submission, SubmissionState
+    from recognizer.models import Label, Prediction, Submission, SubmissionState, TrainingRun
     from recognizer.services import sanity
 
     connection.close()  # the one of before the faults
@@ -258,4 +273,5 @@ def _audit(promises: Promises, report: Report) -> None:
         for pk, submission, value in Label.objects.values_list("pk", "submission__public_id", "value")
     }
     report.lost_labels = [pk for pk, said in promises.labels.items() if stored.get(pk) != said]
+    report.trainings = [run.get_state_display().lower() for run in TrainingRun.objects.order_by("pk")]
     report.half_written = [str(finding) for finding in sanity.check().findings]

@@ -1,0 +1,65 @@
+"""Who is stuck: a queue whose canary fell silent, or whose workers did while submissions wait."""
+
+from datetime import timedelta
+
+import pytest
+from django.utils import timezone
+
+from recognizer.models import RunState, Submission, TrainingRun
+from recognizer.services import canaries, handoff
+from recognizer.services.canaries import CANARIES, DEFAULT, PREDICTIONS, TRAIN
+from recognizer.services.handoff import serving
+from tests.rows import make_submission
+
+
+@pytest.fixture
+def valkey(site):
+    site.start_redis()
+    with site.entered():
+        yield site
+
+
+def silence(queue: str) -> None:
+    """As if its canary had been heard of for the last time three minutes ago."""
+    there = handoff.link().redis
+    there.hset(CANARIES, queue, there.time()[0] - 180)
+
+
+def test_nobody_is_stuck_where_nothing_is_known_or_waits(valkey):
+    assert canaries.stuck() == []
+    silence(TRAIN)  # nothing waits for it
+    assert canaries.stuck() == []
+    valkey.redis().flushall()
+    assert canaries.stuck() == []
+
+
+def test_a_default_worker_whose_canary_fell_silent_is_stuck_until_the_next(valkey):
+    silence(DEFAULT)
+    assert canaries.stuck() == [DEFAULT]
+    canaries.sing(DEFAULT)
+    assert canaries.stuck() == []
+
+
+def test_a_silent_trainer_is_stuck_when_a_run_waits_but_not_while_one_goes_on(valkey):
+    silence(TRAIN)
+    run = TrainingRun.objects.create(trigger="person")
+    assert canaries.stuck() == []  # it was asked for just now
+    TrainingRun.objects.update(created=timezone.now() - timedelta(minutes=5))
+    assert canaries.stuck() == [TRAIN]
+    TrainingRun.objects.filter(pk=run.pk).update(state=RunState.RUNNING, heartbeat=timezone.now())
+    assert canaries.stuck() == []
+
+
+def test_prediction_workers_are_stuck_when_none_lives_and_a_submission_waits(valkey):
+    submission = make_submission()
+    assert canaries.stuck() == []
+    Submission.objects.update(created=timezone.now() - timedelta(minutes=1))
+    assert canaries.stuck() == [PREDICTIONS]
+    serving.heartbeat("w")
+    handoff.push([submission.pk])  # hears anew who lives
+    assert canaries.stuck() == []
+
+
+def test_without_redis_nobody_knows(site):
+    with site.entered():
+        assert canaries.stuck() == []
