@@ -7,8 +7,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from django.db import connection
 from django.http import HttpResponse
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 
 from recognizer.models import Source, Submission
 from recognizer.services import pictures
@@ -344,3 +346,11 @@ def test_a_batch_that_comes_while_too_many_large_pictures_are_read_stores_nothin
     response = send(program, [{"strokes": SEVEN}, {"image": url}])
     assert_refused(response, 503, None, "busy", media)
     assert response.headers["Retry-After"] == "2"
+
+
+@pytest.mark.parametrize(("key", "most"), [({}, 1), ({"Idempotency-Key": "k"}, 4)])
+def test_a_submission_takes_few_statements(key, most, program):
+    with CaptureQueriesContext(connection) as queries:
+        assert send(program, {"strokes": SEVEN}, Prefer="respond-async", **key).status_code == 202
+    statements = [one["sql"] for one in queries if one["sql"].startswith(("SELECT", "INSERT", "UPDATE", "DELETE"))]
+    assert len(statements) <= most, statements

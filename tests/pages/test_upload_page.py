@@ -114,3 +114,10 @@ def test_too_many_pictures_at_once_are_refused_with_the_time_to_wait(site: Site,
         assert 0 < int(response["Retry-After"]) <= 60
         assert "That was a lot at once" in response.content.decode()
         assert Submission.objects.count() == 2
+
+
+def test_more_files_than_one_form_may_hold_are_refused_on_a_page_that_says_so(owner: Client) -> None:
+    response = owner.post(UPLOAD, {"images": [file(f"{number}.png") for number in range(101)]})
+    assert response.status_code == 413
+    assert "Send fewer pictures at once" in response.content.decode()
+    assert not Submission.objects.exists()
