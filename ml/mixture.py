@@ -89,7 +89,15 @@ def redraw(images: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return out
 
 
-def photographed(mnist: Mnist, drawn: np.ndarray, labels: np.ndarray, rng: np.random.Generator) -> Part:
+def photographed(
+    mnist: Mnist,
+    drawn: np.ndarray,
+    labels: np.ndarray,
+    rng: np.random.Generator,
+    *,
+    pool: int = PHOTOGRAPHED_POOL,
+    rows: int = PHOTOGRAPHED_ROWS,
+) -> Part:
     """Photographs of MNIST's and of drawn digits, as `prepare_image` brings them back.
 
     What it brings back wrongly, a shadow's edge in place of a digit, is left out: it would teach that anything may be
@@ -99,20 +107,21 @@ def photographed(mnist: Mnist, drawn: np.ndarray, labels: np.ndarray, rng: np.ra
         mnist: of which the training images are taken.
         drawn, labels: digits drawn by procedure; a quarter of the photographs show them.
         rng: decides everything.
+        pool, rows: how many are made, and how many of them an epoch takes.
     """
     originals = np.concatenate([mnist.train_images, drawn])
     truth = np.concatenate([mnist.train_labels, labels])
     first = len(mnist.train_images)
     kinds = [KINDS[name] for name in PHOTOGRAPHED]
     images, chosen = [], []
-    while len(images) < PHOTOGRAPHED_POOL:
+    while len(images) < pool:
         row = int(rng.integers(first, len(originals)) if rng.random() < 0.25 else rng.integers(first))
         others = mnist.train_images[rng.integers(0, first, 2)]
         found = prepare_image(photograph(originals[row], others, kinds[rng.integers(len(kinds))], rng))
         if not found.blank and likeness(found.pixels, originals[row]) >= LIKE:
             images.append(found.pixels)
             chosen.append(row)
-    return Part(np.stack(images), one_hot(truth[chosen]), rows=PHOTOGRAPHED_ROWS)
+    return Part(np.stack(images), one_hot(truth[chosen]), rows=rows)
 
 
 def likeness(one: np.ndarray, other: np.ndarray) -> float:

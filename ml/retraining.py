@@ -1,7 +1,7 @@
 """A site's own training: go on from the champion with what people labelled, and forget nothing.
 
-The site's labels make up at most a quarter of each batch; the rest replays MNIST, digits drawn by procedure and
-non-digits. Also the frozen sets on which the gate compares. `recognizer.services.retraining` calls it.
+The site's labels make up at most a quarter of each batch; the rest replays MNIST, digits photographed and drawn by
+procedure, and non-digits. Also the frozen sets on which the gate compares. `recognizer.services.retraining` calls it.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from ml.augmentation import STRONG, augment
 from ml.classifier import Classifier
 from ml.gate import NON_DIGIT_TOLERANCE, Check, Pictures
 from ml.kept import Arrays, kept
-from ml.mixture import build_checks, redraw
+from ml.mixture import build_checks, photographed, redraw
 from ml.mnist import Mnist
 from ml.model import CLASSES
 from ml.nondigits import draw_non_digits
@@ -32,6 +32,7 @@ SITE_FROM_SCRATCH = replace(SITE, name="site-from-scratch", epochs=10, learning_
 
 REPLAYED = 10_000
 REDRAWN_POOL, REDRAWN_ROWS = 1_200, 1_200
+PHOTOGRAPHED_POOL, PHOTOGRAPHED_ROWS = 1_200, 1_200
 DRAWN_POOL, DRAWN_ROWS = 2_000, 1_600
 NON_DIGIT_POOL, NON_DIGIT_ROWS = 1_600, 1_200
 # The site's share of each batch, at most; and how often one label may come in an epoch, so that the first ten labels
@@ -58,6 +59,7 @@ SITE_NON_DIGIT_SHARE = 0.25
 FROZEN = 20_240_611  # the frozen sets never change with a seed, or figures of versions could not be compared
 DISTORTIONS = 4
 DRAWN_EACH = 400
+PHOTOGRAPHS, PHOTOGRAPH_TOLERANCE = 1_000, 0.003
 
 
 @dataclass(frozen=True)
@@ -83,16 +85,22 @@ def build_site_parts(recipe: Recipe, mnist: Mnist, site: SiteData) -> list[Part]
     times = len(mnist.train_images) // REPLAYED if everything else 1
     chosen = rng.permutation(len(mnist.train_images))[: REDRAWN_POOL * times]
     originals, drawn_n, others_n = mnist.train_images[chosen], DRAWN_POOL * times, NON_DIGIT_POOL * times
+    photos_n = PHOTOGRAPHED_POOL * times
 
     def draw() -> Arrays:
         drawn, labels = draw_digits(drawn_n, recipe.seed)
         others = draw_non_digits(others_n, recipe.seed)
-        return {"redrawn": redraw(originals, rng), "drawn": drawn, "labels": labels, "non_digits": others}
+        photos = photographed(mnist, drawn, labels, rng, pool=photos_n)
+        return {
+            "redrawn": redraw(originals, rng), "drawn": drawn, "labels": labels, "non_digits": others,
+            "photographed": photos.images, "targets": photos.targets,
+        }  # fmt: skip
 
-    pools = kept("drawn", draw, recipe.seed, originals, drawn_n, others_n)
+    pools = kept("drawn", draw, recipe.seed, originals, drawn_n, others_n, photos_n)
     parts = [
         Part(mnist.train_images, one_hot(mnist.train_labels), rows=None if everything else REPLAYED),
         Part(pools["redrawn"], one_hot(mnist.train_labels[chosen]), rows=REDRAWN_ROWS * times),
+        Part(pools["photographed"], pools["targets"], rows=PHOTOGRAPHED_ROWS * times),
         Part(pools["drawn"], one_hot(pools["labels"]), rows=DRAWN_ROWS * times),
         Part(pools["non_digits"], uniform_targets(others_n), rows=NON_DIGIT_ROWS * times),
     ]
@@ -237,8 +245,9 @@ def site_checks(mnist: Mnist) -> Checks:
 def gate_sets(checks: Checks) -> list[Pictures]:
     """The clean, frozen sets of the gate. No label of the site reaches them, so neither does poison.
 
-    Distorted: every validation digit in four distortions, and 400 drawn digits of each kind; the shapes that MNIST
-    hardly knows are there as often as the others, because retraining endangers them most.
+    Photographed: validation digits on simulated paper as our preprocessing brings them back, which retraining must not
+    forget to read. Distorted: every validation digit in four distortions, and 400 drawn digits of each kind; the
+    shapes that MNIST hardly knows are there as often as the others, because retraining endangers them most.
     """
     images, labels = checks.validation
     n, drawn_n = len(images), DRAWN_EACH * CLASSES
@@ -246,16 +255,29 @@ def gate_sets(checks: Checks) -> list[Pictures]:
     def draw() -> Arrays:
         rng = np.random.default_rng(FROZEN)
         drawn, drawn_labels = draw_balanced(DRAWN_EACH, FROZEN)
+        unseen = Mnist(images, labels, images, labels, *checks.test)
+        photos = photographed(unseen, drawn, drawn_labels, np.random.default_rng([FROZEN, 6]), pool=PHOTOGRAPHS)
         return {
             "images": np.concatenate([*(augment(images, rng, STRONG) for _ in range(DISTORTIONS)), drawn]),
             "labels": np.concatenate([np.tile(labels, DISTORTIONS), drawn_labels]),
+            "photographs": photos.images,
+            "photographed": photos.targets.argmax(axis=1).astype(np.uint8),
         }
 
-    hard = kept("gate", draw, images, labels, DISTORTIONS, DRAWN_EACH)
+    hard = kept("gate", draw, images, labels, DISTORTIONS, DRAWN_EACH, PHOTOGRAPHS)
     clusters = np.concatenate([np.tile(np.arange(n), DISTORTIONS), n + np.arange(drawn_n)])
     return [
         Pictures("validation", "MNIST validation", images, labels),
         Pictures("distorted", "Distorted and drawn digits", hard["images"], hard["labels"], clusters),
+        Pictures(
+            "photographed",
+            "Photographed digits",
+            hard["photographs"],
+            hard["photographed"],
+            tolerance=PHOTOGRAPH_TOLERANCE,
+            per_digit=False,
+            calibration=False,
+        ),
         Pictures("non_digits", "Non-digits refused", checks.non_digits, None, tolerance=NON_DIGIT_TOLERANCE),
     ]
 

@@ -20,7 +20,15 @@ def small_training(monkeypatch: pytest.MonkeyPatch, small_checks: Checks) -> Non
     from recognizer.services.retraining import judging
 
     small = {"REPLAYED": 1_000, "DISTORTIONS": 1, "DRAWN_EACH": 20, "NON_DIGIT_POOL": 200, "NON_DIGIT_ROWS": 200}
-    small |= {"REDRAWN_POOL": 100, "REDRAWN_ROWS": 100, "DRAWN_POOL": 200, "DRAWN_ROWS": 200}
+    small |= {
+        "REDRAWN_POOL": 100,
+        "REDRAWN_ROWS": 100,
+        "PHOTOGRAPHED_POOL": 50,
+        "PHOTOGRAPHED_ROWS": 50,
+        "PHOTOGRAPHS": 50,
+        "DRAWN_POOL": 200,
+        "DRAWN_ROWS": 200,
+    }
     for name, value in small.items():
         monkeypatch.setattr(retraining, name, value)
     monkeypatch.setattr(retraining, "site_checks", lambda mnist: small_checks)
