@@ -4,11 +4,13 @@ from datetime import timedelta
 
 import pytest
 from django.contrib.auth.models import User
+from django.core.exceptions import ImproperlyConfigured
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.http import HttpResponse
 from django.test import Client
 from django.utils import timezone
 
+from digitsite import env
 from recognizer.models import Submission, Usage
 from recognizer.services import quotas, tokens
 from recognizer.services.actors import THE_MACHINE, Actor
@@ -196,3 +198,16 @@ def test_every_door_is_shut_to_who_has_no_account(program: Client, owner: Client
     headers = {"Prefer": "wait=0"}
     accepted = reviewing.post(SUBMISSIONS, {"strokes": SEVEN}, content_type="application/json", headers=headers)
     assert accepted.status_code == 202
+
+
+# --- Settings --------------------------------------------------------------------------------------------------------
+
+
+def test_a_limit_is_one_number_or_one_for_each(monkeypatch: pytest.MonkeyPatch) -> None:
+    for written, read in (("", (1, 2, 3)), ("7", (7, 7, 7)), ("7, 8,9", (7, 8, 9)), ("0", (0, 0, 0))):
+        monkeypatch.setenv("READS_PER_MINUTE", written)
+        assert env.limits("READS_PER_MINUTE", (1, 2, 3)) == read
+    for bad in ("7,8", "many", "-1", "1.5", "1,2,3,4", "9999999999"):
+        monkeypatch.setenv("READS_PER_MINUTE", bad)
+        with pytest.raises(ImproperlyConfigured, match="READS_PER_MINUTE"):
+            env.limits("READS_PER_MINUTE", (1, 2, 3))
