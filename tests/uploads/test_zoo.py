@@ -193,7 +193,7 @@ def test_none_of_5000_mutations_hurts(keeper: Keeper) -> None:
 
 
 def test_many_large_ones_at_once_share_the_memory(keeper: Keeper) -> None:
-    data = ANIMALS["PNG of 29 million transparencies"].make()
+    data = ANIMALS["PNG of 13 million transparencies"].make()
     files = {"image": ("picture.png", data, "image/png")}
     with ThreadPoolExecutor(20) as pool:
         sent = [pool.submit(keeper.api.post, "/api/v1/submissions", files=files) for _ in range(20)]

@@ -203,6 +203,7 @@ ANIMALS: dict[str, Animal] = {
     "PNG of 49 million colours": Animal(BAD, lambda: png(7_000, 7_000, depth=8, channels=3, rows=10)),
     "PNG of 29 million colours": Animal(GOOD, lambda: png(5_400, 5_400, depth=8, channels=3)),
     "PNG of 29 million transparencies": Animal(GOOD, lambda: png(5_400, 5_400, depth=8, channels=4)),
+    "PNG of 13 million transparencies": Animal(GOOD, lambda: png(3_600, 3_600, depth=8, channels=4)),
     "PNG that promises more than it holds": Animal(EITHER, lambda: png(7_000, 7_000, rows=3)),
     "PNG of 100,000 x 1": Animal(BAD, lambda: png(100_000, 1)),
     "PNG of 1 x 100,000": Animal(BAD, lambda: png(1, 100_000)),
