@@ -16,7 +16,7 @@ from recognizer.storage import DurableFileStorage
 from tests.pictures import digit, encoded, photo, png
 from tests.rows import make_submission
 
-pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("media")]
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("media"), pytest.mark.sqlite_only]
 
 
 def kept(data: bytes) -> pictures.KeptPicture:

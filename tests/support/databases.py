@@ -1,9 +1,9 @@
 """Tests that run on both databases: SQLite, and the test run's own PostgreSQL (tests/support/postgresql.py).
 
 All tests in FOLDERS that use the database do, but for those that carry `@pytest.mark.sqlite_only`, which are not about
-rows, and elsewhere those that carry `@pytest.mark.both_databases`. A test sees
-nothing of it: `connection` is the one of the database that it runs on, and `site` and `make_site` make sites that
-use it. Without a PostgreSQL those halves are skipped and say why. tests/conftest.py brings this to all tests.
+rows, and elsewhere those that carry `@pytest.mark.both_databases`. A test sees nothing of it: `connection` is the one
+of the database that it runs on, and `site` and `make_site` make sites that use it. Without a PostgreSQL those halves are
+skipped and say why. tests/conftest.py brings this to all tests.
 """
 
 from __future__ import annotations

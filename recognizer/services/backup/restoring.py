@@ -9,6 +9,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+import redis
 from django.apps import apps
 from django.conf import settings
 from django.contrib.auth.models import User
@@ -80,9 +81,16 @@ def _site_stands_still() -> Iterator[None]:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise BackupError("The site is running on this data folder. Stop it first.") from None
-        if handoff.worker_alive():
+        if _a_worker_lives():
             raise BackupError("A prediction worker of this site is running. Stop all of its processes first.")
         yield
+
+
+def _a_worker_lives() -> bool:
+    try:
+        return handoff.link().worker_alive()
+    except (redis.RedisError, OSError):  # the embedded one ended with its site
+        return False
 
 
 def _is_empty() -> bool:
