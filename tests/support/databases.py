@@ -2,8 +2,8 @@
 
 All tests in FOLDERS that use the database do, but for those that carry `@pytest.mark.sqlite_only`, which are not about
 rows, and elsewhere those that carry `@pytest.mark.both_databases`. A test sees nothing of it: `connection` is the one
-of the database that it runs on, and `site` and `make_site` make sites that use it. Without a PostgreSQL those halves are
-skipped and say why. tests/conftest.py brings this to all tests.
+of the database that it runs on, and `site` and `make_site` make sites that use it. Without a PostgreSQL those halves
+are skipped and say why. tests/conftest.py brings this to all tests.
 """
 
 from __future__ import annotations
