@@ -103,6 +103,7 @@ MIDDLEWARE = [
     "recognizer.middleware.RequestMiddleware",
     "corsheaders.middleware.CorsMiddleware",
     "recognizer.api.problems.ProblemMiddleware",
+    "recognizer.middleware.BodyLimitMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "csp.middleware.CSPMiddleware",
@@ -265,7 +266,9 @@ MAX_KEPT_SIDE = env.integer("MAX_KEPT_SIDE", 1024, minimum=280, maximum=8192)
 DECODE_MEGABYTES = env.integer("DECODE_MEGABYTES", 120, minimum=16, maximum=4000)
 # Room for the multipart envelope around the largest file, and for a data URL, which is a third longer.
 DATA_UPLOAD_MAX_MEMORY_SIZE = MAX_UPLOAD_BYTES * 4 // 3 + 65_536
-FILE_UPLOAD_MAX_MEMORY_SIZE = MAX_UPLOAD_BYTES + 65_536
+# Without scripts the Upload page sends several pictures in one form; no other page is sent any.
+UPLOAD_FORM_MAX_SIZE = 10 * MAX_UPLOAD_BYTES + 65_536
+FILE_UPLOAD_MAX_MEMORY_SIZE = 2 * 1024 * 1024  # larger ones wait in a temporary file
 DATA_UPLOAD_MAX_NUMBER_FIELDS = 200
 ANONYMOUS_SUBMISSIONS = env.boolean("ANONYMOUS_SUBMISSIONS", True)
 # Requests in a minute of one address, one signed-in account, and one account's tokens; 0: as many as they like. Sized

@@ -5,7 +5,9 @@ import time
 from collections.abc import Callable
 
 from django.conf import settings
+from django.core.exceptions import RequestDataTooBig
 from django.http import HttpRequest, HttpResponse
+from django.urls import reverse
 from django.utils.functional import SimpleLazyObject
 
 from recognizer.services import metrics, tracing
@@ -58,6 +60,25 @@ class RequestMiddleware:
         # Pictures and answers are not for pages of other sites to show; CORS, where it is allowed, is not concerned.
         response.setdefault("Cross-Origin-Resource-Policy", "same-origin")
         return response
+
+
+class BodyLimitMiddleware:
+    """Turns away bodies that are larger than any page needs, before anything reads them.
+
+    Django's own limit leaves files out, and whatever form is sent to whatever page is read whole for its CSRF token.
+    The API looks by itself, and the server file (digitsite/wsgi.py) at bodies that do not say how long they are.
+    """
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        length = request.META.get("CONTENT_LENGTH") or ""
+        is_upload = request.path_info == reverse("upload")
+        limit = settings.UPLOAD_FORM_MAX_SIZE if is_upload else settings.DATA_UPLOAD_MAX_MEMORY_SIZE
+        if length.isdecimal() and int(length) > limit and not request.path_info.startswith("/api/"):
+            raise RequestDataTooBig("The body is larger than this page takes.")
+        return self.get_response(request)
 
 
 def _view_of(request: HttpRequest) -> str:

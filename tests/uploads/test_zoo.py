@@ -192,6 +192,25 @@ def test_none_of_5000_mutations_hurts(keeper: Keeper) -> None:
     fuzz(keeper, 5_000, seed=2)
 
 
+@pytest.mark.parametrize(
+    ("address", "megabytes", "status"),
+    [
+        ("/account/login/", 60, 413),
+        ("/", 60, 413),
+        ("/upload/", 120, 413),
+        ("/upload/", 90, 422),
+        ("/api/v1/preview", 60, 413),
+    ],
+)
+def test_no_page_reads_more_than_it_needs(keeper: Keeper, address: str, megabytes: int, status: int) -> None:
+    token = keeper.page.cookies.get("csrftoken") or ""
+    files = [("images", (f"{number}.png", bytes(9_500_000), "image/png")) for number in range(megabytes // 10)]
+    files += [("images", ("rest.png", bytes(megabytes * 1_000_000 - len(files) * 9_500_000), "image/png"))]
+    answer = keeper.page.post(address, files=files, data={"csrfmiddlewaretoken": token})
+    assert answer.status_code == status
+    assert keeper.peak_megabytes() < MOST_MEGABYTES
+
+
 def test_many_large_ones_at_once_share_the_memory(keeper: Keeper) -> None:
     data = ANIMALS["PNG of 13 million transparencies"].make()
     files = {"image": ("picture.png", data, "image/png")}
