@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import ipaddress
 import socket
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,6 +46,13 @@ class Options:
     def network_urls(self) -> list[str]:
         """The addresses to open on a phone in the same network; none unless HOST says so."""
         return [_url(address, self.port) for address in own_addresses()] if self.is_open_to_the_network else []
+
+    @property
+    def public_addresses(self) -> list[str]:
+        """Addresses under which the internet reaches the site without encryption; none behind a proxy with HTTPS."""
+        if not self.is_open_to_the_network or env.boolean("HTTPS", False):
+            return []
+        return [address for address in own_addresses() if ipaddress.ip_address(address).is_global]
 
     def allowed_hosts(self) -> str:
         """The default of ALLOWED_HOSTS: everything this machine is called, where the site is open to the network."""

@@ -69,6 +69,8 @@ class Site:
         self._say("site", f"starting; data folder {options.data_dir}")
         if os.geteuid() == 0:
             self._say("site", "running as root; an ordinary account is safer")
+        for address in options.public_addresses:
+            self._say("site", f"{address} is open to the internet, where passwords would travel unencrypted: set HTTPS")
         redis = self._add("redis", parts.valkey(options)) if options.with_redis else None
         quickly = prepared.is_current(options)
         if not quickly:

@@ -76,6 +76,15 @@ def test_a_public_name_of_this_machine_is_one_of_the_sites_only_where_https_is_s
     assert options.read().allowed_hosts() == "localhost,127.0.0.1,[::1],203.0.113.5,vps.example.com"
 
 
+def test_an_address_that_the_internet_reaches_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(options, "own_addresses", lambda: ["192.168.7.5", "8.8.4.4"])
+    assert options.read().public_addresses == []
+    monkeypatch.setenv("HOST", "0.0.0.0")
+    assert options.read().public_addresses == ["8.8.4.4"]
+    monkeypatch.setenv("HTTPS", "1")
+    assert options.read().public_addresses == []
+
+
 def test_own_addresses_are_addresses_on_which_one_can_listen() -> None:
     for address in options.own_addresses():
         with socket.socket() as listener:
