@@ -1,5 +1,7 @@
 """How rows look in the JSON API. The words are the database's own."""
 
+from functools import cache
+
 from django.urls import reverse
 from django.utils.http import urlencode
 from drf_spectacular.utils import extend_schema_field
@@ -21,7 +23,7 @@ from recognizer.models import (
 )
 from recognizer.services import access
 
-from .fields import StrictSerializer
+from .fields import StrictSerializer, TruthField
 
 
 def _probabilities(**options: object) -> serializers.ListField:
@@ -95,6 +97,15 @@ class PreviewSerializer(serializers.Serializer):
     )
 
 
+ANY_ID = "ANY-ID"
+
+
+@cache
+def _pattern(name: str) -> str:
+    """The path of a submission's view for ANY_ID: to work it out anew takes a third of the time of a row."""
+    return reverse(name, args=[ANY_ID])
+
+
 class SubmissionSerializer(serializers.Serializer):
     """A submission with its latest prediction.
 
@@ -123,19 +134,19 @@ class SubmissionSerializer(serializers.Serializer):
 
     @extend_schema_field({"type": "string", "format": "uri"})
     def get_url(self, submission: Submission) -> str:
-        return self._address(reverse("api-submission", args=[submission.public_id]))
+        return self._address("api-submission", submission)
 
     @extend_schema_field({"type": "string", "format": "uri"})
     def get_page(self, submission: Submission) -> str:
-        return self._address(submission.get_absolute_url())
+        return self._address("submission", submission)
 
     @extend_schema_field({"type": "string", "format": "uri"})
     def get_image(self, submission: Submission) -> str:
-        return self._address(reverse("api-submission-image", args=[submission.public_id]))
+        return self._address("api-submission-image", submission)
 
     @extend_schema_field({"type": "string", "format": "uri"})
     def get_pixels(self, submission: Submission) -> str:
-        return self._address(reverse("api-submission-pixels", args=[submission.public_id]))
+        return self._address("api-submission-pixels", submission)
 
     def get_mine(self, submission: Submission) -> bool:
         return access.owns(self.context["request"].actor, submission)
@@ -144,7 +155,8 @@ class SubmissionSerializer(serializers.Serializer):
     def get_truth(self, submission: Submission) -> str | None:
         return submission.truth or None
 
-    def _address(self, path: str) -> str:
+    def _address(self, name: str, submission: Submission) -> str:
+        path = _pattern(name).replace(ANY_ID, submission.public_id)
         key = self.context.get("key")
         return self._root + path + (f"?{urlencode({'key': key})}" if key else "")
 
@@ -251,7 +263,7 @@ class LabelSerializer(serializers.Serializer):
 class NewLabelSerializer(StrictSerializer):
     """What the caller says that a submission shows."""
 
-    value = serializers.ChoiceField(choices=TruthValue.choices)
+    value = TruthField()
     reason = serializers.ChoiceField(
         choices=[
             (one.value, one.label) for one in (LabelReason.API, LabelReason.OWN_PAGE, LabelReason.SUBMISSION_PAGE)
