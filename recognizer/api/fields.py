@@ -11,6 +11,7 @@ from rest_framework import serializers
 
 from ml.images import FORMAT_NAMES
 from ml.preprocessing import FRAME
+from recognizer.models import TruthValue
 
 
 # A comment and no docstring: that would stand in the OpenAPI document beside every body.
@@ -22,6 +23,20 @@ class StrictSerializer(serializers.Serializer):
             if unknown:
                 text = f"There is no such field here. Use: {', '.join(self.fields)}."
                 raise serializers.ValidationError({name: [text] for name in unknown})
+        return super().to_internal_value(data)
+
+
+class TruthField(serializers.ChoiceField):
+    """What a picture shows: the digit as text, or a word."""
+
+    default_error_messages = {"not_text": 'Write it as text: "7" and not 7.'}
+
+    def __init__(self, **options: object) -> None:
+        super().__init__(choices=TruthValue.choices, **options)
+
+    def to_internal_value(self, data: object) -> str:
+        if not isinstance(data, str):
+            self.fail("not_text")
         return super().to_internal_value(data)
 
 

@@ -150,7 +150,7 @@ def _parameter(name: str, one: filters.Filter) -> OpenApiParameter:
     description = one.extra.get("help_text", "")
     if isinstance(one, filters.OrderingFilter):
         values = [value for value, _ in one.extra["choices"]]
-        return OpenApiParameter(name, enum=values, description=description)
+        return OpenApiParameter(name, enum=[*values, ""], description=description)
     if isinstance(one, filters.MultipleChoiceFilter):
         choices = [value for value, _ in one.field.choices]
         kind = OpenApiTypes.INT if isinstance(choices[0], int) else OpenApiTypes.STR

@@ -8,7 +8,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from recognizer.api.base import ApiView
-from recognizer.api.fields import StrictSerializer
+from recognizer.api.fields import StrictSerializer, TruthField
 from recognizer.api.problems import Conflict
 from recognizer.api.schema import problems
 from recognizer.api.serializers import AnswerSerializer, LabelSerializer
@@ -79,7 +79,7 @@ class SubmissionNameSerializer(StrictSerializer):
 
 
 class DecisionSerializer(SubmissionNameSerializer):
-    value = serializers.ChoiceField(choices=TruthValue.choices)
+    value = TruthField()
 
 
 class GridSerializer(StrictSerializer):
