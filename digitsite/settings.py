@@ -345,7 +345,6 @@ REST_FRAMEWORK = {
     "DEFAULT_SCHEMA_CLASS": "recognizer.api.openapi.Schema",
     # Escaped, so that half a surrogate pair in a message can be sent back at all.
     "UNICODE_JSON": False,
-    "NUM_PROXIES": 1 if BEHIND_PROXY else 0,
     "EXCEPTION_HANDLER": "recognizer.api.problems.problem_response",
     "UNAUTHENTICATED_USER": "django.contrib.auth.models.AnonymousUser",
 }
