@@ -44,7 +44,9 @@ def test_a_stranger_cannot_label_and_whoever_has_a_key_can_only_read(submission,
     assert not Label.objects.exists()
 
 
-@pytest.mark.parametrize("bad", [{"value": "ten"}, {"value": 4}, {"value": None}, {"reason": "doubt"}, {"mood": "good"}])
+@pytest.mark.parametrize(
+    "bad", [{"value": "ten"}, {"value": 4}, {"value": None}, {"reason": "doubt"}, {"mood": "good"}]
+)
 def test_a_label_that_makes_no_sense_is_refused(bad, submission, owner):
     response = say(owner, submission, **bad)
     assert response.status_code == 400
