@@ -3,6 +3,7 @@
 import hashlib
 import itertools
 
+from ml.versions import PREPROCESSING_VERSION
 from recognizer.models import Fold, ModelVersion, Prediction, Source, Submission, SubmissionState, Verdict
 from recognizer.services import registry
 from recognizer.services.actors import Actor
@@ -26,7 +27,7 @@ def make_submission(actor: Actor | None = None, **columns: object) -> Submission
             "digest": digest,
             "fold": Fold.TRAIN,
             "pixels": bytes(784),
-            "preprocessing_version": 1,
+            "preprocessing_version": PREPROCESSING_VERSION,
         }
         | columns
     )
