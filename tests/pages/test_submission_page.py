@@ -167,7 +167,7 @@ def test_the_number_of_queries_does_not_grow_with_what_was_said(
     django_assert_max_num_queries: DjangoAssertNumQueries,
 ) -> None:
     for number in range(8):
-        make_prediction(submission, preprocessing_version=number + 2)
+        make_prediction(submission, preprocessing_version=submission.preprocessing_version + 1 + number)
         labels.label(actor=visitor, submission=submission, value=str(number), reason="submission_page")
     labels.label(actor=reviewer, submission=submission, value="7", reason="submission_page")
     with django_assert_max_num_queries(4):

@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from django.db.models import OuterRef, Subquery
 from django.utils import timezone
 
+from ml.versions import PREPROCESSING_VERSION
 from recognizer.models import (
     Label,
     LabelKind,
@@ -83,7 +84,7 @@ def _submission(number: int, created: datetime, chance: random.Random) -> Submis
         fold=fold_of(digest),
         pixels=bytes(784),
         ink={"width": 20.5, "components": 1},
-        preprocessing_version=1,
+        preprocessing_version=PREPROCESSING_VERSION,
         state=SubmissionState.PREDICTED,
     )
 
@@ -108,7 +109,7 @@ def _prediction(row: Submission, version: ModelVersion, digit: int, chance: rand
         submission=row,
         version=version,
         created=row.created,
-        preprocessing_version=1,
+        preprocessing_version=PREPROCESSING_VERSION,
         probabilities=probabilities,
         digit=digit,
         certainty=1 - doubt / 2,

@@ -47,7 +47,7 @@ def test_the_next_items_come_with_answer_suggestion_and_progress(reviewing, visi
 
 
 def test_a_blind_item_tells_neither_answer_nor_what_others_said(reviewing, second_reviewer, reviewer, submission):
-    make_prediction(submission, verdict=Verdict.SURE, preprocessing_version=2)
+    make_prediction(submission, verdict=Verdict.SURE, preprocessing_version=submission.preprocessing_version + 1)
     labels.label(actor=reviewer, submission=make_submission(), value="1", reason=LabelReason.API)
     labels.label(actor=second_reviewer, submission=submission, value="1", reason=LabelReason.DOUBT)
     [item] = post(reviewing, "next", rule="doubt").json()["items"]

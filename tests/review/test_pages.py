@@ -75,7 +75,7 @@ def test_the_forms_decide_skip_and_undo(reviewing, rows):
 
 def test_a_blind_page_shows_neither_answer_nor_labels(reviewing, reviewer, second_reviewer, rows):
     labels.label(actor=reviewer, submission=make_submission(), value="1", reason=LabelReason.API)
-    make_prediction(rows[0], preprocessing_version=2)
+    make_prediction(rows[0], preprocessing_version=rows[0].preprocessing_version + 1)
     labels.label(actor=second_reviewer, submission=rows[0], value="1", reason=LabelReason.DOUBT)
     page = reviewing.get(reverse("review"))
     assert page.context["submission"] == rows[0]
