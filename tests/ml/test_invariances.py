@@ -70,4 +70,5 @@ def test_a_change_that_a_person_would_not_notice_rarely_changes_the_answer(chang
 @pytest.mark.acceptance
 @CHANGES
 def test_a_change_keeps_995_of_1000_answers(change):
-    assert share_unchanged(change, 1000) >= 0.995
+    # five thousand, for in one thousand five digits decide: luck
+    assert share_unchanged(change, 5000) >= 0.995
