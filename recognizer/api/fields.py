@@ -26,6 +26,20 @@ class StrictSerializer(serializers.Serializer):
         return super().to_internal_value(data)
 
 
+class IdField(serializers.RegexField):
+    """Id of a submission, there or not."""
+
+    default_error_messages = {"invalid": "This is no id of a submission."}
+
+    def __init__(self, **options: object) -> None:
+        super().__init__("^[A-Za-z0-9_-]{1,32}$", trim_whitespace=False, **options)
+
+    def to_internal_value(self, data: object) -> str:
+        if not isinstance(data, str):
+            self.fail("invalid")
+        return super().to_internal_value(data)
+
+
 class TruthField(serializers.ChoiceField):
     """What a picture shows: the digit as text, or a word."""
 

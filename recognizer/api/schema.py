@@ -156,7 +156,7 @@ def _parameter(name: str, one: filters.Filter) -> OpenApiParameter:
         kind = OpenApiTypes.INT if isinstance(choices[0], int) else OpenApiTypes.STR
         return OpenApiParameter(name, kind, many=True, enum=choices, description=f"{description} Any of them.".strip())
     if isinstance(one, YesOrNo):
-        return OpenApiParameter(name, OpenApiTypes.BOOL, description=description)
+        return OpenApiParameter(name, _or_empty({"type": "boolean"}), description=description)
     if isinstance(one, filters.IsoDateTimeFilter):
         return OpenApiParameter(name, MOMENT, description=description)
     if isinstance(one, filters.NumberFilter):
@@ -176,7 +176,12 @@ def _text(one: filters.Filter) -> dict:
 def _number(one: filters.NumberFilter) -> dict:
     limits = {"minimum": one.extra.get("min_value"), "maximum": one.extra.get("max_value")}
     kind = "integer" if one.extra.get("decimal_places") == 0 else "number"
-    return {"type": kind} | {name: limit for name, limit in limits.items() if limit is not None}
+    return _or_empty({"type": kind} | {name: limit for name, limit in limits.items() if limit is not None})
+
+
+def _or_empty(schema: dict) -> dict:
+    """As from a form of a page where nothing was chosen."""
+    return {"anyOf": [schema, {"const": ""}]}
 
 
 class CookieScheme(OpenApiAuthenticationExtension):

@@ -8,7 +8,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from recognizer.api.base import ApiView
-from recognizer.api.fields import StrictSerializer, TruthField
+from recognizer.api.fields import IdField, StrictSerializer, TruthField
 from recognizer.api.problems import Conflict
 from recognizer.api.schema import problems
 from recognizer.api.serializers import AnswerSerializer, LabelSerializer
@@ -75,7 +75,7 @@ class QueueSerializer(serializers.Serializer):
 
 
 class SubmissionNameSerializer(StrictSerializer):
-    submission = serializers.RegexField("^[A-Za-z0-9_-]{1,32}$", trim_whitespace=False, help_text="Its id.")
+    submission = IdField(help_text="Its id.")
 
 
 class DecisionSerializer(SubmissionNameSerializer):
