@@ -28,7 +28,7 @@ from ml.export import load_keras
 from ml.gate import BEST_ALLOWANCE, HOLDOUT_TOLERANCE, Answers, Judgement, Pictures, answers, judge, paired
 from ml.mnist import Mnist, load_mnist
 from ml.report import Checks, seal
-from ml.retraining import SITE, SiteData, build_site_parts, contested, gate_sets, site_checks, suspicions
+from ml.retraining import SITE, SiteData, between, build_site_parts, contested, gate_sets, site_checks, suspicions
 from ml.training import fit, make_deterministic
 
 OTHERS = 2_000
@@ -63,9 +63,11 @@ class Setting:
         parts = build_site_parts(recipe, self.mnist, site)
         make_deterministic(seed)
         model = load_keras(self.keras_file)
+        before = model.get_weights()
         started = time.monotonic()
         model, _ = fit(recipe, parts, self.checks.validation, model=model)
         seconds = time.monotonic() - started
+        model.set_weights(between(before, model.get_weights()))
         return load_classifier(seal(model, recipe.name, self.checks).bundle), seconds
 
     def judge(

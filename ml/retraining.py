@@ -7,6 +7,7 @@ procedure, and non-digits. Also the frozen sets on which the gate compares. `rec
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 import cv2
@@ -30,11 +31,15 @@ SITE = Recipe("site", epochs=3, learning_rate=5e-4, cosine=True, label_smoothing
 # From random weights, with all of MNIST: a minute and a half of CPU time.
 SITE_FROM_SCRATCH = replace(SITE, name="site-from-scratch", epochs=10, learning_rate=1e-3)
 
+# What is sealed lies between the champion's weights and the trained ones, so far along the way (Wortsman et al.,
+# "Robust fine-tuning of zero-shot models", 2022). Measured on writers who were misread: at the end of the way their
+# other digits are read at 99.15 % and distorted ones 0.17 points worse than before; here, 98.95 % and 0.08.
+ALONG = 0.7
 REPLAYED = 10_000
 REDRAWN_POOL, REDRAWN_ROWS = 1_200, 1_200
 PHOTOGRAPHED_POOL, PHOTOGRAPHED_ROWS = 1_200, 1_200
 DRAWN_POOL, DRAWN_ROWS = 2_000, 1_600
-NON_DIGIT_POOL, NON_DIGIT_ROWS = 1_600, 1_200
+NON_DIGIT_POOL, NON_DIGIT_ROWS = 2_400, 2_000
 # The site's share of each batch, at most; and how often one label may come in an epoch, so that the first ten labels
 # of a site are not learned by heart.
 SITE_SHARE = 0.25
@@ -126,6 +131,11 @@ def _balanced(images: np.ndarray, labels: np.ndarray, budget: int) -> list[Part]
         if n := int(rows.sum()):
             parts.append(Part(images[rows], one_hot(labels[rows]), rows=min(n * REPEATS, budget // CLASSES)))
     return [part for part in parts if part.size]
+
+
+def between(before: Sequence[np.ndarray], after: Sequence[np.ndarray]) -> list[np.ndarray]:
+    """Weights between the champion's and the trained ones, `ALONG` the way; each list as Keras gives and takes it."""
+    return [ALONG * new + (1 - ALONG) * old for old, new in zip(before, after, strict=True)]
 
 
 @dataclass(frozen=True)

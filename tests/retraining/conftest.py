@@ -41,9 +41,9 @@ def small_training(monkeypatch: pytest.MonkeyPatch, small_checks: Checks) -> Non
 
 @pytest.fixture(scope="session")
 def small_checks() -> Checks:
-    """The frozen sets with a fifth of the digits."""
+    """The frozen sets with a tenth of the pictures."""
     mnist = load_mnist()
-    some = slice(None, None, 5)
+    some = slice(None, None, 10)
     fewer = replace(
         mnist,
         validation_images=mnist.validation_images[some],
@@ -51,7 +51,10 @@ def small_checks() -> Checks:
         test_images=mnist.test_images[some],
         test_labels=mnist.test_labels[some],
     )
-    return mixture.build_checks(fewer)
+    with pytest.MonkeyPatch.context() as smaller:
+        smaller.setattr(mixture, "FROZEN_NON_DIGITS", 200)
+        smaller.setattr(mixture, "FROZEN_DRAWN", 100)
+        return mixture.build_checks(fewer)
 
 
 @pytest.fixture

@@ -113,16 +113,17 @@ def _train_and_judge(
 ) -> None:
     from ml.export import load_keras
     from ml.report import SealError, measure, seal
-    from ml.retraining import SITE, build_site_parts, gate_sets, site_checks
+    from ml.retraining import SITE, between, build_site_parts, gate_sets, site_checks
     from ml.training import fit, make_deterministic
 
     champion = deployment.to_version
     parts, checks = build_site_parts(recipe, mnist, chosen.data), site_checks(mnist)
     make_deterministic(recipe.seed)
-    model = None
+    model, before = None, None
     if recipe.name == SITE.name:
         recorder.say(f"Going on from {champion}.")
         model = load_keras(bytes(champion.files.keras_file), sha256=champion.keras_sha256)
+        before = model.get_weights()
 
     rows = sum(part.size for part in parts)
     recorder.step("training", f"Training: {recipe.epochs} epochs of {rows} images.")
@@ -134,6 +135,8 @@ def _train_and_judge(
         should_stop=lambda: recorder.should_stop,
     )  # fmt: skip
     seconds = time.monotonic() - started
+    if before is not None:
+        model.set_weights(between(before, model.get_weights()))
 
     recorder.step("exporting", f"Trained in {seconds:.0f} s. Exporting and calibrating.")
     try:
