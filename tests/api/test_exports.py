@@ -122,6 +122,7 @@ def test_one_is_made_at_a_time(settled: list[Submission], reviewing: Client, rev
     assert content(reviewing.get(NPZ))
 
 
+@pytest.mark.sqlite_only
 def test_an_archive_is_larger_than_the_memory_that_it_needs(reviewer) -> None:
     first = make_submission(truth="7", truth_state=TruthState.SETTLED, pixels=some_pixels())
     names = [field.attname for field in Submission._meta.fields if field.attname not in ("id", "public_id", "digest")]
