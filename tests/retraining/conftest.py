@@ -26,6 +26,8 @@ def small_training(monkeypatch: pytest.MonkeyPatch, small_checks: Checks) -> Non
         "PHOTOGRAPHED_POOL": 50,
         "PHOTOGRAPHED_ROWS": 50,
         "PHOTOGRAPHS": 50,
+        "PHOTOGRAPH_TOLERANCE": 0.1,
+        "NON_DIGIT_TOLERANCE": 0.3,
         "DRAWN_POOL": 200,
         "DRAWN_ROWS": 200,
     }
@@ -35,6 +37,8 @@ def small_training(monkeypatch: pytest.MonkeyPatch, small_checks: Checks) -> Non
     for module in (retraining, judging):  # what is kept for real trainings shall not make room for small ones
         monkeypatch.setattr(module, "kept", lambda name, make, *given: make())
     # So little training is not what the bounds and tolerances were chosen for; tests of the gate have their own.
+    for name in gate.BEST_ALLOWANCE:
+        monkeypatch.setitem(gate.BEST_ALLOWANCE, name, 0.02)
     monkeypatch.setattr(gate, "FLOORS", ())
     monkeypatch.setattr(gate.judge, "__kwdefaults__", {**gate.judge.__kwdefaults__, "floors": ()})
 

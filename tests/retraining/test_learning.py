@@ -37,7 +37,7 @@ def test_a_run_learns_and_goes_live_and_the_next_one_finds_nothing_new():
     settle_drawings(common_hands(3, 1), 60)
     settle_drawings(common_hands(3, 1), 30, fold="holdout", seed=2)
     run = carry_out(ask())
-    assert (run.state, run.reasons) == (RunState.PROMOTED, [])
+    assert run.state == RunState.PROMOTED, run.reasons
     version = run.version
     assert registry.live_version() == version
     assert (version.number, version.parent.number, version.gate_verdict) == (2, 1, GateVerdict.PASSED)
