@@ -27,7 +27,12 @@ MODEL_BACKEND = "django.contrib.auth.backends.ModelBackend"
 class Login(auth_views.LoginView):
     authentication_form = SignInForm
     redirect_authenticated_user = True
-    extra_context = {"can_sign_up": settings.SIGN_UP, "sends_mail": settings.SENDS_MAIL}
+    # Django's view would call the site by its host.
+    extra_context = {
+        "can_sign_up": settings.SIGN_UP,
+        "sends_mail": settings.SENDS_MAIL,
+        "site_name": settings.SITE_NAME,
+    }
 
     def form_invalid(self, form: SignInForm) -> HttpResponse:
         response = super().form_invalid(form)

@@ -3,11 +3,13 @@
 import math
 import sys
 
+from django.contrib.auth.views import redirect_to_login
 from django.core.exceptions import RequestDataTooBig, TooManyFilesSent
 from django.db import InterfaceError, OperationalError
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.template.loader import render_to_string
+from django.urls import reverse
 from django.views.decorators.csrf import requires_csrf_token
 
 # Title, and what to do next.
@@ -34,6 +36,7 @@ PAGES = {
     ),
     429: ("That was a lot at once", "Nothing is wrong. Wait a minute, then go on."),
 }
+STRANGER_TEXT = "It belongs to somebody else, or needs an account that may. Sign in if you have one."
 CSRF_TITLE = "This form has expired"
 CSRF_TEXT = (
     "For your safety a form works only from the page it belongs to. Go back, reload that page and send it again. "
@@ -50,8 +53,8 @@ def error_page(request: HttpRequest, status: int, *, retry_after: float | None =
     return response
 
 
-def _page(request: HttpRequest, status: int, title: str, text: str) -> HttpResponse:
-    context = {"status": status, "title": title, "text": text}
+def _page(request: HttpRequest, status: int, title: str, text: str, *, sign_in: str | None = None) -> HttpResponse:
+    context = {"status": status, "title": title, "text": text, "sign_in": sign_in}
     return render(request, "recognizer/error.html", context, status=status)
 
 
@@ -62,7 +65,12 @@ def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
 
 @requires_csrf_token
 def forbidden(request: HttpRequest, exception: Exception) -> HttpResponse:  # noqa: ARG001 - Django gives it
-    return error_page(request, 403)
+    user = getattr(request, "user", None)
+    if user is not None and user.is_authenticated:
+        return error_page(request, 403)
+    title, _ = PAGES[403]
+    then = request.get_full_path() if request.method in ("GET", "HEAD") else reverse("draw")
+    return _page(request, 403, title, STRANGER_TEXT, sign_in=redirect_to_login(then).url)
 
 
 @requires_csrf_token
