@@ -44,6 +44,12 @@ def percent(share: float | None) -> str:
 
 
 @register.filter
+def counted_percent(share: float | None) -> str:
+    """As percent, but of things that were counted: 29 of 29 is 100 %, and none of them 0 %."""
+    return whole_percent(share) if share in (0, 1) else percent(share)
+
+
+@register.filter
 def whole_percent(share: float) -> str:
     """0.955 → 96 %: for the ticks of an axis."""
     return f"{share * 100:.0f}\u00a0%"

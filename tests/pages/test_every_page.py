@@ -14,7 +14,7 @@ from django.urls import path
 
 from digitsite import urls as real
 from recognizer.services.actors import Actor
-from recognizer.templatetags.words import megabytes, percent
+from recognizer.templatetags.words import counted_percent, megabytes, percent
 from tests.rows import make_prediction, make_submission
 
 INLINE = re.compile(r'<style|<script(?![^>]*(?:\bsrc=|type="application/json"))|\son[a-z]+="|\sstyle="|javascript:')
@@ -81,6 +81,33 @@ def test_errors_have_pages_that_say_what_to_do(client: Client, address: str, sta
     text = response.content.decode()
     assert words in text
     assert 'href="/">Draw a digit' in text
+
+
+@pytest.mark.django_db
+@pytest.mark.urls(__name__)
+def test_a_stranger_who_may_not_is_offered_to_sign_in_and_come_back(client: Client, reviewing: Client) -> None:
+    assert 'href="/account/login/?next=/test/denied%3Fpage%3D2">Sign in' in _text(client.get("/test/denied?page=2"))
+    assert 'href="/account/login/?next=/">Sign in' in _text(client.post("/test/denied"))
+    assert ">Sign in</a>" not in _text(reviewing.get("/test/denied"))
+
+
+def _text(response: HttpResponse) -> str:
+    assert response.status_code == 403
+    return response.content.decode()
+
+
+@pytest.mark.django_db
+def test_the_sign_in_page_names_the_site_as_all_others_do(client: Client) -> None:
+    assert '<span class="brand-name">Digits</span>' in client.get("/account/login/").content.decode()
+
+
+def test_what_was_counted_may_be_all_or_none() -> None:
+    assert [counted_percent(share) for share in (1, 0, 0.9999, None)] == [
+        "100\u00a0%",
+        "0\u00a0%",
+        ">\u00a099.9\u00a0%",
+        "",
+    ]
 
 
 @pytest.mark.django_db
