@@ -193,7 +193,7 @@ def _training() -> list[Check]:
         return [Check("training", "Last training", is_well=True, says="None yet")]
     reason = latest.reasons[0] if latest.reasons else ""
     active = latest.state in ACTIVE_RUN_STATES
-    now = str(overview.state_of(latest)["line"]) if active else reason
+    now = f"{overview.state_of(latest)['line']}; asked for" if active else reason
     return [
         Check(
             "training",
