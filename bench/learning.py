@@ -188,7 +188,7 @@ def aim(champion: Classifier, groups: int) -> None:
     for group, hands_of in (("leaning", leaning_hands), ("turning", turning_hands), ("common", common_hands)):
         for n in (200, 1000):
             stopped: Counter[tuple[str, float]] = Counter()
-            for seed in range(201, 201 + groups):
+            for seed in range(301, 301 + groups):
                 images, truth = pictures(hands_of(5, seed), n, 7)
                 cases = {("honest", 0.0): truth, ("one", 1.0): np.where(truth == 1, 7, truth).astype(np.uint8)}
                 for how in ("aimed", "random"):

@@ -3,7 +3,7 @@
 A hand draws the shapes of `ml.procedural` with habits that never change: which way of writing each digit it prefers,
 how it leans, how wide it writes, how it bends its lines. `leaning_hands` are a group that the shipped model misreads:
 they lean far over, as many left-handed people do, beyond what distortions in training cover; no mere change of size,
-which preprocessing would undo. `turning_hands` are another such group, kept for checking what was tuned on the first.
+which preprocessing would undo. `turning_hands` are another such group, of whose digits it misreads many with certainty.
 `common_hands` are people as the model knows them.
 
     python -m bench.writers sheet.png
@@ -69,7 +69,7 @@ def leaning_hands(n: int, seed: int) -> list[Hand]:
 
 
 def turning_hands(n: int, seed: int) -> list[Hand]:
-    """People who turn the paper far the other way. Nothing of the gate was tuned on them."""
+    """People who turn the paper far the other way."""
     rng = np.random.default_rng([seed, 14])
     return [
         Hand(
