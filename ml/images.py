@@ -66,6 +66,11 @@ class ImageError(ValueError):
 BAND_PIXELS = 1_000_000
 # A JPEG in many scans is gone over many times: 25 ms for 50 million pixels, each time.
 MAX_SCANNED_PIXELS = 1_500_000_000
+# Pillow keeps every piece of a header, copies some of them together again with each one more, and goes over all of them
+# in Python: ten megabytes in pieces of some bytes take minutes and gigabytes. A large header of a camera needs 700
+# readings, a picture's data one for some kilobytes.
+HEADER_READINGS = 2_000
+DATA_READINGS = 500_000
 
 
 def decode(data: bytes, limits: Limits = Limits(), *, working_side: int = 1024) -> Image.Image:
@@ -90,6 +95,7 @@ def decode(data: bytes, limits: Limits = Limits(), *, working_side: int = 1024) 
     try:
         if image.format in decoding.JPEGS:
             _reduce(image, working_side)
+        image.fp.readings = DATA_READINGS
         image.load()
         _check_size(image.size, limits)
         turn = _TURNS.get(_orientation(image))
@@ -142,9 +148,34 @@ def _checked(data: bytes, limits: Limits, working_side: int) -> tuple[Image.Imag
     return image, memory
 
 
+def stored_size(data: bytes) -> tuple[int, int]:
+    """Width and height from the header, before any turn.
+
+    Raises:
+        ImageError: there is none that can be read.
+    """
+    return _open(data).size
+
+
+class _Patient(io.BytesIO):
+    """A file that is read in a number of pieces and then no more; ImageError says so."""
+
+    readings = HEADER_READINGS
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        self.readings -= 1
+        if self.readings < 0:
+            raise ImageError(
+                "not_an_image", "The file is in too many small pieces to be read here. Please save the picture anew."
+            )
+        return super().read(size)
+
+
 def _open(data: bytes) -> Image.Image:
     try:
-        return Image.open(io.BytesIO(data), formats=FORMATS)
+        return Image.open(_Patient(data), formats=FORMATS)
+    except ImageError:
+        raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise ImageError(
             "too_many_pixels", "The picture has far too many pixels. Please send a smaller one."

@@ -135,6 +135,12 @@ def gif(width: int, height: int) -> bytes:
     return bytes(data)
 
 
+def jpeg_in_pieces(segment: bytes) -> bytes:
+    """Ten megabytes of header."""
+    picture = saved(one(), "JPEG")
+    return picture[:2] + segment * (10_400_000 // len(segment)) + picture[2:]
+
+
 def archive(name: str = "digit.png") -> bytes:
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as written:
@@ -221,8 +227,18 @@ ANIMALS: dict[str, Animal] = {
         BAD, lambda: saved(large("RGB", 5_000), "JPEG", progressive=True, subsampling=0), "photo.jpg", "image/jpeg"
     ),
     "JPEG of 2,000 scans": Animal(BAD, lambda: jpeg_of_many_scans(2_000, 2_000), "photo.jpg", "image/jpeg"),
+    "JPEG of 2.6 million segments": Animal(BAD, lambda: jpeg_in_pieces(b"\xff\xe5\0\2"), "photo.jpg", "image/jpeg"),
+    "JPEG with EXIF in 600,000 pieces": Animal(
+        BAD, lambda: jpeg_in_pieces(b"\xff\xe1\0\x0eExif\0\0" + b"a" * 6), "photo.jpg", "image/jpeg"
+    ),
+    "PNG of 860,000 empty pieces": Animal(
+        BAD, lambda: saved(one(), "PNG")[:33] + chunk(b"IDAT", b"") * 860_000 + saved(one(), "PNG")[33:]
+    ),
     "JPEG of 65,500 x 1": Animal(BAD, lambda: saved(Image.new("L", (65_500, 1)), "JPEG"), "photo.jpg", "image/jpeg"),
     "GIF on a screen of 65,535 squared": Animal(BAD, lambda: gif(65_535, 65_535), "seven.gif", "image/gif"),
+    "GIF of 2 million comments": Animal(
+        BAD, lambda: saved(one(), "GIF")[:25] + b"\x21\xfe\1a\0" * 2_000_000, "seven.gif", "image/gif"
+    ),
     "GIF of 500 frames": Animal(GOOD, lambda: animation("GIF", 500), "seven.gif", "image/gif"),
     "BMP of 2 billion rows": Animal(BAD, lambda: bmp(30, 2**31 - 1), "seven.bmp", "image/bmp"),
     "BMP that is upside down": Animal(BAD, lambda: bmp(30, -(2**31)), "seven.bmp", "image/bmp"),
