@@ -13,6 +13,9 @@ from ml.images import FORMAT_NAMES
 from ml.preprocessing import FRAME
 from recognizer.models import TruthValue
 
+# How many fields without a meaning a refusal names, and how much of each: one request may hold a million of them.
+MOST_UNKNOWN, LONGEST_NAME = 3, 60
+
 
 # A comment and no docstring: that would stand in the OpenAPI document beside every body.
 # Names that mean nothing here are refused, for a misspelt option would otherwise be ignored in silence.
@@ -22,7 +25,16 @@ class StrictSerializer(serializers.Serializer):
             unknown = sorted(set(data) - set(self.fields) - {"csrfmiddlewaretoken"})
             if unknown:
                 text = f"There is no such field here. Use: {', '.join(self.fields)}."
-                raise serializers.ValidationError({name: [text] for name in unknown})
+                raise serializers.ValidationError({name[:LONGEST_NAME]: [text] for name in unknown[:MOST_UNKNOWN]})
+        return super().to_internal_value(data)
+
+
+class ShortListField(serializers.ListField):
+    """A list that is counted before what is in it is looked at: each wrong item has an error of its own."""
+
+    def to_internal_value(self, data: object) -> list:
+        if isinstance(data, list) and len(data) > self.max_length:
+            self.fail("max_length", max_length=self.max_length)
         return super().to_internal_value(data)
 
 

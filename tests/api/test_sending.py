@@ -354,3 +354,11 @@ def test_a_submission_takes_few_statements(key, most, program):
         assert send(program, {"strokes": SEVEN}, Prefer="respond-async", **key).status_code == 202
     statements = [one["sql"] for one in queries if one["sql"].startswith(("SELECT", "INSERT", "UPDATE", "DELETE"))]
     assert len(statements) <= most, statements
+
+
+@pytest.mark.parametrize("several", [False, True])
+def test_a_refusal_is_small_however_much_was_wrong(several, program):
+    fields = {f"{number:x}" * 20: 1 for number in range(5_000)}
+    response = send(program, [fields] * 2 if several else fields)
+    assert response.status_code == (207 if several else 400)
+    assert len(response.content) < 3_000

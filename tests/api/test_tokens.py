@@ -109,6 +109,11 @@ def test_a_token_that_makes_no_sense_is_refused(bad: dict, field: str, ann: Acto
     assert Token.objects.count() == 1
 
 
+def test_a_list_without_end_gets_one_error(ann: Actor) -> None:
+    response = make(client_of(ann), scopes=["everything"] * 10_000)
+    assert (response.status_code, list(response.json()["errors"])) == (400, ["scopes"])
+
+
 def test_a_scope_that_its_owner_lost_is_worth_nothing(reviewer: Actor) -> None:
     _, key = tokens.make(actor=reviewer, name="reviews", scopes=["read", "review"])
     assert bearer(key).get(ME).json()["may_review"]

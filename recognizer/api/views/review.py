@@ -8,7 +8,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from recognizer.api.base import ApiView
-from recognizer.api.fields import IdField, StrictSerializer, TruthField
+from recognizer.api.fields import IdField, ShortListField, StrictSerializer, TruthField
 from recognizer.api.problems import Conflict
 from recognizer.api.schema import problems
 from recognizer.api.serializers import AnswerSerializer, LabelSerializer
@@ -97,7 +97,7 @@ class GridItemsSerializer(serializers.Serializer):
 
 
 class SeveralDecisionsSerializer(StrictSerializer):
-    decisions = serializers.ListField(child=DecisionSerializer(), min_length=1, max_length=queue.MOST_AT_ONCE)
+    decisions = ShortListField(child=DecisionSerializer(), min_length=1, max_length=queue.MOST_AT_ONCE)
 
 
 class SeveralDecidedSerializer(serializers.Serializer):

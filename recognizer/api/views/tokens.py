@@ -8,7 +8,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from recognizer.api.base import ApiView, ListView
-from recognizer.api.fields import StrictSerializer
+from recognizer.api.fields import ShortListField, StrictSerializer
 from recognizer.api.schema import describe_list, problems
 from recognizer.filters import TokenFilter
 from recognizer.models import Scope, Token
@@ -37,7 +37,7 @@ class MadeTokenSerializer(TokenSerializer):
 
 class NewTokenSerializer(StrictSerializer):
     name = serializers.CharField(max_length=60, help_text="What it is for; no two of one account have the same.")
-    scopes = serializers.ListField(
+    scopes = ShortListField(
         child=serializers.ChoiceField(choices=Scope.choices),
         min_length=1,
         max_length=len(Scope),
