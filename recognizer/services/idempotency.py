@@ -108,9 +108,15 @@ def record(claim: Claim, stored: list) -> None:
 
 
 def finish(claim: Claim, kept: Kept) -> None:
-    """Keep the answer for whoever asks again. A power cut may take it: what is stored is then answered for anew."""
+    """Keep the answer for whoever asks again. A power cut may take it: what is stored is then answered for anew.
+
+    Where nothing was stored there is nothing to do twice: the key is free again, and no answer takes room that no quota
+    counts.
+    """
     with durability.repeatable():
-        _mine(claim).update(status=kept.status, headers=dict(kept.headers), body=kept.body)
+        answer = {"status": kept.status, "headers": dict(kept.headers), "body": kept.body}
+        if not _mine(claim).filter(stored__isnull=False).update(**answer):
+            _mine(claim).delete()
 
 
 def give_back(claim: Claim) -> None:

@@ -99,6 +99,15 @@ def test_a_refusal_is_not_kept_so_the_key_is_good_for_the_right_body(program):
     assert send(program).status_code == 202
 
 
+def test_a_batch_of_which_nothing_was_stored_is_not_kept_either(program):
+    """Or whoever sends nonsense would fill the disk with answers, past every quota."""
+    for body in ([{}] * 100, [{"strokes": []}]):
+        response = send(program, body)
+        assert (response.status_code, "Idempotent-Replayed" in response.headers) == (207, False)
+        assert not IdempotencyKey.objects.exists()
+    assert send(program).status_code == 202
+
+
 def test_a_fault_of_ours_is_not_kept(program, monkeypatch):
     program.raise_request_exception = False
     with monkeypatch.context() as broken:

@@ -129,7 +129,7 @@ class SubmissionsView(ListView):
             return [one if isinstance(one, Submission) else document_of(one)[0] for one in outcomes]
 
         def within(accepted: Sequence[Submission | Refused]) -> None:
-            if claim is not None:
+            if claim is not None and any(isinstance(one, Submission) for one in accepted):
                 idempotency.record(claim, _memory(together(accepted)))
 
         return together(submissions.accept_all(actor=self.actor, sent=bodies.right_ones(entries), within=within))
