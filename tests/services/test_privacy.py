@@ -103,6 +103,15 @@ def test_an_account_goes_with_everything_but_the_reviews_that_it_gave(used, revi
     assert Label.objects.get(value="7").user is None
 
 
+def test_what_an_account_sends_while_it_is_deleted_goes_too(reviewer, monkeypatch, django_capture_on_commit_callbacks):
+    """Left behind it would be nobody's, to be deleted by none but operators."""
+    monkeypatch.setattr(privacy.idempotency, "forget", lambda actor: send(actor, shift=30))
+    with django_capture_on_commit_callbacks(execute=True):
+        assert privacy.delete_everything(reviewer, with_account=True) == 1
+    assert not Submission.objects.exists()
+    assert not files()
+
+
 def test_the_last_operator_stays(operator):
     mine = make_submission(operator)
     with pytest.raises(privacy.AccountStaysError, match="only operator"):
