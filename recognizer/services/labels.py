@@ -19,6 +19,7 @@ from recognizer.models import (
     Label,
     LabelKind,
     LabelReason,
+    Scope,
     Submission,
     TruthState,
     TruthValue,
@@ -115,11 +116,13 @@ def retract(*, actor: Actor, label: Label) -> Label:
     """Take back one's own word. What was said before it counts again.
 
     Raises:
-        NotAllowedError: it is somebody else's label.
+        NotAllowedError: it is somebody else's label, or a review and they came with a token that is not good for those.
         LabelError: it is a retraction, or retracted already.
     """
     if not access.said(actor, label):
         raise NotAllowedError("You can take back only what you said yourself.")
+    if label.kind == LabelKind.REVIEW and not actor.came_for(Scope.REVIEW):
+        raise NotAllowedError("Taking a review back needs a token with the scope review.")
     [submission] = lock([label.submission])
     if label.retracts_id or Label.objects.filter(retracts=label).exists():
         raise LabelError("This was taken back already.")

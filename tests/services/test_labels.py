@@ -1,12 +1,13 @@
 """What people say, and which truth follows from it."""
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 from django.contrib.auth.models import Group, User
 from django.utils import timezone
 
-from recognizer.models import Label, LabelKind, LabelReason, Submission, TruthState
+from recognizer.models import Label, LabelKind, LabelReason, Scope, Submission, TruthState
 from recognizer.models.labels import AppendOnlyError
 from recognizer.services import labels
 from recognizer.services.actors import Actor
@@ -103,6 +104,15 @@ def test_nobody_takes_back_another_persons_word(reviewer, visitor, stranger, sub
         with pytest.raises(labels.NotAllowedError):
             labels.retract(actor=other, label=said)
     assert truth(submission) == ("1", TruthState.PROVISIONAL)
+
+
+def test_a_token_takes_back_only_words_of_a_kind_that_it_could_say(reviewer, submission):
+    review = say(reviewer, submission, "1")
+    with pytest.raises(labels.NotAllowedError):
+        labels.retract(actor=replace(reviewer, scopes=frozenset({Scope.SUBMIT})), label=review)
+    assert truth(submission) == ("1", TruthState.SETTLED)
+    labels.retract(actor=replace(reviewer, scopes=frozenset({Scope.REVIEW})), label=review)
+    assert truth(submission) == ("", TruthState.NONE)
 
 
 def test_nothing_is_taken_back_twice(reviewer, submission):
