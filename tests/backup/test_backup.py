@@ -146,6 +146,19 @@ def test_a_quiet_site_is_the_same_elsewhere(make_site: Callable[..., Site], tmp_
     assert "exists already" in refused(old, "backup", str(file))
 
 
+def test_a_picture_that_the_disk_damaged_is_put_back(make_site: Callable[..., Site], tmp_path: Path) -> None:
+    site, file = make_site(), tmp_path / "backup.tar"
+    with site.entered():
+        draw(1)
+        here = content()
+    said(site, "backup", str(file))
+    [picture] = (site.folder / "media").rglob("*.png")
+    picture.write_bytes(picture.read_bytes()[:50])
+    said(site, "restore", str(file), "--replace")
+    with site.entered():
+        assert content() == here
+
+
 def test_a_damaged_backup_changes_nothing(make_site: Callable[..., Site], tmp_path: Path) -> None:
     old, new = make_site(), make_site()
     file = tmp_path / "backup.tar"

@@ -103,11 +103,20 @@ def _is_empty() -> bool:
 
 
 def _add_pictures(path: Path) -> None:
-    """Under the names that they had, which follow from what they are: what is there already is the same."""
+    """Under the names that they had, which follow from what they are: what is there whole already stays."""
     for member, file, _ in archive.members(path):
         name = member.removeprefix(MEDIA)
-        if member.startswith(MEDIA) and not default_storage.exists(name):
-            default_storage.save(name, ContentFile(file.read()))
+        if member.startswith(MEDIA) and not _is_there(name, data := file.read()):
+            default_storage.save(name, ContentFile(data))
+
+
+def _is_there(name: str, data: bytes) -> bool:
+    """Whether the file holds just that: what the disk has damaged is why somebody restores."""
+    try:
+        with default_storage.open(name) as file:
+            return file.read() == data
+    except OSError:  # missing, or on a bad spot of the disk
+        return False
 
 
 def _check(manifest: Manifest) -> None:
