@@ -19,8 +19,9 @@ class Command(BaseCommand):
             raise CommandError(f"The database cannot be read: {error}", returncode=2) from error
         for finding in found.findings:
             self.stdout.write(f"{'note' if finding.is_harmless else 'BAD '} {finding}")
+        verdict = "nothing is missing or damaged" if found.is_sane else "see above"
         self.stdout.write(
-            f"looked at {found.submissions} submissions, {found.pictures} pictures, {found.models} models"
+            f"looked at {found.submissions} submissions, {found.pictures} pictures, {found.models} models: {verdict}"
         )
         if not found.is_sane:
             sys.exit(1)
