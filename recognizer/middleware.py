@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable
 
 from django.conf import settings
-from django.core.exceptions import RequestDataTooBig
+from django.core.exceptions import RequestDataTooBig, SuspiciousOperation
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 from django.utils.functional import SimpleLazyObject
@@ -79,6 +79,26 @@ class BodyLimitMiddleware:
         if length.isdecimal() and int(length) > limit and not request.path_info.startswith("/api/"):
             raise RequestDataTooBig("The body is larger than this page takes.")
         return self.get_response(request)
+
+
+class NoNulMiddleware:
+    """Turns away text with NUL in it, which nobody types, and which PostgreSQL refuses with an error of ours.
+
+    After the CSRF check, which has read the form. The API has serializers and filters that look by themselves.
+    """
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        return self.get_response(request)
+
+    def process_view(self, request: HttpRequest, *_view: object) -> None:
+        if request.path_info.startswith("/api/"):
+            return
+        fields = [*request.GET.lists(), *(request.POST.lists() if request.method == "POST" else ())]
+        if "\0" in request.path_info or any("\0" in value for _, values in fields for value in values):
+            raise SuspiciousOperation("NUL in the address or in a field.")
 
 
 def _view_of(request: HttpRequest) -> str:

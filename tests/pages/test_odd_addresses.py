@@ -1,0 +1,31 @@
+"""Addresses and fields that nobody types: every page answers them in words, on both databases."""
+
+import pytest
+from django.test import Client
+
+pytestmark = [pytest.mark.django_db, pytest.mark.both_databases]
+
+NUL = [
+    *("/s/%00/", "/upload/results/?s=%00", "/account/sign-in/MQ/%00/", "/account/sign-in/%00/x/"),
+    *("/history/?said=%00", "/history/?cursor=%00", "/account/people/?name=%00"),
+]
+
+
+@pytest.mark.parametrize("address", NUL)
+def test_nul_in_an_address_is_no_fault_of_ours(address: str, operating: Client) -> None:
+    response = operating.get(address)
+    assert response.status_code == 400
+    assert b"<h1" in response.content
+
+
+@pytest.mark.parametrize(
+    ("address", "field"), [("/history/bulk/", "s"), ("/review/decide/", "submission"), ("/account/people/add/", "name")]
+)
+def test_nor_is_it_in_a_field(address: str, field: str, operating: Client) -> None:
+    assert operating.post(address, {field: "\0", "act": "label", "value": "7"}).status_code == 400
+
+
+@pytest.mark.parametrize("address", ["/api/v1/labels?submission=%00", "/api/v1/submissions?said=%00"])
+def test_the_api_names_the_parameter(address: str, operating: Client) -> None:
+    response = operating.get(address)
+    assert (response.status_code, response.json()["code"]) == (400, "invalid")
