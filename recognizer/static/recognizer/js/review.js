@@ -270,7 +270,7 @@ document.addEventListener("keydown", (event) => {
   else if (key in KEYS) decide(KEYS[key]);
   else if (key === "s") decide("skip");
   else if (key === "u") undo();
-  else if (key === "z") zoom();
+  else if (key === "z" || (key === "escape" && page.classList.contains("is-zoomed"))) zoom();
   else if (key === "arrowleft") move(-1);
   else if (key === "arrowright") move(1);
   // A button or a link that has the focus is what Enter presses.
