@@ -95,6 +95,21 @@ def test_a_reload_loses_neither_the_drawing_nor_that_it_is_saved(page: Page) -> 
     assert len(stored(page)) == 1
 
 
+def test_whoever_comes_back_to_draw_finds_an_empty_canvas_once_the_drawing_is_saved(page: Page) -> None:
+    page.goto("/")
+    draw(page, THREE)
+    expect_answer(page, "3")
+    page.goto("/history/")
+    page.goto("/")
+    expect_answer(page, "3")  # not saved yet, so nothing is lost
+    page.keyboard.press("Enter")
+    expect(page.get_by_text("Saved.")).to_be_visible()
+    page.goto("/history/")
+    page.goto("/")
+    expect(page.get_by_text("Nothing drawn yet")).to_be_visible()
+    assert ink(page) == 0
+
+
 def test_a_worker_that_does_not_answer_is_said_and_the_drawing_is_saved_all_the_same(
     page: Page, running_site: Site
 ) -> None:

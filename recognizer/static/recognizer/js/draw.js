@@ -254,6 +254,8 @@ function recall() {
   const kept = sessionStorage.getItem(STORE);
   if (!kept) return;
   const { strokes, saved, sending } = JSON.parse(kept);
+  // Whoever comes anew, and neither reloads nor goes back, has done with what is saved.
+  if (saved && performance.getEntriesByType("navigation")[0].type === "navigate") return;
   board.restore(strokes);
   state.saved = saved;
   state.sending = sending;
