@@ -34,9 +34,10 @@ lint: $(VENV)/tests.stamp
 	DATA_DIR=$(VENV)/lint $(BIN)/python manage.py check
 	$(BIN)/lint-imports --no-logo
 
-# A module's tests stay together, for they share what is slow to start.
+# A module's tests stay together, for they share what is slow to start; and in their order, for the few long ones would
+# else come last and keep one processor waiting.
 test: lint $(VENV)/browser.stamp $(VENV)/postgresql.stamp $(VENV)/mnist.stamp
-	$(BIN)/python -m pytest -n 2 --dist loadscope -m "not acceptance"
+	$(BIN)/python -m pytest -n 2 --dist loadscope --no-loadscope-reorder -m "not acceptance"
 
 acceptance: $(VENV)/tests.stamp $(VENV)/browser.stamp $(VENV)/postgresql.stamp $(VENV)/mnist.stamp
 	$(BIN)/python -m pytest -m acceptance

@@ -76,6 +76,7 @@ def test_a_box_is_drawn_on_a_photo_by_pointer_before_it_is_sent(page: Page) -> N
 def test_a_box_is_drawn_on_a_photo_by_keyboard_alone(page: Page) -> None:
     page.goto("/upload/")
     page.locator("[data-files]").set_input_files(photo_of_two())
+    expect(page.get_by_role("button", name="Read the whole picture")).to_be_visible()
     page.locator("[data-stage]").focus()
     # From the middle of the picture to its left half, which holds the 1.
     for _ in range(20):

@@ -51,10 +51,9 @@ def test_another_pen_makes_strokes_thinner_or_thicker_but_no_blot_a_line(mnist):
     assert _ink(blot, 100, 0.2).mean() > 0.3
 
 
-def test_what_training_takes_from_photographs_looks_like_the_digits_it_is_labelled_with(mnist, monkeypatch):
-    monkeypatch.setattr(mixture, "PHOTOGRAPHED_POOL", 200)
+def test_what_training_takes_from_photographs_looks_like_the_digits_it_is_labelled_with(mnist):
     drawn, labels = draw_digits(50, 3)
-    part = mixture.photographed(mnist, drawn, labels, np.random.default_rng(4))
+    part = mixture.photographed(mnist, drawn, labels, np.random.default_rng(4), pool=200)
     assert part.images.shape == (200, 28, 28)
     assert part.size == mixture.PHOTOGRAPHED_ROWS
     classifier = load_classifier((BASE_FOLDER / BUNDLE_FILE).read_bytes())
