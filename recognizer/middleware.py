@@ -1,8 +1,10 @@
 """What every request gets: an id, a log line and a place in the metrics; headers for browsers; and its `actor`."""
 
 import logging
+import re
 import time
 from collections.abc import Callable
+from ipaddress import ip_address
 
 from django.conf import settings
 from django.core.exceptions import RequestDataTooBig, SuspiciousOperation
@@ -16,6 +18,10 @@ from recognizer.services.actors import Actor
 log = logging.getLogger("recognizer.requests")
 
 COOKIE_SALT = "recognizer.visitor"
+BRACKETED = re.compile(r"\[(?P<address>[^\]]+)\](:\d+)?")
+WITH_PORT = re.compile(r"(?P<address>[^:]+):\d+")
+# Nobody has it; all who come from such a place are counted together.
+UNREADABLE_ADDRESS = "0.0.0.0"  # noqa: S104 - nothing listens on it
 # Asked every few seconds by programs, or many to a page: in the log only for who looks closely.
 QUIET_VIEWS = ("healthz", "readyz", "metrics", "static", "api-submission-image", "api-submission-pixels")
 # Nothing here needs the browser's own devices; a photo comes through a file input, which asks by itself.
@@ -110,9 +116,24 @@ def _view_of(request: HttpRequest) -> str:
 
 
 def address_of(request: HttpRequest) -> str:
-    """Where the request comes from, as the proxy in front saw it, if there is one to be believed."""
+    """Where the request comes from, as the proxy in front saw it, if there is one to be believed.
+
+    Without a port. What the proxy wrote and nobody can read is `UNREADABLE_ADDRESS`, so that it is counted too.
+    """
     forwarded = request.headers.get("X-Forwarded-For", "") if settings.BEHIND_PROXY else ""
-    return forwarded.rpartition(",")[2].strip() or request.META.get("REMOTE_ADDR", "")
+    last = forwarded.rpartition(",")[2].strip()
+    return _without_port(last) if last else request.META.get("REMOTE_ADDR", "")
+
+
+def _without_port(written: str) -> str:
+    """Some proxies write `192.0.2.7:5678` and `[2001:db8::1]:5678`; an address in IPv6 alone has colons as well."""
+    match = BRACKETED.fullmatch(written) or WITH_PORT.fullmatch(written)
+    address = match["address"] if match else written
+    try:
+        ip_address(address)
+    except ValueError:
+        return UNREADABLE_ADDRESS
+    return address
 
 
 def _actor_of(request: HttpRequest) -> Actor:
