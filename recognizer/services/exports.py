@@ -11,8 +11,6 @@ import hashlib
 import io
 import json
 import struct
-import tempfile
-import threading
 import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -20,17 +18,15 @@ from dataclasses import dataclass
 from typing import IO
 
 import numpy as np
-from django.conf import settings
 from django.db.models import QuerySet
 from numpy.lib import format as npy
 from PIL import Image
 
 from recognizer.models import Submission, TruthState
 
-from . import access
+from . import access, spools
 from .access import NotAllowedError
 from .actors import Actor
-from .pictures import BusyError
 
 FORMATS = ("npz", "zip")
 SIDE = 28
@@ -55,7 +51,7 @@ RECORD_TYPE = np.dtype(
     ]
 )
 
-_one_at_a_time = threading.Semaphore()
+_place = spools.Place("Another export is being made right now. Please try again in a moment.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,23 +90,18 @@ def gathered(rows: QuerySet[Submission]) -> Iterator[Settled]:
     """Read the rows, all of one moment; their pixels are kept in a file while the context lasts.
 
     Raises:
-        BusyError: another export is being made.
+        pictures.BusyError: another export is being made.
     """
-    if not _one_at_a_time.acquire(blocking=False):
-        raise BusyError("Another export is being made right now. Please try again in a moment.")
-    try:
-        with _nameless() as spool:
-            records, digest = bytearray(), hashlib.sha256()
-            for *columns, created, version, demo, pixels in rows.values_list(*COLUMNS).iterator(CHUNK):
-                microseconds = int(np.datetime64(created.replace(tzinfo=None), "us").astype(np.int64))
-                record = RECORD.pack(*(one.encode() for one in columns), microseconds, version, demo)
-                records += record
-                digest.update(record)
-                digest.update(pixels)
-                spool.write(pixels)
-            yield Settled(np.frombuffer(bytes(records), RECORD_TYPE), spool, digest.hexdigest())
-    finally:
-        _one_at_a_time.release()
+    with _place.taken(), spools.nameless() as spool:
+        records, digest = bytearray(), hashlib.sha256()
+        for *columns, created, version, demo, pixels in rows.values_list(*COLUMNS).iterator(CHUNK):
+            microseconds = int(np.datetime64(created.replace(tzinfo=None), "us").astype(np.int64))
+            record = RECORD.pack(*(one.encode() for one in columns), microseconds, version, demo)
+            records += record
+            digest.update(record)
+            digest.update(pixels)
+            spool.write(pixels)
+        yield Settled(np.frombuffer(bytes(records), RECORD_TYPE), spool, digest.hexdigest())
 
 
 def archive(data: Settled, *, form: str, filters: Mapping[str, object]) -> IO[bytes]:
@@ -122,7 +113,7 @@ def archive(data: Settled, *, form: str, filters: Mapping[str, object]) -> IO[by
         filters: what the data was narrowed down by, for the manifest.
     """
     manifest = {"format": form, "content_hash": data.content_hash, **data.counts(), "filters": dict(filters)}
-    file = _nameless()
+    file = spools.nameless()
     # Nothing is compressed: PNG is already, and arrays that are not can be read in place.
     with zipfile.ZipFile(file, "w") as target:
         _add(target, "manifest.json", json.dumps(manifest, indent=1, sort_keys=True).encode())
@@ -181,11 +172,6 @@ def _add(target: zipfile.ZipFile, name: str, content: bytes) -> None:
 
 def _entry(name: str) -> zipfile.ZipInfo:
     return zipfile.ZipInfo(name, ZIP_TIME)
-
-
-def _nameless() -> IO[bytes]:
-    # Beside the data: the system's own folder for such files may be in memory.
-    return tempfile.TemporaryFile(dir=settings.DATA_DIR)
 
 
 def _counts(column: np.ndarray) -> dict[str, int]:

@@ -22,11 +22,13 @@ from django.utils import timezone
 
 from recognizer.models import Label, OptOut, Submission
 
-from . import access, accounts, idempotency
+from . import access, accounts, idempotency, spools
 from .actors import Actor
 from .erasing import erase
 
 BATCH = 200
+
+_place = spools.Place("Somebody else is taking their data away right now. Please try again in a moment.")
 
 
 class AccountStaysError(ValueError):
@@ -69,14 +71,18 @@ def has_opted_out(actor: Actor) -> bool:
     return actor.is_known and _opt_outs(actor).exists()
 
 
-@transaction.atomic
 def opt_out(actor: Actor) -> None:
     """Nothing that this person sent or will send trains; models that were trained before stay as they are."""
-    if actor.user is not None:
-        OptOut.objects.get_or_create(user=actor.user)
-    if actor.visitor:
-        OptOut.objects.get_or_create(visitor=actor.visitor)
-    access.own_submissions(actor).filter(may_train=True).update(may_train=False)
+    trainable = access.own_submissions(actor).filter(may_train=True)
+    with transaction.atomic(durable=True):
+        if actor.user is not None:
+            OptOut.objects.get_or_create(user=actor.user)
+        if actor.visitor:
+            OptOut.objects.get_or_create(visitor=actor.visitor)
+        trainable.update(may_train=False)
+    # Again, for on PostgreSQL something of theirs may have been stored meanwhile. What is committed after this line
+    # finds the wish when services.submissions looks a second time.
+    trainable.update(may_train=False)
 
 
 def opt_in(actor: Actor) -> None:
@@ -96,8 +102,27 @@ def _opt_outs(actor: Actor) -> QuerySet[OptOut]:
 # --- To have ---------------------------------------------------------------------------------------------------------
 
 
-def export(actor: Actor, file: IO[bytes]) -> None:
-    """Write a zip of everything: `data.json`, and the pictures as they are kept."""
+def export(actor: Actor) -> IO[bytes]:
+    """A zip of everything: `data.json`, and the pictures as they are kept.
+
+    Returns:
+        An open file without a name, at its beginning; closing it deletes it.
+
+    Raises:
+        pictures.BusyError: somebody else's is being made.
+    """
+    with _place.taken():
+        file = spools.nameless()
+        try:
+            _write(actor, file)
+        except BaseException:
+            file.close()
+            raise
+    file.seek(0)
+    return file
+
+
+def _write(actor: Actor, file: IO[bytes]) -> None:
     with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
         with archive.open("data.json", "w", force_zip64=True) as member:
             for text in _as_json(actor):

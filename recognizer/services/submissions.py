@@ -116,6 +116,12 @@ def _store(made: Sequence[Draft | Refused], actor: Actor, within: Within | None)
     stored = [one for one in made if isinstance(one, Draft)]
     rows = [one.row for one in stored]
 
+    def look_again() -> None:
+        # On PostgreSQL somebody may have opted out since we looked, without seeing what was not committed yet.
+        kept = [row.pk for row in rows if row.may_train]
+        if kept and privacy.has_opted_out(actor):
+            Submission.objects.filter(pk__in=kept).update(may_train=False)
+
     def hand_over() -> None:
         for one in stored:
             pictures.write(one.file)
@@ -134,6 +140,7 @@ def _store(made: Sequence[Draft | Refused], actor: Actor, within: Within | None)
         tracing.note(submissions=[row.pk for row in rows])
         if within is not None:
             within([_outcome(one) for one in made])
+        transaction.on_commit(look_again)
         transaction.on_commit(hand_over)
 
 

@@ -35,6 +35,7 @@ PAGES = {
         "Send fewer pictures at once, or smaller ones: cropping to the digit is best.",
     ),
     429: ("That was a lot at once", "Nothing is wrong. Wait a minute, then go on."),
+    503: ("Somebody else is being served", "Nothing is wrong. Go back, wait a moment and try again."),
 }
 STRANGER_TEXT = "It belongs to somebody else, or needs an account that may. Sign in if you have one."
 CSRF_TITLE = "This form has expired"

@@ -1,7 +1,5 @@
 """My data: what this site has of whoever asks, for them to have, to delete, or to keep out of training."""
 
-import tempfile
-
 from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth import logout
@@ -11,7 +9,8 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST
 
 from recognizer.middleware import known_actor
-from recognizer.services import privacy
+from recognizer.services import pictures, privacy
+from recognizer.views.errors import error_page
 
 
 @never_cache
@@ -36,9 +35,10 @@ def show(request: HttpRequest) -> HttpResponse:
 
 @require_POST
 def download(request: HttpRequest) -> HttpResponse:
-    file = tempfile.TemporaryFile()  # noqa: SIM115 - closed by the response
-    privacy.export(request.actor, file)
-    file.seek(0)
+    try:
+        file = privacy.export(request.actor)
+    except pictures.BusyError as error:
+        return error_page(request, 503, retry_after=error.wait)
     return FileResponse(file, as_attachment=True, filename="my-digits.zip", content_type="application/zip")
 
 

@@ -1,18 +1,26 @@
 """My data: the page of what this site has of somebody."""
 
+import contextlib
 import io
 import re
 import zipfile
 
 import pytest
+from django.http import FileResponse
 from django.test import Client
 
 from recognizer.models import OptOut, Submission
+from recognizer.services import privacy
 from tests.rows import make_submission
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("media")]
 
 PAGE = "/account/data/"
+
+
+def names_in(download: FileResponse) -> list[str]:
+    with contextlib.closing(download):
+        return zipfile.ZipFile(io.BytesIO(b"".join(download.streaming_content))).namelist()
 
 
 def test_a_visitor_sees_takes_and_deletes_what_is_theirs(owner: Client, visitor, stranger) -> None:
@@ -23,8 +31,7 @@ def test_a_visitor_sees_takes_and_deletes_what_is_theirs(owner: Client, visitor,
 
     response = owner.post(PAGE + "download/")
     assert response["Content-Disposition"] == 'attachment; filename="my-digits.zip"'
-    names = zipfile.ZipFile(io.BytesIO(b"".join(response.streaming_content))).namelist()
-    assert names == ["data.json"]  # these rows have no file
+    assert names_in(response) == ["data.json"]  # these rows have no file
 
     assert "1 picture, 0 answers" in owner.get(PAGE + "delete/").content.decode()
     assert Submission.objects.count() == 2
@@ -32,6 +39,23 @@ def test_a_visitor_sees_takes_and_deletes_what_is_theirs(owner: Client, visitor,
     assert "1 picture is gone for good, with every answer and label." in done.content.decode()
     assert list(Submission.objects.all()) == [other]
     assert mine.public_id not in done.content.decode()
+
+
+def test_downloads_are_made_one_at_a_time(owner: Client, visitor, monkeypatch) -> None:
+    meanwhile, make = [], privacy._write
+
+    def write(*args: object) -> None:
+        meanwhile.append(owner.post(PAGE + "download/"))
+        make(*args)
+
+    monkeypatch.setattr(privacy, "_write", write)
+    first = owner.post(PAGE + "download/")
+    (second,) = meanwhile
+    assert (second.status_code, second["Retry-After"]) == (503, "2")
+    assert "Go back, wait a moment and try again." in second.content.decode()
+    assert names_in(first) == ["data.json"]
+    monkeypatch.undo()
+    assert names_in(owner.post(PAGE + "download/")) == ["data.json"]
 
 
 def test_a_stranger_finds_nothing_and_can_do_nothing(client: Client, visitor) -> None:

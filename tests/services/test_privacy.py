@@ -1,7 +1,7 @@
 """Everything of somebody's: seen, taken along, deleted, kept out of training, and gone after its time."""
 
-import io
 import json
+import os
 import zipfile
 from datetime import timedelta
 
@@ -10,6 +10,8 @@ from django.contrib.auth.models import User
 from django.contrib.sessions.backends.db import SessionStore
 from django.contrib.sessions.models import Session
 from django.core.files.storage import default_storage
+from django.db import transaction
+from django.db.models.signals import post_save
 from django.utils import timezone
 
 from recognizer.models import Label, LabelReason, OptOut, Prediction, Source, Submission, TruthState
@@ -49,6 +51,12 @@ def files() -> set[str]:
     return found
 
 
+def exported(actor: Actor) -> tuple[dict, dict[str, bytes]]:
+    with privacy.export(actor) as file, zipfile.ZipFile(file) as archive:
+        content = {name: archive.read(name) for name in archive.namelist()}
+    return json.loads(content.pop("data.json")), content
+
+
 def test_somebody_sees_how_much_there_is_of_them(used, visitor, stranger):
     found = privacy.summary(visitor)
     assert (found.pictures, found.answers, found.labels, found.in_training) == (2, 2, 1, 2)
@@ -58,24 +66,30 @@ def test_somebody_sees_how_much_there_is_of_them(used, visitor, stranger):
 
 
 def test_the_export_holds_everything_of_theirs_and_nothing_of_others(used, visitor, reviewer):
-    file = io.BytesIO()
-    privacy.export(visitor, file)
-    archive = zipfile.ZipFile(file)
-    data = json.loads(archive.read("data.json"))
+    data, kept = exported(visitor)
     assert [one["id"] for one in data["submissions"]] == [one.public_id for one in used]
     first = data["submissions"][0]
     assert first["strokes"] == used[0].strokes
     assert [one["digit"] for one in first["answers"]] == [7]
     assert [(one["value"], one["yours"]) for one in first["labels"]] == [("1", True), ("7", False)]
-    assert set(archive.namelist()) == {"data.json"} | {one["picture"] for one in data["submissions"]}
-    assert archive.read(first["picture"]) == pictures.read(used[0])
+    assert set(kept) == {one["picture"] for one in data["submissions"]}
+    assert kept[first["picture"]] == pictures.read(used[0])
     assert "rita" not in json.dumps(data)
 
-    file = io.BytesIO()
-    privacy.export(reviewer, file)
-    data = json.loads(zipfile.ZipFile(file).read("data.json"))
+    data, _ = exported(reviewer)
     assert (data["account"], data["submissions"]) == ("rita", [])
     assert [(one["submission"], one["value"]) for one in data["said_of_others"]] == [(used[0].public_id, "7")]
+
+
+def test_the_export_lies_beside_the_data_without_a_name(used, visitor, settings, tmp_path):
+    settings.DATA_DIR = tmp_path / "elsewhere"
+    settings.DATA_DIR.mkdir()
+    with privacy.export(visitor) as file:
+        assert os.fstat(file.fileno()).st_dev == settings.DATA_DIR.stat().st_dev
+        assert not list(settings.DATA_DIR.iterdir())
+    settings.DATA_DIR.rmdir()
+    with pytest.raises(FileNotFoundError, match="elsewhere"):
+        privacy.export(visitor)
 
 
 def test_deleting_everything_takes_pictures_answers_and_labels_but_what_others_sent_too(
@@ -138,6 +152,35 @@ def test_a_standing_choice_keeps_everything_out_of_training_before_and_after(who
     for one in (before, after):
         one.refresh_from_db()
         assert not one.may_train
+
+
+def test_what_is_being_stored_while_somebody_opts_out_does_not_train(visitor, django_capture_on_commit_callbacks):
+    """On PostgreSQL neither transaction sees the other; the wish is here made after it was looked for."""
+    sent = Sent(source=Source.CANVAS, strokes=SEVEN)
+    with django_capture_on_commit_callbacks(execute=True):
+        row = submissions.accept(
+            actor=visitor, sent=sent, within=lambda _: OptOut.objects.create(visitor=visitor.visitor)
+        )
+    row.refresh_from_db()
+    assert not row.may_train
+
+
+@pytest.mark.django_db(transaction=True)
+def test_what_is_stored_just_before_the_wish_stands_does_not_train(visitor):
+    stored = []
+
+    def store(**_: object) -> None:
+        transaction.on_commit(lambda: stored.append(make_submission(visitor)))
+
+    post_save.connect(store, sender=OptOut)
+    try:
+        privacy.opt_out(visitor)
+    finally:
+        post_save.disconnect(store, sender=OptOut)
+    (row,) = stored
+    assert row.may_train
+    row.refresh_from_db()
+    assert not row.may_train
 
 
 def test_what_is_older_than_its_time_goes_and_nothing_else(used, settings, django_capture_on_commit_callbacks):
