@@ -49,7 +49,8 @@ def stop_the_trainer_at(site: Site, step: str, how: str, *, again: bool = True) 
         assert (ModelVersion.objects.count(), Deployment.objects.count()) == (1, 1)
         assert registry.live_version().number == 1
         wait_until(lambda: not process.is_running(), what="the end of the training process")
-        assert set(versions) == {1}
+        wait_until(lambda: versions, what="the first answer to whoever draws")
+        assert set(versions) == {1}, versions
         if again:
             after = retraining.ask(trigger=TrainingRun.Trigger.SCHEDULE)
             wait_until(lambda: _ended(after), seconds=400, what="the end of the next run")
