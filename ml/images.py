@@ -70,7 +70,7 @@ MAX_SCANNED_PIXELS = 1_500_000_000
 # in Python: ten megabytes in pieces of some bytes take minutes and gigabytes. A large header of a camera needs 700
 # readings, a picture's data one for some kilobytes.
 HEADER_READINGS = 2_000
-DATA_READINGS = 500_000
+DATA_READINGS = 100_000
 
 
 def decode(data: bytes, limits: Limits = Limits(), *, working_side: int = 1024) -> Image.Image:
