@@ -41,7 +41,7 @@ class Load:
 
     Attributes:
         clients: connections that were open, each with one request at a time.
-        per_second: answers with status 200 or 201 a second.
+        per_second: answers with status 200, 201 or 207 a second.
         p50, p99, longest: milliseconds from sending a request to the end of its answer.
         errors: answers with any other status, and requests without an answer.
         statuses: how many answers had which status.
@@ -82,7 +82,7 @@ def run(url: str, bodies: Bodies, *, clients: int, seconds: float, core: int | N
     if ran.returncode:
         raise LoadError(f"{' '.join(command)}\n{ran.stderr or ran.stdout}")
     given = json.loads(ran.stdout.strip().splitlines()[-1])
-    good = sum(given["statuses"].get(status, 0) for status in ("200", "201"))
+    good = sum(given["statuses"].get(status, 0) for status in ("200", "201", "207"))
     taken = given["microseconds"] / 1e6
     return Load(
         clients=clients,
