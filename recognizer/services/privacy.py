@@ -56,12 +56,17 @@ def summary(actor: Actor) -> Summary:
 
 def _words(actor: Actor) -> QuerySet[Label]:
     """Everything that this person said, about whosever picture."""
-    said = Q(pk__in=())
+    return Label.objects.filter(_of(actor))
+
+
+def _of(actor: Actor) -> Q:
+    """Rows that carry this person as `user` or `visitor`; none of somebody unknown."""
+    mine = Q(pk__in=())
     if actor.user is not None:
-        said |= Q(user=actor.user)
+        mine |= Q(user=actor.user)
     if actor.visitor:
-        said |= Q(visitor=actor.visitor)
-    return Label.objects.filter(said)
+        mine |= Q(visitor=actor.visitor)
+    return mine
 
 
 # --- To keep out of training -----------------------------------------------------------------------------------------
@@ -91,12 +96,7 @@ def opt_in(actor: Actor) -> None:
 
 
 def _opt_outs(actor: Actor) -> QuerySet[OptOut]:
-    mine = Q(pk__in=())
-    if actor.user is not None:
-        mine |= Q(user=actor.user)
-    if actor.visitor:
-        mine |= Q(visitor=actor.visitor)
-    return OptOut.objects.filter(mine)
+    return OptOut.objects.filter(_of(actor))
 
 
 # --- To have ---------------------------------------------------------------------------------------------------------
