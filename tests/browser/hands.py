@@ -1,6 +1,6 @@
 """What a person's hand does in these tests."""
 
-from playwright.sync_api import Page, expect
+from playwright.sync_api import APIResponse, Page, Route, expect
 
 Line = list[tuple[float, float]]
 
@@ -57,3 +57,18 @@ def is_seen(page: Page) -> bool:
 def stored(page: Page) -> list[dict]:
     """What the site has of this visitor, by its own API."""
     return page.request.get("/api/v1/submissions").json()["results"]
+
+
+def lose_the_first_answer(page: Page) -> list[APIResponse]:
+    """The first submission reaches the site, and its answer not the page; what it was is in the list then."""
+    lost: list[APIResponse] = []
+
+    def lose(route: Route) -> None:
+        if route.request.method == "POST" and not lost:
+            lost.append(route.fetch())
+            route.abort("connectionreset")
+        else:
+            route.continue_()
+
+    page.route("**/api/v1/submissions", lose)
+    return lost

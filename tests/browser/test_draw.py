@@ -3,11 +3,11 @@
 from collections.abc import Callable
 
 import pytest
-from playwright.sync_api import BrowserContext, Page, Route, expect
+from playwright.sync_api import BrowserContext, Page, expect
 
 from tests.support.site import Site
 
-from .hands import ONE, SEVEN, THREE, draw, expect_answer, expect_ink, ink, is_seen, stored
+from .hands import ONE, SEVEN, THREE, draw, expect_answer, expect_ink, ink, is_seen, lose_the_first_answer, stored
 
 
 def test_a_drawn_three_is_read_while_it_is_drawn_and_saved_by_enter(page: Page) -> None:
@@ -195,16 +195,7 @@ def test_what_was_deleted_on_another_tab_can_be_saved_anew(page: Page) -> None:
 
 @pytest.mark.parametrize("reloads", [False, True])
 def test_a_press_whose_answer_was_lost_and_that_is_pressed_again_stores_once(page: Page, reloads: bool) -> None:
-    lost = []
-
-    def lose_the_first_answer(route: Route) -> None:
-        if route.request.method == "POST" and not lost:
-            lost.append(route.fetch())
-            route.abort("connectionreset")
-        else:
-            route.continue_()
-
-    page.route("**/api/v1/submissions", lose_the_first_answer)
+    lost = lose_the_first_answer(page)
     page.goto("/")
     draw(page, THREE)
     expect_answer(page, "3")

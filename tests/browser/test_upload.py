@@ -4,11 +4,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 from PIL import Image, ImageDraw
-from playwright.sync_api import BrowserContext, FilePayload, Locator, Page, Route, expect
+from playwright.sync_api import BrowserContext, FilePayload, Locator, Page, expect
 
 from tests.pictures import encoded, png
 
-from .hands import stored
+from .hands import lose_the_first_answer, stored
 
 
 def picture(name: str, line: list[tuple[int, int]], side: int = 160) -> FilePayload:
@@ -141,16 +141,7 @@ def test_without_scripts_one_form_takes_them_all_and_shows_the_answers(
 
 
 def test_a_picture_whose_answer_was_lost_is_stored_once_when_it_is_tried_again(page: Page) -> None:
-    lost = []
-
-    def lose_the_first_answer(route: Route) -> None:
-        if route.request.method == "POST" and not lost:
-            lost.append(route.fetch())
-            route.abort("connectionreset")
-        else:
-            route.continue_()
-
-    page.route("**/api/v1/submissions", lose_the_first_answer)
+    lost = lose_the_first_answer(page)
     page.goto("/upload/")
     page.locator("[data-files]").set_input_files(picture("seven.png", SEVEN))
     row(page, "seven.png").get_by_role("button", name="Try again").click()
