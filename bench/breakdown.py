@@ -68,8 +68,8 @@ def of_a_request(files: Sequence[bytes]) -> dict[str, float]:
 
     from ml import preprocessing
     from recognizer.api.serializers import StoredSubmissionSerializer
-    from recognizer.models import Source, Submission
-    from recognizer.services import drafts, durability, handoff, pictures
+    from recognizer.models import Source
+    from recognizer.services import drafts, durability, handoff, pictures, rows
     from recognizer.services.actors import Actor
     from recognizer.services.drafts import Sent
 
@@ -91,14 +91,16 @@ def of_a_request(files: Sequence[bytes]) -> dict[str, float]:
         mark("preprocess")
         row = drafts.draft(Sent(source=Source.API, image=file), actor=actor).row
         mark(ALL_AGAIN)
-        with durability.together():
-            with transaction.atomic():
+        written: list[str] = []
+        with durability.repeatable(), transaction.atomic():
+            with durability.later(written):
                 pictures.write(kept)
-                mark("write the picture")
-                Submission.objects.bulk_create([row])
-            mark("insert and commit")
-            handoff.push([row.pk])
-            mark("hand over")
+            mark("write the picture")
+            rows.insert([row])
+        mark("insert and commit")
+        handoff.push([row.pk])
+        mark("hand over")
+        durability.wait(written)
         mark("wait for the disk, while the worker computes")
         handoff.wait_for_all([row], 10)
         mark("wait for the answer")

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, time, timedelta
 
 from django.conf import settings
-from django.db import transaction
 from django.db.models import F
 from django.utils import timezone
 from django.utils.crypto import salted_hmac
@@ -42,9 +41,8 @@ class Allowance:
     bytes_left: int | None
 
 
-@transaction.atomic
 def spend(*, actor: Actor, pictures: int, size: int) -> None:
-    """Count `pictures` of `size` bytes together as stored today.
+    """Count `pictures` of `size` bytes together as stored today. Called in the transaction that stores them.
 
     Raises:
         QuotaError: that is more than is left; nothing was counted.

@@ -5,7 +5,7 @@ exception, `Refused`, raised before anything is stored.
 """
 
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from django.conf import settings
@@ -16,17 +16,15 @@ from ml.classifier import Answer
 from ml.preprocessing import FRAME, Prepared
 from recognizer.models import Source, Submission
 
-from . import access, drafts, durability, handoff, orphans, pictures, privacy, quotas, tracing
+from . import access, drafts, handoff, orphans, storing, tracing
 from .access import NotAllowedError
 from .actors import Actor
 from .drafts import Crop, Draft, Refused, Sent
+from .storing import Within
 
 # What a list must not drag along.
 LARGE_COLUMNS = ("pixels", "strokes", "pen", "ink")
 LARGE_VERSION_COLUMNS = ("history", "metrics", "gate", "recipe")
-
-# What is done in the transaction that stores, with what becomes of it: all or nothing.
-Within = Callable[[Sequence[Submission | Refused]], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,9 +67,7 @@ def accept_all(*, actor: Actor, sent: Sequence[Sent], within: Within | None = No
         NotAllowedError, quotas.QuotaError, pictures.BusyError: nothing was stored.
     """
     _check_may_submit(actor)
-    made = list(drafts.draft_all(sent, actor=actor))
-    _store(made, actor, within)
-    return [_outcome(one) for one in made]
+    return _store(list(drafts.draft_all(sent, actor=actor)), actor, within)
 
 
 def accept_image(
@@ -107,41 +103,11 @@ def _check_may_submit(actor: Actor) -> None:
         raise NotAllowedError("Please sign in: this site accepts pictures from people with an account only.")
 
 
-def _outcome(made: Draft | Refused) -> Submission | Refused:
-    return made.row if isinstance(made, Draft) else made
-
-
-def _store(made: Sequence[Draft | Refused], actor: Actor, within: Within | None) -> None:
-    """The files and the rows of a batch in one transaction, then one ring for all of them, and then all to the disk."""
-    stored = [one for one in made if isinstance(one, Draft)]
-    rows = [one.row for one in stored]
-
-    def look_again() -> None:
-        # On PostgreSQL somebody may have opted out since we looked, without seeing what was not committed yet.
-        kept = [row.pk for row in rows if row.may_train]
-        if kept and privacy.has_opted_out(actor):
-            Submission.objects.filter(pk__in=kept).update(may_train=False)
-
-    def hand_over() -> None:
-        for one in stored:
-            pictures.write(one.file)
-        # The demo has all of its pictures answered at once.
-        handoff.push([row.pk for row in rows if not row.demo])
-
-    with durability.together(), transaction.atomic():
-        # First, for whoever may send no more leaves no file behind.
-        quotas.spend(actor=actor, pictures=len(stored), size=sum(len(one.file.data) for one in stored))
-        for one in stored:
-            pictures.write(one.file)
-        if any(row.may_train for row in rows) and privacy.has_opted_out(actor):
-            for row in rows:
-                row.may_train = False
-        Submission.objects.bulk_create(rows)
-        tracing.note(submissions=[row.pk for row in rows])
-        if within is not None:
-            within([_outcome(one) for one in made])
-        transaction.on_commit(look_again)
-        transaction.on_commit(hand_over)
+def _store(made: Sequence[Draft | Refused], actor: Actor, within: Within | None) -> list[Submission | Refused]:
+    parcel = storing.Parcel(made, actor, within)
+    storing.store(parcel)
+    tracing.note(submissions=[one.row.pk for one in parcel.drafts])
+    return parcel.outcomes
 
 
 # --- Reading ---------------------------------------------------------------------------------------------------------

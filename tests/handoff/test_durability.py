@@ -4,20 +4,18 @@ A power cut cannot be had in a test; what is asked of the operating system, and 
 """
 
 import os
-import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 from django.db import connection
 
 from recognizer.models import Source, Submission
-from recognizer.services import durability, handoff, predictions, submissions
+from recognizer.services import handoff, predictions, submissions
 from recognizer.services.actors import Actor
 from recognizer.services.submissions import Refused, Sent
 from tests.pictures import digit, png
-from tests.support.site import Site, wait_until
+from tests.support.site import Site
 
 NORMAL, FULL = 1, 2
 LOG = "db.sqlite3-wal"
@@ -120,37 +118,3 @@ def _watching_commits(act: Callable[[], dict], levels: list[int]) -> dict:
         return act()
     finally:
         del connection._start_transaction_under_autocommit
-
-
-def test_many_who_wait_share_what_one_asks_of_the_disk():
-    calls, going_on, may_end = [], threading.Event(), threading.Event()
-
-    def sync() -> None:
-        calls.append(None)
-        going_on.set()
-        assert may_end.wait(10)
-
-    group = durability.GroupSync(sync)
-    with ThreadPoolExecutor(20) as pool:
-        first = pool.submit(group.wait)
-        assert going_on.wait(10)
-        others = [pool.submit(group.wait) for _ in range(19)]
-        # The first call began before they asked: it may have missed what they wrote.
-        wait_until(lambda: group._asked == 20)
-        assert not any(one.done() for one in others)
-        may_end.set()
-        for one in (first, *others):
-            one.result(10)
-    assert len(calls) == 2
-
-
-def test_a_disk_that_fails_tells_everybody_who_waits():
-    def sync() -> None:
-        raise OSError(5, "it is broken")
-
-    group = durability.GroupSync(sync)
-    with ThreadPoolExecutor(8) as pool:
-        waits = [pool.submit(group.wait) for _ in range(8)]
-        for one in waits:
-            with pytest.raises(OSError, match="broken"):
-                one.result(10)

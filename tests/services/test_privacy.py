@@ -10,7 +10,7 @@ from django.contrib.auth.models import User
 from django.contrib.sessions.backends.db import SessionStore
 from django.contrib.sessions.models import Session
 from django.core.files.storage import default_storage
-from django.db import transaction
+from django.db import connection, transaction
 from django.db.models.signals import post_save
 from django.utils import timezone
 
@@ -156,6 +156,8 @@ def test_a_standing_choice_keeps_everything_out_of_training_before_and_after(who
 
 def test_what_is_being_stored_while_somebody_opts_out_does_not_train(visitor, django_capture_on_commit_callbacks):
     """On PostgreSQL neither transaction sees the other; the wish is here made after it was looked for."""
+    if connection.vendor == "sqlite":
+        pytest.skip("on SQLite one transaction follows the other")
     sent = Sent(source=Source.CANVAS, strokes=SEVEN)
     with django_capture_on_commit_callbacks(execute=True):
         row = submissions.accept(

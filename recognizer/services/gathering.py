@@ -1,0 +1,69 @@
+"""Many threads want the same done at the same moment, and done for all of them together it costs little more than once.
+
+Called by services.storing (one transaction for all who store) and services.durability (one wait for the disk).
+"""
+
+import threading
+from collections.abc import Callable, Sequence
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
+
+
+class _Place(Generic[T]):
+    """One who waits. `gate` opens when there is something to do: to go, or to lead."""
+
+    __slots__ = ("error", "gate", "is_over", "thing")
+
+    def __init__(self, thing: T) -> None:
+        self.thing = thing
+        self.gate = threading.Lock()
+        self.gate.acquire()
+        self.is_over = False
+        self.error: BaseException | None = None
+
+
+class Gathering(Generic[T]):
+    """Whoever comes while nothing is going on acts at once; whoever comes meanwhile is served by the next act.
+
+    Nobody waits for others to come, and there is no thread of its own: one of those who wait acts for them. Woken are
+    only those who were served, and one to lead the next. Thread-safe.
+    """
+
+    def __init__(self, act: Callable[[Sequence[T]], None]) -> None:
+        self._act = act
+        self._lock = threading.Lock()
+        self._waiting: list[_Place[T]] = []
+        self._running = False
+
+    def bring(self, thing: T) -> None:
+        """Return once an act that began after this call has ended, and was given the thing. Raises what it raised."""
+        mine = _Place(thing)
+        with self._lock:
+            self._waiting.append(mine)
+            must_wait, self._running = self._running, True
+        if must_wait:
+            mine.gate.acquire()
+        if not mine.is_over:
+            self._lead()
+        if mine.error is not None:
+            raise mine.error
+
+    def _lead(self) -> None:
+        """Act for all who wait at this moment, the caller among them, and call one of those who came meanwhile."""
+        with self._lock:
+            served, self._waiting = self._waiting, []
+        error: BaseException | None = None
+        try:
+            self._act([one.thing for one in served])
+        except BaseException as raised:  # noqa: BLE001 - each of them raises it
+            error = raised
+        with self._lock:
+            next_one = self._waiting[0] if self._waiting else None
+            self._running = next_one is not None
+        for one in served:
+            one.is_over, one.error = True, error
+            if one.gate.locked():
+                one.gate.release()
+        if next_one is not None:
+            next_one.gate.release()

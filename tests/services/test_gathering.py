@@ -1,0 +1,73 @@
+"""What many want at the same moment is done for all together; what began before somebody came is not for them."""
+
+import threading
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from recognizer.services.gathering import Gathering
+from tests.support.site import wait_until
+
+
+class Doing:
+    """An act that is slow as long as the test wants, and remembers what it was given."""
+
+    def __init__(self) -> None:
+        self.calls: list[list[int]] = []
+        self.is_going_on, self.may_end = threading.Event(), threading.Event()
+        self.gathering: Gathering[int] = Gathering(self)
+
+    def __call__(self, things: Sequence[int]) -> None:
+        self.calls.append(list(things))
+        self.is_going_on.set()
+        assert self.may_end.wait(10)
+
+
+def test_whoever_comes_meanwhile_is_served_by_the_next_act_with_all_others():
+    doing = Doing()
+    with ThreadPoolExecutor(20) as pool:
+        first = pool.submit(doing.gathering.bring, 0)
+        assert doing.is_going_on.wait(10)
+        others = [pool.submit(doing.gathering.bring, number) for number in range(1, 20)]
+        wait_until(lambda: len(doing.gathering._waiting) == 19)
+        # The first act began before they came.
+        assert not any(one.done() for one in others)
+        doing.may_end.set()
+        for one in (first, *others):
+            one.result(10)
+    assert len(doing.calls) == 2
+    assert doing.calls[0] == [0]
+    assert sorted(doing.calls[1]) == list(range(1, 20))
+
+
+def test_a_lone_one_is_served_at_once_and_by_itself():
+    doing = Doing()
+    doing.may_end.set()
+    for number in range(3):
+        doing.gathering.bring(number)
+    assert doing.calls == [[0], [1], [2]]
+
+
+def test_an_act_that_fails_tells_everybody_whom_it_was_for_and_the_next_one_works():
+    broken = True
+
+    def act(_things: Sequence[int]) -> None:
+        if broken:
+            raise OSError(5, "it is broken")
+
+    gathering: Gathering[int] = Gathering(act)
+    with ThreadPoolExecutor(8) as pool:
+        for one in [pool.submit(gathering.bring, number) for number in range(8)]:
+            with pytest.raises(OSError, match="broken"):
+                one.result(10)
+    broken = False
+    gathering.bring(1)
+
+
+def test_of_thousands_from_many_threads_none_is_forgotten_and_none_done_twice():
+    done: list[int] = []
+    gathering: Gathering[int] = Gathering(done.extend)
+    with ThreadPoolExecutor(16) as pool:
+        list(pool.map(gathering.bring, range(4000)))
+    assert sorted(done) == list(range(4000))

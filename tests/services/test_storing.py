@@ -1,0 +1,107 @@
+"""Requests of the same moment are stored in one transaction, and none of them suffers from another."""
+
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from django.db import connections, transaction
+
+from recognizer.models import Source, Submission
+from recognizer.services import quotas, storing, submissions
+from recognizer.services.actors import Actor
+from recognizer.services.drafts import Sent
+from tests.pictures import digit, png
+from tests.support.site import Site, wait_until
+
+VISITOR = Actor(visitor="a" * 32)
+
+
+@pytest.fixture
+def entered(site: Site) -> Iterator[Site]:
+    site.start_redis()
+    with site.entered():
+        yield site
+
+
+@pytest.fixture
+def transactions(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How many parcels each transaction held, as they begin."""
+    sizes: list[int] = []
+    write = storing._write
+
+    def watched(parcels: list[storing.Parcel]) -> None:
+        sizes.append(len(parcels))
+        write(parcels)
+
+    monkeypatch.setattr(storing, "_write", watched)
+    return sizes
+
+
+class Door:
+    """Holds the first transaction open until all others wait for theirs."""
+
+    def __init__(self) -> None:
+        self.is_held, self.may_go = threading.Event(), threading.Event()
+
+    def hold(self, _stored: object) -> None:
+        self.is_held.set()
+        assert self.may_go.wait(10)
+
+
+def send(seed: int, *, actor: Actor = VISITOR, within: Callable | None = None) -> Submission:
+    try:
+        return submissions.accept(actor=actor, sent=Sent(source=Source.API, image=png(digit(seed=seed))), within=within)
+    finally:
+        connections.close_all()
+
+
+def together(others: list[Callable[[], Submission]]) -> list[Submission | Exception]:
+    """What becomes of requests that come while another one's transaction is going on."""
+    door = Door()
+    with ThreadPoolExecutor(len(others) + 1) as pool:
+        first = pool.submit(send, 0, within=door.hold)
+        assert door.is_held.wait(10)
+        sent = [pool.submit(other) for other in others]
+        wait_until(lambda: len(storing._gathering._waiting) == len(others))
+        door.may_go.set()
+        first.result(20)
+        return [one.exception(20) or one.result() for one in sent]
+
+
+def test_those_who_come_meanwhile_share_the_next_transaction(entered, transactions):
+    stored = together([lambda seed=seed: send(seed) for seed in range(1, 9)])
+    assert transactions == [1, 8]
+    assert len({row.pk for row in stored}) == 8
+    for row in stored:
+        assert Submission.objects.get(pk=row.pk).digest == row.digest
+
+
+def test_one_that_may_send_no_more_spoils_nothing_for_the_others(entered, transactions, settings):
+    settings.SUBMISSIONS_PER_DAY = (1, 1)
+    full = Actor(visitor="b" * 32, address="192.0.2.7")
+    send(20, actor=full)
+    transactions.clear()
+    *stored, refused = together([lambda: send(1), lambda: send(2), lambda: send(21, actor=full)])
+    assert isinstance(refused, quotas.QuotaError)
+    assert Submission.objects.filter(pk__in=[row.pk for row in stored]).count() == 2
+    assert Submission.objects.filter(visitor=full.visitor).count() == 1
+    assert transactions == [1, 3, 1, 1, 1]
+
+
+def test_what_fails_within_one_request_s_transaction_is_told_to_that_one_alone(entered):
+    def fail(_stored: object) -> None:
+        raise RuntimeError("taken over by another attempt")
+
+    good, bad, also_good = together([lambda: send(1), lambda: send(2, within=fail), lambda: send(3)])
+    assert isinstance(bad, RuntimeError)
+    assert Submission.objects.filter(pk__in=[good.pk, also_good.pk]).count() == 2
+    assert Submission.objects.count() == 3
+
+
+def test_within_somebody_else_s_transaction_nobody_else_s_rows_are_stored(entered, transactions):
+    with transaction.atomic():
+        submissions.accept(actor=VISITOR, sent=Sent(source=Source.API, image=png(digit())))
+        transaction.set_rollback(True)
+    assert transactions == [1]
+    assert Submission.objects.count() == 0
