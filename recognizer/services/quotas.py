@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, time, timedelta
 
 from django.conf import settings
-from django.db.models import F
+from django.db import connection
 from django.utils import timezone
 from django.utils.crypto import salted_hmac
 
@@ -17,6 +17,7 @@ from recognizer.models import Usage
 from .actors import Actor
 
 MEGABYTE = 1024 * 1024
+NO_LIMIT = 2**60
 # What one customer of a provider gets. https://www.rfc-editor.org/rfc/rfc6177
 IPV6_PREFIX = 64
 
@@ -51,22 +52,31 @@ def spend(*, actor: Actor, pictures: int, size: int) -> None:
     submissions, megabytes = _limits(actor)
     if not who or not (submissions or megabytes):
         return
-    today = timezone.now().astimezone(UTC).date()
-    room = {}
-    if submissions:
-        room["submissions__lte"] = submissions - pictures
-    if megabytes:
-        room["bytes__lte"] = megabytes * MEGABYTE - size
-    if any(limit < 0 for limit in room.values()):
+    most_submissions = submissions or NO_LIMIT
+    most_bytes = megabytes * MEGABYTE or NO_LIMIT
+    if pictures > most_submissions or size > most_bytes:
         raise QuotaError("This is more at once than you may send in a day.")
-    row = Usage.objects.filter(day=today, who=who)
-    spent = {"submissions": F("submissions") + pictures, "bytes": F("bytes") + size}
-    if row.filter(**room).update(**spent):
+    today = timezone.now().astimezone(UTC).date()
+    parameters = (pictures, size, today, who, most_submissions - pictures, most_bytes - size)
+    if _spent(parameters):
         return
     # The first one of the day, or one too many.
     Usage.objects.get_or_create(day=today, who=who)
-    if not row.filter(**room).update(**spent):
+    if not _spent(parameters):
         raise QuotaError("You have sent as much as one may in a day. Please go on tomorrow.")
+
+
+# By hand, for every submission does it: the ORM takes ten times as long to put it together.
+SPEND = """
+    UPDATE recognizer_usage SET submissions = submissions + %s, bytes = bytes + %s
+    WHERE day = %s AND who = %s AND submissions <= %s AND bytes <= %s
+"""
+
+
+def _spent(parameters: tuple) -> bool:
+    with connection.cursor() as cursor:
+        cursor.execute(SPEND, parameters)
+        return cursor.rowcount == 1
 
 
 def allowance(actor: Actor) -> Allowance:
