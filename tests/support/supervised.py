@@ -111,11 +111,14 @@ class Supervised:
     def wait_until_the_start_is_over(self) -> None:
         """Until what only runs at the start has ended: `manage.py prepare` and `operator`."""
         supervisor = psutil.Process(self.process.pid)
-        wait_until(
-            lambda: not any("manage.py" in child.cmdline() for child in supervisor.children()),
-            seconds=90,
-            what="the end of the preparations",
-        )
+
+        def is_over() -> bool:
+            try:
+                return not any("manage.py" in child.cmdline() for child in supervisor.children())
+            except psutil.NoSuchProcess:  # a child that ended just now; ZombieProcess is one too
+                return False
+
+        wait_until(is_over, seconds=90, what="the end of the preparations")
 
     def wait_until_all_run(self) -> None:
         self.wait_until_it_answers()
