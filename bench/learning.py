@@ -6,7 +6,8 @@
     python -m bench.learning aim              how often labels alone stop a version, honest and wrong ones
 
 Everything but the database: the same recipe, sealing, frozen sets and gate as a run of the site. `--base FOLDER` takes
-another base model than the shipped one. MNIST is needed; each candidate takes about half a minute on one core.
+another base model than the shipped one. MNIST is needed; each candidate takes about half a minute on one core, so
+`--keep FOLDER` keeps them there and trains no candidate twice: another gate is measured in seconds.
 """
 
 from __future__ import annotations
@@ -24,11 +25,13 @@ import numpy as np
 from bench.writers import common_hands, leaning_hands, pictures, turning_hands
 from ml.bundle import BASE_FOLDER, BUNDLE_FILE, KERAS_FILE
 from ml.classifier import Classifier, load_classifier
+from ml.contradictions import contested, suspicions
 from ml.export import load_keras
+from ml.frozen import gate_sets, site_checks
 from ml.gate import BEST_ALLOWANCE, HOLDOUT_TOLERANCE, Answers, Judgement, Pictures, answers, judge, paired
 from ml.mnist import Mnist, load_mnist
 from ml.report import Checks, seal
-from ml.retraining import SITE, SiteData, between, build_site_parts, contested, gate_sets, site_checks, suspicions
+from ml.retraining import SITE, SiteData, between, build_site_parts
 from ml.training import fit, make_deterministic
 
 OTHERS = 2_000
@@ -38,7 +41,7 @@ HONEST_PER_DIGIT = 400
 
 @dataclass
 class Setting:
-    """What all experiments share: the champion and the frozen sets."""
+    """What all experiments share: the champion and the frozen sets; and where candidates are kept, if they are."""
 
     keras_file: bytes
     champion: Classifier
@@ -46,29 +49,36 @@ class Setting:
     checks: Checks
     frozen: list[Pictures]
     frozen_answers: dict[str, Answers]
+    keep: Path | None
 
     @classmethod
-    def load(cls, base: Path) -> Setting:
+    def load(cls, base: Path, keep: Path | None) -> Setting:
         mnist = load_mnist()
         checks = site_checks(mnist)
         champion = load_classifier((base / BUNDLE_FILE).read_bytes())
         frozen = gate_sets(checks)
         said = {one.name: ask(champion, one) for one in frozen}
-        return cls((base / KERAS_FILE).read_bytes(), champion, mnist, checks, frozen, said)
+        return cls((base / KERAS_FILE).read_bytes(), champion, mnist, checks, frozen, said, keep)
 
-    def train(self, images: np.ndarray, labels: np.ndarray, seed: int = 1) -> tuple[Classifier, float]:
-        """A candidate that learned these labels, and the seconds that its training took."""
-        site = SiteData(images, labels, contested(self.champion, images, labels))
+    def train(self, name: str, images: np.ndarray, labels: np.ndarray, seed: int = 1) -> tuple[Classifier, float]:
+        """A candidate that learned these labels, and the processor seconds of its training (0: it was kept)."""
+        file = self.keep / f"{name}.bundle" if self.keep else None
+        if file is not None and file.exists():
+            return load_classifier(file.read_bytes()), 0.0
+        site = SiteData(images, labels, contested(self.champion, images, labels, SITE.doubts))
         recipe = replace(SITE, seed=seed)
         parts = build_site_parts(recipe, self.mnist, site)
         make_deterministic(seed)
         model = load_keras(self.keras_file)
         before = model.get_weights()
-        started = time.monotonic()
+        started = time.process_time()
         model, _ = fit(recipe, parts, self.checks.validation, model=model)
-        seconds = time.monotonic() - started
-        model.set_weights(between(before, model.get_weights()))
-        return load_classifier(seal(model, recipe.name, self.checks).bundle), seconds
+        seconds = time.process_time() - started
+        model.set_weights(between(before, model.get_weights(), SITE.along))
+        bundle = seal(model, recipe.name, self.checks).bundle
+        if file is not None:
+            file.write_bytes(bundle)
+        return load_classifier(bundle), seconds
 
     def judge(
         self,
@@ -87,7 +97,7 @@ class Setting:
         theirs = {one.name: self.frozen_answers.get(one.name) or ask(self.champion, one) for one in sets}
         ours = {one.name: ask(candidate, one) for one in sets}
         best = {name: (theirs[name].figures["accuracy"], "the champion") for name in BEST_ALLOWANCE}
-        return judge(sets, theirs, ours, best=best, labels=suspicions(self.champion, *learned))
+        return judge(sets, theirs, ours, best=best, labels=suspicions(self.champion, *learned, SITE.doubts))
 
 
 def ask(classifier: Classifier, one: Pictures) -> Answers:
@@ -99,14 +109,14 @@ def accuracy(classifier: Classifier, images: np.ndarray, labels: np.ndarray) -> 
 
 
 def drift(setting: Setting, seeds: int) -> None:
-    print("| seed | other digits before | after | error left | MNIST validation before | after | gate | training s |")
+    print("| seed | other digits before | after | error left | MNIST validation before | after | gate | CPU s |")
     print("| --- | --- | --- | --- | --- | --- | --- | --- |")
     left, lost = [], []
     for seed in range(1, seeds + 1):
         hands = leaning_hands(5, seed)
         images, labels = pictures(hands, 200, seed)
         others = pictures(hands, OTHERS, 1000 + seed)
-        candidate, seconds = setting.train(images, labels, seed)
+        candidate, seconds = setting.train(f"drift-{seed}", images, labels, seed)
         before, after = accuracy(setting.champion, *others), accuracy(candidate, *others)
         clean = [accuracy(one, *setting.checks.validation) for one in (setting.champion, candidate)]
         verdict = setting.judge(candidate, (images, labels))
@@ -127,7 +137,7 @@ def honest(setting: Setting, seeds: int) -> None:
     hands = common_hands(5, 1)
     for seed in range(1, seeds + 1):
         images, labels = pictures(hands, 200, seed)
-        candidate, _ = setting.train(images, labels, 100 + seed)
+        candidate, _ = setting.train(f"honest-{seed}", images, labels, 100 + seed)
         verdict = setting.judge(candidate, (images, labels), pictures(hands, 50, 2000 + seed))
         refused += not verdict.passed
         figures = [check for check in verdict.checks if check.name in ("validation", "distorted", "non_digits")]
@@ -165,7 +175,7 @@ def poison(setting: Setting, seeds: int) -> None:
             rng = np.random.default_rng([seeds, n])
             images, truth = pictures(hands, n, 7)
             given = poisoned(truth, how, share, rng)
-            candidate, _ = setting.train(images, given, 1)
+            candidate, _ = setting.train(f"poison-{group}-{n}-{how}-{share:.0%}", images, given, 1)
             honest_set = pictures(hands, HONEST_PER_DIGIT * 10, 3007)
             before, after = accuracy(setting.champion, *honest_set), accuracy(candidate, *honest_set)
             worst = _worst_digit(setting.champion, candidate, *honest_set)
@@ -195,7 +205,7 @@ def aim(champion: Classifier, groups: int) -> None:
                     for share in SHARES:
                         cases[how, share] = poisoned(truth, how, share, np.random.default_rng([seed, n]))
                 for case, labels in cases.items():
-                    stopped[case] += bool(suspicions(champion, images, labels))
+                    stopped[case] += bool(suspicions(champion, images, labels, SITE.doubts))
             aimed, at_random = (" / ".join(str(stopped[how, share]) for share in SHARES) for how in ("aimed", "random"))
             one, honest_ones = stopped["one", 1.0], stopped["honest", 0.0]
             print(f"| {group} | {n} | {honest_ones} of {groups} | {aimed} | {one} | {at_random} |", flush=True)
@@ -221,11 +231,12 @@ def main() -> None:
     parser.add_argument("experiment", choices=("drift", "honest", "poison", "aim"))
     parser.add_argument("--base", type=Path, default=BASE_FOLDER)
     parser.add_argument("--seeds", type=int)
+    parser.add_argument("--keep", type=Path, help="an existing folder")
     arguments = parser.parse_args()
     if arguments.experiment == "aim":
         aim(load_classifier((arguments.base / BUNDLE_FILE).read_bytes()), arguments.seeds or 10)
         return
-    setting = Setting.load(arguments.base)
+    setting = Setting.load(arguments.base, arguments.keep)
     experiment, seeds = {"drift": (drift, 5), "honest": (honest, 20), "poison": (poison, 1)}[arguments.experiment]
     experiment(setting, arguments.seeds or seeds)
 

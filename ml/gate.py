@@ -185,7 +185,7 @@ def judge(
         champion: the live version's answers.
         candidate: the new version's answers.
         best: for a set's name (of BEST_ALLOWANCE) the highest accuracy of any version that was live, and whose it is.
-        labels: checks of the labels themselves (`ml.retraining.suspicions`).
+        labels: checks of the labels themselves (`ml.contradictions.suspicions`).
         floors: bounds; those on sets that are not there are left out.
     """
     checks = list(labels)

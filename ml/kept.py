@@ -1,7 +1,8 @@
 """Arrays that every training of a site needs alike, kept beside MNIST: drawing them takes longer than half a training.
 
-`ml.retraining` asks for its frozen sets and drawn digits here. A kept file is found again only while everything it was
-made from is the same: the sources of this package, the libraries that draw, and what the caller names.
+`ml.retraining` asks for drawn digits here, `ml.frozen` for the frozen sets. A kept file is found again only while
+everything it was made from is the same: the sources of this package, the libraries that draw, and what the caller
+names.
 """
 
 from __future__ import annotations
@@ -22,8 +23,14 @@ from ml.mnist import default_cache
 logger = logging.getLogger(__name__)
 
 Arrays = dict[str, np.ndarray]
+# Told what is being made and how much of it is done, 0..1: making takes a minute where nothing was kept.
+Tell = Callable[[str, float], None]
 # Of each name so many files stay, the newest: other seeds, and the version before an upgrade.
 NEWEST = 4
+
+
+def say_nothing(what: str, done: float) -> None:
+    """For callers whom nobody watches."""
 
 
 def kept(name: str, make: Callable[[], Arrays], *given: object) -> Arrays:

@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 
 from ml import bundle as bundles
-from ml import gate, mixture, retraining
+from ml import frozen, gate, mixture, retraining
 from ml.bundle import BASE_FOLDER, BUNDLE_FILE
 from ml.mnist import load_mnist
 from ml.report import Checks
+from ml.retraining import Pool
 
 
 @pytest.fixture
@@ -19,22 +20,14 @@ def small_training(monkeypatch: pytest.MonkeyPatch, small_checks: Checks) -> Non
     """Everything happens, with a tenth of the pictures: seconds instead of half a minute."""
     from recognizer.services.retraining import judging
 
-    small = {"REPLAYED": 1_000, "DISTORTIONS": 1, "DRAWN_EACH": 20, "NON_DIGIT_POOL": 200, "NON_DIGIT_ROWS": 200}
-    small |= {
-        "REDRAWN_POOL": 100,
-        "REDRAWN_ROWS": 100,
-        "PHOTOGRAPHED_POOL": 50,
-        "PHOTOGRAPHED_ROWS": 50,
-        "PHOTOGRAPHS": 50,
-        "PHOTOGRAPH_TOLERANCE": 0.1,
-        "NON_DIGIT_TOLERANCE": 0.3,
-        "DRAWN_POOL": 200,
-        "DRAWN_ROWS": 200,
-    }
-    for name, value in small.items():
-        monkeypatch.setattr(retraining, name, value)
-    monkeypatch.setattr(retraining, "site_checks", lambda mnist: small_checks)
-    for module in (retraining, judging):  # what is kept for real trainings shall not make room for small ones
+    few, fewer = Pool(200, 200), Pool(50, 50)
+    recipe = replace(retraining.SITE, replayed=1_000, redrawn=few, photographed=fewer, drawn=few, non_digits=few)
+    monkeypatch.setattr(retraining, "RECIPES", {recipe.name: recipe})
+    sets = {"DISTORTIONS": 1, "DRAWN_EACH": 20, "PHOTOGRAPHS": 50, "PHOTOGRAPH_TOLERANCE": 0.1}
+    for name, value in (sets | {"NON_DIGIT_TOLERANCE": 0.3}).items():
+        monkeypatch.setattr(frozen, name, value)
+    monkeypatch.setattr(frozen, "site_checks", lambda mnist, tell: small_checks)
+    for module in (retraining, frozen, judging):  # what is kept for real trainings shall not make room for small ones
         monkeypatch.setattr(module, "kept", lambda name, make, *given: make())
     # So little training is not what the bounds and tolerances were chosen for; tests of the gate have their own.
     for name in gate.BEST_ALLOWANCE:

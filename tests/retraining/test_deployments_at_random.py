@@ -22,8 +22,8 @@ from hypothesis.stateful import (
 
 from ml import bundle as bundles
 from ml.bundle import BASE_FOLDER, BUNDLE_FILE
+from ml.frozen import draw_balanced
 from ml.gate import Judgement
-from ml.retraining import draw_balanced
 from recognizer.models import Deployment, GateVerdict, ModelFiles, ModelVersion, Origin, RunState, TrainingRun
 from recognizer.services import deployments, registry, retraining
 from recognizer.services.actors import THE_MACHINE

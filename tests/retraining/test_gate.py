@@ -6,8 +6,9 @@ import pytest
 from bench.writers import leaning_hands, pictures, turning_hands
 from ml.bundle import BASE_FOLDER, BUNDLE_FILE
 from ml.classifier import load_classifier
+from ml.contradictions import Doubts, contested, suspicions
 from ml.gate import BEST_ALLOWANCE, Answers, Floor, Pictures, judge
-from ml.retraining import ALONG, between, contested, suspicions
+from ml.retraining import between
 
 N = 5000
 ALLOWED = BEST_ALLOWANCE["validation"]
@@ -111,17 +112,17 @@ def test_labels_that_look_like_somebodys_aim_are_refused_and_honest_corrections_
     hands = leaning_hands(5, 1)
     images, labels = pictures(hands, 400, 7)
     champion = load_classifier((BASE_FOLDER / BUNDLE_FILE).read_bytes())
-    assert suspicions(champion, images, labels) == []
+    assert suspicions(champion, images, labels, Doubts()) == []
     ones = np.flatnonzero(labels == 1)[:20]
     wrong = labels.copy()
     wrong[ones] = 7
-    found = suspicions(champion, images, wrong)
+    found = suspicions(champion, images, wrong, Doubts())
     assert [check.name for check in found] == ["labels.1.7"]
     answers = np.ones(N, bool)
     refused = verdict(answers, answers, labels=found)
     assert "looked at a second time" in refused.reasons[0]
     contradicted = ones[champion.logits(images[ones]).argmax(axis=1) != 7]
-    assert contested(champion, images, wrong)[contradicted].mean() > 0.7
+    assert contested(champion, images, wrong, Doubts())[contradicted].mean() > 0.7
 
 
 def test_a_handwriting_that_is_surely_misread_is_not_contested_and_the_same_labels_at_random_are():
@@ -131,16 +132,16 @@ def test_a_handwriting_that_is_surely_misread_is_not_contested_and_the_same_labe
     said = champion.answer(images)
     sure = np.array([one.digit != label and one.certainty > 0.6 for one, label in zip(said, labels, strict=True)])
     assert sure.sum() >= 20
-    assert contested(champion, images, labels)[sure].mean() < 0.3
+    assert contested(champion, images, labels, Doubts())[sure].mean() < 0.3
     # As many wrong labels of the same digits, on pictures that are read right.
     rng = np.random.default_rng(1)
     right = np.flatnonzero([one.digit == label for one, label in zip(said, labels, strict=True)])
     wrong = labels.copy()
     ones = rng.permutation(right[np.isin(labels[right], (1, 7))])[:30]
     wrong[ones] = 8 - labels[ones]
-    assert contested(champion, images, wrong)[ones].mean() > 0.7
+    assert contested(champion, images, wrong, Doubts())[ones].mean() > 0.7
 
 
 def test_what_is_sealed_lies_between_the_champion_and_what_was_trained():
     before, after = [np.zeros((2, 3), np.float32)], [np.ones((2, 3), np.float32)]
-    assert between(before, after)[0] == pytest.approx(np.full((2, 3), ALONG))
+    assert between(before, after, 0.7)[0] == pytest.approx(np.full((2, 3), 0.7))

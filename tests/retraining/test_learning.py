@@ -48,6 +48,9 @@ def test_a_run_learns_and_goes_live_and_the_next_one_finds_nothing_new():
         check["name"] for check in version.gate
     }
     assert run.progress["share"] == 1.0
+    # What shapes a version is in its recipe.
+    assert (version.recipe["along"], version.recipe["replayed"]) == (0.7, 1_000)
+    assert version.recipe["photographed"] == {"made": 50, "rows": 50}
     assert len(run.log) >= 6
     assert Deployment.objects.first().kind == Deployment.Kind.PROMOTE
     # The base was measured on the same sets, so that it counts among the best.

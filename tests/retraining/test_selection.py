@@ -1,9 +1,13 @@
 """Which labels train: settled, of the train fold, given for it, once each, capped; contested ones apart."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
+from ml.contradictions import Doubts
 from ml.preprocessing import PREPROCESSING_VERSION
+from ml.retraining import SITE
 from recognizer.models import Fold, Label, LabelKind, LabelReason, TruthState
 from recognizer.services import registry
 from recognizer.services.actors import Actor
@@ -11,7 +15,6 @@ from recognizer.services.retraining import selection
 from tests.rows import make_submission
 
 pytestmark = pytest.mark.django_db
-RECIPE = {"name": "site", "seed": 1}
 VERSION = PREPROCESSING_VERSION
 
 
@@ -34,7 +37,7 @@ def test_only_settled_labels_of_the_train_fold_given_for_it_train(champion):
     settled("7", truth_state=TruthState.PROVISIONAL)
     settled("several")
     settled("unreadable")
-    found = selection.select(champion, RECIPE)
+    found = selection.select(champion, SITE)
     assert found.data.labels.tolist() == [4]
     assert len(found.data.non_digits) == 1
     assert selection.holdout().labels.tolist() == [5]
@@ -43,7 +46,7 @@ def test_only_settled_labels_of_the_train_fold_given_for_it_train(champion):
 def test_copies_of_a_picture_count_once(champion):
     first = settled("4")
     settled("4", digest=first.digest)
-    assert selection.select(champion, RECIPE).counts["digits"] == 1
+    assert selection.select(champion, SITE).counts["digits"] == 1
 
 
 def test_one_drawer_and_all_together_are_capped_and_the_newest_stay(champion, monkeypatch):
@@ -51,28 +54,29 @@ def test_one_drawer_and_all_together_are_capped_and_the_newest_stay(champion, mo
     many = [settled("1", visitor="a" * 32) for _ in range(6)]
     for i in range(4):
         settled("2", visitor=f"{i}" * 32)
-    found = selection.select(champion, RECIPE)
+    found = selection.select(champion, SITE)
     assert found.counts["per_digit"][1:3] == [3, 4]
     assert found.counts["left_out"] == 3
     monkeypatch.setattr(selection, "MOST_DIGITS", 5)
-    assert selection.select(champion, RECIPE).counts["digits"] == 5
+    assert selection.select(champion, SITE).counts["digits"] == 5
     assert len(many) == 6
 
 
 def test_the_fingerprint_depends_on_labels_and_recipe_and_on_no_order(champion):
     rows = [settled("4"), settled("5")]
-    mark = selection.select(champion, RECIPE).fingerprint
-    assert selection.select(champion, RECIPE).fingerprint == mark
-    assert selection.select(champion, RECIPE | {"seed": 2}).fingerprint != mark
+    mark = selection.select(champion, SITE).fingerprint
+    assert selection.select(champion, SITE).fingerprint == mark
+    for other in ({"seed": 2}, {"along": 0.5}, {"replayed": 9_000}, {"doubts": Doubts(certainty=0.7)}):
+        assert selection.select(champion, replace(SITE, **other)).fingerprint != mark
     # the same rows in another order
     digests = [row.digest for row in rows]
     for row, digest, truth in zip(rows, reversed(digests), "54", strict=True):
         row.digest, row.truth = digest, truth
         row.save()
-    assert selection.select(champion, RECIPE).fingerprint == mark
+    assert selection.select(champion, SITE).fingerprint == mark
     rows[0].truth = "6"
     rows[0].save()
-    assert selection.select(champion, RECIPE).fingerprint != mark
+    assert selection.select(champion, SITE).fingerprint != mark
 
 
 def a_sure_picture(champion) -> tuple[bytes, int]:
@@ -95,11 +99,11 @@ def test_a_label_against_a_sure_answer_is_contested_until_a_second_look(champion
     wrong = settled(str((digit + 1) % 10), pixels=pixels)
     settled(str(digit), pixels=pixels)
     review(wrong, reviewer)
-    found = selection.select(champion, RECIPE)
+    found = selection.select(champion, SITE)
     assert found.counts["contested"] == 1
     assert found.data.labels[found.data.contested].tolist() == [(digit + 1) % 10]
     review(wrong, operator)
-    confirmed = selection.select(champion, RECIPE)
+    confirmed = selection.select(champion, SITE)
     assert confirmed.counts["contested"] == 0
     assert confirmed.fingerprint != found.fingerprint
 
@@ -109,6 +113,6 @@ def test_the_same_reviewers_second_blind_look_confirms_too(champion, reviewer):
     wrong = settled(str((digit + 1) % 10), pixels=pixels)
     review(wrong, reviewer)
     review(wrong, reviewer)
-    assert selection.select(champion, RECIPE).counts["contested"] == 1
+    assert selection.select(champion, SITE).counts["contested"] == 1
     review(wrong, reviewer, LabelReason.SUSPECT)
-    assert selection.select(champion, RECIPE).counts["contested"] == 0
+    assert selection.select(champion, SITE).counts["contested"] == 0

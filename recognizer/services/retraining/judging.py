@@ -14,10 +14,10 @@ from django.conf import settings
 
 from ml.classifier import Classifier
 from ml.evaluation import wilson
+from ml.frozen import fingerprint
 from ml.gate import BEST_ALLOWANCE, HOLDOUT_TOLERANCE, Answers, Check, Judgement, Pictures, answers, judge
 from ml.kept import kept
 from ml.report import AGREEMENT
-from ml.retraining import fingerprint
 from recognizer.models import ModelFiles, ModelVersion, Source
 from recognizer.services import registry
 
@@ -51,7 +51,7 @@ def compare(
 
     Args:
         candidate, champion: as they will serve and as they serve.
-        frozen: `ml.retraining.gate_sets`.
+        frozen: `ml.frozen.gate_sets`.
         site: the holdout.
         agreement: how far the candidate's bundle and its Keras model lie apart, where that was measured now; too far
             apart, it would not have come here.

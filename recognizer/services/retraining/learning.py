@@ -9,20 +9,25 @@ from __future__ import annotations
 import logging
 import os
 import time
+from collections.abc import Callable
 from dataclasses import asdict, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 from django.conf import settings
 from django.utils import timezone
 
 from ml.mnist import Mnist, MnistError, load_mnist
-from ml.training import Cancelled, Progress, Recipe
+from ml.training import Cancelled, Progress
 from recognizer.models import Deployment, GateVerdict, ModelVersion, Origin, RunState, TrainingRun
 from recognizer.services import registry
 
 from . import judging, runs, selection
 from .requests import SHIPPED, trainable
 from .runs import Recorder
+
+if TYPE_CHECKING:
+    from ml.retraining import SiteRecipe
 
 log = logging.getLogger(__name__)
 
@@ -71,22 +76,22 @@ def _run(recorder: Recorder) -> None:
 
     recorder.step("loading", f"Selecting labels. The live model is {deployment.to_version}.")
     recorder.note(labels=trainable().count())
-    chosen = selection.select(champion, asdict(recipe))
+    chosen = selection.select(champion, recipe)
     recorder.say(_in_words(chosen.counts))
     if (reason := _nothing_new(asked, recipe, chosen)) is not None:
         runs.end(recorder.run_id, recorder.token, RunState.UNCHANGED, reason)
         return
     recorder.note(data_fingerprint=chosen.fingerprint, recipe=asdict(recipe))
     recorder.say("Loading MNIST.")
+    recorder.stage("MNIST", 0.1)
     mnist = load_mnist()
     _train_and_judge(recorder, deployment, recipe, chosen, mnist)
 
 
-def _recipe(name: str, seed: int) -> Recipe:
-    from ml.retraining import SITE, SITE_FROM_SCRATCH
+def _recipe(name: str, seed: int) -> SiteRecipe:
+    from ml.retraining import RECIPES
 
-    known = {one.name: one for one in (SITE, SITE_FROM_SCRATCH)}
-    return replace(known[name], seed=seed)
+    return replace(RECIPES[name], seed=seed)
 
 
 def _in_words(counts: dict[str, object]) -> str:
@@ -98,8 +103,8 @@ def _in_words(counts: dict[str, object]) -> str:
     return line
 
 
-def _nothing_new(asked: TrainingRun, recipe: Recipe, chosen: selection.Selection) -> str | None:
-    if recipe.name == "site" and not len(chosen.data.labels) and not len(chosen.data.non_digits):
+def _nothing_new(asked: TrainingRun, recipe: SiteRecipe, chosen: selection.Selection) -> str | None:
+    if recipe.along is not None and not len(chosen.data.labels) and not len(chosen.data.non_digits):
         return "There is no settled label to learn from yet. Review some submissions first."
     earlier = TrainingRun.objects.filter(state__in=FINISHED, pk__lt=asked.pk).exclude(data_fingerprint="")
     last = earlier.order_by("-id").first()
@@ -109,18 +114,21 @@ def _nothing_new(asked: TrainingRun, recipe: Recipe, chosen: selection.Selection
 
 
 def _train_and_judge(
-    recorder: Recorder, deployment: Deployment, recipe: Recipe, chosen: selection.Selection, mnist: Mnist
+    recorder: Recorder, deployment: Deployment, recipe: SiteRecipe, chosen: selection.Selection, mnist: Mnist
 ) -> None:
     from ml.export import load_keras
+    from ml.frozen import gate_sets, site_checks
     from ml.report import SealError, measure, seal
-    from ml.retraining import SITE, between, build_site_parts, gate_sets, site_checks
+    from ml.retraining import between, build_site_parts
     from ml.training import fit, make_deterministic
 
     champion = deployment.to_version
-    parts, checks = build_site_parts(recipe, mnist, chosen.data), site_checks(mnist)
+    parts = build_site_parts(recipe, mnist, chosen.data, _telling(recorder, 0.15, 0.6))
+    checks = site_checks(mnist, _telling(recorder, 0.6, 0.8))
+    recorder.stage("TensorFlow", 0.8)
     make_deterministic(recipe.seed)
     model, before = None, None
-    if recipe.name == SITE.name:
+    if recipe.along is not None:
         recorder.say(f"Going on from {champion}.")
         model = load_keras(bytes(champion.files.keras_file), sha256=champion.keras_sha256)
         before = model.get_weights()
@@ -136,7 +144,7 @@ def _train_and_judge(
     )  # fmt: skip
     seconds = time.monotonic() - started
     if before is not None:
-        model.set_weights(between(before, model.get_weights()))
+        model.set_weights(between(before, model.get_weights(), recipe.along))
 
     recorder.step("exporting", f"Trained in {seconds:.0f} s. Exporting and calibrating.")
     try:
@@ -146,16 +154,17 @@ def _train_and_judge(
     recorder.step("evaluating", "Evaluating, and comparing with the live model.")
     metrics = measure(sealed, checks) | {"seconds": round(seconds, 1)}
     recorder.say(f"Test accuracy {metrics['test_accuracy']:.2%}; it is reported and decides nothing.")
-    frozen = gate_sets(checks)
+    frozen = gate_sets(checks, _telling(recorder, 0.3, 0.7))
+    recorder.stage("the live version", 0.7)
     judging.measure_unmeasured(frozen)
-    recorder.progress(0.7)
+    recorder.stage("the new version", 0.8)
     candidate = registry.classifier_from(sealed.bundle, sealed.keras_file)
     verdict = judging.compare(
         candidate, registry.classifier_of(champion), frozen, selection.holdout(),
         agreement=sealed.agreement, labels=chosen.suspicions,
     )  # fmt: skip
     version = ModelVersion(
-        parent=champion if recipe.name == SITE.name else None,
+        parent=champion if before is not None else None,
         origin=Origin.TRAINING,
         recipe=asdict(recipe),
         data_fingerprint=chosen.fingerprint,
@@ -171,16 +180,16 @@ def _train_and_judge(
 
 def _judge_shipped(recorder: Recorder, deployment: Deployment) -> None:
     """The base model that came with an upgrade is a candidate like any other; it only needs no training."""
-    from ml.retraining import gate_sets, site_checks
+    from ml.frozen import gate_sets, site_checks
 
     shipped = registry.new_base()
     if shipped is None:
         raise RefusedRunError("The shipped base model is known already; there is nothing to judge.")
     columns, files = shipped
     recorder.step("loading", "An upgrade brought a new base model. Loading MNIST.")
-    checks = site_checks(load_mnist())
+    checks = site_checks(load_mnist(), _telling(recorder, 0.2, 1.0))
     recorder.step("evaluating", "Comparing the new base model with the live one.")
-    frozen = gate_sets(checks)
+    frozen = gate_sets(checks, _telling(recorder, 0.0, 0.7))
     judging.measure_unmeasured(frozen)
     candidate = registry.classifier_from(files["bundle"], files["keras_file"])
     champion = registry.classifier_of(deployment.to_version)
@@ -233,6 +242,11 @@ def _ask_real_questions(version: ModelVersion, questions: tuple[np.ndarray, np.n
     right = np.mean([one.digit == label for one, label in zip(said, labels, strict=True)])
     if right < RIGHT_ANSWERS:
         raise RefusedRunError(f"The stored model reads only {right:.0%} of {len(labels)} digits as a worker loads it.")
+
+
+def _telling(recorder: Recorder, low: float, high: float) -> Callable[[str, float], None]:
+    """For what may have to be drawn first: it takes the present step from `low` to `high`."""
+    return lambda what, done: recorder.stage(what, low + (high - low) * done)
 
 
 def _show(recorder: Recorder, now: Progress, started: float) -> None:

@@ -108,7 +108,8 @@ def _line(run: TrainingRun) -> str:
     if run.cancel_requested:
         return "Stopping, as asked."
     now = run.progress
-    words = [STEP_NAMES.get(str(now.get("step")), "")]
+    step = STEP_NAMES.get(str(now.get("step")), "")
+    words = [f"{step}: {now['doing']}" if "doing" in now else step]
     if "epoch" in now:
         words.append(f"epoch {now['epoch']} of {now['epochs']}, batch {now['batch']} of {now['batches']}")
         words.append(f"loss {now['loss']:.3f}, accuracy {now['accuracy'] * 100:.1f} %")

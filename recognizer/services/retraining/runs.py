@@ -120,12 +120,21 @@ class Recorder:
         self._lines.append([timezone.now().isoformat(timespec="seconds"), line])
         self._write(log=self._lines[-LOG_LINES:], progress=self._progress)
 
+    def stage(self, what: str, done: float) -> None:
+        """Within the present step something begins that takes a while; `done`, 0..1, of the step is over."""
+        self.check()
+        self._progress |= {"doing": what, "share": self._share(done)}
+        self._write(progress=self._progress)
+
     def progress(self, done: float, **figures: object) -> None:
         """How far the present step is, 0..1, with figures. Written now and then."""
-        low, high = STEPS[str(self._progress["step"])]
-        self._progress |= figures | {"share": round(low + (high - low) * done, 4)}
+        self._progress |= figures | {"share": self._share(done)}
         if time.monotonic() - self._wrote >= PROGRESS_SECONDS:
             self._write(progress=self._progress)
+
+    def _share(self, done: float) -> float:
+        low, high = STEPS[str(self._progress["step"])]
+        return round(low + (high - low) * done, 4)
 
     def history(self, so_far: dict[str, list[float]]) -> None:
         """What was measured after each epoch; the page draws its curves from it."""

@@ -11,14 +11,15 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 
 import numpy as np
 from django.db.models import QuerySet
 
 from ml.classifier import Classifier
+from ml.contradictions import contested, suspicions
 from ml.gate import Check
-from ml.retraining import SiteData, contested, suspicions
+from ml.retraining import SiteData, SiteRecipe
 from ml.versions import PREPROCESSING_VERSION
 from recognizer.models import Fold, Label, LabelKind, LabelReason, Submission, TruthState, TruthValue
 from recognizer.services import predictions
@@ -64,12 +65,12 @@ class Holdout:
     sources: np.ndarray = field(default_factory=lambda: np.zeros(0, dtype="U8"))
 
 
-def select(champion: Classifier, recipe: dict[str, object]) -> Selection:
+def select(champion: Classifier, recipe: SiteRecipe) -> Selection:
     """Choose what the next run learns from.
 
     Args:
         champion: of the live version; says which labels are contested.
-        recipe: its fields, as stored with the run; they are part of the fingerprint.
+        recipe: its fields are part of the fingerprint.
     """
     rows = _once_each(trainable())
     digits = _capped([row for row in rows if row.truth != TruthValue.NOT_A_DIGIT], MOST_DIGITS)
@@ -77,8 +78,8 @@ def select(champion: Classifier, recipe: dict[str, object]) -> Selection:
     images, labels = _pixels(digits), _digits(digits)
     confirmed = _confirmed()
     looked_at_twice = np.array([row.digest in confirmed for row in digits], bool)
-    doubted = contested(champion, images, labels) & ~looked_at_twice
-    aimed = suspicions(champion, images, labels, looked_at_twice)
+    doubted = contested(champion, images, labels, recipe.doubts) & ~looked_at_twice
+    aimed = suspicions(champion, images, labels, recipe.doubts, looked_at_twice)
     counts = {
         "settled": len(rows),
         "digits": len(digits),
@@ -90,7 +91,7 @@ def select(champion: Classifier, recipe: dict[str, object]) -> Selection:
     }
     lines = [f"{row.digest} {row.truth} {row.digest in confirmed}" for row in (*digits, *others)]
     data = SiteData(images, labels, doubted, _pixels(others))
-    return Selection(data, counts, _fingerprint(lines, recipe), aimed)
+    return Selection(data, counts, _fingerprint(lines, asdict(recipe)), aimed)
 
 
 def holdout() -> Holdout:
