@@ -8,29 +8,18 @@ from django.db import DEFAULT_DB_ALIAS
 
 from recognizer.models import ModelVersion, Prediction, Submission, SubmissionState
 
-# The columns of a prediction as they travel to a waiting request, in the model's order, which `from_db` goes by.
-COLUMNS = (
-    "id",
-    "submission_id",
-    "version_id",
-    "preprocessing_version",
-    "created",
-    "probabilities",
-    "digit",
-    "certainty",
-    "runner_up",
-    "energy",
-    "doubt",
-    "verdict",
-    "milliseconds",
-)
+from .settling import Said
+
+# A message is a JSON list: these columns of a prediction, in the model's order, which `from_db` goes by, and the number
+# of its version; or `{"failure": why}`; or nothing at all, which says: read the row.
+COLUMNS = ("id", *Said._fields)
+CREATED, DIGIT, VERDICT, MILLISECONDS = map(COLUMNS.index, ("created", "digit", "verdict", "milliseconds"))
+_encode = json.JSONEncoder(separators=(",", ":")).encode
 
 
-def message(prediction: Prediction, version: ModelVersion) -> bytes:
-    """What `take` makes a prediction of."""
-    given = {name: getattr(prediction, name) for name in COLUMNS}
-    given |= {"created": prediction.created.isoformat(), "version_number": version.number}
-    return json.dumps(given, separators=(",", ":")).encode()
+def message(pk: int, said: Said, version: ModelVersion) -> bytes:
+    """What `take` makes the prediction `pk` of."""
+    return _encode([pk, *said._replace(created=said.created.isoformat()), version.number]).encode()
 
 
 def failure_message(reason: str) -> bytes:
@@ -38,17 +27,24 @@ def failure_message(reason: str) -> bytes:
     return json.dumps({"failure": reason}).encode()
 
 
+def summary(sent: bytes) -> tuple[int, str, float] | None:
+    """Digit, verdict and milliseconds of an answer that a message carries; None of a failure."""
+    given = json.loads(sent)
+    return None if isinstance(given, dict) else (given[DIGIT], given[VERDICT], given[MILLISECONDS])
+
+
 def take(submission: Submission, sent: bytes) -> Prediction | None:
     """The prediction that a message carries, and the submission brought up to date with it, without any query."""
     given = json.loads(sent)
-    if "failure" in given:
+    if isinstance(given, dict):
         submission.state, submission.failure = SubmissionState.FAILED, given["failure"]
         return None
-    given["created"] = datetime.fromisoformat(given["created"])
-    prediction = Prediction.from_db(DEFAULT_DB_ALIAS, COLUMNS, [given[name] for name in COLUMNS])
+    *columns, version_number = given
+    columns[CREATED] = datetime.fromisoformat(columns[CREATED])
+    prediction = Prediction.from_db(DEFAULT_DB_ALIAS, COLUMNS, columns)
     # Everything but the number is deferred: read when asked for.
     prediction.version = ModelVersion.from_db(
-        DEFAULT_DB_ALIAS, ["id", "number"], [given["version_id"], given["version_number"]]
+        DEFAULT_DB_ALIAS, ("id", "number"), (prediction.version_id, version_number)
     )
     return _attach(submission, prediction)
 

@@ -3,16 +3,19 @@
 import logging
 import time
 from collections.abc import Sequence
+from datetime import datetime
 
 import numpy as np
-from django.db import DatabaseError, DataError, IntegrityError, connection, transaction
+from django.db import DatabaseError, DataError, IntegrityError, transaction
+from django.utils import timezone
 
 from ml.bundle import BundleError
 from ml.classifier import Answer, Classifier
 from ml.versions import PREPROCESSING_VERSION
-from recognizer.models import ModelVersion, Prediction, Submission, SubmissionState
+from recognizer.models import ModelVersion, Submission, SubmissionState
 
-from . import answers, durability, registry
+from . import answers, durability, registry, settling
+from .settling import Row, Said
 
 log = logging.getLogger(__name__)
 
@@ -31,11 +34,7 @@ def predict_batch(ids: Sequence[int]) -> dict[int, bytes]:
     Raises:
         DatabaseError, BundleError, RegistryError: the site cannot answer now; nothing was changed.
     """
-    rows = list(
-        Submission.objects.filter(pk__in=ids, state=SubmissionState.PENDING).only(
-            "pixels", "ink", "preprocessing_version"
-        )
-    )
+    rows = settling.read(ids, SubmissionState.PENDING)
     if not rows:
         return {}
     settled = _settle(rows, *registry.live_classifier.current())
@@ -45,15 +44,11 @@ def predict_batch(ids: Sequence[int]) -> dict[int, bytes]:
 
 def predict_again(ids: Sequence[int]) -> int:
     """Answer submissions that have an answer once more, with what is live now. Returns how many."""
-    rows = list(
-        Submission.objects.filter(pk__in=ids, state=SubmissionState.PREDICTED).only(
-            "pixels", "ink", "preprocessing_version"
-        )
-    )
+    rows = settling.read(ids, SubmissionState.PREDICTED)
     return len(_settle(rows, *registry.live_classifier.current())) if rows else 0
 
 
-def _settle(rows: list[Submission], version: ModelVersion, classifier: Classifier) -> dict[int, bytes]:
+def _settle(rows: list[Row], version: ModelVersion, classifier: Classifier) -> dict[int, bytes]:
     try:
         return _answer(rows, version, classifier)
     except (DataError, IntegrityError) as error:
@@ -63,37 +58,39 @@ def _settle(rows: list[Submission], version: ModelVersion, classifier: Classifie
     except Exception as error:  # noqa: BLE001  whatever a decoder or a model raises on an odd picture
         culprit = error
     if len(rows) == 1:
-        return _fail(rows[0], culprit)
+        return _fail(rows[0].pk, culprit)
     log.warning("a batch of %s failed (%r); trying its pictures one by one", len(rows), culprit)
     return {pk: message for row in rows for pk, message in _settle([row], version, classifier).items()}
 
 
-def _answer(rows: list[Submission], version: ModelVersion, classifier: Classifier) -> dict[int, bytes]:
-    old = [row for row in rows if row.preprocessing_version != PREPROCESSING_VERSION]
-    for row in old:
-        prepare_again(row)
-    pixels = np.frombuffer(b"".join(bytes(row.pixels) for row in rows), np.uint8).reshape(len(rows), 28, 28)
+def _answer(rows: list[Row], version: ModelVersion, classifier: Classifier) -> dict[int, bytes]:
+    old: list[Submission] = []
+    if any(row.preprocessing_version != PREPROCESSING_VERSION for row in rows):
+        rows, old = _brought_up_to_date(rows)
+    pixels = np.frombuffer(b"".join([row.pixels for row in rows]), np.uint8).reshape(len(rows), 28, 28)
     started = time.perf_counter()
-    said = classifier.answer(pixels, [row.ink for row in rows])
+    given = classifier.answer(pixels, [row.ink for row in rows])
     milliseconds = (time.perf_counter() - started) * 1000 / len(rows)
-    predictions = [_prediction(row, version, one, milliseconds) for row, one in zip(rows, said, strict=True)]
+    now = timezone.now()
+    said = [_said(row, version, one, now, milliseconds) for row, one in zip(rows, given, strict=True)]
     try:
-        _store(predictions, version, old)
+        ids = _store(said, version, old)
     except IntegrityError:
         # Most likely somebody deleted a submission meanwhile. Held fast, the others can be stored.
         with transaction.atomic():
             held = Submission.objects.select_for_update().filter(pk__in=[row.pk for row in rows])
             there = set(held.values_list("pk", flat=True))
-            predictions = [one for one in predictions if one.submission_id in there]
-            _store(predictions, version, [row for row in old if row.pk in there])
-    return {one.submission_id: answers.message(one, version) for one in predictions}
+            said = [one for one in said if one.submission_id in there]
+            ids = _store(said, version, [row for row in old if row.pk in there])
+    return {one.submission_id: answers.message(ids[one.submission_id], one, version) for one in said}
 
 
-def _prediction(row: Submission, version: ModelVersion, answer: Answer, milliseconds: float) -> Prediction:
-    return Prediction(
+def _said(row: Row, version: ModelVersion, answer: Answer, now: datetime, milliseconds: float) -> Said:
+    return Said(
         submission_id=row.pk,
         version_id=version.pk,
         preprocessing_version=row.preprocessing_version,
+        created=now,
         probabilities=[round(probability, 6) for probability in answer.probabilities],
         digit=answer.digit,
         certainty=round(answer.certainty, 6),
@@ -105,36 +102,22 @@ def _prediction(row: Submission, version: ModelVersion, answer: Answer, millisec
     )
 
 
-def _store(predictions: list[Prediction], version: ModelVersion, prepared_again: list[Submission]) -> None:
+def _store(said: list[Said], version: ModelVersion, prepared_again: list[Submission]) -> dict[int, int]:
     with durability.repeatable(), transaction.atomic():
         if prepared_again:
             Submission.objects.bulk_update(prepared_again, ["pixels", "ink", "preprocessing_version"])
-        # The same model said the same of the same pixels before: that row stays. DO NOTHING would not tell its
-        # id, and on SQLite it would also swallow a row that breaks another constraint.
-        Prediction.objects.bulk_create(
-            predictions,
-            update_conflicts=True,
-            unique_fields=["submission", "version", "preprocessing_version"],
-            update_fields=["preprocessing_version"],
-        )
-        with connection.cursor() as cursor:
-            cursor.executemany(UPDATE_SUBMISSION, [_columns(one, version) for one in predictions])
+        return settling.write(said, version.number)
 
 
-# What lists and the review queue need of the latest answer, beside the submission's own columns.
-UPDATE_SUBMISSION = """
-    UPDATE recognizer_submission SET
-        state = %s, latest_prediction_id = %s, doubt = %s, digit = %s, certainty = %s, verdict = %s, answered_by = %s,
-        models_disagree = EXISTS (
-            SELECT 1 FROM recognizer_prediction p WHERE p.submission_id = recognizer_submission.id AND p.digit <> %s
-        )
-    WHERE id = %s
-"""
-
-
-def _columns(one: Prediction, version: ModelVersion) -> tuple:
-    answer = (one.pk, one.doubt, one.digit, one.certainty, str(one.verdict), version.number, one.digit)
-    return (SubmissionState.PREDICTED.value, *answer, one.submission_id)
+def _brought_up_to_date(rows: list[Row]) -> tuple[list[Row], list[Submission]]:
+    """The same rows with pixels of today's preprocessing, and the submissions whose pixels that changed."""
+    stale = [row.pk for row in rows if row.preprocessing_version != PREPROCESSING_VERSION]
+    # Without one that was deleted meanwhile: its own foreign key will refuse it, as any other that goes now.
+    old = Submission.objects.in_bulk(stale)
+    for submission in old.values():
+        prepare_again(submission)
+    fresh = {one.pk: Row(one.pk, bytes(one.pixels), one.ink, one.preprocessing_version) for one in old.values()}
+    return [fresh.get(row.pk, row) for row in rows], list(old.values())
 
 
 def prepare_again(row: Submission) -> None:
@@ -151,9 +134,9 @@ def prepare_again(row: Submission) -> None:
     row.preprocessing_version = PREPROCESSING_VERSION
 
 
-def _fail(row: Submission, error: Exception) -> dict[int, bytes]:
-    log.error("submission %s cannot be predicted", row.pk, exc_info=error)
-    return give_up([row.pk], f"The picture could not be read ({error}).")
+def _fail(pk: int, error: Exception) -> dict[int, bytes]:
+    log.error("submission %s cannot be predicted", pk, exc_info=error)
+    return give_up([pk], f"The picture could not be read ({error}).")
 
 
 def give_up(ids: Sequence[int], reason: str) -> dict[int, bytes]:

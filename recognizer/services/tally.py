@@ -4,7 +4,6 @@ A shift adds each batch with the message that carries its answers; /metrics read
 is emptied, which whoever adds up counters expects; what the database holds is counted there.
 """
 
-import json
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Mapping
@@ -12,6 +11,8 @@ from dataclasses import dataclass, field
 
 from redis import Redis
 from redis.client import Pipeline
+
+from . import answers
 
 KEY = "tally"
 # Batches by size: up to so many pictures each, and larger ones.
@@ -40,12 +41,13 @@ def add(pipe: Pipeline, messages: Mapping[int, bytes]) -> None:
     counts: Counter[str] = Counter()
     milliseconds = 0.0
     for message in messages.values():
-        given = json.loads(message)
-        if "failure" in given:
+        answer = answers.summary(message)
+        if answer is None:
             counts["failed"] += 1
         else:
-            counts[f"answer {given['digit']} {given['verdict']}"] += 1
-            milliseconds += given["milliseconds"]
+            digit, verdict, taken = answer
+            counts[f"answer {digit} {verdict}"] += 1
+            milliseconds += taken
     counts[f"batch {bisect_left(BATCH_SIZES, len(messages))}"] += 1
     for name, count in counts.items():
         pipe.hincrby(KEY, name, count)
