@@ -43,6 +43,7 @@ class Load:
         clients: connections that were open, each with one request at a time.
         per_second: answers with status 200, 201 or 207 a second.
         p50, p99, longest: milliseconds from sending a request to the end of its answer.
+        later: answers with status 202: stored, but predicted later than the request waited.
         errors: answers with any other status, and requests without an answer.
         statuses: how many answers had which status.
     """
@@ -54,6 +55,7 @@ class Load:
     p50: float
     p99: float
     longest: float
+    later: int
     errors: int
     statuses: dict[str, int]
 
@@ -82,6 +84,7 @@ def run(url: str, bodies: Bodies, *, clients: int, seconds: float, core: int | N
     if ran.returncode:
         raise LoadError(f"{' '.join(command)}\n{ran.stderr or ran.stdout}")
     given = json.loads(ran.stdout.strip().splitlines()[-1])
+    later = given["statuses"].get("202", 0)
     good = sum(given["statuses"].get(status, 0) for status in ("200", "201", "207"))
     taken = given["microseconds"] / 1e6
     return Load(
@@ -92,7 +95,8 @@ def run(url: str, bodies: Bodies, *, clients: int, seconds: float, core: int | N
         p50=given["p50"] / 1000,
         p99=given["p99"] / 1000,
         longest=given["max"] / 1000,
-        errors=sum(given["statuses"].values()) - good + given["socket_errors"],
+        later=later,
+        errors=sum(given["statuses"].values()) - good - later + given["socket_errors"],
         statuses=given["statuses"],
     )
 

@@ -22,12 +22,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from bench import load, pictures, processes
-from tests.support.site import wait_until
+from tests.support.site import BASE_DIR, wait_until
 from tests.support.supervised import Supervised
 
 # Bodies of each kind; more than a run can send where that is quickly made, so that nothing is sent twice.
 COUNTS = {"small": 12_000, "canvas": 6000, "strokes": 12_000, "photo": 24, "hundred": 100}
-HEAD = "kind      clients  pictures/s       p50       p99   longest  errors  batch  CPU ms   MB web worker Redis"
+HEAD = "kind      clients  pictures/s       p50       p99   longest  later errors  batch  CPU ms   MB web worker Redis"
 PARTS = ("web", "predictions", "redis")
 # No limits, no trainer: what is measured is the serving side.
 SETTINGS = {"TRAINER": "0", "LOG_LEVEL": "ERROR", "SHIFT_IDLE_SECONDS": "2"}
@@ -59,14 +59,17 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="bench-") as name:
         folder = Path(name)
         bodies = {kind: pictures.of(kind, COUNTS[kind], folder / kind) for kind in asked.kinds}
-        with started(asked.core, folder / "data") as site:
+        data = folder / "data"
+        with started(asked.core, data) as site, more_workers(asked.workers - 1, data, asked.core) as more:
             print(HEAD)
             rows = [
-                measure(site, kind, bodies[kind], clients, asked) for kind in asked.kinds for clients in asked.clients
+                measure(site, kind, bodies[kind], clients, asked, more=more)
+                for kind in asked.kinds
+                for clients in asked.clients
             ]
             first = after_idling(site, bodies[asked.kinds[0]])
             print(f"\nfirst request after idling, median of {len(first)}: {statistics.median(first):.1f} ms")
-            everything = everything_is_stored(folder / "data")
+            everything = everything_is_stored(data)
             print(everything)
     if asked.json:
         figures = {"rows": [asdict(row) for row in rows], "first_milliseconds": first}
@@ -81,6 +84,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--kinds", nargs="+", default=list(COUNTS), choices=list(COUNTS))
     parser.add_argument("--clients", type=int, nargs="+", default=[1, 8, 32, 128])
     parser.add_argument("--seconds", type=float, default=4, help="of each measurement")
+    parser.add_argument("--workers", type=int, default=1, help="prediction workers")
     parser.add_argument("--core", type=int, help="the site's processor")
     parser.add_argument("--load-core", type=int, help="the load generator's processor")
     parser.add_argument("--json", type=Path, help="write every figure to this file")
@@ -98,16 +102,36 @@ def started(core: int | None, data: Path, **settings: str) -> Iterator[Supervise
         yield site
 
 
-def measure(site: Supervised, kind: str, bodies: load.Bodies, clients: int, asked: argparse.Namespace) -> Row:
+@contextlib.contextmanager
+def more_workers(count: int, data: Path, core: int | None) -> Iterator[list[int]]:
+    """So many prediction workers beside the one that the site starts; their process ids."""
+    with contextlib.ExitStack() as stack:
+        command = load.pinned([sys.executable, "-m", "digitsite.worker", "predictions"], core)
+        environment = SETTINGS | {"DATA_DIR": str(data), "LOG_LEVEL": "INFO"}
+        pids = []
+        for number in range(count):
+            log = data / f"worker-{number}.log"
+            pids.append(
+                stack.enter_context(processes.running(command, environment=environment, log=log, folder=BASE_DIR))
+            )
+            wait_until(lambda log=log: " ready." in log.read_text(), seconds=60, what="one more worker")
+        yield pids
+
+
+def measure(
+    site: Supervised, kind: str, bodies: load.Bodies, clients: int, asked: argparse.Namespace, *, more: list[int]
+) -> Row:
     url = f"{site.url}api/v1/submissions"
     offset = clients * 37  # another beginning for each row
     warm = load.run(url, bodies, clients=clients, seconds=WARMING_SECONDS, core=asked.load_core, offset=offset)
-    pids = {part: site.part(part).pid for part in PARTS}
-    batches, spent = batches_so_far(site), processes.processor_seconds(pids.values())
+    pids = {part: [site.part(part).pid] for part in PARTS}
+    pids["predictions"] += more
+    everybody = [pid for some in pids.values() for pid in some]
+    batches, spent = batches_so_far(site), processes.processor_seconds(everybody)
     loaded = load.run(
         url, bodies, clients=clients, seconds=asked.seconds, core=asked.load_core, offset=offset + warm.answered
     )
-    spent = processes.processor_seconds(pids.values()) - spent
+    spent = processes.processor_seconds(everybody) - spent
     answered, count = (after - before for after, before in zip(batches_so_far(site), batches, strict=True))
     each = pictures.BATCH if kind == "hundred" else 1
     row = Row(
@@ -115,12 +139,12 @@ def measure(site: Supervised, kind: str, bodies: load.Bodies, clients: int, aske
         pictures=each,
         load=loaded,
         batch=answered / count if count else 0.0,
-        processor_milliseconds=spent * 1000 / max(1, loaded.answered * each),
-        megabytes={part: processes.megabytes([pid]) for part, pid in pids.items()},
+        processor_milliseconds=spent * 1000 / max(1, (loaded.answered + loaded.later) * each),
+        megabytes={part: processes.megabytes(some) for part, some in pids.items()},
     )
     print(
         f"{kind:9}{clients:8}{loaded.per_second * each:12.1f}{loaded.p50:10.1f}{loaded.p99:10.1f}{loaded.longest:10.1f}"
-        f"{loaded.errors:8}{row.batch:7.1f}{row.processor_milliseconds:8.2f}"
+        f"{loaded.later:7}{loaded.errors:7}{row.batch:7.1f}{row.processor_milliseconds:8.2f}"
         + "".join(f"{megabytes:7.0f}" for megabytes in row.megabytes.values()),
         flush=True,
     )
