@@ -60,7 +60,7 @@ def gate_sets(checks: Checks, tell: Tell = say_nothing) -> list[Pictures]:
         tell("photographing the gate's digits", 0.3)
         unseen = Mnist(images, labels, images, labels, *checks.test)
         photos = photographed(unseen, drawn, drawn_labels, np.random.default_rng([FROZEN, 6]), pool=PHOTOGRAPHS)
-        tell("distorting the gate's digits", 0.9)
+        tell("distorting the gate's digits", 0.97)
         return {
             "images": np.concatenate([*(augment(images, rng, STRONG) for _ in range(DISTORTIONS)), drawn]),
             "labels": np.concatenate([np.tile(labels, DISTORTIONS), drawn_labels]),

@@ -112,11 +112,11 @@ def build_site_parts(recipe: SiteRecipe, mnist: Mnist, site: SiteData, tell: Tel
     def draw() -> Arrays:
         tell("drawing digits", 0.0)
         drawn, labels = draw_digits(recipe.drawn.made, recipe.seed)
-        tell("drawing what is no digit", 0.2)
+        tell("drawing what is no digit", 0.1)
         others = draw_non_digits(recipe.non_digits.made, recipe.seed)
-        tell("photographing digits", 0.4)
+        tell("photographing digits", 0.3)
         photos = photographed(mnist, drawn, labels, rng, pool=recipe.photographed.made)
-        tell("redrawing digits of MNIST", 0.9)
+        tell("redrawing digits of MNIST", 0.95)
         return {
             "redrawn": redraw(originals, rng), "drawn": drawn, "labels": labels, "non_digits": others,
             "photographed": photos.images, "targets": photos.targets,
