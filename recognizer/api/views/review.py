@@ -1,7 +1,6 @@
 """The review queue for programs and for the review page's scripts. Only reviewers have one."""
 
 from django.http import Http404
-from django.urls import reverse
 from drf_spectacular.utils import extend_schema, extend_schema_field
 from rest_framework import serializers
 from rest_framework.request import Request
@@ -11,7 +10,8 @@ from recognizer.api.base import ApiView
 from recognizer.api.fields import IdField, ShortListField, StrictSerializer, TruthField
 from recognizer.api.problems import Conflict
 from recognizer.api.schema import problems
-from recognizer.api.serializers import AnswerSerializer, LabelSerializer
+from recognizer.api.serializers import AnswerSerializer, LabelSerializer, submission_path
+from recognizer.api.showing import ShowingSerializer
 from recognizer.models import LabelReason, Scope, Submission, TruthValue
 from recognizer.services import figures, queue, reviews
 from recognizer.services.labels import LabelError
@@ -19,7 +19,7 @@ from recognizer.services.queue import Item
 from recognizer.services.submissions import LARGE_COLUMNS
 
 
-class ReviewItemSerializer(serializers.Serializer):
+class ReviewItemSerializer(ShowingSerializer):
     """A submission as the queue shows it; of a blind one the answer and what others said stay untold."""
 
     id = serializers.CharField(source="submission.public_id")
@@ -37,10 +37,10 @@ class ReviewItemSerializer(serializers.Serializer):
     suggestion = serializers.SerializerMethodField(help_text="What the visitor said that it is.")
 
     def get_image(self, item: Item) -> str:
-        return reverse("api-submission-image", args=[item.submission.public_id])
+        return submission_path("api-submission-image", item.submission)
 
     def get_pixels(self, item: Item) -> str:
-        return reverse("api-submission-pixels", args=[item.submission.public_id])
+        return submission_path("api-submission-pixels", item.submission)
 
     @extend_schema_field(AnswerSerializer(allow_null=True))
     def get_answer(self, item: Item) -> dict | None:

@@ -6,7 +6,6 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from django.db.models import QuerySet
 from django.http import Http404, HttpResponse
-from django.urls import reverse
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiResponse, extend_schema
 from rest_framework.parsers import MultiPartParser
@@ -43,6 +42,7 @@ from recognizer.api.serializers import (
     StoredSubmissionSerializer,
     SubmissionDetailSerializer,
     SubmissionSerializer,
+    submission_path,
 )
 from recognizer.api.throttles import Kind
 from recognizer.filters import SubmissionFilter
@@ -112,7 +112,7 @@ class SubmissionsView(ListView):
         if isinstance(outcome, dict):
             raise Http404  # what an attempt that died has stored, and somebody deleted since
         item = next(self._items(outcomes))
-        headers = {"Location": f"{reverse('api-submission', args=[outcome.public_id])}?key={access.read_key(outcome)}"}
+        headers = {"Location": f"{submission_path('api-submission', outcome)}?key={item['submission']['read_key']}"}
         if item["status"] == 202:
             headers["Retry-After"] = RETRY_AFTER_SECONDS
         return Response(item["submission"], status=item["status"], headers=headers)
@@ -142,7 +142,8 @@ class SubmissionsView(ListView):
             if isinstance(outcome, dict):
                 yield {"status": outcome["status"], "problem": outcome}
                 continue
-            context["key"] = "" if self.actor.is_known else access.read_key(outcome)
+            context["read_key"] = access.read_key(outcome)
+            context["key"] = "" if self.actor.is_known else context["read_key"]
             status = 201 if outcome.state == SubmissionState.PREDICTED else 202
             yield {"status": status, "submission": serializer.to_representation(outcome)}
 
@@ -256,10 +257,11 @@ class PreviewView(ApiView):
         preview = submissions.preview(actor=self.actor, sent=bodies.read_one(request, bodies.PICTURE))
         if preview.answer is None and not preview.prepared.blank:
             raise Unavailable("The model is busy or away right now. Please try again in a moment.")
-        return Response(PreviewSerializer(_preview_body(preview)).data)
+        return Response(_preview_body(preview))
 
 
 def _preview_body(preview: Preview) -> dict:
+    """As `PreviewSerializer` would show it, which would look at each pixel."""
     names = ("verdict", "digit", "certainty", "runner_up", "probabilities", "energy", "doubt")
     answer = {name: getattr(preview.answer, name, None) for name in names}
     if preview.answer is None:
