@@ -1,7 +1,9 @@
 """Backups of sites that run, and what comes of them elsewhere."""
 
+import contextlib
 import hashlib
 import io
+import sqlite3
 import subprocess
 import sys
 import tarfile
@@ -188,3 +190,29 @@ def test_a_site_that_runs_is_not_restored(make_site: Callable[..., Site], tmp_pa
     site.start_redis()
     site.start_worker()
     assert "A prediction worker of this site is running" in refused(site, "restore", str(file))
+
+
+def test_whenever_a_restore_is_killed_a_whole_database_stands_in_its_place(
+    make_site: Callable[..., Site], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site, file = make_site(), tmp_path / "backup.tar"
+    with site.entered():
+        draw(1)
+    said(site, "backup", str(file))
+    with site.entered():
+        draw(2)
+    database, moments, replace = site.folder / "db.sqlite3", [], Path.replace
+
+    def watched(path: Path, target: Path) -> Path:
+        for moment in ("before", "after"):
+            with contextlib.closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True)) as other:
+                rows = other.execute("SELECT count(*) FROM recognizer_submission").fetchone()[0]
+            moments.append((path.name, moment, rows))
+            if moment == "before":
+                replace(path, target)
+        return Path(target)
+
+    monkeypatch.setattr(Path, "replace", watched)
+    said(site, "restore", str(file), "--replace")
+    exchange = [moment for moment in moments if moment[0] == "db.sqlite3.restoring"]
+    assert exchange == [("db.sqlite3.restoring", "before", 2), ("db.sqlite3.restoring", "after", 1)]

@@ -145,16 +145,22 @@ def _check(manifest: Manifest) -> None:
 def _into_sqlite(path: Path, manifest: Manifest, *, keep: bool) -> None:
     """The file is exchanged, and exchanged back if what is in it is not what it should be.
 
+    Whenever this is killed, a whole database stands in the file's place: the old one or the new one.
+
     Args:
         keep: the old one, beside the new one.
     """
-    connection.close()
     target = Path(connection.settings_dict["NAME"])
     draft = target.with_name(target.name + ".restoring")
     _extract(path, SQLITE_MEMBER, draft)
+    _write_log_back()
     old = _files(target)
     for file in old:
-        file.replace(_aside(file))
+        _aside(file).unlink(missing_ok=True)
+        if file == target:
+            os.link(file, _aside(file))
+        else:  # a log that could not be written back, because the file is damaged
+            file.replace(_aside(file))
     try:
         draft.replace(target)
         _check(manifest)
@@ -168,6 +174,13 @@ def _into_sqlite(path: Path, manifest: Manifest, *, keep: bool) -> None:
     if not keep:
         for file in old:
             _aside(file).unlink()
+
+
+def _write_log_back() -> None:
+    """Into the file, which then is the whole database. One that is damaged may refuse; it is kept as it is."""
+    with contextlib.suppress(DatabaseError), connection.cursor() as cursor:
+        cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    connection.close()
 
 
 def _files(database: Path) -> list[Path]:
@@ -250,4 +263,6 @@ def _put_back_secret_key(path: Path) -> None:
     if os.environ.get("SECRET_KEY"):
         return
     with contextlib.suppress(BackupError):  # a site that was given its key has none in the backup
-        _extract(path, archive.SECRET_KEY, settings.DATA_DIR / archive.SECRET_KEY)
+        draft = settings.DATA_DIR / f"{archive.SECRET_KEY}.restoring"
+        _extract(path, archive.SECRET_KEY, draft)
+        draft.replace(settings.DATA_DIR / archive.SECRET_KEY)
