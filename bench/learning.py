@@ -28,7 +28,7 @@ from ml.classifier import Classifier, load_classifier
 from ml.contradictions import contested, suspicions
 from ml.export import load_keras
 from ml.frozen import gate_sets, site_checks
-from ml.gate import BEST_ALLOWANCE, HOLDOUT_TOLERANCE, Answers, Judgement, Pictures, answers, judge, paired
+from ml.gate import BEST_ALLOWANCE, HOLDOUT, HOLDOUT_TOLERANCE, Answers, Judgement, Pictures, answers, judge, paired
 from ml.mnist import Mnist, load_mnist
 from ml.report import Checks, seal
 from ml.retraining import SITE, SiteData, between, build_site_parts
@@ -90,8 +90,8 @@ class Setting:
         if holdout is not None and len(holdout[1]):
             sets.append(
                 Pictures(
-                    "holdout", "Site holdout", *holdout,
-                    tolerance=HOLDOUT_TOLERANCE, digit_tolerance=HOLDOUT_TOLERANCE, calibration=False,
+                    HOLDOUT, "Site holdout", *holdout,
+                    tolerance=HOLDOUT_TOLERANCE, digit_tolerance=HOLDOUT_TOLERANCE, calibration=False, frozen=False,
                 )
             )  # fmt: skip
         theirs = {one.name: self.frozen_answers.get(one.name) or ask(self.champion, one) for one in sets}
@@ -119,7 +119,7 @@ def drift(setting: Setting, seeds: int) -> None:
         candidate, seconds = setting.train(f"drift-{seed}", images, labels, seed)
         before, after = accuracy(setting.champion, *others), accuracy(candidate, *others)
         clean = [accuracy(one, *setting.checks.validation) for one in (setting.champion, candidate)]
-        verdict = setting.judge(candidate, (images, labels))
+        verdict = setting.judge(candidate, (images, labels), pictures(hands, 50, 2000 + seed))
         left.append((1 - after) / (1 - before))
         lost.append(clean[1] - clean[0])
         print(

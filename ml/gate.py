@@ -5,6 +5,9 @@
 - *paired*: champion and candidate answered the same pictures, so only those count on which they disagree (McNemar,
   1947). A check fails when the loss exceeds its tolerance by two standard errors; as there are some forty of them, the
   two standard errors become more for the worst of them (Holm, 1979), or an equally good candidate would seldom pass.
+  Two of them stand alone, at two standard errors: the site's holdout as a whole, which is what a training is for, and
+  the *balance*: all frozen digits together, without tolerance. A loss there, however small, must have bought a gain on
+  the holdout, or small losses that no single check notices would go live for nothing.
 - *floor*: an absolute bound, whatever the champion is like.
 - *best*: the same figure of the best version that was ever live, less a fixed allowance, or small losses add up.
 """
@@ -30,6 +33,9 @@ ALPHA = 1 - NormalDist().cdf(STANDARD_ERRORS)
 TOLERANCE, DIGIT_TOLERANCE, BRIER_TOLERANCE = 0.001, 0.003, 0.001
 # What is refused depends on a threshold that is fitted anew in each training, so whole groups move with it.
 NON_DIGIT_TOLERANCE = 0.03
+# The site's own set; its parts are named "holdout.canvas" and so on.
+HOLDOUT = "holdout"
+BALANCE = "balance"
 # On the site's own holdout a loss is a loss; only noise is allowed for.
 HOLDOUT_TOLERANCE = 0.0
 # With fewer pictures than this a share says nothing: the check is shown and does not decide.
@@ -51,6 +57,7 @@ class Pictures:
         tolerance, digit_tolerance: see the constants above.
         per_digit: whether each digit is checked by itself as well.
         calibration: whether the probabilities are checked as well.
+        frozen: whether no label of the site reaches it.
     """
 
     name: str
@@ -62,6 +69,7 @@ class Pictures:
     digit_tolerance: float = DIGIT_TOLERANCE
     per_digit: bool = True
     calibration: bool = True
+    frozen: bool = True
 
 
 @dataclass(frozen=True)
@@ -91,7 +99,7 @@ class Check:
     """One check with its figures; `asdict` of it is what is stored.
 
     Attributes:
-        name: "validation", "validation.7", "brier.validation", "floor.…", "best.…".
+        name: "validation", "validation.7", "brier.validation", "balance", "floor.…", "best.…".
         title: for people.
         kind: paired, floor, ceiling, best, agreement or labels.
         passed: whether the candidate may pass as far as this check goes.
@@ -192,8 +200,12 @@ def judge(
     paired_checks: list[Check] = []
     for one in sets:
         paired_checks += _paired_checks(one, champion[one.name], candidate[one.name])
-    _correct_for_their_number([check for check in paired_checks if check.decides])
-    checks += paired_checks
+    deciding = [check for check in paired_checks if check.decides]
+    holdout = [check for check in paired_checks if check.name == HOLDOUT]
+    _correct_for_their_number([check for check in deciding if check.name != HOLDOUT])
+    _correct_for_their_number([check for check in deciding if check.name == HOLDOUT])
+    balance = _balance(sets, champion, candidate, gained=any(check.loss < 0 for check in holdout))
+    checks += [*balance, *paired_checks]
     figures = {f"{name}.{key}": value for name, said in candidate.items() for key, value in said.figures.items()}
     for floor in floors:
         if floor.figure in figures:
@@ -228,6 +240,28 @@ def _paired_checks(one: Pictures, champion: Answers, candidate: Answers) -> list
             )
         )  # fmt: skip
     return made
+
+
+def _balance(
+    sets: Sequence[Pictures], champion: Mapping[str, Answers], candidate: Mapping[str, Answers], *, gained: bool
+) -> list[Check]:
+    """All frozen digits together: a loss beyond noise must have bought a gain on the site's holdout."""
+    digits = [one for one in sets if one.frozen and one.labels is not None]
+    if not digits:
+        return []
+    clusters, first = [], 0
+    for one in digits:
+        own = np.arange(len(one.images)) if one.clusters is None else one.clusters
+        clusters.append(first + own)
+        first += int(own.max(initial=-1)) + 1
+    shares = tuple(np.concatenate([said[one.name].right for one in digits]) for said in (champion, candidate))
+    difference = shares[0].astype(np.float64) - shares[1]
+    title = "All frozen digits together; a loss beyond noise must have bought a gain on the site's holdout"
+    check = paired(BALANCE, title, difference, np.concatenate(clusters), 0.0, shares=shares)
+    if check.decides:
+        _correct_for_their_number([check])
+        check.passed = check.passed or gained
+    return [check]
 
 
 def paired(

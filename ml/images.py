@@ -11,6 +11,7 @@ import io
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
@@ -44,11 +45,20 @@ class Limits:
 
 
 @dataclass(frozen=True)
-class Needs:
-    """What a file's header says: width and height as stored, before any turn, and bytes that decoding takes."""
+class Opened:
+    """A picture of which only the header was read, and found to be within the limits.
 
+    Attributes:
+        image: not loaded yet; `read` does that, once.
+        size: width and height as stored, before any turn.
+        memory: bytes that decoding takes.
+    """
+
+    image: Image.Image
     size: tuple[int, int]
     memory: int
+    limits: Limits
+    working_side: int
 
 
 class ImageError(ValueError):
@@ -84,46 +94,21 @@ def decode(data: bytes, limits: Limits = Limits(), *, working_side: int = 1024) 
             picture is divided by a whole number to no less either, lest copies of it fill the memory.
 
     Returns:
-        A picture in mode L, LA, RGB or RGBA. An alpha channel is kept only where something is transparent.
+        A picture in mode L, LA, RGB or RGBA: colour only where there is some, an alpha channel only where something
+        is transparent.
 
     Raises:
         ImageError: for anything that is not a readable picture within the limits.
     """
-    image, _ = _checked(data, limits, working_side)
-    # A reader may throw nearly anything on bytes made to hurt it (struct.error, KeyError, OverflowError,
-    # zlib.error, MemoryError …).
-    try:
-        if image.format in decoding.JPEGS:
-            _reduce(image, working_side)
-        image.fp.readings = DATA_READINGS
-        image.load()
-        _check_size(image.size, limits)
-        turn = _TURNS.get(_orientation(image))
-        clean = _to_eight_bits(image, max(1, max(image.size) // max(1, working_side)))
-        image.close()  # which gives its memory back before anything else takes some
-        clean = _without_opaque_alpha(clean)
-    except ImageError:
-        raise
-    except Exception as error:
-        raise ImageError(
-            "truncated",
-            "The picture is damaged or incomplete and cannot be read to its end. Please save or send it again.",
-        ) from error
-    return clean.transpose(turn) if turn is not None else clean
+    return Image.fromarray(read(open_checked(data, limits, working_side=working_side)))
 
 
-def needs(data: bytes, limits: Limits = Limits(), *, working_side: int = 1024) -> Needs:
-    """What `decode` with the same arguments would take; no pixel is decoded.
+def open_checked(data: bytes, limits: Limits = Limits(), *, working_side: int = 1024) -> Opened:
+    """Read the header of a picture and hold it to the limits; no pixel is decoded. Arguments as for `decode`.
 
     Raises:
         ImageError: as `decode` does for what the header tells.
     """
-    image, memory = _checked(data, limits, working_side)
-    return Needs(image.size, memory)
-
-
-def _checked(data: bytes, limits: Limits, working_side: int) -> tuple[Image.Image, int]:
-    """The opened picture, not loaded, and what loading it takes."""
     if not data:
         raise ImageError("empty", "The file is empty. Please choose a picture.")
     if len(data) > limits.max_bytes:
@@ -145,7 +130,38 @@ def _checked(data: bytes, limits: Limits, working_side: int) -> tuple[Image.Imag
             f"The picture is {image.width} x {image.height} pixels, which is too much to read as this kind of "
             f"{image.format}. Please send it smaller, or as a plain JPEG.",
         )
-    return image, memory
+    return Opened(image, image.size, memory, limits, working_side)
+
+
+def read(opened: Opened) -> np.ndarray:
+    """What `decode` gives, as an array: uint8 (h, w) for L, (h, w, 2) for LA, 3 for RGB, 4 for RGBA.
+
+    Raises:
+        ImageError: as `decode` does for what the header does not tell.
+    """
+    image, working_side = opened.image, opened.working_side
+    # A reader may throw nearly anything on bytes made to hurt it (struct.error, KeyError, OverflowError,
+    # zlib.error, MemoryError …).
+    try:
+        if image.format in decoding.JPEGS:
+            _reduce(image, working_side)
+        image.fp.readings = DATA_READINGS
+        image.load()
+        _check_size(image.size, opened.limits)
+        turn = _TURNS.get(_orientation(image))
+        upright = _to_eight_bits(image, max(1, max(image.size) // max(1, working_side)))
+        if turn is not None:
+            upright = upright.transpose(turn)
+        pixels = np.asarray(upright)
+        image.close()  # which gives its memory back before anything else takes some
+        return _without_needless_channels(pixels)
+    except ImageError:
+        raise
+    except Exception as error:
+        raise ImageError(
+            "truncated",
+            "The picture is damaged or incomplete and cannot be read to its end. Please save or send it again.",
+        ) from error
 
 
 def stored_size(data: bytes) -> tuple[int, int]:
@@ -212,6 +228,8 @@ def _reduce(image: Image.Image, working_side: int) -> None:
 def _orientation(image: Image.Image) -> int:
     if image.format == "TIFF":  # the TIFF reader has turned it already
         return 1
+    if not image.info:  # no metadata at all, as in what a canvas or a program saves
+        return 1
     try:
         return int(image.getexif().get(_ORIENTATION, 1))
     except Exception:  # noqa: BLE001 - broken metadata says nothing about the picture: take the pixels as they are stored
@@ -219,7 +237,7 @@ def _orientation(image: Image.Image) -> int:
 
 
 def _to_eight_bits(image: Image.Image, factor: int) -> Image.Image:
-    """Any Pillow mode to L, LA, RGB or RGBA, in a new image that carries no metadata, its sides divided by `factor`.
+    """Any Pillow mode to L, LA, RGB or RGBA, its sides divided by `factor`; the image itself where it is so already.
 
     Large pictures in bands, so that what is needed beside the picture is little.
     """
@@ -264,14 +282,22 @@ def _converted(image: Image.Image, grey_levels: tuple[float, float] | None) -> I
         target = "RGBA"
     else:
         target = "RGB"
-    return image.convert(target)
+    return image if mode == target else image.convert(target)
 
 
-def _without_opaque_alpha(image: Image.Image) -> Image.Image:
-    pixels = np.asarray(image)
-    if image.mode in ("LA", "RGBA") and pixels[..., -1].min() == 255:
-        pixels = pixels[..., 0] if image.mode == "LA" else pixels[..., :3]
-    return Image.fromarray(np.ascontiguousarray(pixels))
+def _without_needless_channels(pixels: np.ndarray) -> np.ndarray:
+    """Grey where red, green and blue are equal everywhere, no alpha where nothing is transparent: everything after this
+    has less to do."""
+    if pixels.ndim == 2:
+        return pixels
+    *colours, alpha = cv2.split(pixels) if pixels.shape[2] in (2, 4) else (*cv2.split(pixels), None)
+    if len(colours) == 3 and np.array_equal(colours[0], colours[1]) and np.array_equal(colours[1], colours[2]):
+        colours = colours[:1]
+    if alpha is not None and alpha.min() < 255:
+        colours.append(alpha)
+    if len(colours) == pixels.shape[2]:
+        return pixels
+    return colours[0] if len(colours) == 1 else cv2.merge(colours)
 
 
 def _range(image: Image.Image) -> tuple[float, float]:

@@ -46,24 +46,23 @@ _DOUBTFUL = 0.5
 _CROWDED = 0.4
 
 
-def prepare_image(image: Image.Image, *, crop: tuple[int, int, int, int] | None = None) -> Prepared:
+def prepare_image(image: Image.Image | np.ndarray, *, crop: tuple[int, int, int, int] | None = None) -> Prepared:
     """Find the ink of one digit and bring it into MNIST's form.
 
     Args:
-        image: mode L, LA, RGB or RGBA, as `ml.images.decode` gives it.
+        image: mode L, LA, RGB or RGBA, as `ml.images.decode` gives it, or an array as `ml.images.read` does.
         crop: left, top, right, bottom in the image's pixels, when a person has framed the digit.
 
     Returns:
         The 28x28 and the evidence about the ink; `blank` when no ink was found.
     """
+    pixels = np.asarray(image)
     if crop is not None:
-        left, right = (min(max(0, x), image.width) for x in (crop[0], crop[2]))
-        top, bottom = (min(max(0, y), image.height) for y in (crop[1], crop[3]))
-        image = image.crop((left, top, max(left, right), max(top, bottom)))
-    if min(image.size) < _LEAST_SIDE:
+        left, top, right, bottom = (max(0, edge) for edge in crop)
+        pixels = pixels[top:bottom, left:right]
+    if min(pixels.shape[:2]) < _LEAST_SIDE:
         return Prepared(np.zeros((SIDE, SIDE), np.uint8), blank=True)
-    pixels = paper.flatten(image)
-    reading = _find(pixels)
+    reading = _find(paper.flatten(pixels))
     if reading is None:
         return Prepared(np.zeros((SIDE, SIDE), np.uint8), blank=True)
     finished = reading.evidence["quick"] and is_finished(reading.ink_map)

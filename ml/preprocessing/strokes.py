@@ -35,10 +35,11 @@ def prepare_strokes(strokes: Strokes, *, pen: float = PEN) -> Prepared:
         The 28x28 and the evidence about the ink; `blank` when there is no point at all.
     """
     lines = stroke_points(strokes)
-    reading = _look(lines) if lines else None
-    if reading is None:
+    looked = _look(lines) if lines else None
+    if looked is None:
         return Prepared(np.zeros((SIDE, SIDE), np.uint8), blank=True)
-    kept = [line for line, inked in zip(lines, _inked(lines, reading), strict=True) if inked] or lines
+    reading, inked = looked
+    kept = [line for line, is_inked in zip(lines, inked, strict=True) if is_inked] or lines
     low, high = _corners(kept)
     scale = _OVERSAMPLING * (BOX - pen) / max(float((high - low).max()), _LEAST_SPAN * FRAME)
     wide = pen * _OVERSAMPLING
@@ -53,28 +54,25 @@ def _corners(lines: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
     return points.min(axis=0), points.max(axis=0)
 
 
-def _to_look(line: np.ndarray, lines: list[np.ndarray]) -> np.ndarray:
-    """Points in the small picture that is looked at: the drawing, with a margin so that it touches no
-    edge."""
+def _look(lines: list[np.ndarray]) -> tuple[Reading, list[bool]] | None:
+    """The reading of a small picture of the drawing, and of each stroke whether it is part of what was taken for the
+    digit."""
     low, high = _corners(lines)
-    span = max(float((high - low).max()), _LEAST_SPAN * FRAME)
-    return (line - low + KEPT_PEN) * (_LOOK_SIDE / span)
-
-
-def _look(lines: list[np.ndarray]) -> Reading | None:
-    low, high = _corners(lines)
-    width, height = (np.ceil(_to_look(high, lines)) + KEPT_PEN * _LOOK_SIDE / FRAME).astype(int).tolist()
+    longest = float((high - low).max())
+    # with a margin, so that the drawing touches no edge
+    scale = _LOOK_SIDE / max(longest, _LEAST_SPAN * FRAME)
+    small = [(line - low + KEPT_PEN) * scale for line in lines]
+    corner = (high - low + KEPT_PEN) * scale
+    width, height = (np.ceil(corner) + KEPT_PEN * _LOOK_SIDE / FRAME).astype(int).tolist()
     wide = max(3.0, KEPT_PEN * _LOOK_SIDE / FRAME)
-    reading = read(draw_lines([_to_look(line, lines) for line in lines], (height + 1, width + 1), wide))
+    reading = read(draw_lines(small, (height + 1, width + 1), wide))
+    if reading is None:
+        return None
     # a drawing no longer than the pen is wide
-    dot = float((high - low).max()) < KEPT_PEN
-    return None if reading is None else reading.with_evidence(quick=True, dot=dot)
+    reading = reading.with_evidence(quick=True, dot=longest < KEPT_PEN)
+    return reading, [_is_inked(line, reading.soft) for line in small]
 
 
-def _inked(lines: list[np.ndarray], reading: Reading) -> list[bool]:
-    """For each stroke, whether it is part of what was taken for the digit."""
-    result = []
-    for line in lines:
-        x, y = np.rint(_to_look(line, lines) - 0.5).astype(int).T
-        result.append(bool(np.mean(reading.soft[y, x] > 0) > 0.5))
-    return result
+def _is_inked(line: np.ndarray, soft: np.ndarray) -> bool:
+    x, y = np.rint(line - 0.5).astype(int).T
+    return np.count_nonzero(soft[y, x]) > 0.5 * len(line)

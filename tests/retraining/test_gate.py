@@ -7,7 +7,8 @@ from bench.writers import leaning_hands, pictures, turning_hands
 from ml.bundle import BASE_FOLDER, BUNDLE_FILE
 from ml.classifier import load_classifier
 from ml.contradictions import Doubts, contested, suspicions
-from ml.gate import BEST_ALLOWANCE, Answers, Floor, Pictures, judge
+from ml.gate import BALANCE, BEST_ALLOWANCE, HOLDOUT, Answers, Check, Floor, Judgement, Pictures, judge
+from ml.outcome import in_words
 from ml.retraining import between
 
 N = 5000
@@ -26,6 +27,10 @@ def said(right: np.ndarray) -> Answers:
 def verdict(champion: np.ndarray, candidate: np.ndarray, one: Pictures | None = None, **more: object):
     one = one or a_set()
     return judge([one], {one.name: said(champion)}, {one.name: said(candidate)}, floors=(), **more)
+
+
+def named(judgement: Judgement, name: str) -> Check:
+    return next(check for check in judgement.checks if check.name == name)
 
 
 def mostly_right(rng: np.random.Generator, wrong: float = 0.007, n: int = N) -> np.ndarray:
@@ -49,7 +54,7 @@ def test_a_clearly_worse_candidate_is_refused_with_its_figures():
     candidate = champion & (rng.random(N) >= 0.01)
     found = verdict(champion, candidate)
     assert not found.passed
-    check = next(one for one in found.checks if one.name == "validation")
+    check = named(found, "validation")
     assert check.lost == (champion & ~candidate).sum()
     assert check.won == 0
     assert check.loss > check.limit > check.tolerance
@@ -104,8 +109,55 @@ def test_floors_hold_whatever_the_champion_is_like():
 def test_the_more_checks_the_more_a_single_one_must_show():
     champion, candidate = np.ones(N, bool), np.ones(N, bool)
     candidate[:12] = False
-    limits = [verdict(champion, candidate, a_set(per_digit=many)).checks[0].limit for many in (False, True)]
+    limits = [named(verdict(champion, candidate, a_set(per_digit=many)), "validation").limit for many in (False, True)]
     assert limits[1] > limits[0]
+
+
+def balanced(lost: int, *, gained: int, missed: int = 0, held: int = 50):
+    """Three frozen sets that lose so many each, and a holdout that gains and loses."""
+    sets = [a_set(name, per_digit=False) for name in ("validation", "distorted", "photographed")]
+    if held:
+        sets.append(a_set(HOLDOUT, np.arange(held) % 10, frozen=False, per_digit=False))
+    champion, candidate = ({one.name: np.ones(len(one.labels), bool) for one in sets} for _ in range(2))
+    for one in sets[:3]:
+        candidate[one.name][:lost] = False
+    if held:
+        champion[HOLDOUT][:gained] = False
+        candidate[HOLDOUT][gained : gained + missed] = False
+    asked = ({name: said(right) for name, right in answered.items()} for answered in (champion, candidate))
+    return judge(sets, *asked, floors=())
+
+
+def test_small_losses_for_nothing_are_refused_and_for_a_gain_are_not():
+    for_nothing = balanced(3, gained=0)
+    assert [check.name for check in for_nothing.checks if not check.passed] == [BALANCE]
+    assert "bought a gain" in for_nothing.reasons[0]
+    assert balanced(3, gained=2).passed
+    assert not balanced(3, gained=1, missed=1).passed
+    assert balanced(1, gained=0).passed  # 3 of 15,000 may be chance
+
+
+def test_the_holdout_as_a_whole_stands_alone_among_forty_checks():
+    """Six lost and none won: among forty others it would have taken a dozen to be noticed."""
+    assert balanced(0, gained=0, missed=3).passed
+    assert [check.name for check in balanced(0, gained=0, missed=6).checks if not check.passed] == [HOLDOUT]
+
+
+@pytest.mark.parametrize(
+    ("figures", "words"),
+    [
+        ({"lost": 0, "gained": 0}, ["No gain could be shown; nothing got worse", "50 settled", "both read the same"]),
+        ({"lost": 0, "gained": 0, "held": 12}, ["No gain could be shown", "the 12 settled", "fewer than 20 decide"]),
+        ({"lost": 0, "gained": 0, "held": 0}, ["No gain could be shown", "no settled digit yet"]),
+        ({"lost": 1, "gained": 2}, ["A gain is seen, which may be chance", "lost 0 and won 2: a gain within noise"]),
+        ({"lost": 3, "gained": 20}, ["A gain is shown; the frozen digits lost a little for it", "lost 9 and won 0"]),
+        ({"lost": 3, "gained": 0}, ["worse than the gate allows", "a loss."]),
+    ],
+)
+def test_what_was_gained_and_lost_is_said_in_words(figures, words):
+    said = " ".join(in_words(balanced(**figures).checks))
+    for one in words:
+        assert one in said, said
 
 
 def test_labels_that_look_like_somebodys_aim_are_refused_and_honest_corrections_are_not():

@@ -49,9 +49,14 @@ def test_a_run_learns_and_goes_live_and_the_next_one_finds_nothing_new():
     }
     assert run.progress["share"] == 1.0
     # What shapes a version is in its recipe.
-    assert (version.recipe["along"], version.recipe["replayed"]) == (0.7, 1_000)
+    assert (version.recipe["along"], version.recipe["replayed"]) == (0.5, 1_000)
     assert version.recipe["photographed"] == {"made": 50, "rows": 50}
     assert len(run.log) >= 6
+    # What was gained and lost is said where people look.
+    said = version.metrics["gate"]["said"]
+    assert "30 settled digits" in said[1]
+    assert set(said) <= {line for _, line in run.log}
+    assert Deployment.objects.first().why == f"Training run {run.pk} passed the gate. {said[0]}"
     assert Deployment.objects.first().kind == Deployment.Kind.PROMOTE
     # The base was measured on the same sets, so that it counts among the best.
     assert "gate" in ModelVersion.objects.get(number=1).metrics

@@ -15,15 +15,14 @@ from django.conf import settings
 from ml.classifier import Classifier
 from ml.evaluation import wilson
 from ml.frozen import fingerprint
-from ml.gate import BEST_ALLOWANCE, HOLDOUT_TOLERANCE, Answers, Check, Judgement, Pictures, answers, judge
+from ml.gate import BEST_ALLOWANCE, HOLDOUT, HOLDOUT_TOLERANCE, Answers, Check, Judgement, Pictures, answers, judge
 from ml.kept import kept
+from ml.outcome import in_words
 from ml.report import AGREEMENT
 from recognizer.models import ModelFiles, ModelVersion, Source
 from recognizer.services import registry
 
 from .selection import Holdout
-
-HOLDOUT = "holdout"
 
 
 @dataclass(frozen=True)
@@ -32,6 +31,11 @@ class Verdict:
 
     judgement: Judgement
     metrics: dict[str, object]
+
+    @property
+    def said(self) -> list[str]:
+        """What was gained and lost, in sentences."""
+        return in_words(self.judgement.checks)
 
     @property
     def checks(self) -> list[dict[str, object]]:
@@ -67,8 +71,15 @@ def compare(
         title = "Served model and Keras model, largest difference on 1,000 pictures"
         judgement.checks.append(Check("agreement", title, "agreement", candidate=agreement, champion=AGREEMENT))
     figures = {name: said.figures | {"n": len(said.right)} for name, said in ours.items()}
-    holdout = _with_interval(ours, HOLDOUT)
-    return Verdict(judgement, {"frozen": mark, "sets": figures, "champion": _figures(theirs), "holdout": holdout})
+    metrics: dict[str, object] = {
+        "frozen": mark,
+        "sets": figures,
+        "champion": _figures(theirs),
+        "holdout": _with_interval(ours, HOLDOUT),
+    }
+    verdict = Verdict(judgement, metrics)
+    metrics["said"] = verdict.said
+    return verdict
 
 
 def _figures(said: dict[str, Answers]) -> dict[str, dict[str, float]]:
@@ -99,7 +110,7 @@ def _holdout_sets(site: Holdout) -> list[Pictures]:
         return []
     whole = Pictures(
         HOLDOUT, "Site holdout", site.images, site.labels,
-        tolerance=HOLDOUT_TOLERANCE, digit_tolerance=HOLDOUT_TOLERANCE, calibration=False,
+        tolerance=HOLDOUT_TOLERANCE, digit_tolerance=HOLDOUT_TOLERANCE, calibration=False, frozen=False,
     )  # fmt: skip
     parts = []
     if len(np.unique(site.sources)) > 1:

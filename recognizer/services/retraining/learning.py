@@ -211,6 +211,8 @@ def _finish(
     """Store the version and, where the gate lets it pass, make it live: one transaction that begins with the token."""
     passed = verdict.judgement.passed
     recorder.step("promoting", "The gate lets it pass." if passed else "The gate refuses it.")
+    for line in verdict.said:
+        recorder.say(line)
     version.gate = verdict.checks
     version.gate_verdict = GateVerdict.PASSED if passed else GateVerdict.REFUSED
     reasons = list(verdict.judgement.reasons)
@@ -222,7 +224,7 @@ def _finish(
             try:
                 registry.deploy(
                     version=version, kind=Deployment.Kind.PROMOTE, replaces=deployment,
-                    why=f"Training run {run.pk} passed the gate.",
+                    why=f"Training run {run.pk} passed the gate. {verdict.said[0]}",
                 )  # fmt: skip
             except registry.DeploymentConflictError:
                 state = RunState.REFUSED
