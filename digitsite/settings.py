@@ -106,14 +106,14 @@ MIDDLEWARE = [
     "recognizer.middleware.BodyLimitMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
-    "csp.middleware.CSPMiddleware",
+    "recognizer.middleware.PolicyMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "recognizer.middleware.NoNulMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "recognizer.middleware.ActorMiddleware",
-    "django.contrib.messages.middleware.MessageMiddleware",
+    "recognizer.middleware.PageMessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
 ]
 
@@ -339,9 +339,9 @@ REST_FRAMEWORK = {
     # Who may see and do what is decided on the object, in services.access.
     "DEFAULT_PERMISSION_CLASSES": ["recognizer.api.authentication.TokenIsGoodForThis"],
     "DEFAULT_THROTTLE_CLASSES": ["recognizer.api.throttles.Throttle"],
-    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_RENDERER_CLASSES": ["recognizer.api.renderers.JsonRenderer"],
     "DEFAULT_PARSER_CLASSES": ["recognizer.api.parsers.JsonParser"],
-    "DEFAULT_CONTENT_NEGOTIATION_CLASS": "recognizer.api.callers.OneRepresentation",
+    "DEFAULT_CONTENT_NEGOTIATION_CLASS": "recognizer.api.requests.OneRepresentation",
     "DEFAULT_METADATA_CLASS": None,
     "DEFAULT_SCHEMA_CLASS": "recognizer.api.openapi.Schema",
     # Escaped, so that half a surrogate pair in a message can be sent back at all.

@@ -6,12 +6,13 @@ from django.urls import include, path
 from recognizer.api import health
 from recognizer.views import accounts, machines
 
+# They are tried in this order: first what is asked for most.
 urlpatterns = [
-    path("", include("recognizer.urls")),
     path("api/v1/", include("recognizer.api.urls")),
+    path("healthz", health.healthz, name="healthz"),
+    path("", include("recognizer.urls")),
     path("admin/login/", accounts.admin_login, name="admin-login"),
     path("admin/", admin.site.urls),
-    path("healthz", health.healthz, name="healthz"),
     path("readyz", health.readyz, name="readyz"),
     path("robots.txt", machines.robots, name="robots"),
     path("favicon.ico", machines.favicon, name="favicon"),

@@ -6,7 +6,9 @@ import time
 from collections.abc import Callable
 from ipaddress import ip_address
 
+from csp.utils import build_policy
 from django.conf import settings
+from django.contrib.messages.middleware import MessageMiddleware
 from django.core.exceptions import RequestDataTooBig, SuspiciousOperation
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
@@ -49,22 +51,38 @@ class RequestMiddleware:
             seconds = time.perf_counter() - started
             view = _view_of(request)
             metrics.count_request(method=request.method, view=view, status=response.status_code, seconds=seconds)
-            log.log(
-                logging.DEBUG if view in QUIET_VIEWS else logging.INFO,
-                "answered",
-                extra={
-                    "method": request.method if request.method in metrics.METHODS else "other",
-                    "view": view,
-                    "status": response.status_code,
-                    "ms": round(seconds * 1000, 1),
-                },
-            )
+            level = logging.DEBUG if view in QUIET_VIEWS else logging.INFO
+            if log.isEnabledFor(level):
+                log.log(
+                    level,
+                    "answered",
+                    extra={
+                        "method": request.method if request.method in metrics.METHODS else "other",
+                        "view": view,
+                        "status": response.status_code,
+                        "ms": round(seconds * 1000, 1),
+                    },
+                )
         finally:
             tracing.end(trace)
         response["X-Request-ID"] = request_id
         response.setdefault("Permissions-Policy", PERMISSIONS_POLICY)
         # Pictures and answers are not for pages of other sites to show; CORS, where it is allowed, is not concerned.
         response.setdefault("Cross-Origin-Resource-Policy", "same-origin")
+        return response
+
+
+class PolicyMiddleware:
+    """Tells browsers what a page may load, unless the answer says so itself. It is the same for all, and written once."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+        self.policy = build_policy()
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        response = self.get_response(request)
+        if not (settings.DEBUG and response.status_code in (404, 500)):  # Django's own pages have inline styles
+            response.setdefault("Content-Security-Policy", self.policy)
         return response
 
 
@@ -80,11 +98,13 @@ class BodyLimitMiddleware:
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
         length = request.META.get("CONTENT_LENGTH") or ""
-        is_upload = request.path_info == reverse("upload")
-        limit = settings.UPLOAD_FORM_MAX_SIZE if is_upload else settings.DATA_UPLOAD_MAX_MEMORY_SIZE
-        if length.isdecimal() and int(length) > limit and not request.path_info.startswith("/api/"):
+        if length.isdecimal() and not is_api(request) and int(length) > self._limit(request):
             raise RequestDataTooBig("The body is larger than this page takes.")
         return self.get_response(request)
+
+    def _limit(self, request: HttpRequest) -> int:
+        is_upload = request.path_info == reverse("upload")
+        return settings.UPLOAD_FORM_MAX_SIZE if is_upload else settings.DATA_UPLOAD_MAX_MEMORY_SIZE
 
 
 class NoNulMiddleware:
@@ -100,11 +120,23 @@ class NoNulMiddleware:
         return self.get_response(request)
 
     def process_view(self, request: HttpRequest, *_view: object) -> None:
-        if request.path_info.startswith("/api/"):
+        if is_api(request):
             return
         fields = [*request.GET.lists(), *(request.POST.lists() if request.method == "POST" else ())]
         if "\0" in request.path_info or any("\0" in value for _, values in fields for value in values):
             raise SuspiciousOperation("NUL in the address or in a field.")
+
+
+class PageMessageMiddleware(MessageMiddleware):
+    """What pages tell once, on the page after. The API tells nothing so, and does not look for it."""
+
+    def process_request(self, request: HttpRequest) -> None:
+        if not is_api(request):
+            super().process_request(request)
+
+
+def is_api(request: HttpRequest) -> bool:
+    return request.path_info.startswith("/api/")
 
 
 def _view_of(request: HttpRequest) -> str:

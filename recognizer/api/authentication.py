@@ -24,7 +24,7 @@ SCHEMES = ("bearer", "token")
 
 def shown_key(request: Request) -> str | None:
     """The key that the caller shows; None where there is none. A proxy's `Basic` is not meant for us."""
-    scheme, _, key = request.headers.get("Authorization", "").strip().partition(" ")
+    scheme, _, key = request.META.get("HTTP_AUTHORIZATION", "").strip().partition(" ")
     return key.strip() if scheme.lower() in SCHEMES else None
 
 

@@ -1,11 +1,20 @@
 """What every endpoint of the JSON API shares: who is acting, how much may be sent, and the pages of lists."""
 
+from collections.abc import Sequence
+from functools import cache
+
 from django.conf import settings
 from django.db.models import QuerySet
-from django.http import Http404
+from django.http import Http404, HttpRequest
+from rest_framework.authentication import BaseAuthentication
+from rest_framework.negotiation import BaseContentNegotiation
+from rest_framework.parsers import BaseParser
+from rest_framework.permissions import BasePermission
+from rest_framework.renderers import BaseRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.serializers import BaseSerializer
+from rest_framework.throttling import BaseThrottle
 from rest_framework.views import APIView
 
 from recognizer import paging
@@ -17,6 +26,7 @@ from recognizer.services.actors import Actor
 
 from .callers import is_browser
 from .problems import BodyTooLarge, ForeignCharset
+from .requests import ApiRequest
 
 CHARSETS = ("utf-8", "utf8", "us-ascii", "ascii")
 
@@ -26,6 +36,35 @@ class ApiView(APIView):
 
     # No `options`: what there is stands in the document, and CORS is answered before any view.
     http_method_names = ["get", "head", "post", "put", "patch", "delete"]
+
+    def initialize_request(self, request: HttpRequest, *_args: object, **_kwargs: object) -> ApiRequest:
+        return ApiRequest(
+            request,
+            parsers=self.get_parsers(),
+            authenticators=self.get_authenticators(),
+            negotiator=self.get_content_negotiator(),
+            parser_context=self.get_parser_context(request),
+        )
+
+    # None of them keeps anything between two requests; the framework makes new ones for each.
+    def get_parsers(self) -> Sequence[BaseParser]:
+        return _one_of_each(*self.parser_classes)
+
+    def get_authenticators(self) -> Sequence[BaseAuthentication]:
+        return _one_of_each(*self.authentication_classes)
+
+    def get_permissions(self) -> Sequence[BasePermission]:
+        return _one_of_each(*self.permission_classes)
+
+    def get_throttles(self) -> Sequence[BaseThrottle]:
+        return _one_of_each(*self.throttle_classes)
+
+    def get_renderers(self) -> Sequence[BaseRenderer]:
+        return _one_of_each(*self.renderer_classes)
+
+    def get_content_negotiator(self) -> BaseContentNegotiation:
+        [negotiator] = _one_of_each(self.content_negotiation_class)
+        return negotiator
 
     def initial(self, request: Request, *args: object, **kwargs: object) -> None:
         inner = request._request  # noqa: SLF001 - Django's own request knows the parameters of its content type
@@ -60,6 +99,11 @@ class ApiView(APIView):
     def key(self) -> str:
         """A read key or share key in the address."""
         return self.request.query_params.get("key", "")
+
+
+@cache
+def _one_of_each(*kinds: type) -> list:
+    return [kind() for kind in kinds]
 
 
 class ListView(ApiView):

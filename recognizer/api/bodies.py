@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 
 from django.conf import settings
 from django.http import QueryDict
@@ -50,11 +51,11 @@ def read_one(request: Request, fields: Fields) -> Sent:
     """
     data = request.data
     if (request.content_type or "").startswith("image/"):
-        options = fields.file().run_validation(request.query_params.dict())
+        options = _serializer(fields.file).run_validation(request.query_params.dict())
         return _sent(request, options | {"image": data or b""})
     _check_address(request)
     kind = fields.form if isinstance(data, QueryDict) else fields.json
-    return _sent(request, kind().run_validation(data))
+    return _sent(request, _serializer(kind).run_validation(data))
 
 
 def read_several(request: Request, fields: Fields) -> list[Entry] | None:
@@ -79,13 +80,18 @@ def read_several(request: Request, fields: Fields) -> list[Entry] | None:
         raise ValidationError("Send at least one picture.")
     if len(bodies) > MOST_AT_ONCE:
         raise TooManyPictures(f"Send at most {MOST_AT_ONCE} pictures at once.")
-    serializer = kind()  # one for all: making it costs more than asking it
-    return [_entry(request, serializer, body) for body in bodies]
+    return [_entry(request, _serializer(kind), body) for body in bodies]
 
 
 def right_ones(entries: Sequence[Entry]) -> list[Sent]:
     """Those with which nothing is wrong so far."""
     return [entry for entry in entries if isinstance(entry, Sent)]
+
+
+@cache
+def _serializer(kind: type[Serializer]) -> Serializer:
+    """One for all requests, in whatever thread: checking a body changes nothing in it, and making it costs more."""
+    return kind()
 
 
 def _entry(request: Request, serializer: Serializer, body: object) -> Entry:

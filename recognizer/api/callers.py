@@ -1,11 +1,12 @@
-"""Who calls the JSON API, and in which form they get their answer. The framework is told of it in the settings."""
+"""Who calls the JSON API by which cookies. The framework is told of it in the settings."""
 
 from django.conf import settings
 from django.contrib.auth.models import AbstractBaseUser
 from rest_framework.authentication import SessionAuthentication
-from rest_framework.negotiation import DefaultContentNegotiation
-from rest_framework.renderers import BaseRenderer
 from rest_framework.request import Request
+
+from recognizer.middleware import address_of
+from recognizer.services.actors import Actor
 
 from .authentication import shown_key
 
@@ -24,20 +25,9 @@ class CookieAuthentication(SessionAuthentication):
     """The site's own cookies: an account's session, a visitor's key. A program without any is nobody, and welcome."""
 
     def authenticate(self, request: Request) -> tuple[AbstractBaseUser, None] | None:
+        inner = request._request  # noqa: SLF001 - the framework's own way to Django's request
         if not is_browser(request):
+            inner.actor = Actor(address=address_of(inner))  # without a look for a session
             return None
         self.enforce_csrf(request)
-        user = request._request.user  # noqa: SLF001 - the framework's own way to Django's request
-        return (user, None) if user.is_active else None
-
-
-class OneRepresentation(DefaultContentNegotiation):
-    """Every resource has one form, whatever `Accept` says; the content type of what is *sent* does matter."""
-
-    def select_renderer(
-        self,
-        request: Request,  # noqa: ARG002 - the framework's signature
-        renderers: list[BaseRenderer],
-        format_suffix: str | None = None,  # noqa: ARG002
-    ) -> tuple[BaseRenderer, str]:
-        return renderers[0], renderers[0].media_type
+        return (inner.user, None) if inner.user.is_active else None

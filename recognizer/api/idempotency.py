@@ -6,7 +6,6 @@ from collections.abc import Callable
 
 from django.http import HttpResponse, QueryDict
 from rest_framework.exceptions import ValidationError
-from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
 
@@ -15,6 +14,7 @@ from recognizer.services.actors import Actor
 from recognizer.services.idempotency import Claim, Kept
 
 from .problems import InProgress, KeyReused
+from .renderers import JsonRenderer
 
 HEADER = "Idempotency-Key"
 # As the draft of the standard writes it, in quotes, or as everybody does.
@@ -51,7 +51,7 @@ def once(request: Request, *, actor: Actor, act: Callable[[Claim | None], Respon
     kept = Kept(
         status=response.status_code,
         headers={name: response[name] for name in KEPT_HEADERS if name in response.headers},
-        body=JSONRenderer().render(response.data).decode(),
+        body=JsonRenderer().render(response.data).decode(),
     )
     idempotency.finish(claim, kept)
     return _response(kept, replayed=False)
