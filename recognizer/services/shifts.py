@@ -46,27 +46,29 @@ def _serve(lease: ShiftLease, should_stop: Callable[[], bool]) -> int:
     served = 0
     started = last_work = time.monotonic()
     looked_for_lost_at = float("-inf")
-    look_for_lost = True
+    look_for_lost, is_first = False, True
     # A message that comes late, when nobody waits for it any more, shall not hold the worker for long.
     idle_seconds = settings.SHIFT_IDLE_SECONDS if lease.wanted else 0.0
     while True:
         lost: dict[int, bytes] = {}
         if look_for_lost:
             lost = sweeper.serve_lost()
-            lease.renew(lost)
+            lease.count(lost)
             looked_for_lost_at = time.monotonic()
-        batch = lease.pop(0 if lost else min(POP_SECONDS, idle_seconds))
-        answers = predictions.predict_batch(batch.ids) if batch.ids else {}
+        batch = lease.pop(0 if lost or is_first else min(POP_SECONDS, idle_seconds))
+        answers = predictions.predict_batch(batch.ids) if batch.asked else {}
         _answer_previews(lease, batch)
-        lease.renew(answers)
+        lease.answer(batch, answers)
         served += len(lost) + len(answers)
 
         now = time.monotonic()
         if batch or lost:
             last_work = now
-        # Lost rows are older than the list, so a batch of them goes first and the others when the list is empty:
-        # in a backlog the oldest rows are on the list as well, and two workers would do the same work twice.
-        look_for_lost = not batch and (bool(lost) or now - looked_for_lost_at >= sweeper.LOST_AFTER_SECONDS)
+        # Whoever called for the shift is waiting, so lost rows come second. They are older than the list, so a batch of
+        # them goes before the rest of it, and the others when it is empty: in a backlog the oldest rows are on the list
+        # as well, and two workers would do the same work twice.
+        nothing_else = not batch and (bool(lost) or now - looked_for_lost_at >= sweeper.LOST_AFTER_SECONDS)
+        look_for_lost, is_first = is_first or nothing_else, False
         if should_stop():
             lease.hand_over(always=False)
             return served

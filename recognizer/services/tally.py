@@ -1,16 +1,15 @@
 """What prediction workers have answered so far, counted in Redis beside the hand-off: free to write, cheap to read.
 
-A shift adds each batch with the message that carries its answers; /metrics reads the sums. They begin anew when Redis
-is emptied, which whoever adds up counters expects; what the database holds is counted there.
+A shift adds its batches up and hands them in when it renews its lease; /metrics reads the sums. They begin anew when
+Redis is emptied, which whoever adds up counters expects; what the database holds is counted there.
 """
 
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection
 from dataclasses import dataclass, field
 
 from redis import Redis
-from redis.client import Pipeline
 
 from . import answers
 
@@ -36,22 +35,36 @@ class Tally:
     model_seconds: float = 0.0
 
 
-def add(pipe: Pipeline, messages: Mapping[int, bytes]) -> None:
-    """Add one batch of answers, as `services.answers` writes them, to what `pipe` will send."""
-    counts: Counter[str] = Counter()
-    milliseconds = 0.0
-    for message in messages.values():
-        answer = answers.summary(message)
-        if answer is None:
-            counts["failed"] += 1
-        else:
-            digit, verdict, taken = answer
-            counts[f"answer {digit} {verdict}"] += 1
-            milliseconds += taken
-    counts[f"batch {bisect_left(BATCH_SIZES, len(messages))}"] += 1
-    for name, count in counts.items():
-        pipe.hincrby(KEY, name, count)
-    pipe.hincrbyfloat(KEY, "ms", milliseconds)
+class Sums:
+    """What one shift has answered and not handed in yet."""
+
+    def __init__(self) -> None:
+        self._counts: Counter[str] = Counter()
+        self._milliseconds = 0.0
+
+    def __bool__(self) -> bool:
+        return bool(self._counts)
+
+    def add(self, messages: Collection[bytes]) -> None:
+        """Add one batch of answers, as `services.answers` writes them."""
+        for message in messages:
+            answer = answers.summary(message)
+            if answer is None:
+                self._counts["failed"] += 1
+            else:
+                digit, verdict, milliseconds = answer
+                self._counts[f"answer {digit} {verdict}"] += 1
+                self._milliseconds += milliseconds
+        self._counts[f"batch {bisect_left(BATCH_SIZES, len(messages))}"] += 1
+
+    def take(self) -> list[tuple]:
+        """The commands that hand it in; afterwards there is nothing."""
+        if not self:
+            return []
+        commands: list[tuple] = [("HINCRBY", KEY, name, count) for name, count in self._counts.items()]
+        commands.append(("HINCRBYFLOAT", KEY, "ms", self._milliseconds))
+        self._counts, self._milliseconds = Counter(), 0.0
+        return commands
 
 
 def read(client: Redis) -> Tally:

@@ -40,9 +40,9 @@ def happened(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         events.append(Path(f"/proc/self/fd/{descriptor}").readlink().name)
         fsync(descriptor)
 
-    def watched_push(ids: list[int]) -> None:
+    def watched_push(ids: list[int], **options: bool) -> None:
         events.append("handed over")
-        push(ids)
+        push(ids, **options)
 
     monkeypatch.setattr(os, "fsync", watched_fsync)
     monkeypatch.setattr(handoff, "push", watched_push)

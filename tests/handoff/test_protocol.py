@@ -6,11 +6,13 @@ from collections.abc import Iterator
 import pytest
 
 from digitsite import redis_urls
-from recognizer.services import handoff
+from recognizer.services import answers, handoff, tally
 from recognizer.services.handoff import asking, serving
 from recognizer.services.handoff.connection import QUEUE, SHIFTS, WORKERS
-from recognizer.services.handoff.serving import ShiftLease
+from recognizer.services.handoff.serving import Batch, ShiftLease
 from tests.support.site import Site
+
+TORN = answers.failure_message("It is torn.")
 
 
 @pytest.fixture
@@ -32,10 +34,48 @@ def begun(token: str = "t") -> ShiftLease:
 
 
 def test_the_first_push_calls_a_worker_and_the_next_ones_do_not(valkey: Site) -> None:
-    handoff.push([1])
-    handoff.push([2, 3])
+    handoff.push([1], reply=False)
+    handoff.push([2, 3], reply=False)
     assert calls(valkey) == 1
     assert valkey.redis().lrange(QUEUE, 0, -1) == [b"1", b"2", b"3"]
+
+
+def test_an_item_says_where_its_answer_is_waited_for_and_one_of_an_older_version_is_served_too(valkey: Site) -> None:
+    lease = begun()
+    valkey.redis().rpush(QUEUE, 7)
+    handoff.push([8])
+    assert lease.pop(0.1).asked == [(7, ""), (8, handoff.link().replies.address)]
+    there = handoff.link()
+    there.push("previews", ['{"key": "k", "pixels": "", "ink": {}}'], token="t", lease=1, patience=5, limit=2)
+    assert not lease.pop(0.1).previews  # the process that waited for it has ended with its version
+
+
+def test_the_answers_of_a_batch_go_to_each_process_that_waits_at_once(valkey: Site) -> None:
+    lease = begun()
+    batch = Batch(asked=[(1, "replies:a"), (2, "replies:b"), (3, ""), (4, "replies:a")])
+    lease.answer(batch, dict.fromkeys([1, 2, 3], TORN))
+    assert valkey.redis().lrange("replies:a", 0, -1) == [b"1 " + TORN, b"4 "]  # 4 had its answer before: read the row
+    assert valkey.redis().lrange("replies:b", 0, -1) == [b"2 " + TORN]
+    assert not valkey.redis().exists("replies:")
+    assert 30 < valkey.redis().ttl("replies:a") <= 40
+
+
+def test_answers_that_nobody_takes_fill_no_redis(valkey: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(serving, "MOST_REPLIES", 3)
+    lease = begun()
+    for pk in range(5):
+        lease.answer(Batch(asked=[(pk, "replies:dead")]), {pk: TORN})
+    assert valkey.redis().lrange("replies:dead", 0, -1) == [b"%d " % pk + TORN for pk in (2, 3, 4)]
+
+
+def test_what_was_counted_is_handed_in_before_a_shift_ends(valkey: Site) -> None:
+    for number, end in enumerate((ShiftLease.end, lambda lease: lease.hand_over(always=True)), start=1):
+        lease = begun(f"t{number}")
+        lease.renew()
+        lease.count({1: TORN})  # so soon after the last renewal it is kept
+        assert tally.read(valkey.redis()).failed == number - 1
+        end(lease)
+        assert tally.read(valkey.redis()).failed == number
 
 
 def test_a_caller_that_dies_before_it_sent_the_message_costs_two_seconds(

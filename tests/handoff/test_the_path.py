@@ -11,7 +11,7 @@ from ml.preprocessing import Prepared
 from recognizer.models import Prediction, Submission, SubmissionState
 from recognizer.services import handoff, registry
 from tests.rows import make_submission
-from tests.support.site import Part, Site, some_pixels
+from tests.support.site import Part, Site, some_pixels, wait_until
 
 MEGABYTE = 2**20
 
@@ -47,6 +47,35 @@ def test_whoever_asks_too_late_reads_the_answer_from_the_row(site: Site, worker:
         assert answer is not None
         assert handoff.wait_for(late, 0.1) == answer
         assert late.state == SubmissionState.PREDICTED
+
+
+def test_who_did_not_push_it_hears_of_the_answer_as_soon_as_it_is_there(site: Site, worker: Part) -> None:
+    with site.entered():
+        submissions = [make_submission(pixels=some_pixels(number)) for number in range(3)]
+        answered, *waiting = submissions
+        handoff.push([answered.pk], reply=False)  # as an attempt in another process did, that died
+        wait_until(Prediction.objects.exists)
+        worker.freeze()
+        handoff.push([one.pk for one in waiting], reply=False)
+        thread = threading.Timer(0.3, worker.thaw)
+        thread.start()
+        started = time.monotonic()
+        handoff.wait_for_all(submissions, 10)
+        assert time.monotonic() - started < 5
+        assert {one.state for one in submissions} == {SubmissionState.PREDICTED}
+        assert Prediction.objects.count() == 3
+        thread.join()
+
+
+def test_whom_somebody_else_answered_meanwhile_hears_to_read_the_row(site: Site, worker: Part) -> None:
+    with site.entered():
+        submission = make_submission(pixels=some_pixels())
+        Submission.objects.update(state=SubmissionState.FAILED, failure="It is torn.")
+        handoff.push([submission.pk])
+        started = time.monotonic()
+        assert handoff.wait_for(submission, 10) is None
+        assert time.monotonic() - started < 5
+        assert (submission.state, submission.failure) == (SubmissionState.FAILED, "It is torn.")
 
 
 def test_a_preview_is_answered_and_leaves_nothing_behind(site: Site, worker: Part) -> None:

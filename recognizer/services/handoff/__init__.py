@@ -2,15 +2,15 @@
 
 Redis holds, in a database number of its own:
 
-    queue            list of submission ids
+    queue            list of submission ids, each with the list on which its answer is waited for, if it is
     previews         list of pictures being drawn; served only while the queue is empty, dropped when they get old
     shifts           sorted set, token -> end of its lease: the shifts that serve, or were called for
     workers          sorted set, worker -> end of its heartbeat's life
-    answer:<id>      list with the one answer that a waiting request pops; preview:<key> likewise
+    replies:<token>  list of the answers to one process, each after the id (or a preview's key) that it belongs to
 
 All of it are bells. The truth is the pending row in the database: whatever is lost here, the sweeper makes good.
-`asking` is the side of web requests and whoever else calls a worker. `serving`, the worker's side, is imported by
-shifts alone: it needs NumPy.
+`asking` is the side of web requests and whoever else calls a worker; in `replies` they wait. `serving`, the worker's
+side, is imported by shifts alone: it needs NumPy.
 """
 
 from .asking import preview, push, ring, wait_for, wait_for_all, worker_alive

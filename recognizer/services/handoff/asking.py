@@ -45,12 +45,15 @@ def new_token() -> str:
     return secrets.token_hex(8)
 
 
-def push(ids: Sequence[int]) -> None:
-    """Put submissions on the list and see to it that a worker comes. Call it after their rows are committed."""
+def push(ids: Sequence[int], *, reply: bool = True) -> None:
+    """Put submissions on the list and see to it that a worker comes. Call it after their rows are committed.
+
+    Args:
+        reply: somebody in this process will wait for the answers.
+    """
     with _without_failing("a submission waits for the sweeper") as there:
         if there is not None:
-            for start in range(0, len(ids), PUSH_AT_ONCE):
-                _push(there, QUEUE, ids[start : start + PUSH_AT_ONCE])
+            _push_submissions(there, ids, reply=reply)
 
 
 def ring() -> None:
@@ -85,15 +88,16 @@ def wait_for(submission: Submission, seconds: float) -> Prediction | None:
 def wait_for_all(submissions: Sequence[Submission], seconds: float) -> None:
     """Wait for the answers to submissions that were pushed together.
 
-    Returns at once when no worker's heartbeat is current (a shift renews it with every batch) or too many requests
-    wait already; a request counts once, however many submissions it waits for.
+    Returns at once when no worker's heartbeat is current (a shift renews it as long as it lasts) or too many requests
+    wait already; a request counts once, however many submissions it waits for. What this process did not push itself,
+    because an attempt in another one did and died, is pushed again, unless its row has the answer by now.
 
     Args:
         submissions: their `state`, `failure`, `doubt` and `latest_prediction` are brought up to date.
         seconds: at most `PREDICTION_WAIT_SECONDS` of them are granted.
     """
     seconds = min(seconds, settings.PREDICTION_WAIT_SECONDS)
-    waiting = {answer_key(one.pk): one for one in submissions}
+    waiting = {_key(one.pk): one for one in submissions if one.state == SubmissionState.PENDING}
     if seconds <= 0 or not waiting:
         return
     deadline = time.monotonic() + seconds
@@ -101,28 +105,19 @@ def wait_for_all(submissions: Sequence[Submission], seconds: float) -> None:
         if there is None or not there.worker_alive() or not there.waiting.acquire(blocking=False):
             return
         try:
-            while waiting and (left := deadline - time.monotonic()) > 0:
-                reply = there.blocking(left, "BLPOP", *waiting, left)
-                if reply is None:
-                    break
-                answers.take(waiting.pop(reply[0].decode()), reply[1])
-                # The answers of a batch come together.
-                for key, sent in _popped(there, list(waiting)):
-                    answers.take(waiting.pop(key), sent)
+            strangers = [one for key, one in waiting.items() if not there.replies.expects(key)]
+            if strangers:
+                answers.read(strangers)
+                pending = [one.pk for one in strangers if one.state == SubmissionState.PENDING]
+                _push_submissions(there, pending, reply=True)
+                waiting = {key: one for key, one in waiting.items() if one.state == SubmissionState.PENDING}
+            for key, answer in there.replies.collect(list(waiting), deadline).items():
+                if answer:
+                    answers.take(waiting.pop(key), answer)
         finally:
             there.waiting.release()
     if waiting:
         answers.read(list(waiting.values()))
-
-
-def _popped(there: Link, keys: Sequence[str]) -> Iterator[tuple[str, bytes]]:
-    """The answers that are there already, in one round trip."""
-    if not keys:
-        return iter(())
-    pipe = there.redis.pipeline(transaction=False)
-    for key in keys:
-        pipe.lpop(key)
-    return ((key, sent) for key, sent in zip(keys, pipe.execute(), strict=True) if sent is not None)
 
 
 def preview(prepared: Prepared, seconds: float) -> Answer | None:
@@ -130,31 +125,40 @@ def preview(prepared: Prepared, seconds: float) -> Answer | None:
 
     Submissions go first; a preview that waited for `seconds` is dropped unanswered.
     """
-    key = secrets.token_hex(8)
-    request = {
-        "key": key,
-        "pixels": base64.b64encode(prepared.pixels.tobytes()).decode(),
-        "ink": dict(prepared.ink),
-    }
+    key = f"preview-{secrets.token_hex(8)}"
+    deadline = time.monotonic() + seconds
     with _without_failing("a preview was dropped") as there:
         if there is None or not there.worker_alive() or not there.waiting.acquire(blocking=False):
             return None
+        request = {
+            "key": key,
+            "reply_to": there.replies.address,
+            "pixels": base64.b64encode(prepared.pixels.tobytes()).decode(),
+            "ink": dict(prepared.ink),
+        }
         try:
+            there.replies.expect([key.encode()])
             if _push(there, PREVIEWS, [json.dumps(request)], patience=seconds, limit=MOST_PREVIEWS) == "full":
                 return None
-            reply = there.blocking(seconds, "BLPOP", preview_key(key), seconds)
+            for answer in there.replies.collect([key.encode()], deadline).values():
+                return _answer(json.loads(answer))
         finally:
             there.waiting.release()
-        return None if reply is None else _answer(json.loads(reply[1]))
     return None
 
 
-def answer_key(pk: int) -> str:
-    return f"answer:{pk}"
+def _key(pk: int) -> bytes:
+    return b"%d" % pk
 
 
-def preview_key(key: str) -> str:
-    return f"preview:{key}"
+def _push_submissions(there: Link, ids: Sequence[int], *, reply: bool) -> None:
+    """An item of the queue is an id and, if an answer is wanted, the list on which it shall come."""
+    items: Sequence[int | str] = ids
+    if reply:
+        there.replies.expect([_key(pk) for pk in ids])
+        items = [f"{pk} {there.replies.address}" for pk in ids]
+    for start in range(0, len(items), PUSH_AT_ONCE):
+        _push(there, QUEUE, items[start : start + PUSH_AT_ONCE])
 
 
 def _push(there: Link, target: str, items: Sequence[str | int], *, patience: float = 0, limit: int = 0) -> str:
