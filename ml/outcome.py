@@ -24,7 +24,8 @@ def in_words(checks: Sequence[Check]) -> list[str]:
         )
     if non_digits is not None:
         said.append(
-            f"It refuses {non_digits.candidate:.1%} of what is no digit, where {non_digits.champion:.1%} was refused."
+            f"It refuses {non_digits.candidate * 100:.1f} % of what is no digit, where {non_digits.champion * 100:.1f} % "
+            "was refused."
         )
     return said
 
