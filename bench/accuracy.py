@@ -39,7 +39,7 @@ def naive(image: Image.Image) -> np.ndarray:
 
 def otsu(image: Image.Image) -> np.ndarray:
     """The border tells paper from ink, one threshold (Otsu), the box of all ink, the centre of mass in the middle."""
-    pixels = _within(flatten(image))
+    pixels = _within(flatten(np.asarray(image)))
     grey = pixels if pixels.ndim == 2 else cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)
     border = np.concatenate([grey[0], grey[-1], grey[:, 0], grey[:, -1]])
     ink = 255 - grey if np.median(border) > 127 else grey
@@ -53,7 +53,7 @@ def otsu(image: Image.Image) -> np.ndarray:
 
 def quick(image: Image.Image) -> np.ndarray:
     """Our quick path for every picture, clean or not: one paper colour, the digit's parts, the width of strokes."""
-    reading = read(flat_map(_within(flatten(image)))[0])
+    reading = read(flat_map(_within(flatten(np.asarray(image))))[0])
     return _BLANK if reading is None else fit(reading.soft, reading.box, reading.stroke)
 
 

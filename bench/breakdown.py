@@ -85,9 +85,9 @@ def of_a_request(files: Sequence[bytes]) -> dict[str, float]:
 
         decoded = pictures.decode(file)
         mark("decode")
-        kept = pictures.encode(decoded.image)
+        kept = pictures.encode(decoded.pixels)
         mark("encode what is kept")
-        preprocessing.prepare_image(kept.image)
+        preprocessing.prepare_image(kept.pixels)
         mark("preprocess")
         row = drafts.draft(Sent(source=Source.API, image=file), actor=actor).row
         mark(ALL_AGAIN)

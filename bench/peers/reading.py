@@ -21,10 +21,10 @@ def pixels(data: bytes) -> np.ndarray:
     """The picture in a file as (28, 28) uint8, white ink on black."""
     if os.environ.get("PEER_READING", "ours") == "naive":
         return np.asarray(Image.open(io.BytesIO(data)).convert("L").resize((28, 28)))
-    from ml.images import decode
+    from ml.images import open_checked, read
     from ml.preprocessing import prepare_image
 
-    return prepare_image(decode(data)).pixels
+    return prepare_image(read(open_checked(data))).pixels
 
 
 def engine() -> Classify:

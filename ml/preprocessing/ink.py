@@ -201,7 +201,7 @@ def _evidence(
     pixels left aside."""
     area = cv2.countNonZero(region)
     width, height = int(box[2] - box[0]), int(box[3] - box[1])
-    on_edge = sum(map(np.count_nonzero, (region[0], region[-1], region[:, 0], region[:, -1])))
+    on_edge = int(sum(map(np.count_nonzero, (region[0], region[-1], region[:, 0], region[:, -1]))))
     return {
         "parts": parts,
         "large": large,

@@ -9,8 +9,8 @@ import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 from django.conf import settings
-from PIL import Image
 
 from ml import preprocessing
 from ml.images import ImageError
@@ -94,13 +94,13 @@ def draft(sent: Sent, *, actor: Actor) -> Draft:
     box = strokes = pens = None
     if sent.strokes is not None:
         strokes, pens = _parse(sent)
-        kept = pictures.encode(Image.fromarray(preprocessing.render_strokes(strokes, pen=pens)))
+        kept = pictures.encode(preprocessing.render_strokes(strokes, pen=pens))
         prepared = preprocessing.prepare_strokes(strokes)
         digest = hashlib.sha256(json.dumps(strokes, separators=(",", ":")).encode()).hexdigest()
     else:
-        image, box = _picture(sent)
-        kept = pictures.encode(image)
-        prepared = preprocessing.prepare_image(kept.image, crop=box)
+        pixels, box = _picture(sent)
+        kept = pictures.encode(pixels)
+        prepared = preprocessing.prepare_image(kept.pixels, crop=box)
         digest = kept.sha256
     if prepared.blank:
         raise Refused(
@@ -152,8 +152,8 @@ def draft_all(sent: Iterable[Sent], *, actor: Actor) -> Iterator[Draft | Refused
 def look(sent: Sent) -> Prepared:
     """What the model would see. Raises as `draft` does, but a blank picture is no error here."""
     if sent.strokes is None:
-        image, box = _picture(sent)
-        return preprocessing.prepare_image(image, crop=box)
+        pixels, box = _picture(sent)
+        return preprocessing.prepare_image(pixels, crop=box)
     try:
         strokes, _ = _parse(sent)
     except Refused as refusal:
@@ -168,7 +168,7 @@ def fold_of(digest: str) -> Fold:
     return Fold.HOLDOUT if int(digest[:8], 16) % HOLDOUT_EVERY == 0 else Fold.TRAIN
 
 
-def _picture(sent: Sent) -> tuple[Image.Image, Box | None]:
+def _picture(sent: Sent) -> tuple[np.ndarray, Box | None]:
     """The picture as it would be kept, and the crop box in its pixels."""
     if sent.image is None:
         return _from_numbers(sent.pixels), None
@@ -176,10 +176,13 @@ def _picture(sent: Sent) -> tuple[Image.Image, Box | None]:
         decoded = pictures.decode(sent.image)
     except ImageError as error:
         raise Refused(error.code, str(error), field="image") from error
-    return decoded.image, None if sent.crop is None else _scaled(sent.crop, decoded.sent_size, decoded.image.size)
+    if sent.crop is None:
+        return decoded.pixels, None
+    height, width = decoded.pixels.shape[:2]
+    return decoded.pixels, _scaled(sent.crop, decoded.sent_size, (width, height))
 
 
-def _from_numbers(rows: object) -> Image.Image:
+def _from_numbers(rows: object) -> np.ndarray:
     is_square = isinstance(rows, list) and len(rows) == SIDE and all(isinstance(row, list) for row in rows)
     if not is_square or any(len(row) != SIDE for row in rows):
         raise Refused("bad_shape", "Pixels must be 28 rows of 28 numbers each.", field="pixels")
@@ -187,7 +190,7 @@ def _from_numbers(rows: object) -> Image.Image:
     if any(set(map(type, row)) != {int} for row in rows):
         raise Refused("not_a_number", "Pixels must be whole numbers from 0 to 255.", field="pixels")
     try:
-        return Image.frombytes("L", (SIDE, SIDE), b"".join(map(bytes, rows)))
+        return np.frombuffer(b"".join(map(bytes, rows)), np.uint8).reshape(SIDE, SIDE)
     except ValueError as error:
         raise Refused("out_of_range", "Pixels must be whole numbers from 0 to 255.", field="pixels") from error
 

@@ -126,18 +126,32 @@ def test_a_palette_becomes_colour_and_its_transparent_entry_transparent():
     assert see_through.getpixel((30, 8)) == (0, 0, 255, 255)
 
 
-@pytest.mark.parametrize(("mode", "expected"), [("L", "LA"), ("RGB", "RGBA"), ("1", "LA")])
-def test_one_transparent_colour_becomes_an_alpha_channel(mode, expected):
+@pytest.mark.parametrize("mode", ["L", "RGB", "1"])
+def test_one_transparent_colour_becomes_an_alpha_channel(mode):
     key = {"L": 0, "RGB": (0, 0, 0), "1": 0}[mode]
     image = decode(save(Image.fromarray(MARK).convert(mode, dither=Image.Dither.NONE), transparency=key))
-    assert image.mode == expected
+    assert image.mode == "LA"
     assert image.getpixel((0, 0))[-1] == 0
     assert image.getpixel((30, 8))[-1] == 255
 
 
-def test_alpha_that_hides_nothing_is_dropped():
-    assert decode(save(Image.fromarray(MARK).convert("RGBA"))).mode == "RGB"
-    assert decode(save(Image.fromarray(MARK).convert("LA"))).mode == "L"
+def test_alpha_that_hides_nothing_and_colour_that_is_none_are_dropped():
+    grey = np.dstack([MARK, MARK, MARK])
+    colour = np.dstack([MARK, MARK, MARK // 2])
+    veil = np.full_like(MARK, 255)
+    veil[3, 3] = 254
+    for pixels, mode in (
+        (grey, "L"),
+        (np.dstack([grey, veil | 255]), "L"),
+        (np.dstack([MARK, veil | 255]), "L"),
+        (np.dstack([grey, veil]), "LA"),
+        (colour, "RGB"),
+        (np.dstack([colour, veil | 255]), "RGB"),
+        (np.dstack([colour, veil]), "RGBA"),
+    ):
+        image = decode(save(Image.fromarray(pixels)))
+        assert image.mode == mode
+        assert np.array_equal(np.asarray(image.convert("RGBA")), np.asarray(Image.fromarray(pixels).convert("RGBA")))
 
 
 def test_cmyk_has_its_own_colours_with_and_without_adobes_marker():
