@@ -73,7 +73,7 @@ class RequestMiddleware:
 
 
 class PolicyMiddleware:
-    """Tells browsers what a page may load, unless the answer says so itself. It is the same for all, and written once."""
+    """Tells browsers what a page may load, unless the answer itself says so. It is written once: the same for all."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response

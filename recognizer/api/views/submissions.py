@@ -8,7 +8,6 @@ from django.db.models import QuerySet
 from django.http import Http404, HttpResponse
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiResponse, extend_schema
-from rest_framework.parsers import MultiPartParser
 from rest_framework.request import Request
 from rest_framework.response import Response
 
@@ -16,7 +15,7 @@ from ml.verdicts import Verdict
 from recognizer.api import bodies, prefer
 from recognizer.api.base import ApiView, ListView
 from recognizer.api.idempotency import once
-from recognizer.api.parsers import JsonParser, PictureParser
+from recognizer.api.parsers import FormParser, JsonParser, PictureParser
 from recognizer.api.pictures import picture_response, png
 from recognizer.api.problems import Unavailable, document_of
 from recognizer.api.schema import (
@@ -52,7 +51,7 @@ from recognizer.services.idempotency import Claim
 from recognizer.services.submissions import Preview, Refused
 
 RETRY_AFTER_SECONDS = "1"
-PARSERS = [JsonParser, MultiPartParser, PictureParser]
+PARSERS = [JsonParser, FormParser, PictureParser]
 
 # A stored submission, or the problem document of what was not stored.
 Outcome = Submission | dict
