@@ -14,6 +14,7 @@ from celery.worker.consumer import Consumer
 from django.conf import settings
 from django.db import DatabaseError
 from kombu import Producer
+from kombu.exceptions import OperationalError
 
 log = logging.getLogger(__name__)
 
@@ -96,6 +97,29 @@ class Heartbeat(bootsteps.StartStopStep):
             serving.heartbeat(worker)
         except redis.RedisError as error:
             log.warning("Redis did not hear this worker's heartbeat: %s", error)
+
+
+class FirstCanary(bootsteps.StartStopStep):
+    """Workers of the other queues send themselves a canary when they begin to take work, or do again after Redis was
+    away. The beat's next one may be a minute off, and until then nobody would know that they are there."""
+
+    requires = {"celery.worker.consumer.tasks:Tasks"}
+
+    def __init__(self, parent: Consumer, **kwargs) -> None:
+        self._queues = [queue for queue in ("default", "train") if _serves(queue, parent.app)]
+        super().__init__(parent, **kwargs)
+
+    def include_if(self, parent: Consumer) -> bool:  # noqa: ARG002
+        return bool(self._queues)
+
+    def start(self, parent: Consumer) -> None:
+        for queue in self._queues:
+            try:
+                parent.app.send_task(
+                    "recognizer.tasks.canary", (queue,), queue=queue, expires=settings.CANARY_SECONDS, retry=False
+                )
+            except OperationalError as error:
+                log.warning("the first canary of %s was not sent; the beat sends the next: %s", queue, error)
 
 
 class Scheduler(beat.Scheduler):

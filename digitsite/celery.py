@@ -8,7 +8,7 @@ celery --app digitsite worker --pool threads --concurrency 1 --queues train --ho
 each with --without-gossip --without-mingle --loglevel INFO. There may be several prediction workers, each with a
 hostname of its own; more than one worker of another queue does no harm. A worker finds out from its queues what it
 does beside tasks (digitsite/bootsteps.py): one of `predictions` loads the model and sends heartbeats, one of
-`default` keeps the beat, so no `celery beat` is needed.
+`default` keeps the beat, so no `celery beat` is needed, and one of these or of `train` sends itself a canary.
 """
 
 import os
@@ -23,4 +23,4 @@ app.autodiscover_tasks()
 
 # By name: only a worker imports them.
 app.steps["worker"].update({"digitsite.bootsteps:LoadModel", "digitsite.bootsteps:Beat"})
-app.steps["consumer"].add("digitsite.bootsteps:Heartbeat")
+app.steps["consumer"].update({"digitsite.bootsteps:Heartbeat", "digitsite.bootsteps:FirstCanary"})

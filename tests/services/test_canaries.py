@@ -9,7 +9,9 @@ from recognizer.models import RunState, Submission, TrainingRun
 from recognizer.services import canaries, handoff
 from recognizer.services.canaries import CANARIES, DEFAULT, PREDICTIONS, TRAIN
 from recognizer.services.handoff import serving
+from tests.retraining.stopping import start_trainer
 from tests.rows import make_submission
+from tests.support.site import wait_until
 
 
 @pytest.fixture
@@ -23,6 +25,12 @@ def silence(queue: str) -> None:
     """As if its canary had been heard of for the last time three minutes ago."""
     there = handoff.link().redis
     there.hset(CANARIES, queue, there.time()[0] - 180)
+
+
+def test_a_worker_is_heard_of_as_soon_as_it_takes_work(valkey):
+    assert canaries.heard() == {}
+    start_trainer(valkey)  # the beat's first canary would come after a minute, were there a beat
+    wait_until(lambda: TRAIN in canaries.heard(), seconds=10, what="the trainer's first canary")
 
 
 def test_nobody_is_stuck_where_nothing_is_known_or_waits(valkey):
