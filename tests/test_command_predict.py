@@ -12,6 +12,7 @@ from django.core.management import CommandError, call_command
 from PIL import Image
 
 from ml.bundle import BASE_FOLDER, BUNDLE_FILE
+from recognizer.management.commands.predict import _percent
 from tests.ml.drawings import FIVE, SEVEN, drawing
 
 
@@ -37,6 +38,13 @@ def test_each_file_gets_a_line_with_digit_certainty_and_verdict(folder):
     assert (five[0], five[1]) == (str(folder / "five.jpg"), "5")
     assert seven[2].endswith("%")
     assert seven[3] in ("sure", "unsure")
+
+
+@pytest.mark.parametrize(
+    ("certainty", "words"), [(0.99403, "99.40%"), (0.99994, "99.99%"), (0.99996, ">99.99%"), (1.0, ">99.99%")]
+)
+def test_no_answer_is_said_to_be_certain(certainty, words):
+    assert _percent(certainty) == words
 
 
 def test_a_folder_stands_for_its_pictures_and_json_says_all(folder):

@@ -89,3 +89,14 @@ def test_an_account_may_go_too(reviewing: Client, reviewer, operating: Client) -
 def test_how_long_things_are_kept_is_said(owner: Client, settings) -> None:
     settings.RETENTION_DAYS = 90
     assert "90 days, then deleted" in owner.get(PAGE).content.decode()
+
+
+def test_who_has_nothing_here_is_offered_nothing_to_take_along_or_to_delete(client: Client, reviewer) -> None:
+    text = client.get(PAGE).content.decode()
+    assert "nothing of yours" in text
+    assert "Download everything" not in text
+    assert "Delete everything" not in text
+    client.force_login(reviewer.user)
+    text = client.get(PAGE).content.decode()
+    assert "Delete the account" in text
+    assert "Download everything" not in text

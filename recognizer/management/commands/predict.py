@@ -61,7 +61,12 @@ class Command(BaseCommand):
         elif outcome.prepared.blank:
             self.stdout.write(f"{name:<{width}}  -          {answer.verdict}")
         else:
-            self.stdout.write(f"{name:<{width}}  {answer.digit}  {answer.certainty:7.2%}  {answer.verdict}")
+            self.stdout.write(f"{name:<{width}}  {answer.digit}  {_percent(answer.certainty):>8}  {answer.verdict}")
+
+
+def _percent(certainty: float) -> str:
+    """0.99403 → 99.40%. Never rounds the last doubt away: no answer is certain."""
+    return ">99.99%" if certainty >= 0.99995 else f"{certainty:.2%}"
 
 
 def _row(outcome: Outcome) -> dict[str, object]:
