@@ -89,9 +89,11 @@ class ApiView(APIView):
         Raises:
             Http404: there is none, or it is not theirs to see; nobody learns which.
         """
-        rows = submissions.with_answers(Submission.objects.filter(public_id=public_id), whole=True)
-        submission = rows.first()
-        if submission is None or not access.can_see(self.actor, submission, key=self.key):
+        try:
+            submission = submissions.with_answers(Submission.objects.all(), whole=True).get(public_id=public_id)
+        except Submission.DoesNotExist:
+            raise Http404 from None
+        if not access.can_see(self.actor, submission, key=self.key):
             raise Http404
         return submission
 

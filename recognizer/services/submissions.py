@@ -14,7 +14,7 @@ from django.db.models import QuerySet
 
 from ml.classifier import Answer
 from ml.preprocessing import FRAME, Prepared
-from recognizer.models import Source, Submission
+from recognizer.models import ModelVersion, Source, Submission
 
 from . import access, drafts, handoff, orphans, storing, tracing
 from .access import NotAllowedError
@@ -24,7 +24,8 @@ from .storing import Within
 
 # What a list must not drag along.
 LARGE_COLUMNS = ("pixels", "strokes", "pen", "ink")
-LARGE_VERSION_COLUMNS = ("history", "metrics", "gate", "recipe")
+# Of a version nothing is shown beside an answer but its number; columns that are not needed make every query slower.
+VERSION_COLUMNS = [one.name for one in ModelVersion._meta.concrete_fields if one.name not in ("id", "number")]  # noqa: SLF001
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,11 +117,11 @@ def _store(made: Sequence[Draft | Refused], actor: Actor, within: Within | None)
 def with_answers(rows: QuerySet[Submission], *, whole: bool = False) -> QuerySet[Submission]:
     """The same submissions, each with its latest prediction and that one's model version, in one query.
 
-    What lists do not show stays in the database: the version's files, and pixels and strokes unless `whole`.
+    What lists do not show stays in the database: of the version all but its number; pixels and strokes unless `whole`.
     """
     return rows.select_related("latest_prediction__version").defer(
         *(() if whole else LARGE_COLUMNS),
-        *(f"latest_prediction__version__{name}" for name in LARGE_VERSION_COLUMNS),
+        *(f"latest_prediction__version__{name}" for name in VERSION_COLUMNS),
     )
 
 

@@ -50,6 +50,6 @@ def visible_predictions(actor: Actor) -> QuerySet[Prediction]:
         .select_related("submission", "version")
         .defer(
             *(f"submission__{name}" for name in submissions.LARGE_COLUMNS),
-            *(f"version__{name}" for name in submissions.LARGE_VERSION_COLUMNS),
+            *(f"version__{name}" for name in submissions.VERSION_COLUMNS),
         )
     )
