@@ -5,15 +5,33 @@ the statement is kept, and what is a number or a text already goes as it is. Cal
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cache
 
 from django.db import DEFAULT_DB_ALIAS, connections, models
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 # What every database takes as it is, whatever kind of column it goes into (a JSON one excepted).
-PLAIN = frozenset((int, float, str, bool, bytes, type(None)))
+PLAIN = frozenset((int, float, str, bool, bytes))
 # Of one statement, where the database has no limit of its own.
 MOST_PARAMETERS = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column of a model. `computes` it, when rows leave it to the field (`auto_now_add`); `is_json` it may be."""
+
+    field: models.Field
+    name: str
+    computes: bool
+    is_json: bool
+
+    def value(self, row: models.Model, database: BaseDatabaseWrapper) -> object:
+        """What the statement gets of a row."""
+        value = self.field.pre_save(row, add=True) if self.computes else getattr(row, self.name)
+        if value is None or (type(value) in PLAIN and not self.is_json):
+            return value
+        return self.field.get_db_prep_save(value, database)
 
 
 def insert(rows: Sequence[models.Model]) -> None:
@@ -27,37 +45,38 @@ def insert(rows: Sequence[models.Model]) -> None:
     if not rows:
         return
     model, database = type(rows[0]), connections[DEFAULT_DB_ALIAS]
-    fields = _fields(model)
-    at_once = max(1, (database.features.max_query_params or MOST_PARAMETERS) // len(fields))
+    columns = _columns(model)
+    at_once = max(1, (database.features.max_query_params or MOST_PARAMETERS) // len(columns))
     with database.cursor() as cursor:
         for start in range(0, len(rows), at_once):
             some = rows[start : start + at_once]
-            cursor.execute(
-                _statement(model, len(some)), [_value(row, field, database) for row in some for field in fields]
-            )
+            values = [column.value(row, database) for row in some for column in columns]
+            cursor.execute(_statement(model, len(some)), values)
             for row, (pk,) in zip(some, cursor.fetchall(), strict=True):
                 row.pk = pk
                 row._state.adding, row._state.db = False, database.alias  # noqa: SLF001 - as Django does
 
 
 @cache
-def _fields(model: type[models.Model]) -> tuple[models.Field, ...]:
-    return tuple(field for field in model._meta.concrete_fields if not field.primary_key)  # noqa: SLF001
+def _columns(model: type[models.Model]) -> tuple[Column, ...]:
+    return tuple(
+        Column(
+            field=field,
+            name=field.attname,
+            computes=type(field).pre_save is not models.Field.pre_save,
+            is_json=isinstance(field, models.JSONField),
+        )
+        for field in model._meta.concrete_fields  # noqa: SLF001 - public in all but its name
+        if not field.primary_key
+    )
 
 
 @cache
 def _statement(model: type[models.Model], count: int) -> str:
     quote, meta = connections[DEFAULT_DB_ALIAS].ops.quote_name, model._meta  # noqa: SLF001
-    columns = [quote(field.column) for field in _fields(model)]
+    columns = [quote(column.field.column) for column in _columns(model)]
     row = f"({', '.join(['%s'] * len(columns))})"
     return (
         f"INSERT INTO {quote(meta.db_table)} ({', '.join(columns)}) VALUES {', '.join([row] * count)} "  # noqa: S608
         f"RETURNING {quote(meta.pk.column)}"
     )
-
-
-def _value(row: models.Model, field: models.Field, database: BaseDatabaseWrapper) -> object:
-    value = field.pre_save(row, add=True)
-    if type(value) in PLAIN and not isinstance(field, models.JSONField):
-        return value
-    return field.get_db_prep_save(value, database)
