@@ -1,4 +1,4 @@
-"""One Redis, three database numbers: broker, hand-off and cache never share one (`cache.clear()` is FLUSHDB)."""
+"""One Redis, two database numbers: what Celery keeps and what the hand-off keeps cannot be taken for each other."""
 
 import os
 from pathlib import Path
@@ -6,7 +6,7 @@ from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 from django.core.exceptions import ImproperlyConfigured
 
-BROKER, HANDOFF, CACHE = 0, 1, 2
+BROKER, HANDOFF = 0, 1
 # Options of a rediss:// address, each the path of a PEM file.
 TLS_FILES = ("ssl_ca_certs", "ssl_certfile", "ssl_keyfile")
 

@@ -158,19 +158,12 @@ if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
     }
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
-# --- Redis: broker, hand-off list, cache -------------------------------------------------------------------------
+# --- Redis: broker, hand-off list ----------------------------------------------------------------------------------
 
 REDIS_URL = env.text("REDIS_URL") or f"unix://{redis_urls.embedded_socket(DATA_DIR)}"
 # Short, everywhere: a frozen Redis must not freeze the pages with it.
 REDIS_TIMEOUT = env.number("REDIS_TIMEOUT", 2.0, minimum=0.1, maximum=60)
 HANDOFF_URL = redis_urls.database_url(REDIS_URL, redis_urls.HANDOFF)
-CACHES = {
-    "default": {
-        "BACKEND": "django.core.cache.backends.redis.RedisCache",
-        "LOCATION": redis_urls.database_url(REDIS_URL, redis_urls.CACHE),
-        "OPTIONS": {"socket_timeout": REDIS_TIMEOUT, "socket_connect_timeout": REDIS_TIMEOUT},
-    }
-}
 
 # --- Celery ------------------------------------------------------------------------------------------------------
 # https://docs.celeryq.dev/en/stable/userguide/configuration.html

@@ -1,4 +1,4 @@
-"""How often one caller may ask in a minute, counted in the cache that all web processes share.
+"""How often one caller may ask in a minute, counted in Redis, which all web processes share.
 
 Four kinds of asking, each with a setting that holds a limit for addresses, for signed-in accounts and for tokens: an
 account's programs do not lock its owner out of the pages. The framework is told of it in the settings; the upload page
@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING
 
 import redis
 from django.conf import settings
-from django.core.cache import cache
 from django.http import HttpRequest
 from rest_framework.permissions import SAFE_METHODS
 from rest_framework.request import Request
@@ -41,7 +40,7 @@ class Kind(StrEnum):
 
 
 class Throttle(BaseThrottle):
-    """Counts in fixed windows of a minute. Without the cache everybody may ask.
+    """Counts in fixed windows of a minute. Without Redis everybody may ask.
 
     A view whose methods are not simply reading or changing something says so in `counts_as`, by method.
     """
@@ -75,21 +74,16 @@ def _limit(actor: Actor, kind: Kind) -> tuple[str, int]:
 
 
 def _count(key: str) -> int:
-    """How often this key was counted in this minute, this time included; 0 without the cache."""
-    circuit = handoff.link().circuit
-    if circuit.is_open():
+    """How often this key was counted in this minute, this time included; 0 without Redis."""
+    link = handoff.link()
+    if link.circuit.is_open():
         return 0
-    key = f"throttle:{int(time.time() // WINDOW_SECONDS)}:{key}"
+    key = f"asked:{int(time.time() // WINDOW_SECONDS)}:{key}"
     try:
-        try:
-            return cache.incr(key)
-        except ValueError:  # the first one in this window
-            cache.add(key, 0, timeout=2 * WINDOW_SECONDS)
-            return cache.incr(key)
-    except redis.TimeoutError as error:
-        circuit.trip()
-        reason: Exception = error
-    except (redis.RedisError, ValueError) as error:  # ValueError: the counter was flushed in between
-        reason = error
-    log.debug("nobody is throttled: %s", reason)
-    return 0
+        count, _ = link.exchange(("INCR", key), ("EXPIRE", key, 2 * WINDOW_SECONDS))
+    except redis.RedisError as error:
+        if isinstance(error, redis.TimeoutError):
+            link.circuit.trip()
+        log.debug("nobody is throttled: %s", error)
+        return 0
+    return count

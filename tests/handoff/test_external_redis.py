@@ -12,7 +12,6 @@ from urllib.parse import quote
 
 import pytest
 import trustme
-from django.core.cache import cache
 
 from recognizer.services import handoff
 from tests.pictures import SEVEN
@@ -60,8 +59,6 @@ def test_a_whole_site_works_through_tls_with_a_password(make_site: Callable[...,
         assert program.get("/readyz").json()["redis"]
     assert "CERT_NONE" not in default.said
     with site.entered():
-        cache.set("here", 1)
-        assert cache.get("here") == 1
         assert handoff.worker_alive()
         wait_until(lambda: site.redis().hget("canaries", "default"), what="a task that went from the beat to a worker")
 

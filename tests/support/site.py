@@ -232,10 +232,6 @@ class Site:
             "DATA_DIR": self.folder,
             "MEDIA_ROOT": self.folder / "media",
             "HANDOFF_URL": redis_urls.database_url(self.redis_url, redis_urls.HANDOFF),
-            "CACHES": {
-                "default": settings.CACHES["default"]
-                | {"LOCATION": redis_urls.database_url(self.redis_url, redis_urls.CACHE)}
-            },
             **{name: _as_setting(value) for name, value in self.settings.items()},
         }
         with default_database(database):
