@@ -14,6 +14,7 @@ from tests.support.site import BASE_DIR
 # Known to others than this site: Python, glibc, the shell.
 ELSEWHERE = {
     *("PATH", "HOME", "PYTHONUNBUFFERED", "PYTHONDONTWRITEBYTECODE", "MALLOC_ARENA_MAX", "MALLOC_MMAP_THRESHOLD_"),
+    "MALLOC_TRIM_THRESHOLD_",
     *("PIP_NO_CACHE_DIR", "PIP_DISABLE_PIP_VERSION_CHECK", "PIP_ONLY_BINARY"),
 }
 OURS = ("prepare", "web", "predictions", "default", "trainer")

@@ -80,9 +80,10 @@ def _high_water(pid: int) -> int:
 def keeper(template_database: Path, django_db_blocker: DjangoDbBlocker) -> Iterator[Keeper]:
     if not Path("/proc/self/status").exists():
         pytest.skip("the peak memory of another process is only told by Linux")
-    # Limits on how often are another test's: here one address sends thousands. The last two are as `make run` has them.
+    # Limits on how often are another test's: here one address sends thousands. Memory is as `make run` has it.
     limits = dict.fromkeys(("SUBMISSIONS_PER_MINUTE", "SUBMISSIONS_PER_DAY", "MEGABYTES_PER_DAY"), "0")
-    site = Site(template_database, **limits, MALLOC_ARENA_MAX="2", MALLOC_MMAP_THRESHOLD_="1000000")
+    memory = {"MALLOC_ARENA_MAX": "2", "MALLOC_MMAP_THRESHOLD_": "1000000", "MALLOC_TRIM_THRESHOLD_": "2000000"}
+    site = Site(template_database, **limits, **memory)
     try:
         site.collect_static_files()
         site.start_redis()
