@@ -8,7 +8,7 @@ from django.utils import timezone
 from recognizer.models import Fold, RunState, Submission, TrainingRun, TruthState
 from recognizer.services import retraining
 from recognizer.services.access import NotAllowedError
-from recognizer.services.retraining import requests, runs
+from recognizer.services.retraining import overview, requests, runs
 from tests.rows import make_submission
 
 pytestmark = pytest.mark.django_db
@@ -168,4 +168,10 @@ def test_progress_is_written_and_read_back(operator):
     run.refresh_from_db()
     assert run.progress == {"step": "training", "share": 0.45, "history": {"loss": [0.5]}, "epoch": 2}
     assert [line for _, line in run.log] == ["Training."]
+    # What takes a while within a step is named, and moves the bar.
+    recorder.step("evaluating", "Evaluating.")
+    recorder.stage("photographing the gate's digits", 0.5)
+    run.refresh_from_db()
+    assert run.progress["share"] == 0.885
+    assert overview.state_of(run)["line"] == "Evaluating: photographing the gate's digits"
     assert Submission.objects.count() == 0
