@@ -120,17 +120,21 @@ def _check_shapes(value: list | tuple) -> None:
 
 
 def _numbers(axis: list | tuple, number: int, low: float, high: float, scale: float) -> list[float]:
-    result = []
-    for item in axis:
-        # bool is an int to Python, but true is no coordinate
-        if isinstance(item, bool) or not isinstance(item, int | float):
-            raise StrokesError("not_a_number", f"Stroke {number} holds something that is not a number.")
-        if isinstance(item, float) and not math.isfinite(item):
-            raise StrokesError("not_a_number", f"Stroke {number} holds a number that is not finite.")
-        if not low <= item <= high:
-            raise StrokesError("out_of_range", f"Stroke {number} leaves the canvas by far.")
-        result.append(round(item * scale, 2))
-    return result
+    """Checked as a whole, not number by number: a drawing has some hundred."""
+    kinds = set(map(type, axis))
+    # bool is an int to Python, but true is no coordinate
+    if bool in kinds or not all(issubclass(kind, int | float) for kind in kinds):
+        raise StrokesError("not_a_number", f"Stroke {number} holds something that is not a number.")
+    # a whole number may be too large for a float, but is finite
+    if not all(map(math.isfinite, axis if kinds == {float} else filter(_is_float, axis))):
+        raise StrokesError("not_a_number", f"Stroke {number} holds a number that is not finite.")
+    if min(axis) < low or max(axis) > high:
+        raise StrokesError("out_of_range", f"Stroke {number} leaves the canvas by far.")
+    return [round(item * scale, 2) for item in axis]
+
+
+def _is_float(item: float) -> bool:
+    return isinstance(item, float)
 
 
 def stroke_points(strokes: Strokes) -> list[np.ndarray]:
