@@ -162,16 +162,12 @@ class SubmissionSerializer(ShowingSerializer):
         return submission.truth or None
 
     def _address(self, name: str, submission: Submission) -> str:
-        path = submission_path(name, submission)
-        key = self.context.get("key")
-        return f"{self._root}{path}?key={quote_plus(key)}" if key else self._root + path
-
-    @property
-    def _root(self) -> str:
-        if "root" not in self.context:
-            request = self.context["request"]
-            self.context["root"] = f"{request.scheme}://{request.get_host()}"
-        return self.context["root"]
+        context = self.context
+        if "root" not in context:
+            request = context["request"]
+            context["root"] = f"{request.scheme}://{request.get_host()}"
+        address = context["root"] + submission_path(name, submission)
+        return f"{address}?key={quote_plus(context['key'])}" if context.get("key") else address
 
 
 class StoredSubmissionSerializer(SubmissionSerializer):
