@@ -45,3 +45,7 @@ class Handler(WSGIHandler):
 
 django.setup(set_prefix=False)
 application = Handler()
+
+from recognizer.services import handoff  # noqa: E402 - Django has to be set up first
+
+handoff.prepare()

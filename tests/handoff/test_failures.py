@@ -136,6 +136,7 @@ def test_without_redis_nothing_fails_and_nobody_waits(site: Site) -> None:
     with site.entered():
         submission = make_submission(pixels=some_pixels())
         started = time.monotonic()
+        handoff.prepare()
         handoff.push([submission.pk])
         assert handoff.wait_for(submission, 2) is None
         assert not handoff.worker_alive()
