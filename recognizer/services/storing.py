@@ -26,6 +26,7 @@ class Parcel:
     """What one request brings: in its order what is to be stored, and what was refused before.
 
     Attributes:
+        is_awaited: its sender will wait for the answers.
         files: those that have to go to the disk.
         error: why nothing of it was stored.
     """
@@ -33,6 +34,7 @@ class Parcel:
     made: Sequence[Draft | Refused]
     actor: Actor
     within: Within | None
+    is_awaited: bool = True
     files: list[str] = field(default_factory=list)
     error: Exception | None = None
 
@@ -100,8 +102,12 @@ def _after_the_commit(parcels: Sequence[Parcel]) -> None:
         if connection.vendor != "sqlite" and (kept := _may_train(parcel)) and privacy.has_opted_out(parcel.actor):
             Submission.objects.filter(pk__in=kept).update(may_train=False)
         _write_files(parcel)
-    # The demo has all of its pictures answered at once.
-    handoff.push([one.row.pk for parcel in parcels for one in parcel.drafts if not one.row.demo])
+    for is_awaited in (True, False):
+        some = [one.row for parcel in parcels if parcel.is_awaited is is_awaited for one in parcel.drafts]
+        # The demo has all of its pictures answered at once.
+        ids = [row.pk for row in some if not row.demo]
+        if ids:
+            handoff.push(ids, reply=is_awaited)
 
 
 def _write_files(parcel: Parcel) -> None:

@@ -39,8 +39,11 @@ class Preview:
 # --- Accepting -------------------------------------------------------------------------------------------------------
 
 
-def accept(*, actor: Actor, sent: Sent, within: Within | None = None) -> Submission:
+def accept(*, actor: Actor, sent: Sent, within: Within | None = None, is_awaited: bool = True) -> Submission:
     """Store what was sent and have it predicted.
+
+    Args:
+        is_awaited: the caller will wait for the answer.
 
     Returns:
         The stored submission, pending; `handoff.wait_for` waits for its answer.
@@ -54,12 +57,14 @@ def accept(*, actor: Actor, sent: Sent, within: Within | None = None) -> Submiss
     if not sent.demo:
         _check_may_submit(actor)
     made = drafts.draft(sent, actor=actor)
-    _store([made], actor, within)
+    _store([made], actor, within, is_awaited)
     return made.row
 
 
-def accept_all(*, actor: Actor, sent: Sequence[Sent], within: Within | None = None) -> list[Submission | Refused]:
-    """Store all that was sent together, but for what is refused, and have it predicted.
+def accept_all(
+    *, actor: Actor, sent: Sequence[Sent], within: Within | None = None, is_awaited: bool = True
+) -> list[Submission | Refused]:
+    """Store all that was sent together, but for what is refused, and have it predicted; `is_awaited` as in `accept`.
 
     Returns:
         For each its submission, pending (`handoff.wait_for_all` waits for the answers), or why it was refused.
@@ -68,7 +73,7 @@ def accept_all(*, actor: Actor, sent: Sequence[Sent], within: Within | None = No
         NotAllowedError, quotas.QuotaError, pictures.BusyError: nothing was stored.
     """
     _check_may_submit(actor)
-    return _store(list(drafts.draft_all(sent, actor=actor)), actor, within)
+    return _store(list(drafts.draft_all(sent, actor=actor)), actor, within, is_awaited)
 
 
 def accept_image(
@@ -104,8 +109,10 @@ def _check_may_submit(actor: Actor) -> None:
         raise NotAllowedError("Please sign in: this site accepts pictures from people with an account only.")
 
 
-def _store(made: Sequence[Draft | Refused], actor: Actor, within: Within | None) -> list[Submission | Refused]:
-    parcel = storing.Parcel(made, actor, within)
+def _store(
+    made: Sequence[Draft | Refused], actor: Actor, within: Within | None, is_awaited: bool
+) -> list[Submission | Refused]:
+    parcel = storing.Parcel(made, actor, within, is_awaited)
     storing.store(parcel)
     tracing.note(submissions=[one.row.pk for one in parcel.drafts])
     return parcel.outcomes

@@ -6,7 +6,10 @@ from collections.abc import Iterator
 import pytest
 
 from digitsite import redis_urls
-from recognizer.services import answers, handoff, tally
+from recognizer.models import Source
+from recognizer.services import answers, handoff, submissions, tally
+from recognizer.services.actors import Actor
+from recognizer.services.drafts import Sent
 from recognizer.services.handoff import asking, serving
 from recognizer.services.handoff.connection import QUEUE, SHIFTS, WORKERS
 from recognizer.services.handoff.serving import Batch, ShiftLease
@@ -48,6 +51,16 @@ def test_an_item_says_where_its_answer_is_waited_for_and_one_of_an_older_version
     there = handoff.link()
     there.push("previews", ['{"key": "k", "pixels": "", "ink": {}}'], token="t", lease=1, patience=5, limit=2)
     assert not lease.pop(0.1).previews  # the process that waited for it has ended with its version
+
+
+def test_what_nobody_will_wait_for_has_no_reply_sent(valkey: Site) -> None:
+    begun()  # or each of these would have to call a worker
+    person, strokes = Actor(visitor="a" * 32), [[[60, 200, 120], [60, 60, 220]]]
+    sent = Sent(source=Source.API, strokes=strokes)
+    awaited = submissions.accept(actor=person, sent=sent)
+    [later] = submissions.accept_all(actor=person, sent=[sent], is_awaited=False)
+    asked = [f"{awaited.pk} {handoff.link().replies.address}", f"{later.pk}"]
+    assert [item.decode() for item in valkey.redis().lrange(QUEUE, 0, -1)] == asked
 
 
 def test_the_answers_of_a_batch_go_to_each_process_that_waits_at_once(valkey: Site) -> None:

@@ -118,7 +118,7 @@ class SubmissionsView(ListView):
 
     def _accept(self, sent: submissions.Sent, claim: Claim | None) -> Submission:
         within = None if claim is None else (lambda outcomes: idempotency.record(claim, _memory(outcomes)))
-        return submissions.accept(actor=self.actor, sent=sent, within=within)
+        return submissions.accept(actor=self.actor, sent=sent, within=within, is_awaited=self._waits())
 
     def _accept_all(self, entries: list[bodies.Entry], claim: Claim | None) -> list[Outcome]:
         def together(accepted: Sequence[Submission | Refused]) -> list[Outcome]:
@@ -131,7 +131,11 @@ class SubmissionsView(ListView):
             if claim is not None and any(isinstance(one, Submission) for one in accepted):
                 idempotency.record(claim, _memory(together(accepted)))
 
-        return together(submissions.accept_all(actor=self.actor, sent=bodies.right_ones(entries), within=within))
+        sent = bodies.right_ones(entries)
+        return together(submissions.accept_all(actor=self.actor, sent=sent, within=within, is_awaited=self._waits()))
+
+    def _waits(self) -> bool:
+        return prefer.wait_seconds(self.request.headers) > 0
 
     def _items(self, outcomes: Sequence[Outcome]) -> Iterator[dict]:
         """What became of each, as it is told."""

@@ -26,8 +26,9 @@ LEASE_SECONDS, RENEWAL_SECONDS = 2.0, 0.25
 HEARTBEAT_SECONDS = 1.0
 # Longest wait for the next item; then a shift looks whether the worker was told to stop.
 POP_SECONDS = 0.5
-# More answers than this are never waited for at once.
-MOST_REPLIES = 5000
+# So many answers wait at most to be popped: more than a process takes time to pop, and few enough for the next one who
+# waits there to look through.
+MOST_REPLIES = 1000
 
 
 @dataclass(frozen=True, slots=True)
