@@ -16,21 +16,19 @@ def in_words(checks: Sequence[Check]) -> list[str]:
     named = {check.name: check for check in checks}
     holdout, balance, non_digits = (named.get(name) for name in (HOLDOUT, BALANCE, "non_digits"))
     failed = {check.kind for check in checks if not check.passed}
-    said = [_outcome(holdout, balance, failed), _on_the_holdout(holdout)]
+    said = [_outcome(holdout, balance, non_digits, failed), _on_the_holdout(holdout)]
     if balance is not None:
         said.append(
             f"Of {balance.n:,} frozen digits (clean, distorted, drawn, photographed) it lost {balance.lost} and won "
             f"{balance.won}: {_difference(balance)}."
         )
     if non_digits is not None:
-        said.append(
-            f"It refuses {non_digits.candidate * 100:.1f} % of what is no digit, where {non_digits.champion * 100:.1f} % "
-            "was refused."
-        )
+        now, before = (f"{share * 100:.1f} %" for share in (non_digits.candidate, non_digits.champion))
+        said.append(f"It refuses {now} of what is no digit, where {before} was refused.")
     return said
 
 
-def _outcome(holdout: Check | None, balance: Check | None, failed: set[str]) -> str:
+def _outcome(holdout: Check | None, balance: Check | None, non_digits: Check | None, failed: set[str]) -> str:
     if failed == {"labels"}:
         return "Some of the labels that it learned must be looked at a second time."
     if failed:
@@ -39,9 +37,12 @@ def _outcome(holdout: Check | None, balance: Check | None, failed: set[str]) -> 
         gain = "A gain is shown" if _is_certain(holdout) else "A gain is seen, which may be chance"
     else:
         gain = "No gain could be shown"
+    lost = []
     if balance is not None and balance.loss > 0 and _is_certain(balance):
-        return f"{gain}; the frozen digits lost a little for it."
-    return f"{gain}; nothing got worse beyond noise."
+        lost.append("some frozen digits were lost for it")
+    if non_digits is not None and non_digits.loss > 0 and _is_certain(non_digits):
+        lost.append("a little less of what is no digit is refused")
+    return f"{gain}; {' and '.join(lost) or 'nothing got worse beyond noise'}."
 
 
 def _on_the_holdout(holdout: Check | None) -> str:

@@ -150,7 +150,7 @@ def test_the_holdout_as_a_whole_stands_alone_among_forty_checks():
         ({"lost": 0, "gained": 0, "held": 12}, ["No gain could be shown", "the 12 settled", "fewer than 20 decide"]),
         ({"lost": 0, "gained": 0, "held": 0}, ["No gain could be shown", "no settled digit yet"]),
         ({"lost": 1, "gained": 2}, ["A gain is seen, which may be chance", "lost 0 and won 2: a gain within noise"]),
-        ({"lost": 3, "gained": 20}, ["A gain is shown; the frozen digits lost a little for it", "lost 9 and won 0"]),
+        ({"lost": 3, "gained": 20}, ["A gain is shown; some frozen digits were lost for it", "lost 9 and won 0"]),
         ({"lost": 3, "gained": 0}, ["worse than the gate allows", "a loss."]),
     ],
 )

@@ -1,5 +1,7 @@
 """Who may ask for a training, when the site asks by itself, and what becomes of a run whose trainer is gone."""
 
+import subprocess
+import sys
 from datetime import timedelta
 
 import pytest
@@ -8,7 +10,7 @@ from django.utils import timezone
 from recognizer.models import Fold, RunState, Submission, TrainingRun, TruthState
 from recognizer.services import retraining
 from recognizer.services.access import NotAllowedError
-from recognizer.services.retraining import overview, requests, runs
+from recognizer.services.retraining import overview, requests, runs, trainer
 from tests.rows import make_submission
 
 pytestmark = pytest.mark.django_db
@@ -156,6 +158,19 @@ def test_the_trainer_is_called_again_when_the_message_got_lost(operator, calls):
     retraining.tend()
     retraining.tend()
     assert calls == [run.pk]
+
+
+def test_a_process_that_falls_silent_is_given_up_by_whoever_started_it(operator, settings):
+    """Nobody else could: frozen while it holds the lock of an SQLite file, it keeps the others from saying so."""
+    settings.TRAINER_SILENCE_SECONDS = 1
+    run = retraining.ask(trigger=PERSON, actor=operator)
+    token = runs.claim(run.pk)
+    process = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    try:
+        assert "not heard of for 1 second" in trainer._watch(process, run.pk, token, lambda: False)
+    finally:
+        trainer._end(process)
+    assert process.returncode is not None
 
 
 def test_progress_is_written_and_read_back(operator):

@@ -17,6 +17,7 @@ import numpy as np
 from django.conf import settings
 from django.utils import timezone
 
+from ml.classifier import Classifier
 from ml.mnist import Mnist, MnistError, load_mnist
 from ml.training import Cancelled, Progress
 from recognizer.models import Deployment, GateVerdict, ModelVersion, Origin, RunState, TrainingRun
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-# Pictures that the stored bundle is asked before it may go live, and how many it must get right.
+# Pictures that the bundle is asked before it may go live, and how many it must get right.
 REAL_QUESTIONS, RIGHT_ANSWERS = 200, 0.9
 # The least there is: measured, a lone answer then takes hardly longer than on an idle site, against half as long again
 # at 10. Not SCHED_IDLE, which answers no faster and would never end a training on a machine that others keep busy.
@@ -217,10 +218,11 @@ def _finish(
     version.gate_verdict = GateVerdict.PASSED if passed else GateVerdict.REFUSED
     reasons = list(verdict.judgement.reasons)
     state = RunState.PROMOTED if passed else RunState.REFUSED
+    if passed:
+        _ask_real_questions(registry.classifier_from(bundle, keras_file), questions)
     with recorder.finishing() as run:
         registry.store(version, keras_file=keras_file, bundle=bundle)
         if passed:
-            _ask_real_questions(version, questions)
             try:
                 registry.deploy(
                     version=version, kind=Deployment.Kind.PROMOTE, replaces=deployment,
@@ -237,10 +239,11 @@ def _finish(
     log.info("training run %s: %s is %s", run.pk, version, state)
 
 
-def _ask_real_questions(version: ModelVersion, questions: tuple[np.ndarray, np.ndarray]) -> None:
-    """What was stored is loaded as a worker loads it, and answers."""
+def _ask_real_questions(candidate: Classifier, questions: tuple[np.ndarray, np.ndarray]) -> None:
+    """What is about to be stored was loaded as a worker loads it, and answers. Not within the transaction: on SQLite
+    everybody who writes waits for that."""
     images, labels = questions[0][:REAL_QUESTIONS], questions[1][:REAL_QUESTIONS]
-    said = registry.classifier_of(version).answer(images)
+    said = candidate.answer(images)
     right = np.mean([one.digit == label for one, label in zip(said, labels, strict=True)])
     if right < RIGHT_ANSWERS:
         raise RefusedRunError(f"The stored model reads only {right:.0%} of {len(labels)} digits as a worker loads it.")

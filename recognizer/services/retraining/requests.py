@@ -29,6 +29,8 @@ from recognizer.models.values import ACTIVE_RUN_STATES
 from recognizer.services import access, registry
 from recognizer.services.actors import Actor
 
+from . import runs
+
 log = logging.getLogger(__name__)
 
 TRAIN_TASK = "recognizer.tasks.train"
@@ -143,7 +145,7 @@ def expire_stale() -> int:
     expired = silent.update(
         state=RunState.FAILED,
         finished=timezone.now(),
-        reasons=[f"The trainer was not heard of for {silence:.0f} seconds: it was killed or frozen."],
+        reasons=[runs.silent_for(silence)],
     )
     if expired:
         log.warning("a training run was ended: its trainer has fallen silent")

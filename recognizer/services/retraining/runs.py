@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
 
 from django.db import DatabaseError, connection, transaction
 from django.db.models import QuerySet
@@ -52,8 +53,15 @@ def claim(run_id: int) -> str | None:
     return token if claimed else None
 
 
-def holds(run_id: int, token: str) -> bool:
-    return TrainingRun.objects.filter(pk=run_id, token=token, state=RunState.RUNNING).exists()
+def heartbeat(run_id: int, token: str) -> datetime | None:
+    """When the run was last heard of; None when `token` does not hold it any more."""
+    running = TrainingRun.objects.filter(pk=run_id, token=token, state=RunState.RUNNING)
+    return running.values_list("heartbeat", flat=True).first()
+
+
+def silent_for(seconds: float) -> str:
+    """Why a run is over whose trainer was not heard of for so long."""
+    return f"The trainer was not heard of for {seconds:.0f} seconds: it was killed or frozen."
 
 
 def end(run_id: int, token: str, state: RunState, *reasons: str) -> bool:

@@ -67,8 +67,13 @@ def _start(run_id: int, token: str) -> subprocess.Popen:
 
 
 def _watch(process: subprocess.Popen, run_id: int, token: str, should_stop: Callable[[], bool]) -> str:
-    """Wait for the process, and return why the run failed, should it not have ended by itself."""
+    """Wait for the process, and return why the run failed, should it not have ended by itself.
+
+    It is listened to as well: a process that is frozen while it holds the lock of an SQLite file keeps everybody from
+    writing, whoever would declare its run dead included.
+    """
     deadline = time.monotonic() + settings.RETRAIN_TIME_LIMIT
+    heard, since = None, time.monotonic()
     while True:
         try:
             code = process.wait(WATCH_SECONDS)
@@ -81,13 +86,18 @@ def _watch(process: subprocess.Popen, run_id: int, token: str, should_stop: Call
             return "The trainer was stopped."
         if time.monotonic() > deadline:
             return f"It took longer than {settings.RETRAIN_TIME_LIMIT:.0f} seconds (RETRAIN_TIME_LIMIT)."
-        if not runs.holds(run_id, token):
+        beat = runs.heartbeat(run_id, token)
+        if beat != heard:
+            heard, since = beat, time.monotonic()
+        if beat is None:
             # Over, by itself (then it is about to exit) or because somebody declared it dead.
             try:
                 process.wait(GOODBYE_SECONDS)
             except subprocess.TimeoutExpired:
                 log.warning("training run %s is over and its process is not; it is killed", run_id)
             return "It was over."
+        if time.monotonic() - since > settings.TRAINER_SILENCE_SECONDS:
+            return runs.silent_for(settings.TRAINER_SILENCE_SECONDS)
 
 
 def _end(process: subprocess.Popen) -> None:
