@@ -27,7 +27,10 @@ from tests.support.supervised import Supervised
 
 # Bodies of each kind; more than a run can send where that is quickly made, so that nothing is sent twice.
 COUNTS = {"small": 12_000, "canvas": 6000, "strokes": 12_000, "photo": 24, "hundred": 100}
-HEAD = "kind      clients  pictures/s       p50       p99   longest  later errors  batch  CPU ms   MB web worker Redis"
+HEAD = (
+    "kind      clients  pictures/s       p50       p99   longest  later errors  batch  CPU ms:   web worker  Redis"
+    "   MB: web worker  Redis"
+)
 PARTS = ("web", "predictions", "redis")
 # No limits, no trainer: what is measured is the serving side.
 SETTINGS = {"TRAINER": "0", "LOG_LEVEL": "ERROR", "SHIFT_IDLE_SECONDS": "2"}
@@ -42,7 +45,7 @@ class Row:
     Attributes:
         pictures: in each request.
         batch: submissions that the worker answered together, on average.
-        processor_milliseconds: of web server, worker and Redis, for each picture.
+        processor_milliseconds: of web server, worker and Redis, each, for a picture.
         megabytes: of each of these three afterwards.
     """
 
@@ -50,7 +53,7 @@ class Row:
     pictures: int
     load: load.Load
     batch: float
-    processor_milliseconds: float
+    processor_milliseconds: dict[str, float]
     megabytes: dict[str, float]
 
 
@@ -126,25 +129,27 @@ def measure(
     warm = load.run(url, bodies, clients=clients, seconds=WARMING_SECONDS, core=asked.load_core, offset=offset)
     pids = {part: [site.part(part).pid] for part in PARTS}
     pids["predictions"] += more
-    everybody = [pid for some in pids.values() for pid in some]
-    batches, spent = batches_so_far(site), processes.processor_seconds(everybody)
+    batches, before = batches_so_far(site), {part: processes.processor_seconds(some) for part, some in pids.items()}
     loaded = load.run(
         url, bodies, clients=clients, seconds=asked.seconds, core=asked.load_core, offset=offset + warm.answered
     )
-    spent = processes.processor_seconds(everybody) - spent
+    spent = {part: processes.processor_seconds(some) - before[part] for part, some in pids.items()}
     answered, count = (after - before for after, before in zip(batches_so_far(site), batches, strict=True))
     each = pictures.BATCH if kind == "hundred" else 1
+    stored = max(1, (loaded.answered + loaded.later) * each)
     row = Row(
         kind=kind,
         pictures=each,
         load=loaded,
         batch=answered / count if count else 0.0,
-        processor_milliseconds=spent * 1000 / max(1, (loaded.answered + loaded.later) * each),
+        processor_milliseconds={part: seconds * 1000 / stored for part, seconds in spent.items()},
         megabytes={part: processes.megabytes(some) for part, some in pids.items()},
     )
     print(
         f"{kind:9}{clients:8}{loaded.per_second * each:12.1f}{loaded.p50:10.1f}{loaded.p99:10.1f}{loaded.longest:10.1f}"
-        f"{loaded.later:7}{loaded.errors:7}{row.batch:7.1f}{row.processor_milliseconds:8.2f}"
+        f"{loaded.later:7}{loaded.errors:7}{row.batch:7.1f}{sum(row.processor_milliseconds.values()):8.2f}"
+        + "".join(f"{milliseconds:7.2f}" for milliseconds in row.processor_milliseconds.values())
+        + "   "
         + "".join(f"{megabytes:7.0f}" for megabytes in row.megabytes.values()),
         flush=True,
     )
