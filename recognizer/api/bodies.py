@@ -7,7 +7,6 @@ from functools import cache
 from django.conf import settings
 from django.http import QueryDict
 from rest_framework.exceptions import ValidationError
-from rest_framework.request import Request
 from rest_framework.serializers import Serializer
 
 from recognizer.models import Source
@@ -23,6 +22,7 @@ from .fields import (
     PictureJsonSerializer,
 )
 from .problems import TooManyPictures
+from .requests import ApiRequest
 
 # As many as one form may hold.
 MOST_AT_ONCE = settings.DATA_UPLOAD_MAX_NUMBER_FILES
@@ -43,14 +43,14 @@ PICTURE = Fields(PictureFileSerializer, PictureFormSerializer, PictureJsonSerial
 NEW_SUBMISSION = Fields(NewSubmissionFileSerializer, NewSubmissionFormSerializer, NewSubmissionJsonSerializer)
 
 
-def read_one(request: Request, fields: Fields) -> Sent:
+def read_one(request: ApiRequest, fields: Fields) -> Sent:
     """The one picture of a body.
 
     Raises:
         rest_framework.exceptions.ValidationError: with a message for each field that is wrong.
     """
     data = request.data
-    if (request.content_type or "").startswith("image/"):
+    if request.media_type.startswith("image/"):
         options = _serializer(fields.file).run_validation(request.query_params.dict())
         return _sent(request, options | {"image": data or b""})
     _check_address(request)
@@ -58,7 +58,7 @@ def read_one(request: Request, fields: Fields) -> Sent:
     return _sent(request, _serializer(kind).run_validation(data))
 
 
-def read_several(request: Request, fields: Fields) -> list[Entry] | None:
+def read_several(request: ApiRequest, fields: Fields) -> list[Entry] | None:
     """The pictures of a body that holds a list of them, each by itself right or wrong; None for any other body.
 
     Raises:
@@ -94,20 +94,20 @@ def _serializer(kind: type[Serializer]) -> Serializer:
     return kind()
 
 
-def _entry(request: Request, serializer: Serializer, body: object) -> Entry:
+def _entry(request: ApiRequest, serializer: Serializer, body: object) -> Entry:
     try:
         return _sent(request, serializer.run_validation(body))
     except ValidationError as error:
         return error
 
 
-def _check_address(request: Request) -> None:
+def _check_address(request: ApiRequest) -> None:
     if request.query_params:
         text = "Only a picture that is sent as it is has its options in the address; say it in the body."
         raise ValidationError({name: [text] for name in request.query_params})
 
 
-def _sent(request: Request, fields: Mapping) -> Sent:
+def _sent(request: ApiRequest, fields: Mapping) -> Sent:
     source = Source.API
     if is_browser(request):
         source = Source.CANVAS if "strokes" in fields else Source.UPLOAD

@@ -6,7 +6,6 @@ from collections.abc import Callable
 
 from django.http import HttpResponse, QueryDict
 from rest_framework.exceptions import ValidationError
-from rest_framework.request import Request
 from rest_framework.response import Response
 
 from recognizer.services import idempotency
@@ -15,6 +14,7 @@ from recognizer.services.idempotency import Claim, Kept
 
 from .problems import InProgress, KeyReused
 from .renderers import JsonRenderer
+from .requests import ApiRequest
 
 HEADER = "Idempotency-Key"
 # As the draft of the standard writes it, in quotes, or as everybody does.
@@ -23,7 +23,7 @@ KEY = re.compile(r'"?([!#-~ ]{1,255}?)"?')
 KEPT_HEADERS = ("Location", "Retry-After")
 
 
-def once(request: Request, *, actor: Actor, act: Callable[[Claim | None], Response]) -> HttpResponse:
+def once(request: ApiRequest, *, actor: Actor, act: Callable[[Claim | None], Response]) -> HttpResponse:
     """Answer the request by `act`, or, when it comes again, with what was answered then.
 
     Raises:
@@ -62,10 +62,10 @@ def _response(kept: Kept, *, replayed: bool) -> HttpResponse:
     return HttpResponse(kept.body, status=kept.status, headers=headers, content_type="application/json")
 
 
-def _fingerprint(request: Request) -> str:
+def _fingerprint(request: ApiRequest) -> str:
     """sha256 of what is asked for. A form counts by its fields: its boundary is another one each time."""
     digest = hashlib.sha256(f"{request.method} {request.get_full_path()}".encode())
-    if not (request.content_type or "").startswith("multipart/"):
+    if not request.media_type.startswith("multipart/"):
         digest.update(request.body)
         return digest.hexdigest()
     data: QueryDict = request.data

@@ -19,13 +19,18 @@ class ApiRequest(Request):
         # Asked for many times each; by itself the framework asks Django's request each time, after two failures.
         self.META, self.method, self.COOKIES, self.path = request.META, request.method, request.COOKIES, request.path
 
+    @property
+    def media_type(self) -> str:
+        """What the body says that it is, in small letters and without parameters: Django has read it already."""
+        return self._request.content_type
+
     def _load_data_and_files(self) -> None:
         self._data, self._files = self._parse()
         self._full_data = self._data
         if self._files:
             self._full_data = self._data.copy()
             self._full_data.update(self._files)
-        if self._request.content_type in FORMS:
+        if self.media_type in FORMS:
             # Where Django looks for files that are to be closed.
             self._request._post, self._request._files = self._data, self._files  # noqa: SLF001
 
@@ -33,12 +38,12 @@ class ApiRequest(Request):
 class OneRepresentation(DefaultContentNegotiation):
     """Every resource has one form, whatever `Accept` says; the content type of what is *sent* does matter."""
 
-    def select_parser(self, request: Request, parsers: Sequence[BaseParser]) -> BaseParser | None:
+    def select_parser(self, request: ApiRequest, parsers: Sequence[BaseParser]) -> BaseParser | None:
         if len(request.content_type) > self.max_media_type_length:
             return None
-        sent = request._request.content_type  # noqa: SLF001 - Django has read the header already
-        any_subtype = f"{sent.partition('/')[0]}/*"
-        return next((parser for parser in parsers if parser.media_type in (sent, any_subtype)), None)
+        kind, slash, _ = request.media_type.partition("/")
+        wanted = (request.media_type, f"{kind}{slash}*")
+        return next((parser for parser in parsers if parser.media_type in wanted), None)
 
     def select_renderer(
         self,

@@ -85,3 +85,19 @@ def test_a_body_that_comes_in_chunks_is_read():
     status, problem = ask("image/png", body=too_large, **chunks)
     assert (status, problem["code"]) == (413, "body_too_large")
     assert Submission.objects.count() == 1
+
+
+@pytest.mark.parametrize(
+    ("content_type", "status"),
+    [
+        *(("APPLICATION/JSON", 202), ("application/json; charset=UTF-8; x=y", 202), (" application/json", 202)),
+        *(("*/*", 415), ("*/json", 415), ("application/*", 415), ("application/problem+json", 415), ("image", 415)),
+        *(("IMAGE/anything; x=y", 415), ("image/*", 415)),  # read as a picture, which this is not
+        (f"application/json; x={'y' * 300}", 415),
+    ],
+)
+def test_the_kind_of_a_body_is_what_it_says_without_wild_cards(content_type, status):
+    answered, document = ask(content_type)
+    assert answered == status
+    if "image/" in content_type.lower():
+        assert document["code"] == "not_an_image"
