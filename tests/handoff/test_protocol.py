@@ -162,6 +162,14 @@ def test_a_shift_that_was_called_is_wanted(valkey: Site) -> None:
     assert begun(token).wanted
 
 
+def test_a_redis_that_was_restarted_is_found_again_by_the_next_push(valkey: Site) -> None:
+    handoff.push([1], reply=False)
+    valkey.parts[-1].kill()
+    valkey.start_redis()
+    handoff.push([2], reply=False)  # on a new connection, and the script is not known there any more
+    assert b"2" in valkey.redis().lrange(QUEUE, 0, -1)
+
+
 def test_heartbeats_run_out(valkey: Site) -> None:
     assert not handoff.worker_alive()
     serving.heartbeat("w")

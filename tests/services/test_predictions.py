@@ -12,7 +12,7 @@ from ml.bundle import BundleError
 from ml.classifier import Answer, Classifier
 from ml.preprocessing import PREPROCESSING_VERSION, prepare_strokes
 from recognizer.models import Deployment, ModelFiles, ModelVersion, Prediction, Submission, SubmissionState
-from recognizer.services import answers, predictions, registry, sweeper
+from recognizer.services import answers, predictions, registry, settling, sweeper
 from tests.rows import make_submission
 from tests.support.site import some_pixels
 
@@ -82,6 +82,11 @@ def test_what_travels_to_the_request_equals_the_row(django_assert_num_queries) -
         assert getattr(taken, field.attname) == getattr(stored, field.attname)
     assert taken.version == stored.version
     assert taken.version.manifest == stored.version.manifest
+
+
+def test_every_column_of_a_prediction_is_written() -> None:
+    columns = {field.column for field in Prediction._meta.concrete_fields if not field.primary_key}
+    assert set(settling.Said._fields) == columns
 
 
 def test_the_queries_of_a_batch_do_not_grow_with_it(django_assert_max_num_queries) -> None:
