@@ -2,8 +2,8 @@
 
     python -m bench.browser
 
-Prints the time from the last point of a stroke to the painted answer, for each page how much of ours it loads and how
-far its layout shifts. The server's time for pages on a full site is measured by `bench.growth`.
+Prints the time from the last point of a stroke to the painted answer and where it goes, for each page how much of ours
+it loads and how far its layout shifts. The server's time for pages on a full site is measured by `bench.growth`.
 """
 
 import argparse
@@ -19,7 +19,8 @@ from tests.browser import chromium
 
 PROMISED_MILLISECONDS, PROMISED_KILOBYTES = 60, 100
 PAGES = ("/", "/upload/", "/history/", "/review/", "/models/", "/api/")
-# Resolves with the milliseconds from the end of the stroke to the frame that shows the answer to it.
+STAGES = ("until the request leaves", "until the answer has come", "until it is painted")
+# Resolves with the milliseconds from the end of the stroke to the frame that shows the answer to it, by STAGES.
 WAIT_FOR_ANSWER = """() => {
   window.answered = new Promise((resolve) => {
     const digit = document.querySelector("[data-digit]");
@@ -29,7 +30,11 @@ WAIT_FOR_ANSWER = """() => {
     new MutationObserver((_, observer) => {
       if (ended === null || bars.textContent === "") return;
       observer.disconnect();
-      requestAnimationFrame(() => setTimeout(() => resolve(performance.now() - ended), 0));
+      requestAnimationFrame(() => setTimeout(() => {
+        const painted = performance.now();
+        const sent = performance.getEntriesByType("resource").at(-1);
+        resolve([sent.requestStart - ended, sent.responseEnd - sent.requestStart, painted - sent.responseEnd]);
+      }, 0));
     }).observe(bars, { childList: true, characterData: true, subtree: true });
   });
 }"""
@@ -48,12 +53,15 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="bench-") as name, sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium.executable(), args=chromium.ARGUMENTS)
         with serving.started(None, Path(name) / "data", SHIFT_IDLE_SECONDS="8") as site:
-            times = previews(browser, site.url, asked.drawings)
+            stages = previews(browser, site.url, asked.drawings)
+            times = [sum(one) for one in stages]
             quartiles = statistics.quantiles(times, n=20)
             print(
                 f"last point to painted answer: median {statistics.median(times):.0f} ms, 95 of 100 within "
                 f"{quartiles[18]:.0f} ms ({len(times)} drawings; promised {PROMISED_MILLISECONDS})"
             )
+            for stage, column in zip(STAGES, zip(*stages, strict=True), strict=True):
+                print(f"  {stage:28}{statistics.median(column):5.1f} ms")
             print(f"\n{'page':12}{'ours, KB':>10}{'shift':>8}   (promised: {PROMISED_KILOBYTES} KB, 0)")
             operator = signed_in(browser, site.sign_in_link)
             for path in PAGES:
@@ -63,8 +71,8 @@ def main() -> int:
     return 0
 
 
-def previews(browser: Browser, url: str, count: int) -> list[float]:
-    """Milliseconds from lifting the pen to the answer on the screen, one for each drawing."""
+def previews(browser: Browser, url: str, count: int) -> list[list[float]]:
+    """Milliseconds from lifting the pen to the answer on the screen, by STAGES, for each drawing."""
     page = browser.new_page()
     page.goto(url)
     times = []

@@ -43,10 +43,11 @@ const board = new Board(parts.canvas, {
   changed: () => {
     state.drawing += 1;
     state.saved = null;
+    // First: while the site answers there is time for everything else.
+    preview();
     remember();
     note("");
     refresh();
-    preview();
   },
   full: () => note("This drawing is full. Undo a stroke or clear it.", "error"),
 });
