@@ -197,3 +197,10 @@ def test_a_handwriting_that_is_surely_misread_is_not_contested_and_the_same_labe
 def test_what_is_sealed_lies_between_the_champion_and_what_was_trained():
     before, after = [np.zeros((2, 3), np.float32)], [np.ones((2, 3), np.float32)]
     assert between(before, after, 0.7)[0] == pytest.approx(np.full((2, 3), 0.7))
+
+
+def test_it_is_said_that_less_of_what_is_no_digit_is_refused():
+    worse = {"candidate": 0.79, "champion": 0.81, "n": 2000, "lost": 45, "won": 5, "loss": 0.02, "error": 0.0036}
+    said = in_words([Check("non_digits", "Non-digits refused", "paired", **worse)])
+    assert said[0] == "No gain could be shown; a little less of what is no digit is refused."
+    assert said[-1] == "It refuses 79.0 % of what is no digit, where 81.0 % was refused."
