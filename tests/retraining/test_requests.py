@@ -1,5 +1,6 @@
 """Who may ask for a training, when the site asks by itself, and what becomes of a run whose trainer is gone."""
 
+import signal
 import subprocess
 import sys
 from datetime import timedelta
@@ -158,6 +159,17 @@ def test_the_trainer_is_called_again_when_the_message_got_lost(operator, calls):
     retraining.tend()
     retraining.tend()
     assert calls == [run.pk]
+
+
+def test_a_process_that_was_stopped_is_given_up_at_once(operator):
+    run = retraining.ask(trigger=PERSON, actor=operator)
+    token = runs.claim(run.pk)
+    process = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    try:
+        process.send_signal(signal.SIGSTOP)
+        assert "stopped by a signal" in trainer._watch(process, run.pk, token, lambda: False)
+    finally:
+        trainer._end(process)
 
 
 def test_a_process_that_falls_silent_is_given_up_by_whoever_started_it(operator, settings):

@@ -211,9 +211,7 @@ def _finish(
 ) -> None:
     """Store the version and, where the gate lets it pass, make it live: one transaction that begins with the token."""
     passed = verdict.judgement.passed
-    recorder.step("promoting", "The gate lets it pass." if passed else "The gate refuses it.")
-    for line in verdict.said:
-        recorder.say(line)
+    recorder.step("promoting", "The gate lets it pass." if passed else "The gate refuses it.", *verdict.said)
     version.gate = verdict.checks
     version.gate_verdict = GateVerdict.PASSED if passed else GateVerdict.REFUSED
     reasons = list(verdict.judgement.reasons)

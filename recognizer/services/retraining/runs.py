@@ -115,17 +115,18 @@ class Recorder:
         if self._cancelled.is_set():
             raise CancelledRunError
 
-    def step(self, name: str, line: str) -> None:
+    def step(self, name: str, *lines: str) -> None:
         """A new step begins."""
         self.check()
         kept = {key: value for key, value in self._progress.items() if key == "history"}
         self._progress = {"step": name, "share": STEPS[name][0]} | kept
-        self.say(line)
+        self.say(*lines)
 
-    def say(self, line: str) -> None:
-        """One line for the run's log."""
-        log.info("training run %s: %s", self.run_id, line)
-        self._lines.append([timezone.now().isoformat(timespec="seconds"), line])
+    def say(self, *lines: str) -> None:
+        """Lines for the run's log."""
+        for line in lines:
+            log.info("training run %s: %s", self.run_id, line)
+            self._lines.append([timezone.now().isoformat(timespec="seconds"), line])
         self._write(log=self._lines[-LOG_LINES:], progress=self._progress)
 
     def stage(self, what: str, done: float) -> None:

@@ -24,6 +24,8 @@ log = logging.getLogger(__name__)
 # Told to the process in its environment, where other accounts of the machine cannot read it.
 TOKEN_VARIABLE = "TRAINING_RUN_TOKEN"  # noqa: S105 - the name of it
 WATCH_SECONDS = 0.5
+# At a process that a signal stopped: by the second look one that goes on with its whole group goes on.
+LOOKS = 2
 GOODBYE_SECONDS = 5
 
 
@@ -70,10 +72,10 @@ def _watch(process: subprocess.Popen, run_id: int, token: str, should_stop: Call
     """Wait for the process, and return why the run failed, should it not have ended by itself.
 
     It is listened to as well: a process that is frozen while it holds the lock of an SQLite file keeps everybody from
-    writing, whoever would declare its run dead included.
+    writing, whoever would declare its run dead included. Where it was stopped by a signal, two looks are enough.
     """
     deadline = time.monotonic() + settings.RETRAIN_TIME_LIMIT
-    heard, since = None, time.monotonic()
+    heard, since, stopped = None, time.monotonic(), 0
     while True:
         try:
             code = process.wait(WATCH_SECONDS)
@@ -98,6 +100,19 @@ def _watch(process: subprocess.Popen, run_id: int, token: str, should_stop: Call
             return "It was over."
         if time.monotonic() - since > settings.TRAINER_SILENCE_SECONDS:
             return runs.silent_for(settings.TRAINER_SILENCE_SECONDS)
+        stopped = stopped + 1 if _is_stopped(process) else 0
+        if stopped == LOOKS:
+            return "The training process was stopped by a signal, and what is frozen may keep others from writing."
+
+
+def _is_stopped(process: subprocess.Popen) -> bool:
+    """Whether a signal stopped it (SIGSTOP). Before 3.13 Python cannot tell on macOS; there its silence does."""
+    if not hasattr(os, "waitid"):
+        return False
+    try:
+        return os.waitid(os.P_PID, process.pid, os.WSTOPPED | os.WNOHANG | os.WNOWAIT) is not None
+    except ChildProcessError:  # it has just ended
+        return False
 
 
 def _end(process: subprocess.Popen) -> None:
