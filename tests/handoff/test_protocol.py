@@ -1,5 +1,6 @@
 """The two scripts: who is called to a shift, and when a shift may end. A real Valkey and no worker."""
 
+import os
 import time
 from collections.abc import Iterator
 
@@ -211,3 +212,18 @@ def test_an_old_redis_is_refused_with_one_clear_line(valkey: Site, monkeypatch: 
 
 def test_this_valkey_is_new_enough(valkey: Site) -> None:
     handoff.link().check_server()
+
+
+def test_a_child_process_has_connections_and_a_list_of_its_own(valkey: Site) -> None:
+    mine = handoff.link()
+    mine.exchange(("PING",))
+    reading, writing = os.pipe()
+    child = os.fork()
+    if not child:
+        theirs = handoff.link()
+        os.write(writing, b"1" if theirs is not mine and theirs.replies.address != mine.replies.address else b"0")
+        os._exit(0)
+    os.waitpid(child, 0)
+    assert os.read(reading, 1) == b"1"
+    os.close(reading)
+    os.close(writing)

@@ -2,6 +2,7 @@
 
 import hashlib
 import logging
+import os
 import threading
 import time
 from collections.abc import Sequence
@@ -217,6 +218,10 @@ class Link:
 @cache
 def _link(url: str, timeout: float, waiting_requests: int) -> Link:
     return Link(url, timeout, waiting_requests)
+
+
+# A child that shared its parent's connections would take its answers.
+os.register_at_fork(after_in_child=_link.cache_clear)
 
 
 def link() -> Link:
