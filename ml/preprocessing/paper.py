@@ -91,7 +91,7 @@ def flat_map(pixels: np.ndarray) -> tuple[np.ndarray, float]:
     border = ring(pixels)
     paper = _middle(border)
     close = np.abs(border - paper) <= _GREY
-    even = np.count_nonzero(close if close.ndim == 1 else close.all(axis=1)) / len(border)
+    even = int(np.count_nonzero(close if close.ndim == 1 else close.all(axis=1))) / len(border)
     colour = np.rint(paper).tolist()
     return strongest(cv2.absdiff(pixels, (*colour, 0.0) if pixels.ndim == 3 else colour)), even
 

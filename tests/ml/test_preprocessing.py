@@ -15,6 +15,7 @@ from PIL import Image
 
 from ml.mnist import load_mnist
 from ml.preprocessing import Prepared, prepare_image
+from ml.preprocessing.paper import flat_map
 from tests.ml.drawings import FIVE, SEVEN, TWELVE, drawing, jpeg, lamp_and_shadow, on_paper, placed, rule
 
 WHITE, BLACK, BLUE = (255, 255, 255), (0, 0, 0), (30, 40, 160)
@@ -312,3 +313,17 @@ def _cpu_milliseconds(image: Image.Image) -> float:
         prepare_image(image)
         times.append(time.process_time() - start)
     return min(times) * 1000
+
+
+def test_evidence_about_a_doubtful_picture_is_plain_numbers_as_well():
+    """Evidence is stored as JSON, which knows no number or truth of NumPy's."""
+    picture = 255 - drawing(TWELVE)
+    for start in range(0, 280, 10):
+        for edge in (picture[:9], picture[-9:], picture[:, :9].T, picture[:, -9:].T):
+            edge[:, start : start + 2] = 0
+    _, trust = flat_map(picture)
+    assert 0.75 < trust < 0.98  # the search reads this map first, and its doubts are this number's
+    assert type(trust) is float
+    evidence = prepare(picture).ink
+    assert evidence["doubtful"] is True
+    assert json.loads(json.dumps(evidence)) == evidence
