@@ -18,7 +18,7 @@ from bench import pictures, serving
 from tests.browser import chromium
 
 PROMISED_MILLISECONDS, PROMISED_KILOBYTES = 60, 100
-PAGES = ("/", "/upload/", "/history/", "/review/", "/models/", "/api/")
+PAGES = ("/", "/upload/", "/history/", "/review/", "/models/", "/api/v1/docs/")
 STAGES = ("until the request leaves", "until the answer has come", "until it is painted")
 # Resolves with the milliseconds from the end of the stroke to the frame that shows the answer to it, by STAGES.
 WAIT_FOR_ANSWER = """() => {

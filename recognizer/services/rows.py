@@ -13,7 +13,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 
 # What every database takes as it is, whatever kind of column it goes into (a JSON one excepted).
 PLAIN = frozenset((int, float, str, bool, bytes))
-# Of one statement, where the database has no limit of its own.
+# Of one statement; PostgreSQL takes 65,535.
 MOST_PARAMETERS = 10_000
 
 
@@ -46,7 +46,9 @@ def insert(rows: Sequence[models.Model]) -> None:
         return
     model, database = type(rows[0]), connections[DEFAULT_DB_ALIAS]
     columns = _columns(model)
-    at_once = max(1, (database.features.max_query_params or MOST_PARAMETERS) // len(columns))
+    # SQLite has no round trip to save, and each connection keeps what it has prepared: tens of kilobytes for each
+    # number of rows.
+    at_once = 1 if database.vendor == "sqlite" else max(1, MOST_PARAMETERS // len(columns))
     with database.cursor() as cursor:
         for start in range(0, len(rows), at_once):
             some = rows[start : start + at_once]
