@@ -15,6 +15,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 PLAIN = frozenset((int, float, str, bool, bytes))
 # Of one statement; PostgreSQL takes 65,535.
 MOST_PARAMETERS = 10_000
+SQLITE_ROWS = 25
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,17 +47,27 @@ def insert(rows: Sequence[models.Model]) -> None:
         return
     model, database = type(rows[0]), connections[DEFAULT_DB_ALIAS]
     columns = _columns(model)
-    # SQLite has no round trip to save, and each connection keeps what it has prepared: tens of kilobytes for each
-    # number of rows.
-    at_once = 1 if database.vendor == "sqlite" else max(1, MOST_PARAMETERS // len(columns))
     with database.cursor() as cursor:
-        for start in range(0, len(rows), at_once):
-            some = rows[start : start + at_once]
+        start = 0
+        while start < len(rows):
+            some = rows[start : start + _size(len(rows) - start, len(columns), database)]
             values = [column.value(row, database) for row in some for column in columns]
             cursor.execute(_statement(model, len(some)), values)
             for row, (pk,) in zip(some, cursor.fetchall(), strict=True):
                 row.pk = pk
                 row._state.adding, row._state.db = False, database.alias  # noqa: SLF001 - as Django does
+            start += len(some)
+
+
+def _size(left: int, columns: int, database: BaseDatabaseWrapper) -> int:
+    """How many of the rows that are left go into one statement.
+
+    SQLite has no round trip to save, and each connection keeps what it has prepared: tens of kilobytes for each number
+    of rows, so there are two.
+    """
+    if database.vendor == "sqlite":
+        return SQLITE_ROWS if left >= SQLITE_ROWS else 1
+    return min(left, max(1, MOST_PARAMETERS // columns))
 
 
 @cache
