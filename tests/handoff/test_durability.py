@@ -4,7 +4,7 @@ A power cut cannot be had in a test; what is asked of the operating system, and 
 """
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -15,17 +15,9 @@ from recognizer.services import handoff, predictions, submissions
 from recognizer.services.actors import Actor
 from recognizer.services.submissions import Refused, Sent
 from tests.pictures import digit, png
-from tests.support.site import Site
 
 NORMAL, FULL = 1, 2
 LOG = "db.sqlite3-wal"
-
-
-@pytest.fixture
-def entered(site: Site) -> Iterator[Site]:
-    site.start_redis()
-    with site.entered():
-        yield site
 
 
 @pytest.fixture

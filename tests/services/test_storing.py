@@ -1,7 +1,7 @@
 """Requests of the same moment are stored in one transaction, and none of them suffers from another."""
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -12,16 +12,9 @@ from recognizer.services import quotas, storing, submissions
 from recognizer.services.actors import Actor
 from recognizer.services.drafts import Sent
 from tests.pictures import digit, png
-from tests.support.site import Site, wait_until
+from tests.support.site import wait_until
 
 VISITOR = Actor(visitor="a" * 32)
-
-
-@pytest.fixture
-def entered(site: Site) -> Iterator[Site]:
-    site.start_redis()
-    with site.entered():
-        yield site
 
 
 @pytest.fixture

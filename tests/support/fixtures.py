@@ -36,3 +36,11 @@ def make_site(
 def site(make_site: Callable[..., Site]) -> Site:
     """A site with the default settings; nothing runs in it yet."""
     return make_site()
+
+
+@pytest.fixture
+def entered(site: Site) -> Iterator[Site]:
+    """A site with a Redis and nobody who serves; this process is a part of it."""
+    site.start_redis()
+    with site.entered():
+        yield site
