@@ -83,13 +83,13 @@ def of_a_request(files: Sequence[bytes]) -> dict[str, float]:
         def mark(name: str, marks: list = marks) -> None:
             marks.append((name, time.perf_counter()))
 
-        decoded = pictures.decode(file)
+        decoded = pictures.decode(pictures.open_sent(file))
         mark("decode")
         kept = pictures.encode(decoded.pixels)
         mark("encode what is kept")
         preprocessing.prepare_image(kept.pixels)
         mark("preprocess")
-        row = drafts.draft(Sent(source=Source.API, image=file), actor=actor).row
+        row = drafts.draft(drafts.begin(Sent(source=Source.API, image=file)), actor=actor).row
         mark(ALL_AGAIN)
         written: list[str] = []
         with durability.repeatable(), transaction.atomic():

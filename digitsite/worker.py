@@ -42,7 +42,7 @@ def main(arguments: list[str]) -> int:
         queues=[queue],
         pool_cls=pool,
         concurrency=concurrency,
-        loglevel="INFO",
+        loglevel=settings.LOG_LEVEL,
         without_gossip=True,
         without_mingle=True,
         quiet=True,

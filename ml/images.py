@@ -164,15 +164,6 @@ def read(opened: Opened) -> np.ndarray:
         ) from error
 
 
-def stored_size(data: bytes) -> tuple[int, int]:
-    """Width and height from the header, before any turn.
-
-    Raises:
-        ImageError: there is none that can be read.
-    """
-    return _open(data).size
-
-
 class _Patient(io.BytesIO):
     """A file that is read in a number of pieces and then no more; ImageError says so."""
 

@@ -13,7 +13,7 @@ import numpy as np
 from django.conf import settings
 
 from ml import preprocessing
-from ml.images import ImageError
+from ml.images import ImageError, Opened
 from ml.preprocessing import PREPROCESSING_VERSION, Prepared, StrokesError
 from recognizer.models import Fold, Source, Submission
 
@@ -84,13 +84,41 @@ class Draft:
     row: Submission
 
 
-def draft(sent: Sent, *, actor: Actor) -> Draft:
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """What was sent, and of a file what its header tells."""
+
+    sent: Sent
+    opened: Opened | None
+
+    @property
+    def takes_long(self) -> bool:
+        """Whether others had better not wait until it is decoded."""
+        return self.opened is not None and not pictures.is_little(self.opened)
+
+
+def begin(sent: Sent) -> Begun:
+    """Look at what was sent as far as that takes no time.
+
+    Raises:
+        Refused: it cannot be accepted, that much is plain.
+    """
+    if sent.image is None:
+        return Begun(sent, None)
+    try:
+        return Begun(sent, pictures.open_sent(sent.image))
+    except ImageError as error:
+        raise Refused(error.code, str(error), field="image") from error
+
+
+def draft(begun: Begun, *, actor: Actor) -> Draft:
     """Check what was sent, and make the file and the row of it.
 
     Raises:
         Refused: it cannot be accepted; says why.
         pictures.BusyError: too many large pictures at once.
     """
+    sent = begun.sent
     box = strokes = pens = None
     if sent.strokes is not None:
         strokes, pens = _parse(sent)
@@ -98,7 +126,7 @@ def draft(sent: Sent, *, actor: Actor) -> Draft:
         prepared = preprocessing.prepare_strokes(strokes)
         digest = hashlib.sha256(json.dumps(strokes, separators=(",", ":")).encode()).hexdigest()
     else:
-        pixels, box = _picture(sent)
+        pixels, box = _picture(begun)
         kept = pictures.encode(pixels)
         prepared = preprocessing.prepare_image(kept.pixels, crop=box)
         digest = kept.sha256
@@ -136,15 +164,15 @@ def draft_all(sent: Iterable[Sent], *, actor: Actor) -> Iterator[Draft | Refused
     """
     room = settings.MAX_UPLOAD_PIXELS
     for one in sent:
-        if one.image is not None:
-            width, height = pictures.stored_size(one.image)
-            # What is too large by itself is told so.
-            if room < width * height <= settings.MAX_UPLOAD_PIXELS:
-                yield Refused("too_many_pixels", "This was too much at once. Please send it by itself.", field="image")
-                continue
-            room -= min(room, width * height)
         try:
-            yield draft(one, actor=actor)
+            begun = begin(one)
+            if begun.opened is not None:
+                width, height = begun.opened.size
+                if width * height > room:
+                    text = "This was too much at once. Please send it by itself."
+                    raise Refused("too_many_pixels", text, field="image")
+                room -= width * height
+            yield draft(begun, actor=actor)
         except Refused as refusal:
             yield refusal
 
@@ -152,7 +180,7 @@ def draft_all(sent: Iterable[Sent], *, actor: Actor) -> Iterator[Draft | Refused
 def look(sent: Sent) -> Prepared:
     """What the model would see. Raises as `draft` does, but a blank picture is no error here."""
     if sent.strokes is None:
-        pixels, box = _picture(sent)
+        pixels, box = _picture(begin(sent))
         return preprocessing.prepare_image(pixels, crop=box)
     try:
         strokes, _ = _parse(sent)
@@ -168,12 +196,13 @@ def fold_of(digest: str) -> Fold:
     return Fold.HOLDOUT if int(digest[:8], 16) % HOLDOUT_EVERY == 0 else Fold.TRAIN
 
 
-def _picture(sent: Sent) -> tuple[np.ndarray, Box | None]:
+def _picture(begun: Begun) -> tuple[np.ndarray, Box | None]:
     """The picture as it would be kept, and the crop box in its pixels."""
-    if sent.image is None:
+    sent = begun.sent
+    if begun.opened is None:
         return _from_numbers(sent.pixels), None
     try:
-        decoded = pictures.decode(sent.image)
+        decoded = pictures.decode(begun.opened)
     except ImageError as error:
         raise Refused(error.code, str(error), field="image") from error
     if sent.crop is None:

@@ -12,8 +12,7 @@ https://www.sqlite.org/pragma.html#pragma_synchronous
 
 import os
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from contextvars import ContextVar
 from functools import cache
 from itertools import chain
@@ -23,8 +22,8 @@ from django.db import connection
 
 from .gathering import Gathering
 
-# Files that are waited for at the same time: the file system gathers what comes together.
-FILES_AT_ONCE = 32
+# Files that are open at the same time to be waited for.
+FILES_AT_ONCE = 64
 
 _deferred: ContextVar[list[str] | None] = ContextVar("files that are synced later", default=None)
 
@@ -84,27 +83,33 @@ def _disk(database: str | Path | None) -> Gathering[Sequence[str]]:
     """
 
     def sync(brought: Sequence[Sequence[str]]) -> None:
-        syncs = [_pool().submit(_sync_picture, path) for path in dict.fromkeys(chain.from_iterable(brought))]
+        paths = list(dict.fromkeys(chain.from_iterable(brought)))
+        for start in range(0, len(paths), FILES_AT_ONCE):
+            _sync_pictures(paths[start : start + FILES_AT_ONCE])
         if database is not None:
             try:
                 _sync_file(f"{database}-wal")
             except FileNotFoundError:
                 _sync_file(str(database))
-        for one in syncs:
-            one.result()
 
     return Gathering(sync)
 
 
-@cache
-def _pool() -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(FILES_AT_ONCE, thread_name_prefix="sync")
-
-
-def _sync_picture(path: str) -> None:
-    # One that is gone went with its last submission, which somebody has just deleted.
-    with suppress(FileNotFoundError):
-        _sync_file(path)
+def _sync_pictures(paths: Sequence[str]) -> None:
+    with ExitStack() as opened:
+        descriptors = []
+        for path in paths:
+            # One that is gone went with its last submission, which somebody has just deleted.
+            with suppress(FileNotFoundError):
+                descriptors.append(os.open(path, os.O_RDONLY))
+                opened.callback(os.close, descriptors[-1])
+        if len(descriptors) > 1 and hasattr(os, "posix_fadvise"):
+            # Linux begins to write them all, and the first wait brings most of the others along: ten files take half
+            # the time, and a third of the processor's. macOS has no such call.
+            for descriptor in descriptors:
+                os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
+        for descriptor in descriptors:
+            os.fsync(descriptor)
 
 
 def _sync_file(path: str) -> None:

@@ -28,10 +28,14 @@ class Gathering(Generic[T]):
 
     Nobody waits for others to come, and there is no thread of its own: one of those who wait acts for them. Woken are
     only those who were served, and one to lead the next. Thread-safe.
+
+    Args:
+        act: what is done, by one at a time.
+        then: what else those who were served wait for, while the next ones act already.
     """
 
-    def __init__(self, act: Callable[[Sequence[T]], None]) -> None:
-        self._act = act
+    def __init__(self, act: Callable[[Sequence[T]], None], then: Callable[[Sequence[T]], None] | None = None) -> None:
+        self._act, self._then = act, then
         self._lock = threading.Lock()
         self._waiting: list[_Place[T]] = []
         self._running = False
@@ -53,17 +57,27 @@ class Gathering(Generic[T]):
         """Act for all who wait at this moment, the caller among them, and call one of those who came meanwhile."""
         with self._lock:
             served, self._waiting = self._waiting, []
-        error: BaseException | None = None
-        try:
-            self._act([one.thing for one in served])
-        except BaseException as raised:  # noqa: BLE001 - each of them raises it
-            error = raised
+        things = [one.thing for one in served]
+        error = _error_of(self._act, things)
         with self._lock:
             next_one = self._waiting[0] if self._waiting else None
             self._running = next_one is not None
+        if self._then is not None and error is None:
+            if next_one is not None:
+                next_one.gate.release()
+                next_one = None
+            error = _error_of(self._then, things)
         for one in served:
             one.is_over, one.error = True, error
             if one.gate.locked():
                 one.gate.release()
         if next_one is not None:
             next_one.gate.release()
+
+
+def _error_of(act: Callable[[Sequence[T]], None], things: Sequence[T]) -> BaseException | None:
+    try:
+        act(things)
+    except BaseException as error:  # noqa: BLE001 - each of those who wait raises it
+        return error
+    return None

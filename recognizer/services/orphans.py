@@ -10,6 +10,7 @@ from datetime import timedelta
 
 from django.core.files.base import ContentFile
 from django.core.files.storage import default_storage
+from django.db import transaction
 from django.utils import timezone
 
 from recognizer.models import Submission
@@ -24,21 +25,22 @@ ORPHAN_AGE = timedelta(hours=1)
 def discard(name: str) -> bool:
     """Delete the file unless a submission names it; true if it went.
 
-    A submission with an equal picture may be stored at the same moment by somebody who has just seen that the file
-    exists. Whichever of the two looks last puts it back: the other one by `pictures.write` after its commit, or this
-    function by looking again.
+    A submission with an equal picture may be stored at the same moment. On SQLite one of the two waits for the other:
+    who stores writes file and row in one transaction. Elsewhere whichever looks last puts the file back:
+    services.storing after its commit, or this function by looking again.
     """
-    if Submission.objects.filter(picture=name).exists():
-        return False
-    try:
-        with default_storage.open(name) as file:
-            data = file.read()
-    except FileNotFoundError:
-        return False
-    default_storage.delete(name)
-    if Submission.objects.filter(picture=name).exists():
-        default_storage.save(name, ContentFile(data))
-        return False
+    with transaction.atomic():
+        if Submission.objects.filter(picture=name).exists():
+            return False
+        try:
+            with default_storage.open(name) as file:
+                data = file.read()
+        except FileNotFoundError:
+            return False
+        default_storage.delete(name)
+        if Submission.objects.filter(picture=name).exists():
+            default_storage.save(name, ContentFile(data))
+            return False
     return True
 
 

@@ -14,7 +14,7 @@ import io
 import logging
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 
 import numpy as np
@@ -41,7 +41,7 @@ LOSSLESS_PIXELS = 320 * 320
 FLAT_SHARE = 0.3
 JPEG_QUALITY = 90
 
-# Decoding that takes less than this, as that of a drawing does, waits for nobody.
+# Bytes for decoding, below which a picture is a little one.
 LITTLE_MEMORY = 1_000_000
 DECODE_WAIT_SECONDS = 20
 # How many larger ones may be decoded or wait for their turn.
@@ -111,20 +111,33 @@ class Decoded:
     sent_size: tuple[int, int]
 
 
-def decode(data: bytes) -> Decoded:
-    """Decode what a stranger sent and bring it to the size in which it is kept.
+def open_sent(data: bytes) -> images.Opened:
+    """Read the header of what a stranger sent.
 
     Raises:
         ml.images.ImageError: it is no picture that we read.
-        BusyError: too many large pictures at once.
     """
     limits = images.Limits(
         max_bytes=settings.MAX_UPLOAD_BYTES,
         max_pixels=settings.MAX_UPLOAD_PIXELS,
         max_memory=settings.DECODE_MEGABYTES * 1_000_000,
     )
-    opened = images.open_checked(data, limits, working_side=settings.MAX_KEPT_SIDE)
-    with _turn(opened.memory):
+    return images.open_checked(data, limits, working_side=settings.MAX_KEPT_SIDE)
+
+
+def is_little(opened: images.Opened) -> bool:
+    """Whether decoding it takes so little that it waits for nobody, as a drawing does."""
+    return opened.memory <= LITTLE_MEMORY
+
+
+def decode(opened: images.Opened) -> Decoded:
+    """Decode what a stranger sent and bring it to the size in which it is kept.
+
+    Raises:
+        ml.images.ImageError: it is damaged.
+        BusyError: too many large pictures at once.
+    """
+    with nullcontext() if is_little(opened) else _turn(opened.memory):
         pixels = images.read(opened)
         height, width = pixels.shape[:2]
         # A JPEG may have been decoded at a fraction of its size, and turned by its orientation tag.
@@ -155,17 +168,13 @@ def encode(pixels: np.ndarray) -> KeptPicture:
 
 
 def write(file: KeptFile) -> None:
-    """Store the file unless its equal is there already.
+    """Store the file, in the place of its equal if that is there already: a power cut may have cut it short.
 
-    Called before the row is committed, so that no row ever names a missing file, and once more after it: whoever
-    deleted the last other submission with an equal picture in between may have taken the file along.
+    Called before the row is committed, so that no row ever names a missing file.
 
     Raises:
         NoRoomError: the storage is full.
     """
-    # By its size too: what is left of a file after a power cut is shorter than it should be.
-    if default_storage.exists(file.name) and default_storage.size(file.name) == len(file.data):
-        return
     try:
         default_storage.save(file.name, ContentFile(file.data))
     except OSError as error:
@@ -188,21 +197,10 @@ def open_picture(submission: Submission) -> Image.Image:
     return images.decode(read(submission), limits, working_side=settings.MAX_KEPT_SIDE)
 
 
-def stored_size(data: bytes) -> tuple[int, int]:
-    """Width and height from the header; (0, 0) where there is none, which `images.decode` then says better."""
-    try:
-        return images.stored_size(data)
-    except images.ImageError:
-        return 0, 0
-
-
 @contextmanager
 def _turn(memory: int) -> Iterator[None]:
     """Wait until there is room to decode a picture that takes so many bytes; at most DECODE_MEGABYTES."""
     global _memory_taken  # noqa: PLW0603 - one for the process, like the memory itself
-    if memory <= LITTLE_MEMORY:
-        yield
-        return
     # Who waits here holds a thread of the web server, so only a few may: the pages need the others.
     if not _places.acquire(blocking=False):
         raise BusyError(BUSY)

@@ -6,6 +6,7 @@ the statement is kept, and what is a number or a text already goes as it is. Cal
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import Enum
 from functools import cache
 
 from django.db import DEFAULT_DB_ALIAS, connections, models
@@ -30,6 +31,8 @@ class Column:
     def value(self, row: models.Model, database: BaseDatabaseWrapper) -> object:
         """What the statement gets of a row."""
         value = self.field.pre_save(row, add=True) if self.computes else getattr(row, self.name)
+        if isinstance(value, Enum):
+            value = value.value
         if value is None or (type(value) in PLAIN and not self.is_json):
             return value
         return self.field.get_db_prep_save(value, database)

@@ -1,13 +1,16 @@
 """Storing what was accepted: files and rows in one transaction, one ring for all of them, then all to the disk.
 
 Whoever stores while another request's transaction is going on is stored with all others who do, in the next one: a
-transaction, a push and a wait for the disk cost little more for ten rows than for one. What cannot be stored together
-is tried alone, so nobody is refused for somebody else's sake. Called by services.submissions alone.
+transaction, a push and a wait for the disk cost little more for ten rows than for one. Pictures are decoded there too,
+one after the other in one thread: what reads a picture is then still in the processor's caches for the next one, and
+the threads do not take Python's lock from each other's hands. What cannot be stored together is tried alone, so nobody
+is refused for somebody else's sake. Called by services.submissions alone.
 """
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+from django.core.files.storage import default_storage
 from django.db import connection, transaction
 
 from recognizer.models import Submission
@@ -23,20 +26,28 @@ Within = Callable[[Sequence[Submission | Refused]], None]
 
 @dataclass(slots=True, eq=False)
 class Parcel:
-    """What one request brings: in its order what is to be stored, and what was refused before.
+    """What one request brings.
 
     Attributes:
+        make: gives in its order what is to be stored, and what was refused.
         is_awaited: its sender will wait for the answers.
+        made: what `make` gave.
         files: those that have to go to the disk.
         error: why nothing of it was stored.
     """
 
-    made: Sequence[Draft | Refused]
+    make: Callable[[], Sequence[Draft | Refused]]
     actor: Actor
     within: Within | None
     is_awaited: bool = True
+    made: Sequence[Draft | Refused] | None = None
     files: list[str] = field(default_factory=list)
     error: Exception | None = None
+
+    def prepare(self) -> None:
+        """Make what is to be stored, unless that was done before, as it should be where it takes long: others wait."""
+        if self.made is None:
+            self.made = self.make()
 
     @property
     def drafts(self) -> list[Draft]:
@@ -54,15 +65,33 @@ def store(parcel: Parcel) -> None:
     Raises:
         quotas.QuotaError: they have sent as much as one may in a day.
         pictures.NoRoomError: the storage is full.
-        Exception: what `within` raised. Nothing of the parcel was stored.
+        Exception: what `make` or `within` raised. Nothing of the parcel was stored.
     """
     if connection.in_atomic_block:
-        _store_together([parcel])  # of somebody else's transaction nobody else's rows can be a part
+        # Of somebody else's transaction nobody else's rows can be a part.
+        _store_all([parcel])
+        _bring_to_the_disk([parcel])
     else:
         _gathering.bring(parcel)
     if parcel.error is not None:
         raise parcel.error
-    durability.wait(parcel.files)
+
+
+def _store_all(parcels: Sequence[Parcel]) -> None:
+    ready = []
+    for parcel in parcels:
+        try:
+            parcel.prepare()
+        except Exception as error:  # noqa: BLE001 - whoever brought the parcel raises it
+            parcel.error = error
+        else:
+            ready.append(parcel)
+    if ready:
+        _store_together(ready)
+
+
+def _bring_to_the_disk(parcels: Sequence[Parcel]) -> None:
+    durability.wait([file for parcel in parcels for file in parcel.files])
 
 
 def _store_together(parcels: Sequence[Parcel]) -> None:
@@ -77,7 +106,7 @@ def _store_together(parcels: Sequence[Parcel]) -> None:
                 _store_together([parcel])
 
 
-_gathering: Gathering[Parcel] = Gathering(_store_together)
+_gathering: Gathering[Parcel] = Gathering(_store_all, then=_bring_to_the_disk)
 
 
 def _write(parcels: Sequence[Parcel]) -> None:
@@ -97,17 +126,24 @@ def _write(parcels: Sequence[Parcel]) -> None:
 
 
 def _after_the_commit(parcels: Sequence[Parcel]) -> None:
-    for parcel in parcels:
-        # Somebody may have opted out since we looked; on SQLite, where one writes after the other, nobody can have.
-        if connection.vendor != "sqlite" and (kept := _may_train(parcel)) and privacy.has_opted_out(parcel.actor):
-            Submission.objects.filter(pk__in=kept).update(may_train=False)
-        _write_files(parcel)
+    if connection.vendor != "sqlite":
+        _look_again(parcels)
     for is_awaited in (True, False):
         some = [one.row for parcel in parcels if parcel.is_awaited is is_awaited for one in parcel.drafts]
         # The demo has all of its pictures answered at once.
         ids = [row.pk for row in some if not row.demo]
         if ids:
             handoff.push(ids, reply=is_awaited)
+
+
+def _look_again(parcels: Sequence[Parcel]) -> None:
+    """Set right what somebody else may have done since `_write` looked. On SQLite one writes after the other."""
+    for parcel in parcels:
+        if (kept := _may_train(parcel)) and privacy.has_opted_out(parcel.actor):
+            Submission.objects.filter(pk__in=kept).update(may_train=False)
+        # Whoever deleted the last other submission with an equal picture may have taken the file along.
+        if any(not default_storage.exists(one.file.name) for one in parcel.drafts):
+            _write_files(parcel)
 
 
 def _write_files(parcel: Parcel) -> None:

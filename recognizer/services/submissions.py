@@ -19,7 +19,7 @@ from recognizer.models import ModelVersion, Source, Submission
 from . import access, drafts, handoff, orphans, storing, tracing
 from .access import NotAllowedError
 from .actors import Actor
-from .drafts import Crop, Draft, Refused, Sent
+from .drafts import Crop, Refused, Sent
 from .storing import Within
 
 # What a list must not drag along.
@@ -56,9 +56,12 @@ def accept(*, actor: Actor, sent: Sent, within: Within | None = None, is_awaited
     """
     if not sent.demo:
         _check_may_submit(actor)
-    made = drafts.draft(sent, actor=actor)
-    _store([made], actor, within, is_awaited)
-    return made.row
+    begun = drafts.begin(sent)
+    parcel = storing.Parcel(lambda: [drafts.draft(begun, actor=actor)], actor, within, is_awaited)
+    if begun.takes_long:
+        parcel.prepare()
+    [row] = _store(parcel)
+    return row
 
 
 def accept_all(
@@ -73,7 +76,9 @@ def accept_all(
         NotAllowedError, quotas.QuotaError, pictures.BusyError: nothing was stored.
     """
     _check_may_submit(actor)
-    return _store(list(drafts.draft_all(sent, actor=actor)), actor, within, is_awaited)
+    parcel = storing.Parcel(lambda: list(drafts.draft_all(sent, actor=actor)), actor, within, is_awaited)
+    parcel.prepare()
+    return _store(parcel)
 
 
 def accept_image(
@@ -109,10 +114,7 @@ def _check_may_submit(actor: Actor) -> None:
         raise NotAllowedError("Please sign in: this site accepts pictures from people with an account only.")
 
 
-def _store(
-    made: Sequence[Draft | Refused], actor: Actor, within: Within | None, is_awaited: bool
-) -> list[Submission | Refused]:
-    parcel = storing.Parcel(made, actor, within, is_awaited)
+def _store(parcel: storing.Parcel) -> list[Submission | Refused]:
     storing.store(parcel)
     tracing.note(submissions=[one.row.pk for one in parcel.drafts])
     return parcel.outcomes

@@ -20,7 +20,7 @@ pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("media"), pytest.ma
 
 
 def kept(data: bytes) -> pictures.KeptPicture:
-    return pictures.encode(pictures.decode(data).pixels)
+    return pictures.encode(pictures.decode(pictures.open_sent(data)).pixels)
 
 
 def files(folder: Path) -> list[str]:
@@ -75,7 +75,7 @@ def test_what_preprocessing_sees_is_what_the_kept_file_holds(visitor):
 def test_the_size_as_sent_is_known_although_a_photo_is_decoded_smaller_and_turned():
     exif = Image.Exif()
     exif[0x0112] = 6
-    decoded = pictures.decode(encoded(photo(2400, 1800), "JPEG", exif=exif))
+    decoded = pictures.decode(pictures.open_sent(encoded(photo(2400, 1800), "JPEG", exif=exif)))
     assert decoded.sent_size == (1800, 2400)
     assert decoded.pixels.shape[:2] == (1024, 768)
 
@@ -147,16 +147,16 @@ def test_large_pictures_share_the_memory_that_decoding_may_take(settings, monkey
     monkeypatch.setattr(pictures, "DECODE_WAIT_SECONDS", 0.05)
     with pictures._turn(settings.DECODE_MEGABYTES * 1_000_000 - 8_000_000):
         with pytest.raises(pictures.BusyError):
-            pictures.decode(large)
-        assert pictures.decode(png(digit())).pixels.shape == (28, 28)
-    assert pictures.decode(large).pixels.shape == (1024, 1024)
+            pictures.decode(pictures.open_sent(large))
+        assert pictures.decode(pictures.open_sent(png(digit()))).pixels.shape == (28, 28)
+    assert pictures.decode(pictures.open_sent(large)).pixels.shape == (1024, 1024)
 
 
 def test_who_waits_for_memory_goes_on_as_soon_as_there_is_some(settings):
     large = png(Image.new("1", (3000, 3000)))
     with ThreadPoolExecutor() as pool:
         with pictures._turn(settings.DECODE_MEGABYTES * 1_000_000):
-            waiting = pool.submit(pictures.decode, large)
+            waiting = pool.submit(pictures.decode, pictures.open_sent(large))
             with pytest.raises(TimeoutError):
                 waiting.result(0.1)
         assert waiting.result(10).pixels.shape == (1024, 1024)
@@ -169,9 +169,9 @@ def test_those_who_would_wait_long_for_their_turn_are_told_at_once():
     try:
         started = time.monotonic()
         with pytest.raises(pictures.BusyError):
-            pictures.decode(large)
+            pictures.decode(pictures.open_sent(large))
         assert time.monotonic() - started < pictures.DECODE_WAIT_SECONDS / 4
     finally:
         for _ in range(pictures.PLACES):
             pictures._places.release()
-    assert pictures.decode(large).pixels.shape == (1024, 1024)
+    assert pictures.decode(pictures.open_sent(large)).pixels.shape == (1024, 1024)
