@@ -2,23 +2,34 @@
 
     python -m bench.browser
 
-Prints the time from the last point of a stroke to the painted answer and where it goes, for each page how much of ours
-it loads and how far its layout shifts. The server's time for pages on a full site is measured by `bench.growth`.
+Prints the time from the last point of a stroke to the painted answer and where it goes; for each page how much of ours
+it loads and how far its layout shifts, on a new site and on one in use, on a phone and on a desktop. The server's time
+for pages on a full site is measured by `bench.growth`.
 """
 
 import argparse
 import statistics
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from bench import pictures, serving
-from tests.browser import chromium
+from ml.preprocessing import FRAME
+from tests.browser import chromium, shifts
+from tests.support.supervised import Supervised
 
 PROMISED_MILLISECONDS, PROMISED_KILOBYTES = 60, 100
-PAGES = ("/", "/upload/", "/history/", "/review/", "/models/", "/api/v1/docs/")
+PAGES = (
+    *("/", "/upload/", "/history/", "/review/", "/review/grid/", "/review/figures/", "/history/matrix/"),
+    *("/models/", "/models/1/", "/status/", "/account/people/", "/api/v1/docs/"),
+)
+SUBMISSION = "/s/…/"
+# Swagger UI, and what people sent.
+NOT_OURS = ("/drf_spectacular_sidecar/", "/api/v1/submissions/")
+STORED = 70  # more than a page of Review's grid
 STAGES = ("until the request leaves", "until the answer has come", "until it is painted")
 # Resolves with the milliseconds from the end of the stroke to the frame that shows the answer to it, by STAGES.
 WAIT_FOR_ANSWER = """() => {
@@ -38,12 +49,6 @@ WAIT_FOR_ANSWER = """() => {
     }).observe(bars, { childList: true, characterData: true, subtree: true });
   });
 }"""
-SHIFTS = """() => new Promise((resolve) => {
-  new PerformanceObserver((list) => {
-    resolve(list.getEntries().filter((one) => !one.hadRecentInput).reduce((sum, one) => sum + one.value, 0));
-  }).observe({ type: "layout-shift", buffered: true });
-  setTimeout(() => resolve(0), 300);
-})"""
 
 
 def main() -> int:
@@ -62,11 +67,7 @@ def main() -> int:
             )
             for stage, column in zip(STAGES, zip(*stages, strict=True), strict=True):
                 print(f"  {stage:28}{statistics.median(column):5.1f} ms")
-            print(f"\n{'page':12}{'ours, KB':>10}{'shift':>8}   (promised: {PROMISED_KILOBYTES} KB, 0)")
-            operator = signed_in(browser, site.sign_in_link)
-            for path in PAGES:
-                kilobytes, shift = weight(browser, operator, f"{site.url.rstrip('/')}{path}")
-                print(f"{path:12}{kilobytes:10.1f}{shift:8.3f}")
+            show_pages(browser, site)
         browser.close()
     return 0
 
@@ -112,17 +113,42 @@ def signed_in(browser: Browser, link: str) -> list[dict]:
     return cookies
 
 
-def weight(browser: Browser, cookies: list[dict], url: str) -> tuple[float, float]:
-    """Kilobytes that cross the wire for a page with nothing cached, and how far its layout shifts."""
-    context = browser.new_context(viewport={"width": 1280, "height": 800})
+def show_pages(browser: Browser, site: Supervised) -> None:
+    """Every page of a site that holds nothing, then the same when some submissions wait for a reviewer."""
+    cookies, url = signed_in(browser, site.sign_in_link), site.url.rstrip("/")
+    columns = {f"new, {screen}": loaded(browser, cookies, url, PAGES, screen) for screen in shifts.SCREENS}
+    addresses = [*PAGES, stored(site)]
+    used = {f"used, {screen}": loaded(browser, cookies, url, addresses, screen) for screen in shifts.SCREENS}
+    columns |= used
+    heads = "".join(f"{name:>15}" for name in columns)
+    print(f"\n{'page':18}{'ours, KB':>9}{heads}   (promised: {PROMISED_KILOBYTES} KB, no shift)")
+    for place, address in enumerate(addresses):
+        ours = max(kilobytes_of_ours(column[place]) for column in used.values())
+        figures = (f"{column[place].shift:15.4f}" if place < len(column) else f"{'':15}" for column in columns.values())
+        print(f"{address if address in PAGES else SUBMISSION:18}{ours:9.1f}{''.join(figures)}")
+
+
+def loaded(
+    browser: Browser, cookies: list[dict], url: str, addresses: Sequence[str], screen: str
+) -> list[shifts.Loaded]:
+    context = browser.new_context(viewport=shifts.SCREENS[screen])
     context.add_cookies(cookies)
-    page = context.new_page()
-    sizes = []
-    page.on("requestfinished", lambda request: sizes.append(request.sizes()["responseBodySize"]))
-    page.goto(url, wait_until="networkidle")
-    shift = page.evaluate(SHIFTS)
+    pages = [shifts.load(context, f"{url}{address}") for address in addresses]
     context.close()
-    return sum(sizes) / 1024, shift
+    return pages
+
+
+def stored(site: Supervised) -> str:
+    """Store some drawings; the address of the last one's page."""
+    with site.client() as client:
+        for strokes in pictures.drawings(STORED):
+            answer = client.post("api/v1/submissions", json={"strokes": strokes, "frame": FRAME}).raise_for_status()
+    return f"/s/{answer.json()['id']}/"
+
+
+def kilobytes_of_ours(page: shifts.Loaded) -> float:
+    """What crosses the wire for a page with nothing cached."""
+    return sum(size for url, size in page.sizes.items() if not any(part in url for part in NOT_OURS)) / 1024
 
 
 if __name__ == "__main__":

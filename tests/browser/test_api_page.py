@@ -14,6 +14,8 @@ from playwright.sync_api import BrowserContext, expect
 
 from tests.support.site import BASE_DIR, Site
 
+from . import shifts
+
 pytestmark = pytest.mark.acceptance
 
 
@@ -55,3 +57,9 @@ def test_an_example_is_copied(new_context: Callable[..., BrowserContext]) -> Non
     expect(button).to_contain_text("Copied")
     copied = page.evaluate("navigator.clipboard.readText()")
     assert copied.startswith("curl -F image=@digit.png http://127.0.0.1:")
+
+
+@pytest.mark.parametrize("screen", shifts.SCREENS)
+def test_it_does_not_move_while_it_loads(screen: str, new_context: Callable[..., BrowserContext]) -> None:
+    loaded = shifts.load(new_context(viewport=shifts.SCREENS[screen]), reverse("api-docs"))
+    assert loaded.shift <= shifts.MOST, loaded.moved

@@ -11,7 +11,6 @@ for (const figure of document.querySelectorAll(".example")) {
   const button = figure.querySelector(".copy");
   const code = figure.querySelector("code");
   const says = button.firstChild;
-  button.hidden = false;
   button.addEventListener("click", async () => {
     getSelection().selectAllChildren(code);
     if (!navigator.clipboard) {
