@@ -10,8 +10,9 @@ makes the model right on real handwriting; every addition is one field of `Recip
 
 from __future__ import annotations
 
+import collections
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -19,10 +20,14 @@ import numpy as np
 
 from ml.augmentation import Distortion, augment
 from ml.classifier import to_input
-from ml.model import CLASSES, L2_STRENGTH, build_model
+from ml.model import CLASSES, L2_STRENGTH, SIDE, build_model
 
 if TYPE_CHECKING:
     import keras
+
+
+# Batches between two looks at progress and at whether to stop: about a tenth of a second on one core.
+STRIDE = 8
 
 
 @dataclass(frozen=True)
@@ -83,7 +88,7 @@ class Part:
 
 @dataclass(frozen=True)
 class Progress:
-    """Where a training is after one batch: both count from 1; loss and accuracy are the epoch's so far."""
+    """Where a training is: epochs count from 1, batches are those done; loss and accuracy are the epoch's so far."""
 
     epoch: int
     epochs: int
@@ -128,7 +133,7 @@ def epoch_arrays(parts: Sequence[Part], recipe: Recipe, epoch: int) -> tuple[np.
         epoch: its number, from 0.
 
     Returns:
-        Images (N, 28, 28, 1) float32 in 0..1 and targets (N, 10) float32.
+        Images (N, 28, 28) uint8 and targets (N, 10) float32.
     """
     rng = np.random.default_rng([recipe.seed, epoch])
     images, targets, distort = [], [], []
@@ -147,7 +152,7 @@ def epoch_arrays(parts: Sequence[Part], recipe: Recipe, epoch: int) -> tuple[np.
             pixels[chosen] = augment(pixels[chosen], rng, recipe.distortion)
     smooth = recipe.label_smoothing
     wanted = np.concatenate(targets)[order] * (1 - smooth) + np.float32(smooth / CLASSES)
-    return to_input(pixels), wanted.astype(np.float32)
+    return pixels, wanted.astype(np.float32)
 
 
 def _draw(available: int, wanted: int, rng: np.random.Generator) -> np.ndarray:
@@ -164,7 +169,7 @@ def fit(
     validation: tuple[np.ndarray, np.ndarray],
     *,
     model: keras.Model | None = None,
-    on_batch: Callable[[Progress], None] | None = None,
+    on_progress: Callable[[Progress], None] | None = None,
     on_epoch: Callable[[dict[str, list[float]]], None] | None = None,
     should_stop: Callable[[], bool] | None = None,
 ) -> tuple[keras.Model, dict[str, list[float]]]:
@@ -175,9 +180,9 @@ def fit(
         parts: the training images.
         validation: images (N, 28, 28) uint8 and labels (N,); looked at after every epoch, decide nothing here.
         model: the model to go on from (its weights are changed); a new one by default.
-        on_batch: called after every batch.
+        on_progress: called after every `STRIDE` batches and at the end of an epoch.
         on_epoch: called after every epoch with what is returned in the end, as far as it goes.
-        should_stop: asked after every batch.
+        should_stop: asked as often as progress is told.
 
     Returns:
         The trained model, and per epoch `accuracy`, `loss`, `val_accuracy`, `val_loss`, `learning_rate`. Training
@@ -194,58 +199,59 @@ def fit(
     rate = recipe.learning_rate
     schedule = keras.optimizers.schedules.CosineDecay(rate, batches * recipe.epochs) if recipe.cosine else rate
     model.compile(keras.optimizers.Adam(schedule), loss="categorical_crossentropy", metrics=[_accuracy_metric()])
-    checked = to_input(validation[0]), one_hot(validation[1])
-    watcher = _watcher(recipe, batches, on_batch, should_stop)
+    model.optimizer.build(model.trainable_variables)
+    train, check = (_over_batches(step, recipe.batch_size) for step in (model.train_step, model.test_step))
+    checked = validation[0], one_hot(validation[1])
     history: dict[str, list[float]] = {}
     for epoch in range(recipe.epochs):
-        images, targets = epoch_arrays(parts, recipe, epoch)
-        done = model.fit(
-            images, targets, batch_size=recipe.batch_size, initial_epoch=epoch, epochs=epoch + 1,
-            shuffle=False, validation_data=checked, callbacks=[watcher], verbose=0,
-        )  # fmt: skip
-        if watcher.cancelled:
-            raise Cancelled(f"Stopped in epoch {epoch + 1} of {recipe.epochs}.")
-        for key, values in done.history.items():
-            history.setdefault(key, []).append(float(values[-1]))
-        history.setdefault("learning_rate", []).append(float(model.optimizer.learning_rate))
+        model.reset_metrics()
+        for done in train(*epoch_arrays(parts, recipe, epoch)):
+            if on_progress is not None:
+                on_progress(Progress(epoch + 1, recipe.epochs, done, batches, **_figures(model)))
+            if should_stop is not None and should_stop():
+                raise Cancelled(f"Stopped in epoch {epoch + 1} of {recipe.epochs}.")
+        learned = _figures(model)
+        model.reset_metrics()
+        collections.deque(check(*checked), maxlen=0)
+        shown = learned | {f"val_{name}": value for name, value in _figures(model).items()}
+        for name, value in (shown | {"learning_rate": float(model.optimizer.learning_rate)}).items():
+            history.setdefault(name, []).append(value)
         if on_epoch is not None:
             on_epoch(history)
     return model, history
 
 
-def _watcher(
-    recipe: Recipe,
-    batches: int,
-    on_batch: Callable[[Progress], None] | None,
-    should_stop: Callable[[], bool] | None,
-) -> keras.callbacks.Callback:
-    import keras
+def _over_batches(step: Callable, batch_size: int) -> Callable[[np.ndarray, np.ndarray], Iterator[int]]:
+    """A generator that takes Keras's `step` batch by batch and gives after every `STRIDE` how many are done.
 
-    class Watcher(keras.callbacks.Callback):
-        cancelled = False
-        epoch = 0
+    It is `model.fit` without what that costs beside the arithmetic: a call of a graph for every batch, and a pipeline
+    that gathers rows which already lie in order, built anew for every epoch. Pixels stay bytes until their turn comes.
+    """
+    import tensorflow as tf
 
-        def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:  # noqa: ARG002 - as Keras calls it
-            self.epoch = epoch
+    images = tf.TensorSpec((None, SIDE, SIDE, 1), tf.float32)
 
-        def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
-            if on_batch is not None:
-                logs = logs or {}
-                on_batch(
-                    Progress(
-                        self.epoch + 1,
-                        recipe.epochs,
-                        batch + 1,
-                        batches,
-                        float(logs.get("loss", 0)),
-                        float(logs.get("accuracy", 0)),
-                    )
-                )
-            if should_stop is not None and should_stop():
-                self.cancelled = True
-                self.model.stop_training = True
+    @tf.function(input_signature=(images, tf.TensorSpec((None, CLASSES), tf.float32)), autograph=False)
+    def stride(pixels: tf.Tensor, targets: tf.Tensor) -> None:
+        def take(first: tf.Tensor) -> tuple[tf.Tensor]:
+            rows = slice(first, first + batch_size)
+            step((pixels[rows], targets[rows]))
+            return (first + batch_size,)
 
-    return Watcher()
+        tf.while_loop(lambda first: first < tf.shape(pixels)[0], take, (0,))
+
+    def over(pixels: np.ndarray, targets: np.ndarray) -> Iterator[int]:
+        for first in range(0, len(pixels), STRIDE * batch_size):
+            rows = slice(first, first + STRIDE * batch_size)
+            stride(to_input(pixels[rows]), targets[rows])
+            yield -(-min(rows.stop, len(pixels)) // batch_size)
+
+    return over
+
+
+def _figures(model: keras.Model) -> dict[str, float]:
+    """Loss and accuracy since they were last reset."""
+    return {name: float(value) for name, value in model.get_metrics_result().items()}
 
 
 def _accuracy_metric() -> keras.metrics.Metric:

@@ -19,7 +19,7 @@ from ml.classifier import load_classifier
 from ml.evaluation import evaluate
 from ml.mnist import load_mnist
 from ml.report import Checks, SealError, measure, read_folder, seal, seal_again, write_folder
-from ml.training import BASE, SEED, Cancelled, Part, epoch_arrays, fit, one_hot, uniform_targets
+from ml.training import BASE, SEED, STRIDE, Cancelled, Part, epoch_arrays, fit, one_hot, uniform_targets
 
 ROOT = Path(__file__).parents[2]
 TENSORFLOW = pytest.mark.xdist_group("tensorflow")
@@ -66,14 +66,12 @@ def test_the_seed_recipe_is_ten_epochs_of_64_with_nothing_else():
 def test_without_distortion_an_epoch_is_every_image_once_in_another_order(mnist):
     images, labels = mnist.train_images[:500], mnist.train_labels[:500]
     pixels, targets = epoch_arrays([Part(images, one_hot(labels))], SEED, epoch=0)
-    assert pixels.shape == (500, 28, 28, 1)
-    assert pixels.dtype == targets.dtype == np.float32
-    assert pixels.max() == 1.0
-    again = np.rint(pixels[..., 0] * 255).astype(np.uint8)
-    assert sorted(map(bytes, again)) == sorted(map(bytes, images))
-    assert not np.array_equal(again, images)
+    assert pixels.shape == (500, 28, 28)
+    assert (pixels.dtype, targets.dtype) == (np.uint8, np.float32)
+    assert sorted(map(bytes, pixels)) == sorted(map(bytes, images))
+    assert not np.array_equal(pixels, images)
     place = {bytes(image): label for image, label in zip(images, labels, strict=True)}
-    assert [place[bytes(image)] for image in again] == targets.argmax(axis=1).tolist()
+    assert [place[bytes(image)] for image in pixels] == targets.argmax(axis=1).tolist()
 
 
 def test_an_epoch_depends_on_seed_and_number_alone(parts):
@@ -102,7 +100,7 @@ def test_a_part_that_is_not_to_be_distorted_stays_as_it_is(mnist):
     kept = Part(mnist.train_images[:20], one_hot(mnist.train_labels[:20]), distort=False)
     moved = Part(mnist.train_images[20:40], one_hot(mnist.train_labels[20:40]))
     recipe = dataclasses.replace(SEED, distortion=Distortion())
-    pixels = np.rint(epoch_arrays([kept, moved], recipe, epoch=0)[0][..., 0] * 255).astype(np.uint8)
+    pixels, _ = epoch_arrays([kept, moved], recipe, epoch=0)
     given = {bytes(image) for image in kept.images}
     assert sum(bytes(image) in given for image in pixels) == 20
 
@@ -130,20 +128,42 @@ def test_the_history_holds_both_accuracies_and_losses_of_each_epoch_and_a_fallin
 
 
 @TENSORFLOW
-def test_progress_is_told_after_every_batch(parts, validation):
+def test_the_seed_recipe_learns_to_the_last_bit_what_model_fit_learns(parts, validation):
+    import keras
+
+    from ml.classifier import to_input
+    from ml.model import build_model
+
+    model, history = fit(dataclasses.replace(SEED, epochs=2), parts[:1], validation)
+    keras.utils.set_random_seed(SEED.seed)
+    plain = build_model()
+    plain.compile(keras.optimizers.Adam(SEED.learning_rate), loss="categorical_crossentropy", metrics=["accuracy"])
+    for epoch in range(2):
+        pixels, targets = epoch_arrays(parts[:1], SEED, epoch)
+        told = plain.fit(
+            to_input(pixels), targets, batch_size=SEED.batch_size, shuffle=False, verbose=0,
+            validation_data=(to_input(validation[0]), one_hot(validation[1])),
+        ).history  # fmt: skip
+        assert told == {name: [pytest.approx(history[name][epoch], rel=1e-6)] for name in told}
+        assert set(history) == {*told, "learning_rate"}
+    assert all(map(np.array_equal, model.get_weights(), plain.get_weights()))
+
+
+@TENSORFLOW
+def test_progress_is_told_every_few_batches_and_at_the_end_of_an_epoch(parts, validation):
     told = []
-    fit(dataclasses.replace(TINY, batch_size=176), parts, validation, on_batch=told.append)
+    fit(dataclasses.replace(TINY, batch_size=41), parts, validation, on_progress=told.append)
     places = [(p.epoch, p.epochs, p.batch, p.batches) for p in told]
-    assert places == [(epoch, 2, batch, 4) for epoch in (1, 2) for batch in (1, 2, 3, 4)]
+    assert places == [(epoch, 2, batch, 18) for epoch in (1, 2) for batch in (STRIDE, 2 * STRIDE, 18)]
     assert all(p.loss > 0 for p in told)
 
 
 @TENSORFLOW
-def test_a_training_can_be_cancelled_between_two_batches(parts, validation):
+def test_a_training_can_be_cancelled_in_the_middle_of_an_epoch(parts, validation):
     told = []
-    with pytest.raises(Cancelled, match="epoch 1 of 2"):
-        fit(TINY, parts, validation, on_batch=told.append, should_stop=lambda: len(told) == 3)
-    assert len(told) == 3
+    with pytest.raises(Cancelled, match="epoch 2 of 2"):
+        fit(TINY, parts, validation, on_progress=told.append, should_stop=lambda: len(told) == 3)
+    assert [(p.epoch, p.batch) for p in told] == [(1, 8), (1, 11), (2, 8)]
 
 
 @TENSORFLOW

@@ -101,16 +101,15 @@ class Command(BaseCommand):
         with tqdm(total=recipe.epochs * -(-rows // recipe.batch_size), unit="batch", mininterval=0.5) as bar:
 
             def show(progress: Progress) -> None:
-                bar.update()
-                if progress.batch % 20 == 0:
-                    bar.set_postfix_str(
-                        f"epoch {progress.epoch}/{progress.epochs}, loss {progress.loss:.4f}, "
-                        f"accuracy {progress.accuracy:.4f}",
-                        refresh=False,
-                    )
+                bar.set_postfix_str(
+                    f"epoch {progress.epoch}/{progress.epochs}, loss {progress.loss:.4f}, "
+                    f"accuracy {progress.accuracy:.4f}",
+                    refresh=False,
+                )
+                bar.update((progress.epoch - 1) * progress.batches + progress.batch - bar.n)
 
             try:
-                model, history = fit(recipe, parts, checks.validation, on_batch=show)
+                model, history = fit(recipe, parts, checks.validation, on_progress=show)
             except KeyboardInterrupt as interrupt:
                 raise CommandError("Stopped; nothing was written.") from interrupt
 

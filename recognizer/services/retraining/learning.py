@@ -139,7 +139,7 @@ def _train_and_judge(
     started = time.monotonic()
     model, history = fit(
         recipe, parts, checks.validation, model=model,
-        on_batch=lambda now: _show(recorder, now, started),
+        on_progress=lambda now: _show(recorder, now, started),
         on_epoch=recorder.history,
         should_stop=lambda: recorder.should_stop,
     )  # fmt: skip
