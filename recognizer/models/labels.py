@@ -18,12 +18,18 @@ class Label(models.Model):
     Append-only: labels are added and never changed; they go only when their submission is deleted.
     """
 
-    submission = models.ForeignKey(Submission, on_delete=models.CASCADE, related_name="labels")
+    # Submission and user are the first columns of indexes below.
+    submission = models.ForeignKey(Submission, on_delete=models.CASCADE, related_name="labels", db_index=False)
     kind = models.CharField(max_length=10, choices=LabelKind)
     value = models.CharField(max_length=12, choices=TruthValue, blank=True, help_text="Empty for a retraction.")
     retracts = models.OneToOneField("self", null=True, blank=True, on_delete=models.CASCADE, related_name="retraction")
     user = models.ForeignKey(
-        settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="labels"
+        settings.AUTH_USER_MODEL,
+        null=True,
+        blank=True,
+        on_delete=models.SET_NULL,
+        related_name="labels",
+        db_index=False,
     )
     visitor = models.CharField(max_length=32, blank=True)
     reason = models.CharField(max_length=16, choices=LabelReason)

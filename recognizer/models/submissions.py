@@ -27,8 +27,14 @@ class Submission(models.Model):
     public_id = models.CharField(max_length=16, unique=True, default=new_public_id, editable=False)
     created = models.DateTimeField(auto_now_add=True)
     source = models.CharField(max_length=8, choices=Source)
+    # Foreign keys have no index of their own where one of those below begins with them: each costs every submission.
     owner = models.ForeignKey(
-        settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="submissions"
+        settings.AUTH_USER_MODEL,
+        null=True,
+        blank=True,
+        on_delete=models.SET_NULL,
+        related_name="submissions",
+        db_index=False,
     )
     visitor = models.CharField(max_length=32, blank=True, help_text="Random key in the visitor's signed cookie.")
     may_train = models.BooleanField(default=True, help_text="The person did not opt out of training.")
@@ -54,7 +60,7 @@ class Submission(models.Model):
     # Denormalised from predictions and labels, for lists. `services.predictions` writes the first part at once, from
     # the latest prediction; `services.labels` the truth.
     latest_prediction = models.ForeignKey(
-        "Prediction", null=True, blank=True, on_delete=models.SET_NULL, related_name="+"
+        "Prediction", null=True, blank=True, on_delete=models.SET_NULL, related_name="+", db_index=False
     )
     doubt = models.FloatField(null=True, blank=True)
     digit = models.PositiveSmallIntegerField(null=True, blank=True, choices=Digit)
@@ -69,32 +75,39 @@ class Submission(models.Model):
     share_key = models.CharField(max_length=32, blank=True, help_text="Key of the share link; empty: not shared.")
 
     # For pictures of several digits, each to be a submission of its own. Nothing writes these yet.
-    parent = models.ForeignKey("self", null=True, blank=True, on_delete=models.CASCADE, related_name="parts")
+    parent = models.ForeignKey(
+        "self", null=True, blank=True, on_delete=models.CASCADE, related_name="parts", db_index=False
+    )
     box = models.JSONField(null=True, blank=True)
 
     class Meta:
         ordering = ["-id"]
         permissions = [("review", "Can review: sees every submission and is believed about it")]
         indexes = [
-            models.Index(fields=["owner", "-id"], name="submission_owner"),
+            # What most rows do not have is in no index of theirs.
+            models.Index(fields=["owner", "-id"], condition=Q(owner__isnull=False), name="submission_owner"),
             models.Index(fields=["visitor", "-id"], condition=~Q(visitor=""), name="submission_visitor"),
+            models.Index(fields=["parent"], condition=Q(parent__isnull=False), name="submission_parent"),
+            # Whoever deletes a prediction, the database among them, asks which submission it was the latest of.
+            models.Index(
+                fields=["latest_prediction"], condition=Q(latest_prediction__isnull=False), name="submission_latest"
+            ),
             models.Index(fields=["created"], condition=Q(state="pending"), name="submission_pending"),
-            models.Index(fields=["digest", "truth_state"], name="submission_copies"),
             models.Index(fields=["picture"], name="submission_picture"),
-            # The review queue: by doubt, by disagreement, at random (a digest is as good as a random number), the grid.
-            models.Index(fields=["truth_state", "-doubt", "-id"], name="submission_doubt"),
+            # Copies of a picture; and the queue at random, for a digest is as good as a random number.
+            models.Index(fields=["digest", "truth_state", "fold"], name="submission_digest"),
+            # The queue by doubt, and the grid; by disagreement.
+            models.Index(fields=["truth_state", "-doubt", "-id", "digit", "verdict"], name="submission_doubt"),
             models.Index(
                 fields=["-doubt", "-id", "truth_state"], condition=Q(models_disagree=True), name="submission_disagree"
             ),
-            models.Index(fields=["fold", "digest", "truth_state", "doubt"], name="submission_chance"),
-            models.Index(fields=["digit", "truth_state", "-doubt", "-id", "verdict"], name="submission_digit"),
-            # What the settled truth says beside what was read: suspects, the confusion matrix, what can train.
+            # What people say beside what was read: suspects, the confusion matrix, what can train, counts of all.
             models.Index(
                 fields=[
-                    *("truth_state", "truth", "digit", "verdict", "answered_by", "preprocessing_version"),
-                    *("fold", "may_train"),
+                    *("truth_state", "truth", "digit", "verdict", "source", "state"),
+                    *("answered_by", "preprocessing_version", "fold", "may_train"),
                 ],
-                name="submission_settled",
+                name="submission_truth",
             ),
             # A narrow copy of the table for every filter of History: whatever is asked for together, it is found here,
             # and only the rows of one page are read whole.
@@ -140,8 +153,9 @@ class Submission(models.Model):
 class Prediction(models.Model):
     """What one model version said of one submission under one preprocessing version."""
 
-    submission = models.ForeignKey(Submission, on_delete=models.CASCADE, related_name="predictions")
-    version = models.ForeignKey("ModelVersion", on_delete=models.PROTECT, related_name="predictions")
+    # Both are the first column of what is below.
+    submission = models.ForeignKey(Submission, on_delete=models.CASCADE, related_name="predictions", db_index=False)
+    version = models.ForeignKey("ModelVersion", on_delete=models.PROTECT, related_name="predictions", db_index=False)
     preprocessing_version = models.PositiveSmallIntegerField()
     created = models.DateTimeField(auto_now_add=True)
     probabilities = models.JSONField(help_text="Ten calibrated probabilities, digit 0 first.")
@@ -156,8 +170,7 @@ class Prediction(models.Model):
     class Meta:
         ordering = ["-id"]
         indexes = [
-            models.Index(fields=["version", "digit", "-id"], name="prediction_version_digit"),
-            models.Index(fields=["verdict", "-id"], name="prediction_verdict"),
+            models.Index(fields=["version", "-id"], name="prediction_version"),
             models.Index(fields=["-doubt", "-id"], name="prediction_doubt"),
         ]
         constraints = [

@@ -5,10 +5,13 @@ from dataclasses import dataclass
 
 from django.db.models import Count
 
-from recognizer.models import Prediction, Source, SubmissionState, TruthState, Verdict
+from recognizer.models import Source, SubmissionState, TruthState, Verdict
 
 from . import access, registry
 from .actors import Actor
+
+# The first columns of the index `submission_truth`: in another order the database would sort every row.
+GROUPS = ("truth_state", "truth", "digit", "verdict", "source", "state")
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,18 +34,17 @@ class Stats:
 
 
 def of(actor: Actor) -> Stats:
-    """What `actor` sees, counted in two passes over the rows."""
-    rows = access.visible_submissions(actor).order_by()
+    """What `actor` sees, counted in one pass over an index that holds the columns in the order of `GROUPS`."""
+    groups = access.visible_submissions(actor).order_by().values_list(*GROUPS).annotate(Count("pk"))
     states, sources, truths = Counter(), Counter(), Counter()
-    for state, source, truth_state, count in rows.values_list("state", "source", "truth_state").annotate(Count("pk")):
+    digits, verdicts, settled = Counter(), Counter(), Counter()
+    for truth_state, truth, digit, verdict, source, state, count in groups:
         states[state] += count
         sources[source] += count
         truths[truth_state] += count
-    digits, verdicts, settled = Counter(), Counter(), Counter()
-    answered = Prediction.objects.order_by().filter(pk__in=rows.values("latest_prediction"))
-    columns = ("digit", "verdict", "submission__truth_state", "submission__truth")
-    for digit, verdict, truth_state, truth, count in answered.values_list(*columns).annotate(Count("pk")):
-        digits[str(digit)] += count
+        if digit is None:
+            continue
+        digits[digit] += count
         verdicts[verdict] += count
         if truth_state == TruthState.SETTLED:
             settled[truth == str(digit)] += count
@@ -52,7 +54,7 @@ def of(actor: Actor) -> Stats:
         by_state={name: states[name] for name in SubmissionState.values},
         by_source={name: sources[name] for name in Source.values},
         by_truth_state={name: truths[name] for name in TruthState.values},
-        by_digit={str(digit): digits[str(digit)] for digit in range(10)},
+        by_digit={str(digit): digits[digit] for digit in range(10)},
         by_verdict={name: verdicts[name] for name in Verdict.values},
         settled=settled.total(),
         settled_correct=settled[True],

@@ -24,7 +24,7 @@ SETUP = """
 from django.core.management import call_command
 from recognizer.models import Submission
 from recognizer.services import accounts
-call_command("demo", "--count", "12", "--seed", "3", verbosity=0)
+call_command("demo", "--count", "60", "--seed", "3", verbosity=0)
 accounts.make_operator("elsa")
 print(accounts.sign_in_link(accounts.make_operator("moira")))
 print(Submission.objects.first().get_absolute_url())
@@ -93,6 +93,10 @@ def execute(site: Site, *statements: str) -> None:
         database.commit()
 
 
+def is_empty(context: BrowserContext, queue: str) -> bool:
+    return 'class="stage-picture"' not in context.request.get(queue).text()
+
+
 def movements(context: BrowserContext, pages: tuple[str, ...]) -> dict[str, tuple[str, ...]]:
     """What moved too far, by page."""
     loaded = {page: shifts.load(context, page) for page in pages}
@@ -101,8 +105,9 @@ def movements(context: BrowserContext, pages: tuple[str, ...]) -> dict[str, tupl
 
 def test_no_page_moves_while_it_loads(operator: BrowserContext, screen: str, addresses: tuple[str, str]) -> None:
     assert movements(operator, (*PAGES[screen], addresses[1])) == {}
+    assert not any(is_empty(operator, page) for page in QUEUES)
 
 
 def test_an_empty_queue_does_not_move_either(operator: BrowserContext, nothing_waits: None) -> None:
     assert movements(operator, QUEUES) == {}
-    assert all("waits here" in operator.request.get(page).text() for page in QUEUES)
+    assert all(is_empty(operator, page) for page in QUEUES)

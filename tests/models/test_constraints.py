@@ -1,7 +1,7 @@
 """What the database itself refuses, whoever writes."""
 
 import pytest
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError, connection, transaction
 from django.utils import timezone
 
 from recognizer.models import (
@@ -122,3 +122,35 @@ def test_deleting_a_submission_takes_its_predictions_and_labels_along(reviewer):
     submission.delete()
     assert not Prediction.objects.exists()
     assert not Label.objects.exists()
+
+
+@pytest.mark.parametrize("model", [Submission, Prediction, Label])
+def test_no_index_is_the_beginning_of_another_for_each_costs_every_row(model):
+    with connection.cursor() as cursor:
+        constraints = connection.introspection.get_constraints(cursor, model._meta.db_table)
+    indexes = {
+        name: tuple(found["columns"]) for name, found in constraints.items() if found["index"] or found["unique"]
+    }
+    needless = [
+        (name, other)
+        for name, columns in indexes.items()
+        for other, longer in indexes.items()
+        if name != other and longer[: len(columns)] == columns and not constraints[name]["unique"]
+    ]
+    # PostgreSQL's for LIKE, which Django makes of every unique text.
+    assert [pair for pair in needless if not pair[0].endswith("_like")] == []
+
+
+@pytest.mark.sqlite_only  # PostgreSQL scans a table that is as small as this one
+@pytest.mark.parametrize(
+    ("key", "index"),
+    [
+        ("owner_id", "submission_owner"),
+        ("parent_id", "submission_parent"),
+        ("latest_prediction_id", "submission_latest"),
+    ],
+)
+def test_whoever_deletes_finds_what_points_there_by_an_index(key, index):
+    with connection.cursor() as cursor:
+        cursor.execute(f"EXPLAIN QUERY PLAN SELECT id FROM recognizer_submission WHERE {key} = %s", [1])
+        assert index in cursor.fetchall()[0][3]

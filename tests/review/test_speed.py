@@ -8,20 +8,17 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from recognizer.models import LabelReason, ModelVersion
-from recognizer.services import figures, matrices, queue, reviews
+from recognizer.services import figures, matrices, queue, reviews, stats
+from recognizer.services.actors import Actor
 from tests.support.people import client_of
 
 from . import many
-
-if TYPE_CHECKING:
-    from recognizer.services.actors import Actor
 
 pytestmark = pytest.mark.django_db
 
@@ -41,9 +38,9 @@ FILTERS = (
 INDEXES = {
     LabelReason.DOUBT: "submission_doubt",
     LabelReason.DISAGREEMENT: "submission_disagree",
-    LabelReason.SUSPECT: "submission_settled",
+    LabelReason.SUSPECT: "submission_truth",
     LabelReason.NEWEST: "submission_narrow",
-    LabelReason.RANDOM: "submission_chance",
+    LabelReason.RANDOM: "submission_digest",
 }
 
 
@@ -111,14 +108,16 @@ def test_every_list_is_found_in_an_index(reviewer, second_reviewer, settings):
         plan = plans(taking(reviewer, rule, 4))
         assert index in plan, f"{rule}\n{plan}"
         assert "SCAN recognizer_submission\n" not in plan + "\n", f"{rule}\n{plan}"
-    assert "submission_digit" in plans(lambda: queue.take_grid(actor=reviewer, digit=7))
+    assert "submission_doubt" in plans(lambda: queue.take_grid(actor=reviewer, digit=7))
     client = client_of(reviewer)
     for one in FILTERS:
         plan = plans(lambda one=one: client.get(f"/history/?{one}"))
         assert "SCAN recognizer_submission USING COVERING INDEX submission_narrow" in plan or one == "", (
             f"{one}\n{plan}"
         )
-    assert "COVERING INDEX submission_settled" in plans(lambda: matrices.matrix_of(ModelVersion.objects.get(number=2)))
+    assert "COVERING INDEX submission_truth" in plans(lambda: stats.of(reviewer))
+    assert "SCAN" not in plans(lambda: stats.of(Actor(visitor=f"{7:032d}")))
+    assert "COVERING INDEX submission_truth" in plans(lambda: matrices.matrix_of(ModelVersion.objects.get(number=2)))
 
 
 def test_the_number_of_queries_does_not_grow(reviewer, second_reviewer, settings):

@@ -16,7 +16,7 @@ def test_everybody_sees_the_counts_of_what_they_see(visitor, stranger, reviewer,
     make_submission(stranger)
     labels.label(actor=reviewer, submission=right, value="7", reason=LabelReason.RANDOM)
     labels.label(actor=reviewer, submission=wrong, value="9", reason=LabelReason.RANDOM)
-    with django_assert_num_queries(3):
+    with django_assert_num_queries(2):
         found = stats.of(visitor)
     assert (found.submissions, found.settled, found.settled_correct, found.live_version) == (2, 2, 1, 1)
     assert found.by_state == {"pending": 0, "predicted": 2, "failed": 0}
