@@ -163,11 +163,14 @@ class SubmissionSerializer(ShowingSerializer):
 
     def _address(self, name: str, submission: Submission) -> str:
         context = self.context
-        if "root" not in context:
+        key = context.get("key", "")
+        of, root, query = context.get("ends", (None, "", ""))
+        if of != key:
+            # What the addresses of one submission have in common: where they begin, and the key at their end.
             request = context["request"]
-            context["root"] = f"{request.scheme}://{request.get_host()}"
-        address = context["root"] + submission_path(name, submission)
-        return f"{address}?key={quote_plus(context['key'])}" if context.get("key") else address
+            root, query = f"{request.scheme}://{request.get_host()}", f"?key={quote_plus(key)}" if key else ""
+            context["ends"] = key, root, query
+        return root + submission_path(name, submission) + query
 
 
 class StoredSubmissionSerializer(SubmissionSerializer):

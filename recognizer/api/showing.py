@@ -7,8 +7,16 @@ from operator import attrgetter
 from rest_framework import serializers
 from rest_framework.fields import Field, SkipField
 
-# How a field is read: its name, itself, what gets its value from a row, and the serializer's method if it has one.
-Step = tuple[str, Field, Callable[[object], object], Callable | None]
+# How a field is read: its name, itself, what gets its value from a row, the serializer's method if it has one, and the
+# type of values that are shown as they are.
+Step = tuple[str, Field, Callable[[object], object], Callable | None, type | None]
+SHOWN_AS_THEY_ARE = {
+    serializers.BooleanField: bool,
+    serializers.CharField: str,
+    serializers.ChoiceField: str,
+    serializers.FloatField: float,
+    serializers.IntegerField: int,
+}
 
 
 # A comment and no docstring: that would stand in the OpenAPI document beside every answer.
@@ -18,12 +26,15 @@ Step = tuple[str, Field, Callable[[object], object], Callable | None]
 class ShowingSerializer(serializers.Serializer):
     def to_representation(self, instance: object) -> dict:
         shown = {}
-        for name, field, value_of, method in _steps(type(self)):
+        for name, field, value_of, method, plain in _steps(type(self)):
             if method is not None:
                 shown[name] = method(self, instance)
                 continue
             try:
                 value = value_of(instance)
+                if type(value) is plain:
+                    shown[name] = value
+                    continue
                 if callable(value):
                     value = value()
             except AttributeError:  # a dict, or there is nothing on the way to the value: the framework knows what then
@@ -44,6 +55,7 @@ def _steps(kind: type[serializers.Serializer]) -> list[Step]:
             field,
             attrgetter(field.source),
             getattr(kind, field.method_name) if isinstance(field, serializers.SerializerMethodField) else None,
+            SHOWN_AS_THEY_ARE.get(type(field)),
         )
         for field in fields
     ]
