@@ -1,95 +1,133 @@
 """What our training costs beside plain `model.fit` on the same data: processor seconds of an epoch.
 
-    python -m bench.training                            # 16,000 images, three rounds: some minutes
-    python -m bench.training --images 55000 --rounds 2  # epochs as long as those of `manage.py train --recipe seed`
+    python -m bench.training                             # epochs of 8,000 images: some minutes
+    python -m bench.training --images 55000 --epochs 3   # as long as those of `manage.py train --recipe seed`
+    taskset --cpu-list 1 python -m bench.training        # kept on one processor, TensorFlow with one thread
 
-Three ways, each in a process of its own, in turn so that a noisy machine does no favour to one: Keras as its own
-documentation shows it; `ml.training.fit` with the seed's recipe, as `manage.py train --recipe seed` calls it; the same
-with geometric distortions. The first epoch of each, which also builds the graph, does not count; of the others the
-least does: whatever else a machine does only ever adds to it.
+Four ways, each in a process of its own: Keras as its own documentation shows it; `ml.training.fit` with the seed's
+recipe, as `manage.py train --recipe seed` calls it; the same with geometric distortions, and with all that the recipes
+of the product do. Every way has the same images, batches, 32-bit floats, a new order in every epoch, and looks at the
+same validation images after it. The processes take turns, one epoch each, so that whatever else the machine does
+meets all of them; the ratios are medians over the turns. The first epoch, which also builds the graphs, does not count.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import dataclasses
-import itertools
 import json
 import os
 import statistics
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from tqdm import tqdm
 
 from ml.augmentation import Distortion
 
-EPOCHS = 3
-PLAIN, SEED, DISTORTED = "plain model.fit", "seed recipe", "seed recipe, distorted"
-# Over plain `model.fit`, and over the recipe without distortions.
-PROMISED = {SEED: (PLAIN, 1.05), DISTORTED: (SEED, 1.25)}
+PLAIN, SEED, DISTORTED, FULL = "plain model.fit", "seed recipe", "with geometry", "with all distortions"
+# Over plain `model.fit`, and over the recipe without distortions; None: nothing was promised.
+PROMISED = {SEED: (PLAIN, 1.05), DISTORTED: (SEED, 1.25), FULL: (SEED, None)}
 # Rotation, scale, shear, shift and the elastic warp; thickness and brightness of strokes stay as they are.
 GEOMETRIC = Distortion(thicken=0, thin=0, fade=0, steepen=0)
+DISTORTIONS = {SEED: None, DISTORTED: GEOMETRIC, FULL: Distortion()}
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--images", type=int, default=16_000)
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--only", choices=(PLAIN, SEED, DISTORTED), help="print this one's seconds as JSON")
+    parser.add_argument("--images", type=int, default=8_000)
+    parser.add_argument("--epochs", type=int, default=8, help="those that count")
+    parser.add_argument("--only", choices=(PLAIN, *PROMISED), help="an epoch for every line of the standard input")
     asked = parser.parse_args()
     if asked.only is not None:
-        print(json.dumps(epochs(asked.only, asked.images)))
+        with contextlib.suppress(Finished):
+            work(asked.only, asked.images, asked.epochs + 1)
         return 0
-    seconds: dict[str, list[float]] = {name: [] for name in (PLAIN, SEED, DISTORTED)}
-    for _ in range(asked.rounds):
-        for name, taken in seconds.items():
-            taken.extend(in_a_process(name, asked.images))
+    with contextlib.ExitStack() as stack:
+        workers = {name: stack.enter_context(worker(name, asked)) for name in (PLAIN, *PROMISED)}
+        turns = [{name: epoch() for name, epoch in workers.items()} for _ in range(asked.epochs + 1)][1:]
     print("seconds of processor time an epoch: the least, and the median")
-    for name, column in seconds.items():
-        beside, promised = PROMISED.get(name, (name, 1.0))
-        least = f"{name:24}{min(column):7.2f}{statistics.median(column):7.2f}"
-        ratio = f"  {min(column) / min(seconds[beside]):.3f} of {beside} (promised: {promised:g})"
-        print(least + (ratio if beside != name else ""))
+    for name in workers:
+        column = [turn[name] for turn in turns]
+        line = f"{name:24}{min(column):7.2f}{statistics.median(column):7.2f}"
+        if name in PROMISED:
+            beside, promised = PROMISED[name]
+            ratio = statistics.median(turn[name] / turn[beside] for turn in turns)
+            line += f"  {ratio:.3f} of {beside}" + (f" (promised: {promised:g})" if promised else "")
+        print(line)
     return 0
 
 
-def in_a_process(name: str, images: int) -> list[float]:
-    command = [sys.executable, "-m", "bench.training", "--only", name, "--images", str(images)]
+@contextlib.contextmanager
+def worker(name: str, asked: argparse.Namespace) -> Iterator[Callable[[], float]]:
+    """A process that trains; what is given makes it train one epoch and returns its processor seconds."""
+    command = [
+        sys.executable, "-m", "bench.training", "--only", name,
+        "--images", str(asked.images), "--epochs", str(asked.epochs),
+    ]  # fmt: skip
     environment = os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3"}
-    done = subprocess.run(command, check=True, capture_output=True, text=True, env=environment)
-    return json.loads(done.stdout.splitlines()[-1])
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
+    ) as process:
+
+        def epoch() -> float:
+            print("go", file=process.stdin, flush=True)
+            return json.loads(process.stdout.readline())
+
+        yield epoch
+        process.stdin.close()
 
 
-def epochs(name: str, images: int) -> list[float]:
-    """Processor seconds of every epoch but the first, validation included."""
+class Finished(Exception):  # noqa: N818 - not an error
+    """No more epochs are wanted."""
+
+
+class Turns:
+    """Between two epochs: tells the processor seconds of the last one and waits for the next to be asked for."""
+
+    def __init__(self) -> None:
+        self._wait()
+
+    def _wait(self) -> None:
+        if not sys.stdin.readline():
+            raise Finished
+        self._begun = time.process_time()
+
+    def next(self, *_: object) -> None:
+        print(time.process_time() - self._begun, flush=True)
+        self._wait()
+
+
+def work(name: str, images: int, epochs: int) -> None:
+    """Train as `name` says; every epoch waits for its turn."""
     from ml.mnist import load_mnist
 
     mnist = load_mnist()
     train = mnist.train_images[:images], mnist.train_labels[:images]
     held_out = max(1, len(mnist.validation_images) * images // len(mnist.train_images))
     validation = mnist.validation_images[:held_out], mnist.validation_labels[:held_out]
-    marks: list[float] = []
-
-    def mark(*_: object) -> None:
-        marks.append(time.process_time())
-
     if name == PLAIN:
-        _plain(train, validation, mark)
+        _plain(train, validation, epochs)
     else:
-        from ml import training
+        _ours(train, validation, epochs, DISTORTIONS[name])
 
-        recipe = dataclasses.replace(
-            training.SEED, epochs=EPOCHS + 1, distortion=GEOMETRIC if name == DISTORTED else None
-        )
-        # As the command does it, which shows every batch in its bar.
+
+def _ours(train: tuple, validation: tuple, epochs: int, distortion: Distortion | None) -> None:
+    from ml import training
+
+    recipe = dataclasses.replace(training.SEED, epochs=epochs, distortion=distortion)
+    with Path(os.devnull).open("w") as nowhere, tqdm(file=nowhere, mininterval=0.5) as bar:  # as the command shows it
         training.fit(
             recipe, [training.Part(train[0], training.one_hot(train[1]))], validation,
-            on_batch=lambda progress: progress, on_epoch=mark,
+            on_progress=lambda _: bar.update(), on_epoch=Turns().next,
         )  # fmt: skip
-    return [after - before for before, after in itertools.pairwise(marks)]
 
 
-def _plain(train: tuple, validation: tuple, mark: object) -> None:
+def _plain(train: tuple, validation: tuple, epochs: int) -> None:
     import keras
     import numpy as np
 
@@ -101,9 +139,10 @@ def _plain(train: tuple, validation: tuple, mark: object) -> None:
     keras.utils.set_random_seed(1)
     model = build_model()
     model.compile(optimizer="adam", loss="categorical_crossentropy", metrics=["accuracy"])
+    given, checked = arrays(*train), arrays(*validation)
     model.fit(
-        *arrays(*train), batch_size=64, epochs=EPOCHS + 1, validation_data=arrays(*validation), verbose=0,
-        callbacks=[keras.callbacks.LambdaCallback(on_epoch_end=mark)],
+        *given, batch_size=64, epochs=epochs, validation_data=checked, verbose=0,
+        callbacks=[keras.callbacks.LambdaCallback(on_epoch_end=Turns().next)],
     )  # fmt: skip
 
 
