@@ -5,16 +5,16 @@ what the model finds hard, and from the answer that a submission got first, from
 """
 
 from collections import defaultdict
-from collections.abc import Hashable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date, timedelta
 
-from django.db.models import Count, Min
-from django.db.models.functions import TruncDate, TruncMinute
+from django.db.models import BooleanField, CharField, Count, ExpressionWrapper, Min, Q, QuerySet
+from django.db.models.functions import Cast, Substr
 from django.utils import timezone
 
 from ml.evaluation import wilson
-from recognizer.models import Label, LabelKind, LabelReason, Prediction, TruthState
+from recognizer.models import Label, LabelKind, LabelReason, Prediction, Submission, TruthState
 
 from . import queue
 from .actors import Actor
@@ -24,6 +24,9 @@ from .retraining.requests import labels_until_next
 
 PACE_WINDOW = timedelta(minutes=5)
 PERIOD = timedelta(days=30)
+# A moment as both databases write it, in UTC: "2026-11-22 19:14:27.5…". For each row that Django's own functions cut to
+# its day SQLite calls Python, which took longer than all the rest.
+DAY, MINUTE = (Substr(Cast("created", CharField()), 1, length) for length in (10, 16))
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,14 +87,14 @@ def progress(actor: Actor) -> Progress:
 def decisions_by_day() -> list[tuple[date, int]]:
     """How many reviews each day of PERIOD brought, days without any included."""
     today = timezone.now().date()
-    counted = dict(_recent().annotate(day=TruncDate("created")).values_list("day").annotate(count=Count("id")))
+    counted = dict(_recent().annotate(day=DAY).values_list("day").annotate(count=Count("id")))
     days = (today - timedelta(days=ago) for ago in reversed(range(PERIOD.days)))
-    return [(day, counted.get(day, 0)) for day in days]
+    return [(day, counted.get(day.isoformat(), 0)) for day in days]
 
 
 def paces() -> list[Pace]:
     rows = _recent().filter(user__isnull=False).values_list("user__username")
-    rows = rows.annotate(count=Count("id"), minutes=Count(TruncMinute("created"), distinct=True)).order_by("-count")
+    rows = rows.annotate(count=Count("id"), minutes=Count(MINUTE, distinct=True)).order_by("-count")
     return [Pace(*row) for row in rows]
 
 
@@ -99,7 +102,8 @@ def agreement() -> Share:
     """Of the pictures that several people reviewed, how many pairs of reviewers said the same."""
     reviews = Label.objects.filter(kind=LabelKind.REVIEW, user__isnull=False, **STANDING).order_by()
     twice = reviews.values("submission__digest").annotate(people=Count("user", distinct=True)).filter(people__gt=1)
-    said = reviews.filter(submission__digest__in=twice.values("submission__digest")).order_by("id")
+    shown = Submission.objects.filter(digest__in=twice.values("submission__digest"))
+    said = reviews.filter(submission__in=shown).order_by("id")
     words: dict[str, dict[int, str]] = defaultdict(dict)
     for digest, user, value in said.values_list("submission__digest", "user", "value"):
         words[digest][user] = value
@@ -114,28 +118,30 @@ def agreement() -> Share:
 
 def accuracy_on_traffic() -> tuple[list[Share], list[Share]]:
     """Accuracy of the first answers to the random share's pictures of digits: by day of PERIOD, and by version."""
-    drawn = Label.objects.filter(kind=LabelKind.REVIEW, reason=LabelReason.RANDOM, **STANDING).values("submission")
+    drawn = Label.objects.filter(kind=LabelKind.REVIEW, reason=LabelReason.RANDOM, **STANDING).order_by()
+    of_drawn = Prediction.objects.filter(submission__in=drawn.values("submission")).order_by()
+    # From the few that were drawn to their rows, not from every settled submission to its answers.
+    first = of_drawn.values("submission").annotate(first=Min("pk")).values("first")
     answers = Prediction.objects.filter(
-        submission__in=drawn, submission__truth_state=TruthState.SETTLED, submission__truth__in=DIGITS
-    ).order_by("id")
-    columns = ("submission", "submission__truth", "digit", "version__number", "created")
-    first: dict[int, tuple] = {}
-    for submission, *answer in answers.values_list(*columns):
-        first.setdefault(submission, answer)
-    since = timezone.now() - PERIOD
-    by_day = ((created.date(), truth == str(digit)) for truth, digit, _, created in first.values() if created > since)
-    by_version = ((number, truth == str(digit)) for truth, digit, number, _ in first.values())
+        pk__in=first, submission__truth_state=TruthState.SETTLED, submission__truth__in=DIGITS
+    ).order_by()
+    is_right = ExpressionWrapper(Q(submission__truth=Cast("digit", CharField())), output_field=BooleanField())
+    groups = answers.annotate(day=DAY, is_right=is_right).values_list("day", "version__number", "is_right")
+    counts = [(date.fromisoformat(day), *rest) for day, *rest in groups.annotate(count=Count("pk"))]
+    since = timezone.now().date() - PERIOD
+    by_day = ((day, is_right, count) for day, _, is_right, count in counts if day > since)
+    by_version = ((version, is_right, count) for _, version, is_right, count in counts)
     return _shares(by_day), _shares(by_version)
 
 
-def _shares(outcomes: Iterable[tuple[Hashable, bool]]) -> list[Share]:
+def _shares(counts: Iterable[tuple[object, bool, int]]) -> list[Share]:
     right, total = defaultdict(int), defaultdict(int)
-    for name, is_right in outcomes:
-        right[name] += is_right
-        total[name] += 1
+    for name, is_right, count in counts:
+        right[name] += count if is_right else 0
+        total[name] += count
     return [Share(name, right[name], total[name]) for name in sorted(total)]
 
 
-def _recent():
+def _recent() -> QuerySet[Label]:
     since = timezone.now() - PERIOD
     return Label.objects.filter(kind=LabelKind.REVIEW, value__gt="", created__gte=since).order_by()

@@ -10,7 +10,8 @@ from recognizer.services import figures, labels, reviews
 from tests.review.many import second_version
 from tests.rows import make_prediction, make_submission
 
-pytestmark = pytest.mark.django_db
+# What is cut from a moment as text has to be the same text everywhere.
+pytestmark = [pytest.mark.django_db, pytest.mark.both_databases]
 
 
 def reviewed(actor, value="7", *, reason=LabelReason.RANDOM, digit=7):
