@@ -16,6 +16,9 @@ from .handoff.serving import POP_SECONDS, Batch, ShiftLease
 
 log = logging.getLogger(__name__)
 
+# Before it looks for lost rows a shift waits a moment for the list: whoever was just answered shall have the processor.
+BREATH_SECONDS = 0.02
+
 
 def serve(token: str, *, worker: str, should_stop: Callable[[], bool]) -> int:
     """Serve the list until nothing came for `SHIFT_IDLE_SECONDS`, or for about `SHIFT_SECONDS`.
@@ -49,16 +52,18 @@ def _serve(lease: ShiftLease, should_stop: Callable[[], bool]) -> int:
     look_for_lost, is_first = False, True
     # A message that comes late, when nobody waits for it any more, shall not hold the worker for long.
     idle_seconds = settings.SHIFT_IDLE_SECONDS if lease.wanted else 0.0
+    lost: dict[int, bytes] = {}
     while True:
-        lost: dict[int, bytes] = {}
+        patience = BREATH_SECONDS if look_for_lost else min(POP_SECONDS, idle_seconds)
+        batch = lease.pop(0 if lost or is_first else patience)
+        answers = predictions.predict_batch(batch.ids) if batch.asked else {}
+        _answer_previews(lease, batch)
+        lease.answer(batch, answers)
+        lost = {}
         if look_for_lost:
             lost = sweeper.serve_lost()
             lease.count(lost)
             looked_for_lost_at = time.monotonic()
-        batch = lease.pop(0 if lost or is_first else min(POP_SECONDS, idle_seconds))
-        answers = predictions.predict_batch(batch.ids) if batch.asked else {}
-        _answer_previews(lease, batch)
-        lease.answer(batch, answers)
         served += len(lost) + len(answers)
 
         now = time.monotonic()

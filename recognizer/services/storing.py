@@ -91,7 +91,9 @@ def _store_all(parcels: Sequence[Parcel]) -> None:
 
 
 def _bring_to_the_disk(parcels: Sequence[Parcel]) -> None:
-    durability.wait([file for parcel in parcels for file in parcel.files])
+    stored = [parcel for parcel in parcels if parcel.error is None]
+    if stored:
+        durability.wait([file for parcel in stored for file in parcel.files])
 
 
 def _store_together(parcels: Sequence[Parcel]) -> None:
