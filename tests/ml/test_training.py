@@ -19,7 +19,7 @@ from ml.classifier import load_classifier
 from ml.evaluation import evaluate
 from ml.mnist import load_mnist
 from ml.report import Checks, SealError, measure, read_folder, seal, seal_again, write_folder
-from ml.training import BASE, SEED, STRIDE, Cancelled, Part, epoch_arrays, fit, one_hot, uniform_targets
+from ml.training import BASE, SEED, Cancelled, Part, epoch_arrays, fit, one_hot, uniform_targets
 
 ROOT = Path(__file__).parents[2]
 TENSORFLOW = pytest.mark.xdist_group("tensorflow")
@@ -150,11 +150,12 @@ def test_the_seed_recipe_learns_to_the_last_bit_what_model_fit_learns(parts, val
 
 
 @TENSORFLOW
-def test_progress_is_told_every_few_batches_and_at_the_end_of_an_epoch(parts, validation):
+@pytest.mark.parametrize(("batch_size", "batches"), [(64, (8, 11)), (41, (12, 18)), (600, (1, 2))])
+def test_progress_is_told_every_few_hundred_images_and_at_the_end_of_an_epoch(parts, validation, batch_size, batches):
     told = []
-    fit(dataclasses.replace(TINY, batch_size=41), parts, validation, on_progress=told.append)
+    fit(dataclasses.replace(TINY, batch_size=batch_size), parts, validation, on_progress=told.append)
     places = [(p.epoch, p.epochs, p.batch, p.batches) for p in told]
-    assert places == [(epoch, 2, batch, 18) for epoch in (1, 2) for batch in (STRIDE, 2 * STRIDE, 18)]
+    assert places == [(epoch, 2, batch, batches[-1]) for epoch in (1, 2) for batch in batches]
     assert all(p.loss > 0 for p in told)
 
 
