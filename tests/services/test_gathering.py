@@ -49,6 +49,41 @@ def test_a_lone_one_is_served_at_once_and_by_itself():
     assert doing.calls == [[0], [1], [2]]
 
 
+def test_while_some_wait_for_what_follows_the_next_ones_act_already():
+    done: list[int] = []
+    second_is_done, waits = threading.Event(), threading.Event()
+
+    def act(things: Sequence[int]) -> None:
+        done.extend(things)
+        if 2 in things:
+            second_is_done.set()
+
+    def follow(things: Sequence[int]) -> None:
+        if 1 in things:
+            waits.set()
+            assert second_is_done.wait(10)
+
+    gathering: Gathering[int] = Gathering(act, then=follow)
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(gathering.bring, 1)
+        assert waits.wait(10)
+        assert not first.done()
+        pool.submit(gathering.bring, 2).result(10)
+        first.result(10)
+    assert done == [1, 2]
+
+
+def test_what_fails_afterwards_is_told_to_those_alone_who_waited_for_it():
+    def follow(things: Sequence[int]) -> None:
+        if 1 in things:
+            raise OSError(5, "it is broken")
+
+    gathering: Gathering[int] = Gathering(lambda _things: None, then=follow)
+    with pytest.raises(OSError, match="broken"):
+        gathering.bring(1)
+    gathering.bring(2)
+
+
 def test_an_act_that_fails_tells_everybody_whom_it_was_for_and_the_next_one_works():
     broken = True
 

@@ -6,11 +6,14 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from django.db import connections, transaction
+from PIL import Image
 
+from ml.images import Opened
 from recognizer.models import Source, Submission
-from recognizer.services import quotas, storing, submissions
+from recognizer.services import pictures, quotas, storing, submissions
 from recognizer.services.actors import Actor
-from recognizer.services.drafts import Sent
+from recognizer.services.drafts import Refused, Sent
+from recognizer.services.pictures import Decoded
 from tests.pictures import digit, png
 from tests.support.site import wait_until
 
@@ -90,6 +93,40 @@ def test_what_fails_within_one_request_s_transaction_is_told_to_that_one_alone(e
     assert isinstance(bad, RuntimeError)
     assert Submission.objects.filter(pk__in=[good.pk, also_good.pk]).count() == 2
     assert Submission.objects.count() == 3
+
+
+def test_one_that_cannot_be_decoded_spoils_nothing_for_those_with_whom_it_came(entered, transactions):
+    whole = png(digit(280, seed=9))
+
+    def send_damaged() -> Submission:
+        return submissions.accept(actor=VISITOR, sent=Sent(source=Source.API, image=whole[: len(whole) // 2]))
+
+    good, damaged, also_good = together([lambda: send(1), send_damaged, lambda: send(3)])
+    assert isinstance(damaged, Refused)
+    assert damaged.code == "truncated"
+    assert Submission.objects.filter(pk__in=[good.pk, also_good.pk]).count() == 2
+    assert transactions == [1, 2]
+
+
+def test_while_a_photograph_is_decoded_drawings_are_stored(entered, monkeypatch):
+    decoding, may_go_on = threading.Event(), threading.Event()
+    decode = pictures.decode
+
+    def slow_for_large_ones(opened: Opened) -> Decoded:
+        if not pictures.is_little(opened):
+            decoding.set()
+            assert may_go_on.wait(10)
+        return decode(opened)
+
+    monkeypatch.setattr(pictures, "decode", slow_for_large_ones)
+    large = png(Image.new("1", (3000, 3000)))
+    with ThreadPoolExecutor(1) as pool:
+        photograph = pool.submit(submissions.accept, actor=VISITOR, sent=Sent(source=Source.API, image=large))
+        assert decoding.wait(10)
+        send(1)
+        assert not photograph.done()
+        may_go_on.set()
+        assert photograph.exception(20).code == "blank"
 
 
 def test_within_somebody_else_s_transaction_nobody_else_s_rows_are_stored(entered, transactions):
