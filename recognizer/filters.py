@@ -1,7 +1,10 @@
 """Filters of lists, read from the address: History and the JSON API use the same ones."""
 
+import copy
+from collections import OrderedDict
 from collections.abc import Iterable
 from datetime import UTC, datetime
+from typing import ClassVar
 
 import django_filters as filters
 from django.core.exceptions import ValidationError
@@ -10,6 +13,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import CharField, F, Func, Q, QuerySet
 from django.db.models.functions import Cast
 from django.db.models.sql.compiler import SQLCompiler
+from django.forms import Form
 from django.http import QueryDict
 
 from recognizer.models import (
@@ -51,12 +55,38 @@ class MomentFilter(filters.IsoDateTimeFilter):
         super().__init__(*args, validators=[_representable], **kwargs)
 
 
+class _Filters(OrderedDict):
+    """The filters of one kind of list. The library copies them for each request, with everything that they hold.
+
+    A request writes only to the filter itself: to which model and filter set it belongs. So that alone is copied.
+    """
+
+    def __deepcopy__(self, _memo: dict) -> "_Filters":
+        copies = _Filters((name, copy.copy(one)) for name, one in self.items())
+        for one in copies.values():
+            one.method = one.method  # what calls the method is bound to its filter
+        return copies
+
+
 class StrictFilterSet(filters.FilterSet):
     """Filters that know who is asking and can refuse what they do not know."""
+
+    _form_classes: ClassVar[dict[type, type[Form]]] = {}
 
     def __init__(self, data: QueryDict, queryset: QuerySet, *, actor: Actor) -> None:
         super().__init__(data, queryset)
         self.actor = actor
+
+    @classmethod
+    def get_filters(cls) -> _Filters:
+        return _Filters(super().get_filters())
+
+    def get_form_class(self) -> type[Form]:
+        """Made once for each kind of list; the library would make one for each request."""
+        kind = type(self)
+        if kind not in self._form_classes:
+            self._form_classes[kind] = super().get_form_class()
+        return self._form_classes[kind]
 
     def check(self, *, others: Iterable[str] = ()) -> None:
         """Raises:
