@@ -52,11 +52,15 @@ class Opened:
         image: not loaded yet; `read` does that, once.
         size: width and height as stored, before any turn.
         memory: bytes that decoding takes.
+        pixels: so many the decoder goes over, those of a JPEG in many scans as often as it has scans.
+        length: bytes of the file.
     """
 
     image: Image.Image
     size: tuple[int, int]
     memory: int
+    pixels: int
+    length: int
     limits: Limits
     working_side: int
 
@@ -124,13 +128,14 @@ def open_checked(data: bytes, limits: Limits = Limits(), *, working_side: int = 
         memory = decoding.memory(image, scans=scans, working_side=working_side)
     except Exception as error:
         raise ImageError("truncated", "The picture's header is damaged. Please save or send it again.") from error
-    if memory > limits.max_memory or scans * image.width * image.height > MAX_SCANNED_PIXELS:
+    pixels = scans * image.width * image.height
+    if memory > limits.max_memory or pixels > MAX_SCANNED_PIXELS:
         raise ImageError(
             "too_many_pixels",
             f"The picture is {image.width} x {image.height} pixels, which is too much to read as this kind of "
             f"{image.format}. Please send it smaller, or as a plain JPEG.",
         )
-    return Opened(image, image.size, memory, limits, working_side)
+    return Opened(image, image.size, memory, pixels, len(data), limits, working_side)
 
 
 def read(opened: Opened) -> np.ndarray:

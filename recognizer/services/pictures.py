@@ -41,8 +41,8 @@ LOSSLESS_PIXELS = 320 * 320
 FLAT_SHARE = 0.3
 JPEG_QUALITY = 90
 
-# Bytes for decoding, below which a picture is a little one.
-LITTLE_MEMORY = 1_000_000
+# A picture that takes no more than this to decode is a little one: some milliseconds, whatever somebody made of it.
+LITTLE_MEMORY, LITTLE_PIXELS, LITTLE_FILE = 1_000_000, 500_000, 200_000
 DECODE_WAIT_SECONDS = 20
 # How many larger ones may be decoded or wait for their turn.
 PLACES = 16
@@ -126,8 +126,8 @@ def open_sent(data: bytes) -> images.Opened:
 
 
 def is_little(opened: images.Opened) -> bool:
-    """Whether decoding it takes so little that it waits for nobody, as a drawing does."""
-    return opened.memory <= LITTLE_MEMORY
+    """Whether decoding it takes so little that nobody minds to wait for it, as a drawing does."""
+    return opened.memory <= LITTLE_MEMORY and opened.pixels <= LITTLE_PIXELS and opened.length <= LITTLE_FILE
 
 
 def decode(opened: images.Opened) -> Decoded:

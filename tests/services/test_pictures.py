@@ -152,6 +152,15 @@ def test_large_pictures_share_the_memory_that_decoding_may_take(settings, monkey
     assert pictures.decode(pictures.open_sent(large)).pixels.shape == (1024, 1024)
 
 
+def test_what_was_made_to_take_long_is_no_little_picture():
+    drawing = png(digit(280))
+    assert pictures.is_little(pictures.open_sent(drawing))
+    in_many_scans = encoded(photo(400, 400), "JPEG", progressive=True)
+    in_many_pieces = drawing + bytes(pictures.LITTLE_FILE)
+    for long in (png(photo(1000, 800)), in_many_scans, in_many_pieces):
+        assert not pictures.is_little(pictures.open_sent(long))
+
+
 def test_who_waits_for_memory_goes_on_as_soon_as_there_is_some(settings):
     large = png(Image.new("1", (3000, 3000)))
     with ThreadPoolExecutor() as pool:
