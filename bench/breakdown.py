@@ -38,7 +38,7 @@ def main() -> int:
     logging.disable(logging.INFO)  # this process's alone: the worker says when it is ready
     from tests.support.site import Site, migrated_database
 
-    # Others over HTTP: a picture that is there already is not written again.
+    # Others over HTTP: what was sent before is a copy, and its file is there.
     both = bodies.canvases(2 * (TIMES + WARMING))
     files, others = both[: TIMES + WARMING], both[TIMES + WARMING :]
     with tempfile.TemporaryDirectory() as folder:
