@@ -24,6 +24,8 @@ from .pictures import KeptFile
 # One picture in this many is kept away from training for ever, to measure the benefit of training.
 HOLDOUT_EVERY = 5
 SMALLEST_CROP = 4
+# Points; a digit has a hundred or two. A thousand take 10 ms, the most that is accepted ten times as long.
+LITTLE_DRAWING = 1000
 SIDE = 28
 
 Crop = Sequence[float]
@@ -93,8 +95,13 @@ class Begun:
 
     @property
     def takes_long(self) -> bool:
-        """Whether others had better not wait until it is decoded."""
-        return self.opened is not None and not pictures.is_little(self.opened)
+        """Whether others had better not wait until it is decoded, or drawn."""
+        if self.opened is not None:
+            return not pictures.is_little(self.opened)
+        strokes = self.sent.strokes if isinstance(self.sent.strokes, list) else []
+        # Unchecked as yet: whatever else it holds is refused at the first look.
+        lines = (stroke[0] for stroke in strokes if isinstance(stroke, list) and stroke)
+        return sum(len(line) for line in lines if isinstance(line, list)) > LITTLE_DRAWING
 
 
 def begin(sent: Sent) -> Begun:

@@ -70,6 +70,20 @@ def test_copies_share_digest_fold_and_file(visitor, stranger, media):
     assert len(files(media)) == 2
 
 
+@pytest.mark.parametrize(
+    ("strokes", "takes_long"),
+    [
+        (SEVEN, False),
+        ([[[1] * 600, [1] * 600]] * 2, True),
+        ([[[1] * 600, [1] * 600]], False),
+        ([[], [None], 7, [[]], None], False),
+        ({"x": [1]}, False),
+    ],
+)
+def test_others_do_not_wait_for_a_drawing_of_thousands_of_points(strokes, takes_long):
+    assert drafts.begin(Sent(source=Source.API, strokes=strokes)).takes_long is takes_long
+
+
 def test_one_in_five_is_holdout():
     folds = [drafts.fold_of(f"{number * 2654435761 % 2**32:08x}") for number in range(5000)]
     assert 0.17 < folds.count(Fold.HOLDOUT) / 5000 < 0.23
