@@ -8,6 +8,8 @@ from collections.abc import Callable, Sequence
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
+# Lets those go who brought these things, before the others.
+LetGo = Callable[[Sequence[T]], None]
 
 
 class _Place(Generic[T]):
@@ -31,10 +33,13 @@ class Gathering(Generic[T]):
 
     Args:
         act: what is done, by one at a time.
-        then: what else those who were served wait for, while the next ones act already.
+        then: what else those who were served wait for, while the next ones act already. The first of the things is
+            that of the thread in which it runs.
     """
 
-    def __init__(self, act: Callable[[Sequence[T]], None], then: Callable[[Sequence[T]], None] | None = None) -> None:
+    def __init__(
+        self, act: Callable[[Sequence[T]], None], then: Callable[[Sequence[T], LetGo[T]], None] | None = None
+    ) -> None:
         self._act, self._then = act, then
         self._lock = threading.Lock()
         self._waiting: list[_Place[T]] = []
@@ -58,7 +63,7 @@ class Gathering(Generic[T]):
         with self._lock:
             served, self._waiting = self._waiting, []
         things = [one.thing for one in served]
-        error = _error_of(self._act, things)
+        error = _error_of(lambda: self._act(things))
         with self._lock:
             next_one = self._waiting[0] if self._waiting else None
             self._running = next_one is not None
@@ -66,18 +71,29 @@ class Gathering(Generic[T]):
             if next_one is not None:
                 next_one.gate.release()
                 next_one = None
-            error = _error_of(self._then, things)
-        for one in served:
-            one.is_over, one.error = True, error
-            if one.gate.locked():
-                one.gate.release()
+            error = _error_of(lambda: self._then(things, lambda some: _let_go(_of(served, some), None)))
+        _let_go(served, error)
         if next_one is not None:
             next_one.gate.release()
 
 
-def _error_of(act: Callable[[Sequence[T]], None], things: Sequence[T]) -> BaseException | None:
+def _of(places: Sequence[_Place[T]], things: Sequence[T]) -> list[_Place[T]]:
+    """The places of those who brought these things."""
+    wanted = set(map(id, things))
+    return [one for one in places if id(one.thing) in wanted]
+
+
+def _let_go(places: Sequence[_Place[T]], error: BaseException | None) -> None:
+    for one in places:
+        if not one.is_over:
+            one.is_over, one.error = True, error
+            if one.gate.locked():
+                one.gate.release()
+
+
+def _error_of(act: Callable[[], None]) -> BaseException | None:
     try:
-        act(things)
+        act()
     except BaseException as error:  # noqa: BLE001 - each of those who wait raises it
         return error
     return None

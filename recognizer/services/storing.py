@@ -1,9 +1,11 @@
-"""Storing what was accepted: files and rows in one transaction, one ring for all of them, then all to the disk.
+"""Storing what was accepted: files and rows in one transaction, one ring for all of them, then all to the disk; and
+waiting for the answers.
 
 Whoever stores while another request's transaction is going on is stored with all others who do, in the next one: a
 transaction, a push and a wait for the disk cost little more for ten rows than for one. Pictures are decoded there too,
 one after the other in one thread: what reads a picture is then still in the processor's caches for the next one, and
-the threads do not take Python's lock from each other's hands. What cannot be stored together is tried alone, so nobody
+the threads do not take Python's lock from each other's hands. One thread waits for the disk and for the answers of all
+whom it stored, so that each of them is woken once. What cannot be stored together is tried alone, so nobody
 is refused for somebody else's sake. Called by services.submissions alone.
 """
 
@@ -18,7 +20,7 @@ from recognizer.models import Submission
 from . import durability, handoff, pictures, privacy, quotas, rows
 from .actors import Actor
 from .drafts import Draft, Refused
-from .gathering import Gathering
+from .gathering import Gathering, LetGo
 
 # What is done in the transaction that stores, with what becomes of each: all or nothing.
 Within = Callable[[Sequence[Submission | Refused]], None]
@@ -30,8 +32,10 @@ class Parcel:
 
     Attributes:
         make: gives in its order what is to be stored, and what was refused.
-        is_awaited: its sender will wait for the answers.
+        seconds: how long the sender waits here for the answers. 0: nobody waits for them. None: the sender will, by
+            `handoff.wait_for_all`.
         made: what `make` gave.
+        waited: the answers were waited for.
         files: those that have to go to the disk.
         error: why nothing of it was stored.
     """
@@ -39,8 +43,9 @@ class Parcel:
     make: Callable[[], Sequence[Draft | Refused]]
     actor: Actor
     within: Within | None
-    is_awaited: bool = True
+    seconds: float | None = None
     made: Sequence[Draft | Refused] | None = None
+    waited: bool = False
     files: list[str] = field(default_factory=list)
     error: Exception | None = None
 
@@ -54,13 +59,18 @@ class Parcel:
         return [one for one in self.made if isinstance(one, Draft)]
 
     @property
+    def patience(self) -> float:
+        """How long to wait for its one answer; 0 where there are none, or many, for which the others shall not wait."""
+        return self.seconds or 0 if self.error is None and len(self.drafts) == 1 else 0
+
+    @property
     def outcomes(self) -> list[Submission | Refused]:
         """For each its row, or why it was refused."""
         return [one.row if isinstance(one, Draft) else one for one in self.made]
 
 
 def store(parcel: Parcel) -> None:
-    """Store a parcel and have it predicted; what it holds is on the disk afterwards.
+    """Store a parcel, have it predicted, and wait for the answers if it says so; it is on the disk afterwards.
 
     Raises:
         quotas.QuotaError: they have sent as much as one may in a day.
@@ -75,6 +85,8 @@ def store(parcel: Parcel) -> None:
         _gathering.bring(parcel)
     if parcel.error is not None:
         raise parcel.error
+    if parcel.seconds and not parcel.waited:
+        handoff.wait_for_all(_rows_of([parcel]), parcel.seconds)
 
 
 def _store_all(parcels: Sequence[Parcel]) -> None:
@@ -90,10 +102,31 @@ def _store_all(parcels: Sequence[Parcel]) -> None:
         _store_together(ready)
 
 
+def _see_through(parcels: Sequence[Parcel], let_go: LetGo[Parcel]) -> None:
+    """Bring what was stored to the disk, and wait for the answers of those who wait as long as this thread does.
+
+    They were pushed together and come together, so nobody waits for somebody else's.
+    """
+    _bring_to_the_disk(parcels)
+    seconds = parcels[0].patience
+    together = [parcel for parcel in parcels if parcel.patience == seconds] if seconds else []
+    with handoff.places(len(together)) as granted:
+        for parcel in together:
+            parcel.waited = True  # or sent away, for too many wait already
+        del together[granted:]
+        let_go([parcel for parcel in parcels if parcel not in together])
+        if together:
+            handoff.wait_in_place(_rows_of(together), seconds)
+
+
 def _bring_to_the_disk(parcels: Sequence[Parcel]) -> None:
     stored = [parcel for parcel in parcels if parcel.error is None]
     if stored:
         durability.wait([file for parcel in stored for file in parcel.files])
+
+
+def _rows_of(parcels: Sequence[Parcel]) -> list[Submission]:
+    return [one.row for parcel in parcels for one in parcel.drafts]
 
 
 def _store_together(parcels: Sequence[Parcel]) -> None:
@@ -108,7 +141,7 @@ def _store_together(parcels: Sequence[Parcel]) -> None:
                 _store_together([parcel])
 
 
-_gathering: Gathering[Parcel] = Gathering(_store_all, then=_bring_to_the_disk)
+_gathering: Gathering[Parcel] = Gathering(_store_all, then=_see_through)
 
 
 def _write(parcels: Sequence[Parcel]) -> None:
@@ -120,7 +153,7 @@ def _write(parcels: Sequence[Parcel]) -> None:
         if _may_train(parcel) and privacy.has_opted_out(parcel.actor):
             for one in parcel.drafts:
                 one.row.may_train = False
-    rows.insert([one.row for parcel in parcels for one in parcel.drafts])
+    rows.insert(_rows_of(parcels))
     for parcel in parcels:
         if parcel.within is not None:
             parcel.within(parcel.outcomes)
@@ -131,9 +164,9 @@ def _after_the_commit(parcels: Sequence[Parcel]) -> None:
     if connection.vendor != "sqlite":
         _look_again(parcels)
     for is_awaited in (True, False):
-        some = [one.row for parcel in parcels if parcel.is_awaited is is_awaited for one in parcel.drafts]
+        some = [parcel for parcel in parcels if (parcel.seconds != 0) is is_awaited]
         # The demo has all of its pictures answered at once.
-        ids = [row.pk for row in some if not row.demo]
+        ids = [row.pk for row in _rows_of(some) if not row.demo]
         if ids:
             handoff.push(ids, reply=is_awaited)
 

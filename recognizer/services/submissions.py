@@ -39,14 +39,14 @@ class Preview:
 # --- Accepting -------------------------------------------------------------------------------------------------------
 
 
-def accept(*, actor: Actor, sent: Sent, within: Within | None = None, is_awaited: bool = True) -> Submission:
+def accept(*, actor: Actor, sent: Sent, within: Within | None = None, seconds: float | None = None) -> Submission:
     """Store what was sent and have it predicted.
 
     Args:
-        is_awaited: the caller will wait for the answer.
+        seconds: how long to wait for the answer. 0: nobody waits for it. None: the caller will, by `handoff.wait_for`.
 
     Returns:
-        The stored submission, pending; `handoff.wait_for` waits for its answer.
+        The stored submission; pending, unless its answer came within `seconds`.
 
     Raises:
         Refused: nothing was stored; says why.
@@ -57,7 +57,7 @@ def accept(*, actor: Actor, sent: Sent, within: Within | None = None, is_awaited
     if not sent.demo:
         _check_may_submit(actor)
     begun = drafts.begin(sent)
-    parcel = storing.Parcel(lambda: [drafts.draft(begun, actor=actor)], actor, within, is_awaited)
+    parcel = storing.Parcel(lambda: [drafts.draft(begun, actor=actor)], actor, within, seconds)
     if begun.takes_long:
         parcel.prepare()
     [row] = _store(parcel)
@@ -65,18 +65,18 @@ def accept(*, actor: Actor, sent: Sent, within: Within | None = None, is_awaited
 
 
 def accept_all(
-    *, actor: Actor, sent: Sequence[Sent], within: Within | None = None, is_awaited: bool = True
+    *, actor: Actor, sent: Sequence[Sent], within: Within | None = None, seconds: float | None = None
 ) -> list[Submission | Refused]:
-    """Store all that was sent together, but for what is refused, and have it predicted; `is_awaited` as in `accept`.
+    """Store all that was sent together, but for what is refused, and have it predicted; `seconds` as in `accept`.
 
     Returns:
-        For each its submission, pending (`handoff.wait_for_all` waits for the answers), or why it was refused.
+        For each its submission, or why it was refused.
 
     Raises:
         NotAllowedError, quotas.QuotaError, pictures.BusyError: nothing was stored.
     """
     _check_may_submit(actor)
-    parcel = storing.Parcel(lambda: list(drafts.draft_all(sent, actor=actor)), actor, within, is_awaited)
+    parcel = storing.Parcel(lambda: list(drafts.draft_all(sent, actor=actor)), actor, within, seconds)
     parcel.prepare()
     return _store(parcel)
 

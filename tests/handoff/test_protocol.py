@@ -59,7 +59,7 @@ def test_what_nobody_will_wait_for_has_no_reply_sent(valkey: Site) -> None:
     person, strokes = Actor(visitor="a" * 32), [[[60, 200, 120], [60, 60, 220]]]
     sent = Sent(source=Source.API, strokes=strokes)
     awaited = submissions.accept(actor=person, sent=sent)
-    [later] = submissions.accept_all(actor=person, sent=[sent], is_awaited=False)
+    [later] = submissions.accept_all(actor=person, sent=[sent], seconds=0)
     asked = [f"{awaited.pk} {handoff.link().replies.address}", f"{later.pk}"]
     assert [item.decode() for item in valkey.redis().lrange(QUEUE, 0, -1)] == asked
 

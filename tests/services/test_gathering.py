@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from recognizer.services.gathering import Gathering
+from recognizer.services.gathering import Gathering, LetGo
 from tests.support.site import wait_until
 
 
@@ -58,7 +58,7 @@ def test_while_some_wait_for_what_follows_the_next_ones_act_already():
         if 2 in things:
             second_is_done.set()
 
-    def follow(things: Sequence[int]) -> None:
+    def follow(things: Sequence[int], _let_go: LetGo[int]) -> None:
         if 1 in things:
             waits.set()
             assert second_is_done.wait(10)
@@ -73,8 +73,35 @@ def test_while_some_wait_for_what_follows_the_next_ones_act_already():
     assert done == [1, 2]
 
 
+def test_some_go_while_the_one_who_leads_waits_for_the_others():
+    doing, following = Doing(), Doing()
+    doing.may_end.set()
+
+    def follow(things: Sequence[int], let_go: LetGo[int]) -> None:
+        let_go([thing for thing in things if thing % 2])
+        following(things)
+
+    doing.gathering = Gathering(doing, then=follow)
+    doing.may_end.clear()
+    with ThreadPoolExecutor(5) as pool:
+        first = pool.submit(doing.gathering.bring, 0)
+        assert doing.is_going_on.wait(10)
+        others = {number: pool.submit(doing.gathering.bring, number) for number in (2, 3, 4, 5)}
+        wait_until(lambda: len(doing.gathering._waiting) == 4)
+        # Whoever came first leads the next act; it is made an even one.
+        doing.gathering._waiting.sort(key=lambda place: place.thing)
+        doing.may_end.set()
+        for number in (3, 5):
+            others[number].result(10)
+        assert not any(one.done() for one in (first, others[2], others[4]))
+        following.may_end.set()
+        for one in (first, others[2], others[4]):
+            one.result(10)
+    assert following.calls == [[0], [2, 3, 4, 5]]
+
+
 def test_what_fails_afterwards_is_told_to_those_alone_who_waited_for_it():
-    def follow(things: Sequence[int]) -> None:
+    def follow(things: Sequence[int], _let_go: LetGo[int]) -> None:
         if 1 in things:
             raise OSError(5, "it is broken")
 

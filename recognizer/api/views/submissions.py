@@ -98,13 +98,11 @@ class SubmissionsView(ListView):
     def _create(self, request: Request, claim: Claim | None) -> Response:
         entries = bodies.read_several(request, bodies.NEW_SUBMISSION)
         if claim is not None and claim.stored is not None:
-            outcomes = _recalled(claim.stored)
+            outcomes = _recalled(claim.stored, self._seconds)
         elif entries is None:
             outcomes = [self._accept(bodies.read_one(request, bodies.NEW_SUBMISSION), claim)]
         else:
             outcomes = self._accept_all(entries, claim)
-        stored = [one for one in outcomes if isinstance(one, Submission)]
-        handoff.wait_for_all(stored, prefer.wait_seconds(request.headers))
         if entries is not None:
             return Response([*self._items(outcomes)], status=207)
         [outcome] = outcomes
@@ -118,7 +116,7 @@ class SubmissionsView(ListView):
 
     def _accept(self, sent: submissions.Sent, claim: Claim | None) -> Submission:
         within = None if claim is None else (lambda outcomes: idempotency.record(claim, _memory(outcomes)))
-        return submissions.accept(actor=self.actor, sent=sent, within=within, is_awaited=self._waits())
+        return submissions.accept(actor=self.actor, sent=sent, within=within, seconds=self._seconds)
 
     def _accept_all(self, entries: list[bodies.Entry], claim: Claim | None) -> list[Outcome]:
         def together(accepted: Sequence[Submission | Refused]) -> list[Outcome]:
@@ -132,15 +130,16 @@ class SubmissionsView(ListView):
                 idempotency.record(claim, _memory(together(accepted)))
 
         sent = bodies.right_ones(entries)
-        return together(submissions.accept_all(actor=self.actor, sent=sent, within=within, is_awaited=self._waits()))
+        return together(submissions.accept_all(actor=self.actor, sent=sent, within=within, seconds=self._seconds))
 
-    def _waits(self) -> bool:
-        return prefer.wait_seconds(self.request.headers) > 0
+    @property
+    def _seconds(self) -> float:
+        """How long the caller waits for answers."""
+        return prefer.wait_seconds(self.request.headers)
 
     def _items(self, outcomes: Sequence[Outcome]) -> Iterator[dict]:
         """What became of each, as it is told."""
         context = {"request": self.request}
-        serializer = StoredSubmissionSerializer(context=context)
         for outcome in outcomes:
             if isinstance(outcome, dict):
                 yield {"status": outcome["status"], "problem": outcome}
@@ -148,7 +147,7 @@ class SubmissionsView(ListView):
             context["read_key"] = access.read_key(outcome)
             context["key"] = "" if self.actor.is_known else context["read_key"]
             status = 201 if outcome.state == SubmissionState.PREDICTED else 202
-            yield {"status": status, "submission": serializer.to_representation(outcome)}
+            yield {"status": status, "submission": StoredSubmissionSerializer.shown(outcome, context)}
 
 
 def _memory(outcomes: Sequence[Outcome]) -> list[dict]:
@@ -156,10 +155,11 @@ def _memory(outcomes: Sequence[Outcome]) -> list[dict]:
     return [{"submission": one.pk} if isinstance(one, Submission) else {"problem": one} for one in outcomes]
 
 
-def _recalled(memory: Sequence[dict]) -> list[Outcome]:
-    """The other way round. What was deleted meanwhile is not found."""
+def _recalled(memory: Sequence[dict], seconds: float) -> list[Outcome]:
+    """The other way round, with the answers that come within `seconds`. What was deleted meanwhile is not found."""
     wanted = [one["submission"] for one in memory if "submission" in one]
     rows = {row.pk: row for row in submissions.with_answers(Submission.objects.filter(pk__in=wanted))}
+    handoff.wait_for_all(list(rows.values()), seconds)
     gone = document_of(Http404())[0]
     return [rows.get(one["submission"], gone) if "submission" in one else one["problem"] for one in memory]
 

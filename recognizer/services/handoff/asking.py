@@ -103,26 +103,41 @@ def wait_for_all(submissions: Sequence[Submission], seconds: float) -> None:
         submissions: their `state`, `failure`, `doubt` and `latest_prediction` are brought up to date.
         seconds: at most `PREDICTION_WAIT_SECONDS` of them are granted.
     """
-    seconds = min(seconds, settings.PREDICTION_WAIT_SECONDS)
+    if seconds > 0 and any(one.state == SubmissionState.PENDING for one in submissions):
+        with places(1) as granted:
+            if granted:
+                wait_in_place(submissions, seconds)
+
+
+@contextmanager
+def places(wanted: int) -> Iterator[int]:
+    """Places for requests that wait, each of which holds a thread: as many as are wanted, or as there are left."""
+    waiting, granted = link().waiting, 0
+    try:
+        while granted < wanted and waiting.acquire(blocking=False):
+            granted += 1
+        yield granted
+    finally:
+        if granted:
+            waiting.release(granted)
+
+
+def wait_in_place(submissions: Sequence[Submission], seconds: float) -> None:
+    """`wait_for_all` for whoever has places for those who wait."""
     waiting = {_key(one.pk): one for one in submissions if one.state == SubmissionState.PENDING}
-    if seconds <= 0 or not waiting:
-        return
-    deadline = time.monotonic() + seconds
+    deadline = time.monotonic() + min(seconds, settings.PREDICTION_WAIT_SECONDS)
     with _without_failing("an answer was not waited for") as there:
-        if there is None or not there.worker_alive() or not there.waiting.acquire(blocking=False):
+        if there is None or not there.worker_alive():
             return
-        try:
-            strangers = [one for key, one in waiting.items() if not there.replies.expects(key)]
-            if strangers:
-                answers.read(strangers)
-                pending = [one.pk for one in strangers if one.state == SubmissionState.PENDING]
-                _push_submissions(there, pending, reply=True)
-                waiting = {key: one for key, one in waiting.items() if one.state == SubmissionState.PENDING}
-            for key, answer in there.replies.collect(list(waiting), deadline).items():
-                if answer:
-                    answers.take(waiting.pop(key), answer)
-        finally:
-            there.waiting.release()
+        strangers = [one for key, one in waiting.items() if not there.replies.expects(key)]
+        if strangers:
+            answers.read(strangers)
+            pending = [one.pk for one in strangers if one.state == SubmissionState.PENDING]
+            _push_submissions(there, pending, reply=True)
+            waiting = {key: one for key, one in waiting.items() if one.state == SubmissionState.PENDING}
+        for key, answer in there.replies.collect(list(waiting), deadline).items():
+            if answer:
+                answers.take(waiting.pop(key), answer)
     if waiting:
         answers.read(list(waiting.values()))
 

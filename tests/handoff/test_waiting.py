@@ -1,0 +1,129 @@
+"""Requests that were stored together wait for their answers together, and each of them as long as it said."""
+
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+
+import pytest
+from django.db import connections
+
+from recognizer.models import Source, Submission, SubmissionState
+from recognizer.services import handoff, storing, submissions
+from recognizer.services.actors import Actor
+from recognizer.services.drafts import Refused, Sent
+from tests.pictures import digit, png
+from tests.support.site import Part, Site, wait_until
+
+VISITOR = Actor(visitor="a" * 32)
+# How long the patient ones wait; whoever is held by them takes as long.
+LONG = 1.5
+
+
+@pytest.fixture
+def worker(site: Site) -> Part:
+    site.start_redis()
+    return site.start_worker()
+
+
+def sent(seed: int) -> Sent:
+    return Sent(source=Source.API, image=png(digit(seed=seed)))
+
+
+def send(seed: int, seconds: float | None, within: Callable | None = None) -> tuple[Submission, float]:
+    """What was stored, and how long that took."""
+    started = time.monotonic()
+    try:
+        row = submissions.accept(actor=VISITOR, sent=sent(seed), seconds=seconds, within=within)
+    finally:
+        connections.close_all()
+    return row, time.monotonic() - started
+
+
+def send_many(count: int, seconds: float) -> tuple[list[Submission | Refused], float]:
+    started = time.monotonic()
+    try:
+        rows = submissions.accept_all(actor=VISITOR, sent=[sent(seed) for seed in range(count)], seconds=seconds)
+    finally:
+        connections.close_all()
+    return rows, time.monotonic() - started
+
+
+def together(*requests: Callable[[], tuple]) -> list[tuple]:
+    """What becomes of requests that are stored in one transaction, the first of them by its own thread."""
+    is_held, may_go = threading.Event(), threading.Event()
+
+    def hold(_stored: object) -> None:
+        is_held.set()
+        assert may_go.wait(10)
+
+    with ThreadPoolExecutor(len(requests) + 1) as pool:
+        before = pool.submit(send, 1000, 0, hold)
+        assert is_held.wait(10)
+        futures: list[Future] = []
+        for request in requests:
+            futures.append(pool.submit(request))
+            wait_until(lambda: len(storing._gathering._waiting) == len(futures))
+        may_go.set()
+        before.result(20)
+        return [one.result(20) for one in futures]
+
+
+def is_answered(row: Submission) -> bool:
+    return row.state == SubmissionState.PREDICTED and row.latest_prediction.submission_id == row.pk
+
+
+def test_who_was_stored_together_has_its_own_answer_each(site: Site, worker: Part) -> None:
+    with site.entered():
+        answered = together(*(lambda seed=seed: send(seed, 2) for seed in range(12)))
+        assert all(is_answered(row) for row, _ in answered)
+        assert len({row.latest_prediction_id for row, _ in answered}) == 12
+
+
+def test_only_one_of_those_who_were_stored_together_asks_for_the_answers(site: Site, worker: Part, monkeypatch) -> None:
+    with site.entered():
+        asked: list[int] = []
+        collect = handoff.link().replies.collect
+        monkeypatch.setattr(
+            handoff.link().replies, "collect", lambda keys, deadline: asked.append(len(keys)) or collect(keys, deadline)
+        )
+        together(*(lambda seed=seed: send(seed, 2) for seed in range(5)))
+        assert asked == [5]
+
+
+@pytest.mark.parametrize("order", [(0, LONG, LONG), (LONG, 0, LONG), (LONG, LONG, 0), (0.3, LONG, 0)])
+def test_who_waits_not_at_all_or_for_less_is_not_held_by_the_others(order, site: Site, worker: Part) -> None:
+    with site.entered():
+        worker.freeze()
+        results = together(*(lambda seed=seed, wait=wait: send(seed, wait) for seed, wait in enumerate(order)))
+        for wait, (row, took) in zip(order, results, strict=True):
+            assert row.state == SubmissionState.PENDING
+            assert took >= wait
+            assert wait == LONG or took < LONG
+        worker.thaw()
+
+
+def test_who_is_stored_with_many_pictures_does_not_wait_for_their_answers(site: Site, worker: Part) -> None:
+    """Nor do they for its own."""
+    with site.entered():
+        worker.freeze()
+        (many, took_many), (row, took) = together(lambda: send_many(3, LONG), lambda: send(9, 0.2))
+        assert all(one.state == SubmissionState.PENDING for one in (*many, row))
+        assert took < LONG <= took_many
+        worker.thaw()
+        (many, _), (row, _) = together(lambda: send_many(70, 2), lambda: send(99, 2))
+        assert all(is_answered(one) for one in (*many, row))
+
+
+def test_who_finds_too_many_waiting_goes_at_once(make_site) -> None:
+    site = make_site(MAX_WAITING_REQUESTS="2")
+    site.start_redis()
+    worker = site.start_worker()
+    with site.entered():
+        worker.freeze()
+        took = sorted(seconds for _, seconds in together(*(lambda seed=seed: send(seed, LONG) for seed in range(4))))
+        assert took[1] < LONG <= took[2]
+        # Their places are free again.
+        with handoff.places(3) as granted:
+            assert granted == 2
+        worker.thaw()
