@@ -6,6 +6,7 @@ Called before submissions are stored. Days are UTC.
 import ipaddress
 from dataclasses import dataclass
 from datetime import UTC, datetime, time, timedelta
+from functools import lru_cache
 
 from django.conf import settings
 from django.db import connection
@@ -98,6 +99,7 @@ def forget_old_days() -> int:
     return Usage.objects.filter(day__lt=timezone.now().astimezone(UTC).date() - timedelta(days=1)).delete()[0]
 
 
+@lru_cache(1000)
 def network_of(address: str) -> str:
     """As what a network address is counted; "": not at all.
 
