@@ -1,5 +1,7 @@
 """Who may see and do what: one function for each permission on an object, used by every page and every API call."""
 
+from functools import lru_cache
+
 from django.conf import settings
 from django.core import signing
 from django.db.models import Q, QuerySet
@@ -107,7 +109,13 @@ def must_operate(actor: Actor) -> None:
 
 def read_key(submission: Submission) -> str:
     """A signed key with which a client without an account can read the one submission that it sent."""
-    return signing.Signer(salt=READ_KEY_SALT).signature(submission.public_id)
+    return _signer(settings.SECRET_KEY).signature(submission.public_id)
+
+
+@lru_cache(1)
+def _signer(secret: str) -> signing.Signer:
+    """Made once, for every answer that stores something has such a key."""
+    return signing.Signer(key=secret, salt=READ_KEY_SALT)
 
 
 def is_read_key(submission: Submission, key: str) -> bool:
