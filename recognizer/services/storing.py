@@ -61,7 +61,8 @@ class Parcel:
     @property
     def patience(self) -> float:
         """How long to wait for its one answer; 0 where there are none, or many, for which the others shall not wait."""
-        return self.seconds or 0 if self.error is None and len(self.drafts) == 1 else 0
+        is_one = self.error is None and len(self.drafts) == 1
+        return (self.seconds or 0) if is_one else 0
 
     @property
     def outcomes(self) -> list[Submission | Refused]:
@@ -114,7 +115,8 @@ def _see_through(parcels: Sequence[Parcel], let_go: LetGo[Parcel]) -> None:
         for parcel in together:
             parcel.waited = True  # or sent away, for too many wait already
         del together[granted:]
-        let_go([parcel for parcel in parcels if parcel not in together])
+        if len(together) < len(parcels):
+            let_go([parcel for parcel in parcels if parcel not in together])
         if together:
             handoff.wait_in_place(_rows_of(together), seconds)
 
