@@ -9,6 +9,7 @@ whom it stored, so that each of them is woken once. What cannot be stored togeth
 is refused for somebody else's sake. Called by services.submissions alone.
 """
 
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
@@ -21,6 +22,8 @@ from . import durability, handoff, pictures, privacy, quotas, rows
 from .actors import Actor
 from .drafts import Draft, Refused
 from .gathering import Gathering, LetGo
+
+log = logging.getLogger(__name__)
 
 # What is done in the transaction that stores, with what becomes of each: all or nothing.
 Within = Callable[[Sequence[Submission | Refused]], None]
@@ -117,8 +120,12 @@ def _see_through(parcels: Sequence[Parcel], let_go: LetGo[Parcel]) -> None:
         del together[granted:]
         if len(together) < len(parcels):
             let_go([parcel for parcel in parcels if parcel not in together])
-        if together:
+        try:
             handoff.wait_in_place(_rows_of(together), seconds)
+        except Exception as error:  # noqa: BLE001 - they are stored; each looks for itself, and raises what it finds
+            log.warning("answers were not waited for together: %r", error)
+            for parcel in together:
+                parcel.waited = False
 
 
 def _bring_to_the_disk(parcels: Sequence[Parcel]) -> None:

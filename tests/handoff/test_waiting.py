@@ -6,10 +6,10 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 
 import pytest
-from django.db import connections
+from django.db import OperationalError, connections
 
 from recognizer.models import Source, Submission, SubmissionState
-from recognizer.services import handoff, storing, submissions
+from recognizer.services import answers, handoff, storing, submissions
 from recognizer.services.actors import Actor
 from recognizer.services.drafts import Refused, Sent
 from tests.pictures import digit, png
@@ -69,6 +69,13 @@ def together(*requests: Callable[[], tuple]) -> list[tuple]:
         return [one.result(20) for one in futures]
 
 
+def freeze(worker: Part) -> None:
+    """At rest: one that is stopped within a transaction holds SQLite's lock, and then nobody can store anything."""
+    row, _ = send(2000, 2)
+    assert is_answered(row)
+    worker.freeze()
+
+
 def is_answered(row: Submission) -> bool:
     return row.state == SubmissionState.PREDICTED and row.latest_prediction.submission_id == row.pk
 
@@ -94,7 +101,7 @@ def test_only_one_of_those_who_were_stored_together_asks_for_the_answers(site: S
 @pytest.mark.parametrize("order", [(0, LONG, LONG), (LONG, 0, LONG), (LONG, LONG, 0), (0.3, LONG, 0)])
 def test_who_waits_not_at_all_or_for_less_is_not_held_by_the_others(order, site: Site, worker: Part) -> None:
     with site.entered():
-        worker.freeze()
+        freeze(worker)
         results = together(*(lambda seed=seed, wait=wait: send(seed, wait) for seed, wait in enumerate(order)))
         for wait, (row, took) in zip(order, results, strict=True):
             assert row.state == SubmissionState.PENDING
@@ -106,7 +113,7 @@ def test_who_waits_not_at_all_or_for_less_is_not_held_by_the_others(order, site:
 def test_who_is_stored_with_many_pictures_does_not_wait_for_their_answers(site: Site, worker: Part) -> None:
     """Nor do they for its own."""
     with site.entered():
-        worker.freeze()
+        freeze(worker)
         (many, took_many), (row, took) = together(lambda: send_many(3, LONG), lambda: send(9, 0.2))
         assert all(one.state == SubmissionState.PENDING for one in (*many, row))
         assert took < LONG <= took_many
@@ -115,12 +122,30 @@ def test_who_is_stored_with_many_pictures_does_not_wait_for_their_answers(site: 
         assert all(is_answered(one) for one in (*many, row))
 
 
+def test_what_fails_while_they_wait_together_is_nobody_s_error(site: Site, worker: Part, monkeypatch) -> None:
+    """They are stored, and each looks for its own answer then."""
+    with site.entered():
+        take = answers.take
+        taken: list[int] = []
+
+        def fail_once(row: Submission, message: bytes) -> None:
+            taken.append(row.pk)
+            if len(taken) == 3:
+                raise OperationalError("the database is locked")
+            take(row, message)
+
+        monkeypatch.setattr(answers, "take", fail_once)
+        answered = together(*(lambda seed=seed: send(seed, 2) for seed in range(5)))
+        assert len(taken) == 3
+        assert all(is_answered(row) for row, _ in answered)
+
+
 def test_who_finds_too_many_waiting_goes_at_once(make_site) -> None:
     site = make_site(MAX_WAITING_REQUESTS="2")
     site.start_redis()
     worker = site.start_worker()
     with site.entered():
-        worker.freeze()
+        freeze(worker)
         took = sorted(seconds for _, seconds in together(*(lambda seed=seed: send(seed, LONG) for seed in range(4))))
         assert took[1] < LONG <= took[2]
         # Their places are free again.

@@ -125,6 +125,8 @@ def places(wanted: int) -> Iterator[int]:
 def wait_in_place(submissions: Sequence[Submission], seconds: float) -> None:
     """`wait_for_all` for whoever has places for those who wait."""
     waiting = {_key(one.pk): one for one in submissions if one.state == SubmissionState.PENDING}
+    if not waiting:
+        return
     deadline = time.monotonic() + min(seconds, settings.PREDICTION_WAIT_SECONDS)
     with _without_failing("an answer was not waited for") as there:
         if there is None or not there.worker_alive():
