@@ -87,15 +87,36 @@ def test_who_was_stored_together_has_its_own_answer_each(site: Site, worker: Par
         assert len({row.latest_prediction_id for row, _ in answered}) == 12
 
 
+def watch(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """For how many answers each thread waits that asks for some."""
+    asked: list[int] = []
+    replies = handoff.link().replies
+    collect = replies.collect
+    monkeypatch.setattr(replies, "collect", lambda keys, until: asked.append(len(keys)) or collect(keys, until))
+    return asked
+
+
 def test_only_one_of_those_who_were_stored_together_asks_for_the_answers(site: Site, worker: Part, monkeypatch) -> None:
     with site.entered():
-        asked: list[int] = []
-        collect = handoff.link().replies.collect
-        monkeypatch.setattr(
-            handoff.link().replies, "collect", lambda keys, deadline: asked.append(len(keys)) or collect(keys, deadline)
-        )
+        asked = watch(monkeypatch)
         together(*(lambda seed=seed: send(seed, 2) for seed in range(5)))
         assert asked == [5]
+
+
+def test_who_sends_what_cannot_be_read_does_not_keep_the_others_from_their_answers(site: Site, worker: Part) -> None:
+    def send_damaged() -> tuple[Refused, float]:
+        whole = png(digit(280, seed=9))
+        with pytest.raises(Refused) as refused:
+            submissions.accept(actor=VISITOR, sent=Sent(source=Source.API, image=whole[: len(whole) // 2]), seconds=2)
+        return refused.value, 0
+
+    with site.entered():
+        for place in range(3):
+            requests = [lambda seed=seed: send(seed, 2) for seed in range(2)]
+            requests.insert(place, send_damaged)
+            outcomes = [outcome for outcome, _ in together(*requests)]
+            assert outcomes.pop(place).code == "truncated"
+            assert all(is_answered(row) for row in outcomes)
 
 
 @pytest.mark.parametrize("order", [(0, LONG, LONG), (LONG, 0, LONG), (LONG, LONG, 0), (0.3, LONG, 0)])
@@ -110,16 +131,18 @@ def test_who_waits_not_at_all_or_for_less_is_not_held_by_the_others(order, site:
         worker.thaw()
 
 
-def test_who_is_stored_with_many_pictures_does_not_wait_for_their_answers(site: Site, worker: Part) -> None:
-    """Nor do they for its own."""
+@pytest.mark.parametrize("order", [(0, 1, 2), (1, 0, 2)])
+def test_who_is_stored_with_many_pictures_does_not_wait_for_their_answers(
+    order, site: Site, worker: Part, monkeypatch
+) -> None:
+    """Nor do they for its own, whoever comes first."""
     with site.entered():
-        freeze(worker)
-        (many, took_many), (row, took) = together(lambda: send_many(3, LONG), lambda: send(9, 0.2))
-        assert all(one.state == SubmissionState.PENDING for one in (*many, row))
-        assert took < LONG <= took_many
-        worker.thaw()
-        (many, _), (row, _) = together(lambda: send_many(70, 2), lambda: send(99, 2))
-        assert all(is_answered(one) for one in (*many, row))
+        asked = watch(monkeypatch)
+        requests = [lambda: send_many(70, 2), lambda: send(98, 2), lambda: send(99, 2)]
+        outcomes = dict(zip(order, together(*(requests[number] for number in order)), strict=True))
+        assert all(is_answered(one) for one in (*outcomes[0][0], outcomes[1][0], outcomes[2][0]))
+        assert max(asked) == 70
+        assert sum(asked) == 72
 
 
 def test_what_fails_while_they_wait_together_is_nobody_s_error(site: Site, worker: Part, monkeypatch) -> None:
