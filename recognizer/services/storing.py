@@ -109,7 +109,8 @@ def _store_all(parcels: Sequence[Parcel]) -> None:
 def _see_through(parcels: Sequence[Parcel], let_go: LetGo[Parcel]) -> None:
     """Bring what was stored to the disk, and wait for the answers of those who wait as long as this thread does.
 
-    They were pushed together and come together, so nobody waits for somebody else's.
+    They were pushed together, and one worker answers them together. Where two share them, because the list was long,
+    the quicker half waits for the other.
     """
     _bring_to_the_disk(parcels)
     seconds = parcels[0].patience

@@ -285,3 +285,12 @@ def test_what_a_killed_default_worker_was_at_is_done_by_the_next_one_when_its_ti
         broker.zadd("unacked_index", dict.fromkeys(broker.zrange("unacked_index", 0, -1), time.time() - 3601))
         site.start_default_worker()
         wait_until(lambda: not broker.hlen("unacked") and not broker.llen("default"), seconds=40)
+
+
+def test_a_redis_that_was_away_for_hundreds_of_requests_is_found_again(site: Site) -> None:
+    with site.entered():
+        for number in range(150):
+            handoff.push([number])
+        site.start_redis()
+        handoff.push([4711], reply=False)
+        assert site.redis().lrange("queue", 0, -1) == [b"4711"]

@@ -110,6 +110,9 @@ class Link:
             socket_timeout=timeout,
             socket_connect_timeout=timeout,
             retry=Retry(NoBackoff(), 1, supported_errors=(redis.ConnectionError,)),
+            # How many there are follows from the threads. The pool counts what it makes and never hears of those that
+            # `exchange` gives up: after a hundred requests without Redis it would make no more.
+            max_connections=2**31,
         )
         self._push, self._end = Script("push.lua"), Script("end.lua")
         self._connections: list[redis.Connection] = []
