@@ -106,7 +106,7 @@ def of_a_request(files: Sequence[bytes]) -> dict[str, float]:
         mark("wait for the disk, while the worker computes")
         handoff.wait_for_all([row], 10)
         mark("wait for the answer")
-        StoredSubmissionSerializer(context={"request": request, "key": "", "read_key": ""}).to_representation(row)
+        StoredSubmissionSerializer.shown(row, {"request": request, "key": "", "read_key": ""})
         mark("make the JSON")
         if row.latest_prediction is None:
             raise RuntimeError(f"no answer to submission {row.pk}")
