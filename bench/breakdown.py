@@ -18,12 +18,16 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import httpx
 from PIL import Image
 
 import tests.environment  # noqa: F401  names a data folder of its own before Django reads its settings
+from bench import load
 from bench import pictures as bodies
+
+if TYPE_CHECKING:  # which reads the settings
+    from tests.support.site import Site
 
 TIMES = 300
 WARMING = 30
@@ -49,15 +53,15 @@ def main() -> int:
             site.start_web()
             with site.entered():
                 stages = of_a_request(files)
-            stages[HTTP] = over_http(site.client(), "/api/v1/submissions", others)
-            empty = over_http(site.client(), "/api/v1/submissions", [b"x"] * len(files))
+            stages[HTTP] = over_http(site, others, status=201)
+            refused = over_http(site, [b"x"] * len(files), status=415)
             floors = least(files, site.folder)
         finally:
             site.stop()
     show("One 280x280 RGBA canvas, stored and answered, ms", stages)
     between = stages.pop(HTTP) - sum(stages.values())
     print(f"{between:9.2f}  left for HTTP, Django, REST framework, limits and logs")
-    print(f"{empty:9.2f}  a request over HTTP that is refused for its body")
+    print(f"{refused:9.2f}  a request over HTTP that is refused for its body")
     show("The least that it could cost, ms", floors)
     print(f"{sum(floors.values()):9.2f}  in all")
     return 0
@@ -117,16 +121,15 @@ def of_a_request(files: Sequence[bytes]) -> dict[str, float]:
     return {name: statistics.median(column) for name, column in columns.items()}
 
 
-def over_http(client: httpx.Client, path: str, files: Sequence[bytes]) -> float:
-    """Median milliseconds of posting one after the other."""
-    headers = {"Content-Type": bodies.FORM}
+def over_http(site: "Site", files: Sequence[bytes], *, status: int) -> float:
+    """Median milliseconds of posting one after the other, each of which shall be answered with this status."""
     took = []
-    with client:
+    with load.Connection(f"http://127.0.0.1:{site.port}") as connection:
         for file in files:
-            body = bodies.form([file])
-            started = time.perf_counter()
-            client.post(path, content=body, headers=headers)
-            took.append((time.perf_counter() - started) * 1000)
+            answered, milliseconds = connection.ask("POST", "/api/v1/submissions", bodies.form([file]), bodies.FORM)
+            if answered != status:
+                raise RuntimeError(f"The site answered {answered} instead of {status}.")
+            took.append(milliseconds)
     return statistics.median(took[WARMING:])
 
 

@@ -3,11 +3,13 @@
     python -m bench.growth                            # 1,000 and 100,000
     python -m bench.growth --rows 1000 10000 100000 1000000
 
-For each size a site of its own is filled (a million takes some ten minutes), started, and driven over HTTP. The
+For each size a site of its own is filled (a million takes some ten minutes), and all are started. They are driven over
+HTTP in turns of a second or two, so that a machine that changes its speed does so for all of them: the ratios hold. The
 processor time of web server, worker and Redis for each submission counts, which a busy machine disturbs least.
 """
 
 import argparse
+import contextlib
 import os
 import re
 import shutil
@@ -16,6 +18,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 from bench import load, pictures, processes, serving
@@ -24,12 +27,15 @@ from tests.support.supervised import Supervised
 PAGES = ("/", "/history/", "/history/?digit=7&verdict=unsure", "/review/")
 PROMISED_MILLISECONDS = 50
 CLIENTS = 8
+# More than a site answers in all its turns, so that it gets nothing twice.
+BODIES = 8000
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", type=int, nargs="+", default=[1000, 100_000])
-    parser.add_argument("--seconds", type=float, default=6)
+    parser.add_argument("--rounds", type=int, default=8, help="turns of each site")
+    parser.add_argument("--seconds", type=float, default=2, help="of each turn")
     parser.add_argument("--core", type=int, help="the site's processor")
     parser.add_argument("--load-core", type=int, help="the load generator's processor")
     parser.add_argument("--filled", type=Path, help="where filled sites are kept for the next time")
@@ -37,19 +43,22 @@ def main() -> int:
     asked = parser.parse_args()
     if asked.fill:
         return fill(asked.fill)
-    with tempfile.TemporaryDirectory(prefix="bench-") as name:
+    with tempfile.TemporaryDirectory(prefix="bench-") as name, contextlib.ExitStack() as stack:
         folder = Path(name)
-        bodies = pictures.of("canvas", 4000, folder / "bodies")
-        costs = {}
+        bodies = pictures.of("canvas", BODIES, folder / "bodies")
+        sites = {}
         for rows in asked.rows:
             data = folder / str(rows)
             shutil.copytree(filled((asked.filled or folder / "filled") / str(rows), rows), data)
-            with serving.started(asked.core, data) as site:
-                costs[rows] = submission(site, bodies, asked)
-                ratio = costs[rows] / costs[asked.rows[0]]
-                print(f"{rows:9} stored: {costs[rows]:.2f} ms of processor time a submission, {ratio:.2f} x the first")
-                for path, milliseconds in pages(site).items():
-                    print(f"{'':18}{path:36}{milliseconds:7.1f} ms (promised {PROMISED_MILLISECONDS})")
+            sites[rows] = stack.enter_context(serving.started(asked.core, data))
+        costs = submissions(sites, bodies, asked)
+        first = costs[asked.rows[0]]
+        for rows, site in sites.items():
+            ratio = statistics.median(cost / other for cost, other in zip(costs[rows], first, strict=True))
+            cost = statistics.median(costs[rows])
+            print(f"{rows:9} stored: {cost:.2f} ms of processor time a submission, {ratio:.2f} x the first")
+            for path, milliseconds in pages(site).items():
+                print(f"{'':18}{path:36}{milliseconds:7.1f} ms (promised {PROMISED_MILLISECONDS})")
     return 0
 
 
@@ -64,14 +73,30 @@ def filled(data: Path, rows: int) -> Path:
     return data
 
 
-def submission(site: Supervised, bodies: load.Bodies, asked: argparse.Namespace) -> float:
-    """Milliseconds of processor time for one stored prediction."""
-    url = f"{site.url}api/v1/submissions"
-    warm = load.run(url, bodies, clients=CLIENTS, seconds=2, core=asked.load_core)
-    pids = [site.part(part).pid for part in serving.PARTS]
-    before = processes.processor_seconds(pids)
-    loaded = load.run(url, bodies, clients=CLIENTS, seconds=asked.seconds, core=asked.load_core, offset=warm.answered)
-    return (processes.processor_seconds(pids) - before) * 1000 / (loaded.answered + loaded.later)
+def submissions(
+    sites: Mapping[int, Supervised], bodies: load.Bodies, asked: argparse.Namespace
+) -> dict[int, list[float]]:
+    """For each site, by its rows, and each of its turns: milliseconds of processor time for one stored prediction."""
+    costs = {rows: [] for rows in sites}
+    sent = dict.fromkeys(sites, 0)
+    for turn in range(1 + asked.rounds):
+        for rows, site in sites.items() if turn % 2 else reversed(sites.items()):
+            pids = [site.part(part).pid for part in serving.PARTS]
+            before = processes.processor_seconds(pids)
+            loaded = load.run(
+                f"{site.url}api/v1/submissions",
+                bodies,
+                clients=CLIENTS,
+                seconds=asked.seconds,
+                core=asked.load_core,
+                offset=sent[rows],
+            )
+            seconds = processes.processor_seconds(pids) - before
+            answered = loaded.answered + loaded.later
+            sent[rows] += answered
+            if turn:  # the first one warms
+                costs[rows].append(seconds * 1000 / answered)
+    return costs
 
 
 def pages(site: Supervised, tries: int = 25) -> dict[str, float]:

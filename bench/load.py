@@ -1,4 +1,4 @@
-"""The load generator of the benchmarks: wrk, with bodies from a folder. Called by `bench.serving` and `bench.peers`.
+"""The load generators of the benchmarks: wrk, with bodies from a folder, and single requests. Called by all of them.
 
 wrk is a Debian and a Homebrew package. It is written in C and so costs a fraction of what it measures.
 """
@@ -6,10 +6,13 @@ wrk is a Debian and a Homebrew package. It is written in C and so costs a fracti
 import json
 import os
 import shutil
+import socket
 import subprocess
+import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 SCRIPT = Path(__file__).with_name("load.lua")
 # No request waits longer; one that does counts as an error.
@@ -61,6 +64,57 @@ class Load:
 
     def as_dict(self) -> dict:
         return asdict(self)
+
+
+class Connection:
+    """A connection for requests one by one, at moments of the caller's own choosing.
+
+    It sends bytes that were put together before the clock runs, and looks at no more than the length of the answer: a
+    client library takes a millisecond for each request, and three when it has not been used for a while.
+    """
+
+    def __init__(self, url: str) -> None:
+        address = urlsplit(url)
+        self._host = address.netloc
+        self._socket = socket.create_connection((address.hostname, address.port), timeout=TIMEOUT_SECONDS)
+        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+    def __enter__(self) -> "Connection":
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self._socket.close()
+
+    def ask(self, method: str, path: str, body: bytes = b"", content_type: str = "") -> tuple[int, float]:
+        """The status of the answer, and the milliseconds from sending the request to the end of the answer.
+
+        Raises:
+            LoadError: what came is no answer.
+        """
+        kind = f"Content-Type: {content_type}\r\n" if content_type else ""
+        head = f"{method} {path} HTTP/1.1\r\nHost: {self._host}\r\n{kind}Content-Length: {len(body)}\r\n\r\n"
+        request = head.encode() + body
+        started = time.perf_counter()
+        self._socket.sendall(request)
+        answer = b""
+        while (length := _length_of(answer)) is None or len(answer) < length:
+            came = self._socket.recv(1 << 20)
+            if not came:
+                raise LoadError(f"{method} {path}: the connection was closed after {answer[:200]!r}")
+            answer += came
+        return int(answer.split(maxsplit=2)[1]), (time.perf_counter() - started) * 1000
+
+
+def _length_of(answer: bytes) -> int | None:
+    """The bytes of a whole answer, its head included; None while the head is not there yet."""
+    head, end, _ = answer.partition(b"\r\n\r\n")
+    if not end:
+        return None
+    for line in head.split(b"\r\n")[1:]:
+        name, _, value = line.partition(b":")
+        if name.lower() == b"content-length":
+            return len(head) + len(end) + int(value)
+    raise LoadError(f"An answer without a length: {head!r}")
 
 
 def run(url: str, bodies: Bodies, *, clients: int, seconds: float, core: int | None = None, offset: int = 0) -> Load:

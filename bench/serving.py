@@ -167,14 +167,15 @@ def batches_so_far(site: Supervised) -> tuple[float, float]:
 def after_idling(site: Supervised, bodies: load.Bodies) -> list[float]:
     """Milliseconds of requests that come when no shift runs any more."""
     times = []
-    with site.client(headers={"Content-Type": bodies.content_type}) as client:
+    with load.Connection(site.url) as connection:
         for number in range(FIRST_REQUESTS):
             time.sleep(float(SETTINGS["SHIFT_IDLE_SECONDS"]) + 1)  # what is measured is just this: nobody came for long
-            client.get("healthz")  # the connection is there already
+            connection.ask("GET", "/healthz")  # the connection is there already
             body = (bodies.folder / str(number)).read_bytes()
-            started_at = time.perf_counter()
-            client.post("api/v1/submissions", content=body).raise_for_status()
-            times.append((time.perf_counter() - started_at) * 1000)
+            status, milliseconds = connection.ask("POST", "/api/v1/submissions", body, bodies.content_type)
+            if status not in (201, 207):
+                raise load.LoadError(f"The first request after idling was answered {status}.")
+            times.append(milliseconds)
     return times
 
 
