@@ -18,7 +18,7 @@ from django.db import connection, transaction
 
 from recognizer.models import Submission
 
-from . import durability, handoff, pictures, privacy, quotas, rows
+from . import durability, handoff, pictures, privacy, quotas, rows, tracing
 from .actors import Actor
 from .drafts import Draft, Refused
 from .gathering import Gathering, LetGo
@@ -38,7 +38,7 @@ class Parcel:
         seconds: how long the sender waits here for the answers. 0: nobody waits for them. None: the sender will, by
             `handoff.wait_for_all`.
         made: what `make` gave.
-        waited: the answers were waited for.
+        waited: the answers were waited for as long as makes sense.
         files: those that have to go to the disk.
         error: why nothing of it was stored.
     """
@@ -73,8 +73,11 @@ class Parcel:
         return [one.row if isinstance(one, Draft) else one for one in self.made]
 
 
-def store(parcel: Parcel) -> None:
+def store(parcel: Parcel) -> list[Submission | Refused]:
     """Store a parcel, have it predicted, and wait for the answers if it says so; it is on the disk afterwards.
+
+    Returns:
+        For each of what it holds its row, or why it was refused.
 
     Raises:
         quotas.QuotaError: they have sent as much as one may in a day.
@@ -82,15 +85,18 @@ def store(parcel: Parcel) -> None:
         Exception: what `make` or `within` raised. Nothing of the parcel was stored.
     """
     if connection.in_atomic_block:
-        # Of somebody else's transaction nobody else's rows can be a part.
+        # Of somebody else's transaction nobody else's rows can be a part, and no answer comes before it is committed.
         _store_all([parcel])
         _bring_to_the_disk([parcel])
+        parcel.waited = True
     else:
         _gathering.bring(parcel)
     if parcel.error is not None:
         raise parcel.error
+    _note([parcel])
     if parcel.seconds and not parcel.waited:
         handoff.wait_for_all(_rows_of([parcel]), parcel.seconds)
+    return parcel.outcomes
 
 
 def _store_all(parcels: Sequence[Parcel]) -> None:
@@ -121,12 +127,18 @@ def _see_through(parcels: Sequence[Parcel], let_go: LetGo[Parcel]) -> None:
         del together[granted:]
         if len(together) < len(parcels):
             let_go([parcel for parcel in parcels if parcel not in together])
+        _note(together)
         try:
             handoff.wait_in_place(_rows_of(together), seconds)
         except Exception as error:  # noqa: BLE001 - they are stored; each looks for itself, and raises what it finds
             log.warning("answers were not waited for together: %r", error)
             for parcel in together:
                 parcel.waited = False
+
+
+def _note(parcels: Sequence[Parcel]) -> None:
+    """What this thread says in the log from now on is about these."""
+    tracing.note(submissions=[row.pk for row in _rows_of(parcels)])
 
 
 def _bring_to_the_disk(parcels: Sequence[Parcel]) -> None:

@@ -16,7 +16,7 @@ from ml.classifier import Answer
 from ml.preprocessing import FRAME, Prepared
 from recognizer.models import ModelVersion, Source, Submission
 
-from . import access, drafts, handoff, orphans, storing, tracing
+from . import access, drafts, handoff, orphans, storing
 from .access import NotAllowedError
 from .actors import Actor
 from .drafts import Crop, Refused, Sent
@@ -60,7 +60,7 @@ def accept(*, actor: Actor, sent: Sent, within: Within | None = None, seconds: f
     parcel = storing.Parcel(lambda: [drafts.draft(begun, actor=actor)], actor, within, seconds)
     if begun.takes_long:
         parcel.prepare()
-    [row] = _store(parcel)
+    [row] = storing.store(parcel)
     return row
 
 
@@ -78,7 +78,7 @@ def accept_all(
     _check_may_submit(actor)
     parcel = storing.Parcel(lambda: list(drafts.draft_all(sent, actor=actor)), actor, within, seconds)
     parcel.prepare()
-    return _store(parcel)
+    return storing.store(parcel)
 
 
 def accept_image(
@@ -112,12 +112,6 @@ def preview(*, actor: Actor, sent: Sent) -> Preview:
 def _check_may_submit(actor: Actor) -> None:
     if not access.can_submit(actor):
         raise NotAllowedError("Please sign in: this site accepts pictures from people with an account only.")
-
-
-def _store(parcel: storing.Parcel) -> list[Submission | Refused]:
-    storing.store(parcel)
-    tracing.note(submissions=[one.row.pk for one in parcel.drafts])
-    return parcel.outcomes
 
 
 # --- Reading ---------------------------------------------------------------------------------------------------------

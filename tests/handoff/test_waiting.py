@@ -6,10 +6,10 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 
 import pytest
-from django.db import OperationalError, connections
+from django.db import OperationalError, connections, transaction
 
 from recognizer.models import Source, Submission, SubmissionState
-from recognizer.services import answers, handoff, storing, submissions
+from recognizer.services import answers, handoff, storing, submissions, tracing
 from recognizer.services.actors import Actor
 from recognizer.services.drafts import Refused, Sent
 from tests.pictures import digit, png
@@ -103,6 +103,34 @@ def test_only_one_of_those_who_were_stored_together_asks_for_the_answers(site: S
         assert asked == [5]
 
 
+def test_what_the_log_says_while_they_wait_is_said_of_all_of_them(site: Site, worker: Part, monkeypatch) -> None:
+    said: list[list[int]] = []
+
+    def send_traced(seed: int) -> tuple[Submission, float]:
+        _, trace = tracing.begin()
+        try:
+            row, took = send(seed, 2)
+            said.append(tracing.facts()["submissions"])
+            return row, took
+        finally:
+            tracing.end(trace)
+
+    with site.entered():
+        replies = handoff.link().replies
+        collect = replies.collect
+        waiting: list[list[int]] = []
+
+        def collect_and_look(keys: list[bytes], until: float) -> dict[bytes, bytes]:
+            waiting.append(tracing.facts()["submissions"])
+            return collect(keys, until)
+
+        monkeypatch.setattr(replies, "collect", collect_and_look)
+        ids = {row.pk for row, _ in together(*(lambda seed=seed: send_traced(seed) for seed in range(3)))}
+        assert [set(one) for one in waiting] == [ids]
+        # Afterwards each says its own.
+        assert sorted(said) == [[pk] for pk in sorted(ids)]
+
+
 def test_who_sends_what_cannot_be_read_does_not_keep_the_others_from_their_answers(site: Site, worker: Part) -> None:
     def send_damaged() -> tuple[Refused, float]:
         whole = png(digit(280, seed=9))
@@ -175,3 +203,13 @@ def test_who_finds_too_many_waiting_goes_at_once(make_site) -> None:
         with handoff.places(3) as granted:
             assert granted == 2
         worker.thaw()
+
+
+def test_within_a_transaction_nobody_asks_for_what_comes_after_it(site: Site, worker: Part, monkeypatch) -> None:
+    with site.entered():
+        asked = watch(monkeypatch)
+        with transaction.atomic():
+            row = submissions.accept(actor=VISITOR, sent=sent(1), seconds=2)
+        assert asked == []
+        handoff.wait_for(row, 5)
+        assert is_answered(row)
