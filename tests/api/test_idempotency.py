@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from recognizer.models import IdempotencyKey, Submission
-from recognizer.services import handoff, idempotency, submissions
+from recognizer.services import durability, idempotency, submissions
 from recognizer.services.idempotency import Claim, InProgressError
 from tests.pictures import SEVEN, digit, png
 
@@ -122,7 +122,7 @@ def test_while_the_first_is_being_answered_the_second_is_told_to_come_back(progr
     def ask_again(*_given: object) -> None:
         answers.append(send(program))
 
-    monkeypatch.setattr(handoff, "wait_for_all", ask_again)
+    monkeypatch.setattr(durability, "wait", ask_again)
     assert send(program).status_code == 202
     [second] = answers
     assert (second.status_code, second.json()["code"], second.headers["Retry-After"]) == (409, "in_progress", "1")
@@ -164,7 +164,7 @@ def death_at(monkeypatch: pytest.MonkeyPatch) -> Callable[..., AbstractContextMa
 
 @pytest.mark.parametrize("body", [{"strokes": SEVEN}, [{"strokes": SEVEN}, {"strokes": []}]])
 def test_a_crash_after_storing_neither_locks_the_key_nor_stores_twice(body, program, death_at):
-    with death_at(handoff, "wait_for_all"):
+    with death_at(durability, "wait"):
         send(program, body)
     stored = Submission.objects.get()
     assert send(program, body).status_code == 409  # for all that is known, the first one is still at work
@@ -187,7 +187,7 @@ def test_a_crash_before_storing_does_not_lock_the_key(program, death_at):
 
 
 def test_what_was_stored_and_deleted_since_is_not_stored_again(program, death_at):
-    with death_at(handoff, "wait_for_all"):
+    with death_at(durability, "wait"):
         send(program)
     Submission.objects.all().delete()
     let_time_pass(60)

@@ -49,6 +49,13 @@ def test_a_read_key_opens_the_one_submission_it_was_made_for(visitor, submission
     assert not access.can_see(Actor(), submission, key=key[:-1])
 
 
+def test_a_read_key_of_another_site_opens_nothing(submission, settings):
+    key = access.read_key(submission)
+    settings.SECRET_KEY = "another site's, which is long enough for a key of its own, and no more"
+    assert not access.can_see(Actor(), submission, key=key)
+    assert access.can_see(Actor(), submission, key=access.read_key(submission))
+
+
 def test_a_share_key_opens_until_it_is_revoked(submission):
     submission.share_key = "c" * 22
     assert access.can_see(Actor(), submission, key="c" * 22)
