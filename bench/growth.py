@@ -4,8 +4,8 @@
     python -m bench.growth --rows 1000 10000 100000 1000000
 
 For each size a site of its own is filled (a million takes some ten minutes), and all are started. They are driven over
-HTTP in turns of a second or two, so that a machine that changes its speed does so for all of them: the ratios hold. The
-processor time of web server, worker and Redis for each submission counts, which a busy machine disturbs least.
+HTTP in turns. The processor time of web server, worker and Redis for each submission counts, which a busy machine
+disturbs least.
 """
 
 import argparse
@@ -18,14 +18,14 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping
 from pathlib import Path
 
-from bench import load, pictures, processes, serving
+from bench import pictures, serving, turns
 from tests.support.supervised import Supervised
 
 PAGES = ("/", "/history/", "/history/?digit=7&verdict=unsure", "/review/")
 PROMISED_MILLISECONDS = 50
+COST = "processor_milliseconds"
 CLIENTS = 8
 # More than a site answers in all its turns, so that it gets nothing twice.
 BODIES = 8000
@@ -50,13 +50,15 @@ def main() -> int:
         for rows in asked.rows:
             data = folder / str(rows)
             shutil.copytree(filled((asked.filled or folder / "filled") / str(rows), rows), data)
-            sites[rows] = stack.enter_context(serving.started(asked.core, data))
-        costs = submissions(sites, bodies, asked)
-        first = costs[asked.rows[0]]
+            sites[str(rows)] = stack.enter_context(serving.started(asked.core, data))
+        measured = turns.taken(
+            sites, bodies, clients=CLIENTS, rounds=asked.rounds, seconds=asked.seconds, load_core=asked.load_core
+        )
+        first = measured[str(asked.rows[0])]
         for rows, site in sites.items():
-            ratio = statistics.median(cost / other for cost, other in zip(costs[rows], first, strict=True))
-            cost = statistics.median(costs[rows])
-            print(f"{rows:9} stored: {cost:.2f} ms of processor time a submission, {ratio:.2f} x the first")
+            cost = turns.median(measured[rows], COST)
+            ratio = turns.ratio(measured[rows], first, COST)
+            print(f"{rows:>9} stored: {cost:.2f} ms of processor time a submission, {ratio:.2f} x the first")
             for path, milliseconds in pages(site).items():
                 print(f"{'':18}{path:36}{milliseconds:7.1f} ms (promised {PROMISED_MILLISECONDS})")
     return 0
@@ -71,32 +73,6 @@ def filled(data: Path, rows: int) -> Path:
         subprocess.run([sys.executable, "-m", "bench.growth", "--fill", str(rows)], env=environment, check=True)
         draft.replace(data)
     return data
-
-
-def submissions(
-    sites: Mapping[int, Supervised], bodies: load.Bodies, asked: argparse.Namespace
-) -> dict[int, list[float]]:
-    """For each site, by its rows, and each of its turns: milliseconds of processor time for one stored prediction."""
-    costs = {rows: [] for rows in sites}
-    sent = dict.fromkeys(sites, 0)
-    for turn in range(1 + asked.rounds):
-        for rows, site in sites.items() if turn % 2 else reversed(sites.items()):
-            pids = [site.part(part).pid for part in serving.PARTS]
-            before = processes.processor_seconds(pids)
-            loaded = load.run(
-                f"{site.url}api/v1/submissions",
-                bodies,
-                clients=CLIENTS,
-                seconds=asked.seconds,
-                core=asked.load_core,
-                offset=sent[rows],
-            )
-            seconds = processes.processor_seconds(pids) - before
-            answered = loaded.answered + loaded.later
-            sent[rows] += answered
-            if turn:  # the first one warms
-                costs[rows].append(seconds * 1000 / answered)
-    return costs
 
 
 def pages(site: Supervised, tries: int = 25) -> dict[str, float]:

@@ -44,6 +44,12 @@ def of(kind: str, count: int, folder: Path) -> Bodies:
     return Bodies.written(folder, FORM, [form([file]) for file in files])
 
 
+def noise(count: int) -> list[bytes]:
+    """PNG 28x28 of grey noise, like nothing else that is sent."""
+    pixels = np.random.default_rng(28).integers(0, 256, (count, 28, 28), np.uint8)
+    return [_file(Image.fromarray(one), "PNG") for one in pixels]
+
+
 def form(files: list[bytes]) -> bytes:
     """A form with the files in fields called `image`."""
     parts = [

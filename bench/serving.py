@@ -36,6 +36,8 @@ PARTS = ("web", "predictions", "redis")
 SETTINGS = {"TRAINER": "0", "LOG_LEVEL": "ERROR", "SHIFT_IDLE_SECONDS": "2"}
 WARMING_SECONDS = 1
 FIRST_REQUESTS = 10
+PICTURES_BEFORE = 1500
+AT_ONCE_BEFORE = 10  # few, for the memory of a site is measured too
 
 
 @dataclass(frozen=True)
@@ -96,13 +98,26 @@ def arguments() -> argparse.Namespace:
 
 
 @contextlib.contextmanager
-def started(core: int | None, data: Path, **settings: str) -> Iterator[Supervised]:
-    """The site as `make run` starts it, ready to be measured."""
+def started(core: int | None, data: Path, *, code: Path = BASE_DIR, **settings: str) -> Iterator[Supervised]:
+    """The site as `make run` starts it, from the checkout `code`, ready to be measured."""
     command = load.pinned([sys.executable, "-m", "digitsite.supervisor"], core)
-    with Supervised(data, command=tuple(command), **(SETTINGS | settings)) as site:
+    with Supervised(data, command=tuple(command), code=code, **(SETTINGS | settings)) as site:
         site.wait_until_it_answers()
         site.wait_until_the_start_is_over()
+        use(site)
         yield site
+
+
+def use(site: Supervised) -> None:
+    """Make a new site one that was in use: to make a picture's folder costs more than the picture, and all are there
+    after the first thousand."""
+    files = pictures.noise(PICTURES_BEFORE)
+    with load.Connection(site.url) as connection:
+        for start in range(0, len(files), AT_ONCE_BEFORE):
+            body = pictures.form(files[start : start + AT_ONCE_BEFORE])
+            status, _ = connection.ask("POST", "/api/v1/submissions", body, pictures.FORM)
+            if status != 207:
+                raise load.LoadError(f"Several pictures were answered {status}.")
 
 
 @contextlib.contextmanager

