@@ -1,6 +1,7 @@
 """`python -m tests.faults --seconds 180 --seed 1`: the fault run, with its figures. Ends with 1 if a promise broke."""
 
 import argparse
+import logging
 import os
 import random
 import sys
@@ -21,6 +22,8 @@ def main() -> int:
     import django
 
     django.setup()
+    # A line for each of ten thousand requests would hide what is said here.
+    logging.getLogger("httpx").setLevel(logging.WARNING)
     from tests.support import postgresql
 
     from .run import run
