@@ -31,6 +31,10 @@ def main() -> int:
     parser.add_argument("--core", type=int, help="the sites' processor")
     parser.add_argument("--load-core", type=int, help="the load generator's processor")
     asked = parser.parse_args()
+    for described in asked.sites:
+        code, *settings = described.split(",")
+        if not Path(code, "manage.py").exists() or any("=" not in one for one in settings):
+            parser.error(f"{described} is no checkout of this site, with settings like PREDICTION_BATCH=16 after commas")
     with tempfile.TemporaryDirectory(prefix="bench-") as name, contextlib.ExitStack() as stack:
         folder = Path(name)
         bodies = pictures.of(asked.kind, serving.COUNTS[asked.kind], folder / "bodies")
