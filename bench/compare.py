@@ -34,7 +34,9 @@ def main() -> int:
     for described in asked.sites:
         code, *settings = described.split(",")
         if not Path(code, "manage.py").exists() or any("=" not in one for one in settings):
-            parser.error(f"{described} is no checkout of this site, with settings like PREDICTION_BATCH=16 after commas")
+            parser.error(
+                f"{described} is no checkout of this site, with settings like PREDICTION_BATCH=16 after commas"
+            )
     with tempfile.TemporaryDirectory(prefix="bench-") as name, contextlib.ExitStack() as stack:
         folder = Path(name)
         bodies = pictures.of(asked.kind, serving.COUNTS[asked.kind], folder / "bodies")
