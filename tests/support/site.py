@@ -26,6 +26,7 @@ from typing import Any, TypeVar
 
 import dj_database_url
 import httpx
+import kombu.pools
 import numpy as np
 import psutil
 import redis
@@ -275,8 +276,12 @@ def migrated_database(folder: Path) -> Path:
 
 
 def _use_broker(url: str) -> None:
-    """Celery keeps a pool of connections to its broker; another broker needs another pool."""
-    current_app.pool.force_close_all()
+    """Celery keeps a pool of connections to its broker; another broker needs another pool.
+
+    Kombu keeps the pools of all brokers by their addresses. It has to forget a closed one, or whoever comes back to
+    that broker gets it again and fails.
+    """
+    kombu.pools.reset()
     current_app.conf.broker_url = current_app.conf.broker_write_url = url
     current_app._pool = None
     current_app.amqp._producer_pool = None
