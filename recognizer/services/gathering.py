@@ -35,12 +35,17 @@ class Gathering(Generic[T]):
         act: what is done, by one at a time.
         then: what else those who were served wait for, while the next ones act already. The first of the things is
             that of the thread in which it runs.
+        most: for so many at a time, those who came first.
     """
 
     def __init__(
-        self, act: Callable[[Sequence[T]], None], then: Callable[[Sequence[T], LetGo[T]], None] | None = None
+        self,
+        act: Callable[[Sequence[T]], None],
+        then: Callable[[Sequence[T], LetGo[T]], None] | None = None,
+        *,
+        most: int | None = None,
     ) -> None:
-        self._act, self._then = act, then
+        self._act, self._then, self._most = act, then, most
         self._lock = threading.Lock()
         self._waiting: list[_Place[T]] = []
         self._running = False
@@ -59,9 +64,9 @@ class Gathering(Generic[T]):
             raise mine.error
 
     def _lead(self) -> None:
-        """Act for all who wait at this moment, the caller among them, and call one of those who came meanwhile."""
+        """Act for those who wait at this moment, the caller first, and call one of those who wait then."""
         with self._lock:
-            served, self._waiting = self._waiting, []
+            served, self._waiting = self._waiting[: self._most], self._waiting[self._most :] if self._most else []
         things = [one.thing for one in served]
         error = _error_of(lambda: self._act(things))
         with self._lock:

@@ -13,6 +13,7 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+from django.conf import settings
 from django.core.files.storage import default_storage
 from django.db import connection, transaction
 
@@ -163,7 +164,11 @@ def _store_together(parcels: Sequence[Parcel]) -> None:
                 _store_together([parcel])
 
 
-_gathering: Gathering[Parcel] = Gathering(_store_all, then=_see_through)
+# Half of the places for those who wait: while so many are there still, the next ones find as many. If all were stored
+# together who came, some would be sent away for having come at the same moment.
+_gathering: Gathering[Parcel] = Gathering(
+    _store_all, then=_see_through, most=max(1, settings.MAX_WAITING_REQUESTS // 2)
+)
 
 
 def _write(parcels: Sequence[Parcel]) -> None:

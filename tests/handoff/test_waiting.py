@@ -6,6 +6,7 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 
 import pytest
+from django.conf import settings
 from django.db import OperationalError, connections, transaction
 
 from recognizer.models import Source, Submission, SubmissionState
@@ -189,6 +190,15 @@ def test_what_fails_while_they_wait_together_is_nobody_s_error(site: Site, worke
         answered = together(*(lambda seed=seed: send(seed, 2) for seed in range(5)))
         assert len(taken) == 3
         assert all(is_answered(row) for row, _ in answered)
+
+
+def test_however_many_come_at_once_two_groups_of_them_find_places(site: Site, worker: Part, monkeypatch) -> None:
+    asked, places = [], handoff.places
+    monkeypatch.setattr(handoff, "places", lambda wanted: asked.append(wanted) or places(wanted))
+    with site.entered():
+        answered = together(*(lambda seed=seed: send(seed, LONG) for seed in range(60)))
+    assert len(answered) == sum(asked) == 60
+    assert max(asked) == settings.MAX_WAITING_REQUESTS // 2
 
 
 def test_who_finds_too_many_waiting_goes_at_once(make_site) -> None:

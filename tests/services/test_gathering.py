@@ -41,6 +41,22 @@ def test_whoever_comes_meanwhile_is_served_by_the_next_act_with_all_others():
     assert sorted(doing.calls[1]) == list(range(1, 20))
 
 
+def test_of_more_than_are_served_at_a_time_those_who_came_first_come_first():
+    doing = Doing()
+    doing.gathering = Gathering(doing, most=4)
+    with ThreadPoolExecutor(11) as pool:
+        first = pool.submit(doing.gathering.bring, 0)
+        assert doing.is_going_on.wait(10)
+        others = []
+        for number in range(1, 11):
+            others.append(pool.submit(doing.gathering.bring, number))
+            wait_until(lambda: len(doing.gathering._waiting) == len(others))
+        doing.may_end.set()
+        for one in (first, *others):
+            one.result(10)
+    assert doing.calls == [[0], [1, 2, 3, 4], [5, 6, 7, 8], [9, 10]]
+
+
 def test_a_lone_one_is_served_at_once_and_by_itself():
     doing = Doing()
     doing.may_end.set()
@@ -127,9 +143,10 @@ def test_an_act_that_fails_tells_everybody_whom_it_was_for_and_the_next_one_work
     gathering.bring(1)
 
 
-def test_of_thousands_from_many_threads_none_is_forgotten_and_none_done_twice():
+@pytest.mark.parametrize("most", [None, 3])
+def test_of_thousands_from_many_threads_none_is_forgotten_and_none_done_twice(most):
     done: list[int] = []
-    gathering: Gathering[int] = Gathering(done.extend)
+    gathering: Gathering[int] = Gathering(done.extend, most=most)
     with ThreadPoolExecutor(16) as pool:
         list(pool.map(gathering.bring, range(4000)))
     assert sorted(done) == list(range(4000))
