@@ -14,12 +14,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from django.conf import settings
+from django.contrib.auth.models import User
 from django.core.files.storage import default_storage
-from django.db import connection, transaction
+from django.db import IntegrityError, connection, transaction
 
 from recognizer.models import Submission
 
 from . import durability, handoff, pictures, privacy, quotas, rows, tracing
+from .access import NotAllowedError
 from .actors import Actor
 from .drafts import Draft, Refused
 from .gathering import Gathering, LetGo
@@ -83,6 +85,7 @@ def store(parcel: Parcel) -> list[Submission | Refused]:
     Raises:
         quotas.QuotaError: they have sent as much as one may in a day.
         pictures.NoRoomError: the storage is full.
+        NotAllowedError: their account was deleted meanwhile.
         Exception: what `make` or `within` raised. Nothing of the parcel was stored.
     """
     if connection.in_atomic_block:
@@ -158,10 +161,17 @@ def _store_together(parcels: Sequence[Parcel]) -> None:
             _write(parcels)
     except Exception as error:  # noqa: BLE001 - whoever brought the parcel raises it
         if len(parcels) == 1:
-            parcels[0].error = error
+            parcels[0].error = _reason(error, parcels[0].actor)
         else:
             for parcel in parcels:
                 _store_together([parcel])
+
+
+def _reason(error: Exception, actor: Actor) -> Exception:
+    """Why nothing was stored. An account may have been deleted while its request was under way."""
+    if isinstance(error, IntegrityError) and actor.user and not User.objects.filter(pk=actor.user.pk).exists():
+        return NotAllowedError("This account was deleted.")
+    return error
 
 
 # Half of the places for those who wait: while so many are there still, the next ones find as many. If all were stored

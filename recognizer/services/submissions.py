@@ -50,7 +50,7 @@ def accept(*, actor: Actor, sent: Sent, within: Within | None = None, seconds: f
 
     Raises:
         Refused: nothing was stored; says why.
-        NotAllowedError: accounts are required here and the actor has none.
+        NotAllowedError: accounts are required here and the actor has none, or theirs was deleted meanwhile.
         quotas.QuotaError: they have sent as much as one may in a day.
         pictures.BusyError: too many large pictures at once.
     """

@@ -5,12 +5,14 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from django.contrib.auth.models import User
 from django.db import connections, transaction
 from PIL import Image
 
 from ml.images import Opened
 from recognizer.models import Source, Submission
 from recognizer.services import pictures, quotas, storing, submissions
+from recognizer.services.access import NotAllowedError
 from recognizer.services.actors import Actor
 from recognizer.services.drafts import Refused, Sent
 from recognizer.services.pictures import Decoded
@@ -93,6 +95,17 @@ def test_what_fails_within_one_request_s_transaction_is_told_to_that_one_alone(e
     assert isinstance(bad, RuntimeError)
     assert Submission.objects.filter(pk__in=[good.pk, also_good.pk]).count() == 2
     assert Submission.objects.count() == 3
+
+
+def test_one_whose_account_was_deleted_meanwhile_is_told_so_and_spoils_nothing_for_the_others(entered, transactions):
+    user = User.objects.create_user("gone")
+    actor = Actor(user=User.objects.get(pk=user.pk))
+    user.delete()
+    good, refused, also_good = together([lambda: send(1), lambda: send(2, actor=actor), lambda: send(3)])
+    assert isinstance(refused, NotAllowedError)
+    assert Submission.objects.filter(pk__in=[good.pk, also_good.pk]).count() == 2
+    assert Submission.objects.count() == 3
+    assert transactions == [1, 3, 1, 1, 1]
 
 
 def test_one_that_cannot_be_decoded_spoils_nothing_for_those_with_whom_it_came(entered, transactions):
