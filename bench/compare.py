@@ -22,7 +22,7 @@ FIGURES = {"per_second": "a second", "median": "median ms", "processor_milliseco
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(
-        "sites", nargs="+", metavar="FOLDER[,SETTING=VALUE]", help="a checkout, and settings of its own"
+        "sites", nargs="+", type=described, metavar="FOLDER[,SETTING=VALUE]", help="a checkout, and settings of its own"
     )
     parser.add_argument("--kind", default="canvas", choices=list(serving.COUNTS))
     parser.add_argument("--clients", type=int, default=32)
@@ -31,21 +31,13 @@ def main() -> int:
     parser.add_argument("--core", type=int, help="the sites' processor")
     parser.add_argument("--load-core", type=int, help="the load generator's processor")
     asked = parser.parse_args()
-    for described in asked.sites:
-        code, *settings = described.split(",")
-        if not Path(code, "manage.py").exists() or any("=" not in one for one in settings):
-            parser.error(
-                f"{described} is no checkout of this site, with settings like PREDICTION_BATCH=16 after commas"
-            )
     with tempfile.TemporaryDirectory(prefix="bench-") as name, contextlib.ExitStack() as stack:
         folder = Path(name)
         bodies = pictures.of(asked.kind, serving.COUNTS[asked.kind], folder / "bodies")
         sites = {}
-        for number, described in enumerate(asked.sites, 1):
-            code, *settings = described.split(",")
-            named = dict(one.split("=", 1) for one in settings)
-            site = serving.started(asked.core, folder / str(number), code=Path(code).resolve(), **named)
-            sites[f"{number}  {described}"] = stack.enter_context(site)
+        for number, (text, code, settings) in enumerate(asked.sites, 1):
+            site = serving.started(asked.core, folder / str(number), code=code, **settings)
+            sites[f"{number}  {text}"] = stack.enter_context(site)
         measured = turns.taken(
             sites,
             bodies,
@@ -60,6 +52,16 @@ def main() -> int:
         cells = (f"{turns.median(some, one):12.2f}{turns.ratio(some, first, one):8.3f}" for one in FIGURES)
         print(f"{''.join(cells)}   {name}")
     return 0
+
+
+def described(text: str) -> tuple[str, Path, dict[str, str]]:
+    """A site of the command line: as it was named, its checkout, its settings."""
+    code, *settings = text.split(",")
+    if not Path(code, "manage.py").exists() or any("=" not in one for one in settings):
+        raise argparse.ArgumentTypeError(
+            f"{text} is no checkout of this site, with settings like PREDICTION_BATCH=16 after commas"
+        )
+    return text, Path(code).resolve(), dict(one.split("=", 1) for one in settings)
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 Called by services.storing (one transaction for all who store) and services.durability (one wait for the disk).
 """
 
+import sys
 import threading
 from collections.abc import Callable, Sequence
 from typing import Generic, TypeVar
@@ -43,7 +44,7 @@ class Gathering(Generic[T]):
         act: Callable[[Sequence[T]], None],
         then: Callable[[Sequence[T], LetGo[T]], None] | None = None,
         *,
-        most: int | None = None,
+        most: int = sys.maxsize,
     ) -> None:
         self._act, self._then, self._most = act, then, most
         self._lock = threading.Lock()
@@ -66,7 +67,7 @@ class Gathering(Generic[T]):
     def _lead(self) -> None:
         """Act for those who wait at this moment, the caller first, and call one of those who wait then."""
         with self._lock:
-            served, self._waiting = self._waiting[: self._most], self._waiting[self._most :] if self._most else []
+            served, self._waiting = self._waiting[: self._most], self._waiting[self._most :]
         things = [one.thing for one in served]
         error = _error_of(lambda: self._act(things))
         with self._lock:

@@ -131,11 +131,10 @@ def test_noise_is_never_sure(classifier, noise):
 
 @pytest.mark.acceptance
 @pytest.mark.parametrize("noise", NOISES)
-def test_noise_is_sure_less_than_once_in_a_thousand_and_clouds_less_than_three_times(classifier, noise):
+def test_noise_is_sure_less_than_once_in_a_thousand(classifier, noise):
     sure = sure_of_noise(classifier, noise, 2000, seed=10)
     print(f"{len(sure)} of 2,000 are called a digit surely: {sure}")
-    # A little cloud that is longer than it is wide looks like a 1 to anybody.
-    assert len(sure) < (6 if noise is clouds else 2)
+    assert len(sure) < 2
 
 
 # --- What the shipped model says of itself ---
