@@ -11,9 +11,10 @@ from csp.constants import NONE, SELF
 from django.core.exceptions import ImproperlyConfigured
 from kombu import Exchange, Queue
 
-from . import env, redis_urls
+from . import __version__, env, redis_urls
 
 BASE_DIR = Path(__file__).resolve().parent.parent
+VERSION = __version__
 
 # --- Where things are kept ---------------------------------------------------------------------------------------
 

@@ -9,11 +9,12 @@ from collections.abc import Iterator
 
 import redis
 from celery import current_app
+from django.conf import settings
 from django.db import DatabaseError
 from django.db.models import Count, Min
 from django.utils import timezone
 from kombu.exceptions import OperationalError
-from prometheus_client import CollectorRegistry, Counter, Histogram, ProcessCollector
+from prometheus_client import CollectorRegistry, Counter, Histogram, Info, ProcessCollector
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
 from prometheus_client.registry import Collector
@@ -42,6 +43,7 @@ _latency = Histogram(
     registry=_registry,
 )
 ProcessCollector(registry=_registry)
+Info("digits_build", "Version of the running code.", registry=_registry).info({"version": settings.VERSION})
 
 
 def count_request(*, method: str, view: str, status: int, seconds: float) -> None:

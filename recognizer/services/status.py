@@ -4,9 +4,11 @@ Called by the Status page and `manage.py status`. Reads only; a part that cannot
 """
 
 import logging
+import platform
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
+import django
 import redis
 from django.conf import settings
 from django.db import DatabaseError, connection
@@ -48,7 +50,7 @@ def checks() -> list[Check]:
     found = _database()
     # Without the database nothing else can be known.
     with_database = (_queue, _model, _training, _next_training) if all(check.is_well for check in found) else ()
-    for part in (_redis, *with_database, _disk):
+    for part in (_redis, *with_database, _disk, _version):
         found += part()
     return [replace(check, what_to_do="") if check.is_well else check for check in found]
 
@@ -244,6 +246,11 @@ def _disk() -> list[Check]:
             what_to_do=f"Make room in {settings.DATA_DIR}: without any, nothing can be stored.",
         )
     ]
+
+
+def _version() -> list[Check]:
+    says = f"Digits {settings.VERSION}, Django {django.__version__}, Python {platform.python_version()}"
+    return [Check("version", "Version", is_well=True, says=says)]
 
 
 def _short(error: Exception) -> str:

@@ -12,6 +12,7 @@ from django.utils import timezone
 from prometheus_client.parser import text_string_to_metric_families
 from pytest_django import DjangoDbBlocker
 
+from digitsite import __version__
 from recognizer.models import Submission
 from recognizer.services import drift
 from tests.rows import make_prediction, make_submission
@@ -53,6 +54,12 @@ def test_with_a_token_whoever_shows_it_may_read_and_nobody_else(client, settings
     answer = client.get("/metrics", headers={"Authorization": f"bearer {TOKEN}"}, REMOTE_ADDR="203.0.113.9")
     assert answer.status_code == 200
     assert client.post("/metrics").status_code == 405
+
+
+@pytest.mark.django_db
+def test_it_holds_the_version_of_the_running_code(client):
+    figures = samples(client.get("/metrics").content.decode())
+    assert figures[("digits_build_info", ("version", __version__))] == 1
 
 
 # --- What it says -----------------------------------------------------------------------------------------------------

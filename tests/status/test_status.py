@@ -12,6 +12,7 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
 
+from digitsite import __version__
 from recognizer.models import Deployment, ModelFiles, RunState, Submission, TrainingRun
 from recognizer.services import canaries, handoff, health, status, usage
 from tests.rows import make_submission
@@ -57,6 +58,13 @@ def test_the_database_is_told_by_name_and_size(database):
     assert check_of("migrations").is_well
     assert check_of("database").says.startswith({"sqlite": "SQLite, ", "postgresql": "PostgreSQL, "}[database])
     assert usage.database_bytes() > 1_000_000
+
+
+def test_the_version_of_the_running_code_is_on_the_page_and_in_the_changelog(operator, settings):
+    assert f"Digits {__version__}, Django 5." in client_of(operator).get(reverse("status")).content.decode()
+    changelog = (settings.BASE_DIR / "CHANGELOG.md").read_text()
+    is_development = __version__.endswith(".dev0")
+    assert (f"`{__version__}`" if is_development else f"## [{__version__}] - ") in changelog
 
 
 def test_submissions_that_wait_too_long_are_told():
