@@ -7,6 +7,8 @@ from django.contrib.auth.models import AbstractBaseUser
 
 from recognizer.models import Scope
 
+from .addresses import rate_key
+
 REVIEW = "recognizer.review"
 OPERATE = "recognizer.operate"
 
@@ -19,7 +21,7 @@ class Actor:
         user: an account, or None.
         visitor: the random key of the visitor's cookie, or "".
         scopes: what the token is good for that they came with; None without a token: for whatever they may do.
-        address: from where in the network they come, for the quotas of people without an account; kept nowhere.
+        address: the network address of the request, for the limits of people without an account; never stored.
     """
 
     user: AbstractBaseUser | None = None
@@ -31,6 +33,17 @@ class Actor:
     @property
     def is_known(self) -> bool:
         return self.user is not None or bool(self.visitor)
+
+    @property
+    def share_key(self) -> str:
+        """The key under which shared resources (decoding, waiting, previews, exports) are accounted.
+
+        An account has one key, whether it comes with a session or a token. Without an account it is the network that
+        counts and not the visitor's cookie, which a program can drop. No address is exempt, loopback included.
+        """
+        if self.is_the_machine:
+            return "machine"
+        return f"account:{self.user.pk}" if self.user is not None else f"network:{rate_key(self.address)}"
 
     def came_for(self, *scopes: Scope) -> bool:
         """Whether their token is good for one of these, or they came without any."""

@@ -10,7 +10,6 @@ Called by the doors of accounts.
 import math
 from dataclasses import dataclass
 from datetime import timedelta
-from ipaddress import IPv6Address, ip_address, ip_network
 
 from django.conf import settings
 from django.db.models import Q
@@ -19,6 +18,8 @@ from django.utils.crypto import salted_hmac
 
 from recognizer.models import Attempt
 
+from .addresses import rate_key
+
 Kind = Attempt.Kind
 
 WINDOW = timedelta(minutes=15)
@@ -26,8 +27,6 @@ KEPT = timedelta(days=1)
 # Times SIGN_IN_TRIES: whoever shares an address (a class, a household), or is guessed at from many, is let more tries.
 FROM_ONE_ADDRESS, FOR_ONE_ACCOUNT = 10, 5
 SIGN_UPS, MAILS_FROM_ONE_ADDRESS, MAILS_FOR_ONE_ACCOUNT = 60, 20, 3
-# One home gets 2**64 addresses of IPv6.
-IPV6_PREFIX = 64
 
 
 class TooManyError(RuntimeError):
@@ -57,7 +56,7 @@ def begin(kind: Kind, *, account: str = "", address: str) -> Attempt:
     """
     now = timezone.now()
     Attempt.objects.filter(created__lt=now - KEPT).delete()
-    mine = Attempt.objects.create(kind=kind, account=_digest(account), address=_digest(_network(address)), created=now)
+    mine = Attempt.objects.create(kind=kind, account=_digest(account), address=_digest(rate_key(address)), created=now)
     recent = Attempt.objects.filter(kind=kind, created__gt=now - WINDOW)
     for limit in _limits(mine):
         tries = recent.filter(limit.rows).order_by("-created").values_list("created", flat=True)[: limit.most + 1]
@@ -84,16 +83,6 @@ def _limits(attempt: Attempt) -> list[_Limit]:
         _Limit(address, tries * FROM_ONE_ADDRESS),
         _Limit(account, tries * FOR_ONE_ACCOUNT),
     ]
-
-
-def _network(address: str) -> str:
-    try:
-        parsed = ip_address(address)
-    except ValueError:
-        return address
-    if isinstance(parsed, IPv6Address):
-        parsed = parsed.ipv4_mapped or ip_network((int(parsed), IPV6_PREFIX), strict=False)
-    return str(parsed)
 
 
 def _digest(text: str) -> str:

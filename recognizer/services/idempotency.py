@@ -21,6 +21,7 @@ from recognizer.models import IdempotencyKey
 
 from . import durability
 from .actors import Actor
+from .addresses import rate_key
 
 KEPT_FOR = timedelta(hours=24)
 # An attempt that has stored nothing after so long is taken for dead: longer than any request takes.
@@ -140,10 +141,14 @@ def _mine(claim: Claim) -> QuerySet[IdempotencyKey]:
 
 
 def _scope(actor: Actor) -> str:
-    """Two people may use the same key. Of an address only a keyed hash is kept."""
+    """Return whose keys these are: two people may use the same key. Of an address only a keyed hash is stored.
+
+    The network and not the address: a phone changes its IPv6 address between an attempt and the next one.
+    """
     if actor.user is not None:
         return f"account {actor.user.pk}"
     if actor.visitor:
         return f"visitor {actor.visitor}"
-    digest = hmac.new(settings.SECRET_KEY.encode(), f"recognizer.idempotency {actor.address}".encode(), hashlib.sha256)
+    text = f"recognizer.idempotency {rate_key(actor.address)}"
+    digest = hmac.new(settings.SECRET_KEY.encode(), text.encode(), hashlib.sha256)
     return f"address {digest.hexdigest()[:32]}"

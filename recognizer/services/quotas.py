@@ -3,10 +3,8 @@
 Called before submissions are stored. Days are UTC.
 """
 
-import ipaddress
 from dataclasses import dataclass
 from datetime import UTC, datetime, time, timedelta
-from functools import lru_cache
 
 from django.conf import settings
 from django.db import connection
@@ -16,11 +14,10 @@ from django.utils.crypto import salted_hmac
 from recognizer.models import Usage
 
 from .actors import Actor
+from .addresses import UNKNOWN_NETWORK, is_loopback, rate_key
 
 MEGABYTE = 1024 * 1024
 NO_LIMIT = 2**60
-# What one customer of a provider gets. https://www.rfc-editor.org/rfc/rfc6177
-IPV6_PREFIX = 64
 
 
 class QuotaError(Exception):
@@ -99,21 +96,14 @@ def forget_old_days() -> int:
     return Usage.objects.filter(day__lt=timezone.now().astimezone(UTC).date() - timedelta(days=1)).delete()[0]
 
 
-@lru_cache(1000)
 def network_of(address: str) -> str:
-    """As what a network address is counted; "": not at all.
+    """Return the network that a rate or quota counts for this address; "": none, it is not counted.
 
-    This machine itself is not counted: it is either the operator's own programs or, where no proxy is believed, a proxy
-    behind which everybody has the same address. Neighbours in IPv6 share theirs.
+    Loopback is not counted: it is either the operator's own programs or, where no proxy is believed, a proxy behind
+    which everybody has the same address. A unix socket has no address.
     """
-    try:
-        parsed = ipaddress.ip_address(address)
-    except ValueError:  # a unix socket has none
-        return ""
-    parsed = getattr(parsed, "ipv4_mapped", None) or parsed
-    if parsed.is_loopback:
-        return ""
-    return str(parsed) if parsed.version == 4 else str(ipaddress.ip_network((parsed, IPV6_PREFIX), strict=False))
+    network = rate_key(address)
+    return "" if network == UNKNOWN_NETWORK or is_loopback(address) else network
 
 
 def _who(actor: Actor) -> str:
