@@ -1,0 +1,290 @@
+"""A pool of slots: never over capacity, never idle while a caller waits, and no caller keeps the others out."""
+
+import threading
+from collections import Counter
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from recognizer.services.errors import BusyError
+from recognizer.services.fair_slots import FairSlots, Ticket, TicketState
+
+pytestmark = [pytest.mark.sqlite_only]
+
+WAITING, GRANTED, REFUSED = TicketState
+
+
+class Clock:
+    """Seconds that pass only when the test says so."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def enter_until_refused(slots: FairSlots, caller: str) -> list[Ticket]:
+    tickets = []
+    while (ticket := slots.enter(caller)).state is GRANTED:
+        tickets.append(ticket)
+    return tickets
+
+
+# --- One caller and the reserve ---
+
+
+@pytest.mark.parametrize(("capacity", "alone"), [(48, 36), (16, 12), (8, 6), (4, 3), (3, 2), (2, 1), (1, 1)])
+def test_one_caller_alone_holds_three_quarters(capacity: int, alone: int):
+    assert len(enter_until_refused(FairSlots(capacity), "greedy")) == alone
+
+
+def test_eight_greedy_callers_leave_slots_for_a_ninth():
+    slots = FairSlots(48)
+    held = Counter()
+    for _ in range(60):
+        for number in range(8):
+            held[number] += slots.enter(f"attacker {number}").state is GRANTED
+    assert min(held.values()) >= 5
+    assert slots.enter("honest").state is GRANTED
+
+
+def test_slots_for_several_callers_are_granted_to_each_that_finds_one():
+    slots = FairSlots(4)
+    with slots.slots(["a", "a", "a", "a", "b", "b"]) as granted:
+        assert granted == [True, True, True, False, True, False]
+        assert not slots.free
+    assert slots.free == 4
+
+
+def test_a_slot_is_given_back_when_its_holder_fails():
+    slots = FairSlots(1, busy="Please wait.")
+    with pytest.raises(ZeroDivisionError), slots.slot("a"):
+        _ = 1 / 0
+    with slots.slot("a"), pytest.raises(BusyError, match=r"Please wait\."), slots.slot("b"):
+        pass
+    assert slots.free == 1
+
+
+def test_a_weight_that_never_fits_is_an_error():
+    with pytest.raises(ValueError, match="capacity of 3"):
+        FairSlots(3).enter("a", weight=4)
+
+
+# --- The waiting room ---
+
+
+def test_the_next_slot_goes_to_the_caller_that_holds_the_least():
+    slots = FairSlots(8, max_waiting=8)
+    held = enter_until_refused(slots, "a")
+    others = [slots.enter(caller) for caller in ("b", "c")]
+    assert not slots.free
+    waiting = [slots.enter(caller) for caller in ("a", "b", "d")]
+    slots.leave(held[0])
+    assert [ticket.state for ticket in waiting] == [WAITING, WAITING, GRANTED]
+    slots.leave(held[1])
+    slots.leave(held[2])
+    assert [ticket.state for ticket in (*others, *waiting)] == [GRANTED, GRANTED, WAITING, GRANTED, GRANTED]
+
+
+def test_a_caller_of_long_work_is_served_less_often_than_one_of_short_work():
+    clock = Clock()
+    slots = FairSlots(1, max_waiting=8, clock=clock)
+    seconds = {"long": 1.0, "short": 0.1}
+    served = Counter()
+    queued = {caller: [slots.enter(caller), slots.enter(caller)] for caller in seconds}
+    while clock.now < 100:
+        [caller] = [caller for caller, tickets in queued.items() if tickets[0].state is GRANTED]
+        clock.now += seconds[caller]
+        served[caller] += 1
+        slots.leave(queued[caller].pop(0))
+        queued[caller].append(slots.enter(caller))
+    assert served["long"] * 1.0 == pytest.approx(served["short"] * 0.1, rel=0.1)
+
+
+def test_a_caller_that_comes_now_and_then_is_served_next():
+    """Eight attackers keep two tickets of 0.7 s each in the pool; a ninth caller comes every second."""
+    clock = Clock()
+    slots = FairSlots(1, max_waiting=16, clock=clock)
+    queued = [slots.enter(f"attacker {number % 8}") for number in range(16)]
+    served_before_it = []
+    for _ in range(30):
+        honest = slots.enter("honest")
+        before = 0
+        while honest.state is not GRANTED:
+            [holder] = [ticket for ticket in queued if ticket.state is GRANTED]
+            clock.now += 0.7
+            queued.remove(holder)
+            slots.leave(holder)
+            queued.append(slots.enter(holder.caller.key))
+            before += 1
+        served_before_it.append(before)
+        clock.now += 0.05
+        slots.leave(honest)
+    # The first time it comes last of nine that are alike.
+    assert max(served_before_it[1:]) <= 1
+
+
+def test_what_needs_much_is_not_passed_by_for_ever():
+    clock = Clock()
+    slots = FairSlots(10, max_waiting=8, clock=clock)
+    small = [slots.enter(caller, weight=4) for caller in ("a", "b")]
+    large = slots.enter("c", weight=9)
+    for _ in range(20):
+        if large.state is GRANTED:
+            return
+        clock.now += 0.1
+        oldest = next(ticket for ticket in small if ticket.state is GRANTED)
+        small.remove(oldest)
+        slots.leave(oldest)
+        small.append(slots.enter(oldest.caller.key, weight=4))
+    pytest.fail("the large one waits still")
+
+
+def test_in_a_full_room_the_caller_with_the_most_entries_makes_place():
+    slots = FairSlots(1, max_waiting=2)
+    slots.enter("greedy")
+    first, second = slots.enter("greedy"), slots.enter("greedy")
+    assert slots.enter("greedy").state is REFUSED
+    honest = slots.enter("honest")
+    assert (first.state, second.state, honest.state) == (WAITING, REFUSED, WAITING)
+
+
+def test_two_greedy_callers_do_not_push_each_other_out_in_turn():
+    slots = FairSlots(1, max_waiting=3)
+    slots.enter("a")
+    waiting = [slots.enter(caller) for caller in ("a", "b", "b")]
+    assert slots.enter("a").state is REFUSED
+    assert [ticket.state for ticket in waiting] == [WAITING] * 3
+
+
+def test_who_waits_goes_on_as_soon_as_a_slot_is_free():
+    slots = FairSlots(1, max_waiting=1)
+    ticket = slots.enter("a")
+    is_served = threading.Event()
+
+    def work() -> None:
+        with slots.slot("b", seconds=30):
+            is_served.set()
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    while not slots.waiting:
+        assert not is_served.wait(0.001)
+    slots.leave(ticket)
+    assert is_served.wait(10)
+    thread.join(10)
+    assert slots.free == 1
+
+
+def test_who_waited_long_enough_is_told_so_and_leaves_nothing_behind():
+    slots = FairSlots(1, max_waiting=1)
+    with slots.slot("a"):
+        with pytest.raises(BusyError), slots.slot("b", seconds=0.01):
+            pass
+        assert not slots.waiting
+    assert slots.free == 1
+
+
+def test_who_gives_up_lets_those_behind_it_go_on():
+    slots = FairSlots(10, max_waiting=2)
+    slots.enter("a", weight=5)
+    large, small = slots.enter("b", weight=10), slots.enter("c", weight=5)
+    assert small.state is WAITING
+    slots.leave(large)
+    assert small.state is GRANTED
+
+
+# --- Whatever happens ---
+
+CALLERS = st.sampled_from("abcde")
+STEPS = st.lists(
+    st.one_of(
+        st.tuples(st.just("enter"), CALLERS, st.integers(1, 6)),
+        st.tuples(st.just("leave"), st.integers(0, 50), st.floats(0, 3)),
+    ),
+    max_size=80,
+)
+
+
+def is_over_its_share(slots: FairSlots, ticket: Ticket) -> bool:
+    return ticket.caller.held > 0 and ticket.caller.held + ticket.weight > 3 * (slots.free - ticket.weight)
+
+
+@settings(max_examples=300, deadline=None, derandomize=True)
+@given(capacity=st.integers(6, 20), room=st.integers(0, 6), steps=STEPS)
+def test_capacity_and_share_hold_and_no_slot_is_idle_while_a_caller_waits(capacity: int, room: int, steps: list):
+    clock = Clock()
+    slots = FairSlots(capacity, max_waiting=room, clock=clock)
+    tickets: list[Ticket] = []
+    for action, what, amount in steps:
+        entries = Counter(ticket.caller.key for ticket in tickets)
+        if action == "enter":
+            tickets.append(slots.enter(what, weight=amount))
+        elif tickets:
+            clock.now += amount
+            slots.leave(tickets.pop(what % len(tickets)))
+        refused = [ticket for ticket in tickets if ticket.state is REFUSED]
+        # A caller with a single entry never loses it to another one.
+        assert all(ticket is tickets[-1] or entries[ticket.caller.key] > 1 for ticket in refused)
+        tickets = [ticket for ticket in tickets if ticket.state is not REFUSED]
+
+        held = sum(ticket.weight for ticket in tickets if ticket.state is GRANTED)
+        waiting = [ticket for ticket in tickets if ticket.state is WAITING]
+        assert held == capacity - slots.free <= capacity
+        assert len(waiting) == slots.waiting <= room
+        if waiting and all(ticket.weight == 1 for ticket in tickets):
+            assert not slots.free or all(is_over_its_share(slots, ticket) for ticket in waiting)
+        elif waiting:
+            # Only for one that does not fit as yet does anything stay free.
+            assert held
+            assert any(ticket.weight > slots.free or is_over_its_share(slots, ticket) for ticket in waiting)
+    for ticket in tickets:
+        slots.leave(ticket)
+    assert (slots.free, slots.waiting) == (capacity, 0)
+
+
+@settings(max_examples=100, deadline=None, derandomize=True)
+@given(data=st.data(), weights=st.lists(st.integers(1, 8), min_size=5, max_size=5), weight=st.integers(1, 8))
+def test_no_ticket_waits_for_ever_whatever_the_others_do(data: st.DataObject, weights: list[int], weight: int):
+    """Five others come back with every slot that they give back, and hold it for as long as they like."""
+    clock = Clock()
+    slots = FairSlots(8, max_waiting=12, clock=clock)
+    tickets = [slots.enter("abcde"[number % 5], weight=weights[number % 5]) for number in range(10)]
+    lone = slots.enter("lone", weight=weight)
+    for _ in range(60):
+        if lone.state is GRANTED:
+            return
+        assert lone.state is WAITING
+        granted = [ticket for ticket in tickets if ticket.state is GRANTED]
+        ticket = data.draw(st.sampled_from(granted))
+        clock.now += data.draw(st.floats(0.01, 1))
+        tickets.remove(ticket)
+        slots.leave(ticket)
+        tickets.append(slots.enter(ticket.caller.key, weight=ticket.weight))
+        tickets = [one for one in tickets if one.state is not REFUSED]
+    pytest.fail("it waits still")
+
+
+def test_many_threads_share_it_without_ever_being_too_many():
+    slots = FairSlots(4, max_waiting=60)
+    lock, inside, most = threading.Lock(), 0, 0
+
+    def work(caller: str) -> None:
+        nonlocal inside, most
+        for _ in range(100):
+            with slots.slot(caller, seconds=30):
+                with lock:
+                    inside += 1
+                    most = max(most, inside)
+                with lock:
+                    inside -= 1
+
+    threads = [threading.Thread(target=work, args=(f"caller {number % 5}",)) for number in range(20)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    assert 1 <= most <= 4
+    assert (slots.free, slots.waiting) == (4, 0)
