@@ -4,7 +4,6 @@ To ask for a training, use `manage.py retrain`.
 """
 
 import os
-import sys
 import threading
 from argparse import ArgumentParser
 
@@ -12,6 +11,9 @@ from django.core.management import BaseCommand, CommandError
 
 from recognizer.services.retraining import runs
 from recognizer.services.retraining.trainer import TOKEN_VARIABLE
+
+
+STDIN = 0
 
 
 class Command(BaseCommand):
@@ -36,6 +38,10 @@ class Command(BaseCommand):
 
 
 def _end_with_parent() -> None:
-    """Standard input is a pipe that the trainer's worker holds open. When it ends, so do we, whatever we are doing."""
-    sys.stdin.buffer.read()
+    """End this process, whatever it is doing, when its standard input ends: a pipe that the trainer's worker holds open.
+
+    Not through sys.stdin: at exit the interpreter would wait for the lock that a blocked reader holds, and abort.
+    """
+    while os.read(STDIN, 1024):
+        continue
     os._exit(1)

@@ -82,7 +82,9 @@ def _watch(process: subprocess.Popen, run_id: int, token: str, should_stop: Call
         except subprocess.TimeoutExpired:
             pass
         else:
-            how = f"by signal {-code}" if code < 0 else f"with code {code}"
+            how = f"by signal {-code}" if code < 0 else f"with exit status {code}"
+            if code:
+                log.error("the training process of run %s ended %s", run_id, how)
             return f"The training process ended {how} before its run was finished. Its log is the trainer's."
         if should_stop():
             return "The trainer was stopped."
