@@ -1,6 +1,7 @@
 """Reading settings from the environment, loudly: a bad value stops the start with one clear line."""
 
 import os
+import unicodedata
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
@@ -11,11 +12,25 @@ from django.core.exceptions import ImproperlyConfigured
 N = TypeVar("N", int, float)
 
 TRUE = {"1", "true", "yes", "on"}
+SQLITE, POSTGRESQL = "django.db.backends.sqlite3", "django.db.backends.postgresql"
 FALSE = {"0", "false", "no", "off", ""}
 
 
 def text(name: str, default: str = "") -> str:
-    return os.environ.get(name, default).strip()
+    """Return a setting without the blanks around it.
+
+    Raises:
+        ImproperlyConfigured: it holds a control character, which would break a log line, a header or an address.
+    """
+    value = os.environ.get(name, default).strip()
+    if not _is_printable(value):
+        raise ImproperlyConfigured(f"{name} holds a line break or another control character.")
+    return value
+
+
+def _is_printable(value: str) -> bool:
+    """Whether it holds no control characters, line ends or bytes that are no UTF-8; blanks of any kind are fine."""
+    return value.isprintable() or not any(unicodedata.category(one) in ("Cc", "Cs", "Zl", "Zp") for one in value)
 
 
 def boolean(name: str, default: bool) -> bool:
@@ -155,8 +170,55 @@ def _is_local(host: str) -> bool:
 
 
 def data_dir() -> Path:
-    """`DATA_DIR`, else the folder `data` beside the code: database, pictures, secret key, embedded Redis."""
-    return Path(text("DATA_DIR") or Path(__file__).resolve().parent.parent / "data").expanduser().resolve()
+    """Return `DATA_DIR`, else the folder `data` beside the code: database, pictures, secret key, embedded Redis.
+
+    Raises:
+        ImproperlyConfigured: its name cannot stand in a log line or an address.
+    """
+    # Blanks at either end belong to the name: without them it would be another folder, perhaps that of another site.
+    named = os.environ.get("DATA_DIR") or Path(__file__).resolve().parent.parent / "data"
+    try:
+        folder = Path(named).expanduser().resolve()
+    except (OSError, RuntimeError, ValueError) as error:
+        raise ImproperlyConfigured(f"DATA_DIR is {str(named)!r}, which is no folder: {error}.") from None
+    if not _is_printable(str(folder)):
+        raise ImproperlyConfigured(
+            f"The data folder is {str(folder)!r}; its name holds a line break or another control character. Rename it "
+            "or choose another one: make run DATA_DIR=…"
+        )
+    return folder
+
+
+def database(name: str, default: Path) -> dict[str, object]:
+    """Read the address of the database as an entry of Django's DATABASES.
+
+    Args:
+        name: the setting's name.
+        default: the SQLite file to use where it is not set. A path is not an address: `#`, `?` and `%` are parts of it.
+
+    Raises:
+        ImproperlyConfigured: it is no address of SQLite or PostgreSQL. The message leaves out what may be a password.
+    """
+    address = text(name)
+    if not address:
+        return {"ENGINE": SQLITE, "NAME": default}
+    import dj_database_url  # not needed by the supervisor
+
+    try:
+        url = urlsplit(address)
+        found: dict[str, object] = {**dj_database_url.parse(address)}
+    except (ValueError, KeyError):
+        found = {}
+    if found.get("ENGINE") not in (SQLITE, POSTGRESQL):
+        raise ImproperlyConfigured(f"{name} must look like postgres://user:password@host/name or sqlite:////path/file.")
+    if url.fragment or (url.query and found["ENGINE"] == SQLITE):
+        raise ImproperlyConfigured(f"{name} holds # or ?; inside a name or password write %23 and %3F for them.")
+    if found["ENGINE"] == SQLITE:
+        if found["NAME"] in ("", ":memory:"):
+            raise ImproperlyConfigured(f"{name} names no file; each process would have a database of its own.")
+        # Every process of the site finds the same file, wherever it was started.
+        found["NAME"] = Path(__file__).resolve().parent.parent / str(found["NAME"])
+    return found
 
 
 def secret_key(data_dir: Path) -> str:

@@ -2,7 +2,7 @@
 
 import os
 from pathlib import Path
-from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+from urllib.parse import SplitResult, parse_qsl, quote, unquote, urlsplit, urlunsplit
 
 from django.core.exceptions import ImproperlyConfigured
 
@@ -15,27 +15,55 @@ LONGEST_SOCKET_PATH = 100
 
 
 def embedded_socket(data_dir: Path) -> Path:
-    """Where the embedded Valkey of this data folder listens; a folder too deep gets a short place instead."""
+    """Return where the embedded Valkey of this data folder listens; a folder too deep gets a short place instead."""
     path = data_dir.resolve() / "redis.sock"
     if len(os.fsencode(path)) <= LONGEST_SOCKET_PATH:
         return path
     import hashlib
-    import tempfile
 
     digest = hashlib.sha256(os.fsencode(path)).hexdigest()[:12]
-    return Path(tempfile.gettempdir()) / f"digitsite-{os.getuid()}-{digest}" / "redis.sock"
+    # Not TMPDIR, which is long on a Mac and may differ between the site and a command that is to reach it. The folder
+    # is made for its owner alone, and refused where it belongs to another account (supervisor.parts).
+    return Path(f"/tmp/digitsite-{os.getuid()}-{digest}/redis.sock")  # noqa: S108
 
 
-def database_url(base: str, number: int) -> str:
-    """The address of database `number` on the server `base`, in redis-py's spelling."""
-    parts = urlsplit(base)
-    if parts.scheme == "unix":
-        return f"unix://{parts.path}?{urlencode({'db': number})}"
-    if parts.scheme not in ("redis", "rediss") or not parts.hostname:
-        # Not the address itself, which may hold a password.
+def unix_url(socket: Path) -> str:
+    """Return the address of a server that listens on a unix socket."""
+    return f"unix://{quote(str(socket))}"
+
+
+def _split(base: str) -> SplitResult:
+    """Split the address of a server.
+
+    Raises:
+        ImproperlyConfigured: it is none. The message leaves out the address itself, which may hold a password.
+    """
+    try:
+        parts = urlsplit(base)
+        _ = parts.port
+    except ValueError:
+        parts = urlsplit("")
+    names_server = parts.path.startswith("/") if parts.scheme == "unix" else parts.hostname
+    if parts.scheme not in ("redis", "rediss", "unix") or not names_server:
         raise ImproperlyConfigured(
             "REDIS_URL makes no sense; write redis://host:6379, rediss://:password@host:6379 or unix:///path/redis.sock."
         )
+    if parts.scheme == "unix" and parts.hostname:
+        raise ImproperlyConfigured("REDIS_URL names a path that is not absolute; write unix:///path/redis.sock.")
+    if parts.fragment or (parts.query and parts.scheme != "rediss"):
+        raise ImproperlyConfigured(
+            "REDIS_URL holds # or ?; inside a path or password write %23 and %3F for them. Options are for rediss:// "
+            "alone."
+        )
+    # Celery takes a ; for the end of an address, and what parses an address otherwise a bare %.
+    return parts._replace(path=quote(unquote(parts.path))) if parts.scheme == "unix" else parts
+
+
+def database_url(base: str, number: int) -> str:
+    """Return the address of database `number` on the server `base`, in redis-py's spelling."""
+    parts = _split(base)
+    if parts.scheme == "unix":
+        return f"unix://{parts.netloc}{parts.path}?db={number}"
     if parts.path.strip("/"):
         raise ImproperlyConfigured(
             "REDIS_URL must not name a database number: the site uses 0 (broker), 1 (hand-off) and 2 (cache)."
@@ -45,9 +73,9 @@ def database_url(base: str, number: int) -> str:
 
 def broker_url(base: str) -> str:
     """The address of the broker in Celery's spelling, which differs for unix sockets; for TLS see `broker_tls`."""
-    parts = urlsplit(base)
+    parts = _split(base)
     if parts.scheme == "unix":
-        return f"redis+socket://{parts.path}?{urlencode({'virtual_host': BROKER})}"
+        return f"redis+socket://{parts.netloc}{parts.path}?virtual_host={BROKER}"
     return database_url(urlunsplit(parts._replace(query="")), BROKER)
 
 
@@ -57,7 +85,7 @@ def broker_tls(base: str) -> dict[str, str | bool] | None:
     Without it Celery would believe any certificate. Those of the hand-off and the cache are checked by redis-py, which
     reads the same options from the address: a CA file of one's own, and a certificate that the server may ask for.
     """
-    parts = urlsplit(base)
+    parts = _split(base)
     if parts.scheme != "rediss":
         return None
     given = dict(parse_qsl(parts.query))

@@ -6,7 +6,6 @@ https://docs.djangoproject.com/en/5.2/ref/settings/
 import os
 from pathlib import Path
 
-import dj_database_url
 from csp.constants import NONE, SELF
 from django.core.exceptions import ImproperlyConfigured
 from kombu import Exchange, Queue
@@ -140,14 +139,11 @@ TEMPLATES = [
 # --- Database ----------------------------------------------------------------------------------------------------
 
 DATABASES = {
-    "default": dj_database_url.parse(
-        env.text("DATABASE_URL") or f"sqlite:///{DATA_DIR / 'db.sqlite3'}",
-        conn_max_age=600,
-        conn_health_checks=True,
-    )
+    "default": env.database("DATABASE_URL", DATA_DIR / "db.sqlite3")
+    # A request that waits for its own commit would never end in a transaction around the whole request.
+    | {"CONN_MAX_AGE": 600, "CONN_HEALTH_CHECKS": True, "ATOMIC_REQUESTS": False}
 }
-DATABASES["default"]["ATOMIC_REQUESTS"] = False  # a request that waits for its own commit would wait for ever
-if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
+if DATABASES["default"]["ENGINE"] == env.SQLITE:
     # WAL lets pages read while the worker writes; IMMEDIATE takes the write lock at BEGIN, where busy_timeout
     # applies, instead of failing half-way. FULL costs 0.23 ms a commit against 0.02 for NORMAL and is what keeps
     # "nothing accepted is ever lost" true when the power goes. Where that would be waited for in a row,
@@ -161,7 +157,7 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 # --- Redis: broker, hand-off list ----------------------------------------------------------------------------------
 
-REDIS_URL = env.text("REDIS_URL") or f"unix://{redis_urls.embedded_socket(DATA_DIR)}"
+REDIS_URL = env.text("REDIS_URL") or redis_urls.unix_url(redis_urls.embedded_socket(DATA_DIR))
 # Short, everywhere: a frozen Redis must not freeze the pages with it.
 REDIS_TIMEOUT = env.number("REDIS_TIMEOUT", 2.0, minimum=0.1, maximum=60)
 HANDOFF_URL = redis_urls.database_url(REDIS_URL, redis_urls.HANDOFF)

@@ -131,7 +131,7 @@ class Site:
             self.database_url = postgresql.url(name)
         else:
             shutil.copy(template_database, self.folder / "db.sqlite3")
-        self.redis_url = f"unix://{self.folder / 'redis.sock'}"
+        self.redis_url = redis_urls.unix_url(self.folder / "redis.sock")
         # A busy machine is no reason to fail: longer than people would wait. Tests about time say their own.
         self.settings = {"PREDICTION_WAIT_SECONDS": "10"} | environment
         self.parts: list[Part] = []

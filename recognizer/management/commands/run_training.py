@@ -12,7 +12,6 @@ from django.core.management import BaseCommand, CommandError
 from recognizer.services.retraining import runs
 from recognizer.services.retraining.trainer import TOKEN_VARIABLE
 
-
 STDIN = 0
 
 
@@ -38,7 +37,7 @@ class Command(BaseCommand):
 
 
 def _end_with_parent() -> None:
-    """End this process, whatever it is doing, when its standard input ends: a pipe that the trainer's worker holds open.
+    """End this process, whatever it is doing, when the pipe ends that the trainer's worker holds open.
 
     Not through sys.stdin: at exit the interpreter would wait for the lock that a blocked reader holds, and abort.
     """
