@@ -87,6 +87,14 @@ class InProgress(Conflict):
     wait = 1
 
 
+class Deleted(exceptions.APIException):
+    """The request came before, and what it stored was deleted since."""
+
+    status_code = 410
+    default_code = "deleted"
+    default_detail = "This was stored under the same Idempotency-Key and deleted since. Use a new key to send it again."
+
+
 class KeyReused(exceptions.APIException):
     status_code = 422
     default_code = "key_reused"

@@ -42,7 +42,9 @@ IDEMPOTENCY_KEY = OpenApiParameter(
     OpenApiParameter.HEADER,
     description="Any text of your own, a UUID for example, that names this one request. Sent again within 24 hours, "
     "because the answer was lost on the way, it is stored once and gets the same answer: the same status, body and "
-    "`Location`. 409 while the first one is being answered; 422 with another body. A refusal is not kept.",
+    "`Location`. 409 while the first one is being answered; 422 with another body. A refusal is not kept. When a "
+    "submission is deleted, its part of the kept answer goes with it: the request sent again is then answered with 410 "
+    "(in a batch: an item with status 410), and nothing is stored again.",
 )
 FILE_OPTIONS = [
     CROP := OpenApiParameter(

@@ -1,7 +1,7 @@
 """Rows and their constraints. What may happen to them is decided in recognizer/services."""
 
 from .attempts import Attempt
-from .idempotency import IdempotencyKey
+from .idempotency import IdempotencyItem, IdempotencyKey
 from .labels import Label, Lease, Skip
 from .opt_outs import OptOut
 from .registry import Deployment, ModelFiles, ModelVersion, TrainingRun
@@ -30,6 +30,7 @@ __all__ = [
     "Digit",
     "Fold",
     "GateVerdict",
+    "IdempotencyItem",
     "IdempotencyKey",
     "Label",
     "LabelKind",

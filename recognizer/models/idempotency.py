@@ -2,12 +2,14 @@
 
 from django.db import models
 
+from .submissions import Submission
+
 
 class IdempotencyKey(models.Model):
     """One `Idempotency-Key` of one caller. How it is taken, kept and let go: services.idempotency.
 
     From `stored` on, what the request stored is there: it is written in the same transaction. From `status` on, so is
-    the answer.
+    the answer. Once everything that it stored was deleted, the fingerprint is empty.
     """
 
     scope = models.CharField(max_length=80, help_text="Who asks.")
@@ -27,3 +29,18 @@ class IdempotencyKey(models.Model):
 
     def __str__(self) -> str:
         return self.key
+
+
+class IdempotencyItem(models.Model):
+    """A submission that a request with an `Idempotency-Key` stored: finds the answers that a deletion must redact.
+
+    Without constraints in the database, so that release 0.9.0, which does not know this table, can delete both sides.
+    """
+
+    key = models.ForeignKey(IdempotencyKey, on_delete=models.CASCADE, related_name="items", db_constraint=False)
+    submission = models.ForeignKey(
+        Submission, on_delete=models.CASCADE, related_name="idempotency_items", db_constraint=False
+    )
+
+    def __str__(self) -> str:
+        return f"{self.submission_id} of key {self.key_id}"

@@ -11,15 +11,15 @@ from datetime import timedelta
 
 import numpy as np
 from django.contrib.auth.models import Group, User
-from django.db import transaction
 from django.utils import timezone
 
 from ml import procedural
 from ml.preprocessing import FRAME
 from recognizer.models import Label, LabelReason, Prediction, Source, Submission, SubmissionState, TruthValue
 
-from . import handoff, labels, orphans, predictions, submissions
+from . import handoff, labels, predictions, submissions
 from .actors import Actor
+from .erasing import erase
 
 WRITERS = 8
 DAYS = 14
@@ -113,14 +113,8 @@ def fill(count: int, *, seed: int = 0, say: Callable[[str], None] = lambda _: No
 
 def remove() -> int:
     """Take the demo away: its submissions with their answers, labels and pictures, and its reviewer's account."""
-    rows = Submission.objects.filter(demo=True)
-    kept = set(rows.values_list("picture", flat=True))
-    count = rows.count()
-    with transaction.atomic():
-        rows.delete()
-        User.objects.filter(username=REVIEWER).delete()
-    for picture in kept:
-        orphans.discard(picture)
+    count = erase(Submission.objects.filter(demo=True))
+    User.objects.filter(username=REVIEWER).delete()
     return count
 
 

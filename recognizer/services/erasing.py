@@ -1,6 +1,6 @@
-"""Deleting many submissions for good: rows, answers, labels, and the pictures that nobody else has sent too.
+"""Deletion of submissions: rows, predictions, labels, stored responses, and pictures that no other row names.
 
-Called by services.privacy and services.retention; a single one goes by services.submissions.
+Every deletion goes through `erase`, so nothing of a deleted submission is left anywhere.
 """
 
 from functools import partial
@@ -10,7 +10,7 @@ from django.db.models import QuerySet
 
 from recognizer.models import Submission
 
-from . import orphans
+from . import idempotency, orphans
 
 BATCH = 200
 
@@ -23,6 +23,7 @@ def erase(rows: QuerySet[Submission]) -> int:
     count = 0
     while batch := dict(rows.order_by("pk").values_list("pk", "picture")[:BATCH]):
         with transaction.atomic():
+            idempotency.redact(batch)
             Submission.objects.filter(pk__in=batch).delete()
             for picture in set(batch.values()):
                 transaction.on_commit(partial(orphans.discard, picture))

@@ -2,13 +2,15 @@
 
 A key is taken before the work (`begin`), notes what was stored in the same transaction that stores it (`record`), and
 keeps the answer (`finish`). So whatever dies in between, what was stored is neither lost nor stored twice: the next
-attempt finds it and answers for it. Called by the API; the default worker sweeps.
+attempt finds it and answers for it. When a submission is deleted, the answers that tell of it go with it, and what is
+left of the key keeps a repeated request from storing the submission again (`redact`). Called by the API and by
+services.erasing; the default worker sweeps.
 """
 
 import hashlib
 import hmac
 import secrets
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 
@@ -17,7 +19,7 @@ from django.db import IntegrityError, transaction
 from django.db.models import QuerySet
 from django.utils import timezone
 
-from recognizer.models import IdempotencyKey
+from recognizer.models import IdempotencyItem, IdempotencyKey, Submission
 
 from . import durability
 from .actors import Actor
@@ -28,6 +30,8 @@ KEPT_FOR = timedelta(hours=24)
 BUSY_FOR = timedelta(seconds=60)
 # What is left to do once everything is stored, beside waiting for the answer.
 ANSWERING_FOR = timedelta(seconds=5)
+# A hash of a deleted picture would still tell whether somebody's copy is the same.
+NO_FINGERPRINT = ""
 
 
 class InProgressError(RuntimeError):
@@ -52,7 +56,9 @@ class Claim:
     """The right of one attempt to do what its key stands for.
 
     Attributes:
-        stored: what an attempt that died has stored and never answered for, as it gave it to `record`; else None.
+        stored: what earlier attempts have stored and there is no answer for, because the attempt died or because a
+            submission was deleted; else None. A list with one of {"submission": id}, {"problem": document} and
+            {"deleted": True} for each outcome that `record` was given.
     """
 
     pk: int
@@ -83,10 +89,12 @@ def begin(*, actor: Actor, key: str, fingerprint: str) -> Claim | Kept:
     taken = IdempotencyKey.objects.filter(pk=row.pk, attempt=row.attempt)
     if row.expires <= now:
         emptied = {"stored": None, "status": None, "headers": {}, "body": ""}
-        if taken.filter(expires__lte=now).update(**fresh, **emptied):
-            return Claim(row.pk, attempt)
-        raise InProgressError
-    if row.fingerprint != fingerprint:
+        with transaction.atomic():
+            if not taken.filter(expires__lte=now).update(**fresh, **emptied):
+                raise InProgressError
+            IdempotencyItem.objects.filter(key=row).delete()
+        return Claim(row.pk, attempt)
+    if row.fingerprint not in (fingerprint, NO_FINGERPRINT):
         raise KeyReusedError
     if row.status is not None:
         return Kept(row.status, row.headers, row.body)
@@ -97,15 +105,42 @@ def begin(*, actor: Actor, key: str, fingerprint: str) -> Claim | Kept:
     return Claim(row.pk, attempt, row.stored)
 
 
-def record(claim: Claim, stored: list) -> None:
+def record(claim: Claim, outcomes: Sequence[Submission | dict]) -> None:
     """Note what is being stored, in the same transaction.
+
+    Args:
+        claim: of the attempt that stores.
+        outcomes: the rows, and the problem documents of what is not stored.
 
     Raises:
         InProgressError: another attempt has taken over; the transaction must not be committed.
     """
+    stored = [{"submission": one.pk} if isinstance(one, Submission) else {"problem": one} for one in outcomes]
     until = timezone.now() + timedelta(seconds=settings.PREDICTION_WAIT_SECONDS) + ANSWERING_FOR
     if not _mine(claim).filter(stored__isnull=True).update(stored=stored, busy_until=until):
         raise InProgressError
+    rows = [one for one in outcomes if isinstance(one, Submission)]
+    IdempotencyItem.objects.bulk_create(IdempotencyItem(key_id=claim.pk, submission=row) for row in rows)
+
+
+def redact(submissions: Collection[int]) -> None:
+    """Remove every trace of submissions that are being deleted, in the same transaction.
+
+    An answer that tells of one is dropped. A request that is sent again gets a new answer, which says of these that
+    they were deleted. An attempt that is about to keep its answer keeps none.
+
+    Args:
+        submissions: their ids.
+    """
+    items = IdempotencyItem.objects.filter(submission__in=submissions)
+    for row in IdempotencyKey.objects.select_for_update().filter(pk__in=items.values("key")):
+        row.stored = [{"deleted": True} if item.get("submission") in submissions else item for item in row.stored]
+        if not any("submission" in item for item in row.stored):
+            row.fingerprint = NO_FINGERPRINT
+        row.attempt, row.busy_until = secrets.token_hex(8), timezone.now()
+        row.status, row.headers, row.body = None, {}, ""
+        row.save()
+    items.delete()
 
 
 def finish(claim: Claim, kept: Kept) -> None:
@@ -128,7 +163,8 @@ def give_back(claim: Claim) -> None:
 
 def sweep() -> int:
     """Delete what is older than a day; how many keys went."""
-    return IdempotencyKey.objects.filter(expires__lte=timezone.now()).delete()[0]
+    _, counts = IdempotencyKey.objects.filter(expires__lte=timezone.now()).delete()
+    return counts.get(IdempotencyKey._meta.label, 0)  # noqa: SLF001 - public, for all its underscore
 
 
 def forget(actor: Actor) -> None:

@@ -9,17 +9,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from django.conf import settings
-from django.db import transaction
 from django.db.models import QuerySet
 
 from ml.classifier import Answer
 from ml.preprocessing import FRAME, Prepared
 from recognizer.models import ModelVersion, Source, Submission
 
-from . import access, drafts, handoff, orphans, storing
+from . import access, drafts, handoff, storing
 from .access import NotAllowedError
 from .actors import Actor
 from .drafts import Crop, Refused, Sent
+from .erasing import erase
 from .storing import Within
 
 # What a list must not drag along.
@@ -139,9 +139,7 @@ def delete(*, actor: Actor, submission: Submission) -> None:
     """
     if not access.can_delete(actor, submission):
         raise NotAllowedError("Only whoever sent it, or an operator, can delete this.")
-    picture = submission.picture
-    submission.delete()
-    transaction.on_commit(lambda: orphans.discard(picture))
+    erase(Submission.objects.filter(pk=submission.pk))
 
 
 def share(*, actor: Actor, submission: Submission) -> str:

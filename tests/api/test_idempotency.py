@@ -193,7 +193,7 @@ def test_what_was_stored_and_deleted_since_is_not_stored_again(program, death_at
     let_time_pass(60)
     for _ in range(2):
         response = send(program)
-        assert (response.status_code, response.headers["Content-Type"]) == (404, "application/problem+json")
+        assert (response.status_code, response.headers["Content-Type"]) == (410, "application/problem+json")
     assert not Submission.objects.exists()
 
 
@@ -207,7 +207,7 @@ def test_an_attempt_that_was_slow_and_not_dead_stores_nothing_once_another_took_
         submissions.accept(
             actor=visitor,
             sent=submissions.Sent(source="api", strokes=SEVEN),
-            within=lambda stored: idempotency.record(claim, [one.pk for one in stored]),
+            within=lambda stored: idempotency.record(claim, stored),
         )
 
     store(quick)

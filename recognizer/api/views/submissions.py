@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 from django.db.models import QuerySet
-from django.http import Http404, HttpResponse
+from django.http import HttpResponse
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiResponse, extend_schema
 from rest_framework.request import Request
@@ -17,7 +17,7 @@ from recognizer.api.base import ApiView, ListView
 from recognizer.api.idempotency import once
 from recognizer.api.parsers import FormParser, JsonParser, PictureParser
 from recognizer.api.pictures import picture_response, png
-from recognizer.api.problems import Unavailable, document_of
+from recognizer.api.problems import Deleted, Unavailable, document_of
 from recognizer.api.schema import (
     A_SEVEN,
     CROP,
@@ -81,7 +81,7 @@ class SubmissionsView(ListView):
             201: OpenApiResponse(StoredSubmissionSerializer, "Stored and answered."),
             202: OpenApiResponse(StoredSubmissionSerializer, "Stored; the answer takes longer."),
             207: OpenApiResponse(BatchItemSerializer(many=True), "What became of each of several, in their order."),
-            **problems(400, 403, 409, 413, 415, 422, 429, 503),
+            **problems(400, 403, 409, 410, 413, 415, 422, 429, 503),
         },
     )
     def post(self, request: Request) -> HttpResponse:
@@ -107,7 +107,7 @@ class SubmissionsView(ListView):
             return Response([*self._items(outcomes)], status=207)
         [outcome] = outcomes
         if isinstance(outcome, dict):
-            raise Http404  # what an attempt that died has stored, and somebody deleted since
+            raise Deleted
         item = next(self._items(outcomes))
         headers = {"Location": f"{submission_path('api-submission', outcome)}?key={item['submission']['read_key']}"}
         if item["status"] == 202:
@@ -115,7 +115,7 @@ class SubmissionsView(ListView):
         return Response(item["submission"], status=item["status"], headers=headers)
 
     def _accept(self, sent: submissions.Sent, claim: Claim | None) -> Submission:
-        within = None if claim is None else (lambda outcomes: idempotency.record(claim, _memory(outcomes)))
+        within = None if claim is None else (lambda outcomes: idempotency.record(claim, outcomes))
         return submissions.accept(actor=self.actor, sent=sent, within=within, seconds=self._seconds)
 
     def _accept_all(self, entries: list[bodies.Entry], claim: Claim | None) -> list[Outcome]:
@@ -127,7 +127,7 @@ class SubmissionsView(ListView):
 
         def within(accepted: Sequence[Submission | Refused]) -> None:
             if claim is not None and any(isinstance(one, Submission) for one in accepted):
-                idempotency.record(claim, _memory(together(accepted)))
+                idempotency.record(claim, together(accepted))
 
         sent = bodies.right_ones(entries)
         return together(submissions.accept_all(actor=self.actor, sent=sent, within=within, seconds=self._seconds))
@@ -150,18 +150,13 @@ class SubmissionsView(ListView):
             yield {"status": status, "submission": StoredSubmissionSerializer.shown(outcome, context)}
 
 
-def _memory(outcomes: Sequence[Outcome]) -> list[dict]:
-    """Outcomes as an idempotency key keeps them until they are answered for."""
-    return [{"submission": one.pk} if isinstance(one, Submission) else {"problem": one} for one in outcomes]
-
-
-def _recalled(memory: Sequence[dict], seconds: float) -> list[Outcome]:
-    """The other way round, with the answers that come within `seconds`. What was deleted meanwhile is not found."""
-    wanted = [one["submission"] for one in memory if "submission" in one]
+def _recalled(stored: Sequence[dict], seconds: float) -> list[Outcome]:
+    """Return the outcomes that an idempotency key has recorded, with the predictions that come within `seconds`."""
+    wanted = [item["submission"] for item in stored if "submission" in item]
     rows = {row.pk: row for row in submissions.with_answers(Submission.objects.filter(pk__in=wanted))}
     handoff.wait_for_all(list(rows.values()), seconds)
-    gone = document_of(Http404())[0]
-    return [rows.get(one["submission"], gone) if "submission" in one else one["problem"] for one in memory]
+    deleted = document_of(Deleted())[0]
+    return [rows.get(item.get("submission")) or item.get("problem", deleted) for item in stored]
 
 
 READ = {"tags": ["submissions"], "parameters": [PUBLIC_ID, KEY]}

@@ -22,6 +22,7 @@ from django.db.migrations.executor import MigrationExecutor
 
 from recognizer.models import ModelVersion, Submission
 from recognizer.services import handoff, registry, sanity
+from recognizer.services.erasing import erase
 
 from . import archive
 from .archive import CHUNK, DATABASE, MEDIA, Manifest
@@ -128,7 +129,7 @@ def _check(manifest: Manifest) -> None:
         if count != table["rows"]:
             raise BackupError(f"{name} has {count} rows instead of {table['rows']}.")
     call_command("migrate", verbosity=0, interactive=False)
-    Submission.objects.filter(pk__in=manifest.deleted).delete()
+    erase(Submission.objects.filter(pk__in=manifest.deleted))
     found = [one for one in sanity.check().findings if not one.is_harmless]
     found = [one for one in found if one.where not in manifest.missing]
     if found:
