@@ -9,6 +9,7 @@ starts it again.
 """
 
 import logging
+import math
 from datetime import timedelta
 
 from django.conf import settings
@@ -27,6 +28,8 @@ PREDICTIONS, DEFAULT, TRAIN = "predictions", "default", "train"
 CANARIES = "canaries"
 # A canary may wait behind one that is late, and behind a task that takes a while.
 SILENT_AFTER = 2.5
+# A clock is corrected by fractions of a second all the time.
+CLOCK_TOLERANCE_SECONDS = 2
 
 
 def sing(queue: str) -> None:
@@ -37,14 +40,21 @@ def sing(queue: str) -> None:
 
 
 def heard() -> dict[str, float]:
-    """How many seconds ago a worker of each queue last took a canary; queues of which nobody ever did are left out.
+    """How many seconds ago a worker of each queue last took a canary; queues of which none ever did are left out.
+
+    Infinitely long where the clock was set back since: such a canary proves nothing.
 
     Raises:
         redis.RedisError: Redis cannot be asked.
     """
     there = handoff.link().redis
     seconds, _ = there.time()
-    return {queue.decode(): float(seconds - int(when)) for queue, when in there.hgetall(CANARIES).items()}
+    return {queue.decode(): _age(seconds, when) for queue, when in there.hgetall(CANARIES).items()}
+
+
+def _age(now: int, when: bytes | int) -> float:
+    age = float(now - int(when))
+    return age if age > -CLOCK_TOLERANCE_SECONDS else math.inf
 
 
 def longest_silence() -> float:
@@ -84,7 +94,7 @@ def _is_silent(queue: str) -> bool:
     seconds, _ = there.time()
     # Of a new or emptied Redis nothing can be said yet.
     there.hsetnx(CANARIES, queue, seconds)
-    return seconds - int(there.hget(CANARIES, queue) or seconds) > longest_silence()
+    return _age(seconds, there.hget(CANARIES, queue) or seconds) > longest_silence()
 
 
 CHECKS = {PREDICTIONS: _predictions, DEFAULT: _default, TRAIN: _train}

@@ -98,7 +98,8 @@ def _waiting_submissions() -> Iterator[Metric]:
     pending = waiting.aggregate(count=Count("pk"), oldest=Min("created"))
     age = (timezone.now() - pending["oldest"]).total_seconds() if pending["oldest"] else 0.0
     yield _gauge("digits_submissions_pending", "Submissions without an answer.", pending["count"])
-    yield _gauge("digits_submissions_pending_age_seconds", "Age of the oldest of them.", max(0.0, age))
+    # Negative for one of before the clock was set back.
+    yield _gauge("digits_submissions_pending_age_seconds", "Age of the oldest of them.", abs(age))
     newest = Submission.objects.order_by("-id").values_list("id", flat=True).first()
     # As good as a counter, and one look at an index: ids are given in order and never again.
     submissions = CounterMetricFamily("digits_submissions", "Submissions accepted so far, deleted ones included.")

@@ -4,6 +4,7 @@ Called by the Status page and `manage.py status`. Reads only; a part that cannot
 """
 
 import logging
+import math
 import platform
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -20,7 +21,7 @@ from recognizer.models import ModelFiles, RunState, Submission, SubmissionState,
 from recognizer.models.values import ACTIVE_RUN_STATES
 
 from . import canaries, handoff, health, registry, usage
-from .retraining import overview
+from .retraining import overview, requests
 
 log = logging.getLogger(__name__)
 
@@ -129,7 +130,7 @@ def _default_worker(silence: float | None) -> Check:
         "default",
         "Default worker",
         is_well=silence is None or silence <= canaries.longest_silence(),
-        says="Not heard of yet" if silence is None else f"Heard of {silence:.0f} s ago",
+        says="Not heard of yet" if silence is None else _heard(silence),
         what_to_do="Look at its log and start it: it keeps the time, for trainings and for what is swept.",
     )
 
@@ -140,8 +141,8 @@ def _trainer(silence: float | None) -> Check:
         waiting = TrainingRun.objects.filter(state=RunState.QUEUED).exists()
     except DatabaseError:  # which has a line of its own
         running, waiting = None, False
-    is_gone = silence is None or silence > SWITCHED_OFF.total_seconds()
-    says = "Not heard of; with TRAINER=0 there is none" if is_gone else f"Heard of {silence:.0f} s ago"
+    is_gone = silence is None or SWITCHED_OFF.total_seconds() < silence < math.inf
+    says = "Not heard of; with TRAINER=0 there is none" if is_gone else _heard(silence)
     is_silent = is_gone or silence > canaries.longest_silence()
     return Check(
         "trainer",
@@ -152,10 +153,17 @@ def _trainer(silence: float | None) -> Check:
     )
 
 
+def _heard(silence: float) -> str:
+    if silence == math.inf:
+        return "Not heard of since the clock was set back"
+    return f"Heard of {max(0.0, silence):.0f} s ago"
+
+
 def _queue() -> list[Check]:
     waiting = Submission.objects.filter(state=SubmissionState.PENDING)
     found = waiting.aggregate(count=Count("pk"), oldest=Min("created"))
-    late = found["oldest"] is not None and timezone.now() - found["oldest"] > LONGEST_WAIT
+    # A wait that begins in the future began before the clock was set back.
+    late = found["oldest"] is not None and abs(timezone.now() - found["oldest"]) > LONGEST_WAIT
     return [
         Check(
             "queue",
@@ -202,7 +210,9 @@ def _training() -> list[Check]:
             "Last training",
             is_well=latest.state != RunState.FAILED,
             says=f"Run {latest.pk}: {latest.get_state_display().lower()}. {now}".strip(),
-            what_to_do="Its log is on the Models page. Put right what it says, then retrain.",
+            what_to_do="It is tried again by itself. Its log is on the Models page."
+            if requests.is_retried(latest)
+            else "Its log is on the Models page. Put right what it says, then retrain.",
             when=latest.finished or latest.created,
         )
     ]

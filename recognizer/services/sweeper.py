@@ -9,7 +9,7 @@ import logging
 from datetime import timedelta
 
 from django.conf import settings
-from django.db.models import F, QuerySet
+from django.db.models import F, Q, QuerySet
 from django.utils import timezone
 
 from recognizer.models import Submission, SubmissionState
@@ -25,9 +25,10 @@ TRIES_IN_COMPANY, TRIES = 2, 4
 
 
 def lost_submissions() -> QuerySet[Submission]:
-    """Submissions that are pending and should not be any more."""
-    before = timezone.now() - timedelta(seconds=LOST_AFTER_SECONDS)
-    return Submission.objects.filter(state=SubmissionState.PENDING, created__lt=before)
+    """Submissions that are pending and should not be any more; also those of before the clock was set back."""
+    now, patience = timezone.now(), timedelta(seconds=LOST_AFTER_SECONDS)
+    is_late = Q(created__lt=now - patience) | Q(created__gt=now + patience)
+    return Submission.objects.filter(is_late, state=SubmissionState.PENDING)
 
 
 def sweep() -> bool:

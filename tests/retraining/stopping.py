@@ -3,6 +3,7 @@
 import signal
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -56,6 +57,28 @@ def stop_the_trainer_at(site: Site, step: str, how: str, *, again: bool = True) 
             wait_until(lambda: _ended(after), seconds=400, what="the end of the next run")
             assert after.state == RunState.PROMOTED, after.reasons
             wait_until(lambda: versions[-1] == 2, what="an answer of the new version")
+
+
+def suspend_the_site_at(site: Site, step: str, seconds: float) -> TrainingRun:
+    """Suspend every process of the site during a training, as a laptop that sleeps does, and return the ended run."""
+    site.start_redis()
+    site.start_default_worker()
+    trainer = start_trainer(site)
+    with site.entered():
+        settle_drawings(leaning_hands(4, 2), 60)
+        run = retraining.ask(trigger=TrainingRun.Trigger.SCHEDULE)
+        wait_until(lambda: _training_process(trainer), seconds=60, what="the training process")
+        wait_until(lambda: _step(run) == step or _ended(run), seconds=300, what=f"the step {step}")
+        assert not _ended(run), f"too late: {run.state} {run.reasons}"
+        processes = [psutil.Process(part.pid) for part in site.parts]
+        processes += [child for process in processes for child in process.children(recursive=True)]
+        for process in processes:
+            process.suspend()
+        time.sleep(seconds)
+        for process in processes:
+            process.resume()
+        wait_until(lambda: _ended(run), seconds=400, what="the end of the run")
+        return run
 
 
 @contextmanager

@@ -3,7 +3,7 @@
 import signal
 import subprocess
 import sys
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 from django.utils import timezone
@@ -11,6 +11,7 @@ from django.utils import timezone
 from recognizer.models import Fold, RunState, Submission, TrainingRun, TruthState
 from recognizer.services import retraining
 from recognizer.services.access import NotAllowedError
+from recognizer.services.clocks import SilenceWatch
 from recognizer.services.retraining import overview, requests, runs, trainer
 from tests.rows import make_submission
 
@@ -124,12 +125,38 @@ def test_the_schedule_asks_the_database_whether_it_is_due(settings, operator):
     assert TrainingRun.objects.filter(trigger=SCHEDULE).count() == 1
 
 
-def test_a_run_whose_trainer_fell_silent_is_over_and_the_next_one_can_start(operator, settings):
+class Clock:
+    """A monotonic clock that goes on when it is told to."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+
+    def __call__(self) -> float:
+        return self.seconds
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """What the expiry of runs measures silence by."""
+    clock = Clock()
+    monkeypatch.setattr(requests, "_heartbeats", SilenceWatch(clock))
+    return clock
+
+
+def look_every_ten_seconds(clock: Clock, looks: int) -> int:
+    """How many runs expired, for a default worker that was awake all the time."""
+    expired = 0
+    for _ in range(looks):
+        clock.seconds += 10
+        expired += retraining.expire_stale()
+    return expired
+
+
+def test_a_run_whose_trainer_fell_silent_is_over_and_the_next_one_can_start(operator, clock):
     run = retraining.ask(trigger=PERSON, actor=operator)
     token = runs.claim(run.pk)
-    silence = timedelta(seconds=settings.TRAINER_SILENCE_SECONDS + 1)
-    assert retraining.expire_stale() == 0
-    TrainingRun.objects.filter(pk=run.pk).update(heartbeat=timezone.now() - silence)
+    assert look_every_ten_seconds(clock, 3) == 0
+    assert look_every_ten_seconds(clock, 1) == 1
     after = retraining.ask(trigger=PERSON, actor=operator)
     run.refresh_from_db()
     assert run.state == RunState.FAILED
@@ -142,6 +169,89 @@ def test_a_run_whose_trainer_fell_silent_is_over_and_the_next_one_can_start(oper
     with pytest.raises(runs.LostRunError), recorder.finishing():
         raise AssertionError("nothing may be written any more")
     assert not runs.end(run.pk, token, RunState.PROMOTED)
+
+
+def test_a_run_goes_on_after_the_machine_slept(operator, clock):
+    run = retraining.ask(trigger=PERSON, actor=operator)
+    token = runs.claim(run.pk)
+    assert look_every_ten_seconds(clock, 1) == 0
+    clock.seconds += 8 * 3600  # macOS: the monotonic clock goes on; and the wall clock does everywhere
+    TrainingRun.objects.filter(pk=run.pk).update(heartbeat=timezone.now() - timedelta(hours=8))
+    assert retraining.expire_stale() == 0
+    clock.seconds += 3
+    runs.Recorder(run.pk, token).say("Awake again.")
+    assert look_every_ten_seconds(clock, 3) == 0
+    run.refresh_from_db()
+    assert run.state == RunState.RUNNING
+
+
+@pytest.mark.parametrize("hours", [-3, 3])
+def test_a_set_clock_neither_ends_a_run_nor_keeps_one_whose_trainer_is_gone(operator, clock, hours):
+    run = retraining.ask(trigger=PERSON, actor=operator)
+    token = runs.claim(run.pk)
+    look_every_ten_seconds(clock, 1)
+    TrainingRun.objects.update(heartbeat=timezone.now() - timedelta(hours=hours))
+    assert look_every_ten_seconds(clock, 1) == 0
+    runs.Recorder(run.pk, token).say("Here I am.")
+    assert look_every_ten_seconds(clock, 3) == 0
+    assert look_every_ten_seconds(clock, 1) == 1
+
+
+def fail(run: TrainingRun, *, ago: timedelta = timedelta(0), is_interruption: bool = True) -> None:
+    token = runs.claim(run.pk)
+    assert runs.end(run.pk, token, RunState.FAILED, "Killed.", is_interruption=is_interruption)
+    TrainingRun.objects.filter(pk=run.pk).update(finished=timezone.now() - ago)
+
+
+def test_a_run_that_failed_for_no_fault_of_its_data_is_tried_again_later_and_later(operator):
+    first = retraining.ask(trigger=PERSON, actor=operator, recipe="site-from-scratch", seed=7)
+    fail(first)
+    retraining.tend()
+    assert TrainingRun.objects.get() == first
+    TrainingRun.objects.update(finished=timezone.now() - timedelta(seconds=61))
+    retraining.tend()
+    second = TrainingRun.objects.first()
+    assert (second.trigger, second.recipe) == (SCHEDULE, {"name": "site-from-scratch", "seed": 7})
+    fail(second, ago=timedelta(seconds=61))
+    retraining.tend()
+    assert TrainingRun.objects.first() == second
+    assert overview.what_comes_next().when == second_retry(second)
+    TrainingRun.objects.filter(pk=second.pk).update(finished=timezone.now() - timedelta(minutes=5))
+    retraining.tend()
+    assert TrainingRun.objects.count() == 3
+
+
+def second_retry(run: TrainingRun) -> datetime:
+    run.refresh_from_db()
+    return run.finished + timedelta(minutes=4)
+
+
+def test_a_run_that_failed_because_of_its_data_is_not_tried_again(operator):
+    fail(retraining.ask(trigger=PERSON, actor=operator), ago=timedelta(days=2), is_interruption=False)
+    retraining.tend()
+    assert TrainingRun.objects.count() == 1
+
+
+def test_a_retry_and_the_schedule_do_not_wait_for_a_clock_that_was_set_back(settings, operator):
+    run = retraining.ask(trigger=PERSON, actor=operator)
+    fail(run, ago=timedelta(hours=-3))  # it failed, as it seems, later today
+    retraining.tend()
+    again = TrainingRun.objects.first()
+    assert again != run
+    settle(1)
+    end(again)
+    settings.RETRAIN_SCHEDULE, settings.RETRAIN_AFTER_LABELS = 24.0, 0
+    TrainingRun.objects.filter(pk=again.pk).update(created=timezone.now() + timedelta(hours=3))
+    retraining.tend()
+    assert TrainingRun.objects.count() == 3
+
+
+def test_a_waiting_run_counts_from_now_after_the_clock_was_set_back(operator):
+    run = retraining.ask(trigger=PERSON, actor=operator)
+    TrainingRun.objects.filter(pk=run.pk).update(created=timezone.now() + timedelta(hours=3))
+    retraining.tend()
+    run.refresh_from_db()
+    assert run.created <= timezone.now()  # so that it is called again in seconds, not in hours
 
 
 def test_a_run_is_claimed_once(operator):
@@ -167,7 +277,8 @@ def test_a_process_that_was_stopped_is_given_up_at_once(operator):
     process = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
     try:
         process.send_signal(signal.SIGSTOP)
-        assert "stopped by a signal" in trainer._watch(process, run.pk, token, lambda: False)
+        failure = trainer._watch(process, run.pk, token, lambda: False)
+        assert "stopped by a signal" in failure.reason
     finally:
         trainer._end(process)
 
@@ -179,7 +290,8 @@ def test_a_process_that_falls_silent_is_given_up_by_whoever_started_it(operator,
     token = runs.claim(run.pk)
     process = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
     try:
-        assert "not heard of for 1 second" in trainer._watch(process, run.pk, token, lambda: False)
+        failure = trainer._watch(process, run.pk, token, lambda: False)
+        assert "not heard of for 1 second" in failure.reason
     finally:
         trainer._end(process)
     assert process.returncode is not None

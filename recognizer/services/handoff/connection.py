@@ -28,6 +28,8 @@ OPEN_SECONDS = 3.0
 PROBE_SECONDS = 0.5
 # A worker whose heartbeat is older than this is not waited for.
 HEARTBEAT_LIFE_SECONDS = 4.0
+# One that ends later than this is of before the clock was set back, and proves nothing. As in push.lua.
+MAX_HEARTBEAT_LIFE_SECONDS = 60.0
 # A list of 100 pictures has its answers in one round trip.
 REPLIES_AT_ONCE = 100
 # What a blocking command may take longer than it was asked to before the server counts as frozen.
@@ -190,17 +192,21 @@ class Link:
     def worker_alive(self) -> bool:
         """Whether a worker's heartbeat is current. What a push of this second said is believed."""
         if time.monotonic() - self._heard > 1.0:
-            seconds, microseconds = self.redis.time()
-            alive = self.redis.zcount(WORKERS, seconds + microseconds / 1e6, "+inf")
+            now = self._now()
+            alive = self.redis.zcount(WORKERS, now, now + MAX_HEARTBEAT_LIFE_SECONDS)
             self._heard, self._alive = time.monotonic(), bool(alive)
         return self._alive
 
     def heartbeats(self) -> dict[str, float]:
         """How many seconds ago each prediction worker last said that it lives; those that fell silent are left out."""
-        seconds, microseconds = self.redis.time()
-        now = seconds + microseconds / 1e6
-        alive = self.redis.zrangebyscore(WORKERS, now, "+inf", withscores=True)
+        now = self._now()
+        alive = self.redis.zrangebyscore(WORKERS, now, now + MAX_HEARTBEAT_LIFE_SECONDS, withscores=True)
         return {name.decode(): max(0.0, now + HEARTBEAT_LIFE_SECONDS - end) for name, end in alive}
+
+    def _now(self) -> float:
+        """Redis's own time, in seconds."""
+        seconds, microseconds = self.redis.time()
+        return seconds + microseconds / 1e6
 
     def _pop(self, address: str, seconds: float) -> Sequence[bytes]:
         """What came on the list `address`, as soon as something did; nothing after `seconds`."""

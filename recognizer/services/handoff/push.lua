@@ -12,10 +12,13 @@ local time = redis.call('TIME')
 local now = time[1] + time[2] / 1000000
 local token, lease, batch = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
 local patience, limit = tonumber(ARGV[4]), tonumber(ARGV[5])
-local alive = redis.call('ZCOUNT', KEYS[3], now, '+inf')
+-- No lease and no heartbeat lasts for a minute: one that ends later is of before the clock was set back.
+local latest = now + 60
+local alive = redis.call('ZCOUNT', KEYS[3], now, latest)
 local stamp = string.format('%.6f', now)
 
 redis.call('ZREMRANGEBYSCORE', KEYS[2], '-inf', now)
+redis.call('ZREMRANGEBYSCORE', KEYS[2], latest, '+inf')
 local waiting = redis.call('LLEN', KEYS[1])
 if limit > 0 and waiting >= limit then
   return {'full', alive, stamp}

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from django.conf import settings
+from django.db import DatabaseError
 from django.utils import timezone
 
 from ml.classifier import Classifier
@@ -37,6 +38,8 @@ REAL_QUESTIONS, RIGHT_ANSWERS = 200, 0.9
 # The least there is: measured, a lone answer then takes hardly longer than on an idle site, against half as long again
 # at 10. Not SCHED_IDLE, which answers no faster and would never end a training on a machine that others keep busy.
 NICENESS = 19
+# What the machine, and not the labels, is to blame for: a full disk, a database that restarts, too little memory.
+MACHINE_ERRORS = (OSError, MemoryError, DatabaseError)
 FINISHED = (RunState.PROMOTED, RunState.REFUSED, RunState.UNCHANGED)
 
 
@@ -56,13 +59,16 @@ def run(run_id: int, token: str) -> None:
             _run(recorder)
         except (Cancelled, runs.CancelledRunError):
             runs.end(run_id, token, RunState.CANCELLED, "An operator cancelled it.")
-        except (MnistError, RefusedRunError, registry.RegistryError) as error:
+        except MnistError as error:
+            runs.end(run_id, token, RunState.FAILED, str(error), is_interruption=True)
+        except (RefusedRunError, registry.RegistryError) as error:
             runs.end(run_id, token, RunState.FAILED, str(error))
         except runs.LostRunError:
             raise
         except Exception as error:
             log.exception("training run %s failed", run_id)
-            runs.end(run_id, token, RunState.FAILED, f"{type(error).__name__}: {error}")
+            reason = f"{type(error).__name__}: {error}"
+            runs.end(run_id, token, RunState.FAILED, reason, is_interruption=isinstance(error, MACHINE_ERRORS))
 
 
 def _run(recorder: Recorder) -> None:

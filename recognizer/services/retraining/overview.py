@@ -14,7 +14,7 @@ from ml import mnist
 from recognizer.models import ModelVersion, RunState, TrainingRun
 from recognizer.models.values import ACTIVE_RUN_STATES
 
-from .requests import NO_TRAINER, labels_until_next, next_scheduled
+from .requests import NO_TRAINER, labels_until_next, next_retry, next_scheduled
 
 # Figures of a version: where in its metrics, where else if it never was before the gate, its name, whether more
 # is better.
@@ -81,7 +81,8 @@ def checks_of(version: ModelVersion) -> list[dict]:
 
 def what_comes_next() -> Next:
     cannot = "" if settings.TRAINER else NO_TRAINER
-    return Next(labels_until_next(), settings.RETRAIN_AFTER_LABELS, next_scheduled(), not mnist.is_at_hand(), cannot)
+    when = next_retry() or next_scheduled()
+    return Next(labels_until_next(), settings.RETRAIN_AFTER_LABELS, when, not mnist.is_at_hand(), cannot)
 
 
 def state_of(run: TrainingRun) -> dict[str, object]:

@@ -6,7 +6,9 @@ What is periodic asks the database whether it is due, so a laptop that slept cat
 from __future__ import annotations
 
 import logging
+from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import takewhile
 
 from celery import current_app
 from django.conf import settings
@@ -28,6 +30,7 @@ from recognizer.models import (
 from recognizer.models.values import ACTIVE_RUN_STATES
 from recognizer.services import access, registry
 from recognizer.services.actors import Actor
+from recognizer.services.clocks import SilenceWatch
 
 from . import runs
 
@@ -36,11 +39,21 @@ log = logging.getLogger(__name__)
 TRAIN_TASK = "recognizer.tasks.train"
 # The message that calls the trainer may get lost; a run that nobody took is called again, less and less often.
 CALL_AGAIN_SECONDS = 15
+# A run is expired after so many looks at least: one look after this process was suspended proves nothing.
+MIN_LOOKS = 3
+# A run that failed for no fault of its data is tried again after so long, and later and later after further ones.
+RETRY_SECONDS, RETRY_FACTOR, MAX_RETRY_SECONDS = 60, 4, 24 * 3600
+# More failures in a row are not counted: the delay is the longest already.
+MAX_FAILURES = 8
+# What the clocks of several hosts may differ.
+CLOCK_TOLERANCE = timedelta(minutes=1)
 RECIPES = ("site", "site-from-scratch")
 NO_TRAINER = "This site was started without a trainer (TRAINER=0), so it does not train. Start it with TRAINER=1."
 SHIPPED = "shipped"
 # What a label must say to train; the others ("several", "unreadable") only leave the queue.
 TRAINING_VALUES = [value for value in TruthValue.values if value.isdigit() or value == TruthValue.NOT_A_DIGIT]
+
+_heartbeats = SilenceWatch()
 
 
 class CannotTrainError(RuntimeError):
@@ -137,18 +150,24 @@ def cancel(*, actor: Actor, run: TrainingRun) -> bool:
 
 
 def expire_stale() -> int:
-    """End the runs whose trainer has fallen silent. Whatever it still wants to write will fail."""
+    """End a run whose heartbeat has stopped while this process looked on. What its trainer still wants to write fails.
+
+    By the wall clock every run of a laptop would be over after each sleep, and none for hours after the clock was set
+    back. So a run is over once this process has looked several times and the heartbeat was always the same.
+    """
+    running = TrainingRun.objects.filter(state=RunState.RUNNING).values("pk", "token", "heartbeat").first()
     silence = settings.TRAINER_SILENCE_SECONDS
-    silent = TrainingRun.objects.filter(
-        state=RunState.RUNNING, heartbeat__lt=timezone.now() - timedelta(seconds=silence)
-    )
-    expired = silent.update(
+    if _heartbeats.seconds(running, max_gap=silence / MIN_LOOKS) < silence or running is None:
+        return 0
+    run = TrainingRun.objects.get(pk=running["pk"])
+    expired = TrainingRun.objects.filter(state=RunState.RUNNING, **running).update(
         state=RunState.FAILED,
         finished=timezone.now(),
         reasons=[runs.silent_for(silence)],
+        progress=run.progress | {runs.INTERRUPTED: True},
     )
     if expired:
-        log.warning("a training run was ended: its trainer has fallen silent")
+        log.warning("training run %s was ended: its trainer has fallen silent", run.pk)
     return expired
 
 
@@ -168,6 +187,26 @@ def next_scheduled() -> datetime | None:
     return since + timedelta(hours=settings.RETRAIN_SCHEDULE) if since else None
 
 
+def next_retry() -> datetime | None:
+    """Return when the latest run is tried again; None where it did not fail, or failed because of its data."""
+    delay = _retry_delay()
+    failed = TrainingRun.objects.values_list("finished", flat=True).first()
+    return failed + delay if delay is not None and failed is not None else None
+
+
+def _retry_delay() -> timedelta | None:
+    """How long after its end the latest run is tried again."""
+    failures = len(list(takewhile(is_retried, TrainingRun.objects.defer("log")[:MAX_FAILURES])))
+    if not failures:
+        return None
+    return timedelta(seconds=min(RETRY_SECONDS * RETRY_FACTOR ** (failures - 1), MAX_RETRY_SECONDS))
+
+
+def is_retried(run: TrainingRun) -> bool:
+    """Whether a run failed for no fault of its data: its trainer was stopped, killed or silent, or lacked MNIST."""
+    return run.state == RunState.FAILED and bool(run.progress.get(runs.INTERRUPTED))
+
+
 def tend() -> None:
     """Everything periodic: end runs without a trainer, call the trainer again, start a run that is due."""
     expire_stale()
@@ -175,24 +214,53 @@ def tend() -> None:
     if active is not None:
         _call_again(active)
         return
-    trigger, recipe = _due() if settings.TRAINER else (None, "")
-    if trigger is None:
+    due = _due() if settings.TRAINER else None
+    if due is None:
         return
     try:
-        ask(trigger=trigger, recipe=recipe)
+        ask(trigger=due.trigger, recipe=due.recipe, seed=due.seed)
     except AlreadyRunningError:
         log.debug("a run was due, and somebody else was quicker")
 
 
-def _due() -> tuple[TrainingRun.Trigger | None, str]:
+@dataclass(frozen=True, slots=True)
+class DueRun:
+    """A run that the site asks for by itself; its fields are arguments of `ask`."""
+
+    trigger: TrainingRun.Trigger
+    recipe: str = "site"
+    seed: int = 1
+
+
+def _due() -> DueRun | None:
+    delay = _retry_delay()
+    if delay is not None:
+        failed = TrainingRun.objects.defer("log").latest("id")
+        return _again(failed) if _is_past(failed.finished + delay, delay) else None
     if registry.new_base() is not None:
-        return TrainingRun.Trigger.SCHEDULE, SHIPPED
+        return DueRun(TrainingRun.Trigger.SCHEDULE, SHIPPED)
     if labels_until_next() == 0:
-        return TrainingRun.Trigger.LABELS, "site"
+        return DueRun(TrainingRun.Trigger.LABELS)
     when = next_scheduled()
-    if when is not None and when <= timezone.now() and trainable().exists():
-        return TrainingRun.Trigger.SCHEDULE, "site"
-    return None, ""
+    if when is not None and _is_past(when, timedelta(hours=settings.RETRAIN_SCHEDULE)) and trainable().exists():
+        return DueRun(TrainingRun.Trigger.SCHEDULE)
+    return None
+
+
+def _again(failed: TrainingRun) -> DueRun:
+    """The failed run once more. A person who asked for it need not ask again."""
+    by_person = failed.trigger == TrainingRun.Trigger.PERSON
+    trigger = TrainingRun.Trigger.SCHEDULE if by_person else TrainingRun.Trigger(failed.trigger)
+    return DueRun(trigger, str(failed.recipe["name"]), int(failed.recipe.get("seed", 1)))
+
+
+def _is_past(when: datetime, longest: timedelta) -> bool:
+    """Whether a moment has come that was `longest` ahead when it was set.
+
+    One that is further ahead was set before the clock was set back, and nobody knows how long ago.
+    """
+    ahead = when - timezone.now()
+    return ahead <= timedelta(0) or ahead > longest + CLOCK_TOLERANCE
 
 
 def _labels_seen() -> int:
@@ -211,6 +279,8 @@ def _call_trainer(run: TrainingRun) -> None:
 def _call_again(run: TrainingRun) -> None:
     calls = int(run.progress.get("calls", 1))
     waited = timezone.now() - run.created
+    if waited < -CLOCK_TOLERANCE:  # the clock was set back: it waits from now on
+        TrainingRun.objects.filter(pk=run.pk).update(created=timezone.now())
     if run.state == RunState.QUEUED and waited >= timedelta(seconds=CALL_AGAIN_SECONDS * 2**calls):
         progress = run.progress | {"calls": calls + 1}
         unchanged = Q(pk=run.pk, state=RunState.QUEUED)

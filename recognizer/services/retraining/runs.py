@@ -34,6 +34,8 @@ STEPS = {
     "promoting": (0.95, 1.0),
 }
 LOG_LINES = 500
+# Set in the progress of a run that failed for no fault of its data.
+INTERRUPTED = "interrupted"
 
 
 class LostRunError(RuntimeError):
@@ -64,11 +66,18 @@ def silent_for(seconds: float) -> str:
     return f"The trainer was not heard of for {seconds:.0f} seconds: it was killed or frozen."
 
 
-def end(run_id: int, token: str, state: RunState, *reasons: str) -> bool:
-    """End a run that `token` still holds. Returns whether it did."""
-    ended = TrainingRun.objects.filter(pk=run_id, token=token, state=RunState.RUNNING).update(
-        state=state, finished=timezone.now(), reasons=list(reasons)
-    )
+def end(run_id: int, token: str, state: RunState, *reasons: str, is_interruption: bool = False) -> bool:
+    """End a run that `token` still holds. Returns whether it did.
+
+    Args:
+        is_interruption: it failed for no fault of its data and is to be tried again (`requests.tend`).
+    """
+    held = TrainingRun.objects.filter(pk=run_id, token=token, state=RunState.RUNNING)
+    columns: dict[str, object] = {"state": state, "finished": timezone.now(), "reasons": list(reasons)}
+    progress = held.values_list("progress", flat=True).first()
+    if is_interruption and progress is not None:
+        columns["progress"] = progress | {INTERRUPTED: True}
+    ended = held.update(**columns)
     if ended:
         log.info("training run %s: %s %s", run_id, state, " ".join(reasons))
     return bool(ended)

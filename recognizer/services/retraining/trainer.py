@@ -10,12 +10,13 @@ import logging
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from django.conf import settings
 
 from recognizer.models import RunState
+from recognizer.services.clocks import AwakeClock, SilenceWatch
 
 from . import runs
 
@@ -24,6 +25,8 @@ log = logging.getLogger(__name__)
 # Told to the process in its environment, where other accounts of the machine cannot read it.
 TOKEN_VARIABLE = "TRAINING_RUN_TOKEN"  # noqa: S105 - the name of it
 WATCH_SECONDS = 0.5
+# More between two looks: this process was suspended, and most likely the training with it.
+MAX_GAP_SECONDS = 4 * WATCH_SECONDS
 # At a process that a signal stopped: by the second look one that goes on with its whole group goes on.
 LOOKS = 2
 GOODBYE_SECONDS = 5
@@ -42,10 +45,18 @@ def train(run_id: int, *, should_stop: Callable[[], bool]) -> None:
         return
     process = _start(run_id, token)
     try:
-        reason = _watch(process, run_id, token, should_stop)
+        failure = _watch(process, run_id, token, should_stop)
     finally:
         _end(process)
-    runs.end(run_id, token, RunState.FAILED, reason)
+    runs.end(run_id, token, RunState.FAILED, failure.reason, is_interruption=failure.is_interruption)
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why a run failed whose process did not end it; `is_interruption`: its data had no part in it."""
+
+    reason: str
+    is_interruption: bool = True
 
 
 def _start(run_id: int, token: str) -> subprocess.Popen:
@@ -68,14 +79,13 @@ def _start(run_id: int, token: str) -> subprocess.Popen:
     )
 
 
-def _watch(process: subprocess.Popen, run_id: int, token: str, should_stop: Callable[[], bool]) -> str:
+def _watch(process: subprocess.Popen, run_id: int, token: str, should_stop: Callable[[], bool]) -> Failure:
     """Wait for the process, and return why the run failed, should it not have ended by itself.
 
-    It is listened to as well: a process that is frozen while it holds the lock of an SQLite file keeps everybody from
-    writing, whoever would declare its run dead included. Where it was stopped by a signal, two looks are enough.
+    Its heartbeat is watched as well: a process that is frozen while it holds the lock of an SQLite file keeps others
+    from writing, and so from declaring its run dead. Where it was stopped by a signal, two looks are enough.
     """
-    deadline = time.monotonic() + settings.RETRAIN_TIME_LIMIT
-    heard, since, stopped = None, time.monotonic(), 0
+    clock, heartbeats, stopped = AwakeClock(), SilenceWatch(), 0
     while True:
         try:
             code = process.wait(WATCH_SECONDS)
@@ -85,26 +95,25 @@ def _watch(process: subprocess.Popen, run_id: int, token: str, should_stop: Call
             how = f"by signal {-code}" if code < 0 else f"with exit status {code}"
             if code:
                 log.error("the training process of run %s ended %s", run_id, how)
-            return f"The training process ended {how} before its run was finished. Its log is the trainer's."
+            return Failure(f"The training process ended {how} before its run was finished. Its log is the trainer's.")
         if should_stop():
-            return "The trainer was stopped."
-        if time.monotonic() > deadline:
-            return f"It took longer than {settings.RETRAIN_TIME_LIMIT:.0f} seconds (RETRAIN_TIME_LIMIT)."
+            return Failure("The trainer was stopped.")
+        if clock.now(MAX_GAP_SECONDS) > settings.RETRAIN_TIME_LIMIT:
+            limit = f"It took longer than {settings.RETRAIN_TIME_LIMIT:.0f} seconds (RETRAIN_TIME_LIMIT)."
+            return Failure(limit, is_interruption=False)
         beat = runs.heartbeat(run_id, token)
-        if beat != heard:
-            heard, since = beat, time.monotonic()
         if beat is None:
             # Over, by itself (then it is about to exit) or because somebody declared it dead.
             try:
                 process.wait(GOODBYE_SECONDS)
             except subprocess.TimeoutExpired:
                 log.warning("training run %s is over and its process is not; it is killed", run_id)
-            return "It was over."
-        if time.monotonic() - since > settings.TRAINER_SILENCE_SECONDS:
-            return runs.silent_for(settings.TRAINER_SILENCE_SECONDS)
+            return Failure("It was over.")
+        if heartbeats.seconds(beat, max_gap=MAX_GAP_SECONDS) > settings.TRAINER_SILENCE_SECONDS:
+            return Failure(runs.silent_for(settings.TRAINER_SILENCE_SECONDS))
         stopped = stopped + 1 if _is_stopped(process) else 0
         if stopped == LOOKS:
-            return "The training process was stopped by a signal, and what is frozen may keep others from writing."
+            return Failure("The training process was stopped by a signal, and may keep others from writing.")
 
 
 def _is_stopped(process: subprocess.Popen) -> bool:
