@@ -23,8 +23,16 @@ class StartError(Exception):
 
 @dataclass(frozen=True)
 class Options:
+    """What the supervisor was told.
+
+    Attributes:
+        host: the numeric address to listen on.
+        name: `HOST` as it was written, a name or an address.
+    """
+
     data_dir: Path
     host: str
+    name: str
     port: int
     with_trainer: bool
     with_redis: bool
@@ -64,8 +72,8 @@ class Options:
             # Whoever wants to be reached by a public name says how (HTTPS); a phone at home does with an address.
             public = [] if env.text("HTTPS") else env.public_names(hosts)
             hosts = [host for host in hosts if host not in public]
-        elif _bracketed(self.host) not in hosts:
-            hosts.append(_bracketed(self.host))
+        else:
+            hosts += [_bracketed(self.host), _bracketed(self.name)]
         return ",".join(dict.fromkeys(host.lower() for host in hosts))
 
 
@@ -76,11 +84,15 @@ def read() -> Options:
         ImproperlyConfigured: a value makes no sense.
         StartError: the port is taken, or HOST is no address of this machine.
     """
-    host = env.text("HOST") or "127.0.0.1"
+    name = env.text("HOST") or "127.0.0.1"
+    if name.startswith("[") and name.endswith("]"):
+        name = name[1:-1]
+    host = _resolve(name)
     port = _free_port(host, env.integer("PORT", 8000, maximum=65535))
     return Options(
         data_dir=env.data_dir(),
         host=host,
+        name=name,
         port=port,
         with_trainer=env.boolean("TRAINER", True),
         with_redis=not env.text("REDIS_URL"),
@@ -97,6 +109,20 @@ def own_addresses() -> list[str]:
     with contextlib.suppress(socket.gaierror):
         found += [entry[4][0] for entry in socket.getaddrinfo(socket.gethostname(), None, socket.AF_INET)]
     return [address for address in dict.fromkeys(found) if not address.startswith(("127.", "0."))]
+
+
+def _resolve(name: str) -> str:
+    """Return the numeric address of `name`, the only form that the web server takes; IPv4 where there are both."""
+    try:
+        found = socket.getaddrinfo(name, None, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError):  # a name that is none is not even looked up
+        found = []
+    addresses = [str(entry[4][0]) for entry in sorted(found, key=lambda entry: entry[0] != socket.AF_INET)]
+    # Of a link-local address (fe80::1%eth0) the web server does not understand the interface.
+    usable = [address for address in addresses if not ipaddress.ip_address(address).is_link_local or ":" not in address]
+    if not usable:
+        raise ImproperlyConfigured(f"HOST is {name!r}; write an address of this machine, or 0.0.0.0.")
+    return usable[0]
 
 
 def _free_port(host: str, port: int) -> int:

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import time
+from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,6 +17,8 @@ FIRST_DELAY, LONGEST_DELAY = 0.2, 5.0
 # A part that ran this long was well; its next death counts as the first.
 WELL_AFTER = 20.0
 LONGEST_LINE = 64 * 1024
+# What is repeated of a part that cannot start.
+LAST_LINES = 8
 
 
 class Part:
@@ -38,6 +41,8 @@ class Part:
         self._guard = guard
         self._process: subprocess.Popen[bytes] | None = None
         self._deaths = 0
+        self._equal_deaths = 0
+        self._last_lines: deque[str] = deque(maxlen=LAST_LINES)
         self._started = 0.0
         self._again_at: float | None = None
         self._rest = b""
@@ -55,6 +60,20 @@ class Part:
     def again_at(self) -> float | None:
         """When a part that died is due again, on the monotonic clock."""
         return self._again_at
+
+    @property
+    def equal_deaths(self) -> int:
+        """How many times in a row it ended within seconds and with the same exit status."""
+        return self._equal_deaths
+
+    def forget_deaths(self) -> None:
+        """What it failed for has been put right."""
+        self._equal_deaths = 0
+
+    def why(self) -> str:
+        """Why it does not run, in the words of its last lines."""
+        lines = "".join(f"\n    {line}" for line in self._last_lines)
+        return f"{self.name} cannot start: it ended {self._equal_deaths} times ({_how(self.exit_status)}).{lines}"
 
     def start(self, environment: dict[str, str]) -> None:
         self._again_at = None
@@ -82,7 +101,7 @@ class Part:
         if len(self._rest) > LONGEST_LINE:
             lines, self._rest = [*lines, self._rest], b""
         for line in lines:
-            self._say(self.name, line.decode(errors="replace"))
+            self._pass_on(line)
 
     def has_ended(self) -> bool:
         """True once, when the process has ended; what it left of its group is ended too."""
@@ -92,10 +111,19 @@ class Part:
         self._guard.forget(self._process.pid)
         self.read()
         if self._rest:
-            self._say(self.name, self._rest.decode(errors="replace"))
+            self._pass_on(self._rest)
             self._rest = b""
+        was_well = time.monotonic() - self._started > WELL_AFTER
+        is_equal = self.exit_status == self._process.returncode
+        self._equal_deaths = 0 if was_well else self._equal_deaths + 1 if is_equal else 1
         self.exit_status = self._process.returncode
         return True
+
+    def _pass_on(self, line: bytes) -> None:
+        text = line.decode(errors="replace")
+        if text.strip():
+            self._last_lines.append(text)
+        self._say(self.name, text)
 
     def close(self) -> None:
         """After has_ended: let go of the ended process, and plan the next start unless it was told to stop."""

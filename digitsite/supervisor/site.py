@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import Callable
 
-from . import parts, prepared, ready
+from . import limits, parts, prepared, ready
 from .guard import Guard, Lock
 from .options import Options, StartError
 from .part import Part
@@ -21,6 +21,10 @@ POLL_SECONDS = 0.05
 # The default worker and the trainer give way to web and prediction worker at the start, but not for ever.
 OTHERS_AFTER_SECONDS = 5.0
 SAY_WHY_AFTER_SECONDS = 15.0
+# A part that ends so many times the same way before the site answers will not run the next time either.
+MAX_EQUAL_DEATHS = 3
+# Fewer open files than this, and a few thousand idle connections keep everybody else out.
+MIN_OPEN_FILES = 4096
 ADDRESS_FILE = "address"
 
 
@@ -37,6 +41,8 @@ class Site:
         # Since when each queue that is said to be stuck has been.
         self._stuck: dict[str, float] = {}
         self._redis_file_is_damaged = False
+        # Until the database and the static files are prepared, parts other than Redis may fail for lack of them.
+        self._is_starting, self._is_prepared = True, False
 
     def run(self) -> int:
         """Run until a signal says stop.
@@ -71,10 +77,14 @@ class Site:
             self._say("site", "running as root; an ordinary account is safer")
         for address in options.public_addresses:
             self._say("site", f"{address} is open to the internet, where passwords would travel unencrypted: set HTTPS")
+        open_files = limits.raise_open_files()
+        if open_files < MIN_OPEN_FILES:
+            self._say("site", f"only {open_files} files may be open; raise the limit (ulimit -n) for many connections")
         redis = self._add("redis", parts.valkey(options)) if options.with_redis else None
         quickly = prepared.is_current(options)
         if not quickly:
             self._prepare()
+        self._is_prepared = not quickly
         if redis:
             self._wait(lambda: ready.redis_answers(options.socket), every=POLL_SECONDS)
         self._add("web", parts.web(options))
@@ -87,10 +97,14 @@ class Site:
         if quickly and not in_time:  # perhaps there was something to prepare after all
             self._prepare()
             quickly = False
+            for part in self._parts:
+                part.forget_deaths()
+            self._is_prepared = True
         while not in_time:
             in_time = self._wait(answers, every=POLL_SECONDS, seconds=SAY_WHY_AFTER_SECONDS)
             if not in_time:
                 self._say("site", f"not answering yet: {answers.missing}")
+        self._is_starting = False
         self._announce()
         if quickly:
             self._prepare()
@@ -177,8 +191,14 @@ class Site:
                     self._redis_file_is_damaged = False
                     aside = parts.set_redis_file_aside(self._options)
                     self._say("site", f"Redis could not read its file, which is now {aside}; it begins anew")
+                elif self._cannot_start(part):
+                    raise StartError(part.why())
             elif part.again_at is not None and part.again_at <= time.monotonic():
                 self._start_part(part)
+
+    def _cannot_start(self, part: Part) -> bool:
+        is_needed = self._is_starting and (self._is_prepared or part.name == "redis")
+        return is_needed and part.equal_deaths >= MAX_EQUAL_DEATHS
 
     # --- Ending ---------------------------------------------------------------------------------------------------
 

@@ -6,13 +6,16 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
 
 import psutil
+from django.contrib.auth.models import User
 
 from bench.writers import leaning_hands
 from recognizer.models import Deployment, ModelVersion, RunState, TrainingRun
 from recognizer.models.values import ACTIVE_RUN_STATES
 from recognizer.services import registry, retraining
+from recognizer.services.actors import Actor
 from tests.retraining.rows import settle_drawings
 from tests.support.site import Part, Site, wait_until
 
@@ -59,17 +62,15 @@ def stop_the_trainer_at(site: Site, step: str, how: str, *, again: bool = True) 
             wait_until(lambda: versions[-1] == 2, what="an answer of the new version")
 
 
-def suspend_the_site_at(site: Site, step: str, seconds: float) -> TrainingRun:
-    """Suspend every process of the site during a training, as a laptop that sleeps does, and return the ended run."""
+def suspend_the_site_during_a_training(site: Site, seconds: float) -> TrainingRun:
+    """Suspend every process of the site, as a laptop that sleeps does; then cancel the run, and return it ended."""
     site.start_redis()
     site.start_default_worker()
-    trainer = start_trainer(site)
+    start_trainer(site)
     with site.entered():
         settle_drawings(leaning_hands(4, 2), 60)
         run = retraining.ask(trigger=TrainingRun.Trigger.SCHEDULE)
-        wait_until(lambda: _training_process(trainer), seconds=60, what="the training process")
-        wait_until(lambda: _step(run) == step or _ended(run), seconds=300, what=f"the step {step}")
-        assert not _ended(run), f"too late: {run.state} {run.reasons}"
+        wait_until(lambda: _beats_since(run, run.started), seconds=120, what="the first heartbeat")
         processes = [psutil.Process(part.pid) for part in site.parts]
         processes += [child for process in processes for child in process.children(recursive=True)]
         for process in processes:
@@ -77,8 +78,16 @@ def suspend_the_site_at(site: Site, step: str, seconds: float) -> TrainingRun:
         time.sleep(seconds)
         for process in processes:
             process.resume()
-        wait_until(lambda: _ended(run), seconds=400, what="the end of the run")
+        heard = run.heartbeat
+        wait_until(lambda: _beats_since(run, heard) or _ended(run), seconds=60, what="a heartbeat after the sleep")
+        retraining.cancel(actor=Actor(user=User.objects.create_superuser("olga")), run=run)
+        wait_until(lambda: _ended(run), seconds=300, what="the end of the run")
         return run
+
+
+def _beats_since(run: TrainingRun, moment: datetime | None) -> bool:
+    run.refresh_from_db()
+    return run.started is not None and run.heartbeat > (moment or run.started)
 
 
 @contextmanager

@@ -17,7 +17,7 @@ from bench.writers import leaning_hands, pictures
 from recognizer.models import Prediction, RunState, Submission, TrainingRun
 from recognizer.services import registry
 from tests.retraining.rows import settle_drawings
-from tests.retraining.stopping import start_trainer, stop_the_trainer_at, suspend_the_site_at
+from tests.retraining.stopping import start_trainer, stop_the_trainer_at, suspend_the_site_during_a_training
 from tests.support.site import BASE_DIR, Site, wait_until
 
 OPERATOR, PASSWORD = "otto", "a long pass phrase"
@@ -117,5 +117,5 @@ def test_a_frozen_training_process_is_declared_dead_and_killed(make_site) -> Non
 @pytest.mark.acceptance
 def test_a_training_goes_on_after_all_processes_of_the_site_were_suspended(make_site) -> None:
     site = make_site(TRAINER_SILENCE_SECONDS="5", SWEEP_SECONDS="1", TRAINING_THREADS="2")
-    run = suspend_the_site_at(site, "training", seconds=12)
-    assert run.state == RunState.PROMOTED, run.reasons
+    run = suspend_the_site_during_a_training(site, seconds=12)
+    assert run.state == RunState.CANCELLED, run.reasons

@@ -161,3 +161,43 @@ def test_there_is_something_to_prepare_until_it_was_done_and_when_a_source_chang
     assert not prepared.is_current(told)
     monkeypatch.setenv("DATABASE_URL", "postgres://elsewhere/digits")
     assert not prepared.is_current(told)
+
+
+@pytest.mark.parametrize(
+    ("name", "address"),
+    [
+        ("localhost", "127.0.0.1"),
+        ("LOCALHOST", "127.0.0.1"),
+        ("127.1", "127.0.0.1"),
+        ("0", "0.0.0.0"),
+        ("[::1]", "::1"),
+        ("::", "::"),
+    ],
+)
+def test_host_is_resolved_to_an_address_that_the_web_server_takes(
+    monkeypatch: pytest.MonkeyPatch, name: str, address: str
+) -> None:
+    monkeypatch.setenv("HOST", name)
+    found = options.read()
+    assert found.host == address
+    assert name in found.allowed_hosts().split(",") or found.is_open_to_the_network or name != name.lower()
+    command = parts.web(found)
+    assert command[command.index("--host") + 1] == address
+
+
+@pytest.mark.parametrize("name", ["127.0.0.1:8000", "http://localhost", "fe80::1%lo", "a..b", "x" * 300, "[", "a b"])
+def test_a_host_on_which_nothing_can_listen_is_refused(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.setenv("HOST", name)
+    with pytest.raises(ImproperlyConfigured, match="write an address of this machine"):
+        options.read()
+
+
+def test_as_many_files_may_be_open_as_the_system_allows() -> None:
+    code = (
+        "import resource; from digitsite.supervisor import limits;"
+        "hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1];"
+        "resource.setrlimit(resource.RLIMIT_NOFILE, (256, min(hard, 5000)));"
+        "print(limits.raise_open_files(), resource.getrlimit(resource.RLIMIT_NOFILE))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=BASE_DIR, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "5000 (5000, 5000)"
