@@ -66,7 +66,7 @@ def database_url(base: str, number: int) -> str:
         return f"unix://{parts.netloc}{parts.path}?db={number}"
     if parts.path.strip("/"):
         raise ImproperlyConfigured(
-            "REDIS_URL must not name a database number: the site uses 0 (broker), 1 (hand-off) and 2 (cache)."
+            f"REDIS_URL must not name a database number: the site uses {BROKER} (broker) and {HANDOFF} (hand-off)."
         )
     return urlunsplit((parts.scheme, parts.netloc, f"/{number}", parts.query, ""))
 
@@ -82,7 +82,7 @@ def broker_url(base: str) -> str:
 def broker_tls(base: str) -> dict[str, str | bool] | None:
     """Celery's `broker_use_ssl` for a `rediss://` address; None for the others.
 
-    Without it Celery would believe any certificate. Those of the hand-off and the cache are checked by redis-py, which
+    Without it Celery would believe any certificate. Those of the hand-off are checked by redis-py, which
     reads the same options from the address: a CA file of one's own, and a certificate that the server may ask for.
     """
     parts = _split(base)

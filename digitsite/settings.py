@@ -148,10 +148,11 @@ if DATABASES["default"]["ENGINE"] == env.SQLITE:
     # applies, instead of failing half-way. FULL costs 0.23 ms a commit against 0.02 for NORMAL and is what keeps
     # "nothing accepted is ever lost" true when the power goes. Where that would be waited for in a row,
     # services.durability has it waited for together. https://www.sqlite.org/pragma.html#pragma_synchronous
+    # secure_delete overwrites deleted rows with zeros; not every build of SQLite does so unless told to.
     DATABASES["default"]["OPTIONS"] = {
         "transaction_mode": "IMMEDIATE",
         "timeout": 10,
-        "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;",
+        "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA secure_delete=ON;",
     }
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
@@ -211,21 +212,23 @@ CELERY_BEAT_SCHEDULER = "digitsite.bootsteps:Scheduler"
 SWEEP_SECONDS = env.number("SWEEP_SECONDS", 10, minimum=0.5, maximum=3600)
 # How often each worker is asked whether it still takes work.
 CANARY_SECONDS = env.number("CANARY_SECONDS", 60, minimum=1, maximum=3600)
+# Seconds between two runs of each periodic task of recognizer/tasks.py.
+PERIODIC_TASKS = {
+    "sweep": SWEEP_SECONDS,
+    "tend_training_runs": SWEEP_SECONDS,
+    "prune_model_files": SWEEP_SECONDS,
+    "predict_again": SWEEP_SECONDS,
+    "enforce_retention": 3600,
+    "clear_sessions": 3600,
+    "empty_write_ahead_log": 3600,
+    "sweep_orphans": 3600,
+    "sweep_idempotency_keys": 3600,
+    "forget_usage": 3600,
+}
 CELERY_BEAT_SCHEDULE = {
-    "sweep": {
-        "task": "recognizer.tasks.sweep",
-        "schedule": SWEEP_SECONDS,
-        "options": {"expires": SWEEP_SECONDS},
-    },
-    "sweep pictures": {
-        "task": "recognizer.tasks.sweep_pictures",
-        "schedule": 3600,
-        "options": {"expires": 3600},
-    },
-    "tend": {
-        "task": "recognizer.tasks.tend",
-        "schedule": SWEEP_SECONDS,
-        "options": {"expires": SWEEP_SECONDS},
+    **{
+        name: {"task": f"recognizer.tasks.{name}", "schedule": seconds, "options": {"expires": seconds}}
+        for name, seconds in PERIODIC_TASKS.items()
     },
     **{
         f"canary {queue}": {

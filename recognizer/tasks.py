@@ -23,25 +23,93 @@ def sweep() -> None:
     sweeper.sweep()
 
 
-@shared_task(name="recognizer.tasks.tend", acks_late=True, reject_on_worker_lost=True)
-def tend() -> None:
-    """Queue `default`, every `SWEEP_SECONDS`: training runs, files of old versions, answers of replaced ones."""
-    from recognizer.services import deployments, repredictions, retraining
+# --- Periodic jobs: one task each, so that the failure of one hides no other ----------------------------------------
+
+
+@shared_task(name="recognizer.tasks.tend_training_runs", acks_late=True, reject_on_worker_lost=True)
+def tend_training_runs() -> None:
+    """Queue `default`, every `SWEEP_SECONDS`: start runs that are due, end those whose trainer is gone."""
+    from recognizer.services import retraining
 
     retraining.tend()
+
+
+@shared_task(name="recognizer.tasks.prune_model_files", acks_late=True, reject_on_worker_lost=True)
+def prune_model_files() -> None:
+    """Queue `default`, every `SWEEP_SECONDS`: delete the files of old model versions."""
+    from recognizer.services import deployments
+
     deployments.prune()
+
+
+@shared_task(name="recognizer.tasks.predict_again", acks_late=True, reject_on_worker_lost=True)
+def predict_again() -> None:
+    """Queue `default`, every `SWEEP_SECONDS`: replace predictions of versions that are not live any more."""
+    from recognizer.services import repredictions
+
     repredictions.tend()
+
+
+@shared_task(name="recognizer.tasks.enforce_retention", acks_late=True, reject_on_worker_lost=True)
+def enforce_retention() -> None:
+    """Queue `default`, hourly: delete submissions that are older than `RETENTION_DAYS`."""
+    from recognizer.services import retention
+
+    retention.enforce()
+
+
+@shared_task(name="recognizer.tasks.clear_sessions", acks_late=True, reject_on_worker_lost=True)
+def clear_sessions() -> None:
+    """Queue `default`, hourly: delete expired sessions."""
+    from recognizer.services import retention
+
+    retention.clear_sessions()
+
+
+@shared_task(name="recognizer.tasks.empty_write_ahead_log", acks_late=True, reject_on_worker_lost=True)
+def empty_write_ahead_log() -> None:
+    """Queue `default`, hourly: remove deleted rows from SQLite's log."""
+    from recognizer.services import durability
+
+    durability.empty_write_ahead_log()
+
+
+@shared_task(name="recognizer.tasks.sweep_orphans", acks_late=True, reject_on_worker_lost=True)
+def sweep_orphans() -> None:
+    """Queue `default`, hourly: delete picture files that no submission names."""
+    from recognizer.services import orphans
+
+    orphans.sweep()
+
+
+@shared_task(name="recognizer.tasks.sweep_idempotency_keys", acks_late=True, reject_on_worker_lost=True)
+def sweep_idempotency_keys() -> None:
+    """Queue `default`, hourly: delete expired idempotency keys."""
+    from recognizer.services import idempotency
+
+    idempotency.sweep()
+
+
+@shared_task(name="recognizer.tasks.forget_usage", acks_late=True, reject_on_worker_lost=True)
+def forget_usage() -> None:
+    """Queue `default`, hourly: delete the usage counters of past days."""
+    from recognizer.services import quotas
+
+    quotas.forget_old_days()
+
+
+@shared_task(name="recognizer.tasks.tend", acks_late=True, reject_on_worker_lost=True)
+def tend() -> None:
+    """Deprecated: messages of release 0.9.0 that are still queued, or come from a host that still runs it."""
+    for task in (tend_training_runs, prune_model_files, predict_again):
+        task.delay()
 
 
 @shared_task(name="recognizer.tasks.sweep_pictures", acks_late=True, reject_on_worker_lost=True)
 def sweep_pictures() -> None:
-    """Queue `default`, hourly: what is older than it may be, files that nothing names, rows of use for a day."""
-    from recognizer.services import idempotency, orphans, quotas, retention
-
-    retention.enforce()
-    orphans.sweep()
-    idempotency.sweep()
-    quotas.forget_old_days()
+    """Deprecated, as `tend`."""
+    for task in (enforce_retention, clear_sessions, sweep_orphans, sweep_idempotency_keys, forget_usage):
+        task.delay()
 
 
 @shared_task(name="recognizer.tasks.canary")

@@ -9,6 +9,7 @@ from .submissions import Prediction, Submission
 from .tokens import Token
 from .usage import Usage
 from .values import (
+    DIGITS,
     Digit,
     Fold,
     GateVerdict,
@@ -25,6 +26,7 @@ from .values import (
 )
 
 __all__ = [
+    "DIGITS",
     "Attempt",
     "Deployment",
     "Digit",

@@ -57,6 +57,9 @@ class TruthValue(models.TextChoices):
     UNREADABLE = "unreadable", "Unreadable"
 
 
+DIGITS = [value for value in TruthValue.values if value.isdigit()]
+
+
 class TruthState(models.TextChoices):
     """How far the labels of a submission agree. Only settled truths train."""
 

@@ -17,7 +17,7 @@ from ml import procedural
 from ml.preprocessing import FRAME
 from recognizer.models import Label, LabelReason, Prediction, Source, Submission, SubmissionState, TruthValue
 
-from . import handoff, labels, predictions, submissions
+from . import labels, predictions, submissions
 from .actors import Actor
 from .erasing import erase
 
@@ -27,7 +27,6 @@ DAYS = 14
 # its writer corrects where it was misread, and how often something else than a digit is drawn.
 REVIEWED, AT_RANDOM, CORRECTED, SCRIBBLED = 0.35, 0.4, 0.7, 0.04
 REVIEWER = "demo-reviewer"
-ANSWER_SECONDS = 20
 BATCH = 64
 
 
@@ -119,10 +118,7 @@ def remove() -> int:
 
 
 def _have_them_answered(ids: list[int]) -> None:
-    """By a worker, if there is one; what it leaves is answered here."""
-    if handoff.worker_alive():
-        handoff.push(ids)
-        handoff.wait_for(Submission.objects.get(pk=ids[-1]), ANSWER_SECONDS)
+    """In this process: replies of a worker, which this process would not read, would stay in Redis."""
     for start in range(0, len(ids), BATCH):
         predictions.predict_batch(ids[start : start + BATCH])
 

@@ -12,6 +12,7 @@ from django.conf import settings
 
 from ml.versions import PREPROCESSING_VERSION
 from recognizer.models import (
+    DIGITS,
     Deployment,
     Fold,
     GateVerdict,
@@ -161,7 +162,7 @@ def _accuracies(versions: Iterable[ModelVersion]) -> list[float]:
     held = Submission.objects.filter(
         fold=Fold.HOLDOUT,
         truth_state=TruthState.SETTLED,
-        truth__regex="^[0-9]$",
+        truth__in=DIGITS,
         preprocessing_version=PREPROCESSING_VERSION,
     ).values_list("pixels", "truth")[:HOLDOUT_PICTURES]
     if rows := list(held):

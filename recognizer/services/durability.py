@@ -24,6 +24,7 @@ from .gathering import Gathering
 
 # Files that are open at the same time to be waited for.
 FILES_AT_ONCE = 64
+LOG_PATIENCE_SECONDS = 0.2
 
 _deferred: ContextVar[list[str] | None] = ContextVar("files that are synced later", default=None)
 
@@ -64,6 +65,27 @@ def wait(files: Sequence[str]) -> None:
     database = connection.settings_dict["NAME"] if _commits_can_return() else None
     if files or database:
         _disk(database).bring(files)
+
+
+def empty_write_ahead_log() -> bool:
+    """Write SQLite's log back into the database file and cut it to nothing: it holds pages with rows deleted since.
+
+    Returns:
+        Whether the log is empty now. Not while somebody reads for longer than LOG_PATIENCE_SECONDS: writers would have
+        to wait as well.
+    """
+    if not _commits_can_return():
+        return False
+    with connection.cursor() as cursor:
+        cursor.execute("PRAGMA busy_timeout")
+        (before,) = cursor.fetchone()
+        cursor.execute(f"PRAGMA busy_timeout = {LOG_PATIENCE_SECONDS * 1000:.0f}")
+        try:
+            cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            (is_busy, _, _) = cursor.fetchone()
+        finally:
+            cursor.execute(f"PRAGMA busy_timeout = {before}")
+    return not is_busy
 
 
 def _commits_can_return() -> bool:

@@ -14,12 +14,11 @@ from django.db.models.functions import Cast, Substr
 from django.utils import timezone
 
 from ml.evaluation import wilson
-from recognizer.models import Label, LabelKind, LabelReason, Prediction, Submission, TruthState
+from recognizer.models import DIGITS, Label, LabelKind, LabelReason, Prediction, Submission, TruthState
 
 from . import queue
 from .actors import Actor
 from .labels import STANDING
-from .matrices import DIGITS
 from .retraining.requests import labels_until_next
 
 PACE_WINDOW = timedelta(minutes=5)

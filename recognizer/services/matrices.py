@@ -7,9 +7,7 @@ from dataclasses import dataclass
 
 from django.db.models import Count, Exists, F, OuterRef
 
-from recognizer.models import ModelVersion, Prediction, Submission, TruthState
-
-DIGITS = [str(digit) for digit in range(10)]
+from recognizer.models import DIGITS, ModelVersion, Prediction, Submission, TruthState
 
 
 @dataclass(frozen=True, slots=True)

@@ -103,7 +103,7 @@ def _opt_outs(actor: Actor) -> QuerySet[OptOut]:
 
 
 def export(actor: Actor) -> IO[bytes]:
-    """A zip of everything: `data.json`, and the pictures as they are kept.
+    """A zip of everything: `data.json`, with the account's details and tokens, and the pictures as they are kept.
 
     Returns:
         An open file without a name, at its beginning; closing it deletes it.
@@ -142,6 +142,7 @@ def _as_json(actor: Actor) -> Iterator[str]:
     head = {
         "made": timezone.now().isoformat(timespec="seconds"),
         "account": actor.user.get_username() if actor.user else None,
+        "account_details": _account(actor.user) if actor.user else None,
         "opted_out_of_training": has_opted_out(actor),
     }
     yield json.dumps(head, indent=1)[:-2] + ',\n "submissions": ['
@@ -157,6 +158,30 @@ def _as_json(actor: Actor) -> Iterator[str]:
         yield comma + json.dumps({"submission": said.submission.public_id} | _label(said))
         comma = ",\n"
     yield "\n ]\n}\n"
+
+
+def _account(user: User) -> dict[str, object]:
+    """What is stored of an account but its password: a token's key is stored nowhere."""
+    return {
+        "email": user.email,
+        "created": user.date_joined.isoformat(),
+        "last_sign_in": _moment(user.last_login),
+        "roles": list(user.groups.order_by("name").values_list("name", flat=True)),
+        "tokens": [
+            {
+                "name": token.name,
+                "scopes": token.scopes,
+                "created": token.created.isoformat(),
+                "expires": token.expires.isoformat(),
+                "last_used": _moment(token.last_used),
+            }
+            for token in user.tokens.order_by("pk")
+        ],
+    }
+
+
+def _moment(value: datetime | None) -> str | None:
+    return value.isoformat() if value else None
 
 
 def _submission(row: Submission, actor: Actor) -> dict[str, object]:

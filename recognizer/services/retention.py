@@ -1,4 +1,4 @@
-"""How long things are kept: RETENTION_DAYS, and then they go. Called hourly by the default worker."""
+"""Retention: submissions are deleted after RETENTION_DAYS, sessions when they have expired. Called hourly by tasks."""
 
 import logging
 from datetime import timedelta
@@ -17,9 +17,8 @@ log = logging.getLogger(__name__)
 def enforce() -> int:
     """Delete submissions that are older than RETENTION_DAYS, with all that belongs to them; how many went.
 
-    Sessions that have run out go too, whatever the setting. Models that learned from a deleted picture stay.
+    Models that learned from a deleted picture stay.
     """
-    import_module(settings.SESSION_ENGINE).SessionStore.clear_expired()
     if not settings.RETENTION_DAYS:
         return 0
     old = Submission.objects.filter(created__lt=timezone.now() - timedelta(days=settings.RETENTION_DAYS))
@@ -27,3 +26,8 @@ def enforce() -> int:
     if count:
         log.info("%d submissions were older than %d days and are gone", count, settings.RETENTION_DAYS)
     return count
+
+
+def clear_sessions() -> None:
+    """Delete expired sessions."""
+    import_module(settings.SESSION_ENGINE).SessionStore.clear_expired()

@@ -254,7 +254,7 @@ def test_while_200_people_draw_worker_and_redis_are_killed_and_redis_is_flushed(
 def in_the_middle_of_a_task(site: Site, worker: Part) -> redis.Redis:
     """Wait until the default worker is; the database must be locked. The broker's Redis."""
     broker = site.redis(redis_urls.BROKER)
-    current_app.send_task("recognizer.tasks.tend", retry=False)
+    current_app.send_task("recognizer.tasks.tend_training_runs", retry=False)
     wait_until(lambda: broker.hlen("unacked"), what="the task that waits for the database")
     return broker
 

@@ -99,4 +99,4 @@ def test_who_has_nothing_here_is_offered_nothing_to_take_along_or_to_delete(clie
     client.force_login(reviewer.user)
     text = client.get(PAGE).content.decode()
     assert "Delete the account" in text
-    assert "Download everything" not in text
+    assert "Download everything" in text  # the account itself

@@ -4,6 +4,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
 from ml.contradictions import Doubts
 from ml.preprocessing import PREPROCESSING_VERSION
@@ -40,7 +42,9 @@ def test_only_settled_labels_of_the_train_fold_given_for_it_train(champion):
     found = selection.select(champion, SITE)
     assert found.data.labels.tolist() == [4]
     assert len(found.data.non_digits) == 1
-    assert selection.holdout().labels.tolist() == [5]
+    with CaptureQueriesContext(connection) as queries:
+        assert selection.holdout().labels.tolist() == [5]
+    assert not [query for query in queries if "REGEXP" in query["sql"]]
 
 
 def test_copies_of_a_picture_count_once(champion):

@@ -20,7 +20,9 @@ def demo(*words: str) -> str:
     return out.getvalue()
 
 
-def test_the_demo_fills_a_site_that_can_be_reviewed_and_trained_and_goes_without_a_trace(media, visitor, reviewer):
+def test_the_demo_fills_a_site_that_can_be_reviewed_and_trained_and_goes_without_a_trace(
+    media, visitor, reviewer, django_capture_on_commit_callbacks
+):
     mine = make_submission(visitor)
     said = labels.label(actor=reviewer, submission=mine, value="3", reason=LabelReason.API)
     demo("--count", "120")
@@ -42,13 +44,23 @@ def test_the_demo_fills_a_site_that_can_be_reviewed_and_trained_and_goes_without
     with pytest.raises(CommandError, match="--remove"):
         demo()
 
-    assert "120" in demo("--remove")
+    with django_capture_on_commit_callbacks(execute=True):
+        assert "120" in demo("--remove")
     assert list(Submission.objects.all()) == [mine]
     assert set(Label.objects.values_list("submission", flat=True)) == {mine.pk}
     assert said.pk in set(Label.objects.filter(kind=LabelKind.REVIEW).values_list("pk", flat=True))
     assert not Prediction.objects.exists()
     assert [path for path in media.rglob("*") if path.is_file()] == []
     assert list(User.objects.all()) == [reviewer.user]
+
+
+def test_the_demo_leaves_nothing_behind_in_redis(site):
+    site.start_redis()
+    site.start_worker()
+    with site.entered():
+        demo("--count", "40")
+        assert Prediction.objects.count() == 40
+        assert site.redis().keys("replies:*") == []
 
 
 def test_the_same_seed_draws_the_same(media):

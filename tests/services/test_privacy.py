@@ -15,7 +15,7 @@ from django.db.models.signals import post_save
 from django.utils import timezone
 
 from recognizer.models import Label, LabelReason, OptOut, Prediction, Source, Submission, TruthState
-from recognizer.services import labels, pictures, privacy, retention, submissions
+from recognizer.services import labels, pictures, privacy, retention, submissions, tokens
 from recognizer.services.actors import Actor
 from recognizer.services.retraining import requests
 from recognizer.services.submissions import Sent
@@ -79,6 +79,35 @@ def test_the_export_holds_everything_of_theirs_and_nothing_of_others(used, visit
     data, _ = exported(reviewer)
     assert (data["account"], data["submissions"]) == ("rita", [])
     assert [(one["submission"], one["value"]) for one in data["said_of_others"]] == [(used[0].public_id, "7")]
+
+
+def test_the_export_holds_the_account_with_its_tokens_and_no_secret(reviewer):
+    user = reviewer.user
+    user.email, user.last_login = "rita@example.org", timezone.now()
+    user.set_password("correct horse")
+    user.save()
+    token, key = tokens.make(actor=reviewer, name="scanner", scopes=["read"], days=7)
+    tokens.redeem(key)
+    token.refresh_from_db()
+    data, _ = exported(reviewer)
+    assert data["account_details"] == {
+        "email": "rita@example.org",
+        "created": user.date_joined.isoformat(),
+        "last_sign_in": user.last_login.isoformat(),
+        "roles": ["reviewer"],
+        "tokens": [
+            {
+                "name": "scanner",
+                "scopes": ["read"],
+                "created": token.created.isoformat(),
+                "expires": token.expires.isoformat(),
+                "last_used": token.last_used.isoformat(),
+            }
+        ],
+    }
+    for secret in (key, token.digest, user.password):
+        assert secret not in json.dumps(data)
+    assert exported(Actor(visitor="a" * 32))[0]["account_details"] is None
 
 
 def test_the_export_lies_beside_the_data_without_a_name(used, visitor, settings, tmp_path):
@@ -190,8 +219,9 @@ def test_what_is_older_than_its_time_goes_and_nothing_else(used, settings, djang
     old["x"] = 1
     old.set_expiry(-1)
     old.save()
-    assert retention.enforce() == 0
+    retention.clear_sessions()
     assert not Session.objects.exists()
+    assert retention.enforce() == 0
     settings.RETENTION_DAYS = 30
     Submission.objects.filter(pk=used[0].pk).update(created=timezone.now() - timedelta(days=31))
     Submission.objects.filter(pk=used[1].pk).update(created=timezone.now() - timedelta(days=29))

@@ -19,6 +19,7 @@ from kombu.exceptions import OperationalError
 from redis import RedisError
 
 from recognizer.models import (
+    DIGITS,
     Deployment,
     Fold,
     RunState,
@@ -51,7 +52,7 @@ RECIPES = ("site", "site-from-scratch")
 NO_TRAINER = "This site was started without a trainer (TRAINER=0), so it does not train. Start it with TRAINER=1."
 SHIPPED = "shipped"
 # What a label must say to train; the others ("several", "unreadable") only leave the queue.
-TRAINING_VALUES = [value for value in TruthValue.values if value.isdigit() or value == TruthValue.NOT_A_DIGIT]
+TRAINING_VALUES = [*DIGITS, TruthValue.NOT_A_DIGIT.value]
 
 _heartbeats = SilenceWatch()
 

@@ -21,7 +21,7 @@ from ml.contradictions import contested, suspicions
 from ml.gate import Check
 from ml.retraining import SiteData, SiteRecipe
 from ml.versions import PREPROCESSING_VERSION
-from recognizer.models import Fold, Label, LabelKind, LabelReason, Submission, TruthState, TruthValue
+from recognizer.models import DIGITS, Fold, Label, LabelKind, LabelReason, Submission, TruthState, TruthValue
 from recognizer.services import predictions
 
 from .requests import trainable
@@ -96,9 +96,9 @@ def select(champion: Classifier, recipe: SiteRecipe) -> Selection:
 
 def holdout() -> Holdout:
     """The settled digits of the holdout fold, each picture once."""
-    rows = _once_each(
-        Submission.objects.filter(truth_state=TruthState.SETTLED, truth__regex="^[0-9]$", fold=Fold.HOLDOUT)
-    )[:MOST_HOLDOUT]
+    rows = _once_each(Submission.objects.filter(truth_state=TruthState.SETTLED, truth__in=DIGITS, fold=Fold.HOLDOUT))[
+        :MOST_HOLDOUT
+    ]
     return Holdout(_pixels(rows), _digits(rows), np.array([row.source for row in rows], dtype="U8"))
 
 
