@@ -114,6 +114,7 @@ MIDDLEWARE = [
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "recognizer.middleware.ActorMiddleware",
     "recognizer.middleware.PageMessageMiddleware",
+    "recognizer.views.limits.ThrottleMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
 ]
 
@@ -359,9 +360,10 @@ expired or deleted gets 401; a good one that lacks a scope 403 with the code `in
 
 **Errors** are problem documents (RFC 9457) with a `code` for programs, a `detail` for people, and `errors` by field.
 
-**Limits.** Reading, sending, previews and changes are counted by the minute, for each address, account and its tokens
-(429, code `throttled`); what is stored, by the day (429, code `quota_exceeded`; `GET /me` says what is left).
-`Retry-After` says in how many seconds to come back. How much is allowed is up to whoever runs the site.
+**Limits.** Reading, sending, previews and changes are counted by the minute, from the API and the pages together, for
+each address, account and its tokens (429, code `throttled`); what is stored, by the day (429, code `quota_exceeded`;
+`GET /me` says what is left). `Retry-After` says in how many seconds to come back. How much is allowed is up to whoever
+runs the site.
 
 **Again and again.** With an `Idempotency-Key` a request that is sent again is done once. Lists are paged: follow
 `next` until it is null; rows that come meanwhile double or hide nothing.""",

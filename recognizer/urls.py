@@ -1,6 +1,5 @@
 """Addresses of the pages."""
 
-from django.contrib.auth import views as auth_views
 from django.urls import path
 
 from .views import (
@@ -56,7 +55,7 @@ urlpatterns = [
     path("account/forgotten/", accounts.Forgotten.as_view(), name="password_reset"),
     path("account/forgotten/sent/", accounts.ForgottenSent.as_view(), name="password_reset_done"),
     path("account/forgotten/<str:uidb64>/<str:token>/", accounts.NewPassword.as_view(), name="password_reset_confirm"),
-    path("account/logout/", auth_views.LogoutView.as_view(), name="logout"),
+    path("account/logout/", accounts.Logout.as_view(), name="logout"),
     path("account/tokens/", tokens.show, name="tokens"),
     path("account/tokens/<int:pk>/delete/", tokens.delete, name="token-delete"),
     path("account/data/", my_data.show, name="my-data"),

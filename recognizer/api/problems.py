@@ -28,6 +28,7 @@ from recognizer.services.access import NotAllowedError
 from recognizer.services.pictures import BusyError
 from recognizer.services.quotas import QuotaError
 from recognizer.services.submissions import Refused
+from recognizer.services.throttling import ThrottledError
 
 log = logging.getLogger(__name__)
 
@@ -62,6 +63,7 @@ DETAILS = {
 OTHER_ERRORS = (
     (BusyError, (503, "", "busy")),
     (QuotaError, (429, "", "quota_exceeded")),
+    (ThrottledError, (429, "", "throttled")),
     # The database is away, or it restarts.
     (OperationalError | InterfaceError, (503, DETAILS[503], "unavailable")),
     (NotAllowedError | PermissionDenied, (403, "", "")),

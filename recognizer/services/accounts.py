@@ -20,6 +20,7 @@ from recognizer.models import Label, LabelKind
 
 from .access import NotAllowedError
 from .actors import Actor
+from .throttling import Kind, limit_rate
 
 VISITOR, REVIEWER, OPERATOR = ROLES = ("visitor", "reviewer", "operator")
 
@@ -89,6 +90,7 @@ def role_of(user: User) -> str:
     return REVIEWER if REVIEWER in names else VISITOR
 
 
+@limit_rate(Kind.CHANGE)
 @transaction.atomic
 def add_person(*, actor: Actor, name: str, role: str) -> User:
     """A new account without a password; its one-time link lets its owner in.
@@ -105,10 +107,11 @@ def add_person(*, actor: Actor, name: str, role: str) -> User:
     user = User(username=name)
     user.set_unusable_password()
     user.save()
-    set_role(actor=actor, user=user, role=role)
+    _set_role(actor, user, role)
     return user
 
 
+@limit_rate(Kind.CHANGE)
 @transaction.atomic
 def set_role(*, actor: Actor, user: User, role: str) -> None:
     """Make `user` an operator, a reviewer, or neither.
@@ -117,6 +120,10 @@ def set_role(*, actor: Actor, user: User, role: str) -> None:
         NotAllowedError: the actor is no operator, or would lock themselves or a superuser out.
         ValueError: there is no such role.
     """
+    _set_role(actor, user, role)
+
+
+def _set_role(actor: Actor, user: User, role: str) -> None:
     _check_operates(actor)
     if role not in ROLES:
         raise ValueError(f"There is no role {role!r}. Use one of: {', '.join(ROLES)}.")
@@ -129,6 +136,7 @@ def set_role(*, actor: Actor, user: User, role: str) -> None:
     User.objects.filter(pk=user.pk).update(is_staff=role == OPERATOR or user.is_superuser)
 
 
+@limit_rate(Kind.CHANGE)
 def hand_out_link(*, actor: Actor, user: User) -> str:
     """A one-time sign-in link for somebody who has no password or forgot it.
 
@@ -189,8 +197,13 @@ def find(uid: str, token: str) -> User | None:
     return user if _tokens.check_token(user, token) else None
 
 
-def redeem(uid: str, token: str) -> User | None:
-    """Use the link up and say whose it is; None as for `find`. Of two at the same moment one wins."""
+@limit_rate(Kind.CHANGE)
+def redeem(uid: str, token: str, *, actor: Actor) -> User | None:  # noqa: ARG001 - `limit_rate` counts it
+    """Use the link up and say whose it is; None as for `find`. Of two at the same moment one wins.
+
+    Args:
+        actor: the caller, who is not signed in yet.
+    """
     user = find(uid, token)
     if user is None:
         return None

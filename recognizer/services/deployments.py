@@ -27,6 +27,7 @@ from recognizer.models.values import ACTIVE_RUN_STATES
 from . import access, registry
 from .actors import Actor
 from .registry import DeploymentConflictError, RegistryError
+from .throttling import Kind, limit_rate
 
 # A version made for another preprocessing is tried on so many drawn digits of each kind, and must read this share of
 # them as today's preprocessing prepares them, and lose at most this share against the live version.
@@ -34,6 +35,7 @@ DRAWN_EACH, FITS_FROM, FITS_LOSS = 40, 0.93, 0.01
 HOLDOUT_PICTURES = 1_000
 
 
+@limit_rate(Kind.CHANGE)
 def promote(
     *, actor: Actor, version: ModelVersion, why: str = "", force: bool = False, seen: int | None = None
 ) -> Deployment:
@@ -65,6 +67,7 @@ def promote(
     )
 
 
+@limit_rate(Kind.CHANGE)
 def roll_back(
     *, actor: Actor, version: ModelVersion | None = None, why: str = "", seen: int | None = None
 ) -> Deployment:

@@ -21,7 +21,7 @@ from django.utils import timezone
 
 from recognizer.models import IdempotencyItem, IdempotencyKey, Submission
 
-from . import durability
+from . import durability, throttling
 from .actors import Actor
 from .addresses import rate_key
 
@@ -75,6 +75,7 @@ def begin(*, actor: Actor, key: str, fingerprint: str) -> Claim | Kept:
     Raises:
         KeyReusedError: the key belongs to a request with another fingerprint.
         InProgressError: an attempt holds the key.
+        throttling.ThrottledError: the answer was asked for too often.
     """
     scope, attempt, now = _scope(actor), secrets.token_hex(8), timezone.now()
     fresh = {"fingerprint": fingerprint, "attempt": attempt, "busy_until": now + BUSY_FOR, "expires": now + KEPT_FOR}
@@ -97,6 +98,8 @@ def begin(*, actor: Actor, key: str, fingerprint: str) -> Claim | Kept:
     if row.fingerprint not in (fingerprint, NO_FINGERPRINT):
         raise KeyReusedError
     if row.status is not None:
+        # It does not reach its operation again, which would count it.
+        throttling.count(actor, throttling.Kind.READ)
         return Kept(row.status, row.headers, row.body)
     if row.busy_until > now or not taken.filter(status=None, busy_until=row.busy_until).update(
         attempt=attempt, busy_until=now + BUSY_FOR

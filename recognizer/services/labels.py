@@ -29,6 +29,7 @@ from recognizer.models import (
 from . import access
 from .access import NotAllowedError
 from .actors import Actor
+from .throttling import Kind, limit_rate
 
 # Second opinions are asked for only where somebody is there to give one.
 ACTIVE_REVIEWER_DAYS = 30
@@ -64,6 +65,7 @@ def label(*, actor: Actor, submission: Submission, value: str, reason: LabelReas
     return label_once(actor=actor, submission=submission, value=value, reason=reason)[0]
 
 
+@limit_rate(Kind.CHANGE)
 @transaction.atomic
 def label_once(*, actor: Actor, submission: Submission, value: str, reason: LabelReason) -> tuple[Label, bool]:
     """The same, and whether that is news: whoever repeats their last word about a submission has said nothing new."""
@@ -87,7 +89,8 @@ def _kind_of_word(actor: Actor) -> LabelKind:
 def label_many(*, actor: Actor, words: Sequence[Word]) -> list[Label]:
     """The same for many submissions, with as many queries as for one: all are recorded or, if one is refused, none.
 
-    What was deleted meanwhile is left out of what is returned.
+    No operation by itself: those that call it count themselves. What was deleted meanwhile is left out of what is
+    returned.
     """
     for value in {word.value for word in words}:
         if value not in TruthValue.values:
@@ -111,7 +114,7 @@ def label_many(*, actor: Actor, words: Sequence[Word]) -> list[Label]:
     return added
 
 
-@transaction.atomic
+@limit_rate(Kind.CHANGE)
 def retract(*, actor: Actor, label: Label) -> Label:
     """Take back one's own word. What was said before it counts again.
 
@@ -119,6 +122,12 @@ def retract(*, actor: Actor, label: Label) -> Label:
         NotAllowedError: it is somebody else's label, or a review and they came with a token that is not good for those.
         LabelError: it is a retraction, or retracted already.
     """
+    return add_retraction(actor=actor, label=label)
+
+
+@transaction.atomic
+def add_retraction(*, actor: Actor, label: Label) -> Label:
+    """Retract a label as part of another operation. Raises as `retract` does."""
     if not access.said(actor, label):
         raise NotAllowedError("You can take back only what you said yourself.")
     if label.kind == LabelKind.REVIEW and not actor.came_for(Scope.REVIEW):

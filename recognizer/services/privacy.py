@@ -25,6 +25,7 @@ from recognizer.models import Label, OptOut, Submission
 from . import access, accounts, idempotency, spools
 from .actors import Actor
 from .erasing import erase
+from .throttling import Kind, limit_rate
 
 BATCH = 200
 
@@ -76,6 +77,7 @@ def has_opted_out(actor: Actor) -> bool:
     return actor.is_known and _opt_outs(actor).exists()
 
 
+@limit_rate(Kind.CHANGE)
 def opt_out(actor: Actor) -> None:
     """Nothing that this person sent or will send trains; models that were trained before stay as they are."""
     trainable = access.own_submissions(actor).filter(may_train=True)
@@ -90,6 +92,7 @@ def opt_out(actor: Actor) -> None:
     trainable.update(may_train=False)
 
 
+@limit_rate(Kind.CHANGE)
 def opt_in(actor: Actor) -> None:
     """What this person sends from now on may train, where they do not say otherwise; the older things stay out."""
     _opt_outs(actor).delete()
@@ -102,6 +105,7 @@ def _opt_outs(actor: Actor) -> QuerySet[OptOut]:
 # --- To have ---------------------------------------------------------------------------------------------------------
 
 
+@limit_rate(Kind.CHANGE)
 def export(actor: Actor) -> IO[bytes]:
     """A zip of everything: `data.json`, with the account's details and tokens, and the pictures as they are kept.
 
@@ -220,6 +224,7 @@ def _name_in_export(row: Submission) -> str:
 # --- To delete -------------------------------------------------------------------------------------------------------
 
 
+@limit_rate(Kind.CHANGE)
 def delete_everything(actor: Actor, *, with_account: bool = False) -> int:
     """Delete this person's submissions with all that was said of them, and on demand the account; how many went.
 

@@ -35,6 +35,7 @@ from .access import NotAllowedError
 from .actors import Actor
 from .labels import STANDING, settle, settle_unseconded
 from .submissions import with_answers
+from .throttling import Kind, limit_rate
 
 # Long enough to think about one hard picture, short enough that what a reviewer left behind is soon seen by another.
 LEASE = timedelta(minutes=10)
@@ -81,6 +82,7 @@ class Item:
         return "" if self.blind else self.submission.truth
 
 
+@limit_rate(Kind.CHANGE)
 def take(*, actor: Actor, rule: LabelReason, count: int = 2, randomness: random.Random | None = None) -> list[Item]:
     """Lease the next items of `actor`: those leased to them before, then new ones by `rule` and the random share.
 
@@ -113,6 +115,7 @@ def take(*, actor: Actor, rule: LabelReason, count: int = 2, randomness: random.
     return _items(held + _mixed(ruled, drawn, by_chance))
 
 
+@limit_rate(Kind.CHANGE)
 def take_grid(*, actor: Actor, digit: int, count: int = MOST_AT_ONCE) -> list[Item]:
     """Lease up to `count` pictures that were all read as `digit`, the most doubtful first.
 

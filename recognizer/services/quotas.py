@@ -99,10 +99,12 @@ def forget_old_days() -> int:
 def network_of(address: str) -> str:
     """Return the network that a rate or quota counts for this address; "": none, it is not counted.
 
-    Loopback is not counted: it is either the operator's own programs or, where no proxy is believed, a proxy behind
-    which everybody has the same address. A unix socket has no address.
+    Commands have no address and are not counted. Without BEHIND_PROXY neither are loopback and local sockets: those are
+    the operator's own programs, or a proxy that the settings do not know of, behind which everyone has one address.
     """
     network = rate_key(address)
+    if settings.BEHIND_PROXY:
+        return network if address else ""
     return "" if network == UNKNOWN_NETWORK or is_loopback(address) else network
 
 

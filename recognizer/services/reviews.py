@@ -14,6 +14,7 @@ from . import labels, queue
 from .actors import Actor
 from .labels import LabelError, Word
 from .queue import Item
+from .throttling import Kind, limit_rate
 
 
 def decide(*, actor: Actor, submission: Submission, value: str, otherwise: LabelReason) -> Label:
@@ -32,9 +33,20 @@ def decide(*, actor: Actor, submission: Submission, value: str, otherwise: Label
     return said[0]
 
 
+@limit_rate(Kind.CHANGE)
 @transaction.atomic
-def decide_many(*, actor: Actor, values: Mapping[Submission, str], otherwise: LabelReason) -> list[Label]:
-    """The same for many, all or none of them. What was deleted meanwhile is left out."""
+def decide_many(
+    *,
+    actor: Actor,
+    values: Mapping[Submission, str],
+    otherwise: LabelReason,
+    undecided: Collection[Submission] = (),
+) -> list[Label]:
+    """The same for many, all or none of them. What was deleted meanwhile is left out.
+
+    Args:
+        undecided: what the actor was shown beside these and gives back; it waits for the next reviewer.
+    """
     queue.check_may_review(actor)
     labels.lock(values)
     leases = Lease.objects.filter(reviewer=actor.user, submission__in=values)
@@ -54,10 +66,11 @@ def decide_many(*, actor: Actor, values: Mapping[Submission, str], otherwise: La
             said.append(last)
     if words:
         said += labels.label_many(actor=actor, words=words)
-    leases.delete()
+    Lease.objects.filter(reviewer=actor.user, submission__in=[*values, *undecided]).delete()
     return said
 
 
+@limit_rate(Kind.CHANGE)
 @transaction.atomic
 def skip(*, actor: Actor, submission: Submission) -> None:
     """Pass over `submission`: it goes to others, and to this reviewer only when nothing else is left."""
@@ -66,11 +79,7 @@ def skip(*, actor: Actor, submission: Submission) -> None:
     Skip.objects.get_or_create(reviewer=actor.user, submission=submission)
 
 
-def put_back(*, actor: Actor, submissions: Collection[Submission]) -> None:
-    """Give them back undecided; they wait for whoever comes next."""
-    Lease.objects.filter(reviewer=actor.user, submission__in=submissions).delete()
-
-
+@limit_rate(Kind.CHANGE)
 @transaction.atomic
 def undo(*, actor: Actor, submission: Submission) -> Item | None:
     """Take back what the actor decided about `submission`, or that they passed over it, and show it again.
@@ -82,7 +91,7 @@ def undo(*, actor: Actor, submission: Submission) -> Item | None:
     Skip.objects.filter(reviewer=actor.user, submission=submission).delete()
     said = labels.standing(actor).filter(submission=submission).first()
     if said is not None:
-        labels.retract(actor=actor, label=said)
+        labels.add_retraction(actor=actor, label=said)
     lease = Lease.objects.filter(reviewer=actor.user, submission=submission).first()
     reason = (said or lease).reason if said or lease else LabelReason.NEWEST
     return queue.lease_again(actor=actor, submission=submission, reason=LabelReason(reason))

@@ -5,7 +5,7 @@ exception, `Refused`, raised before anything is stored.
 """
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from django.conf import settings
@@ -21,6 +21,7 @@ from .actors import Actor
 from .drafts import Crop, Refused, Sent
 from .erasing import erase
 from .storing import Within
+from .throttling import Kind, limit_rate
 
 # What a list must not drag along.
 LARGE_COLUMNS = ("pixels", "strokes", "pen", "ink")
@@ -39,6 +40,7 @@ class Preview:
 # --- Accepting -------------------------------------------------------------------------------------------------------
 
 
+@limit_rate(Kind.SUBMIT)
 def accept(*, actor: Actor, sent: Sent, within: Within | None = None, seconds: float | None = None) -> Submission:
     """Store what was sent and have it predicted.
 
@@ -51,6 +53,7 @@ def accept(*, actor: Actor, sent: Sent, within: Within | None = None, seconds: f
     Raises:
         Refused: nothing was stored; says why.
         NotAllowedError: accounts are required here and the actor has none, or theirs was deleted meanwhile.
+        throttling.ThrottledError: they have sent as much as one may in a minute.
         quotas.QuotaError: they have sent as much as one may in a day.
         pictures.BusyError: too many large pictures at once.
     """
@@ -64,6 +67,7 @@ def accept(*, actor: Actor, sent: Sent, within: Within | None = None, seconds: f
     return row
 
 
+@limit_rate(Kind.SUBMIT)
 def accept_all(
     *, actor: Actor, sent: Sequence[Sent], within: Within | None = None, seconds: float | None = None
 ) -> list[Submission | Refused]:
@@ -73,7 +77,7 @@ def accept_all(
         For each its submission, or why it was refused.
 
     Raises:
-        NotAllowedError, quotas.QuotaError, pictures.BusyError: nothing was stored.
+        NotAllowedError, ThrottledError, quotas.QuotaError, pictures.BusyError: nothing was stored.
     """
     _check_may_submit(actor)
     parcel = storing.Parcel(lambda: list(drafts.draft_all(sent, actor=actor)), actor, within, seconds)
@@ -101,6 +105,7 @@ def accept_strokes(
     return accept(actor=actor, sent=Sent(source=source, strokes=strokes, frame=frame, may_train=may_train, demo=demo))
 
 
+@limit_rate(Kind.PREVIEW)
 def preview(*, actor: Actor, sent: Sent) -> Preview:
     """What the model says of something; nothing is stored. Raises as `accept` does, but not for what is blank."""
     _check_may_submit(actor)
@@ -137,11 +142,22 @@ def delete(*, actor: Actor, submission: Submission) -> None:
     Raises:
         NotAllowedError: it is somebody else's.
     """
-    if not access.can_delete(actor, submission):
+    delete_many(actor=actor, rows=[submission])
+
+
+@limit_rate(Kind.CHANGE)
+def delete_many(*, actor: Actor, rows: Collection[Submission]) -> None:
+    """Delete several submissions as `delete` does, as one operation.
+
+    Raises:
+        NotAllowedError: the actor may not delete one of them; none was deleted.
+    """
+    if not all(access.can_delete(actor, row) for row in rows):
         raise NotAllowedError("Only whoever sent it, or an operator, can delete this.")
-    erase(Submission.objects.filter(pk=submission.pk))
+    erase(Submission.objects.filter(pk__in=[row.pk for row in rows]))
 
 
+@limit_rate(Kind.CHANGE)
 def share(*, actor: Actor, submission: Submission) -> str:
     """The key of the submission's share link, made on the first call; whoever has it can look, until `unshare`.
 
@@ -156,6 +172,7 @@ def share(*, actor: Actor, submission: Submission) -> str:
     return submission.share_key
 
 
+@limit_rate(Kind.CHANGE)
 def unshare(*, actor: Actor, submission: Submission) -> None:
     """Make every share link of the submission stop working; a later `share` gives another key.
 

@@ -19,6 +19,7 @@ from recognizer.models import Scope, Token
 
 from .access import NotAllowedError
 from .actors import OPERATE, REVIEW, Actor
+from .throttling import Kind, limit_rate
 
 # So that a key that leaked into a repository or a log can be recognised for what it is.
 PREFIX = "digits_"
@@ -56,6 +57,7 @@ def scopes_for(actor: Actor) -> list[Scope]:
     return [one for one in Scope if one not in NEEDED_PERMISSIONS or actor.user.has_perm(NEEDED_PERMISSIONS[one])]
 
 
+@limit_rate(Kind.CHANGE)
 @transaction.atomic
 def make(*, actor: Actor, name: str, scopes: Collection[str], days: int | None = None) -> tuple[Token, str]:
     """A new token and its key, which cannot be had again.
@@ -113,6 +115,7 @@ def redeem(key: str) -> Token:
     return token
 
 
+@limit_rate(Kind.CHANGE)
 def delete(*, actor: Actor, token: Token) -> None:
     """From now on the token opens nothing.
 

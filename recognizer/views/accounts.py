@@ -17,14 +17,19 @@ from django.views.decorators.http import require_http_methods, require_safe
 
 from recognizer.forms import SignInForm, SignUpForm
 from recognizer.middleware import address_of
-from recognizer.services import accounts, attempts
+from recognizer.services import accounts, attempts, throttling
 
 from .errors import error_page
 
 MODEL_BACKEND = "django.contrib.auth.backends.ModelBackend"
 
 
+# Django's form views also take PUT, which no page sends.
+FORM_METHODS = ["get", "head", "post"]
+
+
 class Login(auth_views.LoginView):
+    http_method_names = FORM_METHODS
     authentication_form = SignInForm
     redirect_authenticated_user = True
     # Django's view would call the site by its host.
@@ -40,6 +45,14 @@ class Login(auth_views.LoginView):
             response.status_code = 429
             response["Retry-After"] = str(math.ceil(form.wait))
         return response
+
+
+class Logout(auth_views.LogoutView):
+    """Ends the session."""
+
+    def post(self, request: HttpRequest, *args: object, **kwargs: object) -> HttpResponse:
+        throttling.count(request.actor, throttling.Kind.CHANGE)
+        return super().post(request, *args, **kwargs)
 
 
 @require_safe
@@ -72,6 +85,8 @@ def sign_up(request: HttpRequest) -> HttpResponse:
 
 class _ByMail:
     """404 where no mail is sent: there operators hand out one-time links."""
+
+    http_method_names = FORM_METHODS
 
     def dispatch(self, request: HttpRequest, *args: object, **kwargs: object) -> HttpResponse:
         if not settings.SENDS_MAIL:
@@ -108,6 +123,7 @@ class NewPassword(_ByMail, auth_views.PasswordResetConfirmView):
 class Password(auth_views.PasswordChangeView):
     """Change the password, or set the first one: who came by a one-time link has none to be asked for."""
 
+    http_method_names = FORM_METHODS
     template_name = "registration/password.html"
     success_url = reverse_lazy("draw")
 
@@ -128,7 +144,7 @@ def sign_in(request: HttpRequest, uid: str, token: str) -> HttpResponse:
         if user is None:
             return error_page(request, 410)
         return render(request, "registration/sign_in.html", {"name": user.get_username()})
-    user = accounts.redeem(uid, token)
+    user = accounts.redeem(uid, token, actor=request.actor)
     if user is None:
         return error_page(request, 410)
     login(request, user, backend=MODEL_BACKEND)

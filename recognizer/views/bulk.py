@@ -1,7 +1,6 @@
 """What reviewers do with many submissions of History at once: say what they show; operators may also delete them."""
 
 from django.contrib import messages
-from django.db import transaction
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
@@ -54,9 +53,7 @@ def _label(request: HttpRequest, rows: list[Submission]) -> None:
 
 def _delete(request: HttpRequest, rows: list[Submission]) -> None:
     try:
-        with transaction.atomic():
-            for one in rows:
-                submissions.delete(actor=request.actor, submission=one)
+        submissions.delete_many(actor=request.actor, rows=rows)
     except access.NotAllowedError as error:
         messages.error(request, str(error))
     else:

@@ -54,6 +54,14 @@ def error_page(request: HttpRequest, status: int, *, retry_after: float | None =
     return response
 
 
+def limit_page(request: HttpRequest, error: Exception) -> HttpResponse:
+    """The page for an operation that was refused for its limit; `error` says so, and has the seconds to `wait`."""
+    title, _ = PAGES[429]
+    response = _page(request, 429, title, f"{error} Nothing was changed.")
+    response["Retry-After"] = str(math.ceil(error.wait))
+    return response
+
+
 def _page(request: HttpRequest, status: int, title: str, text: str, *, sign_in: str | None = None) -> HttpResponse:
     context = {"status": status, "title": title, "text": text, "sign_in": sign_in}
     return render(request, "recognizer/error.html", context, status=status)

@@ -48,11 +48,15 @@ def _confirm(request: HttpRequest) -> HttpResponse:
     try:
         if digit is None:
             raise LabelError("Say which digit the grid shows.")
-        done = reviews.decide_many(actor=request.actor, values=values, otherwise=LabelReason.GRID)
+        done = reviews.decide_many(
+            actor=request.actor,
+            values=values,
+            otherwise=LabelReason.GRID,
+            undecided=said.keys() - values.keys(),
+        )
     except LabelError as error:
         messages.error(request, str(error))
     else:
-        reviews.put_back(actor=request.actor, submissions=said.keys() - values.keys())
         _report(request, digit, len(done), sum(value != str(digit) for value in values.values()))
     return redirect(f"{reverse('review-grid')}?digit={'' if digit is None else digit}")
 

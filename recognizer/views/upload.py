@@ -10,14 +10,12 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_safe
 
 from ml.images import FORMAT_NAMES
-from recognizer.api.throttles import Kind, Throttle
 from recognizer.forms import UploadForm
 from recognizer.middleware import known_actor
 from recognizer.models import Source, Submission
 from recognizer.services import access, handoff, pictures, privacy, quotas, submissions
+from recognizer.services.throttling import ThrottledError
 from recognizer.templatetags.words import ANSWER_WORDS
-
-from .errors import error_page
 
 # As many as Django takes in one form (DATA_UPLOAD_MAX_NUMBER_FILES).
 MOST_RESULTS = 100
@@ -48,18 +46,17 @@ def _page(request: HttpRequest, form: UploadForm, *, status: int) -> HttpRespons
 def _accept_all(request: HttpRequest, form: UploadForm) -> HttpResponse:
     """Take each file by itself: one bad file spoils no other."""
     accepted = []
-    throttle = Throttle(Kind.SUBMIT)
     for file in form.cleaned_data["images"]:
-        if not throttle.allow_request(request, None):
-            if not accepted:
-                return error_page(request, 429, retry_after=throttle.wait())
-            messages.error(request, f"{file.name} and what came after it were not taken: {TOO_MANY}")
-            break
         try:
             accepted.append(_accept(request, file, may_train=form.cleaned_data["may_train"]))
         except access.NotAllowedError as error:
             messages.error(request, str(error))
             return redirect("login")
+        except ThrottledError:
+            if not accepted:
+                raise
+            messages.error(request, f"{file.name} and what came after it were not taken: {TOO_MANY}")
+            break
         except (submissions.Refused, pictures.BusyError, quotas.QuotaError) as error:
             messages.error(request, f"{file.name}: {error}")
     if not accepted:

@@ -10,6 +10,8 @@ from recognizer.services.actors import Actor
 
 pytestmark = pytest.mark.django_db
 
+NOBODY = Actor()
+
 
 def parts_of(link: str) -> tuple[str, str]:
     uid, token = link.strip("/").split("/")[-2:]
@@ -48,9 +50,9 @@ def test_a_link_says_whose_it_is_without_being_used_up() -> None:
 def test_a_link_works_once_and_ends_all_older_ones() -> None:
     user = accounts.make_operator("olga")
     first, second = parts_of(accounts.sign_in_link(user)), parts_of(accounts.sign_in_link(user))
-    assert accounts.redeem(*second).pk == user.pk
-    assert accounts.redeem(*second) is None
-    assert accounts.redeem(*first) is None
+    assert accounts.redeem(*second, actor=NOBODY).pk == user.pk
+    assert accounts.redeem(*second, actor=NOBODY) is None
+    assert accounts.redeem(*first, actor=NOBODY) is None
     assert accounts.find(*second) is None
 
 
@@ -58,9 +60,9 @@ def test_a_link_made_right_after_signing_in_works_once_too() -> None:
     user = accounts.make_operator("olga")
     for _ in range(3):  # all within the second to which Django's own tokens round
         link = parts_of(accounts.sign_in_link(user))
-        user = accounts.redeem(*link)
+        user = accounts.redeem(*link, actor=NOBODY)
         assert user is not None
-        assert accounts.redeem(*link) is None
+        assert accounts.redeem(*link, actor=NOBODY) is None
 
 
 def test_of_two_who_use_a_link_at_the_same_moment_one_wins(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -71,25 +73,25 @@ def test_of_two_who_use_a_link_at_the_same_moment_one_wins(monkeypatch: pytest.M
     def overtaken(uid: str, token: str) -> User | None:
         found = find(uid, token)
         monkeypatch.setattr(accounts, "find", find)
-        assert accounts.redeem(uid, token) is not None  # the other one, between our look and our update
+        assert accounts.redeem(uid, token, actor=NOBODY) is not None  # the other one, between our look and our update
         return found
 
     monkeypatch.setattr(accounts, "find", overtaken)
-    assert accounts.redeem(*link) is None
+    assert accounts.redeem(*link, actor=NOBODY) is None
 
 
 def test_a_link_expires(settings, monkeypatch: pytest.MonkeyPatch) -> None:
     link = parts_of(accounts.sign_in_link(accounts.make_operator("olga")))
     later = datetime.now() + timedelta(seconds=settings.PASSWORD_RESET_TIMEOUT + 60)  # noqa: DTZ005 - as Django does
     monkeypatch.setattr(accounts._tokens, "_now", lambda: later)
-    assert accounts.redeem(*link) is None
+    assert accounts.redeem(*link, actor=NOBODY) is None
 
 
 def test_a_link_of_a_deactivated_account_is_dead() -> None:
     user = accounts.make_operator("olga")
     link = parts_of(accounts.sign_in_link(user))
     User.objects.update(is_active=False)
-    assert accounts.redeem(*link) is None
+    assert accounts.redeem(*link, actor=NOBODY) is None
 
 
 @pytest.mark.parametrize(
@@ -97,12 +99,12 @@ def test_a_link_of_a_deactivated_account_is_dead() -> None:
 )
 def test_made_up_links_are_nobodys(uid: str, token: str) -> None:
     accounts.make_operator("olga")
-    assert accounts.redeem(uid, token) is None
+    assert accounts.redeem(uid, token, actor=NOBODY) is None
 
 
 def test_the_first_operator_is_missing_until_one_has_signed_in() -> None:
     assert not accounts.an_operator_has_signed_in()
     user = accounts.make_operator("olga")
     assert not accounts.an_operator_has_signed_in()
-    accounts.redeem(*parts_of(accounts.sign_in_link(user)))
+    accounts.redeem(*parts_of(accounts.sign_in_link(user)), actor=NOBODY)
     assert accounts.an_operator_has_signed_in()

@@ -43,7 +43,6 @@ from recognizer.api.serializers import (
     SubmissionSerializer,
     submission_path,
 )
-from recognizer.api.throttles import Kind
 from recognizer.filters import SubmissionFilter
 from recognizer.models import Scope, Submission, SubmissionState
 from recognizer.services import access, handoff, idempotency, pictures, submissions
@@ -60,7 +59,6 @@ Outcome = Submission | dict
 class SubmissionsView(ListView):
     filterset_class = SubmissionFilter
     serializer_class = SubmissionSerializer
-    counts_as = {"POST": Kind.SUBMIT}
     parser_classes = PARSERS
 
     def rows(self) -> QuerySet[Submission]:
@@ -239,7 +237,6 @@ class SubmissionPixelsView(ApiView):
 
 
 class PreviewView(ApiView):
-    counts_as = {"POST": Kind.PREVIEW}
     parser_classes = PARSERS
 
     @extend_schema(

@@ -7,7 +7,7 @@ Redis holds, in a database number of its own:
     shifts           sorted set, token -> end of its lease: the shifts that serve, or were called for
     workers          sorted set, worker -> end of its heartbeat's life
     replies:<token>  list of the answers to one process, each after the id (or a preview's key) that it belongs to
-    asked:<minute>:… how often somebody asked in this minute (api.throttles, which goes over the same link)
+    asked:<minute>:… how often somebody asked in this minute (services.throttling, over the same link)
 
 All of it are bells. The truth is the pending row in the database: whatever is lost here, the sweeper makes good.
 `asking` is the side of web requests and whoever else calls a worker; in `replies` they wait. `serving`, the worker's

@@ -32,6 +32,7 @@ from recognizer.models.values import ACTIVE_RUN_STATES
 from recognizer.services import access, registry
 from recognizer.services.actors import Actor
 from recognizer.services.clocks import SilenceWatch
+from recognizer.services.throttling import Kind, limit_rate
 
 from . import runs
 
@@ -89,6 +90,7 @@ def active_run() -> TrainingRun | None:
     return TrainingRun.objects.filter(state__in=ACTIVE_RUN_STATES).first()
 
 
+@limit_rate(Kind.CHANGE)
 def ask(
     *,
     trigger: TrainingRun.Trigger,
@@ -110,6 +112,10 @@ def ask(
         NoTrainerError: the site has no trainer; the run would wait for ever.
         AlreadyRunningError: a run is going on; one is enough.
     """
+    return _ask(trigger=trigger, actor=actor, recipe=recipe, seed=seed)
+
+
+def _ask(*, trigger: TrainingRun.Trigger, actor: Actor | None, recipe: str, seed: int) -> TrainingRun:
     if trigger == TrainingRun.Trigger.PERSON:
         access.must_operate(actor or Actor())
     if recipe not in (*RECIPES, SHIPPED):
@@ -130,12 +136,13 @@ def ask(
     except IntegrityError:
         running = TrainingRun.objects.filter(state__in=ACTIVE_RUN_STATES).first()
         if running is None:  # it ended in this very moment
-            return ask(trigger=trigger, actor=actor, recipe=recipe, seed=seed)
+            return _ask(trigger=trigger, actor=actor, recipe=recipe, seed=seed)
         raise AlreadyRunningError(running) from None
     log.info("training run %s was asked for (%s, %s)", run.pk, trigger, recipe)
     return run
 
 
+@limit_rate(Kind.CHANGE)
 def cancel(*, actor: Actor, run: TrainingRun) -> bool:
     """Ask a run to stop; one that no trainer took yet is over at once. Returns False when it had ended by itself.
 
