@@ -113,6 +113,7 @@ MIDDLEWARE = [
     "recognizer.middleware.NoNulMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "recognizer.middleware.ActorMiddleware",
+    "recognizer.views.page_account.PageAccountMiddleware",
     "recognizer.middleware.PageMessageMiddleware",
     "recognizer.views.limits.ThrottleMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",

@@ -3,6 +3,14 @@
 from django.conf import settings
 from django.http import HttpRequest
 
+from recognizer.services.account_tags import account_tag, site_tag
+
 
 def site(request: HttpRequest) -> dict:
-    return {"site_name": settings.SITE_NAME, "actor": getattr(request, "actor", None)}
+    return {
+        "site_name": settings.SITE_NAME,
+        "actor": getattr(request, "actor", None),
+        "csrf_cookie_name": settings.CSRF_COOKIE_NAME,
+        "site_tag": site_tag(),
+        "account_tag": account_tag(getattr(request, "user", None)),
+    }

@@ -3,6 +3,7 @@
 from django.conf import settings
 from django.contrib.auth.models import AbstractBaseUser
 from rest_framework.authentication import SessionAuthentication
+from rest_framework.exceptions import PermissionDenied
 from rest_framework.request import Request
 
 from recognizer.middleware import address_of
@@ -21,6 +22,12 @@ def is_browser(request: Request) -> bool:
     return shown_key(request) is None and any(name in request.COOKIES for name in SITE_COOKIES)
 
 
+class CsrfFailedError(PermissionDenied):
+    """The CSRF token is missing or out of date: a script may renew its cookie and send the same again."""
+
+    default_code = "csrf_failed"
+
+
 class CookieAuthentication(SessionAuthentication):
     """The site's own cookies: an account's session, a visitor's key. A program without any is nobody, and welcome."""
 
@@ -31,3 +38,9 @@ class CookieAuthentication(SessionAuthentication):
             return None
         self.enforce_csrf(request)
         return (inner.user, None) if inner.user.is_active else None
+
+    def enforce_csrf(self, request: Request) -> None:
+        try:
+            super().enforce_csrf(request)
+        except PermissionDenied as error:
+            raise CsrfFailedError(error.detail) from error

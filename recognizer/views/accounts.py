@@ -29,15 +29,20 @@ FORM_METHODS = ["get", "head", "post"]
 
 
 class Login(auth_views.LoginView):
+    """Sign in by name and password; with `switch` in the address also from one account to another."""
+
     http_method_names = FORM_METHODS
     authentication_form = SignInForm
-    redirect_authenticated_user = True
     # Django's view would call the site by its host.
     extra_context = {
         "can_sign_up": settings.SIGN_UP,
         "sends_mail": settings.SENDS_MAIL,
         "site_name": settings.SITE_NAME,
     }
+
+    @property
+    def redirect_authenticated_user(self) -> bool:
+        return "switch" not in self.request.GET
 
     def form_invalid(self, form: SignInForm) -> HttpResponse:
         response = super().form_invalid(form)

@@ -2,15 +2,20 @@
 
 import math
 import sys
+from urllib.parse import urlsplit
 
 from django.contrib.auth.views import redirect_to_login
 from django.core.exceptions import RequestDataTooBig, TooManyFilesSent
 from django.db import InterfaceError, OperationalError
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
 from django.template.loader import render_to_string
 from django.urls import reverse
+from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.csrf import requires_csrf_token
+
+from recognizer.api.problems import CONTENT_TYPE, problem
+from recognizer.services.account_tags import PageAccountError
 
 # Title, and what to do next.
 PAGES = {
@@ -38,6 +43,14 @@ PAGES = {
     503: ("Somebody else is being served", "Nothing is wrong. Go back, wait a moment and try again."),
 }
 STRANGER_TEXT = "It belongs to somebody else, or needs an account that may. Sign in if you have one."
+SIGNED_OUT = (
+    "You are signed out",
+    "Nothing was changed. Sign in again, and then repeat the last step.",
+)
+OTHER_ACCOUNT = (
+    "Another account is signed in now",
+    "Nothing was changed. The page you came from belongs to another account: sign out and sign in with that one.",
+)
 CSRF_TITLE = "This form has expired"
 CSRF_TEXT = (
     "For your safety a form works only from the page it belongs to. Go back, reload that page and send it again. "
@@ -78,8 +91,26 @@ def forbidden(request: HttpRequest, exception: Exception) -> HttpResponse:  # no
     if user is not None and user.is_authenticated:
         return error_page(request, 403)
     title, _ = PAGES[403]
-    then = request.get_full_path() if request.method in ("GET", "HEAD") else reverse("draw")
-    return _page(request, 403, title, STRANGER_TEXT, sign_in=redirect_to_login(then).url)
+    return _page(request, 403, title, STRANGER_TEXT, sign_in=_sign_in_url(request))
+
+
+def page_account_error(request: HttpRequest, error: PageAccountError) -> HttpResponse:
+    """The page for a form whose account is not signed in any more."""
+    if error.status == 401:
+        title, text = SIGNED_OUT
+        return _page(request, 401, title, text, sign_in=_sign_in_url(request))
+    title, text = OTHER_ACCOUNT
+    return _page(request, error.status, title, text)
+
+
+def _sign_in_url(request: HttpRequest) -> str:
+    """The sign-in page, which leads back to this page, or for a form to the page that the form is on."""
+    if request.method in ("GET", "HEAD"):
+        return redirect_to_login(request.get_full_path()).url
+    referrer = urlsplit(request.headers.get("Referer", ""))
+    path = referrer._replace(scheme="", netloc="", fragment="").geturl()
+    is_own = referrer.netloc == request.get_host() and url_has_allowed_host_and_scheme(path, None)
+    return redirect_to_login(path if is_own else reverse("draw")).url
 
 
 @requires_csrf_token
@@ -89,6 +120,10 @@ def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:  # no
 
 @requires_csrf_token
 def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:  # noqa: ARG001 - Django gives it
+    if not request.accepts("text/html"):
+        # The site's own scripts, which then renew the cookie and send the same again.
+        document = problem(403, CSRF_TITLE, code="csrf_failed")
+        return JsonResponse(document, status=403, content_type=CONTENT_TYPE)
     return _page(request, 403, CSRF_TITLE, CSRF_TEXT)
 
 

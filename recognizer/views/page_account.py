@@ -1,0 +1,64 @@
+"""Requests of pages whose account has gone: signed out on another tab, expired, or replaced by another account.
+
+Without this check they would be stored under whatever account the browser holds now. Scripts state the page's account
+in a header and get a problem document; forms state it in a field, which `forms.js` adds, and get an error page.
+"""
+
+from collections.abc import Callable
+
+from django.http import HttpRequest, HttpResponse, JsonResponse
+
+from recognizer.api.problems import CONTENT_TYPE, problem
+from recognizer.middleware import is_api
+from recognizer.services.account_tags import PageAccountError, check_page_account
+
+from .errors import page_account_error
+
+HEADER = "X-Page-Account"
+FIELD = "page_account"
+
+
+class PageAccountMiddleware:
+    """Refuse requests of a page that another account opened. After AuthenticationMiddleware."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        tag = request.headers.get(HEADER)
+        if tag is None:
+            return self.get_response(request)
+        try:
+            check_page_account(request.user, tag)
+        except PageAccountError as error:
+            return _problem_response(error)
+        response = self.get_response(request)
+        if response.status_code == 302 and not is_api(request):
+            # A script cannot read where a redirect leads, and must not follow it: messages are shown once.
+            return _with_location(response)
+        return response
+
+    def process_view(self, request: HttpRequest, *_view: object) -> HttpResponse | None:
+        if request.method != "POST" or is_api(request) or HEADER in request.headers or FIELD not in request.POST:
+            return None
+        try:
+            check_page_account(request.user, request.POST[FIELD])
+        except PageAccountError as error:
+            return page_account_error(request, error)
+        return None
+
+
+def _problem_response(error: PageAccountError) -> JsonResponse:
+    response = JsonResponse(
+        problem(error.status, str(error), code=error.code), status=error.status, content_type=CONTENT_TYPE
+    )
+    if error.status == 401:
+        response["WWW-Authenticate"] = 'Bearer realm="api"'
+    return response
+
+
+def _with_location(redirect: HttpResponse) -> HttpResponse:
+    """204 with the Location and the cookies of a redirect."""
+    response = HttpResponse(status=204, headers={"Location": redirect["Location"]})
+    response.cookies = redirect.cookies
+    return response
