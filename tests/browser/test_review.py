@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
-import sqlite3
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 
 import pytest
 from playwright.sync_api import BrowserContext, Page, Route, expect
 
-from tests.support.site import BASE_DIR, Site
+from tests.support.site import Site
 
-KEYS = {"x": "not_a_digit", "m": "several", "r": "unreadable"}
+from .accounts import manage
+from .queue import open_queue, press, release_leases, standing, until_shown, until_stored
+
 # What a reviewer of fifty pictures presses, by keyboard alone.
 PRESSED = [*"7123", "Enter", *"45x0", "Enter", *"m69r8", "Enter"]
 
@@ -32,12 +30,6 @@ STOPWATCH = """() => {
 }"""
 
 
-def manage(site: Site, *words: str) -> str:
-    command = [sys.executable, "manage.py", *words]
-    done = subprocess.run(command, cwd=BASE_DIR, env=site.environment, capture_output=True, text=True, check=True)
-    return done.stdout
-
-
 @pytest.fixture(scope="module", autouse=True)
 def something_to_review(running_site: Site) -> None:
     manage(running_site, "demo", "--count", "220", "--seed", "5")
@@ -45,10 +37,7 @@ def something_to_review(running_site: Site) -> None:
 
 @pytest.fixture(autouse=True)
 def nobody_is_at_it(running_site: Site) -> None:
-    """The leases of the test before have run out. (Django's own way to the database is barred: see conftest.)"""
-    with contextlib.closing(sqlite3.connect(running_site.folder / "db.sqlite3", timeout=10)) as database:
-        database.execute("DELETE FROM recognizer_lease")
-        database.commit()
+    release_leases(running_site)
 
 
 # One process makes the links of all reviewers: each test has one of its own, who has decided nothing yet.
@@ -75,43 +64,6 @@ def sign_in(links: list[tuple[str, str]]) -> Callable[[Page], Page]:
         return page
 
     return sign_in
-
-
-def open_queue(page: Page, rule: str = "newest") -> None:
-    page.goto(f"/review/?rule={rule}")
-    until_shown(page)
-
-
-def until_shown(page: Page) -> str:
-    """The id of the picture that is shown, as soon as one is and keys count."""
-    return page.wait_for_function(
-        "() => document.querySelector('[data-review]').dataset.item"
-        " && document.querySelector('[data-stage]').getAttribute('aria-busy') === 'false'"
-        " && document.querySelector('[data-review]').dataset.item"
-    ).json_value()
-
-
-def press(page: Page, key: str) -> tuple[str, str]:
-    """Press a key; which picture it was about, and what it means."""
-    shown = until_shown(page)
-    means = page.locator("[data-confirm]").get_attribute("value") if key == "Enter" else KEYS.get(key, key)
-    page.keyboard.press(key)
-    return shown, means
-
-
-def until_stored(page: Page) -> None:
-    page.wait_for_function("() => (sessionStorage.getItem('digits.unsent-reviews') ?? '[]') === '[]'")
-
-
-def standing(page: Page) -> dict[str, str]:
-    """What this reviewer's word on each submission is, by the site's own API."""
-    rows, url = [], "/api/v1/labels?kind=review&page_size=200&ordering=created"
-    while url:
-        body = page.request.get(url).json()
-        rows += [row for row in body["results"] if row["mine"]]
-        url = body["next"]
-    retracted = {row["retracts"] for row in rows}
-    return {row["submission"]: row["value"] for row in rows if row["value"] and row["id"] not in retracted}
 
 
 def test_fifty_reviews_by_keyboard_are_stored_as_pressed_though_answers_are_slow(page: Page, sign_in) -> None:

@@ -1,5 +1,7 @@
 /* History for reviewers: how many are chosen, all or none of a page, and a range with Shift. */
 
+import { guard } from "./guard.js";
+
 const form = document.querySelector("[data-bulk]");
 const boxes = [...document.querySelectorAll("[data-choose]")];
 const all = form?.querySelector("[data-all]");
@@ -31,4 +33,5 @@ if (form && boxes.length > 0) {
   // What the browser kept from before is shown as it is.
   window.addEventListener("pageshow", refresh);
   refresh();
+  guard(form, "what you chose is kept");
 }

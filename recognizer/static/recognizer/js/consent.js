@@ -1,12 +1,27 @@
-/* "It may help this site to learn": remembered in this browser, for Draw and Upload alike. */
+/* "It may help this site to learn": remembered in this browser for each account, for Draw and Upload alike. */
 
-const OPT_OUT = "digits.opt-out";
+import { account, AccountStore } from "./account.js";
+
+const NAME = "may-train";
+const store = new AccountStore("localStorage");
+
+/* The account's own choice, else what was chosen in this browser without an account: who has opted out stays so. */
+function choice() {
+  const chosen = store.get(NAME) ?? (account ? new AccountStore("localStorage", "").get(NAME) : null);
+  return chosen ?? (isOptedOutBefore() ? "no" : "yes");
+}
+
+/* By release 0.9.0, whose opt-out named no account. */
+function isOptedOutBefore() {
+  try {
+    return localStorage.getItem("digits.opt-out") !== null;
+  } catch {
+    return false; // blocked
+  }
+}
 
 export function rememberConsent(checkbox) {
   if (checkbox.disabled) return; // a standing choice, made on My data
-  checkbox.checked = localStorage.getItem(OPT_OUT) === null;
-  checkbox.addEventListener("change", () => {
-    if (checkbox.checked) localStorage.removeItem(OPT_OUT);
-    else localStorage.setItem(OPT_OUT, "1");
-  });
+  checkbox.checked = choice() === "yes";
+  checkbox.addEventListener("change", () => store.set(NAME, checkbox.checked ? "yes" : "no"));
 }

@@ -1,11 +1,14 @@
 /* The Draw page: a live answer after each stroke, saving, and saying what the digit really was. */
 
 import { hintOf, paintBars, paintPixels, sentenceOf } from "./answer.js";
+import { account, AccountStore } from "./account.js";
 import { call, keyed, Problem, sleep, untilAnswered } from "./api.js";
 import { Board } from "./board.js";
 import { rememberConsent } from "./consent.js";
+import { hideNotice, showNotice } from "./notice.js";
 
-const STORE = "digits.drawing";
+const NAME = "drawing";
+const store = new AccountStore("sessionStorage");
 // An answer faster than this needs no "Reading…" in between: it would only flicker.
 const PATIENCE = 200;
 const FIRST_RETRY = 2000;
@@ -126,7 +129,11 @@ async function preview(retryAfter = FIRST_RETRY) {
   const isRetry = retryAfter > FIRST_RETRY;
   const patience = isRetry ? 0 : setTimeout(() => showNone("waiting", "Reading…", "The answer is on its way"), PATIENCE);
   try {
-    const { body } = await call("POST", page.dataset.previewUrl, { json: { strokes: board }, signal });
+    const { body } = await call("POST", page.dataset.previewUrl, {
+      json: { strokes: board },
+      signal,
+      isForAnyAccount: true,
+    });
     clearTimeout(patience);
     if (signal.aborted) return;
     paintPixels(parts.seen, body.pixels.flat());
@@ -137,7 +144,8 @@ async function preview(retryAfter = FIRST_RETRY) {
     if (!(error instanceof Problem)) throw error;
     if (error.isPassing) {
       showNone("unavailable", "No answer right now", "Your drawing is safe. Trying again…");
-      retryTimer = setTimeout(() => preview(Math.min(retryAfter * 2, LONGEST_RETRY)), retryAfter);
+      const pause = Math.max(retryAfter, error.retryAfter * 1000);
+      retryTimer = setTimeout(() => preview(Math.min(retryAfter * 2, LONGEST_RETRY)), pause);
     } else {
       showNone("unavailable", "This drawing cannot be read", error.message);
     }
@@ -146,13 +154,14 @@ async function preview(retryAfter = FIRST_RETRY) {
 
 /* --- Saving and labelling ----------------------------------------------------------------------------------- */
 
-async function store() {
+async function submit() {
   const drawing = state.drawing;
   const json = { strokes: board, pen: board.pens, may_train: parts["may-train"].checked };
   state.sending = keyed(state.sending, JSON.stringify(json));
   remember();
   const body = await send(json, state.sending.key);
   state.sending = null;
+  hideNotice();
   if (state.drawing !== drawing) return null;
   state.saved = { id: body.id, url: body.page, api: body.url, label: null };
   remember();
@@ -180,15 +189,19 @@ function settle(submission) {
 
 /* The worker is slow or away: the drawing is stored, its answer comes when it comes. */
 async function follow(url, drawing) {
-  const submission = await untilAnswered(url);
-  if (state.drawing === drawing && submission.prediction) settle(submission);
+  try {
+    const submission = await untilAnswered(url);
+    if (state.drawing === drawing && submission.prediction) settle(submission);
+  } catch (error) {
+    if (!(error instanceof Problem)) throw error; // deleted meanwhile: the next press says so
+  }
 }
 
 /* Stores the drawing once, however often it is asked to; gives the stored one until the drawing changes. */
 async function save() {
   if (state.saved) return state.saved;
   if (!state.saving) {
-    state.saving = store().finally(() => {
+    state.saving = submit().finally(() => {
       state.saving = null;
       refresh();
     });
@@ -199,10 +212,15 @@ async function save() {
 
 function complain(error) {
   if (!(error instanceof Problem)) throw error;
-  if (error.status === 404 && state.saved) {
-    state.saved = null;
+  if (error.status === 410 || (error.status === 404 && state.saved)) {
+    state.saved = state.sending = null;
     remember();
     note("What was saved has been deleted meanwhile. Press again to save the drawing anew.", "error");
+    return;
+  }
+  if (error.isAboutAccount) {
+    showNotice(error, { kept: "your drawing is kept", resumed: () => note("You are signed in again. Press once more.") });
+    note(state.saved ? "Your drawing is saved, but not yet what it is." : "Not saved yet.", "error");
     return;
   }
   note(error.isPassing ? `${error.message} Your drawing is still here.` : error.message, "error");
@@ -248,11 +266,11 @@ async function pressLabel(value) {
 
 function remember() {
   const { saved, sending } = state;
-  sessionStorage.setItem(STORE, JSON.stringify({ strokes: board.snapshot(), saved, sending }));
+  store.set(NAME, JSON.stringify({ strokes: board.snapshot(), saved, sending }));
 }
 
 function recall() {
-  const kept = sessionStorage.getItem(STORE);
+  const kept = store.get(NAME) ?? takeOver();
   if (!kept) return;
   const { strokes, saved, sending } = JSON.parse(kept);
   // Whoever comes anew, and neither reloads nor goes back, has done with what is saved.
@@ -260,6 +278,16 @@ function recall() {
   board.restore(strokes);
   state.saved = saved;
   state.sending = sending;
+  remember();
+}
+
+/* A visitor who draws and then signs in takes the drawing along; from one account to another none is taken. */
+function takeOver() {
+  if (!account) return null;
+  const visitors = new AccountStore("sessionStorage", "");
+  const kept = visitors.get(NAME);
+  visitors.remove(NAME);
+  return kept;
 }
 
 /* --- Wiring ------------------------------------------------------------------------------------------------- */

@@ -2,6 +2,8 @@
  *
  * Arrows move between the pictures, Space marks one, 0 to 9, X, M, R say what it is, Enter confirms all the others. */
 
+import { guard } from "./guard.js";
+
 const form = document.querySelector("[data-grid]");
 const KEYS = { x: "not_a_digit", m: "several", r: "unreadable" };
 
@@ -65,14 +67,7 @@ function start() {
     event.preventDefault();
   });
 
-  // Sent once, however often it is pressed; back in the browser's history the form works again.
-  form.addEventListener("submit", (event) => {
-    if (form.dataset.sent) event.preventDefault();
-    form.dataset.sent = "1";
-  });
-  window.addEventListener("pageshow", () => {
-    delete form.dataset.sent;
-  });
+  guard(form, "what you marked is kept");
 }
 
 if (form) start();

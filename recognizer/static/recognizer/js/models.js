@@ -1,6 +1,7 @@
 /* The page of a training run: asks every second how far it is, and loads the page anew when it has ended. */
 
 import { call, Problem, sleep } from "./api.js";
+import { showNotice } from "./notice.js";
 
 const page = document.querySelector("[data-progress-url]");
 const find = (name) => page.querySelector(`[data-${name}]`);
@@ -36,6 +37,10 @@ async function watch() {
       show(body);
     } catch (error) {
       if (!(error instanceof Problem)) throw error;
+      if (error.isAboutAccount) {
+        showNotice(error, { kept: "the training goes on", resumed: watch });
+        return;
+      }
       find("line").textContent = error.message;
       if (!error.isPassing) return;
     }

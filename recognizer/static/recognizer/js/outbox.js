@@ -1,79 +1,115 @@
-/* What was decided and is not stored yet: sent one after the other, in the order of the keys, until the site has it.
+/* Decisions that are made and not stored yet: sent one after the other, in their order, until the site has them.
  *
- * Each entry names its submission, and the site does nothing twice, so whatever may have got lost is simply sent again.
- * What is unsent survives a reload of the page. */
+ * Each entry names its submission, and the site does nothing twice, so whatever got lost is sent again. Entries belong to
+ * the account that made them and survive a reload, the end of the session and a closed tab. All tabs of an account share
+ * them, and one tab at a time sends. */
 
-import { call, Problem, sleep } from "./api.js";
+import { AccountStore, onReturn } from "./account.js";
+import { call, Problem } from "./api.js";
 
-const STORE = "digits.unsent-reviews";
-const LONGEST_PAUSE = 10_000;
+const ENTRY = "decision.";
+const FIRST_PAUSE = 500;
+const MAX_PAUSE = 10_000;
+const MAX_RETRY_AFTER_SECONDS = 60;
+
+/* Locks exist in secure contexts only. Without them two tabs may send the same entry, which changes nothing. */
+const alone = (action) => (navigator.locks ? navigator.locks.request("digits.outbox", action) : action());
 
 export class Outbox {
-  #entries = JSON.parse(sessionStorage.getItem(STORE) ?? "[]");
+  #store = new AccountStore("localStorage");
+  #urls;
+  #events;
+  #last = 0;
   #isSending = false;
-  #changed;
-  #answered;
-  #refused;
-  #waiting;
+  #wake = () => {};
 
-  /* changed(count), answered(entry, body), refused(entry, problem), waiting(problem or null). */
-  constructor({ changed, answered, refused, waiting }) {
-    this.#changed = changed;
-    this.#answered = answered;
-    this.#refused = refused;
-    this.#waiting = waiting;
+  /* urls: of each act. Events: changed(count), answered(entry, body), refused(entry, problem), waiting(problem) while
+   * the site is away or busy, stopped(problem) when nothing can be sent until its account is back. */
+  constructor(urls, events) {
+    this.#urls = urls;
+    this.#events = events;
+    window.addEventListener("storage", (event) => {
+      if (this.#store.isAbout(event, ENTRY)) this.#events.changed(this.length);
+    });
+    onReturn(() => this.#wake());
   }
 
   get length() {
-    return this.#entries.length;
+    return this.#store.names(ENTRY).length;
   }
 
-  /* Whether something about this submission is not stored yet. */
-  isAbout(submission) {
-    return this.#entries.some((entry) => entry.body.submission === submission);
+  /* The ids of the submissions that an entry is about. */
+  get submissions() {
+    const entries = this.#store.names(ENTRY).map((name) => this.#read(name));
+    return new Set(entries.map((entry) => entry?.body.submission));
   }
 
-  /* entry: {url, body}. */
+  /* entry: {act, body}. */
   add(entry) {
-    this.#entries.push(entry);
-    this.#keep();
+    const newest = this.#store.names(ENTRY).at(-1)?.split(".")[1];
+    this.#last = Math.max(Date.now(), this.#last + 1, Number(newest ?? 0) + 1);
+    const random = Math.random().toString(36).slice(2, 8);
+    this.#store.set(`${ENTRY}${String(this.#last).padStart(15, "0")}.${random}`, JSON.stringify(entry));
+    this.#events.changed(this.length);
     this.send();
   }
 
   async send() {
+    this.#events.changed(this.length);
     if (this.#isSending) return;
     this.#isSending = true;
-    this.#changed(this.length);
-    for (let pause = 500; this.length > 0; ) {
-      const [entry] = this.#entries;
+    try {
+      let canSend = true;
+      while (canSend && this.length > 0) canSend = await alone(() => this.#sendAll());
+    } finally {
+      this.#isSending = false;
+    }
+  }
+
+  /* False when it had to stop. */
+  async #sendAll() {
+    for (let pause = FIRST_PAUSE; this.length > 0; ) {
+      const [name] = this.#store.names(ENTRY);
+      const entry = this.#read(name);
       try {
-        const { body } = await call("POST", entry.url, { json: entry.body });
-        this.#waiting(null);
-        this.#done(entry);
-        this.#answered(entry, body);
-        pause = 500;
+        const { body } = await call("POST", this.#urls[entry.act], { json: entry.body });
+        pause = FIRST_PAUSE;
+        this.#done(name);
+        this.#events.answered(entry, body);
       } catch (error) {
         if (!(error instanceof Problem)) throw error;
+        if (error.isAboutAccount) {
+          this.#events.stopped(error);
+          return false;
+        }
         if (error.isPassing) {
-          this.#waiting(error);
-          await sleep(pause);
-          pause = Math.min(pause * 2, LONGEST_PAUSE);
+          this.#events.waiting(error);
+          await this.#wait(error, pause);
+          pause = Math.min(pause * 2, MAX_PAUSE);
         } else {
-          this.#done(entry);
-          this.#refused(entry, error);
+          this.#done(name);
+          this.#events.refused(entry, error);
         }
       }
     }
-    this.#isSending = false;
+    return true;
   }
 
-  #done(entry) {
-    this.#entries.splice(this.#entries.indexOf(entry), 1);
-    this.#keep();
+  /* A line that is back ends the wait; a limit that the site has named does not. */
+  #wait(problem, pause) {
+    const named = Math.min(problem.retryAfter, MAX_RETRY_AFTER_SECONDS) * 1000;
+    return new Promise((resolve) => {
+      setTimeout(resolve, Math.max(pause, named));
+      if (problem.status === 0) this.#wake = resolve;
+    });
   }
 
-  #keep() {
-    sessionStorage.setItem(STORE, JSON.stringify(this.#entries));
-    this.#changed(this.length);
+  #read(name) {
+    return JSON.parse(this.#store.get(name));
+  }
+
+  #done(name) {
+    this.#store.remove(name);
+    this.#events.changed(this.length);
   }
 }

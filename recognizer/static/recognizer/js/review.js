@@ -4,6 +4,7 @@
 
 import { hintOf, sentenceOf } from "./answer.js";
 import { call, Problem } from "./api.js";
+import { hideNotice, showNotice } from "./notice.js";
 import { Outbox } from "./outbox.js";
 
 // As many pictures are kept at hand; more are asked for when fewer than the second number are left.
@@ -25,6 +26,7 @@ let at = 0;
 let isAsking = false;
 let isExhausted = false;
 let isLeaving = false;
+let stoppedBy = null; // the Problem with the account: nothing is decided until it is back
 const canUndoEarlier = !find("undo").disabled;
 
 const current = () => shelf[at];
@@ -73,27 +75,32 @@ function shelve(item) {
 /* --- Getting more ------------------------------------------------------------------------------------------- */
 
 async function refill() {
-  if (isAsking || isExhausted || left() >= REFILL_BELOW) return;
+  if (isAsking || stoppedBy || isExhausted || left() >= REFILL_BELOW) return;
   isAsking = true;
   try {
     // What is decided and not stored yet is still leased to us, and comes back among the items.
     const count = Math.min(AHEAD + outbox.length, MOST_AT_ONCE);
     const { body } = await call("POST", page.dataset.nextUrl, { json: { rule, count } });
     const known = new Map(shelf.map((one) => [one.item.id, one]));
-    const fresh = body.items.filter((item) => !known.has(item.id));
+    const unsent = outbox.submissions;
+    const fresh = body.items.filter((item) => !known.has(item.id) && !unsent.has(item.id));
     fresh.forEach(shelve);
     // What was passed over comes back when nothing else is left.
     const again = body.items.map((item) => known.get(item.id)).filter((one) => one?.decided === "skip");
-    for (const one of again) if (!outbox.isAbout(one.item.id)) one.decided = null;
+    for (const one of again) if (!unsent.has(one.item.id)) one.decided = null;
     isExhausted = body.items.length < count;
     showProgress(body.progress);
-    say(null);
+    tell("asking", "");
     if (!current() && left() > 0) at = shelf.findIndex((one) => one.decided === null);
     if (page.dataset.item !== (current()?.item.id ?? "")) show();
   } catch (error) {
     if (!(error instanceof Problem)) throw error;
-    say(error);
-    setTimeout(refill, 2000);
+    if (error.isAboutAccount) {
+      stop(error);
+    } else {
+      tell("asking", error.message);
+      setTimeout(refill, Math.max(2000, error.retryAfter * 1000));
+    }
   } finally {
     isAsking = false;
   }
@@ -173,31 +180,74 @@ function count(difference) {
   }
 }
 
-function say(problem) {
-  const box = find("trouble");
-  box.hidden = problem === null;
-  box.textContent = problem === null ? "" : problem.message;
+/* What is wrong, in sentences: while pictures are asked for, while decisions are sent, and of a decision itself. */
+const troubles = { asking: "", sending: "", decision: "" };
+
+function tell(about, text) {
+  if (troubles[about] === text) return;
+  troubles[about] = text;
+  const sentences = [...new Set(Object.values(troubles))].filter(Boolean);
+  find("trouble").hidden = sentences.length === 0;
+  find("trouble").textContent = sentences.join(" ");
 }
 
 /* --- Deciding ----------------------------------------------------------------------------------------------- */
 
-const outbox = new Outbox({
+const ACTS = { decide: page.dataset.decisionsUrl, skip: page.dataset.skipsUrl, undo: page.dataset.undoUrl };
+const decisions = (number) => `${number} decision${number === 1 ? "" : "s"}`;
+let lost = 0; // decisions that the site has refused
+
+const outbox = new Outbox(ACTS, {
   changed: (length) => {
     find("unsent-box").hidden = length < 2;
     find("unsent").textContent = length;
+    if (stoppedBy) showKept();
     if (length === 0 && isExhausted && left() === 0) {
       isExhausted = false;
       refill();
     }
   },
   answered: (entry, body) => {
-    if (entry.url === page.dataset.undoUrl && body.item === null) {
-      say(new Problem(0, "Taken back. Another reviewer has it in front of them now."));
+    resume();
+    tell("sending", "");
+    if (entry.act === "undo" && body.item === null) {
+      tell("decision", "Taken back. Another reviewer has it in front of them now.");
     }
   },
-  refused: (entry, problem) => say(new Problem(problem.status, `One decision was not stored: ${problem.message}`)),
-  waiting: (problem) => say(problem && new Problem(0, `${problem.message} Your decisions are kept and sent again.`)),
+  refused: (entry, problem) => {
+    lost += 1;
+    tell("decision", `${decisions(lost)} could not be stored: ${problem.message}`);
+  },
+  waiting: (problem) => tell("sending", `${problem.message} Your decisions are kept and sent again.`),
+  stopped: stop,
 });
+
+/* The account has gone. Keys mean nothing until it is back; what was decided is kept and sent then. */
+function stop(problem) {
+  stoppedBy = problem;
+  tell("sending", "");
+  page.classList.add("is-stopped");
+  showKept();
+}
+
+function showKept() {
+  const number = outbox.length;
+  const kept = number === 0 ? "nothing is lost" : `your ${decisions(number)} ${number === 1 ? "is" : "are"} kept`;
+  showNotice(stoppedBy, { kept, resumed: goOn });
+}
+
+function goOn() {
+  resume();
+  outbox.send();
+}
+
+function resume() {
+  if (!stoppedBy) return;
+  stoppedBy = null;
+  page.classList.remove("is-stopped");
+  hideNotice();
+  refill();
+}
 
 function advance() {
   const next = shelf.findIndex((one, index) => index > at && one.decided === null);
@@ -209,7 +259,7 @@ function advance() {
 
 function decide(value) {
   const one = current();
-  if (!one?.isReady || !value) return;
+  if (stoppedBy || !one?.isReady || !value) return;
   if (one.decided === value) {
     advance();
     return;
@@ -218,12 +268,13 @@ function decide(value) {
   history.push({ index: at, before: one.decided });
   one.decided = value;
   const submission = one.item.id;
-  if (value === "skip") outbox.add({ url: page.dataset.skipsUrl, body: { submission } });
-  else outbox.add({ url: page.dataset.decisionsUrl, body: { submission, value } });
+  if (value === "skip") outbox.add({ act: "skip", body: { submission } });
+  else outbox.add({ act: "decide", body: { submission, value } });
   advance();
 }
 
 function undo() {
+  if (stoppedBy) return;
   const last = history.pop();
   if (last === undefined) {
     undoEarlier();
@@ -233,7 +284,7 @@ function undo() {
   const before = last.before === "skip" ? null : last.before;
   if (one.decided !== "skip" && before === null) count(-1);
   one.decided = before;
-  outbox.add({ url: page.dataset.undoUrl, body: { submission: one.item.id } });
+  outbox.add({ act: "undo", body: { submission: one.item.id } });
   at = last.index;
   show();
 }

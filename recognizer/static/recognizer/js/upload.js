@@ -1,13 +1,15 @@
 /* The Upload page: each picture is a row of its own, with its progress and its answer or its own plain error. */
 
 import { hintOf, sentenceOf } from "./answer.js";
-import { csrfToken, keyed, Problem, problemOf, untilAnswered } from "./api.js";
+import { headersOf, keyed, Problem, problemOf, renewCsrfToken, unreachable, untilAnswered } from "./api.js";
 import { rememberConsent } from "./consent.js";
 import { CropBox } from "./crop.js";
+import { hideNotice, showNotice } from "./notice.js";
 
 // A picture with a longer side than this is taken for a photo: a box round the digit may help.
 const PHOTO_SIDE = 640;
 const AT_ONCE = 2;
+const UNSENT = ["ready", "queued", "sending", "retry"].map((state) => `[data-state="${state}"]`).join();
 
 const form = document.querySelector("[data-upload]");
 const rows = document.querySelector("[data-rows]");
@@ -36,28 +38,60 @@ async function startNext() {
   startNext();
 }
 
+async function send(body, key, onProgress) {
+  try {
+    return await post(body, key, onProgress);
+  } catch (error) {
+    if (error.code !== "csrf_failed") throw error;
+    await renewCsrfToken();
+    return post(body, key, onProgress);
+  }
+}
+
 /* XMLHttpRequest, because fetch tells nothing of how far a body has got. */
-function send(body, key, onProgress) {
+function post(body, key, onProgress) {
   return new Promise((resolve, reject) => {
     const request = new XMLHttpRequest();
     request.open("POST", form.dataset.submissionsUrl);
-    request.setRequestHeader("Accept", "application/json");
-    request.setRequestHeader("X-CSRFToken", csrfToken());
+    for (const [name, value] of Object.entries(headersOf())) request.setRequestHeader(name, value);
     request.setRequestHeader("Idempotency-Key", key);
     request.responseType = "json";
     request.upload.addEventListener("progress", (event) => {
       if (event.lengthComputable) onProgress(event.loaded / event.total);
     });
     request.addEventListener("load", () => {
-      if (request.status < 300) resolve(request.response);
-      else reject(problemOf(request.status, request.response));
+      const { status, response } = request;
+      if (status >= 300) reject(problemOf(status, response, request.getResponseHeader("Retry-After")));
+      else if (response === null) reject(unreachable()); // cut off
+      else resolve(response);
     });
-    request.addEventListener("error", () =>
-      reject(new Problem(0, "The site cannot be reached. Check your connection and try again.")),
-    );
+    for (const name of ["error", "abort", "timeout"]) request.addEventListener(name, () => reject(unreachable()));
     request.send(body);
   });
 }
+
+/* --- Rows whose account has gone ---------------------------------------------------------------------------- */
+
+const waitingForAccount = new Set();
+
+/* The pictures stay on this page, and are sent when their account is back. */
+function waitForAccount(row, problem) {
+  waitingForAccount.add(row);
+  const number = waitingForAccount.size;
+  const kept = number === 1 ? "your picture is kept on this page" : `your ${number} pictures are kept on this page`;
+  showNotice(problem, { kept, inNewTab: true, resumed: sendAgain });
+}
+
+function sendAgain() {
+  const rowsToSend = [...waitingForAccount];
+  waitingForAccount.clear();
+  for (const row of rowsToSend) row.send();
+}
+
+// What is not stored yet would be lost with the page.
+window.addEventListener("beforeunload", (event) => {
+  if (rows.querySelector(UNSENT)) event.preventDefault();
+});
 
 /* --- One row ------------------------------------------------------------------------------------------------ */
 
@@ -74,7 +108,7 @@ class Row {
     this.element = document.importNode(template.content, true).querySelector("li");
     this.#part("name").textContent = file.name;
     this.#part("send").addEventListener("click", () => this.send());
-    this.#part("remove").addEventListener("click", () => this.element.remove());
+    this.#part("remove").addEventListener("click", () => this.#remove());
     this.#start();
   }
 
@@ -135,9 +169,15 @@ class Row {
     this.#part("crop-status").textContent = box ? `Box: ${box[2] - box[0]} × ${box[3] - box[1]} pixels` : "No box: the whole picture";
   }
 
+  #remove() {
+    this.element.remove();
+    if (waitingForAccount.delete(this) && waitingForAccount.size === 0) hideNotice();
+  }
+
   send() {
     if (this.#isSending) return;
     this.#isSending = true;
+    waitingForAccount.delete(this);
     this.#part("crop").hidden = true;
     this.#say("queued", "Waiting for its turn…");
     takeTurns(() => this.#sendNow());
@@ -155,11 +195,17 @@ class Row {
         this.#part("progress").value = share;
         if (share === 1) this.#part("state").textContent = "Reading…";
       });
+      if (waitingForAccount.size === 0) hideNotice();
       this.#showAnswer(submission.state === "pending" ? await this.#follow(submission) : submission);
     } catch (error) {
       if (!(error instanceof Problem)) throw error;
       this.#isSending = false;
       this.#part("send").textContent = "Try again";
+      if (error.isAboutAccount) {
+        this.#say("retry", "Not sent yet.");
+        waitForAccount(this, error);
+        return;
+      }
       // 409: the first try is still being stored.
       this.#say(error.isPassing || error.status === 409 ? "retry" : "refused", error.message);
     }

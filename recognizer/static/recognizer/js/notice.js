@@ -1,0 +1,78 @@
+/* The notice that a page's account is not signed in any more: what is kept meanwhile, and the way back. */
+
+import { account, accountName, meUrl, onReturn, signInUrl } from "./account.js";
+import { call, Problem } from "./api.js";
+
+const box = document.querySelector("[data-notice]");
+
+let resume = null; // what to do when the account is back; null while nothing waits for it
+let isChecking = false;
+
+/* Shows what happened and what to do.
+ *
+ * problem: about the account (401 or 403). kept: what is not lost, as in "your drawing is kept". inNewTab: this page
+ * holds what a reload would lose, so signing in must not leave it. resumed(): called once when the account is back. */
+export function showNotice(problem, { kept, inNewTab = false, resumed = () => {} }) {
+  const { text, link, isOver } = describe(problem, inNewTab);
+  resume = isOver ? null : resumed;
+  say(text, link ?? "", link ? `; ${kept}.` : ` ${sentence(kept)}`);
+}
+
+/* Shows why something was not stored that has nothing to do with the account. */
+export function showTrouble(problem, kept) {
+  resume = null;
+  say(`${problem.message} ${sentence(kept)}`);
+}
+
+const sentence = (words) => `${words[0].toUpperCase()}${words.slice(1)}.`;
+
+function say(...parts) {
+  const words = parts.map((part) => part.textContent ?? part).join("");
+  if (!box.hidden && box.textContent === words) return; // read aloud once
+  box.replaceChildren(...parts);
+  box.hidden = false;
+}
+
+export function hideNotice() {
+  box.hidden = true;
+  box.replaceChildren();
+  resume = null;
+}
+
+function describe(problem, inNewTab) {
+  if (problem.status === 401) return { text: "You are signed out. ", link: signInLink("Sign in again", inNewTab) };
+  if (problem.code === "other_account") {
+    const link = signInLink(`Sign in again as ${accountName}`, inNewTab, "&switch=1");
+    return { text: "This browser is signed in with another account now. ", link };
+  }
+  if (problem.code === "csrf_failed") {
+    return { text: "The site could not tell that this came from you. Allow its cookies, then try again.", isOver: true };
+  }
+  // Signed in, and not allowed: a role was taken away. Without an account, one is asked for.
+  if (account) return { text: "Your account may not do this any more.", isOver: true };
+  return { text: `${problem.message} `, link: signInLink("Sign in", inNewTab) };
+}
+
+function signInLink(text, inNewTab, more = "") {
+  const link = document.createElement("a");
+  link.href = `${signInUrl}?next=${encodeURIComponent(location.pathname + location.search)}${more}`;
+  link.textContent = inNewTab ? `${text} in a new tab` : text;
+  if (inNewTab) link.target = "_blank";
+  return link;
+}
+
+/* The account is back when a request that is made in its name is answered. */
+onReturn(async () => {
+  if (!resume || isChecking || !account) return;
+  isChecking = true;
+  try {
+    await call("GET", meUrl);
+    const resumed = resume;
+    hideNotice();
+    resumed();
+  } catch (error) {
+    if (!(error instanceof Problem)) throw error;
+  } finally {
+    isChecking = false;
+  }
+});
