@@ -131,6 +131,32 @@ def email(name: str) -> dict[str, object]:
     }
 
 
+def site_url(name: str, *, hosts: list[str], https: bool, behind_proxy: bool, needed: bool) -> str:
+    """The site's own address, as mailed links begin: as it is set, or made up of the other settings.
+
+    Args:
+        hosts: ALLOWED_HOSTS; the first public name stands for the site, or else the first one.
+        needed: mail is sent, so an address that cannot be made up stops the start.
+    """
+    raw = text(name)
+    if not raw:
+        host = (public_names(hosts) or hosts)[0]
+        if host.startswith("."):
+            if needed:
+                raise ImproperlyConfigured(f"ALLOWED_HOSTS names every host below {host}; set {name} for mailed links.")
+            host = host.removeprefix(".")
+        port = 0 if https or behind_proxy else integer("PORT", 8000, maximum=65535)
+        return f"{'https' if https else 'http'}://{host}{f':{port}' if port not in (0, 80) else ''}"
+    try:
+        url = urlsplit(raw)
+        is_address = url.scheme in ("http", "https") and bool(url.hostname) and url.port != 0
+    except ValueError:
+        is_address = False
+    if not is_address or url.path.strip("/") or url.query or url.fragment or "@" in url.netloc:
+        raise ImproperlyConfigured(f"{name} is {raw!r}; write scheme and host, as in https://digits.example.org.")
+    return f"{url.scheme}://{url.netloc}"
+
+
 # As Django's deployment check wants it (security.W009).
 SHORTEST_KEY = 50
 SHORTEST_TOKEN = 16

@@ -426,6 +426,8 @@ SIGN_IN_TRIES = env.integer("SIGN_IN_TRIES", 10, minimum=1, maximum=1000)
 _email = env.email("EMAIL_URL")
 SENDS_MAIL = bool(_email)
 globals().update(_email)
+# Mailed links begin with it, whatever host the request named that asked for the mail.
+SITE_URL = env.site_url("SITE_URL", hosts=ALLOWED_HOSTS, https=HTTPS, behind_proxy=BEHIND_PROXY, needed=SENDS_MAIL)
 EMAIL_TIMEOUT = 10
 DEFAULT_FROM_EMAIL = SERVER_EMAIL = env.text("EMAIL_FROM", "digits@localhost")
 PASSWORD_RESET_TIMEOUT = 24 * 3600  # how long a one-time sign-in link works

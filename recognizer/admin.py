@@ -1,10 +1,15 @@
 """Every kind of row in Django's admin, for operators: to be read there; what may be changed has a page of its own."""
 
 from django.contrib import admin
+from django.contrib.auth.admin import UserAdmin
+from django.contrib.auth.models import User
 from django.db.models import QuerySet
 from django.http import HttpRequest
+from django.urls import URLPattern
 
 from recognizer import models
+
+admin.site.unregister(User)
 
 
 class ReadOnlyAdmin(admin.ModelAdmin):
@@ -94,3 +99,34 @@ class DeploymentAdmin(ReadOnlyAdmin):
 class AttemptAdmin(ReadOnlyAdmin):
     list_display = ("kind", "created", "account", "address")
     list_filter = ("kind",)
+
+
+@admin.register(User)
+class AccountAdmin(UserAdmin):
+    """Accounts can be switched off here, by those who may change them; names and passwords have pages with limits."""
+
+    fieldsets = (
+        (None, {"fields": ("username", "email")}),
+        ("Rights", {"fields": ("is_active", "is_staff", "is_superuser", "groups", "user_permissions")}),
+        ("Dates", {"fields": ("last_login", "date_joined")}),
+    )
+    readonly_fields = ("username", "last_login", "date_joined")
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def get_urls(self) -> list[URLPattern]:
+        return [url for url in super().get_urls() if url.name != "auth_user_password_change"]
+
+
+@admin.register(models.AccountName)
+class AccountNameAdmin(ReadOnlyAdmin):
+    list_display = ("user", "key")
+    list_select_related = ("user",)
+
+
+@admin.register(models.AccountSession)
+class AccountSessionAdmin(ReadOnlyAdmin):
+    list_display = ("user", "created")
+    list_select_related = ("user",)
+    exclude = ("session_key",)

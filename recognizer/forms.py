@@ -4,15 +4,15 @@ from collections.abc import Iterable
 
 from django import forms
 from django.conf import settings
-from django.contrib.auth.forms import AuthenticationForm, UserCreationForm
+from django.contrib.auth.forms import AuthenticationForm, SetPasswordForm, UserCreationForm
 from django.contrib.auth.models import User
 from django.core.exceptions import ValidationError
 from django.core.files.uploadedfile import UploadedFile
 from django.views.decorators.debug import sensitive_variables
 
-from recognizer.middleware import address_of
 from recognizer.models import Scope
-from recognizer.services import attempts
+from recognizer.services import accounts, attempts, passwords
+from recognizer.services.errors import BusyError
 
 SCOPE_WORDS = {
     Scope.READ: "read: pictures, predictions, labels and models that you see",
@@ -56,17 +56,20 @@ class SignInForm(AuthenticationForm):
         if not name or not self.cleaned_data.get("password"):
             return self.cleaned_data
         try:
-            attempt = attempts.begin(attempts.Kind.SIGN_IN, account=name, address=address_of(self.request))
-        except attempts.TooManyError as error:
+            self.user_cache = passwords.authenticate(
+                name=name, password=self.cleaned_data["password"], actor=self.request.actor
+            )
+        except (attempts.TooManyError, BusyError) as error:
             self.wait = error.wait
             raise ValidationError(str(error), code="too_many") from error
-        cleaned = super().clean()
-        attempts.forgive(attempt)
-        return cleaned
+        if self.user_cache is None:
+            raise self.get_invalid_login_error()
+        self.confirm_login_allowed(self.user_cache)
+        return self.cleaned_data
 
 
 class SignUpForm(UserCreationForm):
-    """An account; the address is asked for only where it is of use."""
+    """What a new account needs; the mail address is asked for only where it is of use."""
 
     email = forms.EmailField(
         required=False, label="E-mail address", help_text="Only for a new password, should you forget yours."
@@ -80,6 +83,48 @@ class SignUpForm(UserCreationForm):
         super().__init__(*args, **kwargs)
         if not settings.SENDS_MAIL:
             del self.fields["email"]
+
+    def clean_username(self) -> str:
+        try:
+            return accounts.new_account(self.cleaned_data["username"]).get_username()
+        except ValueError as error:
+            raise ValidationError(str(error)) from error
+
+
+class NewPasswordForm(SetPasswordForm):
+    """A new password, and whether the account's tokens go on working; that is asked where there are any."""
+
+    keep_tokens = forms.BooleanField(required=False)
+
+    def __init__(self, user: User, *args: object, **kwargs: object) -> None:
+        super().__init__(user, *args, **kwargs)
+        count = user.tokens.count() if user is not None else 0
+        if not count:
+            del self.fields["keep_tokens"]
+            return
+        tokens = "my token" if count == 1 else f"my {count} tokens"
+        self.fields["keep_tokens"].label = f"Keep {tokens} working"
+        self.fields["keep_tokens"].help_text = "Leave this empty if somebody else may know your password."
+
+    @property
+    def change(self) -> dict[str, object]:
+        """What `passwords.change` is to do."""
+        return {
+            "old": self.cleaned_data.get("old_password"),
+            "new": self.cleaned_data["new_password1"],
+            "keep_tokens": self.cleaned_data.get("keep_tokens", False),
+        }
+
+
+class PasswordForm(NewPasswordForm):
+    """The same for a person who has a password already."""
+
+    old_password = forms.CharField(
+        label="Old password",
+        strip=False,
+        widget=forms.PasswordInput(attrs={"autocomplete": "current-password", "autofocus": True}),
+    )
+    field_order = ["old_password", "new_password1", "new_password2", "keep_tokens"]
 
 
 class TokenForm(forms.Form):

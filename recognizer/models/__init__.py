@@ -1,5 +1,6 @@
 """Rows and their constraints. What may happen to them is decided in recognizer/services."""
 
+from .accounts import AccountName, AccountSession
 from .attempts import Attempt
 from .idempotency import IdempotencyItem, IdempotencyKey
 from .labels import Label, Lease, Skip
@@ -27,6 +28,8 @@ from .values import (
 
 __all__ = [
     "DIGITS",
+    "AccountName",
+    "AccountSession",
     "Attempt",
     "Deployment",
     "Digit",

@@ -10,6 +10,8 @@ class Attempt(models.Model):
         SIGN_IN = "sign-in", "Wrong password"
         SIGN_UP = "sign-up", "New account"
         MAIL = "mail", "Mail for a new password"
+        SESSION = "session", "Right password"
+        PASSWORD = "password", "Password to be changed"
 
     kind = models.CharField(max_length=8, choices=Kind)
     account = models.CharField(max_length=32)

@@ -8,8 +8,7 @@ from dataclasses import dataclass
 
 from django.contrib.auth.models import Group, User
 from django.contrib.auth.tokens import PasswordResetTokenGenerator
-from django.core.exceptions import ValidationError
-from django.db import transaction
+from django.db import IntegrityError, transaction
 from django.db.models import Count, Q, QuerySet, prefetch_related_objects
 from django.urls import reverse
 from django.utils import timezone
@@ -18,6 +17,7 @@ from django.utils.http import urlsafe_base64_decode, urlsafe_base64_encode
 
 from recognizer.models import Label, LabelKind
 
+from . import account_names
 from .access import NotAllowedError
 from .actors import Actor
 from .throttling import Kind, limit_rate
@@ -50,10 +50,9 @@ def make_operator(name: str) -> User:
     Raises:
         ValueError: the name is empty, too long, or holds what a name must not; the message says so.
     """
-    name = _checked(name)
-    user = _named(name)
+    user = account_names.find(name)
     if user is None:
-        user = User(username=name)
+        user = User(username=account_names.check(name))
         user.set_unusable_password()
     user.is_staff = user.is_active = True
     user.save()
@@ -100,13 +99,9 @@ def add_person(*, actor: Actor, name: str, role: str) -> User:
         ValueError: the name is taken or no name, or there is no such role; the message says so.
     """
     _check_operates(actor)
-    name = _checked(name)
-    taken = _named(name)
-    if taken is not None:
-        raise ValueError(f"There is an account {taken.get_username()} already.")
-    user = User(username=name)
+    user = new_account(name)
     user.set_unusable_password()
-    user.save()
+    store(user)
     _set_role(actor, user, role)
     return user
 
@@ -157,18 +152,30 @@ def _check_operates(actor: Actor) -> None:
         raise NotAllowedError("Only operators look after accounts.")
 
 
-def _named(name: str) -> User | None:
-    """The account of that name. Two that differ in capitals alone would be taken for each other."""
-    return User.objects.filter(username__iexact=name).order_by("pk").first()
+def new_account(name: str) -> User:
+    """Return an account that is not stored yet; `store` does that.
+
+    Raises:
+        ValueError: the name is taken or cannot be one; the message says so.
+    """
+    name = account_names.check(name)
+    taken = account_names.find(name)
+    if taken is not None:
+        raise ValueError(f"There is an account {taken.get_username()} already.")
+    return User(username=name)
 
 
-def _checked(name: str) -> str:
-    name = User.normalize_username(name.strip())
+def store(user: User) -> None:
+    """Store a new account together with its name's key.
+
+    Raises:
+        ValueError: the name was taken at this moment.
+    """
     try:
-        User._meta.get_field("username").clean(name, None)  # noqa: SLF001 - public, for all its underscore
-    except ValidationError as error:
-        raise ValueError(f"{name!r} cannot be a name. {' '.join(error.messages)}") from error
-    return name
+        with transaction.atomic():
+            user.save()
+    except IntegrityError as error:
+        raise ValueError(f"There is an account {user.get_username()} already.") from error
 
 
 def an_operator_has_signed_in() -> bool:

@@ -26,6 +26,8 @@ WINDOW = timedelta(minutes=15)
 KEPT = timedelta(days=1)
 # Times SIGN_IN_TRIES: whoever shares an address (a class, a household), or is guessed at from many, is let more tries.
 FROM_ONE_ADDRESS, FOR_ONE_ACCOUNT = 10, 5
+# Right or wrong, a password costs the processor the same; a class that shares an account signs in once each.
+SIGN_INS_FOR_ONE_ACCOUNT, SIGN_INS_FROM_ONE_ADDRESS = 60, 300
 SIGN_UPS, MAILS_FROM_ONE_ADDRESS, MAILS_FOR_ONE_ACCOUNT = 60, 20, 3
 
 
@@ -40,6 +42,7 @@ class TooManyError(RuntimeError):
 
 @dataclass(frozen=True, slots=True)
 class _Limit:
+    kind: Kind
     rows: Q
     most: int
 
@@ -57,31 +60,46 @@ def begin(kind: Kind, *, account: str = "", address: str) -> Attempt:
     now = timezone.now()
     Attempt.objects.filter(created__lt=now - KEPT).delete()
     mine = Attempt.objects.create(kind=kind, account=_digest(account), address=_digest(rate_key(address)), created=now)
-    recent = Attempt.objects.filter(kind=kind, created__gt=now - WINDOW)
+    recent = Attempt.objects.filter(created__gt=now - WINDOW)
     for limit in _limits(mine):
-        tries = recent.filter(limit.rows).order_by("-created").values_list("created", flat=True)[: limit.most + 1]
-        if len(tries) > limit.most:
+        # A try that is of another kind than what is counted is not among them itself.
+        most = limit.most if limit.kind == kind else limit.most - 1
+        counted = recent.filter(limit.rows, kind=limit.kind).order_by("-created")
+        tries = counted.values_list("created", flat=True)[: most + 1]
+        if len(tries) > most:
             mine.delete()  # it is not made, so that waiting is enough to be let in again
-            raise TooManyError((tries[limit.most] + WINDOW - now).total_seconds())
+            raise TooManyError((tries[most] + WINDOW - now).total_seconds())
     return mine
 
 
-def forgive(attempt: Attempt) -> None:
-    """It was right: what this account mistyped from this address before is forgotten as well."""
+def succeed(attempt: Attempt) -> None:
+    """Note that the password was right: what this account mistyped from this address before is forgotten."""
     Attempt.objects.filter(kind=attempt.kind, account=attempt.account, address=attempt.address).delete()
+    Attempt.objects.create(kind=Kind.SESSION, account=attempt.account, address=attempt.address, created=attempt.created)
 
 
 def _limits(attempt: Attempt) -> list[_Limit]:
     account, address = Q(account=attempt.account), Q(address=attempt.address)
     if attempt.kind == Kind.SIGN_UP:
-        return [_Limit(address, SIGN_UPS)]
+        return [_Limit(Kind.SIGN_UP, address, SIGN_UPS)]
     if attempt.kind == Kind.MAIL:
-        return [_Limit(account, MAILS_FOR_ONE_ACCOUNT), _Limit(address, MAILS_FROM_ONE_ADDRESS)]
+        return [
+            _Limit(Kind.MAIL, account, MAILS_FOR_ONE_ACCOUNT),
+            _Limit(Kind.MAIL, address, MAILS_FROM_ONE_ADDRESS),
+        ]
     tries = settings.SIGN_IN_TRIES
+    if attempt.kind == Kind.PASSWORD:
+        # Who changes a password is signed in: another address is no other person.
+        return [
+            _Limit(Kind.PASSWORD, account, tries),
+            _Limit(Kind.PASSWORD, address, tries * FROM_ONE_ADDRESS),
+        ]
     return [
-        _Limit(account & address, tries),
-        _Limit(address, tries * FROM_ONE_ADDRESS),
-        _Limit(account, tries * FOR_ONE_ACCOUNT),
+        _Limit(Kind.SIGN_IN, account & address, tries),
+        _Limit(Kind.SIGN_IN, address, tries * FROM_ONE_ADDRESS),
+        _Limit(Kind.SIGN_IN, account, tries * FOR_ONE_ACCOUNT),
+        _Limit(Kind.SESSION, account, SIGN_INS_FOR_ONE_ACCOUNT),
+        _Limit(Kind.SESSION, address, SIGN_INS_FROM_ONE_ADDRESS),
     ]
 
 

@@ -22,7 +22,7 @@ from django.utils import timezone
 
 from recognizer.models import Label, OptOut, Submission
 
-from . import access, accounts, idempotency, spools
+from . import access, accounts, idempotency, sessions, spools
 from .actors import Actor
 from .erasing import erase
 from .throttling import Kind, limit_rate
@@ -248,6 +248,7 @@ def _delete_account(user: User) -> int:
     # Whoever is storing something of theirs at this moment is waited for, and then finds no account any more.
     list(User.objects.select_for_update().filter(pk=user.pk))
     count = erase(Submission.objects.filter(owner=user))
+    sessions.end_all(user)
     User.objects.filter(pk=user.pk).delete()
     return count
 

@@ -9,6 +9,7 @@ from django.utils import timezone
 
 from recognizer.models import Submission
 
+from . import sessions
 from .erasing import erase
 
 log = logging.getLogger(__name__)
@@ -31,3 +32,4 @@ def enforce() -> int:
 def clear_sessions() -> None:
     """Delete expired sessions."""
     import_module(settings.SESSION_ENGINE).SessionStore.clear_expired()
+    sessions.forget_expired()

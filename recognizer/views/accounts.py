@@ -1,12 +1,13 @@
 """Doors of accounts: the password, and one-time sign-in links. Signing in and out by password is Django's own."""
 
 import math
+from urllib.parse import urlsplit
 
 from django.conf import settings
 from django.contrib import messages
-from django.contrib.auth import login
+from django.contrib.auth import login, update_session_auth_hash
 from django.contrib.auth import views as auth_views
-from django.contrib.auth.forms import PasswordChangeForm, PasswordResetForm, SetPasswordForm
+from django.contrib.auth.forms import PasswordResetForm
 from django.contrib.auth.views import redirect_to_login
 from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse
@@ -15,9 +16,8 @@ from django.urls import reverse, reverse_lazy
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_safe
 
-from recognizer.forms import SignInForm, SignUpForm
-from recognizer.middleware import address_of
-from recognizer.services import accounts, attempts, throttling
+from recognizer.forms import NewPasswordForm, PasswordForm, SignInForm, SignUpForm
+from recognizer.services import accounts, attempts, passwords, sessions, throttling
 
 from .errors import error_page
 
@@ -79,12 +79,18 @@ def sign_up(request: HttpRequest) -> HttpResponse:
     form = SignUpForm(request.POST or None)
     if form.is_valid():
         try:
-            attempts.begin(attempts.Kind.SIGN_UP, address=address_of(request))
-        except attempts.TooManyError as error:
-            return error_page(request, 429, retry_after=error.wait)
-        login(request, form.save(), backend=MODEL_BACKEND)
-        messages.success(request, "Welcome. What you draw from now on is in your History wherever you sign in.")
-        return redirect("draw")
+            user = passwords.sign_up(
+                name=form.cleaned_data["username"],
+                password=form.cleaned_data["password1"],
+                email=form.cleaned_data.get("email", ""),
+                actor=request.actor,
+            )
+        except ValueError as error:
+            form.add_error("username", str(error))
+        else:
+            login(request, user, backend=MODEL_BACKEND)
+            messages.success(request, "Welcome. What you draw from now on is in your History wherever you sign in.")
+            return redirect("draw")
     return render(request, "registration/sign_up.html", {"form": form}, status=422 if form.is_bound else 200)
 
 
@@ -106,12 +112,17 @@ class Forgotten(_ByMail, auth_views.PasswordResetView):
     extra_email_context = {"site_name": settings.SITE_NAME}
 
     def form_valid(self, form: PasswordResetForm) -> HttpResponse:
-        account = form.cleaned_data["email"]
-        try:
-            attempts.begin(attempts.Kind.MAIL, account=account, address=address_of(self.request))
-        except attempts.TooManyError as error:
-            return error_page(self.request, 429, retry_after=error.wait)
-        return super().form_valid(form)
+        attempts.begin(attempts.Kind.MAIL, account=form.cleaned_data["email"], address=self.request.actor.address)
+        # Never the host that the request names: whoever sends it could have the link lead elsewhere.
+        address = urlsplit(settings.SITE_URL)
+        form.save(
+            domain_override=address.netloc,
+            use_https=address.scheme == "https",
+            subject_template_name=self.subject_template_name,
+            email_template_name=self.email_template_name,
+            extra_email_context=self.extra_email_context,
+        )
+        return redirect("password_reset_done")
 
 
 class ForgottenSent(_ByMail, auth_views.PasswordResetDoneView):
@@ -121,8 +132,15 @@ class ForgottenSent(_ByMail, auth_views.PasswordResetDoneView):
 class NewPassword(_ByMail, auth_views.PasswordResetConfirmView):
     template_name = "registration/new_password.html"
     success_url = reverse_lazy("draw")
-    post_reset_login = True
-    post_reset_login_backend = MODEL_BACKEND
+    form_class = NewPasswordForm
+
+    def form_valid(self, form: NewPasswordForm) -> HttpResponse:
+        ended = passwords.change(actor=self.request.actor, user=self.user, **form.change)
+        sessions.end_all(self.user)
+        del self.request.session[auth_views.INTERNAL_RESET_SESSION_TOKEN]
+        login(self.request, self.user, backend=MODEL_BACKEND)
+        messages.success(self.request, password_message(ended))
+        return redirect("draw")
 
 
 class Password(auth_views.PasswordChangeView):
@@ -132,12 +150,27 @@ class Password(auth_views.PasswordChangeView):
     template_name = "registration/password.html"
     success_url = reverse_lazy("draw")
 
-    def get_form_class(self) -> type[SetPasswordForm]:
-        return PasswordChangeForm if self.request.user.has_usable_password() else SetPasswordForm
+    def get_form_class(self) -> type[NewPasswordForm]:
+        return PasswordForm if self.request.user.has_usable_password() else NewPasswordForm
 
-    def form_valid(self, form: SetPasswordForm) -> HttpResponse:
-        messages.success(self.request, "Your password is set.")
-        return super().form_valid(form)
+    def form_valid(self, form: NewPasswordForm) -> HttpResponse:
+        user = form.user
+        try:
+            ended = passwords.change(actor=self.request.actor, user=user, **form.change)
+        except passwords.WrongPasswordError as error:
+            form.add_error("old_password", str(error))
+            return self.form_invalid(form)
+        update_session_auth_hash(self.request, user)
+        sessions.keep_only(user, self.request.session.session_key)
+        messages.success(self.request, password_message(ended))
+        return redirect("draw")
+
+
+def password_message(ended: int) -> str:
+    """Return what a person is told after a new password; `ended` tokens went with the old one."""
+    if not ended:
+        return "Your password is set."
+    return f"Your password is set, and your {'token has' if ended == 1 else f'{ended} tokens have'} ended."
 
 
 @never_cache

@@ -8,10 +8,11 @@ from django.http import HttpRequest, HttpResponse
 from recognizer.middleware import is_api
 from recognizer.services import throttling
 from recognizer.services.attempts import TooManyError
+from recognizer.services.errors import BusyError
 from recognizer.services.quotas import QuotaError
 from recognizer.services.throttling import ThrottledError
 
-from .errors import limit_page
+from .errors import error_page, limit_page
 
 SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 # Asked by load balancers, monitoring and browsers on their own account.
@@ -53,4 +54,6 @@ class ThrottleMiddleware:
     def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
         if isinstance(exception, ThrottledError | TooManyError | QuotaError):
             return limit_page(request, exception)
+        if isinstance(exception, BusyError):
+            return error_page(request, 503, retry_after=exception.wait)
         return None
