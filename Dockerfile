@@ -53,6 +53,4 @@ FROM base AS site
 COPY --from=packages /venv /venv
 HEALTHCHECK --interval=10s --timeout=3s --start-period=30s \
     CMD ["python", "-c", "import urllib.request; urllib.request.urlopen('http://localhost:8000/healthz', timeout=2)"]
-# As many threads as may wait for an answer (MAX_WAITING_REQUESTS) and 16 that serve pages meanwhile.
-CMD ["granian", "--interface", "wsgi", "digitsite.wsgi:application", "--host", "0.0.0.0", "--port", "8000", \
-    "--workers", "1", "--blocking-threads", "64", "--no-ws", "--http", "1", "--log-level", "warning"]
+CMD ["python", "-m", "digitsite.server", "--host", "0.0.0.0", "--log-level", "warning"]

@@ -103,10 +103,10 @@ MIDDLEWARE = [
     "recognizer.middleware.RequestMiddleware",
     "corsheaders.middleware.CorsMiddleware",
     "recognizer.api.problems.ProblemMiddleware",
-    "recognizer.middleware.BodyLimitMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "recognizer.middleware.PolicyMiddleware",
+    "recognizer.views.receive_errors.ReceiveErrorMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
@@ -121,6 +121,7 @@ MIDDLEWARE = [
 
 ROOT_URLCONF = "digitsite.urls"
 WSGI_APPLICATION = "digitsite.wsgi.application"
+ASGI_APPLICATION = "digitsite.asgi.application"
 
 TEMPLATES = [
     {
@@ -264,8 +265,15 @@ DECODE_MEGABYTES = env.integer("DECODE_MEGABYTES", 120, minimum=16, maximum=4000
 DATA_UPLOAD_MAX_MEMORY_SIZE = MAX_UPLOAD_BYTES * 4 // 3 + 65_536
 # Without scripts the Upload page sends several pictures in one form; no other page is sent any.
 UPLOAD_FORM_MAX_SIZE = 10 * MAX_UPLOAD_BYTES + 65_536
+# Beside the data: the system's own folder for such files may be in memory.
+FILE_UPLOAD_TEMP_DIR = DATA_DIR / "tmp"
 FILE_UPLOAD_MAX_MEMORY_SIZE = 2 * 1024 * 1024  # larger ones wait in a temporary file
 DATA_UPLOAD_MAX_NUMBER_FIELDS = 200
+# A request's body must begin within this time; as many more bytes as the rate says buy another second.
+BODY_TIMEOUT_SECONDS = env.number("BODY_TIMEOUT_SECONDS", 20, minimum=1, maximum=600)
+BODY_MIN_RATE = env.integer("BODY_MIN_RATE", 500, minimum=1, maximum=1_000_000)
+# Large bodies wait in files in the data folder, together at most this much.
+BODY_DISK_MEGABYTES = env.integer("BODY_DISK_MEGABYTES", 512, minimum=16, maximum=1_000_000)
 ANONYMOUS_SUBMISSIONS = env.boolean("ANONYMOUS_SUBMISSIONS", True)
 # Requests in a minute of one address, one signed-in account, and one account's tokens; 0: as many as they like. Sized
 # for a class of thirty that draws behind one address. This machine itself is not counted.

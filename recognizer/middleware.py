@@ -9,9 +9,8 @@ from ipaddress import ip_address
 from csp.utils import build_policy
 from django.conf import settings
 from django.contrib.messages.middleware import MessageMiddleware
-from django.core.exceptions import RequestDataTooBig, SuspiciousOperation
+from django.core.exceptions import SuspiciousOperation
 from django.http import HttpRequest, HttpResponse
-from django.urls import reverse
 from django.utils.functional import SimpleLazyObject
 
 from recognizer.services import metrics, tracing
@@ -84,27 +83,6 @@ class PolicyMiddleware:
         if not (settings.DEBUG and response.status_code in (404, 500)):  # Django's own pages have inline styles
             response.setdefault("Content-Security-Policy", self.policy)
         return response
-
-
-class BodyLimitMiddleware:
-    """Turns away bodies that are larger than any page needs, before anything reads them.
-
-    Django's own limit leaves files out, and whatever form is sent to whatever page is read whole for its CSRF token.
-    The API looks by itself, and the server file (digitsite/wsgi.py) at bodies that do not say how long they are.
-    """
-
-    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
-        self.get_response = get_response
-
-    def __call__(self, request: HttpRequest) -> HttpResponse:
-        length = request.META.get("CONTENT_LENGTH") or ""
-        if length.isdecimal() and not is_api(request) and int(length) > self._limit(request):
-            raise RequestDataTooBig("The body is larger than this page takes.")
-        return self.get_response(request)
-
-    def _limit(self, request: HttpRequest) -> int:
-        is_upload = request.path_info == reverse("upload")
-        return settings.UPLOAD_FORM_MAX_SIZE if is_upload else settings.DATA_UPLOAD_MAX_MEMORY_SIZE
 
 
 class NoNulMiddleware:

@@ -10,10 +10,6 @@ from digitsite import env
 
 from .options import Options, StartError
 
-# A request may wait for its answer; so many may wait at once (MAX_WAITING_REQUESTS), and beside them there must
-# always be threads that serve pages. Threads that have nothing to do end by themselves.
-WAITING_REQUESTS = 48
-THREADS_FOR_PAGES = 16
 # Which part serves which queue; how often it is asked for those that are stuck, and how long one may be so: as long
 # as it takes a worker to start, and the next canary to come.
 QUEUES = {"predictions": "predictions", "default": "default", "trainer": "train"}
@@ -56,13 +52,7 @@ def operator(address: str) -> list[str]:
 
 
 def web(options: Options) -> list[str]:
-    threads = env.integer("MAX_WAITING_REQUESTS", WAITING_REQUESTS) + THREADS_FOR_PAGES
-    return [
-        sys.executable, "-m", "granian", "--interface", "wsgi", "digitsite.wsgi:application",
-        "--host", options.host, "--port", str(options.port),
-        "--workers", "1", "--blocking-threads", str(threads), "--no-ws", "--http", "1",
-        "--workers-kill-timeout", "2", "--log-level", "error",
-    ]  # fmt: skip
+    return [sys.executable, "-m", "digitsite.server", "--host", options.host, "--port", str(options.port)]
 
 
 def worker(queue: str) -> list[str]:

@@ -18,14 +18,24 @@ METHODS = {"get", "post", "put", "patch", "delete"}
 CHALLENGE = {"description": "What is wrong with the token (RFC 6750).", "schema": {"type": "string"}}
 RETRY_AFTER = {"description": "Seconds to wait.", "schema": {"type": "integer", "minimum": 0}}
 
-# Which any operation may answer with: status, name, description, headers.
+# Problems that any operation may answer with: status -> name, description, header.
 COMMON = {
     "401": (
         "BadToken",
         "The token is unknown, expired or deleted. It is not taken for nobody's.",
         "WWW-Authenticate",
     ),
+    "503": (
+        "Busy",
+        "The site is busy (`busy`) or cannot do this right now (`unavailable`). Nothing was done.",
+        "Retry-After",
+    ),
     "429": ("TooMany", "So much was asked for in a minute, or stored in a day, that it has to wait.", "Retry-After"),
+}
+# Problems of operations that take a body.
+COMMON_WITH_BODY = {
+    "408": ("BodyTimeout", "The body came too slowly (`body_timeout`). Nothing was done.", "Retry-After"),
+    "507": ("StorageFull", "The disk is full (`storage_full`). Nothing was stored.", "Retry-After"),
 }
 # What an answer leads to: the operation that made it, its statuses, and by which parameters others go on from there.
 SUBMISSION = {"public_id": "$response.body#/id", "key": "$response.body#/read_key"}
@@ -95,12 +105,13 @@ def add_common_problems(result: dict, **_others: object) -> dict:
     content = {CONTENT_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
     result["components"]["responses"] = {
         name: {"description": description, "headers": {header: HEADERS[header]}, "content": content}
-        for name, description, header in COMMON.values()
+        for name, description, header in (COMMON | COMMON_WITH_BODY).values()
     }
     for path in result["paths"].values():
         for method in METHODS & path.keys():
             responses = path[method]["responses"]
-            for status, (name, _, _) in COMMON.items():
+            common = COMMON | (COMMON_WITH_BODY if "requestBody" in path[method] else {})
+            for status, (name, _, _) in common.items():
                 responses[status] = {"$ref": f"#/components/responses/{name}"}
             if "403" not in responses and any(scheme.get("token") for scheme in path[method].get("security", [])):
                 responses["403"] = {"description": "The token's scopes do not allow this.", "content": content}

@@ -31,6 +31,10 @@ PAGES = {
         "There is nothing here",
         "The address may be mistyped, or what was here has been deleted. Your own drawings are in History.",
     ),
+    408: (
+        "That took too long",
+        "The connection was too slow or broke off, and nothing was saved. Go back and send it again.",
+    ),
     410: (
         "This link does not work any more",
         "A sign-in link works once, and for one day. Ask whoever runs this site for a new one.",
@@ -40,7 +44,11 @@ PAGES = {
         "Send fewer pictures at once, or smaller ones: cropping to the digit is best.",
     ),
     429: ("That was a lot at once", "Nothing is wrong. Wait a minute, then go on."),
-    503: ("Somebody else is being served", "Nothing is wrong. Go back, wait a moment and try again."),
+    503: ("The site is busy right now", "Nothing is wrong. Go back, wait a moment and try again."),
+    507: (
+        "There is no room left",
+        "The site’s disk is full, and nothing was saved. Please tell its operator.",
+    ),
 }
 STRANGER_TEXT = "It belongs to somebody else, or needs an account that may. Sign in if you have one."
 SIGNED_OUT = (

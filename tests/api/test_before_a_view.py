@@ -6,7 +6,6 @@ import json
 from collections.abc import Iterator
 
 import pytest
-from django.conf import settings
 from django.core.signals import request_finished, request_started
 from django.db import close_old_connections
 
@@ -76,15 +75,6 @@ def test_a_content_type_made_to_hurt_is_refused_like_any_other(content_type):
     assert status in (400, 415)
     assert problem["status"] == status
     assert ask(content_type, path="/api/v1/nothing")[0] == 404
-
-
-def test_a_body_that_comes_in_chunks_is_read():
-    chunks = {"HTTP_TRANSFER_ENCODING": "chunked", "CONTENT_LENGTH": ""}
-    assert ask("application/json", **chunks)[0] == 202
-    too_large = bytes(settings.DATA_UPLOAD_MAX_MEMORY_SIZE + 2)
-    status, problem = ask("image/png", body=too_large, **chunks)
-    assert (status, problem["code"]) == (413, "body_too_large")
-    assert Submission.objects.count() == 1
 
 
 @pytest.mark.parametrize(

@@ -194,14 +194,12 @@ class Site:
         part.wait_for_words(" ready.")
         return part
 
-    def start_web(self, threads: int = 64) -> Part:
+    def start_web(self) -> Part:
         """The web server; `self.client()` talks to it."""
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.port = probe.getsockname()[1]
-        command = [sys.executable, "-m", "granian", "--interface", "wsgi", "digitsite.wsgi:application"]
-        command += ["--host", "127.0.0.1", "--port", str(self.port), "--workers", "1"]
-        command += ["--blocking-threads", str(threads), "--no-ws", "--http", "1", "--log-level", "warning"]
+        command = [sys.executable, "-m", "digitsite.server", "--port", str(self.port), "--log-level", "warning"]
         (self.folder / "static").mkdir(exist_ok=True)
         part = self.start("web", command)
         wait_until(lambda: self._web_answers() or not part.is_running, what="the web server's first answer")

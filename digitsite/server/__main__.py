@@ -1,0 +1,45 @@
+"""Start the web server: `python -m digitsite.server --host 127.0.0.1 --port 8000`.
+
+Raises the limit of open files, then becomes granian.
+"""
+
+import argparse
+import os
+import sys
+
+from digitsite.open_files import raise_limit
+
+# A client that has not sent its headers after this time is disconnected, and so is an idle connection. A proxy in front
+# must let go of idle connections earlier.
+HEADER_TIMEOUT_MILLISECONDS = 5000
+# Connections that wait to be accepted; the kernel's own limit (net.core.somaxconn) is 4096 on Linux.
+BACKLOG = 4096
+MAX_CONNECTIONS = 8192
+# Bytes that a connection may hold in each direction; it also bounds the request's head.
+BUFFER_SIZE = 64 * 1024
+# Files that the process needs besides connections. A server without a free descriptor stops accepting for good.
+OTHER_FILES = 256
+# Seconds that running requests get to end after SIGTERM.
+KILL_TIMEOUT_SECONDS = 2
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m digitsite.server")
+    parser.add_argument("--host", default="127.0.0.1")
+    parser.add_argument("--port", type=int, default=8000)
+    parser.add_argument("--log-level", default="error")
+    options = parser.parse_args()
+    max_connections = max(128, min(MAX_CONNECTIONS, raise_limit() - OTHER_FILES))
+    command = [
+        sys.executable, "-m", "granian", "--interface", "asginl", "digitsite.asgi:application",
+        "--host", options.host, "--port", str(options.port),
+        "--workers", "1", "--no-ws", "--http", "1", "--loop", "asyncio",
+        "--backlog", str(BACKLOG), "--backpressure", str(max_connections),
+        "--http1-header-read-timeout", str(HEADER_TIMEOUT_MILLISECONDS), "--http1-buffer-size", str(BUFFER_SIZE),
+        "--workers-kill-timeout", str(KILL_TIMEOUT_SECONDS), "--log-level", options.log_level,
+    ]  # fmt: skip
+    os.execv(command[0], command)  # noqa: S606 - nothing of it comes from outside
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,221 @@
+"""Receive a request body on the event loop: deadline, minimum rate, size limit and byte budgets.
+
+Small bodies stay in memory, large ones go to an unnamed file in the data folder.
+"""
+
+import asyncio
+import errno
+import io
+import tempfile
+from collections.abc import Awaitable, Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+from .byte_budget import BudgetExceededError, ByteBudget
+
+Receive = Callable[[], Awaitable[dict]]
+
+# Bodies up to this many bytes stay in memory.
+MAX_MEMORY_BODY = 64 * 1024
+# Bytes that are collected before they are written to the file.
+WRITE_SIZE = 256 * 1024
+# The whole body must be there after this time, whatever its rate.
+MAX_BODY_SECONDS = 900.0
+FULL_DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT)
+
+
+class BodyError(Exception):
+    """The body was not received; nothing of the request was done.
+
+    Attributes:
+        code: as in the problem document of the answer.
+    """
+
+    code: str
+
+
+class BodyTimeoutError(BodyError):
+    code = "body_timeout"
+
+
+class BodyTooLargeError(BodyError):
+    code = "body_too_large"
+
+
+class BodyBusyError(BodyError):
+    """Too many bytes are buffered for others, or for this caller."""
+
+    code = "busy"
+
+
+class BodyStorageError(BodyError):
+    """The disk is full."""
+
+    code = "storage_full"
+
+
+class ClientDisconnectedError(Exception):
+    """The client closed the connection before the body was complete."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a body may take.
+
+    Attributes:
+        timeout_seconds: time until the first bytes; every `min_rate` bytes that came extend it by one second, as
+            Apache's mod_reqtimeout does (https://httpd.apache.org/docs/2.4/mod/mod_reqtimeout.html).
+        min_rate: bytes a second.
+        memory: budget of bodies in memory.
+        disk: budget of bodies in files.
+        folder: where the files are.
+    """
+
+    timeout_seconds: float
+    min_rate: int
+    memory: ByteBudget
+    disk: ByteBudget
+    folder: Path
+
+
+class Body:
+    """A received request body.
+
+    Attributes:
+        stream: the bytes, at their beginning.
+        size: how many.
+    """
+
+    def __init__(self, stream: IO[bytes], size: int, release: Callable[[], None]) -> None:
+        self.stream = stream
+        self.size = size
+        self._release = release
+
+    def close(self) -> None:
+        """Free memory and file, even if somebody still refers to the stream. Called in any thread."""
+        self.stream.close()
+
+    def release(self) -> None:
+        """Give its bytes back to the budgets. Called on the event loop."""
+        self._release()
+
+
+def empty_body() -> Body:
+    return Body(io.BytesIO(), 0, lambda: None)
+
+
+class BodyReceiver:
+    """Receives one body. Its bytes are counted as they come, so that announcing a large body reserves nothing."""
+
+    def __init__(
+        self, receive: Receive, *, caller: str, max_size: int, limits: Limits, disk: ThreadPoolExecutor
+    ) -> None:
+        self._receive = receive
+        self._caller = caller
+        self._max_size = max_size
+        self._limits = limits
+        self._disk = disk
+        self._chunks: list[bytes] = []
+        self._size = self._in_memory = self._on_disk = 0
+        self._file: io.FileIO | None = None
+        self._pending: Future[None] | None = None
+
+    async def receive(self, length: int | None) -> Body:
+        """
+        Args:
+            length: the announced size in bytes; None for a body in chunks.
+
+        Raises:
+            BodyError: it is too slow, too large, or there is no room for it.
+            ClientDisconnectedError: the client has gone.
+        """
+        if length is not None and length > self._max_size:
+            raise BodyTooLargeError
+        try:
+            async with asyncio.timeout(self._limits.timeout_seconds) as deadline:
+                await self._receive_all(length, deadline)
+            stream = await self._finish()
+        except TimeoutError as error:
+            self._discard()
+            raise BodyTimeoutError from error
+        except BudgetExceededError as error:
+            self._discard()
+            raise BodyBusyError from error
+        except OSError as error:
+            self._discard()
+            if error.errno in FULL_DISK_ERRORS:
+                raise BodyStorageError from error
+            raise
+        except BaseException:
+            self._discard()
+            raise
+        return Body(stream, self._size, self._release)
+
+    async def _receive_all(self, length: int | None, deadline: asyncio.Timeout) -> None:
+        began = deadline.when()
+        while True:
+            message = await self._receive()
+            if message["type"] == "http.disconnect":
+                raise ClientDisconnectedError
+            if chunk := message["body"]:
+                await self._add(chunk)
+            # An announced body is complete without waiting for the end of the stream.
+            if not message["more_body"] or self._size == length:
+                return
+            extension = min(self._size / self._limits.min_rate, MAX_BODY_SECONDS)
+            deadline.reschedule(began + extension)
+
+    async def _add(self, chunk: bytes) -> None:
+        self._size += len(chunk)
+        if self._size > self._max_size:
+            raise BodyTooLargeError
+        self._limits.memory.reserve(self._caller, len(chunk))
+        self._in_memory += len(chunk)
+        self._chunks.append(chunk)
+        if self._size > MAX_MEMORY_BODY and self._in_memory >= (WRITE_SIZE if self._file else 1):
+            await self._write()
+
+    async def _write(self) -> None:
+        """Move what is in memory to the file."""
+        data = b"".join(self._chunks)
+        self._limits.disk.reserve(self._caller, len(data))
+        self._on_disk += len(data)
+        self._chunks = []
+        self._pending = self._disk.submit(self._append_to_file, data)
+        await asyncio.wrap_future(self._pending)
+        self._free_memory()
+
+    def _append_to_file(self, data: bytes) -> None:
+        if self._file is None:
+            self._file = tempfile.TemporaryFile(dir=self._limits.folder, buffering=0)  # noqa: SIM115 - closed with the body
+        rest = memoryview(data)
+        while rest:
+            rest = rest[self._file.write(rest) :]
+
+    async def _finish(self) -> IO[bytes]:
+        if self._file is None:
+            [data] = self._chunks if len(self._chunks) == 1 else [b"".join(self._chunks)]
+            self._chunks = []
+            return io.BytesIO(data)
+        if self._chunks:
+            await self._write()
+        self._file.seek(0)
+        return io.BufferedReader(self._file)
+
+    def _discard(self) -> None:
+        # A write that was interrupted goes on in its thread; the file is closed when it has ended.
+        if self._pending is not None:
+            self._pending.add_done_callback(lambda _: self._file and self._file.close())
+        self._chunks = []
+        self._release()
+
+    def _free_memory(self) -> None:
+        self._limits.memory.release(self._caller, self._in_memory)
+        self._in_memory = 0
+
+    def _release(self) -> None:
+        self._free_memory()
+        self._limits.disk.release(self._caller, self._on_disk)
+        self._on_disk = 0

@@ -1,0 +1,121 @@
+"""Clients that a browser never is: slow, silent, rude. Plain sockets, for HTTP libraries are too polite."""
+
+import contextlib
+import socket
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from types import TracebackType
+
+# Where clients of a test come from; the site itself has 127.0.0.1.
+ATTACKERS = [f"127.0.0.{number}" for number in range(2, 10)]
+
+
+def connect(
+    port: int, *, source: str = "127.0.0.1", seconds: float = 10, receive_buffer: int | None = None
+) -> socket.socket:
+    connection = socket.socket()
+    connection.settimeout(seconds)
+    if receive_buffer is not None:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+    connection.bind((source, 0))
+    connection.connect(("127.0.0.1", port))
+    return connection
+
+
+def head(method: str, path: str, *headers: str, version: str = "HTTP/1.1") -> bytes:
+    return "\r\n".join((f"{method} {path} {version}", "Host: localhost", *headers, "", "")).encode()
+
+
+def read_all(connection: socket.socket) -> bytes:
+    """What comes until the server closes the connection."""
+    received = b""
+    with contextlib.suppress(ConnectionResetError):
+        while data := connection.recv(65_536):
+            received += data
+    return received
+
+
+def status_of(answer: bytes) -> int:
+    return int(answer.split(b" ", 2)[1])
+
+
+class SlowBodies:
+    """Many connections that each send their request's head and then a byte every two seconds, for as long as they may.
+
+    Args:
+        headers: of each request: `Content-Length: 1000`, or `Transfer-Encoding: chunked`.
+    """
+
+    INTERVAL_SECONDS = 2.0
+
+    def __init__(self, port: int, count: int, headers: Sequence[str], *, path: str = "/") -> None:
+        is_chunked = any("chunked" in header for header in headers)
+        self._byte = b"1\r\na\r\n" if is_chunked else b"a"
+        request = head("POST", path, "Content-Type: text/plain", *headers)
+        self._connections = [connect(port, source=ATTACKERS[n % len(ATTACKERS)]) for n in range(count)]
+        for connection in self._connections:
+            connection.sendall(request)
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._send, daemon=True)
+
+    def __enter__(self) -> "SlowBodies":
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stop.set()
+        self._thread.join()
+        for connection in self._connections:
+            connection.close()
+
+    def answers(self) -> list[bytes]:
+        """What each of them is answered in the end."""
+        return [read_all(connection) for connection in self._connections]
+
+    def _send(self) -> None:
+        while not self._stop.wait(self.INTERVAL_SECONDS):
+            for connection in self._connections:
+                with contextlib.suppress(OSError):  # it was refused already
+                    connection.sendall(self._byte)
+
+
+def silent_connections(port: int, count: int) -> list[socket.socket]:
+    """Connections that never send anything."""
+    return [connect(port, source=ATTACKERS[number % len(ATTACKERS)]) for number in range(count)]
+
+
+@contextlib.contextmanager
+def slow_readers(port: int, count: int, path: str, *headers: str) -> Iterator[list[socket.socket]]:
+    """Connections that ask for `path` and take a kilobyte of it each second."""
+    request = head("GET", path, *headers)
+    readers = [connect(port, source=ATTACKERS[number % len(ATTACKERS)], receive_buffer=4096) for number in range(count)]
+    stop = threading.Event()
+
+    def read() -> None:
+        while not stop.wait(1):
+            for reader in readers:
+                with contextlib.suppress(OSError):
+                    reader.recv(1024)
+
+    for reader in readers:
+        reader.sendall(request)
+    thread = threading.Thread(target=read, daemon=True)
+    thread.start()
+    yield readers
+    stop.set()
+    thread.join()
+    for reader in readers:
+        reader.close()
+
+
+def seconds_to_answer(port: int, path: str, *, seconds: float = 10) -> float:
+    """How long a client of its own waits for `path`, the new connection included."""
+    began = time.monotonic()
+    with connect(port, seconds=seconds) as connection:
+        connection.sendall(head("GET", path, "Connection: close"))
+        answer = read_all(connection)
+    assert status_of(answer) == 200, answer[:300]
+    return time.monotonic() - began

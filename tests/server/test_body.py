@@ -1,0 +1,141 @@
+"""Receiving one request body: limits, budgets, and what is left when it fails."""
+
+import asyncio
+import errno
+import os
+import tempfile
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from digitsite.server.body import (
+    Body,
+    BodyBusyError,
+    BodyReceiver,
+    BodyStorageError,
+    BodyTimeoutError,
+    BodyTooLargeError,
+    ClientDisconnectedError,
+    Limits,
+)
+from digitsite.server.byte_budget import ByteBudget
+
+MEGABYTE = 1024 * 1024
+
+
+@pytest.fixture
+def disk() -> Iterator[ThreadPoolExecutor]:
+    with ThreadPoolExecutor(2) as pool:
+        yield pool
+
+
+@pytest.fixture
+def limits(tmp_path: Path) -> Limits:
+    return Limits(20, 500, memory=ByteBudget(MEGABYTE), disk=ByteBudget(20 * MEGABYTE), folder=tmp_path)
+
+
+class Sender:
+    """A client: gives pieces one after the other, some of them only after a delay (seconds)."""
+
+    def __init__(self, pieces: Iterable[bytes | float], *, ends: bool = True) -> None:
+        self._pieces = iter(pieces)
+        self._ends = ends
+
+    async def __call__(self) -> dict:
+        for piece in self._pieces:
+            if isinstance(piece, float):
+                await asyncio.sleep(piece)
+                continue
+            return {"type": "http.request", "body": piece, "more_body": True}
+        if self._ends:
+            return {"type": "http.request", "body": b"", "more_body": False}
+        return {"type": "http.disconnect"}
+
+
+def receive(
+    sender: Sender,
+    limits: Limits,
+    disk: ThreadPoolExecutor,
+    *,
+    length: int | None = None,
+    max_size: int = 10 * MEGABYTE,
+) -> Body:
+    receiver = BodyReceiver(sender, caller="192.0.2.1", max_size=max_size, limits=limits, disk=disk)
+    return asyncio.run(receiver.receive(length))
+
+
+def assert_nothing_is_reserved(limits: Limits) -> None:
+    assert (limits.memory.used, limits.disk.used) == (0, 0)
+
+
+@pytest.mark.parametrize("size", [0, 1, 64 * 1024, 64 * 1024 + 1, 3 * MEGABYTE])
+@pytest.mark.parametrize("is_announced", [True, False])
+def test_a_body_arrives_whole(size: int, is_announced: bool, limits: Limits, disk: ThreadPoolExecutor) -> None:
+    data = os.urandom(size)
+    pieces = [data[start : start + 40_000] for start in range(0, size, 40_000)]
+    body = receive(Sender(pieces), limits, disk, length=size if is_announced else None)
+    assert body.size == size
+    assert body.stream.read() == data
+    is_small = size <= 64 * 1024
+    assert (limits.memory.used, limits.disk.used) == ((size, 0) if is_small else (0, size))
+    body.close()
+    body.release()
+    assert_nothing_is_reserved(limits)
+
+
+def test_an_announced_body_is_complete_without_waiting_for_the_end_of_the_stream(
+    limits: Limits, disk: ThreadPoolExecutor
+) -> None:
+    assert receive(Sender([b"abc", 60.0]), limits, disk, length=3).stream.read() == b"abc"
+
+
+def test_a_body_that_stops_is_given_up(limits: Limits, disk: ThreadPoolExecutor, tmp_path: Path) -> None:
+    hasty = Limits(0.05, 1_000_000_000, limits.memory, limits.disk, tmp_path)
+    for pieces in ([60.0], [b"a", 60.0], [bytes(MEGABYTE), 60.0]):
+        with pytest.raises(BodyTimeoutError):
+            receive(Sender(pieces), hasty, disk, length=2 * MEGABYTE)
+        assert_nothing_is_reserved(limits)
+
+
+def test_a_slow_body_that_keeps_the_minimum_rate_is_received(limits: Limits, disk: ThreadPoolExecutor) -> None:
+    patient = Limits(0.2, 100, limits.memory, limits.disk, limits.folder)
+    pieces = [piece for _ in range(10) for piece in (bytes(100), 0.05)]  # half a second in all
+    assert receive(Sender(pieces), patient, disk).size == 1000
+
+
+def test_announcing_a_body_that_is_too_large_is_refused_before_a_byte_is_read(
+    limits: Limits, disk: ThreadPoolExecutor
+) -> None:
+    with pytest.raises(BodyTooLargeError):
+        receive(Sender([60.0]), limits, disk, length=10 * MEGABYTE + 1)
+
+
+def test_a_body_in_chunks_is_refused_as_soon_as_it_is_too_large(limits: Limits, disk: ThreadPoolExecutor) -> None:
+    with pytest.raises(BodyTooLargeError):
+        receive(Sender([bytes(MEGABYTE)] * 11, ends=False), limits, disk)
+    assert_nothing_is_reserved(limits)
+
+
+def test_a_body_without_room_is_refused(limits: Limits, disk: ThreadPoolExecutor) -> None:
+    limits.disk.reserve("198.51.100.7", 12 * MEGABYTE)
+    with pytest.raises(BodyBusyError):
+        receive(Sender([bytes(MEGABYTE)] * 9), limits, disk)
+    assert (limits.memory.used, limits.disk.used) == (0, 12 * MEGABYTE)
+
+
+def test_a_client_that_leaves_leaves_nothing_behind(limits: Limits, disk: ThreadPoolExecutor) -> None:
+    with pytest.raises(ClientDisconnectedError):
+        receive(Sender([bytes(MEGABYTE)], ends=False), limits, disk, length=2 * MEGABYTE)
+    assert_nothing_is_reserved(limits)
+
+
+def test_a_full_disk_is_told_apart(limits: Limits, disk: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(**_options: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(tempfile, "TemporaryFile", full)
+    with pytest.raises(BodyStorageError):
+        receive(Sender([bytes(MEGABYTE)]), limits, disk)
+    assert_nothing_is_reserved(limits)

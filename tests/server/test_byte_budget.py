@@ -1,0 +1,52 @@
+"""Bytes that are buffered for callers: bounded in all, with a share for each."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from digitsite.server.byte_budget import BudgetExceededError, ByteBudget
+
+
+def test_one_caller_alone_may_use_everything_but_the_reserve() -> None:
+    budget = ByteBudget(100)
+    budget.reserve("greedy", 75)
+    with pytest.raises(BudgetExceededError):
+        budget.reserve("greedy", 1)
+    budget.reserve("other", 25)
+    assert budget.used == 100
+
+
+def test_the_reserve_holds_an_equal_share_for_each() -> None:
+    budget = ByteBudget(90)
+    budget.reserve("greedy", 67)
+    budget.reserve("second", 10)
+    with pytest.raises(BudgetExceededError):
+        budget.reserve("second", 40)
+    budget.reserve("third", 13)
+
+
+def test_what_is_given_back_can_be_used_again() -> None:
+    budget = ByteBudget(100)
+    budget.reserve("a", 75)
+    budget.release("a", 75)
+    budget.reserve("b", 75)
+    assert budget.used == 75
+
+
+@given(st.lists(st.tuples(st.sampled_from("abc"), st.integers(0, 60), st.booleans())))
+def test_the_capacity_is_never_exceeded_and_nothing_stays_reserved(steps: list[tuple[str, int, bool]]) -> None:
+    budget, held = ByteBudget(100), []
+    for caller, size, gives_back in steps:
+        if gives_back and held:
+            budget.release(*held.pop())
+            continue
+        try:
+            budget.reserve(caller, size)
+        except BudgetExceededError:
+            continue
+        held.append((caller, size))
+        assert budget.used == sum(size for _, size in held) <= 100
+    for caller, size in held:
+        budget.release(caller, size)
+    assert budget.used == 0
+    budget.reserve("d", 75)
