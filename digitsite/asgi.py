@@ -11,6 +11,7 @@ from django.urls import reverse
 
 from digitsite.wsgi import application as wsgi_application  # sets Django up: before all else
 from recognizer.services import handoff
+from recognizer.services.addresses import rate_key
 from recognizer.views.receive_errors import ENVIRON_KEY
 
 from .server.body import Limits
@@ -45,11 +46,11 @@ def _max_body_size(environ: dict) -> int:
     return settings.UPLOAD_FORM_MAX_SIZE if is_upload else settings.DATA_UPLOAD_MAX_MEMORY_SIZE
 
 
-_use_temporary_folder(settings.FILE_UPLOAD_TEMP_DIR)
+_use_temporary_folder(settings.TEMPORARY_DIR)
 application = Receiver(
     Application(
         wsgi_application,
-        caller_of=lambda environ: environ["REMOTE_ADDR"],
+        caller_of=lambda environ: rate_key(environ["REMOTE_ADDR"]),
         max_body_size=_max_body_size,
         error_key=ENVIRON_KEY,
     ),
@@ -61,7 +62,7 @@ application = Receiver(
         min_rate=settings.BODY_MIN_RATE,
         memory=ByteBudget(MEMORY_BUDGET),
         disk=ByteBudget(settings.BODY_DISK_MEGABYTES * MEGABYTE),
-        folder=settings.FILE_UPLOAD_TEMP_DIR,
+        folder=settings.TEMPORARY_DIR,
     ),
     response_budget=ByteBudget(MEMORY_BUDGET),
 )

@@ -20,6 +20,8 @@ VERSION = __version__
 DATA_DIR = env.data_dir()
 MEDIA_ROOT = DATA_DIR / "media"
 STATIC_ROOT = DATA_DIR / "static"
+# Temporary files of the web server. Beside the data: the system's own folder may be in memory.
+TEMPORARY_DIR = DATA_DIR / "tmp"
 
 # --- The site and who may reach it -------------------------------------------------------------------------------
 
@@ -265,8 +267,6 @@ DECODE_MEGABYTES = env.integer("DECODE_MEGABYTES", 120, minimum=16, maximum=4000
 DATA_UPLOAD_MAX_MEMORY_SIZE = MAX_UPLOAD_BYTES * 4 // 3 + 65_536
 # Without scripts the Upload page sends several pictures in one form; no other page is sent any.
 UPLOAD_FORM_MAX_SIZE = 10 * MAX_UPLOAD_BYTES + 65_536
-# Beside the data: the system's own folder for such files may be in memory.
-FILE_UPLOAD_TEMP_DIR = DATA_DIR / "tmp"
 FILE_UPLOAD_MAX_MEMORY_SIZE = 2 * 1024 * 1024  # larger ones wait in a temporary file
 DATA_UPLOAD_MAX_NUMBER_FIELDS = 200
 # A request's body must begin within this time; as many more bytes as the rate says buy another second.
