@@ -7,7 +7,7 @@ import argparse
 import os
 import sys
 
-from digitsite.open_files import raise_limit
+from digitsite.open_files import raise_open_files
 
 # A client that has not sent its headers after this time is disconnected, and so is an idle connection. A proxy in front
 # must let go of idle connections earlier.
@@ -29,7 +29,7 @@ def main() -> None:
     parser.add_argument("--port", type=int, default=8000)
     parser.add_argument("--log-level", default="error")
     options = parser.parse_args()
-    max_connections = max(128, min(MAX_CONNECTIONS, raise_limit() - OTHER_FILES))
+    max_connections = max(128, min(MAX_CONNECTIONS, raise_open_files() - OTHER_FILES))
     command = [
         sys.executable, "-m", "granian", "--interface", "asginl", "digitsite.asgi:application",
         "--host", options.host, "--port", str(options.port),

@@ -9,7 +9,9 @@ import sys
 import time
 from collections.abc import Callable
 
-from . import limits, parts, prepared, ready
+from digitsite.open_files import raise_open_files
+
+from . import parts, prepared, ready
 from .guard import Guard, Lock
 from .options import Options, StartError
 from .part import Part
@@ -77,7 +79,7 @@ class Site:
             self._say("site", "running as root; an ordinary account is safer")
         for address in options.public_addresses:
             self._say("site", f"{address} is open to the internet, where passwords would travel unencrypted: set HTTPS")
-        open_files = limits.raise_open_files()
+        open_files = raise_open_files()
         if open_files < MIN_OPEN_FILES:
             self._say("site", f"only {open_files} files may be open; raise the limit (ulimit -n) for many connections")
         redis = self._add("redis", parts.valkey(options)) if options.with_redis else None
