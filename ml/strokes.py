@@ -25,6 +25,11 @@ _MARGIN = 1.0
 # Pens between these are taken, in units of the frame: from a hairline to a third of the canvas.
 THINNEST_PEN, THICKEST_PEN = 1.0, 100.0
 _SHIFT = 4  # fractional bits in the coordinates that OpenCV draws with
+# Drawings of more points are drawn to a pixel and not to a sixteenth of one: each wide anti-aliased line takes 4 to
+# 15 us. A digit has a hundred points or two.
+MAX_EXACT_POINTS = 500
+# The kept picture of such a drawing has at most so many different pens.
+MAX_COARSE_PENS = 4
 
 Strokes = list[list[list[float]]]
 
@@ -142,18 +147,21 @@ def stroke_points(strokes: Strokes) -> list[np.ndarray]:
     return [np.array(stroke[:2], np.float64).T for stroke in strokes if len(stroke[0])]
 
 
-def draw_lines(lines: list[np.ndarray], size: tuple[int, int], pen: float) -> np.ndarray:
-    """Draw poly-lines with round ends and joints.
+def draw_lines(lines: list[np.ndarray], size: tuple[int, int], pen: float, *, coarse: bool = False) -> np.ndarray:
+    """Draw poly-lines with round ends and joints, at a bounded cost.
 
     Args:
         lines: arrays (n, 2) of x, y in pixels, where 0 is the left edge of the first pixel; n = 1 gives a
             dot.
         size: height, width.
         pen: width in pixels.
+        coarse: draw to a pixel, as happens with more than MAX_EXACT_POINTS points anyway.
 
     Returns:
         uint8 (height, width), 255 where the pen went, anti-aliased by a pixel.
     """
+    if coarse or sum(map(len, lines)) > MAX_EXACT_POINTS:
+        return _draw_coarsely(lines, size, pen)
     canvas = np.zeros(size, np.uint8)
     unit = 1 << _SHIFT
     thickness = max(1, round(pen))
@@ -164,6 +172,38 @@ def draw_lines(lines: list[np.ndarray], size: tuple[int, int], pen: float) -> np
         else:
             cv2.polylines(canvas, [fixed], False, 255, thickness, cv2.LINE_AA, _SHIFT)
     return canvas
+
+
+def _draw_coarsely(lines: list[np.ndarray], size: tuple[int, int], pen: float) -> np.ndarray:
+    """Draw as `draw_lines` does, with edges that may lie a pixel beside the exact ones (two with the widest pens).
+
+    The paths are drawn one pixel wide, and ink is what lies nearer to them than half the pen: the cost depends on the
+    size of the picture and hardly on the number of points.
+    """
+    height, width = size
+    # Paths outside of the picture reach into it.
+    margin = math.ceil(pen / 2) + 1
+    paths = np.full((height + 2 * margin, width + 2 * margin), 255, np.uint8)
+    points = np.rint((np.concatenate(lines) - 0.5 + margin) * (1 << _SHIFT)).astype(np.int32)
+    ends = np.cumsum([len(line) for line in lines]).tolist()
+    fixed = [points[start:end] for start, end in zip([0, *ends], ends, strict=False)]
+    # A dot is a line from its point to its point.
+    fixed = [line if len(line) > 1 else line.repeat(2, axis=0) for line in fixed]
+    cv2.polylines(paths, fixed, False, 0, 1, cv2.LINE_8, _SHIFT)
+    distance = cv2.distanceTransform(paths, cv2.DIST_L2, cv2.DIST_MASK_5)
+    # OpenCV's anti-aliased lines, which this stands in for, reach half a pixel further than half the pen.
+    reach = max(1, round(pen)) / 2 + 0.5
+    ink = np.clip(reach + 0.5 - distance[margin:-margin, margin:-margin], 0, 1)
+    return (ink * 255).astype(np.uint8)
+
+
+def _fewer_pens(pens: Sequence[float]) -> list[float]:
+    """The same widths, brought together to MAX_COARSE_PENS means of neighbouring ones."""
+    distinct = np.unique(pens)
+    means = {}
+    for group in np.array_split(distinct, min(MAX_COARSE_PENS, len(distinct))):
+        means |= dict.fromkeys(group.tolist(), float(group.mean()))
+    return [means[width] for width in pens]
 
 
 def render_strokes(strokes: Strokes, *, side: int = FRAME, pen: float | Sequence[float] | None = None) -> np.ndarray:
@@ -181,8 +221,10 @@ def render_strokes(strokes: Strokes, *, side: int = FRAME, pen: float | Sequence
     lines = [points * scale for points in stroke_points(strokes)]
     if not isinstance(pen, Sequence):
         return draw_lines(lines, (side, side), (KEPT_PEN if pen is None else pen) * scale)
+    coarse = sum(map(len, lines)) > MAX_EXACT_POINTS
+    widths = _fewer_pens(pen) if coarse else pen
     canvas = np.zeros((side, side), np.uint8)
-    for width in set(pen):
-        drawn = [line for line, own in zip(lines, pen, strict=True) if own == width]
-        np.maximum(canvas, draw_lines(drawn, (side, side), width * scale), out=canvas)
+    for width in set(widths):
+        drawn = [line for line, own in zip(lines, widths, strict=True) if own == width]
+        np.maximum(canvas, draw_lines(drawn, (side, side), width * scale, coarse=coarse), out=canvas)
     return canvas

@@ -70,9 +70,12 @@ def _look(lines: list[np.ndarray]) -> tuple[Reading, list[bool]] | None:
         return None
     # a drawing no longer than the pen is wide
     reading = reading.with_evidence(quick=True, dot=longest < KEPT_PEN)
-    return reading, [_is_inked(line, reading.soft) for line in small]
+    return reading, _are_inked(small, reading.soft)
 
 
-def _is_inked(line: np.ndarray, soft: np.ndarray) -> bool:
-    x, y = np.rint(line - 0.5).astype(int).T
-    return np.count_nonzero(soft[y, x]) > 0.5 * len(line)
+def _are_inked(lines: list[np.ndarray], soft: np.ndarray) -> list[bool]:
+    """Whether more than half of the points of each line lie on ink."""
+    x, y = np.rint(np.concatenate(lines) - 0.5).astype(int).T
+    lengths = np.array([len(line) for line in lines])
+    starts = np.concatenate([[0], lengths[:-1].cumsum()])
+    return (np.add.reduceat((soft[y, x] > 0).astype(int), starts) > 0.5 * lengths).tolist()

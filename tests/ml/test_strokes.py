@@ -5,14 +5,16 @@ from __future__ import annotations
 import json
 import time
 
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from bench.preprocessing import processor_milliseconds
 from ml.preprocessing import FRAME, StrokesError, parse_strokes, prepare_image, prepare_strokes, render_strokes
-from ml.strokes import MAX_POINTS, MAX_STROKES
+from ml.strokes import MAX_EXACT_POINTS, MAX_POINTS, MAX_STROKES, Strokes, draw_lines
 from tests.ml.drawings import FIVE, SEVEN, TWELVE
 
 
@@ -181,3 +183,111 @@ def test_the_kept_picture_shows_the_drawing_where_it_was():
     assert 29 <= columns.min() <= 31
     assert 108 <= columns.max() <= 110
     assert render_strokes([]).shape == (FRAME, FRAME)
+
+
+# --- What a drawing costs ---
+
+
+def line_of(points: np.ndarray) -> list[list[float]]:
+    return points.T.round(2).tolist()
+
+
+def zigzag(count: int = MAX_POINTS, low: float = 0, high: float = FRAME) -> Strokes:
+    x = np.where(np.arange(count) % 2, low, high)
+    return [line_of(np.stack([x, np.linspace(low, high, count)], axis=1))]
+
+
+def scribble(strokes: int, count: int, low: float = 0, high: float = FRAME) -> Strokes:
+    points = np.random.default_rng(1).uniform(low, high, (strokes, count, 2))
+    return [line_of(stroke) for stroke in points]
+
+
+def with_points_between(strokes: Strokes, count: int) -> Strokes:
+    """The same drawing with `count` points along each stroke."""
+    finer = []
+    for stroke in strokes:
+        at = np.linspace(0, len(stroke[0]) - 1, count)
+        finer.append([np.interp(at, range(len(axis)), axis).tolist() for axis in stroke])
+    return finer
+
+
+ALL_PENS = np.linspace(1, 100, MAX_STROKES).tolist()
+# Strokes and pens that take as long as any that are accepted.
+COSTLY = [
+    (zigzag(), None),
+    (zigzag(), 100.0),
+    (zigzag(low=-FRAME, high=2 * FRAME), None),
+    (zigzag(MAX_EXACT_POINTS), 100.0),
+    (scribble(1, MAX_POINTS), None),
+    (scribble(MAX_STROKES, MAX_POINTS // MAX_STROKES), None),
+    (scribble(MAX_STROKES, MAX_POINTS // MAX_STROKES, -FRAME, 2 * FRAME), ALL_PENS),
+    (scribble(MAX_STROKES, MAX_EXACT_POINTS // MAX_STROKES), ALL_PENS),
+]
+
+
+def cost(strokes: Strokes, pen: float | list[float] | None) -> float:
+    """Milliseconds of processor time for the kept picture and for what the model sees."""
+    return processor_milliseconds(lambda: (render_strokes(strokes, pen=pen), prepare_strokes(strokes)), tries=10)
+
+
+@pytest.mark.parametrize(("strokes", "pen"), COSTLY)
+def test_no_drawing_costs_much_more_than_one_of_300_points(strokes: Strokes, pen: float | list[float] | None):
+    """At 07961fc 10,000 points took 15 to 40 times as long."""
+    assert cost(strokes, pen) < 6 * cost(zigzag(300), 20.0)
+
+
+@pytest.mark.acceptance
+@pytest.mark.parametrize(("strokes", "pen"), COSTLY)
+def test_no_drawing_costs_more_than_20_milliseconds(strokes: Strokes, pen: float | list[float] | None):
+    assert cost(strokes, pen) < 20
+
+
+@pytest.mark.parametrize(
+    "strokes", [SEVEN, FIVE, TWELVE, scribble(5, 100), scribble(1, MAX_EXACT_POINTS), [[[9], [9]]]]
+)
+@pytest.mark.parametrize("pen", [1.0, 20.0, 33.3])
+def test_an_ordinary_drawing_is_drawn_to_a_sixteenth_of_a_pixel(strokes: Strokes, pen: float):
+    """As it always was, so the model sees what it was trained on: with OpenCV's own anti-aliased lines."""
+    expected = np.zeros((FRAME, FRAME), np.uint8)
+    for stroke in strokes:
+        points = np.rint((np.array(stroke).T - 0.5) * 16).astype(np.int32)
+        if len(points) == 1:
+            cv2.circle(expected, points[0], max(1, round(pen * 8)), 255, cv2.FILLED, cv2.LINE_AA, 4)
+        else:
+            cv2.polylines(expected, [points], False, 255, max(1, round(pen)), cv2.LINE_AA, 4)
+    assert np.array_equal(render_strokes(strokes, pen=pen), expected)
+
+
+@pytest.mark.parametrize("strokes", [SEVEN, FIVE, TWELVE])
+@pytest.mark.parametrize("pen", [2.0, 20.0, 50.0])
+def test_a_drawing_of_many_points_looks_as_with_few(strokes: Strokes, pen: float):
+    many = with_points_between(strokes, 2000)
+    exact, coarse = render_strokes(strokes, pen=pen), render_strokes(many, pen=pen)
+    pixel = np.ones((3, 3), np.uint8)
+    assert not np.any((coarse > 127) & (cv2.dilate(exact, pixel) < 128))
+    assert not np.any((exact > 127) & (cv2.dilate(coarse, pixel) < 128))
+    prepared, expected = prepare_strokes(many), prepare_strokes(strokes)
+    assert np.abs(prepared.pixels.astype(int) - expected.pixels).mean() < 1.5
+    assert {name: prepared.ink[name] for name in ("parts", "several", "dot")} == {
+        name: expected.ink[name] for name in ("parts", "several", "dot")
+    }
+
+
+def test_dots_and_strokes_beside_the_canvas_are_drawn_among_many_points_too():
+    dots = [[[50.0], [50.0]], [[-9.0, -9.0], [0.0, 280.0]]]
+    picture = render_strokes([*dots, *with_points_between([[[200.0, 250.0], [200.0, 250.0]]], 2000)], pen=30.0)
+    exact = render_strokes(dots, pen=30.0)
+    assert np.abs(picture[:120, :120].astype(int) - exact[:120, :120]).mean() < 2
+    assert picture[140, 3] == 255
+
+
+def test_a_picture_of_many_points_keeps_thick_and_thin_pens_apart():
+    strokes = [with_points_between([[[40.0, 240.0], [y, y]]], 500)[0] for y in (60.0, 140.0, 220.0)]
+    picture = render_strokes(strokes, pen=[4.0, 20.0, 60.0])
+    assert [int((picture[:, 140] > 127)[top : top + 80].sum()) for top in (20, 100, 180)] == pytest.approx(
+        [5, 21, 61], abs=1
+    )
+
+
+def test_coarse_lines_keep_to_the_size_that_is_asked_for():
+    assert draw_lines([np.full((2000, 2), 5.0)], (7, 9), 3).shape == (7, 9)
