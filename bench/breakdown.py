@@ -143,7 +143,7 @@ def of_a_request(files: Sequence[bytes]) -> Columns:
         mark("hand over")
         durability.wait(written)
         mark("wait for the disk, while the worker computes")
-        handoff.wait_for_all([row], 10)
+        handoff.wait_for(row, 10)
         mark("wait for the answer")
         StoredSubmissionSerializer.shown(row, {"request": request, "key": "", "read_key": ""})
         mark("make the JSON")

@@ -25,7 +25,7 @@ from rest_framework import exceptions
 from rest_framework.response import Response
 
 from recognizer.services.access import NotAllowedError
-from recognizer.services.pictures import BusyError
+from recognizer.services.errors import BusyError
 from recognizer.services.quotas import QuotaError
 from recognizer.services.submissions import Refused
 from recognizer.services.throttling import ThrottledError

@@ -24,7 +24,7 @@ from .pictures import KeptFile
 # One picture in this many is kept away from training for ever, to measure the benefit of training.
 HOLDOUT_EVERY = 5
 SMALLEST_CROP = 4
-# Points; a digit has a hundred or two. A thousand take 10 ms, the most that is accepted ten times as long.
+# Points; a digit has a hundred or two. The most that is accepted, ten thousand, takes some ten milliseconds to check.
 LITTLE_DRAWING = 1000
 SIDE = 28
 
@@ -123,7 +123,7 @@ def draft(begun: Begun, *, actor: Actor) -> Draft:
 
     Raises:
         Refused: it cannot be accepted; says why.
-        pictures.BusyError: too many large pictures at once.
+        BusyError: too many large pictures at once.
     """
     sent = begun.sent
     box = strokes = pens = None
@@ -133,7 +133,7 @@ def draft(begun: Begun, *, actor: Actor) -> Draft:
         prepared = preprocessing.prepare_strokes(strokes)
         digest = hashlib.sha256(json.dumps(strokes, separators=(",", ":")).encode()).hexdigest()
     else:
-        pixels, box = _picture(begun)
+        pixels, box = _picture(begun, actor)
         kept = pictures.encode(pixels)
         prepared = preprocessing.prepare_image(kept.pixels, crop=box)
         digest = kept.sha256
@@ -184,10 +184,11 @@ def draft_all(sent: Iterable[Sent], *, actor: Actor) -> Iterator[Draft | Refused
             yield refusal
 
 
-def look(sent: Sent) -> Prepared:
+def look(begun: Begun, *, actor: Actor) -> Prepared:
     """What the model would see. Raises as `draft` does, but a blank picture is no error here."""
+    sent = begun.sent
     if sent.strokes is None:
-        pixels, box = _picture(begin(sent))
+        pixels, box = _picture(begun, actor)
         return preprocessing.prepare_image(pixels, crop=box)
     try:
         strokes, _ = _parse(sent)
@@ -203,13 +204,13 @@ def fold_of(digest: str) -> Fold:
     return Fold.HOLDOUT if int(digest[:8], 16) % HOLDOUT_EVERY == 0 else Fold.TRAIN
 
 
-def _picture(begun: Begun) -> tuple[np.ndarray, Box | None]:
+def _picture(begun: Begun, actor: Actor) -> tuple[np.ndarray, Box | None]:
     """The picture as it would be kept, and the crop box in its pixels."""
     sent = begun.sent
     if begun.opened is None:
         return _from_numbers(sent.pixels), None
     try:
-        decoded = pictures.decode(begun.opened)
+        decoded = pictures.decode(begun.opened, caller=actor.share_key)
     except ImageError as error:
         raise Refused(error.code, str(error), field="image") from error
     if sent.crop is None:

@@ -90,7 +90,7 @@ def gathered(rows: QuerySet[Submission]) -> Iterator[Settled]:
     """Read the rows, all of one moment; their pixels are kept in a file while the context lasts.
 
     Raises:
-        pictures.BusyError: another export is being made.
+        BusyError: another export is being made.
     """
     with _place.taken(), spools.nameless() as spool:
         records, digest = bytearray(), hashlib.sha256()

@@ -12,9 +12,7 @@ import errno
 import hashlib
 import io
 import logging
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 import numpy as np
@@ -27,6 +25,8 @@ from ml import images
 from recognizer.models import Submission
 
 from . import png
+from .errors import BusyError
+from .fair_slots import FairSlots
 from .orphans import FOLDER
 
 log = logging.getLogger(__name__)
@@ -44,20 +44,14 @@ JPEG_QUALITY = 90
 # A picture that takes no more than this to decode is a little one: some milliseconds, whatever somebody made of it.
 LITTLE_MEMORY, LITTLE_PIXELS, LITTLE_FILE = 1_000_000, 500_000, 200_000
 DECODE_WAIT_SECONDS = 20
-# How many larger ones may be decoded or wait for their turn.
-PLACES = 16
+# Larger ones that are decoded at once at most, where memory allows. They and those that wait for their turn each hold a
+# thread of the web server, so only a few may: the pages need the others.
+MAX_DECODING, MAX_WAITING = 8, 10
 BUSY = "Many large pictures are being read right now. Please try again in a moment."
 FULL = "There is no room left for pictures here, so nothing was stored. Please tell whoever runs this site."
 
-_places = threading.BoundedSemaphore(PLACES)
-_memory = threading.Condition()
-_memory_taken = 0
-
-
-class BusyError(RuntimeError):
-    """Too many large pictures are being decoded; the sender should try again in `wait` seconds."""
-
-    wait = 2
+# In bytes of memory.
+_decoding = FairSlots(settings.DECODE_MEGABYTES * 1_000_000, max_waiting=MAX_WAITING, busy=BUSY)
 
 
 class NoRoomError(BusyError):
@@ -130,14 +124,17 @@ def is_little(opened: images.Opened) -> bool:
     return opened.memory <= LITTLE_MEMORY and opened.pixels <= LITTLE_PIXELS and opened.length <= LITTLE_FILE
 
 
-def decode(opened: images.Opened) -> Decoded:
+def decode(opened: images.Opened, *, caller: str) -> Decoded:
     """Decode what a stranger sent and bring it to the size in which it is kept.
+
+    Args:
+        caller: whose share of the memory and time for decoding this takes (`Actor.share_key`).
 
     Raises:
         ml.images.ImageError: it is damaged.
         BusyError: too many large pictures at once.
     """
-    with nullcontext() if is_little(opened) else _turn(opened.memory):
+    with nullcontext() if is_little(opened) else _decoding_slot(opened.memory, caller):
         pixels = images.read(opened)
         height, width = pixels.shape[:2]
         # A JPEG may have been decoded at a fraction of its size, and turned by its orientation tag.
@@ -197,27 +194,10 @@ def open_picture(submission: Submission) -> Image.Image:
     return images.decode(read(submission), limits, working_side=settings.MAX_KEPT_SIDE)
 
 
-@contextmanager
-def _turn(memory: int) -> Iterator[None]:
-    """Wait until there is room to decode a picture that takes so many bytes; at most DECODE_MEGABYTES."""
-    global _memory_taken  # noqa: PLW0603 - one for the process, like the memory itself
-    # Who waits here holds a thread of the web server, so only a few may: the pages need the others.
-    if not _places.acquire(blocking=False):
-        raise BusyError(BUSY)
-    try:
-        most = settings.DECODE_MEGABYTES * 1_000_000
-        with _memory:
-            if not _memory.wait_for(lambda: _memory_taken + memory <= most, timeout=DECODE_WAIT_SECONDS):
-                raise BusyError(BUSY)
-            _memory_taken += memory
-        try:
-            yield
-        finally:
-            with _memory:
-                _memory_taken -= memory
-                _memory.notify_all()
-    finally:
-        _places.release()
+def _decoding_slot(memory: int, caller: str) -> AbstractContextManager[None]:
+    """Wait until there is memory for a picture that takes so many bytes, and hold it."""
+    weight = max(memory, _decoding.capacity // MAX_DECODING)
+    return _decoding.slot(caller, weight=weight, seconds=DECODE_WAIT_SECONDS)
 
 
 def _is_drawn(pixels: np.ndarray) -> bool:

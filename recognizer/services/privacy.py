@@ -113,7 +113,7 @@ def export(actor: Actor) -> IO[bytes]:
         An open file without a name, at its beginning; closing it deletes it.
 
     Raises:
-        pictures.BusyError: somebody else's is being made.
+        BusyError: somebody else's is being made.
     """
     with _place.taken():
         file = spools.nameless()

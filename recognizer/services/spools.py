@@ -11,7 +11,7 @@ from typing import IO
 
 from django.conf import settings
 
-from .pictures import BusyError
+from .errors import BusyError
 
 
 def nameless() -> IO[bytes]:

@@ -99,7 +99,7 @@ def store(parcel: Parcel) -> list[Submission | Refused]:
         raise parcel.error
     _note([parcel])
     if parcel.seconds and not parcel.waited:
-        handoff.wait_for_all(_rows_of([parcel]), parcel.seconds)
+        handoff.wait_for_all(_rows_of([parcel]), parcel.seconds, caller=parcel.actor.share_key)
     return parcel.outcomes
 
 
@@ -125,18 +125,20 @@ def _see_through(parcels: Sequence[Parcel], let_go: LetGo[Parcel]) -> None:
     _bring_to_the_disk(parcels)
     seconds = parcels[0].patience
     together = [parcel for parcel in parcels if parcel.patience == seconds] if seconds else []
-    with handoff.places(len(together)) as granted:
+    with handoff.wait_slots([parcel.actor.share_key for parcel in together]) as granted:
         for parcel in together:
             parcel.waited = True  # or sent away, for too many wait already
-        del together[granted:]
-        if len(together) < len(parcels):
-            let_go([parcel for parcel in parcels if parcel not in together])
-        _note(together)
+        waiting = [parcel for parcel, has_slot in zip(together, granted, strict=True) if has_slot]
+        if waiting and waiting[0] is not parcels[0]:
+            waiting.insert(0, parcels[0])  # without a slot of its own, but its thread waits for the others
+        if len(waiting) < len(parcels):
+            let_go([parcel for parcel in parcels if parcel not in waiting])
+        _note(waiting)
         try:
-            handoff.wait_in_place(_rows_of(together), seconds)
+            handoff.wait_in_slot(_rows_of(waiting), seconds)
         except Exception as error:  # noqa: BLE001 - they are stored; each looks for itself, and raises what it finds
             log.warning("answers were not waited for together: %r", error)
-            for parcel in together:
+            for parcel in waiting:
                 parcel.waited = False
 
 
@@ -174,10 +176,10 @@ def _reason(error: Exception, actor: Actor) -> Exception:
     return error
 
 
-# Half of the places for those who wait: while so many are there still, the next ones find as many. If all were stored
-# together who came, some would be sent away for having come at the same moment.
+# Half of the wait slots that one caller may hold (three quarters of all): while one group waits, the next one finds as
+# many. If all were stored together who came, some would be sent away for having come at the same moment.
 _gathering: Gathering[Parcel] = Gathering(
-    _store_all, then=_see_through, most=max(1, settings.MAX_WAITING_REQUESTS // 2)
+    _store_all, then=_see_through, most=max(1, settings.MAX_WAITING_REQUESTS * 3 // 8)
 )
 
 

@@ -20,9 +20,18 @@ from .access import NotAllowedError
 from .actors import Actor
 from .drafts import Crop, Refused, Sent
 from .erasing import erase
+from .fair_slots import FairSlots
 from .storing import Within
 from .throttling import Kind, limit_rate
 
+# Previews that are made at once: few, for they are made for a drawing that goes on, and submissions go first. A program
+# with 32 connections finds room all the same; a preview that waits longer is of a drawing that looks otherwise by now.
+MAX_PREVIEWS, MAX_WAITING_PREVIEWS, PREVIEW_WAIT_SECONDS = 4, 40, 1.0
+_preview_slots = FairSlots(
+    MAX_PREVIEWS,
+    max_waiting=MAX_WAITING_PREVIEWS,
+    busy="Too many drawings are being looked at right now. Please try again in a moment.",
+)
 # What a list must not drag along.
 LARGE_COLUMNS = ("pixels", "strokes", "pen", "ink")
 # Of a version nothing is shown beside an answer but its number; columns that are not needed make every query slower.
@@ -55,7 +64,7 @@ def accept(*, actor: Actor, sent: Sent, within: Within | None = None, seconds: f
         NotAllowedError: accounts are required here and the actor has none, or theirs was deleted meanwhile.
         throttling.ThrottledError: they have sent as much as one may in a minute.
         quotas.QuotaError: they have sent as much as one may in a day.
-        pictures.BusyError: too many large pictures at once.
+        BusyError: too many large pictures at once.
     """
     if not sent.demo:
         _check_may_submit(actor)
@@ -77,7 +86,7 @@ def accept_all(
         For each its submission, or why it was refused.
 
     Raises:
-        NotAllowedError, ThrottledError, quotas.QuotaError, pictures.BusyError: nothing was stored.
+        NotAllowedError, ThrottledError, quotas.QuotaError, BusyError: nothing was stored.
     """
     _check_may_submit(actor)
     parcel = storing.Parcel(lambda: list(drafts.draft_all(sent, actor=actor)), actor, within, seconds)
@@ -107,10 +116,19 @@ def accept_strokes(
 
 @limit_rate(Kind.PREVIEW)
 def preview(*, actor: Actor, sent: Sent) -> Preview:
-    """What the model says of something; nothing is stored. Raises as `accept` does, but not for what is blank."""
+    """What the model says of something; nothing is stored.
+
+    Raises:
+        Refused, NotAllowedError: as `accept` does, but not for what is blank.
+        BusyError: too many previews, or large pictures, at once.
+    """
     _check_may_submit(actor)
-    prepared = drafts.look(sent)
-    answer = None if prepared.blank else handoff.preview(prepared, settings.PREDICTION_WAIT_SECONDS)
+    begun = drafts.begin(sent)
+    # What takes long waits for a slot of its own, and must not hold one for previews meanwhile.
+    prepared = drafts.look(begun, actor=actor) if begun.takes_long else None
+    with _preview_slots.slot(actor.share_key, seconds=PREVIEW_WAIT_SECONDS):
+        prepared = prepared or drafts.look(begun, actor=actor)
+        answer = None if prepared.blank else handoff.preview(prepared, settings.PREDICTION_WAIT_SECONDS)
     return Preview(prepared, answer)
 
 

@@ -62,7 +62,7 @@ def _accept_all(request: HttpRequest, form: UploadForm) -> HttpResponse:
     if not accepted:
         return _page(request, UploadForm(), status=422)
     # A moment for all of them together; what is not answered by then shows as waiting.
-    handoff.wait_for_all(accepted, settings.PREDICTION_WAIT_SECONDS)
+    handoff.wait_for_all(accepted, settings.PREDICTION_WAIT_SECONDS, caller=request.actor.share_key)
     if len(accepted) == 1:
         return redirect(accepted[0])
     query = QueryDict(mutable=True)

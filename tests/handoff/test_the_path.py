@@ -60,7 +60,7 @@ def test_who_did_not_push_it_hears_of_the_answer_as_soon_as_it_is_there(site: Si
         thread = threading.Timer(0.3, worker.thaw)
         thread.start()
         started = time.monotonic()
-        handoff.wait_for_all(submissions, 10)
+        handoff.wait_for_all(submissions, 10, caller="a")
         assert time.monotonic() - started < 5
         assert {one.state for one in submissions} == {SubmissionState.PREDICTED}
         assert Prediction.objects.count() == 3
@@ -112,7 +112,7 @@ def test_without_a_worker_a_preview_is_given_up_at_once(site: Site) -> None:
 
 
 def test_only_so_many_requests_wait_at_once(make_site) -> None:
-    site = make_site(MAX_WAITING_REQUESTS="2")
+    site = make_site(MAX_WAITING_REQUESTS="3")  # of which one caller gets two
     site.start_redis()
     worker = site.start_worker()
     with site.entered():
@@ -122,13 +122,34 @@ def test_only_so_many_requests_wait_at_once(make_site) -> None:
         waiting = [threading.Thread(target=handoff.wait_for, args=(one, 1)) for one in submissions[:2]]
         for thread in waiting:
             thread.start()
-        while handoff.link().waiting.acquire(blocking=False):
-            handoff.link().waiting.release()
+        wait_until(lambda: handoff.link().waiting.free == 1)
         started = time.monotonic()
         assert handoff.wait_for(submissions[2], 1) is None
         assert time.monotonic() - started < 0.5
         for thread in waiting:
             thread.join()
+
+
+def test_one_caller_s_waiting_requests_leave_room_for_another_caller_s(make_site) -> None:
+    """At 07961fc whoever came first held all slots, and the others were told to ask again."""
+    site = make_site(MAX_WAITING_REQUESTS="8")
+    site.start_redis()
+    worker = site.start_worker()
+    with site.entered():
+        submission = make_submission(pixels=some_pixels())
+        handoff.ring()
+        worker.freeze()
+        with handoff.wait_slots(["greedy"] * 20) as granted:
+            assert sum(granted) == 6
+            handoff.push([submission.pk])
+            waiting = threading.Thread(
+                target=handoff.wait_for_all, args=([submission], 10), kwargs={"caller": "honest"}
+            )
+            waiting.start()
+            wait_until(lambda: handoff.link().waiting.free == 1)
+            worker.thaw()
+            waiting.join()
+        assert submission.state == SubmissionState.PREDICTED
 
 
 def test_many_submissions_are_answered_in_batches_within_150_mb_and_without_tensorflow(

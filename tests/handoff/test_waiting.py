@@ -193,25 +193,24 @@ def test_what_fails_while_they_wait_together_is_nobody_s_error(site: Site, worke
 
 
 def test_however_many_come_at_once_two_groups_of_them_find_places(site: Site, worker: Part, monkeypatch) -> None:
-    asked, places = [], handoff.places
-    monkeypatch.setattr(handoff, "places", lambda wanted: asked.append(wanted) or places(wanted))
+    asked, wait_slots = [], handoff.wait_slots
+    monkeypatch.setattr(handoff, "wait_slots", lambda callers: asked.append(len(callers)) or wait_slots(callers))
     with site.entered():
         answered = together(*(lambda seed=seed: send(seed, LONG) for seed in range(60)))
     assert len(answered) == sum(asked) == 60
-    assert max(asked) == settings.MAX_WAITING_REQUESTS // 2
+    assert max(asked) == settings.MAX_WAITING_REQUESTS * 3 // 8
 
 
 def test_who_finds_too_many_waiting_goes_at_once(make_site) -> None:
-    site = make_site(MAX_WAITING_REQUESTS="2")
+    site = make_site(MAX_WAITING_REQUESTS="3")  # of which one caller gets two
     site.start_redis()
     worker = site.start_worker()
     with site.entered():
         freeze(worker)
         took = sorted(seconds for _, seconds in together(*(lambda seed=seed: send(seed, LONG) for seed in range(4))))
         assert took[1] < LONG <= took[2]
-        # Their places are free again.
-        with handoff.places(3) as granted:
-            assert granted == 2
+        # Their slots are free again.
+        assert handoff.link().waiting.free == 3
         worker.thaw()
 
 

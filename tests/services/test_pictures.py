@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 from recognizer.services import orphans, pictures
+from recognizer.services.errors import BusyError
 from recognizer.storage import DurableFileStorage
 from tests.pictures import digit, encoded, photo, png
 from tests.rows import make_submission
@@ -19,8 +20,12 @@ from tests.rows import make_submission
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("media"), pytest.mark.sqlite_only]
 
 
+def decoded(data: bytes, caller: str = "a") -> pictures.Decoded:
+    return pictures.decode(pictures.open_sent(data), caller=caller)
+
+
 def kept(data: bytes) -> pictures.KeptPicture:
-    return pictures.encode(pictures.decode(pictures.open_sent(data)).pixels)
+    return pictures.encode(decoded(data).pixels)
 
 
 def files(folder: Path) -> list[str]:
@@ -75,9 +80,9 @@ def test_what_preprocessing_sees_is_what_the_kept_file_holds(visitor):
 def test_the_size_as_sent_is_known_although_a_photo_is_decoded_smaller_and_turned():
     exif = Image.Exif()
     exif[0x0112] = 6
-    decoded = pictures.decode(pictures.open_sent(encoded(photo(2400, 1800), "JPEG", exif=exif)))
-    assert decoded.sent_size == (1800, 2400)
-    assert decoded.pixels.shape[:2] == (1024, 768)
+    picture = decoded(encoded(photo(2400, 1800), "JPEG", exif=exif))
+    assert picture.sent_size == (1800, 2400)
+    assert picture.pixels.shape[:2] == (1024, 768)
 
 
 def test_equal_pictures_share_one_file_under_the_hash_of_its_bytes(media):
@@ -142,14 +147,16 @@ def test_the_sweep_of_an_empty_site_finds_nothing():
     assert orphans.sweep() == 0
 
 
+LARGE = png(Image.new("1", (3000, 3000)))
+
+
 def test_large_pictures_share_the_memory_that_decoding_may_take(settings, monkeypatch):
-    large = png(Image.new("1", (3000, 3000)))
     monkeypatch.setattr(pictures, "DECODE_WAIT_SECONDS", 0.05)
-    with pictures._turn(settings.DECODE_MEGABYTES * 1_000_000 - 8_000_000):
-        with pytest.raises(pictures.BusyError):
-            pictures.decode(pictures.open_sent(large))
-        assert pictures.decode(pictures.open_sent(png(digit()))).pixels.shape == (28, 28)
-    assert pictures.decode(pictures.open_sent(large)).pixels.shape == (1024, 1024)
+    with pictures._decoding_slot(settings.DECODE_MEGABYTES * 1_000_000 - 8_000_000, "b"):
+        with pytest.raises(BusyError):
+            decoded(LARGE)
+        assert decoded(png(digit())).pixels.shape == (28, 28)
+    assert decoded(LARGE).pixels.shape == (1024, 1024)
 
 
 def test_what_was_made_to_take_long_is_no_little_picture():
@@ -162,25 +169,26 @@ def test_what_was_made_to_take_long_is_no_little_picture():
 
 
 def test_who_waits_for_memory_goes_on_as_soon_as_there_is_some(settings):
-    large = png(Image.new("1", (3000, 3000)))
     with ThreadPoolExecutor() as pool:
-        with pictures._turn(settings.DECODE_MEGABYTES * 1_000_000):
-            waiting = pool.submit(pictures.decode, pictures.open_sent(large))
+        with pictures._decoding_slot(settings.DECODE_MEGABYTES * 1_000_000, "b"):
+            waiting = pool.submit(decoded, LARGE)
             with pytest.raises(TimeoutError):
                 waiting.result(0.1)
         assert waiting.result(10).pixels.shape == (1024, 1024)
 
 
-def test_those_who_would_wait_long_for_their_turn_are_told_at_once():
-    large = png(Image.new("1", (3000, 3000)))
-    for _ in range(pictures.PLACES):
-        pictures._places.acquire()
+def test_whoever_fills_the_decoder_has_its_own_pictures_refused_and_not_those_of_others():
+    """At 07961fc every slot was taken by whoever came first, and the others were told to come back."""
+    slots = pictures._decoding
+    tickets = [slots.enter("greedy") for _ in range(slots.max_waiting)]
+    heavy = [slots.enter("greedy", weight=slots.capacity // 2) for _ in range(2 * slots.max_waiting)]
     try:
         started = time.monotonic()
-        with pytest.raises(pictures.BusyError):
-            pictures.decode(pictures.open_sent(large))
+        with pytest.raises(BusyError):
+            decoded(LARGE, caller="greedy")
         assert time.monotonic() - started < pictures.DECODE_WAIT_SECONDS / 4
+        assert decoded(LARGE, caller="honest").pixels.shape == (1024, 1024)
     finally:
-        for _ in range(pictures.PLACES):
-            pictures._places.release()
-    assert pictures.decode(pictures.open_sent(large)).pixels.shape == (1024, 1024)
+        for ticket in (*tickets, *heavy):
+            slots.leave(ticket)
+    assert decoded(LARGE, caller="greedy").pixels.shape == (1024, 1024)

@@ -125,11 +125,11 @@ def test_while_a_photograph_is_decoded_drawings_are_stored(entered, monkeypatch)
     decoding, may_go_on = threading.Event(), threading.Event()
     decode = pictures.decode
 
-    def slow_for_large_ones(opened: Opened) -> Decoded:
+    def slow_for_large_ones(opened: Opened, *, caller: str) -> Decoded:
         if not pictures.is_little(opened):
             decoding.set()
             assert may_go_on.wait(10)
-        return decode(opened)
+        return decode(opened, caller=caller)
 
     monkeypatch.setattr(pictures, "decode", slow_for_large_ones)
     large = png(Image.new("1", (3000, 3000)))

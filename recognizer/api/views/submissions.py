@@ -96,7 +96,7 @@ class SubmissionsView(ListView):
     def _create(self, request: Request, claim: Claim | None) -> Response:
         entries = bodies.read_several(request, bodies.NEW_SUBMISSION)
         if claim is not None and claim.stored is not None:
-            outcomes = _recalled(claim.stored, self._seconds)
+            outcomes = _recalled(claim.stored, self._seconds, caller=self.actor.share_key)
         elif entries is None:
             outcomes = [self._accept(bodies.read_one(request, bodies.NEW_SUBMISSION), claim)]
         else:
@@ -148,11 +148,11 @@ class SubmissionsView(ListView):
             yield {"status": status, "submission": StoredSubmissionSerializer.shown(outcome, context)}
 
 
-def _recalled(stored: Sequence[dict], seconds: float) -> list[Outcome]:
+def _recalled(stored: Sequence[dict], seconds: float, *, caller: str) -> list[Outcome]:
     """Return the outcomes that an idempotency key has recorded, with the predictions that come within `seconds`."""
     wanted = [item["submission"] for item in stored if "submission" in item]
     rows = {row.pk: row for row in submissions.with_answers(Submission.objects.filter(pk__in=wanted))}
-    handoff.wait_for_all(list(rows.values()), seconds)
+    handoff.wait_for_all(list(rows.values()), seconds, caller=caller)
     deleted = document_of(Deleted())[0]
     return [rows.get(item.get("submission")) or item.get("problem", deleted) for item in stored]
 

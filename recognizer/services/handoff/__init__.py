@@ -14,19 +14,19 @@ All of it are bells. The truth is the pending row in the database: whatever is l
 side, is imported by shifts alone: it needs NumPy.
 """
 
-from .asking import places, prepare, preview, push, ring, wait_for, wait_for_all, wait_in_place, worker_alive
+from .asking import prepare, preview, push, ring, wait_for, wait_for_all, wait_in_slot, wait_slots, worker_alive
 from .connection import HandoffError, link
 
 __all__ = [
     "HandoffError",
     "link",
-    "places",
     "prepare",
     "preview",
     "push",
     "ring",
     "wait_for",
     "wait_for_all",
-    "wait_in_place",
+    "wait_in_slot",
+    "wait_slots",
     "worker_alive",
 ]

@@ -12,7 +12,7 @@ import logging
 import secrets
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING
 
 import redis
@@ -22,6 +22,7 @@ from kombu.exceptions import OperationalError
 
 from recognizer.models import Prediction, Submission, SubmissionState
 from recognizer.services import answers
+from recognizer.services.actors import THE_MACHINE
 
 from .connection import PREVIEWS, QUEUE, Link, link
 
@@ -83,16 +84,16 @@ def worker_alive() -> bool:
 
 
 def wait_for(submission: Submission, seconds: float) -> Prediction | None:
-    """Wait for the answer to a submission that was pushed; see `wait_for_all`.
+    """Wait for the answer to a submission that a program on this machine pushed; see `wait_for_all`.
 
     Returns:
         The prediction with its version (number only, the rest deferred), or None: pending still, or failed.
     """
-    wait_for_all([submission], seconds)
+    wait_for_all([submission], seconds, caller=THE_MACHINE.share_key)
     return submission.latest_prediction if submission.state == SubmissionState.PREDICTED else None
 
 
-def wait_for_all(submissions: Sequence[Submission], seconds: float) -> None:
+def wait_for_all(submissions: Sequence[Submission], seconds: float, *, caller: str) -> None:
     """Wait for the answers to submissions that were pushed together.
 
     Returns at once when no worker's heartbeat is current (a shift renews it as long as it lasts) or too many requests
@@ -102,28 +103,25 @@ def wait_for_all(submissions: Sequence[Submission], seconds: float) -> None:
     Args:
         submissions: their `state`, `failure`, `doubt` and `latest_prediction` are brought up to date.
         seconds: at most `PREDICTION_WAIT_SECONDS` of them are granted.
+        caller: whose share of those who may wait this takes (`Actor.share_key`).
     """
     if seconds > 0 and any(one.state == SubmissionState.PENDING for one in submissions):
-        with places(1) as granted:
-            if granted:
-                wait_in_place(submissions, seconds)
+        with wait_slots([caller]) as granted:
+            if all(granted):
+                wait_in_slot(submissions, seconds)
 
 
-@contextmanager
-def places(wanted: int) -> Iterator[int]:
-    """Places for requests that wait, each of which holds a thread: as many as are wanted, or as there are left."""
-    waiting, granted = link().waiting, 0
-    try:
-        while granted < wanted and waiting.acquire(blocking=False):
-            granted += 1
-        yield granted
-    finally:
-        if granted:
-            waiting.release(granted)
+def wait_slots(callers: Sequence[str]) -> AbstractContextManager[list[bool]]:
+    """Hold a slot for each request that is to wait, where its caller finds one: each holds a thread.
+
+    Args:
+        callers: the `Actor.share_key` of each request.
+    """
+    return link().waiting.slots(callers)
 
 
-def wait_in_place(submissions: Sequence[Submission], seconds: float) -> None:
-    """`wait_for_all` for whoever has places for those who wait."""
+def wait_in_slot(submissions: Sequence[Submission], seconds: float) -> None:
+    """Wait as `wait_for_all` does, within `wait_slots`."""
     waiting = {_key(one.pk): one for one in submissions if one.state == SubmissionState.PENDING}
     if not waiting:
         return
@@ -152,7 +150,7 @@ def preview(prepared: Prepared, seconds: float) -> Answer | None:
     key = f"preview-{secrets.token_hex(8)}"
     deadline = time.monotonic() + seconds
     with _without_failing("a preview was dropped") as there:
-        if there is None or not there.worker_alive() or not there.waiting.acquire(blocking=False):
+        if there is None or not there.worker_alive():
             return None
         request = {
             "key": key,
@@ -160,14 +158,11 @@ def preview(prepared: Prepared, seconds: float) -> Answer | None:
             "pixels": base64.b64encode(prepared.pixels.tobytes()).decode(),
             "ink": dict(prepared.ink),
         }
-        try:
-            there.replies.expect([key.encode()])
-            if _push(there, PREVIEWS, [json.dumps(request)], patience=seconds, limit=MOST_PREVIEWS) == "full":
-                return None
-            for answer in there.replies.collect([key.encode()], deadline).values():
-                return _answer(json.loads(answer))
-        finally:
-            there.waiting.release()
+        there.replies.expect([key.encode()])
+        if _push(there, PREVIEWS, [json.dumps(request)], patience=seconds, limit=MOST_PREVIEWS) == "full":
+            return None
+        for answer in there.replies.collect([key.encode()], deadline).values():
+            return _answer(json.loads(answer))
     return None
 
 

@@ -15,6 +15,8 @@ from django.conf import settings
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from recognizer.services.fair_slots import FairSlots
+
 from .replies import Replies
 
 log = logging.getLogger(__name__)
@@ -103,6 +105,7 @@ class Link:
     Attributes:
         redis: for whatever is not said for each request or batch; that goes through `exchange`.
         replies: the list on which the answers to this process come.
+        waiting: slots for requests that wait for predictions.
     """
 
     def __init__(self, url: str, timeout: float, waiting_requests: int) -> None:
@@ -120,7 +123,7 @@ class Link:
         self._connections: list[redis.Connection] = []
         self.replies = Replies(self._pop)
         self.circuit = Circuit(url)
-        self.waiting = threading.BoundedSemaphore(waiting_requests)
+        self.waiting = FairSlots(waiting_requests)
         # When this process last heard how many workers live, and whether any did.
         self._heard, self._alive = float("-inf"), False
 
