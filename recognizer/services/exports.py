@@ -51,7 +51,7 @@ RECORD_TYPE = np.dtype(
     ]
 )
 
-_place = spools.Place("Another export is being made right now. Please try again in a moment.")
+_slots = spools.slots("Other exports are being made right now. Please try again in a moment.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,13 +86,16 @@ def settled(actor: Actor) -> QuerySet[Submission]:
 
 
 @contextmanager
-def gathered(rows: QuerySet[Submission]) -> Iterator[Settled]:
+def gathered(rows: QuerySet[Submission], *, caller: str) -> Iterator[Settled]:
     """Read the rows, all of one moment; their pixels are kept in a file while the context lasts.
 
+    Args:
+        caller: whose share of the exports that are made at once this takes (`Actor.share_key`).
+
     Raises:
-        BusyError: another export is being made.
+        BusyError: too many other exports are being made.
     """
-    with _place.taken(), spools.nameless() as spool:
+    with _slots.slot(caller, seconds=spools.WAIT_SECONDS), spools.nameless() as spool:
         records, digest = bytearray(), hashlib.sha256()
         for *columns, created, version, demo, pixels in rows.values_list(*COLUMNS).iterator(CHUNK):
             microseconds = int(np.datetime64(created.replace(tzinfo=None), "us").astype(np.int64))

@@ -29,7 +29,7 @@ from .throttling import Kind, limit_rate
 
 BATCH = 200
 
-_place = spools.Place("Somebody else is taking their data away right now. Please try again in a moment.")
+_slots = spools.slots("Other people's data is being put together right now. Please try again in a moment.")
 
 
 class AccountStaysError(ValueError):
@@ -113,9 +113,9 @@ def export(actor: Actor) -> IO[bytes]:
         An open file without a name, at its beginning; closing it deletes it.
 
     Raises:
-        BusyError: somebody else's is being made.
+        BusyError: too many others are being made.
     """
-    with _place.taken():
+    with _slots.slot(actor.share_key, seconds=spools.WAIT_SECONDS):
         file = spools.nameless()
         try:
             _write(actor, file)

@@ -1,46 +1,26 @@
-"""Files without a name beside the data, through which goes whatever is made to be taken away, one at a time.
-
-Called by services.exports and services.privacy.
-"""
+"""Temporary files for downloads, and how many are made at once. Called by services.exports and services.privacy."""
 
 import tempfile
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import IO
 
 from django.conf import settings
 
-from .errors import BusyError
+from .fair_slots import FairSlots
+
+# Downloads that each process makes at once; of one caller it is one, and the next waits. Each holds a thread.
+MAX_AT_ONCE, MAX_WAITING, WAIT_SECONDS = 2, 6, 20
 
 
 def nameless() -> IO[bytes]:
-    """An open, empty file that closing deletes, and the end of the process too."""
+    """Open an empty file that closing deletes, and the end of the process too."""
     # Beside the data: the system's own folder for such files may be in memory.
     return tempfile.TemporaryFile(dir=settings.DATA_DIR)
 
 
-class Place:
-    """Room for one who makes such a file, of each process. Thread-safe.
+def slots(busy: str) -> FairSlots:
+    """Return a pool of slots for those who make such files, each waited for WAIT_SECONDS.
 
     Args:
-        busy: what whoever comes meanwhile is told.
+        busy: the message for a caller who finds none in time.
     """
-
-    def __init__(self, busy: str) -> None:
-        self._busy = busy
-        self._free = threading.Semaphore()
-
-    @contextmanager
-    def taken(self) -> Iterator[None]:
-        """Have the place while the context lasts.
-
-        Raises:
-            BusyError: somebody has it.
-        """
-        if not self._free.acquire(blocking=False):
-            raise BusyError(self._busy)
-        try:
-            yield
-        finally:
-            self._free.release()
+    return FairSlots(MAX_AT_ONCE, max_waiting=MAX_WAITING, busy=busy)

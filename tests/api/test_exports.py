@@ -15,7 +15,7 @@ from django.test import Client
 from PIL import Image
 
 from recognizer.models import Fold, Submission, TruthState
-from recognizer.services import exports
+from recognizer.services import exports, spools
 from tests.rows import make_submission
 from tests.support.site import some_pixels
 
@@ -114,9 +114,14 @@ def test_only_reviewers_and_operators_take_it_away(
         assert [client.get(address).status_code for address in (EXPORTS, NPZ, ZIP)] == [403] * 3
 
 
-def test_one_is_made_at_a_time(settled: list[Submission], reviewing: Client, reviewer) -> None:
-    with exports.gathered(exports.settled(reviewer)):
+def test_of_one_caller_one_is_made_at_a_time_and_another_caller_need_not_wait(
+    settled: list[Submission], reviewing: Client, operating: Client, reviewer, monkeypatch
+) -> None:
+    """At 07961fc one who took one after the other kept all others out."""
+    monkeypatch.setattr(spools, "WAIT_SECONDS", 0.05)
+    with exports.gathered(exports.settled(reviewer), caller=reviewer.share_key):
         response = reviewing.get(NPZ)
+        assert content(operating.get(NPZ))
     assert (response.status_code, response.json()["code"]) == (503, "busy")
     assert response.headers["Retry-After"]
     assert content(reviewing.get(NPZ))
@@ -129,7 +134,7 @@ def test_an_archive_is_larger_than_the_memory_that_it_needs(reviewer) -> None:
     columns = {name: getattr(first, name) for name in names}
     Submission.objects.bulk_create((Submission(digest=str(n), **columns) for n in range(4000)), batch_size=500)
     tracemalloc.start()
-    with exports.gathered(exports.settled(reviewer)) as data:
+    with exports.gathered(exports.settled(reviewer), caller="a") as data:
         with exports.archive(data, form="npz", filters={}) as file:
             size = file.seek(0, io.SEEK_END)
         _, peak = tracemalloc.get_traced_memory()

@@ -12,8 +12,10 @@ from django.http import HttpResponse
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
+from ml.images import Opened
 from recognizer.models import Source, Submission
 from recognizer.services import pictures
+from recognizer.services.errors import BusyError
 from tests.pictures import SEVEN, SVG, animation, digit, encoded, huge_png, photo, png
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("media")]
@@ -338,8 +340,8 @@ def test_large_pictures_share_what_one_request_may_have_decoded(program, setting
 
 
 def test_a_batch_that_comes_while_too_many_large_pictures_are_read_stores_nothing(program, media, monkeypatch):
-    def fail(_data: bytes) -> None:
-        raise pictures.BusyError(pictures.BUSY)
+    def fail(_opened: Opened, *, caller: str) -> None:
+        raise BusyError(pictures.BUSY)
 
     url = "data:image/png;base64," + base64.b64encode(png(digit())).decode()
     monkeypatch.setattr(pictures, "decode", fail)

@@ -10,7 +10,7 @@ from django.http import FileResponse
 from django.test import Client
 
 from recognizer.models import OptOut, Submission
-from recognizer.services import privacy
+from recognizer.services import privacy, spools
 from tests.rows import make_submission
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("media")]
@@ -41,7 +41,7 @@ def test_a_visitor_sees_takes_and_deletes_what_is_theirs(owner: Client, visitor,
     assert mine.public_id not in done.content.decode()
 
 
-def test_downloads_are_made_one_at_a_time(owner: Client, visitor, monkeypatch) -> None:
+def test_of_one_person_one_download_is_made_at_a_time(owner: Client, visitor, monkeypatch) -> None:
     meanwhile, make = [], privacy._write
 
     def write(*args: object) -> None:
@@ -49,6 +49,7 @@ def test_downloads_are_made_one_at_a_time(owner: Client, visitor, monkeypatch) -
         make(*args)
 
     monkeypatch.setattr(privacy, "_write", write)
+    monkeypatch.setattr(spools, "WAIT_SECONDS", 0.05)
     first = owner.post(PAGE + "download/")
     (second,) = meanwhile
     assert (second.status_code, second["Retry-After"]) == (503, "2")

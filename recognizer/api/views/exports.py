@@ -68,7 +68,7 @@ class _ExportView(ApiView):
         rows = exports.settled(self.actor)
         found = SettledFilter(self.request.query_params, queryset=rows, actor=self.actor)
         found.check()
-        with exports.gathered(found.qs) as data:
+        with exports.gathered(found.qs, caller=self.actor.share_key) as data:
             yield data
 
 
