@@ -91,7 +91,8 @@ def test_decisions_after_the_session_has_ended_are_kept_and_stored_after_signing
     shown = page.locator("[data-review]").get_attribute("data-item")
     page.keyboard.press("5")
     assert page.locator("[data-review]").get_attribute("data-item") == shown, "the queue has stopped"
-    notice(page).get_by_role("link", name="Sign in again").click()
+    expect(notice(page).get_by_role("link", name="Sign in again")).to_be_focused()
+    page.keyboard.press("Enter")
     fill_in(page, rita)
     page.wait_for_url("**/review/?rule=newest")
     until_stored(page)
@@ -150,6 +151,7 @@ def test_a_page_of_one_reviewer_sends_nothing_once_another_has_signed_in(page: P
     sign_in(tab, robin)
     decided = press(page, "2")
     expect(notice(page)).to_contain_text("signed in with another account now")
+    assert page.locator("[data-notice]").get_attribute("role") == "alert"
     assert labels(tab) == []
     page.get_by_role("link", name=f"Sign in again as {rita}").click()
     expect(page.locator("main")).to_contain_text(f"{robin} is signed in")
@@ -165,7 +167,9 @@ def test_a_reviewer_whose_role_is_taken_away_is_told_so_and_loses_nothing(
     open_queue(page)
     set_role(running_site, rita, "visitor")
     decided = press(page, "9")
-    expect(notice(page)).to_have_text("Your account may not do this any more. Your 1 decision is kept.")
+    expect(notice(page)).to_have_text(
+        "Your account may not do this any more: ask an operator. Your 1 decision is kept."
+    )
     set_role(running_site, rita, "reviewer")
     open_queue(page)
     until_stored(page)

@@ -5,22 +5,23 @@ import { call, Problem } from "./api.js";
 
 const box = document.querySelector("[data-notice]");
 
-let resume = null; // what to do when the account is back; null while nothing waits for it
+let waiting = null; // the options of the notice while it waits for the account, else null
 let isChecking = false;
 
 /* Shows what happened and what to do.
  *
  * problem: about the account (401 or 403). kept: what is not lost, as in "your drawing is kept". inNewTab: this page
  * holds what a reload would lose, so signing in must not leave it. resumed(): called once when the account is back. */
-export function showNotice(problem, { kept, inNewTab = false, resumed = () => {} }) {
+export function showNotice(problem, options) {
+  const { kept, inNewTab = false } = options;
   const { text, link, isOver } = describe(problem, inNewTab);
-  resume = isOver ? null : resumed;
+  waiting = isOver ? null : options;
   say(text, link ?? "", link ? `; ${kept}.` : ` ${sentence(kept)}`);
 }
 
 /* Shows why something was not stored that has nothing to do with the account. */
 export function showTrouble(problem, kept) {
-  resume = null;
+  waiting = null;
   say(`${problem.message} ${sentence(kept)}`);
 }
 
@@ -36,8 +37,11 @@ function say(...parts) {
 export function hideNotice() {
   box.hidden = true;
   box.replaceChildren();
-  resume = null;
+  waiting = null;
 }
+
+/* For a key that means nothing while the notice is shown. */
+export const focusNotice = () => box.querySelector("a")?.focus();
 
 function describe(problem, inNewTab) {
   if (problem.status === 401) return { text: "You are signed out. ", link: signInLink("Sign in again", inNewTab) };
@@ -49,7 +53,7 @@ function describe(problem, inNewTab) {
     return { text: "The site could not tell that this came from you. Allow its cookies, then try again.", isOver: true };
   }
   // Signed in, and not allowed: a role was taken away. Without an account, one is asked for.
-  if (account) return { text: "Your account may not do this any more.", isOver: true };
+  if (account) return { text: "Your account may not do this any more: ask an operator.", isOver: true };
   return { text: `${problem.message} `, link: signInLink("Sign in", inNewTab) };
 }
 
@@ -63,15 +67,16 @@ function signInLink(text, inNewTab, more = "") {
 
 /* The account is back when a request that is made in its name is answered. */
 onReturn(async () => {
-  if (!resume || isChecking || !account) return;
+  if (!waiting || isChecking || !account) return;
   isChecking = true;
+  const options = waiting;
   try {
     await call("GET", meUrl);
-    const resumed = resume;
     hideNotice();
-    resumed();
+    options.resumed?.();
   } catch (error) {
     if (!(error instanceof Problem)) throw error;
+    if (error.isAboutAccount && waiting === options) showNotice(error, options);
   } finally {
     isChecking = false;
   }

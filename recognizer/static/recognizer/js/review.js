@@ -4,7 +4,7 @@
 
 import { hintOf, sentenceOf } from "./answer.js";
 import { call, Problem } from "./api.js";
-import { hideNotice, showNotice } from "./notice.js";
+import { focusNotice, hideNotice, showNotice } from "./notice.js";
 import { Outbox } from "./outbox.js";
 
 // As many pictures are kept at hand; more are asked for when fewer than the second number are left.
@@ -258,6 +258,7 @@ function advance() {
 }
 
 function decide(value) {
+  if (stoppedBy) focusNotice();
   const one = current();
   if (stoppedBy || !one?.isReady || !value) return;
   if (one.decided === value) {
