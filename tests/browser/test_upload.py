@@ -4,7 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from PIL import Image, ImageDraw
-from playwright.sync_api import BrowserContext, FilePayload, Locator, Page, expect
+from playwright.sync_api import BrowserContext, FilePayload, Locator, Page, Route, expect
 
 from tests.pictures import encoded, png
 
@@ -147,3 +147,22 @@ def test_a_picture_whose_answer_was_lost_is_stored_once_when_it_is_tried_again(p
     row(page, "seven.png").get_by_role("button", name="Try again").click()
     expect_digit(row(page, "seven.png"), "7")
     assert [one["id"] for one in stored(page)] == [lost[0].json()["id"]]
+
+
+def test_a_picture_that_finds_the_site_busy_is_sent_again_without_a_press(page: Page) -> None:
+    busy = [{"status": 503, "headers": {"Retry-After": "5"}, "body": ""}]
+
+    def answer(route: Route) -> None:
+        if route.request.method == "POST" and busy:
+            route.fulfill(**busy.pop())
+        else:
+            route.continue_()
+
+    page.route("**/api/v1/submissions", answer)
+    page.goto("/upload/")
+    page.clock.install()
+    page.locator("[data-files]").set_input_files(picture("seven.png", SEVEN))
+    expect(row(page, "seven.png")).to_contain_text("Trying again in 5 seconds…")
+    page.clock.fast_forward(5000)
+    expect_digit(row(page, "seven.png"), "7")
+    assert len(stored(page)) == 1

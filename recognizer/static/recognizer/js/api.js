@@ -4,7 +4,7 @@ import { account, csrfToken, signInUrl } from "./account.js";
 
 // After so many milliseconds without an answer the line is taken for broken; what is sent may be sent again.
 const TIMEOUT = 60_000;
-const UNREACHABLE = "The site cannot be reached. Check your connection and try again.";
+const UNREACHABLE = "The site cannot be reached. Check your connection.";
 
 /* What went wrong, in words for the person at the screen. status 0: the site could not be reached. */
 export class Problem extends Error {
@@ -34,7 +34,7 @@ export function problemOf(status, body, retryAfter) {
   const more = { code: body?.code, retryAfter: Number(retryAfter) || 0 };
   if (status === 429) return new Problem(status, body?.detail ?? "That was a lot at once. Wait a minute and try again.", more);
   const detail = body?.detail ?? body?.title;
-  return new Problem(status, detail ?? `The site answered with an error (${status}). Try again in a moment.`, more);
+  return new Problem(status, detail ?? `The site answered with an error (${status}).`, more);
 }
 
 /* Names a request that stores something, so that it can be sent again without being stored twice. Given what the last

@@ -9,6 +9,9 @@ import { hideNotice, showNotice } from "./notice.js";
 // A picture with a longer side than this is taken for a photo: a box round the digit may help.
 const PHOTO_SIDE = 640;
 const AT_ONCE = 2;
+// A busy site or a broken line is tried again by itself, unless the site names a longer wait.
+const FIRST_RETRY_SECONDS = 5;
+const MAX_RETRY_SECONDS = 60;
 const UNSENT = ["ready", "queued", "sending", "retry"].map((state) => `[data-state="${state}"]`).join();
 
 const form = document.querySelector("[data-upload]");
@@ -33,9 +36,12 @@ function takeTurns(job) {
 async function startNext() {
   if (running >= AT_ONCE || waiting.length === 0) return;
   running += 1;
-  await waiting.shift()();
-  running -= 1;
-  startNext();
+  try {
+    await waiting.shift()();
+  } finally {
+    running -= 1;
+    startNext();
+  }
 }
 
 async function send(body, key, onProgress) {
@@ -101,6 +107,8 @@ class Row {
   #isSending = false;
   // {content, key}: what was sent last, so that "Try again" stores it once whatever became of the first try.
   #sending = null;
+  #pause = FIRST_RETRY_SECONDS;
+  #retryTimer = 0;
 
   constructor(file) {
     this.#file = file;
@@ -170,6 +178,7 @@ class Row {
   }
 
   #remove() {
+    clearTimeout(this.#retryTimer);
     this.element.remove();
     if (waitingForAccount.delete(this) && waitingForAccount.size === 0) hideNotice();
   }
@@ -177,6 +186,7 @@ class Row {
   send() {
     if (this.#isSending) return;
     this.#isSending = true;
+    clearTimeout(this.#retryTimer);
     waitingForAccount.delete(this);
     this.#part("crop").hidden = true;
     this.#say("queued", "Waiting for its turn…");
@@ -207,8 +217,17 @@ class Row {
         return;
       }
       // 409: the first try is still being stored.
-      this.#say(error.isPassing || error.status === 409 ? "retry" : "refused", error.message);
+      if (error.isPassing || error.status === 409) this.#sendLater(error);
+      else this.#say("refused", error.message);
     }
+  }
+
+  #sendLater(problem) {
+    const seconds = Math.max(this.#pause, problem.retryAfter);
+    const isSoon = seconds <= MAX_RETRY_SECONDS;
+    this.#say("retry", isSoon ? `${problem.message} Trying again in ${seconds} seconds…` : problem.message);
+    if (isSoon) this.#retryTimer = setTimeout(() => this.send(), seconds * 1000);
+    this.#pause = Math.min(this.#pause * 2, MAX_RETRY_SECONDS);
   }
 
   #follow(submission) {
