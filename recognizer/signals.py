@@ -19,4 +19,7 @@ def claim_name(instance: User, *, raw: bool, update_fields: frozenset[str] | Non
 @receiver(user_logged_in)
 def note_session(request: HttpRequest, user: User, **_more: object) -> None:
     """Keep account of the sessions that an account has."""
+    if request.session.session_key is None:
+        # Django has flushed the session of another account, and names the new one when it is stored.
+        request.session.save()
     sessions.start(user, request.session.session_key)
