@@ -10,6 +10,7 @@ from django.conf import settings
 from django.urls import reverse
 
 from digitsite.wsgi import application as wsgi_application  # sets Django up: before all else
+from recognizer.proxies import address_of_client
 from recognizer.services import handoff
 from recognizer.services.addresses import rate_key
 from recognizer.views.receive_errors import ENVIRON_KEY
@@ -50,7 +51,7 @@ _use_temporary_folder(settings.TEMPORARY_DIR)
 application = Receiver(
     Application(
         wsgi_application,
-        caller_of=lambda environ: rate_key(environ["REMOTE_ADDR"]),
+        caller_of=lambda environ: rate_key(address_of_client(environ)),
         max_body_size=_max_body_size,
         error_key=ENVIRON_KEY,
     ),

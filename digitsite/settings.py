@@ -57,8 +57,11 @@ SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = HTTPS
 # Without a certificate these four are what they have to be. https://docs.djangoproject.com/en/5.2/ref/checks/#security
 SILENCED_SYSTEM_CHECKS = [] if HTTPS else ["security.W004", "security.W008", "security.W012", "security.W016"]
 BEHIND_PROXY = env.boolean("BEHIND_PROXY", False)
+TRUSTED_PROXIES = env.integer("TRUSTED_PROXIES", 1, minimum=1, maximum=20)
 if BEHIND_PROXY:
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+elif "TRUSTED_PROXIES" in os.environ:
+    raise ImproperlyConfigured("TRUSTED_PROXIES has no effect without BEHIND_PROXY=1; set both or neither.")
 SECURE_CONTENT_TYPE_NOSNIFF = True
 SECURE_REFERRER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "DENY"
@@ -102,6 +105,7 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
+    "recognizer.proxies.ProxyMiddleware",
     "recognizer.middleware.RequestMiddleware",
     "corsheaders.middleware.CorsMiddleware",
     "recognizer.api.problems.ProblemMiddleware",
@@ -477,5 +481,5 @@ LOGGING = {
         "django.request": {"level": "ERROR"},
     },
 }
-# Who may read /metrics: whoever shows this token; without one, programs on this machine that ask without a proxy.
+# The bearer token for /metrics. Without it only programs on this machine may read them, and nobody behind a proxy.
 METRICS_TOKEN = env.secret("METRICS_TOKEN")

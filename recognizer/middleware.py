@@ -1,10 +1,8 @@
 """What every request gets: an id, a log line and a place in the metrics; headers for browsers; and its `actor`."""
 
 import logging
-import re
 import time
 from collections.abc import Callable
-from ipaddress import ip_address
 
 from csp.utils import build_policy
 from django.conf import settings
@@ -125,25 +123,19 @@ def _view_of(request: HttpRequest) -> str:
     return "static" if request.path_info.startswith(f"/{settings.STATIC_URL.strip('/')}/") else "none"
 
 
+def _limit_caching(request: HttpRequest, response: HttpResponse) -> None:
+    """Keep answers that depend on who asks out of shared caches; what anyone may keep says `public` itself."""
+    is_json = is_api(request)
+    if "Cache-Control" not in response.headers:
+        # A page may be kept by its own browser, which asks again before it shows it: Back brings a drawing back.
+        response.headers["Cache-Control"] = "private, no-store" if is_json else "private, no-cache"
+    if "public" not in response.headers["Cache-Control"]:
+        patch_vary_headers(response, ("Cookie", "Authorization") if is_json else ("Cookie",))
+
+
 def address_of(request: HttpRequest) -> str:
-    """Where the request comes from, as the proxy in front saw it, if there is one to be believed.
-
-    Without a port. What the proxy wrote and nobody can read is `UNREADABLE_ADDRESS`, so that it is counted too.
-    """
-    forwarded = request.headers.get("X-Forwarded-For", "") if settings.BEHIND_PROXY else ""
-    last = forwarded.rpartition(",")[2].strip()
-    return _without_port(last) if last else request.META.get("REMOTE_ADDR", "")
-
-
-def _without_port(written: str) -> str:
-    """Some proxies write `192.0.2.7:5678` and `[2001:db8::1]:5678`; an address in IPv6 alone has colons as well."""
-    match = BRACKETED.fullmatch(written) or WITH_PORT.fullmatch(written)
-    address = match["address"] if match else written
-    try:
-        ip_address(address)
-    except ValueError:
-        return UNREADABLE_ADDRESS
-    return address
+    """Return the client's address; behind a proxy `ProxyMiddleware` has put it there."""
+    return request.META.get("REMOTE_ADDR", "")
 
 
 def _actor_of(request: HttpRequest) -> Actor:

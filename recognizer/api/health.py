@@ -12,7 +12,7 @@ from django.views.decorators.http import require_safe
 
 from recognizer.services import health, metrics
 
-# What a proxy adds: whoever asks through one is not on this machine, though the connection is.
+# Headers of a proxy that the settings do not know of: its callers are not on this machine, though it may be.
 PROXY_HEADERS = ("Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "Via")
 
 
@@ -37,10 +37,12 @@ def readyz(_request: HttpRequest) -> JsonResponse:
 @never_cache
 @require_safe
 def metrics_page(request: HttpRequest) -> HttpResponse:
-    """For who shows METRICS_TOKEN; where there is none, for programs on this machine that ask without a proxy."""
+    """Metrics for callers that send METRICS_TOKEN; without one, for programs on this machine, unless behind a proxy."""
     if not _may_read_metrics(request):
         if not settings.METRICS_TOKEN:
-            return HttpResponse("Only for this machine.", status=403, content_type="text/plain")
+            return HttpResponse(
+                "Set METRICS_TOKEN, and send it as a bearer token.", status=403, content_type="text/plain"
+            )
         answer = HttpResponse("Send METRICS_TOKEN as a bearer token.", status=401, content_type="text/plain")
         answer["WWW-Authenticate"] = "Bearer"
         return answer
@@ -51,7 +53,8 @@ def _may_read_metrics(request: HttpRequest) -> bool:
     if settings.METRICS_TOKEN:
         kind, _, token = request.headers.get("Authorization", "").partition(" ")
         return kind.lower() == "bearer" and constant_time_compare(token.strip(), settings.METRICS_TOKEN)
-    if any(name in request.headers for name in PROXY_HEADERS):
+    # Behind a proxy every connection comes from it, so no address shows that the caller is on this machine.
+    if settings.BEHIND_PROXY or any(name in request.headers for name in PROXY_HEADERS):
         return False
     try:
         return ip_address(request.META.get("REMOTE_ADDR", "")).is_loopback

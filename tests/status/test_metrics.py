@@ -45,6 +45,19 @@ def test_without_a_token_only_this_machine_may_read(client):
 
 
 @pytest.mark.django_db
+@pytest.mark.parametrize("forwarded", [None, "", "127.0.0.1", "::1", "203.0.113.9, 127.0.0.1", "\xff"])
+def test_behind_a_proxy_metrics_need_a_token(forwarded, client, settings):
+    settings.BEHIND_PROXY = True
+    headers = {} if forwarded is None else {"X-Forwarded-For": forwarded}
+    answer = client.get("/metrics", headers=headers)
+    assert answer.status_code == 403
+    assert b"Set METRICS_TOKEN" in answer.content
+    settings.METRICS_TOKEN = TOKEN
+    headers["Authorization"] = f"Bearer {TOKEN}"
+    assert client.get("/metrics", headers=headers).status_code == 200
+
+
+@pytest.mark.django_db
 def test_with_a_token_whoever_shows_it_may_read_and_nobody_else(client, settings):
     settings.METRICS_TOKEN = TOKEN
     for shown in (None, "Bearer", "Bearer wrong", f"Basic {TOKEN}", f"Bearer {TOKEN}x", "Bearer é"):
