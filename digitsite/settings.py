@@ -3,6 +3,7 @@
 https://docs.djangoproject.com/en/5.2/ref/settings/
 """
 
+import hmac
 import os
 from pathlib import Path
 
@@ -67,8 +68,15 @@ SECURE_REFERRER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "DENY"
 SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = CSRF_COOKIE_SAMESITE = "Lax"
-# The signed cookie by which a visitor without an account is known again.
-VISITOR_COOKIE = "visitor"
+# Browsers send the cookies of a host to all of its ports, so two sites on one host need names of their own. The id
+# derives from the random secret key: all hosts of one site share it without another setting, a backup carries it, and
+# a new key, which ends every session anyway, is the only thing that changes it. See recognizer/cookies.py.
+SITE_ID = hmac.new(SECRET_KEY.encode(), b"recognizer.site_id", "sha256").hexdigest()[:12]
+SESSION_COOKIE_NAME = f"sessionid_{SITE_ID}"
+CSRF_COOKIE_NAME = f"csrftoken_{SITE_ID}"
+MESSAGE_STORAGE = "recognizer.cookies.MessageStorage"
+# The signed cookie that identifies a visitor without an account.
+VISITOR_COOKIE = f"visitor_{SITE_ID}"
 VISITOR_COOKIE_AGE = 365 * 24 * 3600
 
 # No inline script, nothing from another host. blob: and data: are the visitor's own picture before it is sent.
@@ -114,6 +122,7 @@ MIDDLEWARE = [
     "recognizer.middleware.PolicyMiddleware",
     "recognizer.views.receive_errors.ReceiveErrorMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
+    "recognizer.cookies.OldCookieMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "recognizer.middleware.NoNulMiddleware",

@@ -3,7 +3,7 @@
 from django.conf import settings
 from django.http import HttpRequest
 
-from recognizer.services.account_tags import account_tag, site_tag
+from recognizer.services.account_tags import account_tag
 
 
 def site(request: HttpRequest) -> dict:
@@ -11,6 +11,6 @@ def site(request: HttpRequest) -> dict:
         "site_name": settings.SITE_NAME,
         "actor": getattr(request, "actor", None),
         "csrf_cookie_name": settings.CSRF_COOKIE_NAME,
-        "site_tag": site_tag(),
+        "site_id": settings.SITE_ID,
         "account_tag": account_tag(getattr(request, "user", None)),
     }

@@ -11,16 +11,12 @@ from django.core.exceptions import SuspiciousOperation
 from django.http import HttpRequest, HttpResponse
 from django.utils.functional import SimpleLazyObject
 
+from recognizer.cookies import read_visitor, set_visitor
 from recognizer.services import metrics, tracing
 from recognizer.services.actors import Actor
 
 log = logging.getLogger("recognizer.requests")
 
-COOKIE_SALT = "recognizer.visitor"
-BRACKETED = re.compile(r"\[(?P<address>[^\]]+)\](:\d+)?")
-WITH_PORT = re.compile(r"(?P<address>[^:]+):\d+")
-# Nobody has it; all who come from such a place are counted together.
-UNREADABLE_ADDRESS = "0.0.0.0"  # noqa: S104 - nothing listens on it
 # Asked every few seconds by programs, or many to a page: in the log only for who looks closely.
 QUIET_VIEWS = ("healthz", "readyz", "metrics", "static", "api-submission-image", "api-submission-pixels")
 # Nothing here needs the browser's own devices; a photo comes through a file input, which asks by itself.
@@ -140,9 +136,9 @@ def address_of(request: HttpRequest) -> str:
 
 def _actor_of(request: HttpRequest) -> Actor:
     user = request.user if request.user.is_authenticated else None
-    visitor = request.get_signed_cookie(
-        settings.VISITOR_COOKIE, default="", salt=COOKIE_SALT, max_age=settings.VISITOR_COOKIE_AGE
-    )
+    visitor, is_renamed = read_visitor(request)
+    if is_renamed:
+        request.new_visitor = visitor
     return Actor(user=user, visitor=visitor, address=address_of(request))
 
 
@@ -165,13 +161,5 @@ class ActorMiddleware:
         response = self.get_response(request)
         visitor = getattr(request, "new_visitor", "")
         if visitor:
-            response.set_signed_cookie(
-                settings.VISITOR_COOKIE,
-                visitor,
-                salt=COOKIE_SALT,
-                max_age=settings.VISITOR_COOKIE_AGE,
-                secure=settings.SESSION_COOKIE_SECURE,
-                httponly=True,
-                samesite="Lax",
-            )
+            set_visitor(response, visitor)
         return response

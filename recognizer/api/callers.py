@@ -1,17 +1,15 @@
 """Who calls the JSON API by which cookies. The framework is told of it in the settings."""
 
-from django.conf import settings
 from django.contrib.auth.models import AbstractBaseUser
 from rest_framework.authentication import SessionAuthentication
 from rest_framework.exceptions import PermissionDenied
 from rest_framework.request import Request
 
+from recognizer.cookies import SITE_COOKIES
 from recognizer.middleware import address_of
 from recognizer.services.actors import Actor
 
 from .authentication import shown_key
-
-SITE_COOKIES = (settings.SESSION_COOKIE_NAME, settings.VISITOR_COOKIE, settings.CSRF_COOKIE_NAME)
 
 
 def is_browser(request: Request) -> bool:

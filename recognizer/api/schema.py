@@ -194,7 +194,8 @@ class CookieScheme(OpenApiAuthenticationExtension):
         return {
             "type": "apiKey",
             "in": "cookie",
-            "name": "sessionid",
-            "description": "The session of a signed-in account. What changes something also needs the CSRF token in "
-            "`X-CSRFToken`. Without any cookie the caller is nobody, and may still send.",
+            "name": "sessionid_SITE",
+            "description": "The session of a signed-in account; SITE is the attribute `data-site` of every page. "
+            "Requests that change something also need the CSRF token in `X-CSRFToken`: the value of the cookie "
+            "`csrftoken_SITE`. A caller without any cookie is anonymous, and may still send.",
         }

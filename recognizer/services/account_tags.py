@@ -1,8 +1,8 @@
 """Account tags: opaque ids by which a browser keeps the unsent work of one account apart from that of another.
 
-Every page carries the tag of its site and of its account. Scripts prefix the names of what they store with them, and
-send the account's tag with each request, so that work done by one account is never stored under another. Used by the
-context processor of the pages and by `PageAccountMiddleware`.
+Every page carries the id of its site (`SITE_ID`) and the tag of its account. Scripts prefix the names of what they
+store with them, and send the account's tag with each request, so that work done by one account is never stored under
+another. Used by the context processor of the pages and by `PageAccountMiddleware`.
 """
 
 from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
@@ -32,14 +32,11 @@ class SignedOutError(PageAccountError):
         PermissionError.__init__(self, "You are signed out. Sign in again.")
 
 
-def site_tag() -> str:
-    """The tag of this site: two sites below one host share the storage of a browser."""
-    return _tag("site")
-
-
 def account_tag(user: AbstractBaseUser | AnonymousUser | None) -> str:
     """The tag of `user`, or an empty string for a visitor without an account."""
-    return _tag(f"account {user.pk}") if user is not None and user.is_authenticated else ""
+    if user is None or not user.is_authenticated:
+        return ""
+    return salted_hmac(SALT, f"account {user.pk}", algorithm="sha256").hexdigest()[:TAG_LENGTH]
 
 
 def check_page_account(user: AbstractBaseUser | AnonymousUser | None, tag: str) -> None:
@@ -58,7 +55,3 @@ def check_page_account(user: AbstractBaseUser | AnonymousUser | None, tag: str) 
         raise SignedOutError
     if not constant_time_compare(current, tag):
         raise PageAccountError
-
-
-def _tag(name: str) -> str:
-    return salted_hmac(SALT, name, algorithm="sha256").hexdigest()[:TAG_LENGTH]

@@ -4,6 +4,7 @@ import json
 from unittest import mock
 
 import pytest
+from django.conf import settings
 from django.db import OperationalError
 from django.test import Client
 from django.urls import reverse
@@ -85,7 +86,7 @@ def test_a_browser_must_show_its_csrf_token(who, request, client_of, media):
     assert "CSRF" in assert_problem(browser.post(ADDRESS, **body), 403)["detail"]
     assert browser.get(ADDRESS).json()["results"] == []
     browser.get(reverse("api-docs"))
-    token = browser.cookies["csrftoken"].value
+    token = browser.cookies[settings.CSRF_COOKIE_NAME].value
     assert browser.post(ADDRESS, **body, headers={"X-CSRFToken": token}).status_code == 202
     (submission,) = browser.get(ADDRESS).json()["results"]
     assert_problem(browser.delete(f"{ADDRESS}/{submission['id']}"), 403)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from django.conf import settings
 from django.db import connection
 from django.http import HttpResponse
 from django.test import Client
@@ -124,9 +125,9 @@ def test_a_program_reads_its_submission_back_by_the_location_that_it_got(program
 
 def test_a_browser_that_comes_for_the_first_time_becomes_a_visitor(client_of, visitor):
     browser = Client(HTTP_HOST="localhost")
-    browser.cookies["csrftoken"] = "x" * 32
+    browser.cookies[settings.CSRF_COOKIE_NAME] = "x" * 32
     response = send(browser, {"strokes": SEVEN})
-    assert "visitor" in response.cookies
+    assert settings.VISITOR_COOKIE in response.cookies
     body = browser.get(ADDRESS).json()
     assert [one["id"] for one in body["results"]] == [response.json()["id"]]
     assert body["results"][0]["mine"]

@@ -22,7 +22,7 @@ SUBMISSIONS = "/api/v1/submissions"
 TIMEOUT_SECONDS = 30.0
 # People do not draw faster; and sixteen of them shall leave the machine some time for the site.
 PAUSE_SECONDS = (0.05, 0.4)
-COOKIE_SALT = "recognizer.visitor"
+VISITOR_SALT = "recognizer.visitor"
 
 _numbers = itertools.count(1)
 
@@ -122,7 +122,7 @@ class Visitor(Person):
     """Draws in a browser, and says what it was."""
 
     def identity(self) -> dict:
-        signer = signing.get_cookie_signer(salt=settings.VISITOR_COOKIE + COOKIE_SALT)
+        signer = signing.get_cookie_signer(salt=settings.VISITOR_COOKIE + VISITOR_SALT)
         return with_csrf({settings.VISITOR_COOKIE: signer.sign(secrets.token_hex(16))})
 
     def act(self) -> None:

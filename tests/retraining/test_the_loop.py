@@ -11,6 +11,7 @@ import time
 
 import httpx
 import pytest
+from django.conf import settings
 from django.contrib.auth.models import Group, User
 
 from bench.writers import leaning_hands, pictures
@@ -34,7 +35,7 @@ def signed_in(site: Site) -> httpx.Client:
 
 
 def post(client: httpx.Client, path: str, **fields: str) -> httpx.Response:
-    return client.post(path, data=fields | {"csrfmiddlewaretoken": client.cookies["csrftoken"]})
+    return client.post(path, data=fields | {"csrfmiddlewaretoken": client.cookies[settings.CSRF_COOKIE_NAME]})
 
 
 def accuracy(images, labels) -> float:
@@ -79,7 +80,7 @@ def test_writers_who_are_misread_are_read_after_their_labels_were_reviewed(make_
         answer = client.post(
             "/api/v1/submissions",
             json=strokes,
-            headers={"X-CSRFToken": client.cookies["csrftoken"], "Prefer": "wait=10"},
+            headers={"X-CSRFToken": client.cookies[settings.CSRF_COOKIE_NAME], "Prefer": "wait=10"},
         )
         assert answer.status_code == 201, web.said
         assert answer.json()["prediction"]["version"] == 2, answer.text

@@ -8,7 +8,7 @@ from django.test import Client
 from django.urls import reverse
 
 from recognizer.models import Label, Submission
-from recognizer.services.account_tags import account_tag, site_tag
+from recognizer.services.account_tags import account_tag
 from recognizer.services.actors import Actor
 from tests.pictures import SEVEN
 from tests.rows import make_prediction, make_submission
@@ -37,8 +37,8 @@ def submission(visitor: Actor) -> Submission:
 
 
 def test_tags_differ_by_account_and_tell_nothing_of_it(reviewer: Actor, robin: Actor) -> None:
-    tags = {account_tag(reviewer.user), account_tag(robin.user), site_tag()}
-    assert len(tags) == 3
+    tags = {account_tag(reviewer.user), account_tag(robin.user)}
+    assert len(tags) == 2
     assert all(len(tag) == 16 for tag in tags)
     assert account_tag(None) == ""
 

@@ -56,13 +56,13 @@ def operator(db: None) -> Actor:
 
 def client_of(actor: Actor, *, csrf: bool = False) -> Client:
     """A browser of this person's, signed in or known by the visitor's cookie."""
-    from recognizer.middleware import COOKIE_SALT
+    from recognizer.cookies import VISITOR_SALT
 
     client = Client(enforce_csrf_checks=csrf, HTTP_HOST="localhost")
     if actor.user is not None:
         client.force_login(actor.user)
     elif actor.visitor:
-        salt = settings.VISITOR_COOKIE + COOKIE_SALT
+        salt = settings.VISITOR_COOKIE + VISITOR_SALT
         client.cookies[settings.VISITOR_COOKIE] = signing.get_cookie_signer(salt=salt).sign(actor.visitor)
     return client
 

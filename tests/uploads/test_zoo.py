@@ -17,6 +17,7 @@ import httpx
 import numpy as np
 import psutil
 import pytest
+from django.conf import settings
 from pytest_django import DjangoDbBlocker
 
 from tests.support.site import Part, Site
@@ -46,7 +47,7 @@ class Keeper:
         before = self._cpu_seconds()
         files = {"images" if to_page else "image": (animal.name, data, animal.kind)}
         if to_page:
-            token = self.page.cookies.get("csrftoken") or ""
+            token = self.page.cookies.get(settings.CSRF_COOKIE_NAME) or ""
             response = self.page.post("/upload/", files=files, data={"csrfmiddlewaretoken": token, "may_train": "on"})
         else:
             response = self.api.post("/api/v1/submissions", files=files, headers={"Prefer": "wait=0"})
@@ -204,7 +205,7 @@ def test_none_of_5000_mutations_hurts(keeper: Keeper) -> None:
     ],
 )
 def test_no_page_reads_more_than_it_needs(keeper: Keeper, address: str, megabytes: int, status: int) -> None:
-    token = keeper.page.cookies.get("csrftoken") or ""
+    token = keeper.page.cookies.get(settings.CSRF_COOKIE_NAME) or ""
     files = [("images", (f"{number}.png", bytes(9_500_000), "image/png")) for number in range(megabytes // 10)]
     files += [("images", ("rest.png", bytes(megabytes * 1_000_000 - len(files) * 9_500_000), "image/png"))]
     answer = keeper.page.post(address, files=files, data={"csrfmiddlewaretoken": token})
