@@ -9,6 +9,7 @@ from django.conf import settings
 from django.contrib.messages.middleware import MessageMiddleware
 from django.core.exceptions import SuspiciousOperation
 from django.http import HttpRequest, HttpResponse
+from django.utils.cache import patch_vary_headers
 from django.utils.functional import SimpleLazyObject
 
 from recognizer.cookies import read_visitor, set_visitor
@@ -62,6 +63,7 @@ class RequestMiddleware:
         response.setdefault("Permissions-Policy", PERMISSIONS_POLICY)
         # Pictures and answers are not for pages of other sites to show; CORS, where it is allowed, is not concerned.
         response.setdefault("Cross-Origin-Resource-Policy", "same-origin")
+        _limit_caching(request, response)
         return response
 
 

@@ -1,6 +1,7 @@
 """The OpenAPI document, and the page with examples and Swagger UI from our own files, without inline script."""
 
 from django.utils.decorators import method_decorator
+from django.views.decorators.cache import cache_control
 from django.views.decorators.csrf import ensure_csrf_cookie
 from drf_spectacular.utils import extend_schema
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
@@ -11,6 +12,8 @@ from rest_framework.response import Response
 from recognizer.api.examples import EXAMPLES
 
 
+# The same for every caller; an upgrade shows within minutes.
+@method_decorator(cache_control(public=True, max_age=300), name="get")
 class SchemaView(SpectacularAPIView):
     # YAML or JSON, as `Accept` or `?format=` says.
     content_negotiation_class = DefaultContentNegotiation
