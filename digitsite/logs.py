@@ -13,6 +13,25 @@ from recognizer.services import tracing
 FIELDS = ("method", "view", "status", "ms", "request_id", "submissions", "task", "task_id")
 
 
+MAX_REJECTED_LENGTH = 300
+
+
+class RejectedRequest(logging.Filter):
+    """On the handler: one WARNING line for a request that Django rejects, such as one with a wrong Host.
+
+    Django logs an ERROR with a traceback, as often as any stranger likes. The message names the setting to change.
+    """
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if not record.name.startswith("django.security."):
+            return True
+        if record.levelno == logging.ERROR:
+            record.levelno, record.levelname = logging.WARNING, "WARNING"
+            record.msg, record.args = record.getMessage()[:MAX_REJECTED_LENGTH], ()
+            record.exc_info = record.exc_text = None
+        return logging.getLogger(record.name).isEnabledFor(record.levelno)
+
+
 class Context(logging.Filter):
     """On the handler, so that every library's lines pass: adds the ids, takes out what must not be told."""
 

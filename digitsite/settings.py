@@ -477,9 +477,11 @@ _quieter = "DEBUG" if LOG_LEVEL == "DEBUG" else "WARNING"
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
-    "filters": {"context": {"()": "digitsite.logs.Context"}},
+    "filters": {"rejected": {"()": "digitsite.logs.RejectedRequest"}, "context": {"()": "digitsite.logs.Context"}},
     "formatters": {"text": {"()": "digitsite.logs.Text"}, "json": {"()": "digitsite.logs.json_formatter"}},
-    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": LOG_FORMAT, "filters": ["context"]}},
+    "handlers": {
+        "stderr": {"class": "logging.StreamHandler", "formatter": LOG_FORMAT, "filters": ["rejected", "context"]}
+    },
     "root": {"handlers": ["stderr"], "level": LOG_LEVEL},
     "loggers": {
         # Three lines for every task, and a sweep comes every ten seconds; failures still show.

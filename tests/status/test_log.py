@@ -5,7 +5,10 @@ import json
 import logging
 
 import pytest
+from django.conf import settings
+from django.core.exceptions import DisallowedHost
 from django.test import Client
+from django.utils.module_loading import import_string
 
 from digitsite import logs
 from recognizer.services import tracing
@@ -18,7 +21,8 @@ def written() -> io.StringIO:
     """What the site's handler writes, as text."""
     stream = io.StringIO()
     handler = logging.StreamHandler(stream)
-    handler.addFilter(logs.Context())
+    for name in settings.LOGGING["handlers"]["stderr"]["filters"]:
+        handler.addFilter(import_string(settings.LOGGING["filters"][name]["()"])())
     handler.setFormatter(logs.Text())
     root = logging.getLogger()
     root.addHandler(handler)
@@ -81,6 +85,33 @@ def test_no_line_holds_a_key_a_name_or_an_address(address: str, client: Client, 
     assert "view=" in text
     assert "secret" not in text
     assert "203.0.113.77" not in text
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("address", ["/", "/nothing", "/api/v1/submissions", "/readyz"])
+@pytest.mark.parametrize("host", ["evil.example", "not a host", "x" * 5000])
+def test_wrong_host_is_one_warning_line_that_names_the_setting(
+    address: str, host: str, client: Client, written: io.StringIO
+) -> None:
+    answer = client.get(address, HTTP_HOST=host)
+    assert answer.status_code == 400
+    assert answer["Cache-Control"].startswith("private")
+    line, access_line = written.getvalue().splitlines()
+    assert " WARNING django.security.DisallowedHost Invalid HTTP_HOST header: " in line
+    assert len(line) < 500
+    assert "status=400" in access_line
+    if host == "evil.example":
+        assert "add 'evil.example' to ALLOWED_HOSTS" in line
+
+
+def test_rejected_requests_follow_the_log_level(written: io.StringIO) -> None:
+    log = logging.getLogger("django.security.DisallowedHost")
+    log.setLevel(logging.ERROR)
+    try:
+        log.error("Invalid HTTP_HOST header", exc_info=DisallowedHost())
+    finally:
+        log.setLevel(logging.NOTSET)
+    assert written.getvalue() == ""
 
 
 def test_djangos_own_lines_name_the_view_and_not_the_path(written: io.StringIO, rf) -> None:
