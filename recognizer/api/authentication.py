@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from django.contrib.auth.models import AbstractBaseUser
@@ -18,14 +19,26 @@ from recognizer.services.actors import Actor
 if TYPE_CHECKING:  # which the framework imports only after this file
     from rest_framework.views import APIView
 
-# What some other sites want instead of Bearer: refused in words, not taken for nobody.
-SCHEMES = ("bearer", "token")
+# Some sites want Token instead of Bearer: tokens sent that way are rejected in words instead of being ignored.
+OFFERS_TOKEN = re.compile(r"(?:^|,)\s*(?:bearer|token)\b", re.IGNORECASE)
+# https://www.rfc-editor.org/rfc/rfc6750#section-2.1
+CREDENTIALS = re.compile(r"(?:bearer|token) +(?P<key>[a-z0-9._~+/-]{1,200}=*)", re.IGNORECASE)
+UNREADABLE = "The Authorization header cannot be read. Send one, as in `Authorization: Bearer digits_…`."
 
 
 def shown_key(request: Request) -> str | None:
-    """The key that the caller shows; None where there is none. A proxy's `Basic` is not meant for us."""
-    scheme, _, key = request.META.get("HTTP_AUTHORIZATION", "").strip().partition(" ")
-    return key.strip() if scheme.lower() in SCHEMES else None
+    """Return the key in the Authorization header; "" if the header cannot be read, None if there is no token in it.
+
+    Other schemes, such as the `Basic` of a proxy, are not for this site. A header that the web server could not decode
+    arrives empty: its caller means to be somebody, and is not taken for an anonymous one.
+    """
+    header = request.META.get("HTTP_AUTHORIZATION")
+    if header is None:
+        return None
+    header = header.strip(" \t")
+    if match := CREDENTIALS.fullmatch(header):
+        return match["key"]
+    return "" if not header or not header.isascii() or OFFERS_TOKEN.search(header) else None
 
 
 class TokenAuthentication(BaseAuthentication):
@@ -35,6 +48,8 @@ class TokenAuthentication(BaseAuthentication):
         key = shown_key(request)
         if key is None:
             return None
+        if not key:
+            raise AuthenticationFailed(UNREADABLE)
         try:
             token = tokens.redeem(key)
         except tokens.BadTokenError as error:

@@ -162,11 +162,21 @@ def test_what_opens_nothing_is_401_with_a_challenge_and_never_nobody(ann: Actor)
     for value, words in [
         (f"Bearer {key}", "expired"),
         ("Bearer digits_unknown", "unknown"),
-        ("Bearer", "unknown"),
-        ("bearer  ", "unknown"),
-        ("Bearer \xff\xfe", "unknown"),
-        (f"Bearer {key} {key}", "unknown"),
+        (f"bearer   {key} ", "expired"),
         (f"Token {key}", "expired"),
+        ("Bearer", "cannot be read"),
+        ("bearer  ", "cannot be read"),
+        ("Bearer \xff\xfe", "cannot be read"),
+        ("\xff\xfe", "cannot be read"),
+        (f"Bearer {key}\xa0", "cannot be read"),
+        (f"Bearer {key} {key}", "cannot be read"),
+        (f"Bearer {'x' * 60_000}", "cannot be read"),
+        # Two headers, joined by the web server.
+        (f"Bearer {key}, Bearer {key}", "cannot be read"),
+        (f"Basic YTpi,Bearer {key}", "cannot be read"),
+        # A header that the web server could not decode.
+        ("", "cannot be read"),
+        (" ", "cannot be read"),
     ]:
         response = Client(HTTP_HOST="localhost", headers={"Authorization": value}).get("/api/v1/submissions")
         assert response.status_code == 401, value
