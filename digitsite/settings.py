@@ -53,10 +53,23 @@ if "HTTPS" not in os.environ and (names := env.public_names(ALLOWED_HOSTS)):
 SECURE_SSL_REDIRECT = HTTPS
 SECURE_REDIRECT_EXEMPT = ["^healthz$", "^readyz$", "^metrics$"]  # asked from inside, by load balancers and Prometheus
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = HTTPS
-SECURE_HSTS_SECONDS = env.integer("HSTS_SECONDS", 31_536_000 if HTTPS else 0)
-SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = HTTPS
-# Without a certificate these four are what they have to be. https://docs.djangoproject.com/en/5.2/ref/checks/#security
-SILENCED_SYSTEM_CHECKS = [] if HTTPS else ["security.W004", "security.W008", "security.W012", "security.W016"]
+YEAR_SECONDS = 31_536_000
+SECURE_HSTS_SECONDS = env.integer("HSTS_SECONDS", YEAR_SECONDS if HTTPS else 0)
+# Both bind host names that are not this site's, and preloading cannot be taken back for months: never by default.
+SECURE_HSTS_INCLUDE_SUBDOMAINS = env.boolean("HSTS_INCLUDE_SUBDOMAINS", False)
+SECURE_HSTS_PRELOAD = env.boolean("HSTS_PRELOAD", False)
+if SECURE_HSTS_INCLUDE_SUBDOMAINS and not (HTTPS and SECURE_HSTS_SECONDS):
+    raise ImproperlyConfigured("HSTS_INCLUDE_SUBDOMAINS=1 needs HTTPS=1 and HSTS_SECONDS above 0.")
+if SECURE_HSTS_PRELOAD and not (SECURE_HSTS_INCLUDE_SUBDOMAINS and SECURE_HSTS_SECONDS >= YEAR_SECONDS):
+    raise ImproperlyConfigured(
+        f"HSTS_PRELOAD=1 needs HSTS_INCLUDE_SUBDOMAINS=1 and HSTS_SECONDS of at least {YEAR_SECONDS} (hstspreload.org)."
+    )
+# W005 and W021 ask for the two settings above. Without a certificate the other four are what they have to be.
+# https://docs.djangoproject.com/en/5.2/ref/checks/#security
+SILENCED_SYSTEM_CHECKS = ["security.W005", "security.W021"]
+if not HTTPS:
+    SILENCED_SYSTEM_CHECKS += ["security.W004", "security.W008", "security.W012", "security.W016"]
+# See recognizer/proxies.py.
 BEHIND_PROXY = env.boolean("BEHIND_PROXY", False)
 TRUSTED_PROXIES = env.integer("TRUSTED_PROXIES", 1, minimum=1, maximum=20)
 if BEHIND_PROXY:

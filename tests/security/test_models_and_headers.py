@@ -3,7 +3,6 @@
 import ast
 import io
 import json
-import runpy
 import zipfile
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from django.urls import reverse
 from ml import bundle as bundles
 from ml.export import load_keras
 from recognizer.services import registry
+from tests.security.test_starting import read_settings
 from tests.support.site import BASE_DIR
 
 CODE = [path for folder in ("digitsite", "ml", "recognizer") for path in Path(BASE_DIR, folder).rglob("*.py")]
@@ -50,13 +50,13 @@ def test_every_answer_tells_browsers_what_they_may_do(address: str, client: Clie
 
 
 @pytest.mark.django_db
-def test_cookies_are_out_of_reach_of_scripts_and_of_other_sites(client: Client, password: str) -> None:
+def test_cookies_are_out_of_reach_of_scripts_and_of_other_sites(settings, client: Client, password: str) -> None:
     client.get("/")
     client.post(reverse("login"), {"username": "ann", "password": password})
-    for cookie in (client.cookies["visitor"], client.cookies["sessionid"]):
+    for cookie in (client.cookies[settings.VISITOR_COOKIE], client.cookies[settings.SESSION_COOKIE_NAME]):
         assert cookie["httponly"]
         assert cookie["samesite"] == "Lax"
-    assert client.cookies["csrftoken"]["samesite"] == "Lax"
+    assert client.cookies[settings.CSRF_COOKIE_NAME]["samesite"] == "Lax"
 
 
 @pytest.mark.django_db
@@ -72,19 +72,39 @@ def test_with_a_certificate_plain_http_leads_to_https_and_cookies_stay_there(set
     answer = client.get("/", headers={"X-Forwarded-Proto": "https"})
     assert answer.status_code == 200
     assert answer["Strict-Transport-Security"].startswith("max-age=31536000")
-    assert client.cookies["visitor"]["secure"]
-    assert client.cookies["csrftoken"]["secure"]
+    assert client.cookies[settings.VISITOR_COOKIE]["secure"]
+    assert client.cookies[settings.CSRF_COOKIE_NAME]["secure"]
 
 
 def test_https_switches_all_of_it_on(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    for name, value in {"HTTPS": "1", "BEHIND_PROXY": "1", "DATA_DIR": str(tmp_path)}.items():
-        monkeypatch.setenv(name, value)
-    read = runpy.run_path(str(Path(BASE_DIR, "digitsite", "settings.py")), run_name="digitsite.settings")
+    read = read_settings(monkeypatch, tmp_path, {"HTTPS": "1", "BEHIND_PROXY": "1"})
     assert read["SECURE_SSL_REDIRECT"]
     assert read["SESSION_COOKIE_SECURE"]
     assert read["CSRF_COOKIE_SECURE"]
     assert read["SECURE_HSTS_SECONDS"] == 31_536_000
     assert read["SECURE_PROXY_SSL_HEADER"] == ("HTTP_X_FORWARDED_PROTO", "https")
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    ("given", "header"),
+    [
+        ({}, "max-age=31536000"),
+        ({"HSTS_SECONDS": "600", "HSTS_INCLUDE_SUBDOMAINS": "1"}, "max-age=600; includeSubDomains"),
+        (
+            {"HSTS_INCLUDE_SUBDOMAINS": "1", "HSTS_PRELOAD": "1"},
+            "max-age=31536000; includeSubDomains; preload",
+        ),
+    ],
+)
+def test_hsts_binds_other_hosts_only_by_setting(given, header, settings, monkeypatch, tmp_path) -> None:
+    read = read_settings(monkeypatch, tmp_path, {"HTTPS": "1", "BEHIND_PROXY": "1"} | given)
+    for name in read:
+        if name.startswith("SECURE_"):
+            setattr(settings, name, read[name])
+    settings.BEHIND_PROXY = True
+    answer = Client().get("/", headers={"X-Forwarded-Proto": "https"})
+    assert answer["Strict-Transport-Security"] == header
 
 
 @pytest.mark.django_db

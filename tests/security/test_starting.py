@@ -19,6 +19,8 @@ def read_settings(monkeypatch: pytest.MonkeyPatch, folder: Path, given: dict[str
     """The settings module as a start with these environment variables would read it."""
     for name in ("ALLOWED_HOSTS", "HTTPS", "HOST", "DEBUG", "SECRET_KEY", "DATABASE_URL", "REDIS_URL", "METRICS_TOKEN"):
         monkeypatch.delenv(name, raising=False)
+    for name in ("BEHIND_PROXY", "TRUSTED_PROXIES", "HSTS_SECONDS", "HSTS_INCLUDE_SUBDOMAINS", "HSTS_PRELOAD"):
+        monkeypatch.delenv(name, raising=False)
     for name, value in (given | {"DATA_DIR": str(folder)}).items():
         monkeypatch.setenv(name, value)
     return runpy.run_path(str(Path(BASE_DIR, "digitsite", "settings.py")), run_name="digitsite.settings")
@@ -39,6 +41,14 @@ def read_settings(monkeypatch: pytest.MonkeyPatch, folder: Path, given: dict[str
         ({"SECRET_KEY": "django-insecure-" + "0123456789abcdef" * 4}, "SECRET_KEY is a placeholder"),
         ({"SECRET_KEY": "change-me-change-me-change-me-change-me-change-me-0123"}, "SECRET_KEY is a placeholder"),
         ({"METRICS_TOKEN": "prometheus"}, "METRICS_TOKEN is shorter than 16 characters"),
+        ({"TRUSTED_PROXIES": "2"}, "TRUSTED_PROXIES has no effect without BEHIND_PROXY=1"),
+        ({"TRUSTED_PROXIES": "0", "BEHIND_PROXY": "1"}, "TRUSTED_PROXIES"),
+        ({"HSTS_INCLUDE_SUBDOMAINS": "1"}, "HSTS_INCLUDE_SUBDOMAINS=1 needs HTTPS=1"),
+        (
+            {"HSTS_INCLUDE_SUBDOMAINS": "1", "HTTPS": "1", "HSTS_SECONDS": "0"},
+            "HSTS_INCLUDE_SUBDOMAINS=1 needs HTTPS=1",
+        ),
+        ({"HSTS_PRELOAD": "1", "HTTPS": "1"}, "HSTS_PRELOAD=1 needs HSTS_INCLUDE_SUBDOMAINS=1"),
     ],
 )
 def test_the_start_is_refused(
@@ -72,7 +82,7 @@ def test_at_home_nobody_is_asked_for_a_certificate(
 @pytest.mark.parametrize(
     ("settings", "silenced"),
     [
-        ({"ALLOWED_HOSTS": "digits.example.com", "HTTPS": "1", "BEHIND_PROXY": "1"}, 0),
+        ({"ALLOWED_HOSTS": "digits.example.com", "HTTPS": "1", "BEHIND_PROXY": "1"}, 2),
         ({"ALLOWED_HOSTS": "digits.example.com", "HTTPS": "0"}, 4),
     ],
 )
