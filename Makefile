@@ -36,10 +36,10 @@ lint: $(VENV)/tests.stamp
 
 # A module's tests stay together, for they share what is slow to start; and in their order, for the few long ones would
 # else come last and keep one processor waiting.
-test: lint $(VENV)/browser.stamp $(VENV)/postgresql.stamp $(VENV)/mnist.stamp
+test: lint $(VENV)/browser.stamp $(VENV)/postgresql.stamp $(VENV)/proxies.stamp $(VENV)/mnist.stamp
 	$(BIN)/python -m pytest -n 2 --dist loadscope --no-loadscope-reorder -m "not acceptance"
 
-acceptance: $(VENV)/tests.stamp $(VENV)/browser.stamp $(VENV)/postgresql.stamp $(VENV)/mnist.stamp
+acceptance: $(VENV)/tests.stamp $(VENV)/browser.stamp $(VENV)/postgresql.stamp $(VENV)/proxies.stamp $(VENV)/mnist.stamp
 	$(BIN)/python -m pytest -m acceptance
 
 # SECONDS=180 SEED=… for other lengths, and for the same faults once more.
@@ -85,6 +85,11 @@ $(VENV)/browser.stamp: $(VENV)/tests.stamp
 # Without one the tests of PostgreSQL are left out, and say so.
 $(VENV)/postgresql.stamp: $(VENV)/tests.stamp
 	@$(BIN)/python -m tests.support.postgresql
+	@touch $@
+
+# Likewise for the tests behind nginx and Caddy.
+$(VENV)/proxies.stamp: $(VENV)/tests.stamp tests/support/proxies.py
+	@$(BIN)/python -m tests.support.proxies
 	@touch $@
 
 $(VENV)/mnist.stamp: $(VENV)/tests.stamp
