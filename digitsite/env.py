@@ -212,7 +212,37 @@ def data_dir() -> Path:
             f"The data folder is {str(folder)!r}; its name holds a line break or another control character. Rename it "
             "or choose another one: make run DATA_DIR=…"
         )
+    _check_owner(folder)
     return folder
+
+
+# By their owner the account is known where the data folder itself belongs to root. SQLite keeps it when root writes.
+SITE_FILES = (".", "db.sqlite3", "secret_key", "media")
+
+
+def _check_owner(folder: Path) -> None:
+    """Refuse to work as root on the site of another account.
+
+    What root writes that account could not write afterwards: one command as root, and every tenth submission failed.
+
+    Raises:
+        ImproperlyConfigured: this is root, and the site is not root's.
+    """
+    if os.geteuid() != 0:
+        return
+    owners = (path.stat().st_uid for name in SITE_FILES if (path := folder / name).exists())
+    owner = next(filter(None, owners), 0)
+    if owner:
+        import pwd
+
+        try:
+            account = pwd.getpwuid(owner).pw_name
+        except KeyError:
+            account = f"#{owner}"
+        raise ImproperlyConfigured(
+            f"The data folder {folder} belongs to the account {account}, which could not write what root leaves there. "
+            f"Run this as that account: sudo -u '{account}' …"
+        )
 
 
 def database(name: str, default: Path) -> dict[str, object]:

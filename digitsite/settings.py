@@ -142,6 +142,7 @@ MIDDLEWARE = [
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "recognizer.middleware.ActorMiddleware",
     "recognizer.views.page_account.PageAccountMiddleware",
+    "recognizer.views.errors.StorageErrorMiddleware",
     "recognizer.middleware.PageMessageMiddleware",
     "recognizer.views.limits.ThrottleMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",

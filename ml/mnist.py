@@ -75,7 +75,9 @@ def default_cache() -> Path:
 def is_at_hand() -> bool:
     """Whether MNIST is here already, so that it need not be fetched; for a page that says so beforehand."""
     named = os.environ.get("MNIST_PATH")
-    return (default_cache() / CACHE_FILE).is_file() or bool(named and Path(named).expanduser().exists())
+    # Unlike the methods of a Path these do not fail where a folder cannot be entered.
+    in_cache = os.path.isfile(default_cache() / CACHE_FILE)  # noqa: PTH113
+    return in_cache or bool(named and os.path.exists(Path(named).expanduser()))  # noqa: PTH110
 
 
 def load_mnist(*, path: str | Path | None = None, cache: str | Path | None = None) -> Mnist:

@@ -56,6 +56,12 @@ class BodyStorageError(BodyError):
     code = "storage_full"
 
 
+class BodyUnwritableError(BodyError):
+    """The folder of temporary files cannot be written."""
+
+    code = "storage_unavailable"
+
+
 class ClientDisconnectedError(Exception):
     """The client closed the connection before the body was complete."""
 
@@ -147,7 +153,7 @@ class BodyReceiver:
             self._discard()
             if error.errno in FULL_DISK_ERRORS:
                 raise BodyStorageError from error
-            raise
+            raise BodyUnwritableError from error
         except BaseException:
             self._discard()
             raise

@@ -116,6 +116,8 @@ class Receiver:
                 body = await receiver.receive(None if is_chunked else length)
             except BodyError as error:
                 environ[self._application.error_key] = error.code
+                if isinstance(error.__cause__, OSError) and not isinstance(error.__cause__, TimeoutError):
+                    log.critical("%s: %s", error.code, error.__cause__)
         add_body(environ, body)
         return body
 

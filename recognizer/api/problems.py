@@ -27,6 +27,12 @@ from rest_framework.response import Response
 from recognizer.services.access import NotAllowedError
 from recognizer.services.errors import BusyError
 from recognizer.services.quotas import QuotaError
+from recognizer.services.storage_errors import (
+    StorageError,
+    StorageFullError,
+    log_storage_error,
+    storage_error_of,
+)
 from recognizer.services.submissions import Refused
 from recognizer.services.throttling import ThrottledError
 
@@ -55,12 +61,17 @@ DETAILS = {
     404: "There is nothing at this address, or it is not yours to see.",
     413: "The request is larger than this site accepts.",
     500: "Something went wrong on our side. It was logged; please try again later.",
+    507: "There is no room left here, so nothing was stored.",
     503: "The site cannot do this right now. Please try again in a moment.",
 }
 
+# When a database that is away may be back.
+UNAVAILABLE_SECONDS = 5
 
 # Status, what to say (the error's own words, where nothing stands), and code of what else a view may raise.
 OTHER_ERRORS = (
+    (StorageFullError, (507, "", StorageFullError.code)),
+    (StorageError, (503, "", StorageError.code)),
     (BusyError, (503, "", "busy")),
     (QuotaError, (429, "", "quota_exceeded")),
     (ThrottledError, (429, "", "throttled")),
@@ -146,8 +157,11 @@ def problem(
 
 def problem_response(error: Exception, context: Mapping) -> Response:
     """Turn whatever a view raised into a problem; the framework calls it (`EXCEPTION_HANDLER`)."""
-    document, headers = document_of(error)
-    if isinstance(error, OperationalError | InterfaceError):
+    storage = storage_error_of(error)
+    document, headers = document_of(storage or error)
+    if storage is not None:
+        log_storage_error(storage)
+    elif isinstance(error, OperationalError | InterfaceError):
         log.error("the database failed: %s", error)
     if document["status"] == 500:
         request = context["request"]
@@ -175,8 +189,9 @@ def document_of(error: Exception) -> tuple[dict[str, object], dict[str, str]]:
     headers = {}
     if getattr(error, "auth_header", None):
         headers["WWW-Authenticate"] = error.auth_header
-    if getattr(error, "wait", None):
-        headers["Retry-After"] = str(math.ceil(error.wait))
+    wait = getattr(error, "wait", None) or (UNAVAILABLE_SECONDS if document["status"] == 503 else None)
+    if wait:
+        headers["Retry-After"] = str(math.ceil(wait))
     return document, headers
 
 

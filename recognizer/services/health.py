@@ -12,9 +12,12 @@ from django.db.migrations.loader import MigrationLoader
 from django.db.migrations.recorder import MigrationRecorder
 from redis import RedisError
 
-from . import canaries, handoff, registry
+from . import canaries, handoff, registry, writability
 
 log = logging.getLogger(__name__)
+
+# Of the folders that cannot be written so many are named in the log.
+MAX_NAMED = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,11 +25,12 @@ class Health:
     """`model` is the live version's number, None where there is none. `worker` says whether predictions are made.
 
     `migrations` says whether the database has the tables that this code expects, `stuck` which queues' workers are
-    there and take nothing, or are not there, while work waits.
+    there and take nothing, or are not there, while work waits, `storage` whether folders and database can be written.
     """
 
     database: bool
     migrations: bool
+    storage: bool
     redis: bool
     worker: bool
     model: int | None
@@ -35,14 +39,22 @@ class Health:
     @property
     def is_ready(self) -> bool:
         """Pages can be served and submissions taken; without a worker they wait, which is no reason to turn away."""
-        return self.database and self.migrations and self.redis and self.model is not None
+        return self.database and self.migrations and self.storage and self.redis and self.model is not None
 
 
 def check() -> Health:
     database, migrations, model = _database()
     redis, worker = _redis_and_worker()
     stuck = canaries.stuck() if database and migrations and redis else []
-    return Health(database=database, migrations=migrations, redis=redis, worker=worker, model=model, stuck=stuck)
+    return Health(
+        database=database,
+        migrations=migrations,
+        storage=database and _storage(),
+        redis=redis,
+        worker=worker,
+        model=model,
+        stuck=stuck,
+    )
 
 
 def unapplied_migrations() -> list[str]:
@@ -79,6 +91,18 @@ def _database() -> tuple[bool, bool, int | None]:
     except DatabaseError as error:
         log.warning("the database cannot be reached: %s", error)
         return False, False, None
+
+
+def _storage() -> bool:
+    """Whether what people send can be stored."""
+    try:
+        found = writability.unwritable()
+    except DatabaseError as error:
+        log.warning("the database cannot be asked: %s", error)
+        return False
+    if found:
+        log.error("storage unavailable: this account may not write %s", ", ".join(found[:MAX_NAMED]))
+    return not found
 
 
 def _redis_and_worker() -> tuple[bool, bool]:

@@ -8,7 +8,6 @@ whatever else was hidden in the file behind. A file's name is the sha256 of its 
 file, and it is written before the row that names it.
 """
 
-import errno
 import hashlib
 import io
 import logging
@@ -25,9 +24,9 @@ from ml import images
 from recognizer.models import Submission
 
 from . import png
-from .errors import BusyError
 from .fair_slots import FairSlots
 from .orphans import FOLDER
+from .storage_errors import storage_error_of
 
 log = logging.getLogger(__name__)
 
@@ -48,16 +47,9 @@ DECODE_WAIT_SECONDS = 20
 # thread of the web server, so only a few may: the pages need the others.
 MAX_DECODING, MAX_WAITING = 8, 10
 BUSY = "Many large pictures are being read right now. Please try again in a moment."
-FULL = "There is no room left for pictures here, so nothing was stored. Please tell whoever runs this site."
 
 # In bytes of memory.
 _decoding = FairSlots(settings.DECODE_MEGABYTES * 1_000_000, max_waiting=MAX_WAITING, busy=BUSY)
-
-
-class NoRoomError(BusyError):
-    """The picture storage is full."""
-
-    wait = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,15 +162,15 @@ def write(file: KeptFile) -> None:
     Called before the row is committed, so that no row ever names a missing file.
 
     Raises:
-        NoRoomError: the storage is full.
+        StorageError: the storage is full, or cannot be written.
     """
     try:
         default_storage.save(file.name, ContentFile(file.data))
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+        refusal = storage_error_of(error)
+        if refusal is None:
             raise
-        log.critical("there is no room left where pictures are kept: %s", error)
-        raise NoRoomError(FULL) from error
+        raise refusal from error
 
 
 def read(submission: Submission) -> bytes:

@@ -17,7 +17,7 @@ from django.db.models import F, Q
 
 from recognizer.models import ModelFiles, ModelVersion, Submission, SubmissionState
 
-from . import orphans, registry
+from . import orphans, registry, writability
 
 CHUNK = 1024 * 1024
 
@@ -51,7 +51,7 @@ class Sanity:
 def check() -> Sanity:
     """Look at everything: reads every kept picture and every model file once."""
     found = Sanity()
-    for look in (_database, _pictures, _left_overs, _answers, _models):
+    for look in (_database, _storage, _pictures, _left_overs, _answers, _models):
         found.findings += look(found)
     return found
 
@@ -65,6 +65,12 @@ def _database(_found: Sanity) -> Iterator[Finding]:
         yield from (Finding("the database is damaged", line) for (line,) in cursor.fetchall() if line != "ok")
         cursor.execute("PRAGMA foreign_key_check")
         yield from (Finding("a row names one that is not there", f"{row[0]} {row[1]}") for row in cursor.fetchall())
+
+
+def _storage(_found: Sanity) -> Iterator[Finding]:
+    """What the account that runs this may not write; the site's own account should be the one that does."""
+    for path in writability.unwritable():
+        yield Finding("this account may not write", path)
 
 
 def _pictures(found: Sanity) -> Iterator[Finding]:

@@ -20,7 +20,7 @@ from ml import bundle as bundles
 from recognizer.models import ModelFiles, RunState, Submission, SubmissionState, TrainingRun
 from recognizer.models.values import ACTIVE_RUN_STATES
 
-from . import canaries, handoff, health, registry, usage
+from . import canaries, handoff, health, registry, usage, writability
 from .retraining import overview, requests
 
 log = logging.getLogger(__name__)
@@ -51,7 +51,7 @@ def checks() -> list[Check]:
     found = _database()
     # Without the database nothing else can be known.
     with_database = (_queue, _model, _training, _next_training) if all(check.is_well for check in found) else ()
-    for part in (_redis, *with_database, _disk, _version):
+    for part in (_redis, *with_database, _storage, _disk, _version):
         found += part()
     return [replace(check, what_to_do="") if check.is_well else check for check in found]
 
@@ -107,11 +107,23 @@ def _redis() -> list[Check]:
     version = about.get("valkey_version") or about.get("redis_version")
     memory = int(about["used_memory"]) / MEGABYTE
     return [
-        Check("redis", "Redis", is_well=True, says=f"{kind} {version}, {memory:.1f} MB"),
+        _redis_server(f"{kind} {version}, {memory:.1f} MB", about),
         _prediction_workers(beats),
         _default_worker(canary.get(canaries.DEFAULT)),
         _trainer(canary.get(canaries.TRAIN)),
     ]
+
+
+def _redis_server(says: str, about: dict) -> Check:
+    """`about` is what Redis's INFO says."""
+    what_to_do = ""
+    if 0 < int(about.get("maxmemory", 0)) <= int(about["used_memory"]):
+        says += "; its memory is full"
+        what_to_do = "Raise its maxmemory. Submissions are kept meanwhile, and answered afterwards."
+    elif about.get("aof_last_write_status", "ok") != "ok":
+        says += "; it cannot write its file"
+        what_to_do = "Make room on its disk, or give its folder to its account. Submissions are kept meanwhile."
+    return Check("redis", "Redis", is_well=not what_to_do, says=says, what_to_do=what_to_do)
 
 
 def _prediction_workers(beats: dict[str, float]) -> Check:
@@ -241,6 +253,24 @@ def _next_training() -> list[Check]:
             says="Not here yet" if coming.needs_mnist else "At hand",
             what_to_do="The first training fetches it. Without internet, set MNIST_PATH to mnist.npz.",
         ),
+    ]
+
+
+def _storage() -> list[Check]:
+    try:
+        found = writability.unwritable()
+    except DatabaseError:  # which has a line of its own
+        return []
+    more = f" and {len(found) - 1} more" if len(found) > 1 else ""
+    return [
+        Check(
+            "storage",
+            "Storage",
+            is_well=not found,
+            says=f"May not be written: {found[0]}{more}" if found else "Can be written",
+            what_to_do=f"Give {settings.DATA_DIR} to the account that runs the site (chown -R), on a disk that is not "
+            "read-only. What people send is refused until then.",
+        )
     ]
 
 

@@ -25,6 +25,7 @@ from .access import NotAllowedError
 from .actors import Actor
 from .drafts import Draft, Refused
 from .gathering import Gathering, LetGo
+from .storage_errors import storage_error_of
 
 log = logging.getLogger(__name__)
 
@@ -84,7 +85,7 @@ def store(parcel: Parcel) -> list[Submission | Refused]:
 
     Raises:
         quotas.QuotaError: they have sent as much as one may in a day.
-        pictures.NoRoomError: the storage is full.
+        StorageError: the storage is full, or cannot be written.
         NotAllowedError: their account was deleted meanwhile.
         Exception: what `make` or `within` raised. Nothing of the parcel was stored.
     """
@@ -173,7 +174,7 @@ def _reason(error: Exception, actor: Actor) -> Exception:
     """Why nothing was stored. An account may have been deleted while its request was under way."""
     if isinstance(error, IntegrityError) and actor.user and not User.objects.filter(pk=actor.user.pk).exists():
         return NotAllowedError("This account was deleted.")
-    return error
+    return storage_error_of(error) or error
 
 
 # Half of the wait slots that one caller may hold (three quarters of all): while one group waits, the next one finds as

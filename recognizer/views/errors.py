@@ -2,6 +2,7 @@
 
 import math
 import sys
+from collections.abc import Callable
 from urllib.parse import urlsplit
 
 from django.contrib.auth.views import redirect_to_login
@@ -16,6 +17,7 @@ from django.views.decorators.csrf import requires_csrf_token
 
 from recognizer.api.problems import CONTENT_TYPE, problem
 from recognizer.services.account_tags import PageAccountError
+from recognizer.services.storage_errors import StorageError, StorageFullError, log_storage_error, storage_error_of
 
 # Title, and what to do next.
 PAGES = {
@@ -137,6 +139,36 @@ def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:  # noq
 
 def server_error(request: HttpRequest) -> HttpResponse:  # noqa: ARG001 - whatever it carries may be what is broken
     """Rendered without the request: no session, no account, no database."""
-    is_database = isinstance(sys.exc_info()[1], OperationalError | InterfaceError)  # away, or it restarts
+    error = sys.exc_info()[1]
+    if (storage := storage_error_of(error)) is not None:
+        return storage_page(storage)
+    is_database = isinstance(error, OperationalError | InterfaceError)  # away, or it restarts
     status = 503 if is_database else 500
     return HttpResponse(render_to_string("500.html", {"status": status}), status=status)
+
+
+def storage_page(refusal: StorageError) -> HttpResponse:
+    """The page where nothing can be stored. It needs no session, which could not be stored either."""
+    log_storage_error(refusal)
+    status = 507 if isinstance(refusal, StorageFullError) else 503
+    page = render_to_string("500.html", {"status": status, "title": "Nothing can be saved here now", "text": refusal})
+    response = HttpResponse(page, status=status, headers={"Retry-After": str(refusal.wait)})
+    response._has_been_logged = True  # noqa: SLF001 - Django's own mark: there is no public one
+    return response
+
+
+class StorageErrorMiddleware:
+    """Answers pages that could not store something because the disk or the database is full or unwritable.
+
+    The API has an exception handler of its own (recognizer.api.problems).
+    """
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        return self.get_response(request)
+
+    def process_exception(self, _request: HttpRequest, error: Exception) -> HttpResponse | None:
+        refusal = storage_error_of(error)
+        return None if refusal is None else storage_page(refusal)

@@ -9,7 +9,8 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST
 
 from recognizer.middleware import known_actor
-from recognizer.services import pictures, privacy
+from recognizer.services import privacy
+from recognizer.services.errors import BusyError
 from recognizer.views.errors import error_page
 
 
@@ -37,7 +38,7 @@ def show(request: HttpRequest) -> HttpResponse:
 def download(request: HttpRequest) -> HttpResponse:
     try:
         file = privacy.export(request.actor)
-    except pictures.BusyError as error:
+    except BusyError as error:
         return error_page(request, 503, retry_after=error.wait)
     return FileResponse(file, as_attachment=True, filename="my-digits.zip", content_type="application/zip")
 

@@ -31,6 +31,7 @@ RECEIVE_ERRORS = {
     "body_timeout": ReceiveError(408, "The request came too slowly, so it was given up. Please send it again.", 1),
     "body_too_large": ReceiveError(413, DETAILS[413]),
     "busy": ReceiveError(503, "Many large requests are being received right now. Please try again in a moment.", 2),
+    "storage_unavailable": ReceiveError(503, "This site cannot write to its storage. Please tell its operator.", 60),
     "storage_full": ReceiveError(507, "The disk of this site is full. Please tell its operator.", 60),
 }
 

@@ -13,7 +13,8 @@ from ml.images import FORMAT_NAMES
 from recognizer.forms import UploadForm
 from recognizer.middleware import known_actor
 from recognizer.models import Source, Submission
-from recognizer.services import access, handoff, pictures, privacy, quotas, submissions
+from recognizer.services import access, handoff, privacy, quotas, submissions
+from recognizer.services.errors import BusyError
 from recognizer.services.throttling import ThrottledError
 from recognizer.templatetags.words import ANSWER_WORDS
 
@@ -57,7 +58,7 @@ def _accept_all(request: HttpRequest, form: UploadForm) -> HttpResponse:
                 raise
             messages.error(request, f"{file.name} and what came after it were not taken: {TOO_MANY}")
             break
-        except (submissions.Refused, pictures.BusyError, quotas.QuotaError) as error:
+        except (submissions.Refused, BusyError, quotas.QuotaError) as error:
             messages.error(request, f"{file.name}: {error}")
     if not accepted:
         return _page(request, UploadForm(), status=422)

@@ -10,7 +10,7 @@ from django.test import Client
 from django.urls import reverse
 
 from recognizer.services import submissions
-from recognizer.services.pictures import NoRoomError
+from recognizer.services.errors import BusyError
 from recognizer.views import draw
 from tests.pictures import SEVEN
 
@@ -57,8 +57,8 @@ def test_a_fault_of_ours_is_a_problem_that_gives_nothing_away(program, monkeypat
     assert "the secret of the house" in caplog.text
 
 
-def test_without_room_for_pictures_or_a_database_a_sender_is_told_to_come_back(program, monkeypatch, caplog):
-    refusals = [NoRoomError("There is no room left."), OperationalError("password of the house refused")]
+def test_while_the_site_is_busy_or_without_a_database_a_sender_is_told_to_come_back(program, monkeypatch, caplog):
+    refusals = [BusyError("Come back later."), OperationalError("password of the house refused")]
     for refusal in refusals:
         monkeypatch.setattr(submissions, "accept", mock.Mock(side_effect=refusal))
         response = program.post(ADDRESS, json.dumps({"strokes": SEVEN}), content_type="application/json")

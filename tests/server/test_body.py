@@ -17,6 +17,7 @@ from digitsite.server.body import (
     BodyStorageError,
     BodyTimeoutError,
     BodyTooLargeError,
+    BodyUnwritableError,
     ClientDisconnectedError,
     Limits,
 )
@@ -131,11 +132,18 @@ def test_a_client_that_leaves_leaves_nothing_behind(limits: Limits, disk: Thread
     assert_nothing_is_reserved(limits)
 
 
-def test_a_full_disk_is_told_apart(limits: Limits, disk: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(**_options: object) -> None:
-        raise OSError(errno.ENOSPC, "No space left on device")
+@pytest.mark.parametrize(("number", "refusal"), [(errno.ENOSPC, BodyStorageError), (errno.EACCES, BodyUnwritableError)])
+def test_a_full_and_an_unwritable_disk_are_told_apart(
+    limits: Limits,
+    disk: ThreadPoolExecutor,
+    monkeypatch: pytest.MonkeyPatch,
+    number: int,
+    refusal: type[Exception],
+) -> None:
+    def fail(**_options: object) -> None:
+        raise OSError(number, "No file can be made")
 
-    monkeypatch.setattr(tempfile, "TemporaryFile", full)
-    with pytest.raises(BodyStorageError):
+    monkeypatch.setattr(tempfile, "TemporaryFile", fail)
+    with pytest.raises(refusal):
         receive(Sender([bytes(MEGABYTE)]), limits, disk)
     assert_nothing_is_reserved(limits)

@@ -13,6 +13,7 @@ from PIL import Image
 
 from recognizer.services import orphans, pictures
 from recognizer.services.errors import BusyError
+from recognizer.services.storage_errors import StorageError, StorageFullError
 from recognizer.storage import DurableFileStorage
 from tests.pictures import digit, encoded, photo, png
 from tests.rows import make_submission
@@ -94,7 +95,9 @@ def test_equal_pictures_share_one_file_under_the_hash_of_its_bytes(media):
     assert (media / first.name).read_bytes() == first.data
 
 
-@pytest.mark.parametrize(("number", "error"), [(errno.ENOSPC, pictures.NoRoomError), (errno.EIO, OSError)])
+@pytest.mark.parametrize(
+    ("number", "error"), [(errno.ENOSPC, StorageFullError), (errno.EROFS, StorageError), (errno.EBADF, OSError)]
+)
 def test_a_write_that_fails_leaves_nothing_behind(number, error, media, monkeypatch):
     def fail(descriptor: int) -> None:
         raise OSError(number, "it cannot be written")

@@ -1,0 +1,66 @@
+"""Folders and databases that may not be written, or are full, in earnest."""
+
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.test import Client
+
+# An account that owns nothing, for a test run as root, who may write everything.
+NOBODY = 65534
+
+
+@contextmanager
+def _as_ordinary_account() -> Iterator[None]:
+    if os.geteuid() != 0:
+        yield
+        return
+    os.seteuid(NOBODY)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+
+
+@pytest.fixture
+def ordinary_account() -> Callable[[], AbstractContextManager[None]]:
+    """Within it, this process writes as an account that is not root; where it is none, as itself."""
+    return _as_ordinary_account
+
+
+@pytest.fixture
+def program(db: None) -> Client:
+    """A client whose requests need nothing any more that another account could not read, such as modules."""
+    client = Client(HTTP_HOST="localhost", raise_request_exception=False)
+    client.get("/readyz")
+    client.get("/upload/")
+    client.post("/api/v1/submissions", "{}", content_type="application/json")
+    client.post("/account/data/download/").close()
+    return client
+
+
+@pytest.fixture
+def media_left_by_root(settings: Any) -> Iterator[Path]:
+    """The picture folder of an ordinary account, of whose 256 folders every eighth is as root left it."""
+    media = Path(tempfile.mkdtemp(prefix="media-"))  # every account may enter it, unlike pytest's own
+    folders = [media / "pictures" / f"{number:02x}" for number in range(256)]
+    for folder in folders:
+        folder.mkdir(parents=True)
+    for folder in [media, media / "pictures", *folders]:
+        folder.chmod(0o755)
+        if os.geteuid() == 0:
+            os.chown(folder, NOBODY, NOBODY)
+    for folder in folders[::8]:
+        folder.chmod(0o555)
+        if os.geteuid() == 0:
+            os.chown(folder, 0, 0)
+    settings.MEDIA_ROOT = settings.DATA_DIR = media
+    yield media
+    for folder in folders:
+        folder.chmod(0o755)
+    shutil.rmtree(media)
