@@ -15,13 +15,12 @@ import cv2
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from . import decoding
+from . import decoding, metadata
 
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF")
 # The same as people write them: Pillow shouts.
 FORMAT_NAMES = tuple("WebP" if name == "WEBP" else name for name in FORMATS)
-# EXIF tag 0x0112: how the stored picture must be turned to stand upright (EXIF 2.32, section 4.6.4).
-_ORIENTATION = 0x0112
+# By EXIF orientation: how the stored picture must be turned to stand upright.
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -54,6 +53,7 @@ class Opened:
         memory: bytes that decoding takes.
         pixels: so many the decoder goes over, those of a JPEG in many scans as often as it has scans.
         length: bytes of the file.
+        orientation: 1 to 8, as EXIF counts them.
     """
 
     image: Image.Image
@@ -61,6 +61,7 @@ class Opened:
     memory: int
     pixels: int
     length: int
+    orientation: int
     limits: Limits
     working_side: int
 
@@ -121,6 +122,12 @@ def open_checked(data: bytes, limits: Limits = Limits(), *, working_side: int = 
             f"The file has {len(data) / 1048576:.1f} MB; at most {limits.max_bytes / 1048576:g} MB are accepted. "
             "Please send a smaller picture.",
         )
+    length = len(data)
+    try:
+        bare = metadata.strip_metadata(data)
+    except metadata.MetadataError as error:
+        raise ImageError("not_an_image", f"{error} Please save the picture again and send that.") from error
+    data = bare.data
     image = _open(data)
     _check_size(image.size, limits)
     try:
@@ -135,7 +142,7 @@ def open_checked(data: bytes, limits: Limits = Limits(), *, working_side: int = 
             f"The picture is {image.width} x {image.height} pixels, which is too much to read as this kind of "
             f"{image.format}. Please send it smaller, or as a plain JPEG.",
         )
-    return Opened(image, image.size, memory, pixels, len(data), limits, working_side)
+    return Opened(image, image.size, memory, pixels, length, bare.orientation, limits, working_side)
 
 
 def read(opened: Opened) -> np.ndarray:
@@ -153,7 +160,7 @@ def read(opened: Opened) -> np.ndarray:
         image.fp.readings = DATA_READINGS
         image.load()
         _check_size(image.size, opened.limits)
-        turn = _TURNS.get(_orientation(image))
+        turn = _TURNS.get(opened.orientation)
         upright = _to_eight_bits(image, max(1, max(image.size) // max(1, working_side)))
         if turn is not None:
             upright = upright.transpose(turn)
@@ -219,17 +226,6 @@ def _reduce(image: Image.Image, working_side: int) -> None:
     factor = max(image.size) // max(1, working_side)
     if factor >= 2:
         image.draft(None, (max(1, image.width // factor), max(1, image.height // factor)))
-
-
-def _orientation(image: Image.Image) -> int:
-    if image.format == "TIFF":  # the TIFF reader has turned it already
-        return 1
-    if not image.info:  # no metadata at all, as in what a canvas or a program saves
-        return 1
-    try:
-        return int(image.getexif().get(_ORIENTATION, 1))
-    except Exception:  # noqa: BLE001 - broken metadata says nothing about the picture: take the pixels as they are stored
-        return 1
 
 
 def _to_eight_bits(image: Image.Image, factor: int) -> Image.Image:
