@@ -15,6 +15,15 @@ class Request(WSGIRequest):
     Django decodes even the address by the charset of the body, be it `hex`, and fails before any view.
     """
 
+    def close(self) -> None:
+        """Close the uploaded files and let go of all else, once the response has been sent.
+
+        Django's middleware hangs objects on a request that hold the request (`user`, messages, the context of a
+        template). Such a cycle would keep the body until the garbage collector finds it.
+        """
+        super().close()
+        vars(self).clear()
+
     def _set_content_type_params(self, meta: dict) -> None:
         try:
             self.content_type, self.content_params = parse_header_parameters(meta.get("CONTENT_TYPE", ""))

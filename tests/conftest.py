@@ -17,7 +17,12 @@ if TYPE_CHECKING:
 
 # Django is set up after this file is read, so what needs it is imported inside the fixtures.
 
-pytest_plugins = ["tests.support.databases", "tests.support.fixtures", "tests.support.people"]
+pytest_plugins = [
+    "tests.support.application",
+    "tests.support.databases",
+    "tests.support.fixtures",
+    "tests.support.people",
+]
 
 # Once there is a test database: what lets tests at it, and what the migrations have put into it.
 _as_new: list[tuple[DjangoDbBlocker, str]] = []

@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from functools import cache
 
-from django.conf import settings
 from django.db.models import QuerySet
 from django.http import Http404, HttpRequest
+from django.http.response import HttpResponseBase
 from rest_framework.authentication import BaseAuthentication
 from rest_framework.negotiation import BaseContentNegotiation
 from rest_framework.parsers import BaseParser
@@ -13,7 +13,7 @@ from rest_framework.permissions import BasePermission
 from rest_framework.renderers import BaseRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.serializers import BaseSerializer
+from rest_framework.serializers import BaseSerializer, Serializer
 from rest_framework.throttling import BaseThrottle
 from rest_framework.views import APIView
 
@@ -25,6 +25,7 @@ from recognizer.services import access, submissions
 from recognizer.services.actors import Actor
 
 from .callers import is_browser
+from .fields import serializer_of
 from .problems import BodyTooLarge, ForeignCharset
 from .requests import ApiRequest
 
@@ -32,10 +33,22 @@ CHARSETS = ("utf-8", "utf8", "us-ascii", "ascii")
 
 
 class ApiView(APIView):
-    """An endpoint. The body's length and how its text is written are checked before anything reads it."""
+    """An endpoint. The body's length and how its text is written are checked before anything reads it.
+
+    Attributes:
+        max_body_bytes: the largest body that the endpoint accepts; those that take pictures say a larger one.
+    """
+
+    max_body_bytes = 4096
 
     # No `options`: what there is stands in the document, and CORS is answered before any view.
     http_method_names = ["get", "head", "post", "put", "patch", "delete"]
+
+    def __init_subclass__(cls, **kwargs: object) -> None:
+        super().__init_subclass__(**kwargs)
+        # Django gives each new view a bound `head`, which holds the view: a reference cycle.
+        if hasattr(cls, "get"):
+            cls.head = cls.get
 
     def initialize_request(self, request: HttpRequest, *_args: object, **_kwargs: object) -> ApiRequest:
         return ApiRequest(
@@ -45,6 +58,20 @@ class ApiView(APIView):
             negotiator=self.get_content_negotiator(),
             parser_context=self.get_parser_context(request),
         )
+
+    # What the framework puts in there, the view and the request, hold the contexts themselves: reference cycles, in
+    # which each body would stay until the collector comes. No parser and no renderer here asks for them.
+    def get_parser_context(self, _request: HttpRequest) -> dict:
+        return {}
+
+    def get_renderer_context(self) -> dict:
+        return {}
+
+    def finalize_response(self, *args: object, **kwargs: object) -> HttpResponseBase:
+        response = super().finalize_response(*args, **kwargs)
+        if isinstance(response, Response):
+            response.add_post_render_callback(_drop_renderer_context)
+        return response
 
     # None of them keeps anything between two requests; the framework makes new ones for each.
     def get_parsers(self) -> Sequence[BaseParser]:
@@ -68,8 +95,8 @@ class ApiView(APIView):
 
     def initial(self, request: Request, *args: object, **kwargs: object) -> None:
         inner = request._request  # noqa: SLF001 - Django's own request knows the parameters of its content type
-        if int(request.META.get("CONTENT_LENGTH") or 0) > settings.DATA_UPLOAD_MAX_MEMORY_SIZE:
-            raise BodyTooLarge
+        if int(request.META.get("CONTENT_LENGTH") or 0) > self.max_body_bytes:
+            raise BodyTooLarge(limit=self.max_body_bytes)
         if inner.content_params.get("charset", "utf-8").lower() not in CHARSETS:
             raise ForeignCharset
         super().initial(request, *args, **kwargs)
@@ -82,6 +109,14 @@ class ApiView(APIView):
     def sender(self) -> Actor:
         """The actor; somebody who draws in a browser for the first time becomes a visitor, known by a cookie."""
         return known_actor(self.request._request) if is_browser(self.request) else self.actor  # noqa: SLF001
+
+    def validated_body(self, kind: type[Serializer]) -> dict:
+        """Return the fields of the body, checked by a serializer.
+
+        Raises:
+            rest_framework.exceptions.ValidationError: with a message for each field that is wrong.
+        """
+        return serializer_of(kind).run_validation(self.request.data)
 
     def readable_submission(self, public_id: str) -> Submission:
         """The submission, if the caller may see it: by who they are, or by the `key` in the address.
@@ -101,6 +136,11 @@ class ApiView(APIView):
     def key(self) -> str:
         """A read key or share key in the address."""
         return self.request.query_params.get("key", "")
+
+
+def _drop_renderer_context(response: Response) -> None:
+    """Break a cycle: the context of a rendered response holds the response."""
+    response.renderer_context = None
 
 
 @cache

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
 
 from django.conf import settings
 from django.http import QueryDict
@@ -10,6 +9,7 @@ from rest_framework.exceptions import ValidationError
 from rest_framework.serializers import Serializer
 
 from recognizer.models import Source
+from recognizer.services.errors import detach
 from recognizer.services.submissions import Sent
 
 from .callers import is_browser
@@ -20,6 +20,7 @@ from .fields import (
     PictureFileSerializer,
     PictureFormSerializer,
     PictureJsonSerializer,
+    serializer_of,
 )
 from .problems import TooManyPictures
 from .requests import ApiRequest
@@ -51,11 +52,11 @@ def read_one(request: ApiRequest, fields: Fields) -> Sent:
     """
     data = request.data
     if request.media_type.startswith("image/"):
-        options = _serializer(fields.file).run_validation(request.query_params.dict())
+        options = serializer_of(fields.file).run_validation(request.query_params.dict())
         return _sent(request, options | {"image": data or b""})
     _check_address(request)
     kind = fields.form if isinstance(data, QueryDict) else fields.json
-    return _sent(request, _serializer(kind).run_validation(data))
+    return _sent(request, serializer_of(kind).run_validation(data))
 
 
 def read_several(request: ApiRequest, fields: Fields) -> list[Entry] | None:
@@ -80,7 +81,7 @@ def read_several(request: ApiRequest, fields: Fields) -> list[Entry] | None:
         raise ValidationError("Send at least one picture.")
     if len(bodies) > MOST_AT_ONCE:
         raise TooManyPictures(f"Send at most {MOST_AT_ONCE} pictures at once.")
-    return [_entry(request, _serializer(kind), body) for body in bodies]
+    return [_entry(request, serializer_of(kind), body) for body in bodies]
 
 
 def right_ones(entries: Sequence[Entry]) -> list[Sent]:
@@ -88,17 +89,11 @@ def right_ones(entries: Sequence[Entry]) -> list[Sent]:
     return [entry for entry in entries if isinstance(entry, Sent)]
 
 
-@cache
-def _serializer(kind: type[Serializer]) -> Serializer:
-    """One for all requests, in whatever thread: checking a body changes nothing in it, and making it costs more."""
-    return kind()
-
-
 def _entry(request: ApiRequest, serializer: Serializer, body: object) -> Entry:
     try:
         return _sent(request, serializer.run_validation(body))
     except ValidationError as error:
-        return error
+        return detach(error)
 
 
 def _check_address(request: ApiRequest) -> None:

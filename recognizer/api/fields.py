@@ -3,6 +3,7 @@
 import base64
 import binascii
 import json
+from functools import cache
 
 from django.core.files.uploadedfile import UploadedFile
 from drf_spectacular.types import OpenApiTypes
@@ -27,6 +28,16 @@ class StrictSerializer(serializers.Serializer):
                 text = f"There is no such field here. Use: {', '.join(self.fields)}."
                 raise serializers.ValidationError({name[:LONGEST_NAME]: [text] for name in unknown[:MOST_UNKNOWN]})
         return super().to_internal_value(data)
+
+
+@cache
+def serializer_of(kind: type[serializers.Serializer]) -> serializers.Serializer:
+    """Return the one instance of a serializer that all requests share, in whatever thread, to validate a body.
+
+    Validation changes nothing in it. One for each request would cost more, and its fields hold it: a reference cycle
+    that would keep the body.
+    """
+    return kind()
 
 
 class ShortListField(serializers.ListField):

@@ -1,4 +1,7 @@
-"""How bodies are read. The framework is told of it in the settings."""
+"""Parsers of request bodies: JSON, forms, and pictures as they are. Named in the settings and by the views.
+
+How large a body may be is the view's to say (`ApiView.max_body_bytes`); here its shape is bounded, before it is built.
+"""
 
 import math
 from collections import Counter
@@ -11,19 +14,38 @@ from django.core.files.uploadedfile import UploadedFile
 from django.http import QueryDict
 from django.http.multipartparser import MAX_TOTAL_HEADER_SIZE
 from django.utils.datastructures import MultiValueDict
+from django.utils.http import parse_header_parameters
 from multipart import MultipartError, MultipartParser
 from rest_framework.exceptions import ParseError
 from rest_framework.parsers import BaseParser, DataAndFiles, JSONParser
+from rest_framework.utils import json
+
+from recognizer.services.errors import detach
+
+from .json_shape import check_shape
+from .problems import BodyTooLarge
+
+# Bytes of one field of a form that is no file; the longest there is are the four numbers of a crop box.
+MAX_FIELD_BYTES = 4096
 
 
 class JsonParser(JSONParser):
-    """The framework's parser, which refuses NaN, and which here also refuses brackets without end."""
+    """JSON of a bounded shape, without NaN and Infinity."""
 
-    def parse(self, stream: IO[bytes], media_type: str | None = None, parser_context: Mapping | None = None) -> object:
+    def parse(
+        self,
+        stream: IO[bytes],
+        media_type: str | None = None,  # noqa: ARG002 - the framework's signature
+        parser_context: Mapping | None = None,  # noqa: ARG002
+    ) -> object:
+        body = stream.read()
+        check_shape(body)
         try:
-            return super().parse(stream, media_type, parser_context)
+            return json.loads(body.decode())
         except RecursionError as error:
             raise ParseError("JSON parse error - nested too deeply.") from error
+        except ValueError as error:
+            raise ParseError(f"JSON parse error - {error}") from error
 
 
 class FormParser(BaseParser):
@@ -34,16 +56,16 @@ class FormParser(BaseParser):
     def parse(
         self,
         stream: IO[bytes],
-        media_type: str | None = None,  # noqa: ARG002 - the framework's signature
-        parser_context: Mapping | None = None,
+        media_type: str | None = None,
+        parser_context: Mapping | None = None,  # noqa: ARG002 - the framework's signature
     ) -> DataAndFiles:
-        inner = parser_context["request"]._request  # noqa: SLF001 - Django has read the content type already
         form = MultipartParser(
             stream,
-            inner.content_params.get("boundary", ""),
+            parse_header_parameters(media_type or "")[1].get("boundary", ""),
             headersize_limit=MAX_TOTAL_HEADER_SIZE,
             part_limit=math.inf,  # they are counted here, each kind by itself
-            spool_limit=settings.FILE_UPLOAD_MAX_MEMORY_SIZE,
+            # No temporary files: the body is bounded, and each file in it is needed in memory anyway.
+            spool_limit=settings.DATA_UPLOAD_MAX_MEMORY_SIZE,
             memory_limit=settings.DATA_UPLOAD_MAX_MEMORY_SIZE,
         )
         fields, files = QueryDict(mutable=True), MultiValueDict()
@@ -51,6 +73,8 @@ class FormParser(BaseParser):
         try:
             for part in form:
                 if part.filename is None:
+                    if part.size > MAX_FIELD_BYTES:
+                        raise BodyTooLarge(f"A field that is not a file may have {MAX_FIELD_BYTES} bytes at most.")
                     fields.appendlist(part.name, part.raw.decode(errors="replace"))
                 elif part.filename:  # else a browser's field for a file that nobody chose
                     files.appendlist(
@@ -62,7 +86,8 @@ class FormParser(BaseParser):
                 if counts[False] > settings.DATA_UPLOAD_MAX_NUMBER_FILES:
                     raise TooManyFilesSent
         except MultipartError as error:
-            raise ParseError(f"Multipart form parse error - {error}.") from error
+            # The library keeps the error, whose traceback holds the form.
+            raise ParseError(f"Multipart form parse error - {error}.") from detach(error)
         return DataAndFiles(fields, files)
 
 

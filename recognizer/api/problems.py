@@ -25,7 +25,7 @@ from rest_framework import exceptions
 from rest_framework.response import Response
 
 from recognizer.services.access import NotAllowedError
-from recognizer.services.errors import BusyError
+from recognizer.services.errors import BusyError, detach
 from recognizer.services.quotas import QuotaError
 from recognizer.services.storage_errors import (
     StorageError,
@@ -60,6 +60,8 @@ DETAILS = {
     403: "You may not do this.",
     404: "There is nothing at this address, or it is not yours to see.",
     413: "The request is larger than this site accepts.",
+    414: "The address is too long. Send fewer or shorter parameters.",
+    431: "The headers are too large. Send fewer or shorter ones.",
     500: "Something went wrong on our side. It was logged; please try again later.",
     507: "There is no room left here, so nothing was stored.",
     503: "The site cannot do this right now. Please try again in a moment.",
@@ -119,6 +121,12 @@ class BodyTooLarge(exceptions.APIException):
     default_code = "body_too_large"
     default_detail = DETAILS[413]
 
+    def __init__(self, detail: str | None = None, *, limit: int | None = None) -> None:
+        """With `limit`, the detail says how many bytes are accepted."""
+        if limit is not None:
+            detail = f"The body is larger than the {limit:,} bytes that this address accepts."
+        super().__init__(detail)
+
 
 class TooManyPictures(BodyTooLarge):
     default_code = "too_many"
@@ -169,6 +177,9 @@ def problem_response(error: Exception, context: Mapping) -> Response:
         got_request_exception.send(sender=type(context["view"]), request=request)
     if isinstance(error, exceptions.UnsupportedMediaType):
         document["detail"] += f" Send {' or '.join(parser.media_type for parser in context['view'].parser_classes)}."
+    if document["status"] != 500:
+        # Some errors, all of the database among them, are reference cycles that hold every frame of the request.
+        detach(error)
     return Response(document, status=document["status"], headers=headers, content_type=CONTENT_TYPE)
 
 

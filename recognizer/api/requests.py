@@ -16,6 +16,7 @@ class ApiRequest(Request):
 
     def __init__(self, request: HttpRequest, **more: object) -> None:
         super().__init__(request, **more)
+        del self.parser_context["request"]  # a reference cycle; the parsers here do not need it
         # Asked for many times each; by itself the framework asks Django's request each time, after two failures.
         self.META, self.method, self.COOKIES, self.path = request.META, request.method, request.COOKIES, request.path
 

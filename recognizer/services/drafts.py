@@ -19,6 +19,7 @@ from recognizer.models import Fold, Source, Submission
 
 from . import pictures
 from .actors import Actor
+from .errors import detach
 from .pictures import KeptFile
 
 # One picture in this many is kept away from training for ever, to measure the benefit of training.
@@ -181,7 +182,7 @@ def draft_all(sent: Iterable[Sent], *, actor: Actor) -> Iterator[Draft | Refused
                 room -= width * height
             yield draft(begun, actor=actor)
         except Refused as refusal:
-            yield refusal
+            yield detach(refusal)
 
 
 def look(begun: Begun, *, actor: Actor) -> Prepared:

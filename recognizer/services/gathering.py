@@ -61,8 +61,13 @@ class Gathering(Generic[T]):
             mine.gate.acquire()
         if not mine.is_over:
             self._lead()
-        if mine.error is not None:
-            raise mine.error
+        # Its traceback will hold this frame: an error that a variable of it held too would be a reference cycle.
+        error, mine.error = mine.error, None
+        if error is not None:
+            try:
+                raise error
+            finally:
+                del error
 
     def _lead(self) -> None:
         """Act for those who wait at this moment, the caller first, and call one of those who wait then."""
@@ -79,6 +84,7 @@ class Gathering(Generic[T]):
                 next_one = None
             error = _error_of(lambda: self._then(things, lambda some: _let_go(_of(served, some), None)))
         _let_go(served, error)
+        del error  # whose traceback holds this frame
         if next_one is not None:
             next_one.gate.release()
 

@@ -24,6 +24,7 @@ from recognizer.models import IdempotencyItem, IdempotencyKey, Submission
 from . import durability, throttling
 from .actors import Actor
 from .addresses import rate_key
+from .errors import detach
 
 KEPT_FOR = timedelta(hours=24)
 # An attempt that has stored nothing after so long is taken for dead: longer than any request takes.
@@ -83,7 +84,8 @@ def begin(*, actor: Actor, key: str, fingerprint: str) -> Claim | Kept:
         # What is stored under the key waits for the disk, and this with it: it is written before.
         with durability.repeatable(), transaction.atomic():
             return Claim(IdempotencyKey.objects.create(scope=scope, key=key, **fresh).pk, attempt)
-    except IntegrityError:
+    except IntegrityError as error:
+        detach(error)  # Django's own are reference cycles
         row = IdempotencyKey.objects.filter(scope=scope, key=key).first()
     if row is None:  # given back at this moment
         raise InProgressError

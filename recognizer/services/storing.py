@@ -61,6 +61,15 @@ class Parcel:
         if self.made is None:
             self.made = self.make()
 
+    def raise_error(self) -> None:
+        """Raise why nothing of it was stored, if so, and let go of the error: its traceback holds the parcel."""
+        error, self.error = self.error, None
+        if error is not None:
+            try:
+                raise error
+            finally:
+                del error
+
     @property
     def drafts(self) -> list[Draft]:
         return [one for one in self.made if isinstance(one, Draft)]
@@ -96,8 +105,7 @@ def store(parcel: Parcel) -> list[Submission | Refused]:
         parcel.waited = True
     else:
         _gathering.bring(parcel)
-    if parcel.error is not None:
-        raise parcel.error
+    parcel.raise_error()
     _note([parcel])
     if parcel.seconds and not parcel.waited:
         handoff.wait_for_all(_rows_of([parcel]), parcel.seconds, caller=parcel.actor.share_key)

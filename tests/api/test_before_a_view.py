@@ -1,56 +1,24 @@
 """Requests that go wrong before a view sees them, given to the application as the web server gives them."""
 
 import encodings.aliases
-import io
 import json
-from collections.abc import Iterator
 
 import pytest
-from django.core.signals import request_finished, request_started
-from django.db import close_old_connections
 
 from recognizer.models import Submission
 from tests.pictures import SEVEN
+from tests.support.application import send
 
-pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("media")]
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("media", "application_in_transaction")]
 
 BODY = json.dumps({"strokes": SEVEN}).encode()
 CHARSETS = sorted({*encodings.aliases.aliases.values(), "utf-8", "undefined", "idna", "nonsense", "", "\x00"})
 
 
-@pytest.fixture(autouse=True)
-def _in_one_transaction() -> Iterator[None]:
-    """A request closes old connections; here it would close the test's own, and Django's client does the same."""
-    for signal in (request_started, request_finished):
-        signal.disconnect(close_old_connections)
-    yield
-    for signal in (request_started, request_finished):
-        signal.connect(close_old_connections)
-
-
 def ask(content_type: str, *, body: bytes = BODY, path: str = "/api/v1/submissions", **more: str) -> tuple[int, dict]:
-    from digitsite.wsgi import application
-
-    environ = {
-        "REQUEST_METHOD": "POST",
-        "PATH_INFO": path,
-        "QUERY_STRING": "",
-        "CONTENT_TYPE": content_type,
-        "CONTENT_LENGTH": str(len(body)),
-        "SERVER_NAME": "localhost",
-        "SERVER_PORT": "80",
-        "HTTP_HOST": "localhost",
-        "REMOTE_ADDR": "127.0.0.1",
-        "wsgi.input": io.BytesIO(body),
-        "wsgi.url_scheme": "http",
-    } | more
-    answered = []
-    response = application(environ, lambda status, headers: answered.append((status, dict(headers))))
-    content = b"".join(response)
-    response.close()
-    [(status, headers)] = answered
-    assert headers["Content-Type"] in ("application/json", "application/problem+json"), content
-    return int(status[:3]), json.loads(content)
+    answer = send(path, body, content_type, **more)
+    assert answer.headers["Content-Type"] in ("application/json", "application/problem+json"), answer.content
+    return answer.status, answer.json()
 
 
 def test_whatever_charset_a_body_claims_it_is_read_as_utf_8_or_refused():

@@ -37,6 +37,7 @@ class DeploymentsView(ListView):
 
 class PromoteView(ApiView):
     scopes = {"POST": (Scope.OPERATE,)}
+    max_body_bytes = 16 * 1024  # a reason of a thousand characters, each escaped
 
     @extend_schema(
         operation_id="promote_model",
@@ -44,10 +45,9 @@ class PromoteView(ApiView):
         request=PromoteSerializer,
         responses={201: DeploymentSerializer, **problems(400, 403, 404, 409, 415)},
     )
-    def post(self, request: Request, number: int) -> Response:
+    def post(self, _request: Request, number: int) -> Response:
         """Make a version live: one that the gate let pass, or with `force` and a reason any. For operators."""
-        sent = PromoteSerializer(data=request.data)
-        return _deploy(self, number, sent, deployments.promote)
+        return _deploy(self, number, PromoteSerializer, deployments.promote)
 
 
 class RollBackView(ApiView):
@@ -59,10 +59,9 @@ class RollBackView(ApiView):
         request=RollBackSerializer,
         responses={201: DeploymentSerializer, **problems(400, 403, 404, 409, 415)},
     )
-    def post(self, request: Request, number: int) -> Response:
+    def post(self, _request: Request, number: int) -> Response:
         """Go back to a version that was live before. For operators."""
-        sent = RollBackSerializer(data=request.data)
-        return _deploy(self, number, sent, deployments.roll_back)
+        return _deploy(self, number, RollBackSerializer, deployments.roll_back)
 
 
 FILE = {(200, "application/octet-stream"): OpenApiResponse(OpenApiTypes.BINARY), **problems(403, 404, 409)}
@@ -95,11 +94,11 @@ def _file(view: ApiView, number: int, column: str, name: str) -> HttpResponse:
     return HttpResponse(data, content_type="application/octet-stream", headers=headers)
 
 
-def _deploy(view: ApiView, number: int, sent: RollBackSerializer, act: Callable[..., Deployment]) -> Response:
+def _deploy(view: ApiView, number: int, body: type[RollBackSerializer], act: Callable[..., Deployment]) -> Response:
     access.must_operate(view.actor)
-    sent.is_valid(raise_exception=True)
+    params = view.validated_body(body)
     try:
-        made = act(actor=view.actor, version=find(number), **sent.validated_data)
+        made = act(actor=view.actor, version=find(number), **params)
     except registry.RegistryError as error:
         raise Conflict(str(error)) from error
     return Response(DeploymentSerializer(made).data, status=201)

@@ -32,6 +32,7 @@ class LabelsView(ListView):
 
 class SubmissionLabelsView(ListView):
     scopes = {"POST": (Scope.SUBMIT, Scope.REVIEW)}
+    max_body_bytes = 1024
     filterset_class = LabelFilter
     serializer_class = LabelSerializer
     other_parameters = ("key",)
@@ -66,10 +67,9 @@ class SubmissionLabelsView(ListView):
         Sent again, it changes nothing.
         """
         submission = self.readable_submission(public_id)
-        sent = NewLabelSerializer(data=request.data)
-        sent.is_valid(raise_exception=True)
+        sent = self.validated_body(NewLabelSerializer)
         try:
-            said, is_new = labels.label_once(actor=self.actor, submission=submission, **sent.validated_data)
+            said, is_new = labels.label_once(actor=self.actor, submission=submission, **sent)
         except LabelError as error:
             raise Conflict(str(error)) from error
         return Response(LabelSerializer(said, context={"request": request}).data, status=201 if is_new else 200)

@@ -116,17 +116,15 @@ class _ReviewView(ApiView):
 
     scopes = {"POST": (Scope.REVIEW,)}
 
-    def sent(self, serializer: type[StrictSerializer]) -> dict:
-        sent = serializer(data=self.request.data)
-        sent.is_valid(raise_exception=True)
-        return sent.validated_data
-
     def named(self, public_id: str) -> Submission:
         queue.check_may_review(self.actor)
         submission = Submission.objects.defer(*LARGE_COLUMNS).filter(public_id=public_id).first()
         if submission is None:
             raise Http404
         return submission
+
+    def named_submission(self) -> Submission:
+        return self.named(self.validated_body(SubmissionNameSerializer)["submission"])
 
 
 class NextView(_ReviewView):
@@ -138,7 +136,7 @@ class NextView(_ReviewView):
     )
     def post(self, request: Request) -> Response:
         """The next items, leased to the caller for ten minutes: nobody else is shown them meanwhile."""
-        sent = self.sent(NextSerializer)
+        sent = self.validated_body(NextSerializer)
         items = queue.take(actor=self.actor, rule=LabelReason(sent["rule"]), count=sent["count"])
         body = {"items": items, "progress": figures.progress(self.actor)}
         return Response(QueueSerializer(body, context={"request": request}).data)
@@ -153,7 +151,7 @@ class DecisionsView(_ReviewView):
     )
     def post(self, request: Request) -> Response:
         """Say what an item shows, and be done with it. Sent again with the same value, it changes nothing."""
-        sent = self.sent(DecisionSerializer)
+        sent = self.validated_body(DecisionSerializer)
         submission = self.named(sent["submission"])
         try:
             said = reviews.decide(
@@ -165,6 +163,8 @@ class DecisionsView(_ReviewView):
 
 
 class SeveralDecisionsView(_ReviewView):
+    max_body_bytes = 64 * 1024
+
     @extend_schema(
         operation_id="review_decide_several",
         tags=["review"],
@@ -176,7 +176,8 @@ class SeveralDecisionsView(_ReviewView):
 
         Sent again, it changes nothing. Of two decisions about one submission the later one counts.
         """
-        wanted = {one["submission"]: one["value"] for one in self.sent(SeveralDecisionsSerializer)["decisions"]}
+        decisions = self.validated_body(SeveralDecisionsSerializer)["decisions"]
+        wanted = {one["submission"]: one["value"] for one in decisions}
         queue.check_may_review(self.actor)
         rows = Submission.objects.defer(*LARGE_COLUMNS).filter(public_id__in=wanted)
         values = {row: wanted[row.public_id] for row in rows}
@@ -196,7 +197,7 @@ class GridView(_ReviewView):
     )
     def post(self, request: Request) -> Response:
         """Items that were all read as one digit, leased to the caller, for confirming or correcting many at once."""
-        items = queue.take_grid(actor=self.actor, **self.sent(GridSerializer))
+        items = queue.take_grid(actor=self.actor, **self.validated_body(GridSerializer))
         body = {"items": items, "sizes": queue.grid_sizes()}
         return Response(GridItemsSerializer(body, context={"request": request}).data)
 
@@ -210,7 +211,7 @@ class SkipsView(_ReviewView):
     )
     def post(self, _request: Request) -> Response:
         """Pass over an item: it goes to others, and comes back to the caller only when nothing else is left."""
-        reviews.skip(actor=self.actor, submission=self.named(self.sent(SubmissionNameSerializer)["submission"]))
+        reviews.skip(actor=self.actor, submission=self.named_submission())
         return Response(status=204)
 
 
@@ -223,5 +224,5 @@ class UndoView(_ReviewView):
     )
     def post(self, request: Request) -> Response:
         """Take back what the caller decided about an item, or that they passed over it; it is leased to them again."""
-        item = reviews.undo(actor=self.actor, submission=self.named(self.sent(SubmissionNameSerializer)["submission"]))
+        item = reviews.undo(actor=self.actor, submission=self.named_submission())
         return Response(UndoneSerializer({"item": item}, context={"request": request}).data)

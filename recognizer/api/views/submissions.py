@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Iterator, Sequence
 
 import numpy as np
+from django.conf import settings
 from django.db.models import QuerySet
 from django.http import HttpResponse
 from drf_spectacular.types import OpenApiTypes
@@ -60,6 +61,7 @@ class SubmissionsView(ListView):
     filterset_class = SubmissionFilter
     serializer_class = SubmissionSerializer
     parser_classes = PARSERS
+    max_body_bytes = settings.DATA_UPLOAD_MAX_MEMORY_SIZE
 
     def rows(self) -> QuerySet[Submission]:
         return submissions.with_answers(access.visible_submissions(self.actor))
@@ -238,6 +240,7 @@ class SubmissionPixelsView(ApiView):
 
 class PreviewView(ApiView):
     parser_classes = PARSERS
+    max_body_bytes = settings.DATA_UPLOAD_MAX_MEMORY_SIZE
 
     @extend_schema(
         operation_id="preview",

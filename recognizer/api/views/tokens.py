@@ -73,13 +73,12 @@ class TokensView(ListView):
         examples=[NEW_TOKEN],
         responses={201: MadeTokenSerializer, **problems(400, 403, 413, 415)},
     )
-    def post(self, request: Request) -> Response:
+    def post(self, _request: Request) -> Response:
         """Make a token. Its key is in this answer and nowhere else."""
         tokens.of(self.actor)  # who may not is told so first
-        sent = NewTokenSerializer(data=request.data)
-        sent.is_valid(raise_exception=True)
+        sent = self.validated_body(NewTokenSerializer)
         try:
-            token, key = tokens.make(actor=self.actor, **sent.validated_data)
+            token, key = tokens.make(actor=self.actor, **sent)
         except tokens.TokenError as error:
             raise serializers.ValidationError({error.field: [str(error)]}) from error
         return Response(MadeTokenSerializer(token, context={"key": key}).data, status=201)

@@ -41,10 +41,9 @@ class TrainingRunsView(ListView):
     def post(self, request: Request) -> Response:
         """Start a training. One runs at a time: 409 says which, and `Location` leads to it. For operators."""
         access.must_operate(self.actor)
-        sent = NewTrainingRunSerializer(data=request.data)
-        sent.is_valid(raise_exception=True)
+        sent = self.validated_body(NewTrainingRunSerializer)
         try:
-            run = retraining.ask(trigger=TrainingRun.Trigger.PERSON, actor=self.actor, **sent.validated_data)
+            run = retraining.ask(trigger=TrainingRun.Trigger.PERSON, actor=self.actor, **sent)
         except retraining.CannotTrainError as error:
             raise Conflict(str(error)) from error
         body = TrainingRunSerializer(run, context={"request": request}).data

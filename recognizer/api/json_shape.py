@@ -1,0 +1,71 @@
+"""Limits on the shape of JSON bodies, checked on the bytes before anything is built of them.
+
+A body of `[{},{},…]` becomes thirty times its size in objects. Called by the parser of JSON bodies.
+"""
+
+import re
+
+from rest_framework.exceptions import ParseError
+
+from .problems import BodyTooLarge
+
+# A body up to this size cannot become more than a megabyte or two, whatever it holds: its shape is not looked at.
+MAX_UNCHECKED_BYTES = 32 * 1024
+# A hundred drawings of a thousand points with times; a hundred matrices of 28 x 28 are 78,400.
+MAX_VALUES = 300_000
+# Lists, objects and their fields. A hundred drawings of sixty strokes are 25,000.
+MAX_CONTAINERS = 30_000
+MAX_KEY_LENGTH = 100
+MAX_NUMBER_LENGTH = 64
+
+_IN_NUMBERS = bytes(ord("0") if byte in b"0123456789+-.eE" else ord(" ") for byte in range(256))
+# Beyond Latin-1 a single character makes Python hold the whole text at two or four bytes each.
+_WIDE_CHARACTER = re.compile(rb"\\u(?!00)")
+
+
+class TooManyValues(BodyTooLarge):
+    """The body holds more values than any request needs."""
+
+    default_code = "too_many_values"
+    default_detail = (
+        f"The body holds too much: at most {MAX_VALUES:,} values are accepted at once, and {MAX_CONTAINERS:,} lists, "
+        "objects and fields. Send it in several requests."
+    )
+
+
+def check_shape(body: bytes) -> None:
+    """Refuse a JSON body that would become far larger than it is.
+
+    Whether it is JSON at all is for the parser to say.
+
+    Args:
+        body: the body as it was sent, of any length.
+
+    Raises:
+        TooManyValues: it holds too many values, lists, objects or fields.
+        rest_framework.exceptions.ParseError: a number or a key is too long, or there is text beyond Latin-1.
+    """
+    if len(body) <= MAX_UNCHECKED_BYTES:
+        return
+    if not body.isascii() or _WIDE_CHARACTER.search(body):
+        raise ParseError(f"A body of more than {MAX_UNCHECKED_BYTES} bytes may hold ASCII and Latin-1 escapes only.")
+    structure = _structure(body)
+    containers = sum(map(structure.count, (b"[", b"{", b":")))
+    if containers > MAX_CONTAINERS or containers + structure.count(b",") > MAX_VALUES:
+        raise TooManyValues
+    if b"0" * (MAX_NUMBER_LENGTH + 1) in structure.translate(_IN_NUMBERS):
+        raise ParseError(f"JSON parse error - a number has more than {MAX_NUMBER_LENGTH} characters.")
+
+
+def _structure(body: bytes) -> bytes:
+    """Return the body with each string reduced to a quotation mark."""
+    if b"\\" in body:
+        # In this order: what is left of a run of backslashes before a quotation mark escapes it.
+        body = body.replace(b"\\\\", b"").replace(b'\\"', b"")
+    if body.count(b'"') > 2 * MAX_VALUES:
+        raise TooManyValues
+    pieces = body.split(b'"')
+    for name, rest in zip(pieces[1::2], pieces[2::2], strict=False):
+        if len(name) > MAX_KEY_LENGTH and rest.lstrip().startswith(b":"):
+            raise ParseError(f"JSON parse error - the name of a field has more than {MAX_KEY_LENGTH} characters.")
+    return b'"'.join(pieces[::2])
