@@ -28,6 +28,8 @@ MAX_WAITING_JOBS = 1024
 MEMORY_BUDGET = 64 * MEGABYTE
 # Bodies of large pictures that are decoded or stored at the same moment.
 MAX_LARGE_BYTES = 32 * MEGABYTE
+# The form of a page, and the largest body of an API view that takes no pictures (`ApiView.max_body_bytes`).
+MAX_SMALL_BODY = 64 * 1024
 # Longer than any request takes.
 TEMPORARY_FILE_SECONDS = 24 * 3600
 
@@ -43,8 +45,12 @@ def _use_temporary_folder(folder: Path) -> None:
 
 
 def _max_body_size(environ: dict) -> int:
-    is_upload = environ["PATH_INFO"] == reverse("upload")
-    return settings.UPLOAD_FORM_MAX_SIZE if is_upload else settings.DATA_UPLOAD_MAX_MEMORY_SIZE
+    path = environ["PATH_INFO"]
+    if path == reverse("upload"):
+        return settings.UPLOAD_FORM_MAX_SIZE
+    if path in (reverse("api-submissions"), reverse("api-preview")):
+        return settings.DATA_UPLOAD_MAX_MEMORY_SIZE
+    return MAX_SMALL_BODY
 
 
 _use_temporary_folder(settings.TEMPORARY_DIR)

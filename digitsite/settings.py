@@ -130,6 +130,7 @@ MIDDLEWARE = [
     "recognizer.middleware.RequestMiddleware",
     "corsheaders.middleware.CorsMiddleware",
     "recognizer.api.problems.ProblemMiddleware",
+    "recognizer.middleware.RequestLimitsMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "recognizer.middleware.PolicyMiddleware",
@@ -294,7 +295,8 @@ DECODE_MEGABYTES = env.integer("DECODE_MEGABYTES", 120, minimum=16, maximum=4000
 DATA_UPLOAD_MAX_MEMORY_SIZE = MAX_UPLOAD_BYTES * 4 // 3 + 65_536
 # Without scripts the Upload page sends several pictures in one form; no other page is sent any.
 UPLOAD_FORM_MAX_SIZE = 10 * MAX_UPLOAD_BYTES + 65_536
-FILE_UPLOAD_MAX_MEMORY_SIZE = 2 * 1024 * 1024  # larger ones wait in a temporary file
+# Larger ones wait in a temporary file: a form may hold a hundred.
+FILE_UPLOAD_MAX_MEMORY_SIZE = 256 * 1024
 DATA_UPLOAD_MAX_NUMBER_FIELDS = 200
 # A request's body must begin within this time; as many more bytes as the rate says buy another second.
 BODY_TIMEOUT_SECONDS = env.number("BODY_TIMEOUT_SECONDS", 20, minimum=1, maximum=600)
@@ -400,6 +402,9 @@ expired or deleted gets 401; a good one that lacks a scope 403 with the code `in
 each address, account and its tokens (429, code `throttled`); what is stored, by the day (429, code `quota_exceeded`;
 `GET /me` says what is left). `Retry-After` says in how many seconds to come back. How much is allowed is up to whoever
 runs the site.
+A body that is larger than its operation accepts is 413 (`body_too_large`), and so is JSON of more than 300,000 values,
+or 30,000 lists, objects and fields (`too_many_values`). An address of more than 8 KB is 414, headers of more than 32 KB
+are 431.
 
 **Again and again.** With an `Idempotency-Key` a request that is sent again is done once. Lists are paged: follow
 `next` until it is null; rows that come meanwhile double or hide nothing.""",

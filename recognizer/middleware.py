@@ -18,6 +18,9 @@ from recognizer.services.actors import Actor
 
 log = logging.getLogger("recognizer.requests")
 
+# Path and query string, and all headers together.
+MAX_ADDRESS_BYTES = 8 * 1024
+MAX_HEADER_BYTES = 32 * 1024
 # Asked every few seconds by programs, or many to a page: in the log only for who looks closely.
 QUIET_VIEWS = ("healthz", "readyz", "metrics", "static", "api-submission-image", "api-submission-pixels")
 # Nothing here needs the browser's own devices; a photo comes through a file input, which asks by itself.
@@ -79,6 +82,36 @@ class PolicyMiddleware:
         if not (settings.DEBUG and response.status_code in (404, 500)):  # Django's own pages have inline styles
             response.setdefault("Content-Security-Policy", self.policy)
         return response
+
+
+class AddressTooLongError(SuspiciousOperation):
+    """The path and the query string are longer than any page or endpoint needs."""
+
+    status = 414
+
+
+class HeadersTooLargeError(SuspiciousOperation):
+    """The headers are larger than browsers and programs send."""
+
+    status = 431
+
+
+class RequestLimitsMiddleware:
+    """Refuses addresses and headers that are larger than anything here needs, before anything reads them.
+
+    Bodies are bounded by the receiver (digitsite/asgi.py) and by each view of the API (`ApiView.max_body_bytes`).
+    """
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        meta = request.META
+        if len(request.path_info) + len(meta.get("QUERY_STRING", "")) > MAX_ADDRESS_BYTES:
+            raise AddressTooLongError(f"The address has more than {MAX_ADDRESS_BYTES} bytes.")
+        if sum(len(value) for name, value in meta.items() if name.startswith("HTTP_")) > MAX_HEADER_BYTES:
+            raise HeadersTooLargeError(f"The headers have more than {MAX_HEADER_BYTES} bytes.")
+        return self.get_response(request)
 
 
 class NoNulMiddleware:

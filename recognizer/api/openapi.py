@@ -115,6 +115,11 @@ def add_common_problems(result: dict, **_others: object) -> dict:
                 responses[status] = {"$ref": f"#/components/responses/{name}"}
             if "403" not in responses and any(scheme.get("token") for scheme in path[method].get("security", [])):
                 responses["403"] = {"description": "The token's scopes do not allow this.", "content": content}
+            if "413" not in responses and "requestBody" in path[method]:
+                responses["413"] = {
+                    "description": "The body is larger than this operation accepts.",
+                    "content": content,
+                }
             path[method]["responses"] = dict(sorted(responses.items()))
     return result
 

@@ -16,7 +16,7 @@ def detach(error: E) -> E:
 
     A traceback holds every frame between raise and except, and their callers, with all their variables. An error that
     one of these variables keeps is therefore a reference cycle that holds the request body, and the web server hardly
-    ever looks for cycles (see digitsite/wsgi.py).
+    ever looks for cycles (see digitsite/asgi.py).
     """
     causes = [error.__cause__, error.__context__]
     error.__cause__ = error.__context__ = None

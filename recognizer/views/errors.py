@@ -45,7 +45,15 @@ PAGES = {
         "That is too large",
         "Send fewer pictures at once, or smaller ones: cropping to the digit is best.",
     ),
+    414: (
+        "That address is too long",
+        "Choose fewer filters, or start from the Draw page.",
+    ),
     429: ("That was a lot at once", "Nothing is wrong. Wait a minute, then go on."),
+    431: (
+        "Your browser sends too much with each request",
+        "Delete this site's cookies in the browser's settings, then reload the page.",
+    ),
     503: ("The site is busy right now", "Nothing is wrong. Go back, wait a moment and try again."),
     507: (
         "There is no room left",
@@ -92,7 +100,8 @@ def _page(request: HttpRequest, status: int, title: str, text: str, *, sign_in: 
 
 @requires_csrf_token
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
-    return error_page(request, 413 if isinstance(exception, RequestDataTooBig | TooManyFilesSent) else 400)
+    too_large = isinstance(exception, RequestDataTooBig | TooManyFilesSent)
+    return error_page(request, 413 if too_large else getattr(exception, "status", 400))
 
 
 @requires_csrf_token

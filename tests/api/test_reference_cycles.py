@@ -1,6 +1,6 @@
 """No request leaves a reference cycle that holds what was sent: the web server hardly ever looks for cycles.
 
-digitsite/wsgi.py freezes what is there at the start and collects seldom: a cycle that holds a body keeps it for hours.
+digitsite/asgi.py freezes what is there at the start and collects seldom: a cycle that holds a body keeps it for hours.
 """
 
 import base64

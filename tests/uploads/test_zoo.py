@@ -197,6 +197,7 @@ def test_none_of_5000_mutations_hurts(keeper: Keeper) -> None:
 @pytest.mark.parametrize(
     ("address", "megabytes", "status"),
     [
+        ("/account/login/", 1, 413),
         ("/account/login/", 60, 413),
         ("/", 60, 413),
         ("/upload/", 120, 413),
