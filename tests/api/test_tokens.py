@@ -110,7 +110,7 @@ def test_a_token_that_makes_no_sense_is_refused(bad: dict, field: str, ann: Acto
 
 
 def test_a_list_without_end_gets_one_error(ann: Actor) -> None:
-    response = make(client_of(ann), scopes=["everything"] * 10_000)
+    response = make(client_of(ann), scopes=["everything"] * 200)
     assert (response.status_code, list(response.json()["errors"])) == (400, ["scopes"])
 
 
