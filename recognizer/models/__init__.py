@@ -3,7 +3,7 @@
 from .accounts import AccountName, AccountSession
 from .attempts import Attempt
 from .idempotency import IdempotencyItem, IdempotencyKey
-from .labels import Label, Lease, Skip
+from .labels import Label, Lease, Skip, Vote
 from .opt_outs import OptOut
 from .registry import Deployment, ModelFiles, ModelVersion, TrainingRun
 from .submissions import Prediction, Submission
@@ -58,4 +58,5 @@ __all__ = [
     "TruthValue",
     "Usage",
     "Verdict",
+    "Vote",
 ]

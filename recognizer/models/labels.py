@@ -15,7 +15,8 @@ class AppendOnlyError(RuntimeError):
 class Label(models.Model):
     """One word of one person about one submission: a value, or the retraction of an earlier word.
 
-    Append-only: labels are added and never changed; they go only when their submission is deleted.
+    Append-only: labels are added and never changed, but for `stands`, which follows from the retractions; they go only
+    when their submission is deleted.
     """
 
     # Submission and user are the first columns of indexes below.
@@ -34,13 +35,21 @@ class Label(models.Model):
     visitor = models.CharField(max_length=32, blank=True)
     reason = models.CharField(max_length=16, choices=LabelReason)
     created = models.DateTimeField(auto_now_add=True)
+    stands = models.BooleanField(
+        default=True, db_default=True, help_text="Neither a retraction nor retracted: derived, for indexes."
+    )
 
     class Meta:
         ordering = ["id"]
         indexes = [
             models.Index(fields=["kind", "reason", "-id"], name="label_kind_reason"),
-            # Who said what of one submission; what one person said lately.
-            models.Index(fields=["submission", "kind", "user", "-created"], name="label_said"),
+            models.Index(fields=["submission", "-id"], name="label_of_submission"),
+            # The last word about a submission: of one person, and of anyone.
+            models.Index(
+                fields=["submission", "kind", "user", "-id"], condition=Q(stands=True), name="label_stands_by_user"
+            ),
+            models.Index(fields=["submission", "kind", "-id"], condition=Q(stands=True), name="label_stands"),
+            # What one person said lately.
             models.Index(fields=["user", "kind", "-created"], name="label_lately"),
         ]
         constraints = [
@@ -59,6 +68,32 @@ class Label(models.Model):
         if not self._state.adding:
             raise AppendOnlyError("A label is never changed; add a retraction and a new label.")
         super().save(*args, **kwargs)
+
+
+class Vote(models.Model):
+    """The review of one person that counts for a picture: their last one that stands, of all submissions of one digest.
+
+    Derived from the labels, so that another label costs the same however many there are. Without constraints to other
+    tables, so that a release that does not know this one can delete what it names; a vote whose label is gone is
+    counted again from the labels when it is next needed.
+    """
+
+    digest = models.CharField(max_length=64)
+    user = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        null=True,
+        on_delete=models.SET_NULL,
+        db_constraint=False,
+        related_name="+",
+        help_text="Null: the account was deleted.",
+    )
+    label = models.ForeignKey(Label, null=True, on_delete=models.SET_NULL, db_constraint=False, related_name="+")
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["digest", "user"], name="vote_once_per_picture")]
+
+    def __str__(self) -> str:
+        return f"{self.user_id} on {self.digest[:8]}"
 
 
 class Lease(models.Model):

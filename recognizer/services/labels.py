@@ -12,7 +12,7 @@ from functools import cached_property
 
 from django.contrib.auth import get_user_model
 from django.db import transaction
-from django.db.models import Exists, OuterRef, QuerySet
+from django.db.models import Exists, Max, OuterRef, QuerySet, Subquery
 from django.utils import timezone
 
 from recognizer.models import (
@@ -24,6 +24,7 @@ from recognizer.models import (
     TruthState,
     TruthValue,
     Verdict,
+    Vote,
 )
 
 from . import access
@@ -37,7 +38,7 @@ ACTIVE_REVIEWER_DAYS = 30
 
 # Neither a retraction, which has no value, nor retracted. (Asked for `retracts IS NULL`, SQLite would look it up in
 # that column's unique index, where nearly every row is null.)
-STANDING = {"value__gt": "", "retraction__isnull": True}
+STANDING = {"stands": True, "value__gt": "", "retraction__isnull": True}
 
 
 class LabelError(ValueError):
@@ -70,9 +71,7 @@ def label(*, actor: Actor, submission: Submission, value: str, reason: LabelReas
 def label_once(*, actor: Actor, submission: Submission, value: str, reason: LabelReason) -> tuple[Label, bool]:
     """The same, and whether that is news: whoever repeats their last word about a submission has said nothing new."""
     if access.can_label(actor, submission) and lock([submission]):
-        said = Label.objects.filter(submission=submission, **STANDING)
-        mine = said.filter(user=actor.user) if actor.user else said.filter(user=None, visitor=actor.visitor)
-        last = mine.order_by("-id").first()
+        last = last_labels(actor, [submission]).get(submission.pk)
         if last is not None and (last.value, last.kind) == (value, _kind_of_word(actor)):
             return last, False
     added = label_many(actor=actor, words=[Word(submission, value, reason)])
@@ -97,21 +96,35 @@ def label_many(*, actor: Actor, words: Sequence[Word]) -> list[Label]:
             raise LabelError(f"{value!r} is not a label. Use one of: {', '.join(TruthValue.values)}.")
     if not all(access.can_label(actor, word.submission) for word in words):
         raise NotAllowedError("Only whoever drew it, or a reviewer, can say what this picture shows.")
-    there = {submission.pk for submission in lock([word.submission for word in words])}
+    present = {submission.pk for submission in lock([word.submission for word in words])}
+    kind = _kind_of_word(actor)
     added = Label.objects.bulk_create(
         Label(
             submission=word.submission,
-            kind=_kind_of_word(actor),
+            kind=kind,
             value=word.value,
             user=actor.user,
             visitor="" if actor.user else actor.visitor,
             reason=word.reason,
         )
         for word in words
-        if word.submission.pk in there
+        if word.submission.pk in present
     )
-    settle([label.submission for label in added])
+    if kind == LabelKind.REVIEW:
+        _cast_votes(added)
+    settle([label.submission for label in added], with_copies=kind == LabelKind.REVIEW)
     return added
+
+
+def _cast_votes(reviews: Sequence[Label]) -> None:
+    """Make new reviews of one person the ones that count for their pictures."""
+    last = {label.submission.digest: label for label in reviews}
+    Vote.objects.bulk_create(
+        [Vote(digest=digest, user=label.user, label=label) for digest, label in last.items()],
+        update_conflicts=True,
+        unique_fields=["digest", "user"],
+        update_fields=["label"],
+    )
 
 
 @limit_rate(Kind.CHANGE)
@@ -135,6 +148,7 @@ def add_retraction(*, actor: Actor, label: Label) -> Label:
     [submission] = lock([label.submission])
     if label.retracts_id or Label.objects.filter(retracts=label).exists():
         raise LabelError("This was taken back already.")
+    Label.objects.filter(pk=label.pk).update(stands=False)
     retraction = Label.objects.create(
         submission=submission,
         kind=label.kind,
@@ -142,8 +156,9 @@ def add_retraction(*, actor: Actor, label: Label) -> Label:
         user=label.user,
         visitor=label.visitor,
         reason=label.reason,
+        stands=False,
     )
-    settle([submission])
+    settle([submission], with_copies=label.kind == LabelKind.REVIEW)
     return retraction
 
 
@@ -152,43 +167,85 @@ def standing(actor: Actor) -> QuerySet[Label]:
     return Label.objects.filter(user=actor.user, **STANDING).order_by("-id")
 
 
+def last_labels(actor: Actor, submissions: Collection[Submission]) -> dict[int, Label]:
+    """Return this person's last standing label of each submission that has one, by the submission's id."""
+    own = {"user": actor.user} if actor.user else {"user": None, "visitor": actor.visitor}
+    # One look for each kind: an index leads to it directly, and the cost does not grow with the labels.
+    last = [
+        Subquery(
+            Label.objects.filter(submission=OuterRef("pk"), kind=kind, **own, **STANDING)
+            .order_by("-id")
+            .values("pk")[:1]
+        )
+        for kind in LabelKind
+    ]
+    rows = Submission.objects.filter(pk__in=[submission.pk for submission in submissions]).order_by()
+    ids = {pk: max(filter(None, found), default=None) for pk, *found in rows.values_list("pk", *last)}
+    labels = Label.objects.in_bulk([pk for pk in ids.values() if pk])
+    return {submission: labels[pk] for submission, pk in ids.items() if pk}
+
+
 def lock(submissions: Collection[Submission]) -> list[Submission]:
     """Hold the rows until the transaction ends: of two who speak at once, the second sees what the first said."""
     rows = Submission.objects.select_for_update().filter(pk__in=[one.pk for one in submissions])
     return list(rows.only("pk", "digest").order_by("pk"))
 
 
-def settle(submissions: Collection[Submission]) -> None:
+def settle(submissions: Collection[Submission], *, with_copies: bool = True) -> None:
     """Write the truth that follows from what was said onto the submissions and their copies.
 
     A review of a picture holds for every copy of it (same digest), so nobody reviews the same picture twice; a
     suggestion holds for the submission it was made on.
+
+    Args:
+        with_copies: False where only suggestions were added or retracted: no copy's truth can have changed.
     """
     digests = {submission.digest for submission in submissions}
-    copies = list(
-        Submission.objects.filter(digest__in=digests).only("digest", "truth", "truth_state", "digit", "verdict")
+    votes = _votes(digests)
+    rows = Submission.objects.filter(
+        **({"digest__in": digests} if with_copies else {"pk__in": [submission.pk for submission in submissions]})
     )
-    digest_of = {copy.pk: copy.digest for copy in copies}
-    reviews, suggestions = defaultdict(dict), {}
-    said = Label.objects.filter(submission__in=digest_of, **STANDING)
-    for one in said.order_by("id"):
-        if one.kind == LabelKind.REVIEW:
-            # The last word of each person.
-            reviews[digest_of[one.submission_id]][one.user_id, one.visitor] = one.value
-        else:
-            suggestions[one.submission_id] = one.value
+    suggestions = Label.objects.filter(submission=OuterRef("pk"), kind=LabelKind.SUGGESTION, **STANDING)
+    last = Subquery(suggestions.order_by("-id").values("value")[:1])
     reviewers = _Reviewers()
     changed = defaultdict(list)
     truths = {}
-    for copy in copies:
-        votes = list(reviews[copy.digest].values())
-        truths[copy.pk] = truth = _truth(copy, votes, suggestions.get(copy.pk), reviewers)
-        if (copy.truth, copy.truth_state) != truth:
-            changed[truth].append(copy.pk)
+    for row in rows.only("digest", "truth", "truth_state", "digit", "verdict").annotate(suggestion=last):
+        truths[row.pk] = truth = _truth(row, votes[row.digest], row.suggestion, reviewers)
+        if (row.truth, row.truth_state) != truth:
+            changed[truth].append(row.pk)
     for (truth, state), keys in changed.items():
         Submission.objects.filter(pk__in=keys).update(truth=truth, truth_state=state)
     for submission in submissions:
         submission.truth, submission.truth_state = truths[submission.pk]
+
+
+def reviewed(digests: Collection[str]) -> set[str]:
+    """Return those of the digests whose pictures were reviewed, by a review that stands."""
+    return {digest for digest, votes in _votes(digests).items() if votes}
+
+
+def _votes(digests: Collection[str]) -> defaultdict[str, list[str]]:
+    """Return what the reviewers of each picture say of it, one value each; those whose accounts are gone are one."""
+    last: defaultdict[str, dict[int | None, Label]] = defaultdict(dict)
+    for vote in Vote.objects.filter(digest__in=digests).select_related("label"):
+        label = vote.label if vote.label_id and vote.label and vote.label.stands else _counted_again(vote)
+        other = last[vote.digest].get(vote.user_id)
+        if label is not None and (other is None or other.pk < label.pk):
+            last[vote.digest][vote.user_id] = label
+    return defaultdict(list, {digest: [one.value for one in votes.values()] for digest, votes in last.items()})
+
+
+def _counted_again(vote: Vote) -> Label | None:
+    """Return the review that counts now that the vote's own was retracted or deleted; without one the vote goes."""
+    reviews = Label.objects.filter(submission=OuterRef("pk"), kind=LabelKind.REVIEW, user=vote.user_id, **STANDING)
+    last = Subquery(reviews.order_by("-id").values("pk")[:1])
+    newest = Submission.objects.filter(digest=vote.digest).aggregate(newest=Max(last))["newest"]
+    if newest is None:
+        Vote.objects.filter(pk=vote.pk).delete()
+        return None
+    Vote.objects.filter(pk=vote.pk).update(label=newest)
+    return Label.objects.get(pk=newest)
 
 
 @transaction.atomic

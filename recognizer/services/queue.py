@@ -33,7 +33,7 @@ from recognizer.models import (
 
 from .access import NotAllowedError
 from .actors import Actor
-from .labels import STANDING, settle, settle_unseconded
+from .labels import STANDING, reviewed, settle, settle_unseconded
 from .submissions import with_answers
 from .throttling import Kind, limit_rate
 
@@ -239,10 +239,9 @@ def _lease(actor: Actor, reason: LabelReason, free: Sequence[tuple[int, str]]) -
 def _items(leased: Sequence[Leased]) -> list[Item]:
     rows = with_answers(Submission.objects.filter(pk__in=[pk for pk, _ in leased]))
     submissions = {submission.pk: submission for submission in rows}
-    said = Label.objects.filter(submission__digest__in={row.digest for row in rows}, **STANDING).order_by()
-    reviewed = {digest for digest, kind in said.values_list("submission__digest", "kind") if kind == LabelKind.REVIEW}
+    digests = reviewed({row.digest for row in rows})
     return [
-        Item(submissions[pk], LabelReason(reason), blind=reason in BLIND or submissions[pk].digest in reviewed)
+        Item(submissions[pk], LabelReason(reason), blind=reason in BLIND or submissions[pk].digest in digests)
         for pk, reason in leased
         if pk in submissions  # deleted meanwhile
     ]

@@ -51,7 +51,7 @@ def decide_many(
     labels.lock(values)
     leases = Lease.objects.filter(reviewer=actor.user, submission__in=values)
     shown = dict(leases.values_list("submission", "reason"))
-    standing = {one.submission_id: one for one in labels.standing(actor).filter(submission__in=values).order_by("id")}
+    standing = labels.last_labels(actor, values)
     said, words = [], []
     for submission, value in values.items():
         last = standing.get(submission.pk)
@@ -89,7 +89,7 @@ def undo(*, actor: Actor, submission: Submission) -> Item | None:
     """
     queue.check_may_review(actor)
     Skip.objects.filter(reviewer=actor.user, submission=submission).delete()
-    said = labels.standing(actor).filter(submission=submission).first()
+    said = labels.last_labels(actor, [submission]).get(submission.pk)
     if said is not None:
         labels.add_retraction(actor=actor, label=said)
     lease = Lease.objects.filter(reviewer=actor.user, submission=submission).first()
