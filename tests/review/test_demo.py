@@ -10,6 +10,7 @@ from recognizer.models import Label, LabelKind, LabelReason, Prediction, Submiss
 from recognizer.services import figures, labels, matrices, registry
 from recognizer.services.retraining.requests import trainable
 from tests.rows import make_submission
+from tests.support.site import wait_until
 
 pytestmark = pytest.mark.django_db
 
@@ -54,12 +55,14 @@ def test_the_demo_fills_a_site_that_can_be_reviewed_and_trained_and_goes_without
     assert list(User.objects.all()) == [reviewer.user]
 
 
-def test_the_demo_leaves_nothing_behind_in_redis(site):
+def test_the_demo_leaves_nothing_behind_in_redis(make_site):
+    site = make_site(PREDICTION_WAIT_SECONDS="0.01")  # a worker that takes longer than anybody waits for it
     site.start_redis()
     site.start_worker()
     with site.entered():
-        demo("--count", "40")
-        assert Prediction.objects.count() == 40
+        demo("--count", "100")
+        assert Prediction.objects.count() == 100
+        wait_until(lambda: not site.redis().llen("queue"))
         assert site.redis().keys("replies:*") == []
 
 

@@ -92,6 +92,13 @@ def create(database: str) -> None:
         _copy(connection, database)
 
 
+def create_empty(database: str) -> None:
+    """A database without any table."""
+    _serve()
+    with _administrator() as connection:
+        connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(database)))
+
+
 def renew(database: str) -> None:
     """The same as new again; who is connected is thrown out."""
     with _administrator() as connection:
