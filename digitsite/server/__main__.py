@@ -33,7 +33,7 @@ def main() -> None:
     command = [
         sys.executable, "-m", "granian", "--interface", "asginl", "digitsite.asgi:application",
         "--host", options.host, "--port", str(options.port),
-        "--workers", "1", "--no-ws", "--http", "1", "--loop", "asyncio",
+        "--workers", "1", "--no-ws", "--http", "1", "--loop", "uvloop",
         "--backlog", str(BACKLOG), "--backpressure", str(max_connections),
         "--http1-header-read-timeout", str(HEADER_TIMEOUT_MILLISECONDS), "--http1-buffer-size", str(BUFFER_SIZE),
         "--workers-kill-timeout", str(KILL_TIMEOUT_SECONDS), "--log-level", options.log_level,
