@@ -2,13 +2,18 @@
 
 import contextlib
 import socket
+import ssl
 import threading
 import time
 from collections.abc import Iterator, Sequence
 from types import TracebackType
+from urllib.parse import urlsplit
 
 # Where clients of a test come from; the site itself has 127.0.0.1.
 ATTACKERS = [f"127.0.0.{number}" for number in range(2, 10)]
+# For a proxy of a test's own.
+UNVERIFIED = ssl.create_default_context()
+UNVERIFIED.check_hostname, UNVERIFIED.verify_mode = False, ssl.CERT_NONE
 
 
 def connect(
@@ -44,18 +49,22 @@ class SlowBodies:
     """Many connections that each send their request's head and then a byte every two seconds, for as long as they may.
 
     Args:
+        url: of the site or a proxy in front of it.
         headers: of each request: `Content-Length: 1000`, or `Transfer-Encoding: chunked`.
+        persistent: connect again whenever the server gives one up.
     """
 
     INTERVAL_SECONDS = 2.0
 
-    def __init__(self, port: int, count: int, headers: Sequence[str], *, path: str = "/") -> None:
+    def __init__(
+        self, url: str, count: int, headers: Sequence[str], *, path: str = "/", persistent: bool = False
+    ) -> None:
         is_chunked = any("chunked" in header for header in headers)
         self._byte = b"1\r\na\r\n" if is_chunked else b"a"
-        request = head("POST", path, "Content-Type: text/plain", *headers)
-        self._connections = [connect(port, source=ATTACKERS[n % len(ATTACKERS)]) for n in range(count)]
-        for connection in self._connections:
-            connection.sendall(request)
+        self._request = head("POST", path, "Content-Type: text/plain", *headers)
+        self._url = urlsplit(url)
+        self._persistent = persistent
+        self._connections = [self._begin(number) for number in range(count)]
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._send, daemon=True)
 
@@ -64,22 +73,42 @@ class SlowBodies:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
     ) -> None:
         self._stop.set()
         self._thread.join()
         for connection in self._connections:
-            connection.close()
+            if connection is not None:
+                connection.close()
 
     def answers(self) -> list[bytes]:
         """What each of them is answered in the end."""
         return [read_all(connection) for connection in self._connections]
 
+    def _begin(self, number: int) -> socket.socket | None:
+        """A new connection whose request has begun; None where the server refuses it."""
+        try:
+            connection = connect(self._url.port, source=ATTACKERS[number % len(ATTACKERS)])
+            if self._url.scheme == "https":
+                connection = UNVERIFIED.wrap_socket(connection)
+            connection.sendall(self._request)
+        except OSError:
+            if not self._persistent:
+                raise
+            return None
+        return connection
+
     def _send(self) -> None:
         while not self._stop.wait(self.INTERVAL_SECONDS):
-            for connection in self._connections:
-                with contextlib.suppress(OSError):  # it was refused already
-                    connection.sendall(self._byte)
+            for number, connection in enumerate(self._connections):
+                try:
+                    if connection is not None:
+                        connection.sendall(self._byte)
+                        continue
+                except OSError:  # the server has given it up
+                    connection.close()
+                if self._persistent:
+                    self._connections[number] = self._begin(number)
 
 
 def silent_connections(port: int, count: int) -> list[socket.socket]:

@@ -45,6 +45,10 @@ def port(start: Callable[..., Site]) -> int:
     return start().port
 
 
+def local(port: int) -> str:
+    return f"http://127.0.0.1:{port}"
+
+
 def ask(port: int, request: bytes) -> bytes:
     with connect(port) as connection:
         connection.sendall(request)
@@ -57,9 +61,9 @@ def ask(port: int, request: bytes) -> bytes:
 def test_two_hundred_slow_bodies_hold_no_thread(start: Callable[..., Site]) -> None:
     port = start(**PATIENT).port
     with (
-        SlowBodies(port, 70, FORMS["with a length"], path="/"),
-        SlowBodies(port, 70, FORMS["in chunks"], path="/api/v1/submissions"),
-        SlowBodies(port, 60, FORMS["in chunks"], path="/nothing/"),
+        SlowBodies(local(port), 70, FORMS["with a length"], path="/"),
+        SlowBodies(local(port), 70, FORMS["in chunks"], path="/api/v1/submissions"),
+        SlowBodies(local(port), 60, FORMS["in chunks"], path="/nothing/"),
     ):
         for address in ("/healthz", "/", "/healthz"):
             assert seconds_to_answer(port, address) < 5, address
@@ -68,12 +72,12 @@ def test_two_hundred_slow_bodies_hold_no_thread(start: Callable[..., Site]) -> N
 def test_a_slow_body_is_given_up_and_answered(start: Callable[..., Site]) -> None:
     port = start(BODY_TIMEOUT_SECONDS="1").port
     for headers in FORMS.values():
-        with SlowBodies(port, 2, headers, path="/api/v1/submissions") as bodies:
+        with SlowBodies(local(port), 2, headers, path="/api/v1/submissions") as bodies:
             for answer in bodies.answers():
                 assert status_of(answer) == 408
                 assert b'"code": "body_timeout"' in answer
                 assert b"retry-after: 1\r\n" in answer
-    with SlowBodies(port, 1, FORMS["in chunks"], path="/upload/") as bodies:
+    with SlowBodies(local(port), 1, FORMS["in chunks"], path="/upload/") as bodies:
         [answer] = bodies.answers()
     assert status_of(answer) == 408
     assert b"<h1>That took too long</h1>" in answer
