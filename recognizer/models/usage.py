@@ -11,7 +11,9 @@ class Usage(models.Model):
         max_length=40, help_text="An account's id, or a keyed hash of an address: never the address."
     )
     submissions = models.PositiveIntegerField(default=0)
-    bytes = models.PositiveBigIntegerField(default=0, help_text="Of kept pictures.")
+    bytes = models.PositiveBigIntegerField(
+        default=0, help_text="Of all that was stored: pictures, strokes, rows, responses."
+    )
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["day", "who"], name="usage_once_a_day")]

@@ -17,7 +17,7 @@ from ml.images import ImageError, Opened
 from ml.preprocessing import PREPROCESSING_VERSION, Prepared, StrokesError
 from recognizer.models import Fold, Source, Submission
 
-from . import pictures
+from . import pictures, quotas
 from .actors import Actor
 from .errors import detach
 from .pictures import KeptFile
@@ -85,6 +85,7 @@ class Draft:
 
     file: KeptFile
     row: Submission
+    size: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,11 +129,13 @@ def draft(begun: Begun, *, actor: Actor) -> Draft:
     """
     sent = begun.sent
     box = strokes = pens = None
+    written = ""
     if sent.strokes is not None:
         strokes, pens = _parse(sent)
         kept = pictures.encode(preprocessing.render_strokes(strokes, pen=pens))
         prepared = preprocessing.prepare_strokes(strokes)
-        digest = hashlib.sha256(json.dumps(strokes, separators=(",", ":")).encode()).hexdigest()
+        written = json.dumps(strokes, separators=(",", ":"))
+        digest = hashlib.sha256(written.encode()).hexdigest()
     else:
         pixels, box = _picture(begun, actor)
         kept = pictures.encode(pixels)
@@ -162,7 +165,9 @@ def draft(begun: Begun, *, actor: Actor) -> Draft:
         preprocessing_version=PREPROCESSING_VERSION,
     )
     # Without the pixels, which in a batch of a hundred would take too much memory.
-    return Draft(KeptFile(kept.name, kept.data), row)
+    # The column of the strokes has a blank after each comma.
+    size = len(kept.data) + len(written) + written.count(",") + len(str(pens or "")) + quotas.SUBMISSION_ROW_BYTES
+    return Draft(KeptFile(kept.name, kept.data), row, size)
 
 
 def draft_all(sent: Iterable[Sent], *, actor: Actor) -> Iterator[Draft | Refused]:

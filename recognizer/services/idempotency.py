@@ -21,7 +21,7 @@ from django.utils import timezone
 
 from recognizer.models import IdempotencyItem, IdempotencyKey, Submission
 
-from . import durability, throttling
+from . import durability, quotas, throttling
 from .actors import Actor
 from .addresses import rate_key
 from .errors import detach
@@ -57,6 +57,7 @@ class Claim:
     """The right of one attempt to do what its key stands for.
 
     Attributes:
+        actor: whose quota counts the answer that is kept.
         stored: what earlier attempts have stored and there is no answer for, because the attempt died or because a
             submission was deleted; else None. A list with one of {"submission": id}, {"problem": document} and
             {"deleted": True} for each outcome that `record` was given.
@@ -64,6 +65,7 @@ class Claim:
 
     pk: int
     attempt: str
+    actor: Actor
     stored: list | None = field(default=None)
 
 
@@ -83,7 +85,7 @@ def begin(*, actor: Actor, key: str, fingerprint: str) -> Claim | Kept:
     try:
         # What is stored under the key waits for the disk, and this with it: it is written before.
         with durability.repeatable(), transaction.atomic():
-            return Claim(IdempotencyKey.objects.create(scope=scope, key=key, **fresh).pk, attempt)
+            return Claim(IdempotencyKey.objects.create(scope=scope, key=key, **fresh).pk, attempt, actor)
     except IntegrityError as error:
         detach(error)  # Django's own are reference cycles
         row = IdempotencyKey.objects.filter(scope=scope, key=key).first()
@@ -96,7 +98,7 @@ def begin(*, actor: Actor, key: str, fingerprint: str) -> Claim | Kept:
             if not taken.filter(expires__lte=now).update(**fresh, **emptied):
                 raise InProgressError
             IdempotencyItem.objects.filter(key=row).delete()
-        return Claim(row.pk, attempt)
+        return Claim(row.pk, attempt, actor)
     if row.fingerprint not in (fingerprint, NO_FINGERPRINT):
         raise KeyReusedError
     if row.status is not None:
@@ -107,7 +109,7 @@ def begin(*, actor: Actor, key: str, fingerprint: str) -> Claim | Kept:
         attempt=attempt, busy_until=now + BUSY_FOR
     ):
         raise InProgressError
-    return Claim(row.pk, attempt, row.stored)
+    return Claim(row.pk, attempt, actor, row.stored)
 
 
 def record(claim: Claim, outcomes: Sequence[Submission | dict]) -> None:
@@ -151,12 +153,14 @@ def redact(submissions: Collection[int]) -> None:
 def finish(claim: Claim, kept: Kept) -> None:
     """Keep the answer for whoever asks again. A power cut may take it: what is stored is then answered for anew.
 
-    Where nothing was stored there is nothing to do twice: the key is free again, and no answer takes room that no quota
-    counts.
+    Where nothing was stored there is nothing to do twice: the key is free again.
     """
     with durability.repeatable():
         answer = {"status": kept.status, "headers": dict(kept.headers), "body": kept.body}
-        if not _mine(claim).filter(stored__isnull=False).update(**answer):
+        if _mine(claim).filter(stored__isnull=False).update(**answer):
+            size = len(kept.body.encode()) + len(str(answer["headers"])) + quotas.IDEMPOTENCY_ROW_BYTES
+            quotas.charge(actor=claim.actor, size=size)
+        else:
             _mine(claim).delete()
 
 

@@ -27,7 +27,7 @@ from recognizer.models import (
     Vote,
 )
 
-from . import access
+from . import access, quotas
 from .access import NotAllowedError
 from .actors import Actor
 from .throttling import Kind, limit_rate
@@ -98,6 +98,7 @@ def label_many(*, actor: Actor, words: Sequence[Word]) -> list[Label]:
         raise NotAllowedError("Only whoever drew it, or a reviewer, can say what this picture shows.")
     present = {submission.pk for submission in lock([word.submission for word in words])}
     kind = _kind_of_word(actor)
+    quotas.spend(actor=actor, pictures=0, size=len(present) * quotas.LABEL_ROW_BYTES)
     added = Label.objects.bulk_create(
         Label(
             submission=word.submission,
@@ -148,6 +149,7 @@ def add_retraction(*, actor: Actor, label: Label) -> Label:
     [submission] = lock([label.submission])
     if label.retracts_id or Label.objects.filter(retracts=label).exists():
         raise LabelError("This was taken back already.")
+    quotas.spend(actor=actor, pictures=0, size=quotas.LABEL_ROW_BYTES)
     Label.objects.filter(pk=label.pk).update(stands=False)
     retraction = Label.objects.create(
         submission=submission,

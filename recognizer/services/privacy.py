@@ -22,7 +22,7 @@ from django.utils import timezone
 
 from recognizer.models import Label, OptOut, Submission
 
-from . import access, accounts, idempotency, sessions, spools
+from . import access, accounts, idempotency, quotas, sessions, spools
 from .actors import Actor
 from .erasing import erase
 from .throttling import Kind, limit_rate
@@ -82,6 +82,8 @@ def opt_out(actor: Actor) -> None:
     """Nothing that this person sent or will send trains; models that were trained before stay as they are."""
     trainable = access.own_submissions(actor).filter(may_train=True)
     with transaction.atomic(durable=True):
+        # Counted, but never refused: it is a person's right, and CHANGES_PER_MINUTE bounds it.
+        quotas.charge(actor=actor, size=quotas.OPT_OUT_ROW_BYTES)
         if actor.user is not None:
             OptOut.objects.get_or_create(user=actor.user)
         if actor.visitor:

@@ -195,7 +195,7 @@ _gathering: Gathering[Parcel] = Gathering(
 def _write(parcels: Sequence[Parcel]) -> None:
     for parcel in parcels:
         # First, for whoever may send no more leaves no file behind.
-        size = sum(len(one.file.data) for one in parcel.drafts)
+        size = sum(one.size for one in parcel.drafts)
         quotas.spend(actor=parcel.actor, pictures=len(parcel.drafts), size=size)
         _write_files(parcel)
         if _may_train(parcel) and privacy.has_opted_out(parcel.actor):

@@ -24,7 +24,10 @@ class QuotaSerializer(serializers.Serializer):
 
     submissions = serializers.IntegerField(allow_null=True)
     submissions_left = serializers.IntegerField(allow_null=True)
-    bytes = serializers.IntegerField(allow_null=True, help_text="Of kept pictures.")
+    bytes = serializers.IntegerField(
+        allow_null=True,
+        help_text="Of all that is stored: pictures, strokes, rows, labels, responses kept for `Idempotency-Key`.",
+    )
     bytes_left = serializers.IntegerField(allow_null=True)
 
 
