@@ -5,12 +5,17 @@ are theirs; everything to the left of them was written by the client. The web se
 before they can be taken for this header (digitsite/server).
 """
 
+import logging
 import re
 from collections.abc import Callable
 from ipaddress import ip_address
 
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
+
+from recognizer.services.addresses import is_loopback
+
+log = logging.getLogger(__name__)
 
 # Stands for every client behind the proxy whose address is missing or unreadable: they share one limit.
 UNKNOWN_ADDRESS = "0.0.0.0"  # noqa: S104 - nothing listens on it
@@ -27,13 +32,17 @@ class ProxyMiddleware:
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response
+        self._has_warned = False
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
+        meta = request.META
         if settings.BEHIND_PROXY:
-            meta = request.META
             meta["REMOTE_ADDR"] = address_of_client(meta)
             forwarded_proto = meta.get("HTTP_X_FORWARDED_PROTO", "")
             meta["HTTP_X_FORWARDED_PROTO"] = client_scheme(forwarded_proto, proxies=settings.TRUSTED_PROXIES)
+        elif "HTTP_X_FORWARDED_FOR" in meta and not self._has_warned and is_loopback(meta.get("REMOTE_ADDR", "")):
+            self._has_warned = True
+            log.warning("X-Forwarded-For without BEHIND_PROXY=1: clients of this proxy are not limited")
         return self.get_response(request)
 
 

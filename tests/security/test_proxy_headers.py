@@ -84,6 +84,29 @@ def test_scheme_is_what_the_outermost_trusted_proxy_says(header: str, proxies: i
 
 
 @pytest.mark.django_db
+def test_address_in_front_of_two_proxies(settings) -> None:
+    settings.BEHIND_PROXY, settings.TRUSTED_PROXIES = True, 2
+    for header, address in (("192.0.2.7, 10.0.0.1", "192.0.2.7"), ("10.0.0.1", UNKNOWN_ADDRESS)):
+        request = Client().get("/robots.txt", headers={"X-Forwarded-For": header}).wsgi_request
+        assert address_of(request) == address
+
+
+@pytest.mark.django_db
+def test_proxy_that_the_settings_do_not_know_is_one_warning(caplog, settings) -> None:
+    client = Client()
+    client.get("/robots.txt", headers={"X-Forwarded-For": "192.0.2.7"}, REMOTE_ADDR="192.0.2.1")
+    assert "recognizer.proxies" not in {record.name for record in caplog.records}
+    for _ in range(2):
+        client.get("/robots.txt", headers={"X-Forwarded-For": "192.0.2.7"})
+    (record,) = [record for record in caplog.records if record.name == "recognizer.proxies"]
+    assert "set BEHIND_PROXY=1" in record.message
+    settings.BEHIND_PROXY = True
+    caplog.clear()
+    Client().get("/robots.txt", headers={"X-Forwarded-For": "192.0.2.7"})
+    assert "recognizer.proxies" not in {record.name for record in caplog.records}
+
+
+@pytest.mark.django_db
 @pytest.mark.parametrize(
     ("behind_proxy", "headers", "address", "is_secure"),
     [
