@@ -1,13 +1,18 @@
 # One command each: `make run` starts the whole site, `make test` checks it. Nothing is needed but Python, git, make.
 
-# The first of these that is there; the site works with Python 3.11 to 3.13.
+# The first of these that is there and can make virtual environments; the site works with Python 3.11 to 3.13.
 PYTHON ?= $(shell for python in python3.13 python3.12 python3.11 python3; do \
-	$$python -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null && echo $$python && break; done)
+	$$python -c 'import ensurepip, sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null && echo $$python && break; done)
 VENV := .venv
 BIN := $(VENV)/bin
 PEERS := .venv-peers
 AUDIT := $(VENV)/audit
-PIP := $(BIN)/python -m pip --disable-pip-version-check --require-virtualenv install --progress-bar off
+# $(call install,FOLDER,ARGUMENTS OF PIP INSTALL)
+install = @PYTHON='$(subst ','\'',$(PYTHON))' sh deploy/environment.sh $(1) $(2)
+
+# A $ in a setting behind `make run` is a $. Left alone, make takes it for a variable: DATA_DIR=/a$b would be /a.
+$(foreach name,$(.VARIABLES),$(if $(findstring command,$(origin $(name))),\
+	$(eval override $(name) := $$(value $(name)))$(eval export $(name))))
 
 .DEFAULT_GOAL := help
 .PHONY: help run lint test acceptance faults bench bench-peers audit clean
@@ -50,12 +55,12 @@ faults: $(VENV)/tests.stamp $(VENV)/postgresql.stamp
 bench: $(VENV)/tests.stamp $(VENV)/browser.stamp $(VENV)/mnist.stamp
 	$(BIN)/python -m bench.serving $(BENCH)
 
-bench-peers: $(PEERS)/stamp $(VENV)/mnist.stamp
+bench-peers: $(PEERS)/peers.stamp $(VENV)/mnist.stamp
 	$(PEERS)/bin/python -m bench.peers $(BENCH)
 
 # A report: it needs the internet, and fails nothing. In an environment of its own, for it brings thirty packages.
-audit: $(VENV)/tests.stamp $(AUDIT)/stamp
-	@$(AUDIT)/bin/pip-audit --progress-spinner off --timeout 15 --path $$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))') \
+audit: $(VENV)/tests.stamp $(AUDIT)/audit.stamp
+	@$(AUDIT)/bin/pip-audit --progress-spinner off --timeout 15 --path "$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')" \
 		|| echo 'pip-audit has found something, or could not ask: see above'
 
 clean:
@@ -63,19 +68,18 @@ clean:
 
 # --- What the above stand on; a stamp is renewed when what it was made from changes ---------------------------------
 
+# Missing, or of a Python that was uninstalled: what was installed for it is of no use.
 $(BIN)/python:
-	@test -n "$(PYTHON)" || { echo 'Python 3.11, 3.12 or 3.13 is needed; say where it is: make run PYTHON=/path/to/python3'; exit 1; }
-	@echo "making $(VENV) with $$($(PYTHON) --version)"
-	@$(PYTHON) -m venv $(VENV)
+	@rm -rf $(VENV)
 
-$(VENV)/site.stamp: requirements.txt requirements-serve.txt | $(BIN)/python
+$(VENV)/site.stamp: requirements.txt requirements-serve.txt $(BIN)/python
 	@echo 'installing the requirements; this takes a few minutes the first time'
-	@$(PIP) --quiet -r requirements.txt
+	$(call install,$(VENV),-r requirements.txt)
 	@touch $@
 
-$(VENV)/tests.stamp: requirements.txt requirements-serve.txt requirements-dev.txt | $(BIN)/python
+$(VENV)/tests.stamp: requirements.txt requirements-serve.txt requirements-dev.txt $(BIN)/python
 	@echo 'installing the requirements of the tests'
-	@$(PIP) --quiet -r requirements-dev.txt
+	$(call install,$(VENV),-r requirements-dev.txt)
 	@touch $@ $(VENV)/site.stamp
 
 $(VENV)/browser.stamp: $(VENV)/tests.stamp
@@ -97,13 +101,11 @@ $(VENV)/mnist.stamp: $(VENV)/tests.stamp
 	@$(BIN)/python -m ml.mnist
 	@touch $@
 
-$(PEERS)/stamp: requirements.txt requirements-serve.txt requirements-dev.txt bench/peers/requirements.txt | $(BIN)/python
+$(PEERS)/peers.stamp: requirements.txt requirements-serve.txt requirements-dev.txt bench/peers/requirements.txt
 	@echo 'installing what the site is compared with, apart from the site itself'
-	@$(BIN)/python -m venv $(PEERS)
-	@$(PEERS)/bin/python -m pip --disable-pip-version-check install --progress-bar off --quiet -r bench/peers/requirements.txt
+	$(call install,$(PEERS),-r bench/peers/requirements.txt)
 	@touch $@
 
-$(AUDIT)/stamp: | $(BIN)/python
-	@$(BIN)/python -m venv $(AUDIT)
-	@$(AUDIT)/bin/python -m pip --disable-pip-version-check install --progress-bar off --quiet pip-audit==2.10.1
+$(AUDIT)/audit.stamp: | $(VENV)/tests.stamp
+	$(call install,$(AUDIT),pip-audit==2.10.1)
 	@touch $@

@@ -291,20 +291,28 @@ def secret_key(data_dir: Path) -> str:
         data_dir.mkdir(parents=True, exist_ok=True)
         # Written whole under another name and then linked, so that of two processes starting together
         # the second reads the first one's key instead of half of it.
-        draft = data_dir / f".secret_key.{os.getpid()}"
         if not path.exists():
             import secrets  # brings OpenSSL, 4 MB that the supervisor need not carry
 
+            draft = data_dir / f".secret_key.{secrets.token_hex(4)}"  # not one that an interrupted start has left
             with os.fdopen(os.open(draft, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "w") as file:
                 file.write(secrets.token_urlsafe(48))
+                file.flush()
+                os.fsync(file.fileno())
             try:
                 os.link(draft, path)
             except FileExistsError:
                 pass
             finally:
                 draft.unlink()
-        return path.read_text().strip()
+        key = path.read_text().strip()
     except OSError as error:
         raise ImproperlyConfigured(
             f"The secret key cannot be kept in {path} ({error.strerror}). Make DATA_DIR writable or set SECRET_KEY."
         ) from error
+    if not key:
+        raise ImproperlyConfigured(
+            f"The secret key in {path} is empty, as after a power cut. Put it back from a backup, or delete the file: "
+            "then everybody has to sign in again."
+        )
+    return key

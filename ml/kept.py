@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import tempfile
 import zipfile
 from collections.abc import Callable
 from functools import cache
@@ -18,7 +17,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from ml.mnist import default_cache
+from ml.mnist import default_cache, write_arrays
 
 logger = logging.getLogger(__name__)
 
@@ -79,11 +78,7 @@ def _sources() -> bytes:
 
 
 def _save(arrays: Arrays, path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    # written aside and renamed: two processes that keep the same never read half a file
-    with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".tmp", delete=False) as file:
-        np.savez(file, **arrays)
-    Path(file.name).replace(path)
+    write_arrays(arrays, path)
     alike = sorted(path.parent.glob(f"{path.name.rpartition('-')[0]}-*.npz"), key=lambda one: one.stat().st_mtime)
     for old in alike[:-NEWEST]:
         old.unlink(missing_ok=True)

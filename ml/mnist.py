@@ -112,7 +112,10 @@ def load_mnist(*, path: str | Path | None = None, cache: str | Path | None = Non
             failures.append(reason)
             continue
         if name != in_cache:
-            _save(arrays, cached)
+            try:
+                write_arrays(arrays, cached)
+            except OSError as error:  # a full or read-only disk costs another download, no more
+                logger.warning("MNIST could not be kept in %s: %s", cached, error)
         return _split(arrays)
     raise MnistError(
         "MNIST could not be loaded. Set MNIST_PATH to mnist.npz or to a folder with the IDX files. Tried:\n- "
@@ -194,11 +197,23 @@ def _check(arrays: Arrays) -> None:
             raise MnistError(f"{name} is not the MNIST array: its sha256 differs")
 
 
-def _save(arrays: Arrays, path: Path) -> None:
+def write_arrays(arrays: Arrays, path: Path) -> None:
+    """Write an .npz file that is there whole or not at all, also while two processes write it, or the disk is full.
+
+    Not packed: MNIST would have 11 MB instead of 55, and take half a second more at each start.
+
+    Raises:
+        OSError: it cannot be written.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    # written aside and renamed: two processes that fill the cache together never read half a file
     with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".tmp", delete=False) as file:
-        np.savez(file, **arrays)  # 55 MB; packed it would have 11, and take half a second more at each start
+        try:
+            np.savez(file, **arrays)
+            file.flush()
+            os.fsync(file.fileno())
+        except BaseException:
+            Path(file.name).unlink()
+            raise
     Path(file.name).replace(path)
 
 

@@ -29,6 +29,11 @@ def is_current(options: Options) -> bool:
         return False
 
 
+def forget(options: Options) -> None:
+    """Before a preparation: stopped half-way, and then with the old files again, it would be taken for done."""
+    (options.data_dir / STATE_FILE).unlink(missing_ok=True)
+
+
 def remember(options: Options) -> None:
     (options.data_dir / STATE_FILE).write_text(_state())
 

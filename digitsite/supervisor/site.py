@@ -114,6 +114,7 @@ class Site:
         self._add("operator", parts.operator((options.network_urls or [options.url])[0]), once=True)
 
     def _prepare(self) -> None:
+        prepared.forget(self._options)
         part = self._add("prepare", parts.prepare(), once=True)
         self._wait(lambda: not part.is_running)
         self._parts.remove(part)

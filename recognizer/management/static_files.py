@@ -7,16 +7,21 @@ from django.conf import settings
 from django.contrib.staticfiles.finders import get_finders
 from django.core.management import call_command
 
+# Written last (django.contrib.staticfiles.storage.ManifestFilesMixin).
+MANIFEST = "staticfiles.json"
+
 
 def changed() -> bool:
     fingerprint = _fingerprint_file()
-    if not fingerprint.exists() or not Path(settings.STATIC_ROOT).is_dir():
+    if not fingerprint.exists() or not Path(settings.STATIC_ROOT, MANIFEST).exists():
         return True
     return fingerprint.read_text() != _fingerprint()
 
 
 def collect() -> None:
     fingerprint = _fingerprint()
+    # Stopped half-way, and then with the old sources again, it would be taken for done.
+    _fingerprint_file().unlink(missing_ok=True)
     call_command("collectstatic", verbosity=0, interactive=False, clear=True)
     _fingerprint_file().write_text(fingerprint)
 

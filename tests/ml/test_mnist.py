@@ -85,6 +85,11 @@ def test_a_damaged_cache_is_passed_over_for_the_next_source(arrays, idx_folder, 
         np.testing.assert_array_equal(file["y_test"], arrays["y_test"])
 
 
+def test_a_cache_that_cannot_be_written_costs_no_more_than_the_next_fetch(idx_folder, tmp_path):
+    (tmp_path / "cache").write_text("a file in the folder's place")
+    assert len(load_mnist(path=idx_folder, cache=tmp_path / "cache" / "digits").test_images) == 10_000
+
+
 def test_a_failure_names_every_source_and_why(arrays, tmp_path):
     changed = arrays | {"y_test": (arrays["y_test"] + 1) % 10}
     np.savez(tmp_path / "changed.npz", **changed)

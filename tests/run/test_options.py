@@ -194,10 +194,10 @@ def test_a_host_on_which_nothing_can_listen_is_refused(monkeypatch: pytest.Monke
 
 def test_as_many_files_may_be_open_as_the_system_allows() -> None:
     code = (
-        "import resource; from digitsite.supervisor import limits;"
+        "import resource; from digitsite import open_files;"
         "hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1];"
         "resource.setrlimit(resource.RLIMIT_NOFILE, (256, min(hard, 5000)));"
-        "print(limits.raise_open_files(), resource.getrlimit(resource.RLIMIT_NOFILE))"
+        "print(open_files.raise_open_files(), resource.getrlimit(resource.RLIMIT_NOFILE))"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=BASE_DIR, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "5000 (5000, 5000)"

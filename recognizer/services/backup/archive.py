@@ -89,12 +89,22 @@ def writing(path: Path, manifest: Manifest) -> Iterator[Writer]:
             file.flush()
             os.fsync(file.fileno())
         os.link(draft, path)  # unlike a rename, it never replaces what somebody else has put there meanwhile
+        _sync_folder(path.parent)
     except FileExistsError:
         raise BackupError(f"{path} came into being meanwhile. Choose another name.") from None
     except OSError as error:
         raise BackupError(f"{path} cannot be written: {error.strerror or error}.") from error
     finally:
         draft.unlink(missing_ok=True)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Bring the names in a folder to the disk, or a power cut may take a new file away whose content is there."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def verify(path: Path) -> Manifest:
