@@ -42,7 +42,7 @@ class ProxyMiddleware:
             meta["HTTP_X_FORWARDED_PROTO"] = client_scheme(forwarded_proto, proxies=settings.TRUSTED_PROXIES)
         elif "HTTP_X_FORWARDED_FOR" in meta and not self._has_warned and is_loopback(meta.get("REMOTE_ADDR", "")):
             self._has_warned = True
-            log.warning("X-Forwarded-For without BEHIND_PROXY=1: clients of this proxy are not limited")
+            log.warning("clients of this proxy are not limited: set BEHIND_PROXY=1")
         return self.get_response(request)
 
 
