@@ -44,6 +44,11 @@ _STRENGTH = 0.7
 # pattern: the answer is never called sure. On real digits that costs 1 sure answer in 150.
 _DOUBTFUL = 0.5
 _CROWDED = 0.4
+# Two more readings that are never called sure, measured in docs/accuracy.md ("Soft clouds"). Ink paler than this that
+# only the strict threshold cuts free has no outline: it fades into what surrounds it, as a cloud does.
+_MIN_STRICT_CONTRAST = 20
+# Ink of fewer pixels along its long side has less detail than the model was trained on; it is mostly misread.
+_MIN_INK_PIXELS = 14
 
 
 def prepare_image(image: Image.Image | np.ndarray, *, crop: tuple[int, int, int, int] | None = None) -> Prepared:
@@ -65,6 +70,8 @@ def prepare_image(image: Image.Image | np.ndarray, *, crop: tuple[int, int, int,
     reading = _find(paper.flatten(pixels))
     if reading is None:
         return Prepared(np.zeros((SIDE, SIDE), np.uint8), blank=True)
+    if not reading.evidence["quick"] and max(reading.box[2:]) < _MIN_INK_PIXELS:
+        reading = reading.with_evidence(doubtful=True)
     finished = reading.evidence["quick"] and is_finished(reading.ink_map)
     return Prepared(reading.ink_map if finished else fit(reading.soft, reading.box, reading.stroke), reading.evidence)
 
@@ -149,7 +156,8 @@ def _search(pixels: np.ndarray) -> Reading | None:
             score = trust * _plausible(reading) * (1.0 if faint == _GENEROUS else 0.95)
             if reading.evidence["contrast"] < _PALE and score < _PALE_ENOUGH:
                 break
-            doubtful = score < _DOUBTFUL or reading.evidence["neighbours"] > _CROWDED
+            pale = faint == _STRICT and reading.evidence["contrast"] < _MIN_STRICT_CONTRAST
+            doubtful = score < _DOUBTFUL or reading.evidence["neighbours"] > _CROWDED or pale
             reading = reading.with_evidence(lines=lines, doubtful=doubtful)
             if score >= _GOOD_ENOUGH:
                 return reading

@@ -327,3 +327,15 @@ def test_evidence_about_a_doubtful_picture_is_plain_numbers_as_well():
     evidence = prepare(picture).ink
     assert evidence["doubtful"] is True
     assert json.loads(json.dumps(evidence)) == evidence
+
+
+@pytest.mark.parametrize(("height", "is_doubtful"), [(9, True), (12, True), (18, False), (40, False)])
+def test_ink_of_few_pixels_is_doubtful_unless_the_paper_is_clean(height: int, is_doubtful: bool):
+    small = cv2.resize(drawing()[50:240, 70:210], (round(height * 140 / 190), height), interpolation=cv2.INTER_AREA)
+    digit = np.zeros((96, 96), np.uint8)
+    digit[40 : 40 + height, 40 : 40 + small.shape[1]] = small
+    clean, uneven = prepare(255 - digit), prepare(on_paper(digit, BLACK, lamp_and_shadow(96, 96)))
+    assert clean.ink["quick"]
+    assert not clean.ink["doubtful"]
+    assert not uneven.ink["quick"]
+    assert uneven.ink["doubtful"] is is_doubtful
