@@ -4,6 +4,7 @@ Named by LOGGING in the settings. No line holds an address, a name, or a key tha
 """
 
 import logging
+import re
 import sys
 from collections.abc import Iterator
 
@@ -14,6 +15,13 @@ FIELDS = ("method", "view", "status", "ms", "request_id", "submissions", "task",
 
 
 MAX_REJECTED_LENGTH = 300
+# Personal tokens and manage keys, wherever a line quotes one; their prefixes are there to be found.
+_SECRET = re.compile(r"\b(digits_|manage_)[A-Za-z0-9_-]{20,}")
+
+
+def redact(text: str) -> str:
+    """Return the text with every token and manage key in it cut to its prefix."""
+    return _SECRET.sub(r"\1…", text)
 
 
 class RejectedRequest(logging.Filter):
@@ -72,12 +80,19 @@ class Text(logging.Formatter):
         said = [f"{name}={record.__dict__[name]}" for name in FIELDS if name in record.__dict__]
         return " ".join([super().formatMessage(record), *said])
 
+    def format(self, record: logging.LogRecord) -> str:
+        return redact(super().format(record))
+
 
 def json_formatter() -> logging.Formatter:
     """One JSON object a line; a traceback is a text within it."""
     from pythonjsonlogger.json import JsonFormatter
 
-    return JsonFormatter(
+    class Json(JsonFormatter):
+        def format(self, record: logging.LogRecord) -> str:
+            return redact(super().format(record))
+
+    return Json(
         ["asctime", "levelname", "name", "message"],
         rename_fields={"asctime": "time", "levelname": "level", "name": "logger"},
     )

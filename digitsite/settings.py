@@ -333,7 +333,7 @@ CORS_ALLOW_ALL_ORIGINS = CORS_ORIGINS == ["*"]
 CORS_ALLOWED_ORIGINS = [] if CORS_ALLOW_ALL_ORIGINS else CORS_ORIGINS
 CORS_ALLOW_CREDENTIALS = False
 CORS_URLS_REGEX = r"^/api/"
-CORS_ALLOW_HEADERS = ["authorization", "content-type", "idempotency-key", "if-none-match", "prefer"]
+CORS_ALLOW_HEADERS = ["authorization", "content-type", "idempotency-key", "if-none-match", "prefer", "x-manage-key"]
 CORS_EXPOSE_HEADERS = ["content-disposition", "etag", "location", "retry-after", "www-authenticate", "x-content-hash"]
 
 # Submissions older than this go, with all that belongs to them; 0: they stay until somebody deletes them.
@@ -390,7 +390,8 @@ curl -F image=@digit.png http://127.0.0.1:8000/api/v1/submissions
 ```
 
 The answer comes with the response (201), or, when it takes longer, at the address in `Location` (202). That address
-carries a key, so that a program without an account can read what it sent.
+carries a read key, so that a program without an account can read what it sent. What it needs to correct or delete it is
+the `manage_key`, which the response to sending holds and nothing else: send it in the header `X-Manage-Key`.
 
 **Who asks.** Without an account one can send and preview. A signed-in account uses its session; a program shows a
 personal token, `Authorization: Bearer digits_…`, which acts for its account within its scopes. A token that is unknown,

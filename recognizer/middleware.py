@@ -169,12 +169,17 @@ def address_of(request: HttpRequest) -> str:
     return request.META.get("REMOTE_ADDR", "")
 
 
+def manage_key_of(request: HttpRequest) -> str:
+    """Return the key of a submission that was sent without an account, or ""."""
+    return request.META.get("HTTP_X_MANAGE_KEY", "")
+
+
 def _actor_of(request: HttpRequest) -> Actor:
     user = request.user if request.user.is_authenticated else None
     visitor, is_renamed = read_visitor(request)
     if is_renamed:
         request.new_visitor = visitor
-    return Actor(user=user, visitor=visitor, address=address_of(request))
+    return Actor(user=user, visitor=visitor, address=address_of(request), manage_key=manage_key_of(request))
 
 
 def known_actor(request: HttpRequest) -> Actor:

@@ -11,7 +11,7 @@ from rest_framework.exceptions import AuthenticationFailed, PermissionDenied
 from rest_framework.permissions import SAFE_METHODS, BasePermission
 from rest_framework.request import Request
 
-from recognizer.middleware import address_of
+from recognizer.middleware import address_of, manage_key_of
 from recognizer.models import Scope, Token
 from recognizer.services import tokens
 from recognizer.services.actors import Actor
@@ -55,7 +55,12 @@ class TokenAuthentication(BaseAuthentication):
         except tokens.BadTokenError as error:
             raise AuthenticationFailed(str(error)) from error
         inner = request._request  # noqa: SLF001 - the framework's own way to Django's request
-        inner.actor = Actor(user=token.user, scopes=frozenset(token.scopes), address=address_of(inner))
+        inner.actor = Actor(
+            user=token.user,
+            scopes=frozenset(token.scopes),
+            address=address_of(inner),
+            manage_key=manage_key_of(inner),
+        )
         return token.user, token
 
     def authenticate_header(self, request: Request) -> str:

@@ -6,7 +6,7 @@ from rest_framework.exceptions import PermissionDenied
 from rest_framework.request import Request
 
 from recognizer.cookies import SITE_COOKIES
-from recognizer.middleware import address_of
+from recognizer.middleware import address_of, manage_key_of
 from recognizer.services.actors import Actor
 
 from .authentication import shown_key
@@ -32,7 +32,8 @@ class CookieAuthentication(SessionAuthentication):
     def authenticate(self, request: Request) -> tuple[AbstractBaseUser, None] | None:
         inner = request._request  # noqa: SLF001 - the framework's own way to Django's request
         if not is_browser(request):
-            inner.actor = Actor(address=address_of(inner))  # without a look for a session
+            # Without a look for a session.
+            inner.actor = Actor(address=address_of(inner), manage_key=manage_key_of(inner))
             return None
         self.enforce_csrf(request)
         return (inner.user, None) if inner.user.is_active else None

@@ -60,6 +60,12 @@ EXAMPLES = (
         "this one submission, without an account.",
     ),
     Example(
+        "manage",
+        "Correct and delete without an account",
+        "The answer to sending holds a manage_key, once: keep it. In the header X-Manage-Key it corrects, shares and "
+        "deletes that one submission. Read keys and share links only ever read.",
+    ),
+    Example(
         "retry",
         "Send again safely",
         "With an Idempotency-Key the same request gets the same answer for 24 hours and is stored once, however often "

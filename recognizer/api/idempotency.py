@@ -1,10 +1,11 @@
 """The `Idempotency-Key` header at the API's door: the same request gets the same answer, and is done once."""
 
 import hashlib
+import json
 import re
 from collections.abc import Callable
 
-from django.http import HttpResponse, QueryDict
+from django.http import QueryDict
 from rest_framework.exceptions import ValidationError
 from rest_framework.response import Response
 
@@ -23,8 +24,10 @@ KEY = re.compile(r'"?([!#-~ ]{1,255}?)"?')
 KEPT_HEADERS = ("Location", "Retry-After")
 
 
-def once(request: ApiRequest, *, actor: Actor, act: Callable[[Claim | None], Response]) -> HttpResponse:
+def once(request: ApiRequest, *, actor: Actor, act: Callable[[Claim | None], Response]) -> Response:
     """Answer the request by `act`, or, when it comes again, with what was answered then.
+
+    What the caller adds to the data of the response afterwards is not stored.
 
     Raises:
         InProgress, KeyReused: by `services.idempotency`.
@@ -38,7 +41,7 @@ def once(request: ApiRequest, *, actor: Actor, act: Callable[[Claim | None], Res
     try:
         claim = idempotency.begin(actor=actor, key=match[1], fingerprint=_fingerprint(request))
         if isinstance(claim, Kept):
-            return _response(claim, replayed=True)
+            return _replayed(claim)
         try:
             response = act(claim)
         except BaseException:
@@ -54,12 +57,13 @@ def once(request: ApiRequest, *, actor: Actor, act: Callable[[Claim | None], Res
         body=JsonRenderer().render(response.data).decode(),
     )
     idempotency.finish(claim, kept)
-    return _response(kept, replayed=False)
+    return response
 
 
-def _response(kept: Kept, *, replayed: bool) -> HttpResponse:
-    headers = dict(kept.headers) | ({"Idempotent-Replayed": "true"} if replayed else {})
-    return HttpResponse(kept.body, status=kept.status, headers=headers, content_type="application/json")
+def _replayed(kept: Kept) -> Response:
+    return Response(
+        json.loads(kept.body), status=kept.status, headers=dict(kept.headers) | {"Idempotent-Replayed": "true"}
+    )
 
 
 def _fingerprint(request: ApiRequest) -> str:

@@ -39,6 +39,7 @@ COMMON_WITH_BODY = {
 }
 # What an answer leads to: the operation that made it, its statuses, and by which parameters others go on from there.
 SUBMISSION = {"public_id": "$response.body#/id", "key": "$response.body#/read_key"}
+MANAGED = {"public_id": "$response.body#/id", "header.X-Manage-Key": "$response.body#/manage_key"}
 LINKS = (
     (
         "create_submission",
@@ -46,9 +47,14 @@ LINKS = (
         SUBMISSION,
         (
             *("read_submission", "read_submission_image", "read_submission_pixels", "read_submission_explanation"),
-            *("list_labels_of_submission", "create_label", "share_submission", "unshare_submission"),
-            "delete_submission",
+            "list_labels_of_submission",
         ),
+    ),
+    (
+        "create_submission",
+        ("201", "202"),
+        MANAGED,
+        ("create_label", "share_submission", "unshare_submission", "revoke_read_key", "delete_submission"),
     ),
     ("create_label", ("201",), {"id": "$response.body#/id"}, ("read_label", "retract_label")),
     ("create_token", ("201",), {"id": "$response.body#/id"}, ("delete_token",)),
@@ -94,9 +100,9 @@ def add_links(result: dict, **_others: object) -> dict:
     }
     for maker, statuses, parameters, targets in LINKS:
         for status in statuses:
-            operations[maker]["responses"][status]["links"] = {
-                target: {"operationId": target, "parameters": parameters} for target in targets
-            }
+            operations[maker]["responses"][status].setdefault("links", {}).update(
+                {target: {"operationId": target, "parameters": parameters} for target in targets}
+            )
     return result
 
 

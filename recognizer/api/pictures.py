@@ -22,7 +22,7 @@ def picture_response(request: Request, *, etag: str, content_type: str, read: Ca
     response["X-Content-Type-Options"] = "nosniff"
     response["Content-Security-Policy"] = PICTURE_POLICY
     response["Content-Disposition"] = "inline"
-    response["Vary"] = "Cookie, Authorization"
+    response["Vary"] = "Cookie, Authorization, X-Manage-Key"
     patch_cache_control(response, private=True, max_age=3600)
     return response
 

@@ -30,7 +30,15 @@ from .fields import (
 from .problems import CONTENT_TYPE, DETAILS
 from .serializers import ProblemSerializer
 
-KEY = OpenApiParameter("key", description="A read key or share key: it opens this one submission to whoever has it.")
+KEY = OpenApiParameter(
+    "key", description="A read key or share key: it opens this one submission to whoever has it, and changes nothing."
+)
+MANAGE_KEY = OpenApiParameter(
+    "X-Manage-Key",
+    location=OpenApiParameter.HEADER,
+    description="The `manage_key` of a submission that was sent without an account and without a cookie: whoever sends "
+    "it may do with this one submission what an account may do with its own.",
+)
 PREFER = OpenApiParameter(
     "Prefer",
     location=OpenApiParameter.HEADER,

@@ -177,11 +177,19 @@ class StoredSubmissionSerializer(SubmissionSerializer):
     """The answer to sending one."""
 
     read_key = serializers.SerializerMethodField(
-        help_text="With `?key=` it reads this one submission, without account."
+        help_text="With `?key=` it reads this one submission, without account, until it is revoked."
+    )
+    manage_key = serializers.SerializerMethodField(
+        help_text="In the header `X-Manage-Key` it corrects, shares and deletes this one submission. No other response "
+        "has it; null for a caller with an account or a cookie, who needs none."
     )
 
     def get_read_key(self, _submission: Submission) -> str:
         return self.context["read_key"]  # which whoever made the submission has already worked out
+
+    @extend_schema_field({"type": ["string", "null"]})
+    def get_manage_key(self, _submission: Submission) -> None:
+        return None  # added by the view once the response is stored for its idempotency key: no row holds it
 
 
 class BatchItemSerializer(serializers.Serializer):

@@ -37,6 +37,11 @@ urlpatterns = [
         explanations.ExplanationImageView.as_view(),
         name="api-submission-explanation-image",
     ),
+    path(
+        "submissions/<slug:public_id>/read-key",
+        submissions.SubmissionReadKeyView.as_view(),
+        name="api-submission-read-key",
+    ),
     path("submissions/<slug:public_id>/share", submissions.SubmissionShareView.as_view(), name="api-submission-share"),
     path("submissions/<slug:public_id>/labels", labels.SubmissionLabelsView.as_view(), name="api-submission-labels"),
     path("preview", submissions.PreviewView.as_view(), name="api-preview"),

@@ -73,6 +73,9 @@ class Submission(models.Model):
 
     demo = models.BooleanField(default=False, help_text="Drawn by `manage.py demo` and by no person.")
     share_key = models.CharField(max_length=32, blank=True, help_text="Key of the share link; empty: not shared.")
+    read_key_revocations = models.PositiveIntegerField(
+        default=0, db_default=0, help_text="How often its read key was revoked; part of what the next one signs."
+    )
 
     # For pictures of several digits, each to be a submission of its own. Nothing writes these yet.
     parent = models.ForeignKey(

@@ -7,11 +7,14 @@ from django.core import signing
 from django.db.models import Q, QuerySet
 from django.utils.crypto import constant_time_compare
 
-from recognizer.models import Label, Prediction, Scope, Submission
+from recognizer.models import Label, LabelKind, Prediction, Scope, Submission
 
 from .actors import Actor
 
 READ_KEY_SALT = "recognizer.read-key"
+MANAGE_KEY_SALT = "recognizer.manage-key"
+# So that a key that leaked into a repository or a log can be recognised.
+MANAGE_KEY_PREFIX = "manage_"
 
 
 class NotAllowedError(PermissionError):
@@ -19,15 +22,20 @@ class NotAllowedError(PermissionError):
 
 
 def owns(actor: Actor, submission: Submission) -> bool:
+    """Whether the submission is the actor's: by account, by visitor's cookie, or by the manage key of the request."""
     if actor.user is not None and submission.owner_id == actor.user.pk:
         return True
-    return bool(actor.visitor) and constant_time_compare(submission.visitor, actor.visitor)
+    if actor.visitor and constant_time_compare(submission.visitor, actor.visitor):
+        return True
+    return is_manage_key(submission, actor.manage_key)
 
 
 def said(actor: Actor, label: Label) -> bool:
     """Whether the label is this person's own word; what a visitor said stays theirs when they sign in."""
     if label.user_id is not None:
         return actor.user is not None and label.user_id == actor.user.pk
+    if actor.manage_key and not label.visitor and label.kind == LabelKind.SUGGESTION:
+        return is_manage_key(label.submission, actor.manage_key)
     return bool(actor.visitor) and constant_time_compare(label.visitor, actor.visitor)
 
 
@@ -108,18 +116,36 @@ def must_operate(actor: Actor) -> None:
 
 
 def read_key(submission: Submission) -> str:
-    """A signed key with which a client without an account can read the one submission that it sent."""
-    return _signer(settings.SECRET_KEY).signature(submission.public_id)
+    """Return the signed key with which a client without an account can read the one submission that it sent."""
+    signed = submission.public_id
+    if submission.read_key_revocations:
+        signed += f".{submission.read_key_revocations}"
+    return _signer(settings.SECRET_KEY, READ_KEY_SALT).signature(signed)
 
 
-@lru_cache(1)
-def _signer(secret: str) -> signing.Signer:
-    """Made once, for every answer that stores something has such a key."""
-    return signing.Signer(key=secret, salt=READ_KEY_SALT)
+def manage_key(public_id: str) -> str:
+    """Return the key with which a client without an account and without a cookie manages a submission that it sent.
+
+    It follows from the id and SECRET_KEY, so that the answer to a repeated request can hold it and nothing stores it.
+    It works as long as the submission exists.
+    """
+    return MANAGE_KEY_PREFIX + _signer(settings.SECRET_KEY, MANAGE_KEY_SALT).signature(public_id)
+
+
+@lru_cache(2)
+def _signer(secret: str, salt: str) -> signing.Signer:
+    """Made once, for every answer that stores something has such keys."""
+    return signing.Signer(key=secret, salt=salt)
 
 
 def is_read_key(submission: Submission, key: str) -> bool:
     return constant_time_compare(read_key(submission), key)
+
+
+def is_manage_key(submission: Submission, key: str) -> bool:
+    """Whether the key manages the submission; those of an account or a visitor have no such key."""
+    has_key = submission.owner_id is None and not submission.visitor
+    return has_key and bool(key) and constant_time_compare(manage_key(submission.public_id), key)
 
 
 def is_share_key(submission: Submission, key: str) -> bool:

@@ -1,7 +1,7 @@
 """Who is acting: an account, a visitor known by a signed cookie, or nobody yet. Every rule about people takes one."""
 
 import secrets
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from django.contrib.auth.models import AbstractBaseUser
 
@@ -22,6 +22,7 @@ class Actor:
         visitor: the random key of the visitor's cookie, or "".
         scopes: what the token is good for that they came with; None without a token: for whatever they may do.
         address: the network address of the request, for the limits of people without an account; never stored.
+        manage_key: the key that came with the request, or "": its submission counts as the actor's own.
     """
 
     user: AbstractBaseUser | None = None
@@ -29,6 +30,7 @@ class Actor:
     is_the_machine: bool = False
     scopes: frozenset[str] | None = None
     address: str = ""
+    manage_key: str = field(default="", repr=False)
 
     @property
     def is_known(self) -> bool:

@@ -9,7 +9,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from django.conf import settings
-from django.db.models import QuerySet
+from django.db.models import F, QuerySet
 
 from ml.classifier import Answer
 from ml.preprocessing import FRAME, Prepared
@@ -173,6 +173,19 @@ def delete_many(*, actor: Actor, rows: Collection[Submission]) -> None:
     if not all(access.can_delete(actor, row) for row in rows):
         raise NotAllowedError("Only whoever sent it, or an operator, can delete this.")
     erase(Submission.objects.filter(pk__in=[row.pk for row in rows]))
+
+
+@limit_rate(Kind.CHANGE)
+def revoke_read_key(*, actor: Actor, submission: Submission) -> None:
+    """Make the submission's read key, and every address that carries it, stop working.
+
+    Raises:
+        NotAllowedError: the submission belongs to another person.
+    """
+    if not access.can_share(actor, submission):
+        raise NotAllowedError("Only the person who sent it can revoke its read key.")
+    Submission.objects.filter(pk=submission.pk).update(read_key_revocations=F("read_key_revocations") + 1)
+    submission.refresh_from_db(fields=["read_key_revocations"])
 
 
 @limit_rate(Kind.CHANGE)

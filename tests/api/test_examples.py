@@ -37,6 +37,7 @@ SAYS = {
     "preview": (r'"verdict":', r"^7 \["),
     "batch": (r'^\[\{"status":20.*\{"status":20.*\{"status":20', r"(201 .* predicted\n){2}"),
     "wait": (r'"state":"predicted"', r"predicted \{"),
+    "manage": (r'"value":"1"', r"^1 204$"),
     "retry": (r'"id":"', r"^[\w-]{16}$"),
     "token": (r'"user":"olga"', r"olga \['read'\] \d+"),
     "history": (r'(?s)"results":.*"results":', r"(?m)(^[\w-]{16} 1 7 .*\n){3}"),

@@ -166,3 +166,22 @@ def test_a_submission_can_be_followed_from_the_request_to_the_worker(site: Site)
     assert answered["submissions"] == asked["submissions"]
     assert answered["task"] == "serve_shift"
     assert answered["task_id"]
+
+
+@pytest.mark.parametrize("formatter", [logs.Text, logs.json_formatter])
+def test_tokens_and_manage_keys_are_cut_out_of_every_line(formatter, db: None) -> None:
+    from recognizer.services import access, tokens
+    from recognizer.services.actors import Actor
+    from tests.support.people import member_of
+
+    _, token = tokens.make(actor=member_of("reviewer", "rita"), name="scanner", scopes=["read"])
+    keys = [token, access.manage_key("AAAAAAAAAAAAAAAA")]
+    assert access.manage_key("AAAAAAAAAAAAAAAA") not in repr(Actor(manage_key=keys[1]))
+    record = logging.makeLogRecord({"msg": "sent %s and %s", "args": tuple(keys), "levelname": "INFO"})
+    try:
+        raise ValueError(keys)
+    except ValueError as error:
+        record.exc_info = (type(error), error, error.__traceback__)
+    line = formatter().format(record)
+    assert "manage_…" in line or "manage_\\u2026" in line
+    assert not any(key[10:] in line for key in keys)

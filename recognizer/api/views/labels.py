@@ -8,7 +8,7 @@ from rest_framework.response import Response
 
 from recognizer.api.base import ApiView, ListView
 from recognizer.api.problems import Conflict
-from recognizer.api.schema import KEY, PUBLIC_ID, describe_list, problems
+from recognizer.api.schema import KEY, MANAGE_KEY, PUBLIC_ID, describe_list, problems
 from recognizer.api.serializers import LabelSerializer, NewLabelSerializer
 from recognizer.filters import LabelFilter
 from recognizer.models import Label, Scope
@@ -42,7 +42,7 @@ class SubmissionLabelsView(ListView):
         LabelSerializer,
         operation_id="list_labels_of_submission",
         tags=["labels"],
-        parameters=[PUBLIC_ID, KEY],
+        parameters=[PUBLIC_ID, KEY, MANAGE_KEY],
         problem=[404],
     )
     def get(self, _request: Request, public_id: str) -> Response:
@@ -53,7 +53,7 @@ class SubmissionLabelsView(ListView):
     @extend_schema(
         operation_id="create_label",
         tags=["labels"],
-        parameters=[PUBLIC_ID, KEY],
+        parameters=[PUBLIC_ID, KEY, MANAGE_KEY],
         request=NewLabelSerializer,
         responses={
             200: OpenApiResponse(LabelSerializer, "The caller's last word was the same: it stands."),

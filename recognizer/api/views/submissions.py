@@ -26,6 +26,7 @@ from recognizer.api.schema import (
     IDEMPOTENCY_KEY,
     KEY,
     LOCATION,
+    MANAGE_KEY,
     PICTURE_BODIES,
     PREFER,
     PUBLIC_ID,
@@ -84,7 +85,7 @@ class SubmissionsView(ListView):
             **problems(400, 403, 409, 410, 413, 415, 422, 429, 503),
         },
     )
-    def post(self, request: Request) -> HttpResponse:
+    def post(self, request: Request) -> Response:
         """Send a picture or strokes of one digit, or up to 100 of them.
 
         Waits a moment for the prediction: 201 with it. 202 when it takes longer: read it later at `Location`.
@@ -93,7 +94,10 @@ class SubmissionsView(ListView):
         What is wrong with one spoils no other.
         """
         actor = self.sender
-        return once(request, actor=actor, act=lambda claim: self._create(request, claim))
+        response = once(request, actor=actor, act=lambda claim: self._create(request, claim))
+        if not actor.is_known:
+            _add_manage_keys(response.data)
+        return response
 
     def _create(self, request: Request, claim: Claim | None) -> Response:
         entries = bodies.read_several(request, bodies.NEW_SUBMISSION)
@@ -150,6 +154,13 @@ class SubmissionsView(ListView):
             yield {"status": status, "submission": StoredSubmissionSerializer.shown(outcome, context)}
 
 
+def _add_manage_keys(data: dict | list[dict]) -> None:
+    """Give each submission in the response its manage key."""
+    for submission in [item.get("submission") for item in data] if isinstance(data, list) else [data]:
+        if submission:
+            submission["manage_key"] = access.manage_key(submission["id"])
+
+
 def _recalled(stored: Sequence[dict], seconds: float, *, caller: str) -> list[Outcome]:
     """Return the outcomes that an idempotency key has recorded, with the predictions that come within `seconds`."""
     wanted = [item["submission"] for item in stored if "submission" in item]
@@ -159,7 +170,7 @@ def _recalled(stored: Sequence[dict], seconds: float, *, caller: str) -> list[Ou
     return [rows.get(item.get("submission")) or item.get("problem", deleted) for item in stored]
 
 
-READ = {"tags": ["submissions"], "parameters": [PUBLIC_ID, KEY]}
+READ = {"tags": ["submissions"], "parameters": [PUBLIC_ID, KEY, MANAGE_KEY]}
 
 
 class SubmissionView(ApiView):
@@ -192,6 +203,14 @@ class SubmissionShareView(ApiView):
     def delete(self, _request: Request, public_id: str) -> Response:
         """Make every share link of it stop working. The next one will be another one."""
         submissions.unshare(actor=self.actor, submission=self.readable_submission(public_id))
+        return Response(status=204)
+
+
+class SubmissionReadKeyView(ApiView):
+    @extend_schema(operation_id="revoke_read_key", responses={204: None, **problems(403, 404)}, **READ)
+    def delete(self, _request: Request, public_id: str) -> Response:
+        """Make its read key, and the address in `Location`, stop working, for good."""
+        submissions.revoke_read_key(actor=self.actor, submission=self.readable_submission(public_id))
         return Response(status=204)
 
 
