@@ -354,7 +354,7 @@ def test_a_batch_that_comes_while_too_many_large_pictures_are_read_stores_nothin
     assert response.headers["Retry-After"] == "2"
 
 
-@pytest.mark.parametrize(("key", "most"), [({}, 1), ({"Idempotency-Key": "k"}, 4)])
+@pytest.mark.parametrize(("key", "most"), [({}, 1), ({"Idempotency-Key": "k"}, 5)])
 def test_a_submission_takes_few_statements(key, most, program):
     with CaptureQueriesContext(connection) as queries:
         assert send(program, {"strokes": SEVEN}, Prefer="respond-async", **key).status_code == 202
