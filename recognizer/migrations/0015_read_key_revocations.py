@@ -8,7 +8,7 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-    dependencies = [("recognizer", "0013_account_names_and_sessions")]
+    dependencies = [("recognizer", "0014_votes")]
 
     operations = [
         migrations.AddField(
