@@ -8,7 +8,7 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-    dependencies = [("recognizer", "0014_votes")]
+    dependencies = [("recognizer", "0015_usage_bytes")]
 
     operations = [
         migrations.AddField(
