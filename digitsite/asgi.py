@@ -26,6 +26,8 @@ PAGE_THREADS = 16
 MAX_WAITING_JOBS = 1024
 # Small bodies, and responses of which the client has not taken everything.
 MEMORY_BUDGET = 64 * MEGABYTE
+# Previews that run at once: they take Python's lock from submissions, which go first, and wait for a worker meanwhile.
+MAX_PREVIEWS = 8
 # Bodies of large pictures that are decoded or stored at the same moment.
 MAX_LARGE_BYTES = 32 * MEGABYTE
 # The form of a page, and the largest body of an API view that takes no pictures (`ApiView.max_body_bytes`).
@@ -53,16 +55,21 @@ def _max_body_size(environ: dict) -> int:
     return MAX_SMALL_BODY
 
 
+PREVIEW_PATH = reverse("api-preview")
 _use_temporary_folder(settings.TEMPORARY_DIR)
 application = Receiver(
     Application(
         wsgi_application,
         caller_of=lambda environ: rate_key(address_of_client(environ)),
         max_body_size=_max_body_size,
+        is_deferrable=lambda environ: environ["PATH_INFO"] == PREVIEW_PATH,
         error_key=ENVIRON_KEY,
     ),
     pool=ThreadPool(
-        settings.MAX_WAITING_REQUESTS + PAGE_THREADS, max_waiting=MAX_WAITING_JOBS, max_large_bytes=MAX_LARGE_BYTES
+        settings.MAX_WAITING_REQUESTS + PAGE_THREADS,
+        max_waiting=MAX_WAITING_JOBS,
+        max_large_bytes=MAX_LARGE_BYTES,
+        max_deferrable=MAX_PREVIEWS,
     ),
     limits=Limits(
         timeout_seconds=settings.BODY_TIMEOUT_SECONDS,

@@ -4,6 +4,8 @@ import asyncio
 import gc
 import json
 import logging
+import math
+import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -21,6 +23,8 @@ LARGE_BODY = 256 * 1024
 # After a larger body the collector runs: reference cycles that hold parts of it would stay for long (see asgi.py).
 COLLECT_AFTER = 1024 * 1024
 DISK_THREADS = 2
+# A deferrable request that waits longer for a thread is answered without the application.
+DEFERRABLE_SECONDS = 2.0
 BUSY_HEADERS = [
     (b"content-type", b"application/problem+json"),
     (b"retry-after", b"1"),
@@ -45,6 +49,7 @@ class Application:
         wsgi: the application.
         caller_of: environ -> the caller under whom the request's share of threads and bytes is counted.
         max_body_size: environ -> bytes that this address accepts.
+        is_deferrable: environ -> whether other requests go first, and this one is dropped first.
         error_key: where in the environ the application looks for the code of what went wrong while the body was
             received (`BodyError.code`). The body is empty then, and the application answers with the right status.
     """
@@ -52,6 +57,7 @@ class Application:
     wsgi: Callable[..., Iterable[bytes]]
     caller_of: Callable[[dict], str]
     max_body_size: Callable[[dict], int]
+    is_deferrable: Callable[[dict], bool]
     error_key: str
 
 
@@ -124,7 +130,7 @@ class Receiver:
     async def _answer(self, environ: dict, caller: str, body: Body) -> Response:
         """
         Raises:
-            PoolFullError: too many requests wait for a thread.
+            PoolFullError: too many requests wait for a thread, or this deferrable one waited too long.
         """
         loop = asyncio.get_running_loop()
         answered = loop.create_future()
@@ -140,7 +146,19 @@ class Receiver:
                 gc.collect()
             loop.call_soon_threadsafe(_resolve, answered, response, error)
 
-        self.pool.submit(Job(run, caller, body.size if body.size > LARGE_BODY else 0))
+        def drop() -> None:
+            loop.call_soon_threadsafe(_resolve, answered, None, PoolFullError())
+
+        is_deferrable = self._application.is_deferrable(environ)
+        job = Job(
+            run,
+            caller,
+            large_bytes=body.size if body.size > LARGE_BODY else 0,
+            is_deferrable=is_deferrable,
+            expires_at=time.monotonic() + DEFERRABLE_SECONDS if is_deferrable else math.inf,
+            drop=drop,
+        )
+        self.pool.submit(job)
         return await answered
 
     async def _send(self, send: Send, response: Response, caller: str, *, with_body: bool) -> None:

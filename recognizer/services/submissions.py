@@ -24,9 +24,9 @@ from .fair_slots import FairSlots
 from .storing import Within
 from .throttling import Kind, limit_rate
 
-# Previews that are made at once: few, for they are made for a drawing that goes on, and submissions go first. A program
-# with 32 connections finds room all the same; a preview that waits longer is of a drawing that looks otherwise by now.
-MAX_PREVIEWS, MAX_WAITING_PREVIEWS, PREVIEW_WAIT_SECONDS = 4, 40, 1.0
+# Previews that are made at once: few, for submissions go first. A program with 32 connections finds room all the same;
+# a preview that waits longer is of a drawing that looks otherwise by now.
+MAX_PREVIEWS, MAX_WAITING_PREVIEWS, PREVIEW_WAIT_SECONDS = 12, 32, 1.0
 _preview_slots = FairSlots(
     MAX_PREVIEWS,
     max_waiting=MAX_WAITING_PREVIEWS,

@@ -1,6 +1,8 @@
 """The threads that run requests: bounded, shared fairly, gone when idle."""
 
+import math
 import threading
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -11,20 +13,33 @@ from tests.support.site import wait_until
 
 
 class Gate:
-    """Jobs that run until they are released, and the order in which they started."""
+    """Jobs that run until they are released, the order in which they started, and those that were dropped."""
 
     def __init__(self) -> None:
         self.started: list[str] = []
+        self.dropped: list[str] = []
         self._release = threading.Event()
         self._all_done = threading.Semaphore(0)
 
-    def job(self, caller: str, name: str = "", large_bytes: int = 0) -> Job:
+    def job(
+        self,
+        caller: str,
+        name: str = "",
+        large_bytes: int = 0,
+        *,
+        is_deferrable: bool = False,
+        expires_at: float = math.inf,
+    ) -> Job:
         def run() -> None:
             self.started.append(name or caller)
             self._release.wait(10)
             self._all_done.release()
 
-        return Job(run, caller, large_bytes)
+        def drop() -> None:
+            self.dropped.append(name or caller)
+            self._all_done.release()
+
+        return Job(run, caller, large_bytes, is_deferrable, expires_at, drop)
 
     def open(self, count: int) -> None:
         """Let all jobs run to their ends, and wait for `count` of them."""
@@ -98,6 +113,58 @@ def test_a_full_pool_refuses(gate: Gate) -> None:
     with pytest.raises(PoolFullError):
         pool.submit(gate.job("a"))
     gate.open(3)
+
+
+def test_in_a_full_pool_the_caller_with_the_most_jobs_makes_room(gate: Gate) -> None:
+    pool = make_pool(1, waiting=3)
+    pool.submit(gate.job("greedy", "running"))
+    gate.wait_for(1)
+    for number in range(3):
+        pool.submit(gate.job("greedy", f"greedy {number}"))
+    pool.submit(gate.job("modest"))
+    assert gate.dropped == ["greedy 2"]
+    with pytest.raises(PoolFullError):
+        pool.submit(gate.job("greedy"))
+    with pytest.raises(PoolFullError):  # or the two would push each other out in turn
+        pool.submit(gate.job("modest"))
+    gate.open(5)
+    assert set(gate.started) == {"running", "greedy 0", "greedy 1", "modest"}
+
+
+def test_deferrable_jobs_run_few_at_a_time_and_after_all_others(gate: Gate) -> None:
+    pool = ThreadPool(4, max_waiting=100, max_large_bytes=100, max_deferrable=1)
+    for number in range(3):
+        pool.submit(gate.job("a", f"preview {number}", is_deferrable=True))
+    for name in ("b", "c", "d", "e"):
+        pool.submit(gate.job(name))
+    gate.wait_for(4)
+    assert gate.started == ["preview 0", "b", "c", "d"]
+    gate.open(7)
+    assert gate.started.index("e") < gate.started.index("preview 1")
+
+
+def test_deferrable_jobs_have_a_line_of_their_own(gate: Gate) -> None:
+    pool = ThreadPool(1, max_waiting=1, max_large_bytes=100, max_deferrable=1, max_waiting_deferrable=2)
+    pool.submit(gate.job("a", "running"))
+    gate.wait_for(1)
+    pool.submit(gate.job("a", "preview 0", is_deferrable=True))
+    pool.submit(gate.job("a", "preview 1", is_deferrable=True))
+    with pytest.raises(PoolFullError):
+        pool.submit(gate.job("a", "preview 2", is_deferrable=True))
+    pool.submit(gate.job("b", "preview of b", is_deferrable=True))
+    pool.submit(gate.job("a", "page"))
+    assert gate.dropped == ["preview 1"]
+    gate.open(5)
+    assert gate.started == ["running", "page", "preview 0", "preview of b"]
+
+
+def test_a_job_whose_time_is_over_is_dropped_when_its_turn_comes(gate: Gate) -> None:
+    pool = make_pool(1)
+    pool.submit(gate.job("a", "running"))
+    gate.wait_for(1)
+    pool.submit(gate.job("a", "late", is_deferrable=True, expires_at=time.monotonic()))
+    gate.open(2)
+    assert (gate.started, gate.dropped) == (["running"], ["late"])
 
 
 def test_idle_threads_end_and_start_again(gate: Gate, monkeypatch: pytest.MonkeyPatch) -> None:
