@@ -1,6 +1,7 @@
 """Reading settings from the environment, loudly: a bad value stops the start with one clear line."""
 
 import os
+import re
 import unicodedata
 from collections.abc import Callable
 from pathlib import Path
@@ -109,6 +110,52 @@ def words(name: str, default: tuple[str, ...] = ()) -> list[str]:
     return [word.strip() for word in raw.split(",") if word.strip()]
 
 
+# What a browser or a program can write into the header Host, without the port.
+HOST = r"[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]"
+
+
+def hosts(name: str, default: tuple[str, ...]) -> list[str]:
+    """Read a comma-separated list of host names and addresses.
+
+    Raises:
+        ImproperlyConfigured: one of them, such as an address with a port, would never match a request.
+    """
+    found = words(name, default)
+    for host in found:
+        if "*" not in host and not re.fullmatch(HOST, host):
+            raise ImproperlyConfigured(
+                f"{name} holds {host!r}; write names and addresses alone, without scheme, port and path, and IPv6 in "
+                "brackets."
+            )
+    return found
+
+
+def origins(name: str, *, wildcard: str) -> list[str]:
+    """Read a comma-separated list of origins such as https://digits.example.com, in lower case as browsers send them.
+
+    Args:
+        wildcard: a regular expression of what may also stand there.
+
+    Raises:
+        ImproperlyConfigured: one of them would never match a request.
+    """
+    found = [origin.lower() for origin in words(name)]
+    for origin in found:
+        if not re.fullmatch(rf"https?://(?:{HOST})(?::[0-9]+)?|{wildcard}", origin):
+            raise ImproperlyConfigured(
+                f"{name} holds {origin!r}; write origins alone, such as https://digits.example.com, without a path."
+            )
+    return found
+
+
+def sender(name: str, default: str) -> str:
+    """Read the sender of mail: `digits@example.com` or `Digits <digits@example.com>`."""
+    value = text(name, default) or default
+    if not re.fullmatch(r"[^<>@]*<[^<>@\s]+@[^<>@\s]+>|[^<>@\s]+@[^<>@\s]+", value):
+        raise ImproperlyConfigured(f"{name} is {value!r}; write an address such as digits@example.com.")
+    return value
+
+
 def email(name: str) -> dict[str, object]:
     """`smtp://user:password@host:587` (or `smtps://…:465`, or `smtp+tls://…`) as Django's settings; none: empty."""
     raw = text(name)
@@ -119,7 +166,8 @@ def email(name: str) -> dict[str, object]:
         port = url.port
     except ValueError:
         url, port = urlsplit(""), None
-    if url.scheme not in ("smtp", "smtp+tls", "smtps") or not url.hostname:
+    has_more = url.path.strip("/") or url.query or url.fragment
+    if url.scheme not in ("smtp", "smtp+tls", "smtps") or not url.hostname or has_more or port == 0:
         raise ImproperlyConfigured(f"{name} must look like smtp+tls://user:password@mail.example.org:587.")
     return {
         "EMAIL_HOST": url.hostname,
@@ -168,6 +216,10 @@ def secret(name: str) -> str:
     given = text(name)
     if given:
         _check_secret(name, given, SHORTEST_TOKEN)
+        if not given.isascii():  # a header would not carry it
+            raise ImproperlyConfigured(
+                f"{name} holds a letter outside of ASCII; `openssl rand -hex 32` makes a good one."
+            )
     return given
 
 

@@ -29,8 +29,8 @@ TEMPORARY_DIR = DATA_DIR / "tmp"
 DEBUG = env.boolean("DEBUG", False)
 SECRET_KEY = env.secret_key(DATA_DIR)
 LOCAL_HOSTS = ("localhost", "127.0.0.1", "[::1]")
-ALLOWED_HOSTS = env.words("ALLOWED_HOSTS", LOCAL_HOSTS)
-CSRF_TRUSTED_ORIGINS = env.words("CSRF_TRUSTED_ORIGINS")
+ALLOWED_HOSTS = env.hosts("ALLOWED_HOSTS", LOCAL_HOSTS)
+CSRF_TRUSTED_ORIGINS = env.origins("CSRF_TRUSTED_ORIGINS", wildcard=rf"https?://\*\.(?:{env.HOST})(?::[0-9]+)?")
 CSRF_FAILURE_VIEW = "recognizer.views.errors.csrf_failure"
 SITE_NAME = env.text("SITE_NAME", "Digits")
 
@@ -45,7 +45,7 @@ if DEBUG and not {*ALLOWED_HOSTS, env.text("HOST") or "localhost"} <= {*LOCAL_HO
 # Plain http is what a laptop and a phone on the same network use; a site with a certificate says HTTPS=1, and one with
 # a public name says which of the two it means.
 HTTPS = env.boolean("HTTPS", False)
-if "HTTPS" not in os.environ and (names := env.public_names(ALLOWED_HOSTS)):
+if not env.text("HTTPS") and (names := env.public_names(ALLOWED_HOSTS)):
     raise ImproperlyConfigured(
         f"ALLOWED_HOSTS holds {names[0]}, which the internet can reach. Write HTTPS=1 when a proxy serves it with a "
         "certificate; HTTPS=0 when passwords may really travel unencrypted."
@@ -74,7 +74,7 @@ BEHIND_PROXY = env.boolean("BEHIND_PROXY", False)
 TRUSTED_PROXIES = env.integer("TRUSTED_PROXIES", 1, minimum=1, maximum=20)
 if BEHIND_PROXY:
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
-elif "TRUSTED_PROXIES" in os.environ:
+elif env.text("TRUSTED_PROXIES"):
     raise ImproperlyConfigured("TRUSTED_PROXIES has no effect without BEHIND_PROXY=1; set both or neither.")
 SECURE_CONTENT_TYPE_NOSNIFF = True
 SECURE_REFERRER_POLICY = "same-origin"
@@ -328,7 +328,7 @@ if TOKEN_DAYS > TOKEN_MAX_DAYS:
 # https://github.com/adamchainz/django-cors-headers
 
 # Origins whose pages may use the API, without the cookies of this site: with a token, or as nobody.
-CORS_ORIGINS = env.words("CORS_ORIGINS")
+CORS_ORIGINS = env.origins("CORS_ORIGINS", wildcard=r"\*")
 CORS_ALLOW_ALL_ORIGINS = CORS_ORIGINS == ["*"]
 CORS_ALLOWED_ORIGINS = [] if CORS_ALLOW_ALL_ORIGINS else CORS_ORIGINS
 CORS_ALLOW_CREDENTIALS = False
@@ -470,7 +470,7 @@ globals().update(_email)
 # Mailed links begin with it, whatever host the request named that asked for the mail.
 SITE_URL = env.site_url("SITE_URL", hosts=ALLOWED_HOSTS, https=HTTPS, behind_proxy=BEHIND_PROXY, needed=SENDS_MAIL)
 EMAIL_TIMEOUT = 10
-DEFAULT_FROM_EMAIL = SERVER_EMAIL = env.text("EMAIL_FROM", "digits@localhost")
+DEFAULT_FROM_EMAIL = SERVER_EMAIL = env.sender("EMAIL_FROM", "digits@localhost")
 PASSWORD_RESET_TIMEOUT = 24 * 3600  # how long a one-time sign-in link works
 LOGIN_URL = "login"
 LOGIN_REDIRECT_URL = "draw"

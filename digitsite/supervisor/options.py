@@ -3,6 +3,7 @@
 import contextlib
 import errno
 import ipaddress
+import re
 import socket
 from dataclasses import dataclass
 from pathlib import Path
@@ -69,6 +70,7 @@ class Options:
             name = socket.gethostname()
             hosts += [_bracketed(address) for address in own_addresses()]
             hosts += [name] if "." in name else [name, f"{name}.local"]
+            hosts = [host for host in hosts if re.fullmatch(env.HOST, host)]  # a machine may be called anything
             # Whoever wants to be reached by a public name says how (HTTPS); a phone at home does with an address.
             public = [] if env.text("HTTPS") else env.public_names(hosts)
             hosts = [host for host in hosts if host not in public]
