@@ -16,6 +16,7 @@ from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_play
 from tests.support.site import Site
 
 from . import chromium
+from .accounts import manage
 
 SECONDS = 15
 expect.set_options(timeout=SECONDS * 1000)
@@ -32,6 +33,12 @@ def running_site(template_database: Path) -> Iterator[Site]:
         yield site
     finally:
         site.stop()
+
+
+@pytest.fixture(scope="session")
+def demo(running_site: Site) -> None:
+    """Pictures for all the tests that review some; a site takes one demo."""
+    manage(running_site, "demo", "--count", "260", "--seed", "5")
 
 
 # One browser for a module, not for the session: while Playwright runs, this process has an event loop, and Django

@@ -11,17 +11,18 @@ from playwright.sync_api import Page, Route, expect
 
 from tests.support.site import Site
 
-from .accounts import create_accounts, fill_in, manage, set_role, sign_in, sign_out, sign_out_elsewhere
+from .accounts import create_accounts, fill_in, set_role, sign_in, sign_out, sign_out_elsewhere
 from .hands import ONE, SEVEN, draw, expect_answer, ink, stored
 from .queue import open_queue, press, release_leases, standing, until_shown, until_stored
 from .test_upload import picture, row
+
+pytestmark = pytest.mark.usefixtures("demo")
 
 DECISIONS = "**/review/decisions"
 
 
 @pytest.fixture(scope="module")
 def sessions(running_site: Site) -> dict[str, dict]:
-    manage(running_site, "demo", "--count", "70", "--seed", "7")
     reviewers = [(f"rita{number}", "reviewer") for number in range(25)]
     return create_accounts(running_site, [*reviewers, *((f"vera{number}", "visitor") for number in range(5))])
 

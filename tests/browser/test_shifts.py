@@ -21,10 +21,8 @@ if TYPE_CHECKING:
 
 # The last line leaves one picture's address; somebody else has all in front of them until the fixture lets them go.
 SETUP = """
-from django.core.management import call_command
 from recognizer.models import Submission
 from recognizer.services import accounts
-call_command("demo", "--count", "60", "--seed", "3", verbosity=0)
 accounts.make_operator("elsa")
 print(accounts.sign_in_link(accounts.make_operator("moira")))
 print(Submission.objects.first().get_absolute_url())
@@ -44,7 +42,7 @@ PAGES = {
 
 
 @pytest.fixture(scope="module")
-def addresses(running_site: Site) -> tuple[str, str]:
+def addresses(running_site: Site, demo: None) -> tuple[str, str]:
     """Where an operator signs in, and a submission's page."""
     command = [sys.executable, "manage.py", "shell", "-c", SETUP]
     done = subprocess.run(

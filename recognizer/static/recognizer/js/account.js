@@ -11,6 +11,9 @@ export { account, accountName, meUrl, signInUrl };
 
 const PREFIX = `digits.${site}.`;
 
+/* The start of every name that is stored for an account; owner: its tag, "" for visitors. */
+export const scopeOf = (owner = account) => `${PREFIX}${owner || "visitor"}.`;
+
 /* The CSRF token of the cookie and not of the page: signing in on another tab gives a new one. */
 export function csrfToken() {
   const cookies = document.cookie.split("; ").map((cookie) => cookie.split("="));
@@ -27,7 +30,7 @@ export class AccountStore {
   /* area: "localStorage" or "sessionStorage"; owner: the tag of an account, "" for visitors. */
   constructor(area, owner = account) {
     this.#area = area;
-    this.#prefix = `${PREFIX}${owner || "visitor"}.`;
+    this.#prefix = scopeOf(owner);
   }
 
   /* The value, or null. */

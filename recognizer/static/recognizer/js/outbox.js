@@ -4,7 +4,7 @@
  * the account that made them and survive a reload, the end of the session and a closed tab. All tabs of an account share
  * them, and one tab at a time sends. */
 
-import { AccountStore, onReturn } from "./account.js";
+import { AccountStore, onReturn, scopeOf } from "./account.js";
 import { call, Problem } from "./api.js";
 
 const ENTRY = "decision.";
@@ -13,7 +13,7 @@ const MAX_PAUSE = 10_000;
 const MAX_RETRY_AFTER_SECONDS = 60;
 
 /* Locks exist in secure contexts only. Without them two tabs may send the same entry, which changes nothing. */
-const alone = (action) => (navigator.locks ? navigator.locks.request("digits.outbox", action) : action());
+const alone = (action) => (navigator.locks ? navigator.locks.request(`${scopeOf()}outbox`, action) : action());
 
 export class Outbox {
   #store = new AccountStore("localStorage");
@@ -71,6 +71,10 @@ export class Outbox {
     for (let pause = FIRST_PAUSE; this.length > 0; ) {
       const [name] = this.#store.names(ENTRY);
       const entry = this.#read(name);
+      if (entry === null) {
+        this.#done(name); // stored by another tab meanwhile, or not readable
+        continue;
+      }
       try {
         const { body } = await call("POST", this.#urls[entry.act], { json: entry.body });
         pause = FIRST_PAUSE;
@@ -105,7 +109,11 @@ export class Outbox {
   }
 
   #read(name) {
-    return JSON.parse(this.#store.get(name));
+    try {
+      return JSON.parse(this.#store.get(name));
+    } catch {
+      return null;
+    }
   }
 
   #done(name) {
