@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 
 from digitsite.open_files import raise_open_files
+from recognizer.services.clocks import AwakeClock
 
 from . import parts, prepared, ready
 from .guard import Guard, Lock
@@ -42,6 +43,7 @@ class Site:
         self._stop_signals = 0
         # Since when each queue that is said to be stuck has been.
         self._stuck: dict[str, float] = {}
+        self._awake = AwakeClock()
         self._redis_file_is_damaged = False
         # Until the database and the static files are prepared, parts other than Redis may fail for lack of them.
         self._is_starting, self._is_prepared = True, False
@@ -168,7 +170,7 @@ class Site:
 
     def _look_for_stuck(self) -> bool:
         """Kill the workers that have taken nothing for long while work waits; they come back as after any death."""
-        stuck, now = self._probe.stuck(), time.monotonic()
+        stuck, now = self._probe.stuck(), self._awake.now(max_gap=2 * parts.LOOK_SECONDS)
         self._stuck = {name: self._stuck.get(name, now) for name in stuck}
         for part in self._parts:
             since = self._stuck.get(parts.QUEUES.get(part.name, ""))

@@ -27,7 +27,7 @@ COMMON = {
     ),
     "503": (
         "Busy",
-        "The site is busy (`busy`) or cannot do this right now (`unavailable`). Nothing was done.",
+        "The site is busy (`busy`), or can reach no database (`unavailable`) or storage (`storage_unavailable`).",
         "Retry-After",
     ),
     "429": ("TooMany", "So much was asked for in a minute, or stored in a day, that it has to wait.", "Retry-After"),

@@ -105,7 +105,9 @@ def begin(*, actor: Actor, key: str, fingerprint: str) -> Claim | Kept:
         # It does not reach its operation again, which would count it.
         throttling.count(actor, throttling.Kind.READ)
         return Kept(row.status, row.headers, row.body)
-    if row.busy_until > now or not taken.filter(status=None, busy_until=row.busy_until).update(
+    # An attempt that seems to take longer than any may began before the clock was set back.
+    is_busy = timedelta(0) < row.busy_until - now <= BUSY_FOR + _answering_time()
+    if is_busy or not taken.filter(status=None, busy_until=row.busy_until).update(
         attempt=attempt, busy_until=now + BUSY_FOR
     ):
         raise InProgressError
@@ -123,11 +125,16 @@ def record(claim: Claim, outcomes: Sequence[Submission | dict]) -> None:
         InProgressError: another attempt has taken over; the transaction must not be committed.
     """
     stored = [{"submission": one.pk} if isinstance(one, Submission) else {"problem": one} for one in outcomes]
-    until = timezone.now() + timedelta(seconds=settings.PREDICTION_WAIT_SECONDS) + ANSWERING_FOR
+    until = timezone.now() + _answering_time()
     if not _mine(claim).filter(stored__isnull=True).update(stored=stored, busy_until=until):
         raise InProgressError
     rows = [one for one in outcomes if isinstance(one, Submission)]
     IdempotencyItem.objects.bulk_create(IdempotencyItem(key_id=claim.pk, submission=row) for row in rows)
+
+
+def _answering_time() -> timedelta:
+    """How long it may take to answer, once everything is stored."""
+    return timedelta(seconds=settings.PREDICTION_WAIT_SECONDS) + ANSWERING_FOR
 
 
 def redact(submissions: Collection[int]) -> None:

@@ -8,8 +8,9 @@ from celery import Celery
 from django.utils import timezone
 
 from digitsite.bootsteps import Scheduler
-from recognizer.models import Submission
-from recognizer.services import canaries, handoff, status, sweeper
+from recognizer.models import IdempotencyKey, Submission
+from recognizer.services import canaries, handoff, idempotency, status, sweeper
+from recognizer.services.actors import Actor
 from recognizer.services.canaries import CANARIES, DEFAULT
 from recognizer.services.handoff.connection import SHIFTS, WORKERS
 from tests.rows import make_submission
@@ -78,3 +79,12 @@ def test_a_submission_of_before_the_clock_was_set_back_is_found_again(entered: S
     assert sweeper.lost_submissions().get() == submission
     check = next(check for check in status.checks() if check.name == "queue")
     assert not check.is_well
+
+
+def test_a_request_whose_attempt_died_is_tried_again_after_the_clock_was_set_back(entered: Site) -> None:
+    person = Actor(visitor="a" * 32)
+    idempotency.begin(actor=person, key="one", fingerprint="f" * 64)
+    with pytest.raises(idempotency.InProgressError):
+        idempotency.begin(actor=person, key="one", fingerprint="f" * 64)
+    IdempotencyKey.objects.update(busy_until=timezone.now() + timedelta(hours=3))
+    assert isinstance(idempotency.begin(actor=person, key="one", fingerprint="f" * 64), idempotency.Claim)

@@ -71,6 +71,7 @@ def test_a_python_without_venv_is_refused_with_the_name_of_the_package_and_leave
     assert works(checkout)
 
 
+@pytest.mark.acceptance
 def test_what_an_older_make_left_half_made_is_made_anew(checkout: Path) -> None:
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", checkout / ".venv"], check=True)
     made = make(checkout, STAMP)
@@ -78,6 +79,7 @@ def test_what_an_older_make_left_half_made_is_made_anew(checkout: Path) -> None:
     assert works(checkout)
 
 
+@pytest.mark.acceptance
 def test_an_installation_that_was_interrupted_is_begun_anew(checkout: Path) -> None:
     assert make(checkout, STAMP).returncode == 0
     (checkout / ".venv" / "of the first").touch()

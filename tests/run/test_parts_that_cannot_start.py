@@ -40,6 +40,7 @@ def test_a_part_that_ends_three_times_the_same_way_stops_the_start_with_its_last
     assert done.stderr.endswith(f"{reason}\n")
 
 
+@pytest.mark.acceptance
 def test_a_site_listens_on_localhost(start: Callable[..., Supervised]) -> None:
     site = start(HOST="localhost", TRAINER="0")
     site.wait_until_it_answers(seconds=60)
