@@ -104,7 +104,9 @@ class NewPasswordForm(SetPasswordForm):
             return
         tokens = "my token" if count == 1 else f"my {count} tokens"
         self.fields["keep_tokens"].label = f"Keep {tokens} working"
-        self.fields["keep_tokens"].help_text = "Leave this empty if somebody else may know your password."
+        self.fields[
+            "keep_tokens"
+        ].help_text = "Otherwise they end. Let them end if someone else may know your password."
 
     @property
     def change(self) -> dict[str, object]:

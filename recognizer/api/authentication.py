@@ -13,7 +13,7 @@ from rest_framework.request import Request
 
 from recognizer.middleware import address_of, manage_key_of
 from recognizer.models import Scope, Token
-from recognizer.services import tokens
+from recognizer.services import throttling, tokens
 from recognizer.services.actors import Actor
 
 if TYPE_CHECKING:  # which the framework imports only after this file
@@ -48,13 +48,13 @@ class TokenAuthentication(BaseAuthentication):
         key = shown_key(request)
         if key is None:
             return None
-        if not key:
-            raise AuthenticationFailed(UNREADABLE)
-        try:
-            token = tokens.redeem(key)
-        except tokens.BadTokenError as error:
-            raise AuthenticationFailed(str(error)) from error
         inner = request._request  # noqa: SLF001 - the framework's own way to Django's request
+        try:
+            token = _redeemed(key)
+        except AuthenticationFailed:
+            # The framework asks for the limit only afterwards, of those who are let in.
+            throttling.count(Actor(address=address_of(inner)), throttling.Kind.READ)
+            raise
         inner.actor = Actor(
             user=token.user,
             scopes=frozenset(token.scopes),
@@ -66,6 +66,15 @@ class TokenAuthentication(BaseAuthentication):
     def authenticate_header(self, request: Request) -> str:
         """The challenge of a 401 (RFC 6750)."""
         return 'Bearer realm="api"' if shown_key(request) is None else 'Bearer realm="api", error="invalid_token"'
+
+
+def _redeemed(key: str) -> Token:
+    if not key:
+        raise AuthenticationFailed(UNREADABLE)
+    try:
+        return tokens.redeem(key)
+    except tokens.BadTokenError as error:
+        raise AuthenticationFailed(str(error)) from error
 
 
 class InsufficientScope(PermissionDenied):

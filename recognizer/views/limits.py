@@ -15,6 +15,8 @@ from recognizer.services.throttling import ThrottledError
 from .errors import error_page, limit_page
 
 SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
+# Counted already: what was one too many, and tokens that are none.
+COUNTED_STATUSES = (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.UNAUTHORIZED)
 # Asked by load balancers, monitoring and browsers on their own account.
 UNCOUNTED_VIEWS = ("healthz", "readyz", "metrics", "robots", "favicon")
 
@@ -32,7 +34,7 @@ class ThrottleMiddleware:
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
         response = self.get_response(request)
-        is_refusal = 400 <= response.status_code < 500 and response.status_code != HTTPStatus.TOO_MANY_REQUESTS
+        is_refusal = 400 <= response.status_code < 500 and response.status_code not in COUNTED_STATUSES
         if is_refusal and request.method not in SAFE_METHODS:
             throttling.count_refusal(request.actor)
         return response

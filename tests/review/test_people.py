@@ -99,7 +99,7 @@ def test_with_mail_a_new_password_is_set_by_a_link(client, settings):
     User.objects.create_user("ann", "ann@example.org", "forgotten 123")
     assert client.post(reverse("password_reset"), {"email": "ann@example.org"}).status_code == 302
     [letter] = mail.outbox
-    path = re.search(r"http://testserver(\S+)", letter.body)[1]
+    path = re.search(rf"{settings.SITE_URL}(/\S+)", letter.body)[1]
     form = client.get(path, follow=True)
     new = {"new_password1": "three grey cats 7", "new_password2": "three grey cats 7"}
     client.post(form.request["PATH_INFO"], new)

@@ -99,6 +99,7 @@ API = (
     Change("api-submissions", "post", "visitor", [CANVAS, CANVAS], Kind.SUBMIT),
     Change("api-preview", "post", "visitor", {"strokes": []}, Kind.PREVIEW),
     Change("api-submission", "delete", "owner"),
+    Change("api-submission-read-key", "delete", "owner"),
     Change("api-submission-share", "post", "owner"),
     Change("api-submission-share", "delete", "owner"),
     Change("api-submission-labels", "post", "owner", {"value": "4"}),
@@ -265,6 +266,18 @@ def test_what_is_refused_before_its_operation_costs_a_read(world: World, setting
     settings.READS_PER_MINUTE = (2, 2, 2)
     answers = [nobody.post("/api/v1/submissions", "{", content_type="application/json") for _ in range(9)]
     assert [answer.status_code for answer in answers].count(429) >= 5
+
+
+def test_tokens_that_are_none_are_counted_and_refused_in_the_end(world: World, settings) -> None:
+    settings.READS_PER_MINUTE = (3, 3, 3)
+    program = Client(HTTP_HOST="localhost", REMOTE_ADDR=ELSEWHERE, headers={"Authorization": "Bearer digits_none"})
+    before = counts()
+    answers = [program.get("/api/v1/me"), program.delete("/api/v1/labels/1")]
+    assert counts() - before == Counter({Kind.READ: 2})
+    answers += [program.get("/api/v1/me") for _ in range(9)]
+    assert [answer.status_code for answer in answers][:2] == [401, 401]
+    assert answers[-1].status_code == 429
+    assert answers[-1].json()["code"] == "throttled"
 
 
 def test_a_label_has_one_limit_on_the_page_and_in_the_api(world: World, settings) -> None:

@@ -75,7 +75,8 @@ STEPS = st.lists(
 )
 
 
-@rules(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@pytest.mark.sqlite_only
+@rules(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(steps=STEPS)
 def test_the_truth_is_what_all_labels_together_say(db: None, steps: list[tuple]) -> None:
     with transaction.atomic():
