@@ -1,5 +1,6 @@
 """Sites behind real proxies: no client can choose its address, and the shipped files limit connections."""
 
+import base64
 import re
 import socket
 import ssl
@@ -213,6 +214,17 @@ def test_nginx_limits_the_connections_of_each_address_and_of_each_ipv6_64(behind
         client = stack.enter_context(proxy.client("127.0.0.1"))
         for address, status in (("2001:db8:1:2:ffff::9", 429), ("2001:db8:1:3::1", 200), ("192.0.2.7", 200)):
             assert client.get("/robots.txt", headers={"X-Test-Address": address}).status_code == status
+
+
+@pytest.mark.parametrize("name", ["nginx", "Caddy"])
+def test_largest_picture_gets_through_and_a_larger_body_is_413(name: str, start: Callable[[str], Proxy]) -> None:
+    picture = base64.b64encode(bytes(10 * 1024 * 1024)).decode()
+    with start(name).client("127.0.2.4") as client:
+        url = "/api/v1/submissions"
+        assert client.post(url, json={"image": f"data:image/png;base64,{picture}"}).json()["code"] == "unreadable"
+        assert client.post(url, content=bytes(15_000_000)).status_code == 413
+        assert client.post("/upload/", content=bytes(20_000_000)).status_code == 403  # without a CSRF token
+        assert client.post("/upload/", content=bytes(106_000_000)).status_code == 413
 
 
 @pytest.mark.parametrize("name", ["nginx", "Caddy"])
