@@ -1,6 +1,7 @@
 """The ASGI application: receives a request, has Django answer it in a thread, sends the response."""
 
 import asyncio
+import contextlib
 import gc
 import json
 import logging
@@ -25,6 +26,8 @@ COLLECT_AFTER = 1024 * 1024
 DISK_THREADS = 2
 # A deferrable request that waits longer for a thread is answered without the application.
 DEFERRABLE_SECONDS = 2.0
+# As long as nginx's lingering_timeout.
+LINGER_SECONDS = 5
 BUSY_HEADERS = [
     (b"content-type", b"application/problem+json"),
     (b"retry-after", b"1"),
@@ -100,6 +103,8 @@ class Receiver:
         if is_incomplete:
             response.headers.append((b"connection", b"close"))  # the rest of the body is not read
         await self._send(send, response, caller, with_body=scope["method"] != "HEAD")
+        if is_incomplete:
+            await _discard_rest(receive)
 
     async def _receive(self, scope: dict, receive: Receive, environ: dict, caller: str) -> Body:
         """The request's body; an empty one, and an error in the environ, where it could not be received."""
@@ -174,6 +179,18 @@ class Receiver:
         finally:
             self._response_budget.release(caller, in_memory)
             response.close()
+
+
+async def _discard_rest(receive: Receive) -> None:
+    """Read on for a moment after a response that came before the end of the body.
+
+    A connection that is closed with unread bytes is reset, and a client or proxy that is still sending then loses the
+    response: proxies answer 502 in its place (RFC 9112, section 9.6).
+    """
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(LINGER_SECONDS):
+            while (message := await receive())["type"] == "http.request" and message["more_body"]:
+                pass
 
 
 def _busy_response() -> Response:

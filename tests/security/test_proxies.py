@@ -221,10 +221,17 @@ def test_largest_picture_gets_through_and_a_larger_body_is_413(name: str, start:
     picture = base64.b64encode(bytes(10 * 1024 * 1024)).decode()
     with start(name).client("127.0.2.4") as client:
         url = "/api/v1/submissions"
-        assert client.post(url, json={"image": f"data:image/png;base64,{picture}"}).json()["code"] == "unreadable"
+        assert client.post(url, json={"image": f"data:image/png;base64,{picture}"}).json()["code"] == "not_an_image"
         assert client.post(url, content=bytes(15_000_000)).status_code == 413
         assert client.post("/upload/", content=bytes(20_000_000)).status_code == 403  # without a CSRF token
         assert client.post("/upload/", content=bytes(106_000_000)).status_code == 413
+
+
+def test_a_proxy_passes_on_that_a_body_was_too_large_for_the_site(start: Callable[[str], Proxy]) -> None:
+    with start("Caddy that folds").client("127.0.2.5") as client:
+        for _ in range(5):
+            answer = client.post("/api/v1/submissions", content=bytes(20_000_000))
+            assert (answer.status_code, answer.json()["code"]) == (413, "body_too_large")
 
 
 @pytest.mark.parametrize("name", ["nginx", "Caddy"])
