@@ -15,7 +15,7 @@ from django.urls import reverse
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.csrf import requires_csrf_token
 
-from recognizer.api.problems import CONTENT_TYPE, problem
+from recognizer.api.problems import CONTENT_TYPE, UNAVAILABLE_SECONDS, problem
 from recognizer.services.account_tags import PageAccountError
 from recognizer.services.storage_errors import StorageError, StorageFullError, log_storage_error, storage_error_of
 
@@ -153,7 +153,8 @@ def server_error(request: HttpRequest) -> HttpResponse:  # noqa: ARG001 - whatev
         return storage_page(storage)
     is_database = isinstance(error, OperationalError | InterfaceError)  # away, or it restarts
     status = 503 if is_database else 500
-    return HttpResponse(render_to_string("500.html", {"status": status}), status=status)
+    headers = {"Retry-After": str(UNAVAILABLE_SECONDS)} if is_database else {}
+    return HttpResponse(render_to_string("500.html", {"status": status}), status=status, headers=headers)
 
 
 def storage_page(refusal: StorageError) -> HttpResponse:

@@ -67,7 +67,8 @@ def test_while_the_site_is_busy_or_without_a_database_a_sender_is_told_to_come_b
     # A page says it too, without asking the database for anything.
     program.raise_request_exception = False
     monkeypatch.setattr(draw, "known_actor", mock.Mock(side_effect=refusals[1]))
-    assert program.get("/").status_code == 503
+    page = program.get("/")
+    assert (page.status_code, page["Retry-After"]) == (503, "5")
 
 
 def test_an_error_outside_of_the_api_stays_a_page(program):
