@@ -231,7 +231,7 @@ class Site:
             "DATA_DIR": self.folder,
             "MEDIA_ROOT": self.folder / "media",
             "HANDOFF_URL": redis_urls.database_url(self.redis_url, redis_urls.HANDOFF),
-            **{name: _as_setting(value) for name, value in self.settings.items()},
+            **{name: _as_setting(name, value) for name, value in self.settings.items()},
         }
         with default_database(database):
             try:
@@ -285,7 +285,10 @@ def _use_broker(url: str) -> None:
     current_app.amqp._producer_pool = None
 
 
-def _as_setting(text: str) -> str | float:
+def _as_setting(name: str, text: str) -> str | float | tuple[int, ...]:
+    if isinstance(current := getattr(settings, name, None), tuple):  # a limit for each kind of caller
+        numbers = tuple(map(int, text.split(",")))
+        return numbers * len(current) if len(numbers) == 1 else numbers
     for kind in (int, float):
         with contextlib.suppress(ValueError):
             return kind(text)
