@@ -18,7 +18,7 @@ from rest_framework.request import Request
 from rest_framework.serializers import Field
 from rest_framework.views import APIView
 
-from recognizer.models import Submission
+from recognizer.models import Label, Submission
 from tests.pictures import SEVEN
 from tests.support.application import Answer, form, send
 from tests.uploads.zoo import one, saved
@@ -143,9 +143,12 @@ def test_a_refusal_over_the_quota_leaves_none_either(settings):
 
 
 @pytest.mark.usefixtures("collector")
-def test_a_refused_label_leaves_none():
-    read_key = json.loads(send(SUBMISSIONS, json.dumps({"strokes": SEVEN}).encode()).content)["read_key"]
-    [submission] = Submission.objects.all()
-    path, query = f"{SUBMISSIONS}/{submission.public_id}/labels", f"key={read_key}"
-    assert send(path, b'{"value": "7"}', QUERY_STRING=query).status == 403
-    assert left_by(lambda: send(path, b'{"value": "7"}', QUERY_STRING=query)) == []
+def test_labels_and_deletions_leave_none():
+    sent = send(SUBMISSIONS, json.dumps({"strokes": SEVEN}).encode()).json()
+    path, manage = f"{SUBMISSIONS}/{sent['id']}", {"HTTP_X_MANAGE_KEY": sent["manage_key"]}
+    refused = post({"value": "7"}, f"{path}/labels", QUERY_STRING=f"key={sent['read_key']}")
+    assert (refused().status, left_by(refused)) == (403, [])
+    assert left_by(post({"value": "7"}, f"{path}/labels", **manage)) == []
+    assert Label.objects.count() == 1
+    assert left_by(lambda: send(path, REQUEST_METHOD="DELETE", **manage)) == []
+    assert not Submission.objects.filter(public_id=sent["id"]).exists()
