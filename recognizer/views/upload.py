@@ -47,6 +47,7 @@ def _page(request: HttpRequest, form: UploadForm, *, status: int) -> HttpRespons
 def _accept_all(request: HttpRequest, form: UploadForm) -> HttpResponse:
     """Take each file by itself: one bad file spoils no other."""
     accepted = []
+    busy = None
     for file in form.cleaned_data["images"]:
         try:
             accepted.append(_accept(request, file, may_train=form.cleaned_data["may_train"]))
@@ -60,8 +61,12 @@ def _accept_all(request: HttpRequest, form: UploadForm) -> HttpResponse:
             break
         except (submissions.Refused, BusyError, quotas.QuotaError) as error:
             messages.error(request, f"{file.name}: {error}")
+            busy = error if isinstance(error, BusyError) else busy
     if not accepted:
-        return _page(request, UploadForm(), status=422)
+        response = _page(request, UploadForm(), status=422 if busy is None else 503)
+        if busy is not None:
+            response["Retry-After"] = str(busy.wait)
+        return response
     # A moment for all of them together; what is not answered by then shows as waiting.
     handoff.wait_for_all(accepted, settings.PREDICTION_WAIT_SECONDS, caller=request.actor.share_key)
     if len(accepted) == 1:

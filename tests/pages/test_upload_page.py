@@ -4,8 +4,10 @@ import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 from django.urls import reverse
+from PIL import Image
 
 from recognizer.models import Submission
+from recognizer.services import pictures
 from recognizer.services.actors import Actor
 from tests.pictures import SVG, digit, png
 from tests.support.site import Site
@@ -35,6 +37,17 @@ def test_somebody_new_becomes_a_visitor_who_finds_it_again(client: Client) -> No
     response = client.post(UPLOAD, {"images": [file()]}, follow=True)
     assert response.status_code == 200
     assert Submission.objects.get().public_id in client.get("/history/").content.decode()
+
+
+@pytest.mark.sqlite_only
+def test_whose_large_picture_finds_no_room_hears_when_to_come_back(owner: Client, monkeypatch) -> None:
+    """At 07961fc the status said that the picture was at fault."""
+    monkeypatch.setattr(pictures, "DECODE_WAIT_SECONDS", 0.05)
+    with pictures._decoding.slot("another caller", weight=pictures._decoding.capacity):
+        response = owner.post(UPLOAD, {"images": [file(data=png(Image.new("1", (3000, 3000))))]})
+    assert (response.status_code, response["Retry-After"]) == (503, "2")
+    assert pictures.BUSY in response.content.decode()
+    assert not Submission.objects.exists()
 
 
 def test_one_bad_file_spoils_no_other(owner: Client) -> None:
