@@ -117,16 +117,3 @@ class AccountAdmin(UserAdmin):
 
     def get_urls(self) -> list[URLPattern]:
         return [url for url in super().get_urls() if url.name != "auth_user_password_change"]
-
-
-@admin.register(models.AccountName)
-class AccountNameAdmin(ReadOnlyAdmin):
-    list_display = ("user", "key")
-    list_select_related = ("user",)
-
-
-@admin.register(models.AccountSession)
-class AccountSessionAdmin(ReadOnlyAdmin):
-    list_display = ("user", "created")
-    list_select_related = ("user",)
-    exclude = ("session_key",)

@@ -1,6 +1,7 @@
 """Django's admin: operators read every kind of row there; nobody changes a record, nobody else gets in."""
 
 import pytest
+from django.contrib.auth.models import User
 from django.urls import reverse
 
 from recognizer.models import Label, LabelKind, LabelReason, TrainingRun
@@ -65,3 +66,16 @@ def test_an_operator_cannot_make_themselves_superuser(operators_browser, operato
     address = reverse("admin:auth_user_change", args=[operator.user.pk])
     assert operators_browser.post(address, {"is_superuser": "on"}).status_code == 403
     assert operators_browser.get(reverse("admin:auth_user_add")).status_code == 403
+
+
+def test_a_superuser_switches_accounts_off_but_neither_makes_one_nor_sets_a_password(client):
+    boss = User.objects.create_superuser("boss")
+    ann = User.objects.create(username="ann")
+    client.force_login(boss)
+    address = reverse("admin:auth_user_change", args=[ann.pk])
+    assert client.post(address, {"username": "BOSS", "email": "", "is_active": ""}).status_code == 302
+    ann.refresh_from_db()
+    assert (ann.username, ann.is_active) == ("ann", False)
+    assert client.get(reverse("admin:auth_user_add")).status_code == 403
+    assert client.get(f"/admin/auth/user/{ann.pk}/password/").status_code in (302, 404)
+    assert ann.password == ""
