@@ -193,4 +193,3 @@ def test_no_job_is_lost_while_threads_come_and_go(monkeypatch: pytest.MonkeyPatc
         sender.start()
     for _ in range(4000):
         assert done.acquire(timeout=10)
-    wait_until(lambda: pool.thread_count == 0, what="the end of idle threads")
