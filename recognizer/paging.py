@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from django.core.exceptions import ValidationError
 from django.db.models import Q, QuerySet
+from django.http import QueryDict
 
 PARAMETERS = ("cursor", "page_size")
 PAGE_SIZE = 50
@@ -25,6 +26,21 @@ class Page:
     rows: list
     next_cursor: str | None
     previous_cursor: str | None
+
+
+def check_parameters(parameters: QueryDict) -> None:
+    """Refuse what the API's document forbids and a page of ours would forgive: no value, or several.
+
+    Raises:
+        ValidationError: with a message for each parameter.
+    """
+    messages = {
+        name: ["Write it once, with a value."]
+        for name in PARAMETERS
+        if name in parameters and (len(parameters.getlist(name)) > 1 or not (parameters[name] or name == "cursor"))
+    }
+    if messages:
+        raise ValidationError(messages)
 
 
 def page_of(rows: QuerySet, parameters: Mapping[str, str]) -> Page:

@@ -165,6 +165,7 @@ class ListView(ApiView):
         parameters = self.request.query_params
         filtered = self.filterset_class(parameters, queryset=rows, actor=self.actor)
         filtered.check(others=(*paging.PARAMETERS, *self.other_parameters))
+        paging.check_parameters(parameters)
         page = paging.page_of(filtered.qs, parameters)
         serializer = self.serializer_class(page.rows, many=True, context=self.context())
         return Response(

@@ -88,7 +88,7 @@ def test_a_cursor_of_another_order_is_refused(visitor, owner):
     "bad",
     [
         *("cursor=x", "cursor=W10", "cursor=WzEsMl0", "cursor=WyJ4Il0", "cursor=WzEsIngiXQ", "cursor=%00"),
-        *("page_size=0", "page_size=201", "page_size=ten", "page_size=-1"),
+        *("page_size=", "page_size=5&page_size=5", "page_size=0", "page_size=201", "page_size=ten", "page_size=-1"),
         *("digit=10", "digit=x", "verdict=perhaps", "mine=maybe", "certainty_min=2", "certainty_max=NaN"),
         *("created_after=yesterday", "version=1.5", "ordering=digit", "truth=12", "surname=Smith", "source=fax"),
     ],
