@@ -26,8 +26,8 @@ COLLECT_AFTER = 1024 * 1024
 DISK_THREADS = 2
 # A deferrable request that waits longer for a thread is answered without the application.
 DEFERRABLE_SECONDS = 2.0
-# As long as nginx's lingering_timeout.
-LINGER_SECONDS = 5
+# Long enough for a proxy to notice the response while it still sends; nginx itself takes five seconds at most.
+LINGER_SECONDS = 2.0
 BUSY_HEADERS = [
     (b"content-type", b"application/problem+json"),
     (b"retry-after", b"1"),
