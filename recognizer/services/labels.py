@@ -85,18 +85,23 @@ def _kind_of_word(actor: Actor) -> LabelKind:
 
 
 @transaction.atomic
-def label_many(*, actor: Actor, words: Sequence[Word]) -> list[Label]:
+def label_many(*, actor: Actor, words: Sequence[Word], locked: Collection[Submission] | None = None) -> list[Label]:
     """The same for many submissions, with as many queries as for one: all are recorded or, if one is refused, none.
 
     No operation by itself: those that call it count themselves. What was deleted meanwhile is left out of what is
     returned.
+
+    Args:
+        locked: what `lock` returned of these submissions, where the caller holds them already.
     """
     for value in {word.value for word in words}:
         if value not in TruthValue.values:
             raise LabelError(f"{value!r} is not a label. Use one of: {', '.join(TruthValue.values)}.")
     if not all(access.can_label(actor, word.submission) for word in words):
         raise NotAllowedError("Only whoever drew it, or a reviewer, can say what this picture shows.")
-    present = {submission.pk for submission in lock([word.submission for word in words])}
+    if locked is None:
+        locked = lock([word.submission for word in words])
+    present = {submission.pk for submission in locked} & {word.submission.pk for word in words}
     kind = _kind_of_word(actor)
     quotas.spend(actor=actor, pictures=0, size=len(present) * quotas.LABEL_ROW_BYTES)
     added = Label.objects.bulk_create(

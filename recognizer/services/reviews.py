@@ -48,7 +48,7 @@ def decide_many(
         undecided: what the actor was shown beside these and gives back; it waits for the next reviewer.
     """
     queue.check_may_review(actor)
-    labels.lock(values)
+    locked = labels.lock(values)
     leases = Lease.objects.filter(reviewer=actor.user, submission__in=values)
     shown = dict(leases.values_list("submission", "reason"))
     standing = labels.last_labels(actor, values)
@@ -65,7 +65,7 @@ def decide_many(
         else:
             said.append(last)
     if words:
-        said += labels.label_many(actor=actor, words=words)
+        said += labels.label_many(actor=actor, words=words, locked=locked)
     Lease.objects.filter(reviewer=actor.user, submission__in=[*values, *undecided]).delete()
     return said
 
