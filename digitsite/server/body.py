@@ -21,7 +21,7 @@ Receive = Callable[[], Awaitable[dict]]
 MAX_MEMORY_BODY = 64 * 1024
 # Bytes that are collected before they are written to the file.
 WRITE_SIZE = 256 * 1024
-# The whole body must be there after this time, whatever its rate.
+# Upper limit of the deadline, for bodies at any rate.
 MAX_BODY_SECONDS = 900.0
 FULL_DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT)
 
@@ -100,7 +100,7 @@ class Body:
         self._release = release
 
     def close(self) -> None:
-        """Free memory and file, even if somebody still refers to the stream. Called in any thread."""
+        """Free memory and file, even while other objects still refer to the stream. Called in any thread."""
         self.stream.close()
 
     def release(self) -> None:
