@@ -7,6 +7,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 PEERS := .venv-peers
 AUDIT := $(VENV)/audit
+# Tests mostly wait for processes to start and to end: one more of them than there are processors.
+TEST_PROCESSES ?= 3
 # $(call install,FOLDER,ARGUMENTS OF PIP INSTALL)
 install = @PYTHON='$(subst ','\'',$(PYTHON))' sh deploy/environment.sh $(1) $(2)
 
@@ -42,7 +44,7 @@ lint: $(VENV)/tests.stamp
 # A module's tests stay together, for they share what is slow to start; and in their order, for the few long ones would
 # else come last and keep one processor waiting.
 test: lint $(VENV)/browser.stamp $(VENV)/postgresql.stamp $(VENV)/proxies.stamp $(VENV)/mnist.stamp
-	$(BIN)/python -m pytest -n 2 --dist loadscope --no-loadscope-reorder -m "not acceptance"
+	$(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist loadscope --no-loadscope-reorder -m "not acceptance"
 
 acceptance: $(VENV)/tests.stamp $(VENV)/browser.stamp $(VENV)/postgresql.stamp $(VENV)/proxies.stamp $(VENV)/mnist.stamp
 	$(BIN)/python -m pytest -m acceptance

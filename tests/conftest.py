@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import hypothesis
 import pytest
 from django.conf import settings
 
@@ -26,6 +27,11 @@ pytest_plugins = [
 
 # Once there is a test database: what lets tests at it, and what the migrations have put into it.
 _as_new: list[tuple[DjangoDbBlocker, str]] = []
+
+
+# The same examples in every run: a failure is about the commit and not about chance.
+hypothesis.settings.register_profile("deterministic", derandomize=True)
+hypothesis.settings.load_profile("deterministic")
 
 
 def pytest_configure() -> None:

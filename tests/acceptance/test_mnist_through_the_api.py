@@ -47,6 +47,7 @@ def digits_read(site: Site, images: np.ndarray) -> np.ndarray:
         return np.concatenate(list(pool.map(send, np.array_split(images, CLIENTS))))
 
 
+@pytest.mark.acceptance
 def test_500_images_are_read_as_the_model_reads_the_arrays(running):
     mnist = load_mnist()
     images, labels = mnist.test_images[:500], mnist.test_labels[:500]

@@ -82,6 +82,7 @@ def test_without_a_worker_submissions_are_kept_previews_are_honest_and_too_much_
         wait_until(lambda: program.get(response.headers["Location"]).json()["state"] == "predicted")
 
 
+@pytest.mark.acceptance
 def test_a_frozen_redis_costs_a_sender_less_than_four_seconds_and_no_answer(running):
     running.parts[0].freeze()
     with running.client() as program:

@@ -61,7 +61,7 @@ def test_json_is_refused_by_its_shape_before_it_is_built(name):
 
 def test_only_what_is_outside_of_texts_counts():
     chance = random.Random(0)
-    for _ in range(200):
+    for _ in range(50):
         texts = ["".join(chance.choices('"\\,[]{}:0 a/\n', k=chance.randrange(80))) for _ in range(20)]
         body = json.dumps([{text: text * 5_000} for text in texts]).encode()
         assert len(body) > MAX_UNCHECKED_BYTES

@@ -66,7 +66,7 @@ def run(site: Site, folder: Path, who: str, *options: str) -> int:
     return int(re.search(r"(\d+) generated", done.stdout)[1])
 
 
-@pytest.mark.parametrize("who", ["nobody", "a token"])
+@pytest.mark.parametrize("who", [pytest.param("nobody", marks=pytest.mark.acceptance), "a token"])
 def test_the_api_keeps_to_its_document(who: str, running_site: Site, tmp_path: Path) -> None:
     options = ["--phases", "examples,fuzzing", "--max-examples", "3", "--seed", "1", "--no-shrink"]
     assert run(running_site, tmp_path, who, *options) >= 120

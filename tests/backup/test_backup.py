@@ -91,7 +91,7 @@ def load(start: int) -> Iterator[list[int]]:
             one.join()
 
 
-@pytest.mark.both_databases
+@pytest.mark.both_databases(short="sqlite")
 def test_a_backup_taken_under_load_is_put_back_whole(make_site: Callable[..., Site], tmp_path: Path) -> None:
     old, new = make_site(), make_site()
     file = tmp_path / "backup.tar"
@@ -125,7 +125,7 @@ def test_a_backup_taken_under_load_is_put_back_whole(make_site: Callable[..., Si
         assert draw(5000).pk > max(stored)
 
 
-@pytest.mark.both_databases
+@pytest.mark.both_databases(short="sqlite")
 def test_a_quiet_site_is_the_same_elsewhere(make_site: Callable[..., Site], tmp_path: Path) -> None:
     old, new = make_site(), make_site()
     file = tmp_path / "backup.tar"

@@ -64,7 +64,8 @@ def sign_in(links: list[tuple[str, str]]) -> Callable[[Page], Page]:
     return sign_in
 
 
-def test_fifty_reviews_by_keyboard_are_stored_as_pressed_though_answers_are_slow(page: Page, sign_in) -> None:
+@pytest.mark.parametrize("count", [15, pytest.param(50, marks=pytest.mark.acceptance)])
+def test_reviews_by_keyboard_are_stored_as_pressed_though_answers_are_slow(page: Page, sign_in, count: int) -> None:
     def slowly(route: Route) -> None:
         time.sleep(0.05)
         route.continue_()
@@ -74,7 +75,7 @@ def test_fifty_reviews_by_keyboard_are_stored_as_pressed_though_answers_are_slow
     open_queue(page)
     expected = {}
     keys = cycle(PRESSED)
-    while len(expected) < 50:
+    while len(expected) < count:
         shown, means = press(page, next(keys))
         if means:  # Enter confirms nothing where the answer is not shown
             expected[shown] = means

@@ -65,7 +65,9 @@ def cookies(running_site: Site, browser: Browser, addresses: tuple[str, str]) ->
     return cookies
 
 
-@pytest.fixture(params=shifts.SCREENS)
+@pytest.fixture(
+    params=[pytest.param(name, marks=() if name == "phone" else pytest.mark.acceptance) for name in shifts.SCREENS]
+)
 def screen(request: pytest.FixtureRequest) -> str:
     return request.param
 

@@ -29,6 +29,7 @@ def promises_are_kept(report: Report) -> None:
     assert report.labels > 0
 
 
+@pytest.mark.acceptance
 def test_whatever_breaks_nothing_accepted_is_lost_or_doubled(tmp_path: Path) -> None:
     report = run(
         tmp_path / "data",

@@ -44,7 +44,7 @@ def draw(number: int, actor: Actor) -> Submission:
     return submissions.accept_strokes(actor=actor, strokes=strokes, source=Source.CANVAS)
 
 
-@pytest.mark.both_databases
+@pytest.mark.both_databases(short="sqlite")
 def test_a_crash_between_commit_and_push_is_found_by_the_sweeper(make_site) -> None:
     site = make_site(SWEEP_SECONDS="0.5")
     site.start_redis()
@@ -68,7 +68,7 @@ def test_a_worker_that_starts_serves_what_waited_for_it(site: Site) -> None:
         all_predicted_once(20)
 
 
-@pytest.mark.both_databases
+@pytest.mark.both_databases(short="sqlite")
 def test_a_flushed_redis_loses_nothing(make_site) -> None:
     site = make_site(SWEEP_SECONDS="0.5")
     site.start_redis()
@@ -103,7 +103,7 @@ def locked_database(site: Site) -> Iterator[None]:
         connection.execute("ROLLBACK")
 
 
-@pytest.mark.both_databases
+@pytest.mark.both_databases(short="sqlite")
 def test_a_worker_killed_between_pop_and_write_loses_nothing(site: Site) -> None:
     site.start_redis()
     worker = site.start_worker()
@@ -246,7 +246,7 @@ def chaos(make_site, count: int) -> None:
         all_predicted_once(count)
 
 
-@pytest.mark.both_databases
+@pytest.mark.both_databases(short="sqlite")
 def test_while_200_people_draw_worker_and_redis_are_killed_and_redis_is_flushed(make_site) -> None:
     chaos(make_site, 200)
 

@@ -78,7 +78,13 @@ def send_photos(site: Site, count: int) -> list[tuple[int, float]]:
         return [timed(lambda body=body: client.post(SUBMISSIONS, content=body, headers=headers)) for body in pictures]
 
 
-@pytest.mark.parametrize("addresses", [ONE_ATTACKER, EIGHT_ATTACKERS], ids=["one attacker", "eight attackers"])
+@pytest.mark.parametrize(
+    "addresses",
+    [
+        pytest.param(ONE_ATTACKER, marks=pytest.mark.acceptance, id="one attacker"),
+        pytest.param(EIGHT_ATTACKERS, id="eight attackers"),
+    ],
+)
 @pytest.mark.parametrize(("count", "longest"), [(8, 15.0), pytest.param(65, 5.0, marks=pytest.mark.acceptance)])
 def test_photos_of_others_are_stored_while_attackers_have_huge_pictures_decoded(
     addresses: list[str], count: int, longest: float, busy_site: Site, fifty_megapixels: bytes

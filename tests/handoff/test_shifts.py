@@ -70,7 +70,7 @@ def test_sigterm_ends_a_shift_within_a_second_and_then_the_worker(site: Site) ->
         assert not shifts.zcard("workers")
 
 
-@pytest.mark.both_databases
+@pytest.mark.both_databases(short="sqlite")
 def test_two_workers_share_a_long_list_and_answer_everything_once(make_site) -> None:
     site = make_site(PREDICTION_BATCH="8")
     site.start_redis()

@@ -107,8 +107,8 @@ def test_without_a_worker_a_preview_is_given_up_at_once(site: Site) -> None:
     site.start_redis()
     with site.entered():
         started = time.monotonic()
-        assert handoff.preview(drawn(), 2) is None
-        assert time.monotonic() - started < 0.5
+        assert handoff.preview(drawn(), 5) is None
+        assert time.monotonic() - started < 2
 
 
 def test_only_so_many_requests_wait_at_once(make_site) -> None:

@@ -43,6 +43,7 @@ def accuracy(images, labels) -> float:
     return float((classifier.logits(images).argmax(axis=1) == labels).mean())
 
 
+@pytest.mark.acceptance
 def test_writers_who_are_misread_are_read_after_their_labels_were_reviewed(make_site) -> None:
     site = make_site(RETRAIN_AFTER_LABELS="150", SWEEP_SECONDS="0.5", TRAINING_THREADS="2")
     site.start_redis()

@@ -36,6 +36,20 @@ def test_it_answers_with_the_right_digit_when_it_says_so(site: Supervised) -> No
     assert response.json()["prediction"]["digit"] == 3
 
 
+def test_the_site_is_small(site: Supervised) -> None:
+    """Resident memory, shared pages counted in every process: what `ps` adds up to, not the smaller true share."""
+    for _ in range(20):
+        site.draw_a_three()
+    site.wait_until_the_start_is_over()
+    processes = [psutil.Process(site.process.pid), *psutil.Process(site.process.pid).children(recursive=True)]
+    resident = {process: process.memory_info().rss / MB for process in processes}
+    for process, size in resident.items():
+        print(f"{size:6.1f} MB  {' '.join(process.cmdline())[:100]}")
+    print(f"{sum(resident.values()):6.1f} MB  together")
+    assert resident[site.part("predictions")] < 150
+    assert sum(resident.values()) < 450
+
+
 def test_a_three_drawn_in_a_browser_is_read_and_found_in_history(site: Supervised) -> None:
     draw_a_three_and_find_it(site.url)
 
@@ -99,20 +113,6 @@ def test_tensorflow_is_in_no_process_of_an_idle_site(site: Supervised, name: str
     part = site.part(name)
     for process in [part, *part.children(recursive=True)]:
         assert "tensorflow" not in Path(f"/proc/{process.pid}/maps").read_text()
-
-
-def test_the_site_is_small(site: Supervised) -> None:
-    """Resident memory, shared pages counted in every process: what `ps` adds up to, not the smaller true share."""
-    for _ in range(20):
-        site.draw_a_three()
-    site.wait_until_the_start_is_over()
-    processes = [psutil.Process(site.process.pid), *psutil.Process(site.process.pid).children(recursive=True)]
-    resident = {process: process.memory_info().rss / MB for process in processes}
-    for process, size in resident.items():
-        print(f"{size:6.1f} MB  {' '.join(process.cmdline())[:100]}")
-    print(f"{sum(resident.values()):6.1f} MB  together")
-    assert resident[site.part("predictions")] < 150
-    assert sum(resident.values()) < 450
 
 
 def test_pages_answer_while_as_many_requests_wait_as_may(site: Supervised) -> None:

@@ -155,7 +155,8 @@ def short_folder() -> Iterator[Path]:
     shutil.rmtree(folder)
 
 
-@pytest.mark.parametrize("name", [NASTY, pytest.param(LONG, marks=pytest.mark.acceptance)])
+@pytest.mark.acceptance
+@pytest.mark.parametrize("name", [NASTY, LONG])
 def test_a_whole_site_runs_is_backed_up_and_restored_in_such_a_folder(
     short_folder: Path, prepared_folder: Path, name: str
 ) -> None:

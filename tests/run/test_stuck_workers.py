@@ -3,6 +3,8 @@
 import sys
 from collections.abc import Callable
 
+import pytest
+
 from tests.support.deaf_worker import FILE
 from tests.support.site import wait_until
 from tests.support.supervised import Supervised
@@ -10,6 +12,7 @@ from tests.support.supervised import Supervised
 Start = Callable[..., Supervised]
 
 
+@pytest.mark.acceptance
 def test_workers_that_hang_or_silently_stopped_are_started_again_while_work_waits(start: Start) -> None:
     site = start(
         command=(sys.executable, "-m", "tests.support.deaf_worker"), CANARY_SECONDS="1", TRAINER="0"

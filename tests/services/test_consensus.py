@@ -103,8 +103,9 @@ def test_the_truth_is_what_all_labels_together_say(db: None, steps: list[tuple])
                 labels.retract(actor=Actor(user=last.user) if last.user else VISITOR, label=last)
                 compare(copy, is_review=last.kind == LabelKind.REVIEW)
             else:
-                labels.label(actor=actor, submission=copy, value=value, reason=LabelReason.API)
-                compare(copy, is_review=step == "review")
+                _, is_news = labels.label_once(actor=actor, submission=copy, value=value, reason=LabelReason.API)
+                if is_news:  # a repeated word changes nothing, also not after somebody has left
+                    compare(copy, is_review=step == "review")
         transaction.set_rollback(True)
 
 
@@ -183,7 +184,7 @@ def test_one_more_label_costs_the_same_after_thousands(operation: str) -> None:
     for actor in (VISITOR, reviewer, other):
         labels.label(actor=actor, submission=submission, value="7", reason=LabelReason.API)
     costs = defaultdict(list)
-    for count in (10, 4000):
+    for count in (10, 1000):
         for actor in (VISITOR, other, reviewer):
             add_labels(submission, actor=actor, count=count)
         Vote.objects.all().delete()
@@ -193,7 +194,7 @@ def test_one_more_label_costs_the_same_after_thousands(operation: str) -> None:
                 perform(operation, submission, reviewer, value=str(turn + 1))
                 transaction.set_rollback(True)
             costs[count].append(steps.count)
-    assert min(costs[4000]) <= 1.5 * min(costs[10]) + 10, costs
+    assert min(costs[1000]) <= 1.5 * min(costs[10]) + 10, costs
 
 
 def perform(operation: str, submission: Submission, reviewer: Actor, *, value: str) -> None:

@@ -1,7 +1,8 @@
 """Tests that run on both databases: SQLite, and the test run's own PostgreSQL (tests/support/postgresql.py).
 
 All tests in FOLDERS that use the database do, but for those that carry `@pytest.mark.sqlite_only`, which are not about
-rows, and elsewhere those that carry `@pytest.mark.both_databases`. A test sees nothing of it: `connection` is the one
+rows, and elsewhere those that carry `@pytest.mark.both_databases`; with `short="sqlite"` its PostgreSQL form runs in
+`make acceptance` only. A test sees nothing of it: `connection` is the one
 of the database that it runs on, and `site` and `make_site` make sites that use it. Without a PostgreSQL those halves
 are skipped and say why. tests/conftest.py brings this to all tests.
 """
@@ -35,11 +36,16 @@ def pytest_configure() -> None:
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if metafunc.definition.get_closest_marker("sqlite_only") is not None:
         return
-    asked = metafunc.definition.get_closest_marker("both_databases") is not None
+    asked = metafunc.definition.get_closest_marker("both_databases")
     folder = metafunc.definition.path.relative_to(TESTS).parts[0]
-    if not asked and not (folder in FOLDERS and _uses_database(metafunc)):
+    if asked is None and not (folder in FOLDERS and _uses_database(metafunc)):
         return
-    metafunc.parametrize("database", [SQLITE, POSTGRESQL], indirect=True, scope="module")
+    short = asked.kwargs.get("short") if asked else None
+    names = [
+        pytest.param(name, marks=pytest.mark.acceptance if short and name != short else ())
+        for name in (SQLITE, POSTGRESQL)
+    ]
+    metafunc.parametrize("database", names, indirect=True, scope="module")
 
 
 def _uses_database(metafunc: pytest.Metafunc) -> bool:

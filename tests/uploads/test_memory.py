@@ -118,6 +118,7 @@ def send_all(client: httpx.Client, sent: list[Exchange], *, at_once: int) -> Cou
         return Counter(pool.map(send, sent))
 
 
+@pytest.mark.acceptance
 def test_bodies_leave_nothing_behind(site):
     check_growth(site, 100, at_once=1)
 
