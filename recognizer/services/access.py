@@ -39,6 +39,16 @@ def said(actor: Actor, label: Label) -> bool:
     return bool(actor.visitor) and constant_time_compare(label.visitor, actor.visitor)
 
 
+def attributed_to(actor: Actor) -> Q:
+    """Return the condition for rows whose `user` or `visitor` is this person; it matches nothing for an unknown one."""
+    own = Q(pk__in=())
+    if actor.user is not None:
+        own |= Q(user=actor.user)
+    if actor.visitor:
+        own |= Q(visitor=actor.visitor)
+    return own
+
+
 def own_submissions(actor: Actor) -> QuerySet[Submission]:
     """The submissions that this person gave us."""
     mine = Q(pk__in=())

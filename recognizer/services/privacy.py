@@ -1,4 +1,4 @@
-"""What somebody may ask of us about their own things: to see, to have, to delete, and to keep out of training.
+"""What somebody may ask of us about their own things: to see, to have and to delete.
 
 Works for accounts and for visitors alike; a visitor is known by the key in their browser's cookie. Called by the page
 My data.
@@ -20,9 +20,9 @@ from django.db import transaction
 from django.db.models import Count, Min, Q, QuerySet
 from django.utils import timezone
 
-from recognizer.models import Label, OptOut, Submission
+from recognizer.models import Label, Submission
 
-from . import access, accounts, idempotency, quotas, sessions, spools
+from . import access, accounts, idempotency, sessions, spools, training_consent
 from .actors import Actor
 from .erasing import erase
 from .throttling import Kind, limit_rate
@@ -52,56 +52,14 @@ def summary(actor: Actor) -> Summary:
     own = access.own_submissions(actor)
     found = own.aggregate(pictures=Count("pk"), since=Min("created"), in_training=Count("pk", filter=Q(may_train=True)))
     answers = own.aggregate(answers=Count("predictions"))["answers"]
-    return Summary(**found, answers=answers, labels=_words(actor).count(), opted_out=has_opted_out(actor))
+    return Summary(
+        **found, answers=answers, labels=_words(actor).count(), opted_out=training_consent.has_opted_out(actor)
+    )
 
 
 def _words(actor: Actor) -> QuerySet[Label]:
     """Everything that this person said, about whosever picture."""
-    return Label.objects.filter(_of(actor))
-
-
-def _of(actor: Actor) -> Q:
-    """Rows that carry this person as `user` or `visitor`; none of somebody unknown."""
-    mine = Q(pk__in=())
-    if actor.user is not None:
-        mine |= Q(user=actor.user)
-    if actor.visitor:
-        mine |= Q(visitor=actor.visitor)
-    return mine
-
-
-# --- To keep out of training -----------------------------------------------------------------------------------------
-
-
-def has_opted_out(actor: Actor) -> bool:
-    return actor.is_known and _opt_outs(actor).exists()
-
-
-@limit_rate(Kind.CHANGE)
-def opt_out(actor: Actor) -> None:
-    """Nothing that this person sent or will send trains; models that were trained before stay as they are."""
-    trainable = access.own_submissions(actor).filter(may_train=True)
-    with transaction.atomic(durable=True):
-        # Counted, but never refused: it is a person's right, and CHANGES_PER_MINUTE bounds it.
-        quotas.charge(actor=actor, size=quotas.OPT_OUT_ROW_BYTES)
-        if actor.user is not None:
-            OptOut.objects.get_or_create(user=actor.user)
-        if actor.visitor:
-            OptOut.objects.get_or_create(visitor=actor.visitor)
-        trainable.update(may_train=False)
-    # Again, for on PostgreSQL something of theirs may have been stored meanwhile. What is committed after this line
-    # finds the wish when services.submissions looks a second time.
-    trainable.update(may_train=False)
-
-
-@limit_rate(Kind.CHANGE)
-def opt_in(actor: Actor) -> None:
-    """What this person sends from now on may train, where they do not say otherwise; the older things stay out."""
-    _opt_outs(actor).delete()
-
-
-def _opt_outs(actor: Actor) -> QuerySet[OptOut]:
-    return OptOut.objects.filter(_of(actor))
+    return Label.objects.filter(access.attributed_to(actor))
 
 
 # --- To have ---------------------------------------------------------------------------------------------------------
@@ -149,7 +107,7 @@ def _as_json(actor: Actor) -> Iterator[str]:
         "made": timezone.now().isoformat(timespec="seconds"),
         "account": actor.user.get_username() if actor.user else None,
         "account_details": _account(actor.user) if actor.user else None,
-        "opted_out_of_training": has_opted_out(actor),
+        "opted_out_of_training": training_consent.has_opted_out(actor),
     }
     yield json.dumps(head, indent=1)[:-2] + ',\n "submissions": ['
     rows = access.own_submissions(actor).order_by("pk").defer("pixels")

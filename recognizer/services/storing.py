@@ -20,7 +20,7 @@ from django.db import IntegrityError, connection, transaction
 
 from recognizer.models import Submission
 
-from . import durability, handoff, pictures, privacy, quotas, rows, tracing
+from . import durability, handoff, pictures, quotas, rows, tracing, training_consent
 from .access import NotAllowedError
 from .actors import Actor
 from .drafts import Draft, Refused
@@ -198,7 +198,7 @@ def _write(parcels: Sequence[Parcel]) -> None:
         size = sum(one.size for one in parcel.drafts)
         quotas.spend(actor=parcel.actor, pictures=len(parcel.drafts), size=size)
         _write_files(parcel)
-        if _may_train(parcel) and privacy.has_opted_out(parcel.actor):
+        if _may_train(parcel) and training_consent.has_opted_out(parcel.actor):
             for one in parcel.drafts:
                 one.row.may_train = False
     rows.insert(_rows_of(parcels))
@@ -222,7 +222,7 @@ def _after_the_commit(parcels: Sequence[Parcel]) -> None:
 def _look_again(parcels: Sequence[Parcel]) -> None:
     """Set right what somebody else may have done since `_write` looked. On SQLite one writes after the other."""
     for parcel in parcels:
-        if (kept := _may_train(parcel)) and privacy.has_opted_out(parcel.actor):
+        if (kept := _may_train(parcel)) and training_consent.has_opted_out(parcel.actor):
             Submission.objects.filter(pk__in=kept).update(may_train=False)
         # Whoever deleted the last other submission with an equal picture may have taken the file along.
         if any(not default_storage.exists(one.file.name) for one in parcel.drafts):

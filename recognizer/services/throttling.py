@@ -21,8 +21,9 @@ from typing import ParamSpec, TypeVar
 import redis
 from django.conf import settings
 
-from . import handoff, quotas
+from . import quotas
 from .actors import Actor
+from .redis_client import redis_client
 
 log = logging.getLogger(__name__)
 
@@ -142,13 +143,13 @@ def _key(name: str) -> str:
 
 def _exchange(*commands: tuple[str | int, ...]) -> list:
     """Return the answers of Redis; none where it is away."""
-    link = handoff.link()
-    if link.circuit.is_open():
+    client = redis_client()
+    if client.circuit.is_open():
         return []
     try:
-        return link.exchange(*commands)
+        return client.exchange(*commands)
     except redis.RedisError as error:
         if isinstance(error, redis.TimeoutError):
-            link.circuit.trip()
+            client.circuit.trip()
         log.debug("rate limits unavailable: %s", error)
         return []

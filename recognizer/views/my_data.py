@@ -9,7 +9,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST
 
 from recognizer.middleware import known_actor
-from recognizer.services import privacy
+from recognizer.services import privacy, training_consent
 from recognizer.services.errors import BusyError
 from recognizer.views.errors import error_page
 
@@ -21,10 +21,10 @@ def show(request: HttpRequest) -> HttpResponse:
     if request.method == "POST":
         actor = known_actor(request)
         if "train" in request.POST:
-            privacy.opt_in(actor)
+            training_consent.opt_in(actor)
             messages.success(request, "What you send from now on may help this site to learn.")
         else:
-            privacy.opt_out(actor)
+            training_consent.opt_out(actor)
             messages.success(request, "Nothing of yours trains any more.")
         return redirect("my-data")
     return render(

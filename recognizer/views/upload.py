@@ -13,7 +13,7 @@ from ml.images import FORMAT_NAMES
 from recognizer.forms import UploadForm
 from recognizer.middleware import known_actor
 from recognizer.models import Source, Submission
-from recognizer.services import access, handoff, privacy, quotas, submissions
+from recognizer.services import access, handoff, quotas, submissions, training_consent
 from recognizer.services.errors import BusyError
 from recognizer.services.throttling import ThrottledError
 from recognizer.templatetags.words import ANSWER_WORDS
@@ -39,7 +39,7 @@ def _page(request: HttpRequest, form: UploadForm, *, status: int) -> HttpRespons
         "formats": FORMAT_NAMES,
         "max_bytes": settings.MAX_UPLOAD_BYTES,
         "words": ANSWER_WORDS,
-        "opted_out": privacy.has_opted_out(request.actor),
+        "opted_out": training_consent.has_opted_out(request.actor),
     }
     return render(request, "recognizer/upload.html", context, status=status)
 

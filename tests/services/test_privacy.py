@@ -15,7 +15,7 @@ from django.db.models.signals import post_save
 from django.utils import timezone
 
 from recognizer.models import Label, LabelReason, OptOut, Prediction, Source, Submission, TruthState
-from recognizer.services import labels, pictures, privacy, retention, submissions, tokens
+from recognizer.services import labels, pictures, privacy, retention, submissions, tokens, training_consent
 from recognizer.services.actors import Actor
 from recognizer.services.retraining import requests
 from recognizer.services.submissions import Sent
@@ -169,13 +169,13 @@ def test_the_last_operator_stays(operator):
 def test_a_standing_choice_keeps_everything_out_of_training_before_and_after(who, request, stranger):
     actor = request.getfixturevalue(who)
     before = send(actor)
-    privacy.opt_out(actor)
-    privacy.opt_out(actor)  # twice is once
+    training_consent.opt_out(actor)
+    training_consent.opt_out(actor)  # twice is once
     assert OptOut.objects.count() == 1
     after, of_others = send(actor, shift=3), send(stranger, shift=6)
     Submission.objects.update(truth="7", truth_state=TruthState.SETTLED, fold="train")
     assert set(requests.trainable()) == {of_others}
-    privacy.opt_in(actor)
+    training_consent.opt_in(actor)
     assert send(actor, shift=9).may_train
     assert not send(actor, shift=12, may_train=False).may_train
     for one in (before, after):
@@ -205,7 +205,7 @@ def test_what_is_stored_just_before_the_wish_stands_does_not_train(visitor):
 
     post_save.connect(store, sender=OptOut)
     try:
-        privacy.opt_out(visitor)
+        training_consent.opt_out(visitor)
     finally:
         post_save.disconnect(store, sender=OptOut)
     (row,) = stored

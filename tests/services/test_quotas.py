@@ -9,7 +9,7 @@ from django.db import connection
 from django.test import Client
 
 from recognizer.models import IdempotencyKey, LabelReason, Source, Submission, Usage
-from recognizer.services import idempotency, labels, pictures, privacy, quotas, submissions
+from recognizer.services import idempotency, labels, pictures, quotas, submissions, training_consent
 from recognizer.services.actors import Actor
 from recognizer.services.idempotency import Kept
 from recognizer.services.quotas import QuotaError
@@ -88,8 +88,8 @@ def test_labels_and_retractions_count_and_are_refused_when_nothing_is_left(setti
     with pytest.raises(QuotaError):
         labels.label(actor=ELSEWHERE, submission=submission, value="7", reason=LabelReason.API)
     assert submission.labels.count() == 2
-    privacy.opt_out(ELSEWHERE)  # never refused
-    assert privacy.has_opted_out(ELSEWHERE)
+    training_consent.opt_out(ELSEWHERE)  # never refused
+    assert training_consent.has_opted_out(ELSEWHERE)
 
 
 def test_labels_go_on_when_the_days_pictures_are_used_up(settings) -> None:
@@ -113,7 +113,7 @@ def _label_of(submission: Submission) -> Callable[[], None]:
 
 
 def _opted_out() -> None:
-    privacy.opt_out(Actor(visitor=secrets.token_hex(16), address=ELSEWHERE.address))
+    training_consent.opt_out(Actor(visitor=secrets.token_hex(16), address=ELSEWHERE.address))
 
 
 def _answered_once() -> None:
