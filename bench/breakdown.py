@@ -84,13 +84,13 @@ def main() -> int:
 def use() -> None:
     """As `serving.use`, in this process."""
     from recognizer.models import Source
-    from recognizer.services import submissions
-    from recognizer.services.actors import Actor
-    from recognizer.services.drafts import Sent
+    from recognizer.services.identity.actors import Actor
+    from recognizer.services.submissions import service
+    from recognizer.services.submissions.intake import Sent
 
     files = bodies.noise(serving.PICTURES_BEFORE)
     sent = [Sent(source=Source.API, image=file) for file in files]
-    submissions.accept_all(actor=Actor(visitor="a" * 32), sent=sent, seconds=10)
+    service.accept_all(actor=Actor(visitor="a" * 32), sent=sent, seconds=10)
 
 
 def turn(inner: "Site", connection: load.Connection, files: Sequence[bytes], others: Sequence[bytes]) -> Columns:
@@ -103,16 +103,19 @@ def turn(inner: "Site", connection: load.Connection, files: Sequence[bytes], oth
 
 
 def of_a_request(files: Sequence[bytes]) -> Columns:
-    """What `services.submissions.accept` does and what comes after it, in milliseconds."""
+    """What `services.submissions.service.accept` does and what comes after it, in milliseconds."""
     from django.db import transaction
     from django.test import RequestFactory
 
     from ml import preprocessing
     from recognizer.api.serializers import StoredSubmissionSerializer
     from recognizer.models import Source
-    from recognizer.services import drafts, durability, handoff, pictures, rows
-    from recognizer.services.actors import Actor
-    from recognizer.services.drafts import Sent
+    from recognizer.services.identity.actors import Actor
+    from recognizer.services.images import storage
+    from recognizer.services.inference import handoff
+    from recognizer.services.lib import bulk_insert, fsync
+    from recognizer.services.submissions import intake
+    from recognizer.services.submissions.intake import Sent
 
     columns: Columns = {}
     actor = Actor(visitor="a" * 32)
@@ -124,24 +127,24 @@ def of_a_request(files: Sequence[bytes]) -> Columns:
         def mark(name: str, marks: list = marks) -> None:
             marks.append((name, time.perf_counter()))
 
-        decoded = pictures.decode(pictures.open_sent(file))
+        decoded = storage.decode(storage.open_sent(file))
         mark(DECODE)
-        kept = pictures.encode(decoded.pixels)
+        kept = storage.encode(decoded.pixels)
         mark("encode what is kept")
         preprocessing.prepare_image(kept.pixels)
         mark(PREPROCESS)
-        row = drafts.draft(drafts.begin(Sent(source=Source.API, image=file)), actor=actor).row
+        row = intake.draft(intake.begin(Sent(source=Source.API, image=file)), actor=actor).row
         mark(ALL_AGAIN)
         written: list[str] = []
-        with durability.repeatable(), transaction.atomic():
-            with durability.later(written):
-                pictures.write(kept)
+        with fsync.repeatable(), transaction.atomic():
+            with fsync.later(written):
+                storage.write(kept)
             mark("write the picture")
-            rows.insert([row])
+            bulk_insert.insert([row])
         mark("insert and commit")
         handoff.push([row.pk])
         mark("hand over")
-        durability.wait(written)
+        fsync.wait(written)
         mark("wait for the disk, while the worker computes")
         handoff.wait_for(row, 10)
         mark("wait for the answer")

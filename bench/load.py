@@ -1,4 +1,4 @@
-"""The load generators of the benchmarks: wrk, with bodies from a folder, and single requests. Called by all of them.
+"""The load generators of the benchmarks: wrk, with bodies from a folder, and single requests.
 
 wrk is a Debian and a Homebrew package. It is written in C and so costs a fraction of what it measures.
 """

@@ -1,4 +1,4 @@
-"""The processes of what is measured: starting and ending them, their memory. Called by the benchmarks."""
+"""The processes of what is measured: starting and ending them, their memory."""
 
 import contextlib
 import os

@@ -1,7 +1,4 @@
-"""Several sites that are driven in turns, so that a machine that changes its speed does so for all: ratios hold.
-
-Called by bench.growth and bench.compare.
-"""
+"""Several sites that are driven in turns, so that a machine that changes its speed does so for all: ratios hold."""
 
 import random
 import statistics

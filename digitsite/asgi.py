@@ -11,8 +11,8 @@ from django.urls import reverse
 
 from digitsite.wsgi import application as wsgi_application  # sets Django up: before all else
 from recognizer.proxies import address_of_client
-from recognizer.services import handoff
-from recognizer.services.addresses import rate_key
+from recognizer.services.inference import handoff
+from recognizer.services.lib.addresses import rate_key
 from recognizer.views.receive_errors import ENVIRON_KEY
 
 from .server.body import Limits

@@ -36,17 +36,18 @@ class LoadModel(bootsteps.StartStopStep):
         import numpy as np
 
         from ml.bundle import BundleError
-        from recognizer.services import handoff, registry
+        from recognizer.services.inference import handoff
+        from recognizer.services.registry import versions
 
         try:
             try:
                 handoff.link().check_server()
             except redis.ConnectionError as error:
                 log.info("Redis is not there yet (%s); Celery waits for it", error)
-            _, classifier = registry.live_classifier.current()
+            _, classifier = versions.live_classifier.current()
             for size in (1, settings.PREDICTION_BATCH):
                 classifier.answer(np.zeros((size, 28, 28), np.uint8))
-        except (handoff.HandoffError, registry.RegistryError, BundleError, DatabaseError) as error:
+        except (handoff.HandoffError, versions.RegistryError, BundleError, DatabaseError) as error:
             log.critical("The prediction worker cannot start: %s", error)
             raise WorkerShutdown(1) from error
 
@@ -68,8 +69,8 @@ class Heartbeat(bootsteps.StartStopStep):
         return _serves("predictions", parent.app)
 
     def start(self, parent: Consumer) -> None:
-        from recognizer.services import handoff
-        from recognizer.services.handoff import serving
+        from recognizer.services.inference import handoff
+        from recognizer.services.inference.handoff import serving
 
         self._beat(parent.hostname)
         self._timers = [
@@ -81,7 +82,7 @@ class Heartbeat(bootsteps.StartStopStep):
         handoff.ring()
 
     def stop(self, parent: Consumer) -> None:
-        from recognizer.services.handoff import serving
+        from recognizer.services.inference.handoff import serving
 
         while self._timers:
             parent.timer.cancel(self._timers.pop())
@@ -92,7 +93,7 @@ class Heartbeat(bootsteps.StartStopStep):
 
     @staticmethod
     def _beat(worker: str) -> None:
-        from recognizer.services.handoff import serving
+        from recognizer.services.inference.handoff import serving
 
         try:
             serving.heartbeat(worker)

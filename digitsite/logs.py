@@ -8,7 +8,7 @@ import re
 import sys
 from collections.abc import Iterator
 
-from recognizer.services import tracing
+from recognizer.services.lib import request_context
 
 # What a line may say beside its message, in this order.
 FIELDS = ("method", "view", "status", "ms", "request_id", "submissions", "task", "task_id")
@@ -47,7 +47,7 @@ class Context(logging.Filter):
         request = record.__dict__.pop("request", None)
         if request is not None and record.name.startswith("django."):
             _without_path(record, request)
-        for name, value in (*tracing.facts().items(), *_task()):
+        for name, value in (*request_context.facts().items(), *_task()):
             record.__dict__.setdefault(name, value)
         return True
 

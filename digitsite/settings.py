@@ -180,7 +180,7 @@ if DATABASES["default"]["ENGINE"] == env.SQLITE:
     # WAL lets pages read while the worker writes; IMMEDIATE takes the write lock at BEGIN, where busy_timeout
     # applies, instead of failing half-way. FULL costs 0.23 ms a commit against 0.02 for NORMAL and is what keeps
     # "nothing accepted is ever lost" true when the power goes. Where that would be waited for in a row,
-    # services.durability has it waited for together. https://www.sqlite.org/pragma.html#pragma_synchronous
+    # services.lib.fsync has it waited for together. https://www.sqlite.org/pragma.html#pragma_synchronous
     # secure_delete overwrites deleted rows with zeros; not every build of SQLite does so unless told to.
     DATABASES["default"]["OPTIONS"] = {
         "transaction_mode": "IMMEDIATE",
@@ -368,7 +368,7 @@ REST_FRAMEWORK = {
         "recognizer.api.authentication.TokenAuthentication",
         "recognizer.api.callers.CookieAuthentication",
     ],
-    # Who may see and do what is decided on the object, in services.access.
+    # Who may see and do what is decided on the object, in services.identity.permissions.
     "DEFAULT_PERMISSION_CLASSES": ["recognizer.api.authentication.TokenIsGoodForThis"],
     "DEFAULT_THROTTLE_CLASSES": ["recognizer.api.throttles.Throttle"],
     "DEFAULT_RENDERER_CLASSES": ["recognizer.api.renderers.JsonRenderer"],

@@ -1,6 +1,6 @@
 """Labels that contradict the live model: which of them weigh little, and which look like somebody's aim.
 
-`recognizer.services.retraining.selection` asks about all labels that a run learns from. What is said here about honest
+`recognizer.services.training.dataset` asks about all labels that a run learns from. What is said here about honest
 and aimed labels was measured with `bench.learning aim` (docs/learning.md).
 """
 

@@ -1,6 +1,6 @@
 """What decoding a picture would take, told from its header: a file of a hundred kilobytes may ask for a gigabyte.
 
-Called by `ml.images` before a pixel is decoded. The figures were measured with Pillow 13 on pictures of 50 million
+The figures were measured with Pillow 13 on pictures of 50 million
 pixels (growth of the process's peak memory during `load`, per pixel); tests/uploads holds the web server to them.
 """
 

@@ -1,7 +1,7 @@
 """The frozen sets: what every candidate of a site is calibrated on, measured on and compared on with the champion.
 
 They never change with a seed, or figures of versions could not be compared, and no label of the site reaches them.
-Drawn once and kept (`ml.kept`). `recognizer.services.retraining` asks for them.
+Drawn once and kept (`ml.kept`). `recognizer.services.training` asks for them.
 """
 
 from __future__ import annotations

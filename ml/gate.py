@@ -1,6 +1,6 @@
 """The gate: is a candidate at least as good as the champion? Pure statistics on right and wrong answers.
 
-`recognizer.services.retraining` feeds it and keeps every check with its figures. Three kinds of checks:
+`recognizer.services.training` feeds it and keeps every check with its figures. Three kinds of checks:
 
 - *paired*: champion and candidate answered the same pictures, so only those count on which they disagree (McNemar,
   1947). A check fails when the loss exceeds its tolerance by two standard errors; as there are some forty of them, the

@@ -1,6 +1,6 @@
 """From bytes that a stranger sent to a safe, upright picture.
 
-Called by the services that accept uploads and by the commands that read files. Nothing here trusts the bytes:
+Nothing here trusts the bytes:
 the format comes from an allow-list and never from a file name, sizes are checked from the header before a
 pixel is decoded, and whatever a decoder throws becomes one clear `ImageError`.
 """

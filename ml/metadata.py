@@ -2,7 +2,7 @@
 
 Decoders build what a file holds beside its pixels (texts, colour profiles, thumbnails, directories of tags) in memory
 before anybody can say how large that may be, and keep it with the picture. So it is cut out of the file first; the
-orientation alone is read, here. Called by `ml.images`.
+orientation alone is read, here.
 
 BMP has no metadata, that of GIF is bounded by the number of its blocks, and the WebP decoder is given the whole file:
 these three stay as they are.

@@ -1,6 +1,6 @@
 """What a candidate gained and lost against the champion, in sentences for people.
 
-`recognizer.services.retraining` keeps them with the version; pages, API and the run's log show them. A gate that only
+`recognizer.services.training` keeps them with the version; pages, API and the run's log show them. A gate that only
 says "passed" hides that most of what passes could not be told from the champion.
 """
 

@@ -1,7 +1,7 @@
 """A site's own training: go on from the champion with what people labelled, and forget nothing.
 
 The site's labels make up at most a quarter of each batch; the rest replays MNIST, digits photographed and drawn by
-procedure, and non-digits. `recognizer.services.retraining` calls it. Everything that shapes a version is a field of its
+procedure, and non-digits. `recognizer.services.training` calls it. Everything that shapes a version is a field of its
 `SiteRecipe`, which is stored with the version and is part of the fingerprint that finds out whether anything changed.
 """
 

@@ -3,7 +3,7 @@
 from django.conf import settings
 from django.http import HttpRequest
 
-from recognizer.services.account_tags import account_tag
+from recognizer.services.identity.account_tags import account_tag
 
 
 def site(request: HttpRequest) -> dict:

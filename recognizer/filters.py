@@ -34,8 +34,9 @@ from recognizer.models import (
     TruthValue,
     Verdict,
 )
-from recognizer.services import access, matrices
-from recognizer.services.actors import Actor
+from recognizer.services.identity import permissions
+from recognizer.services.identity.actors import Actor
+from recognizer.services.review import confusion_matrix
 
 SAID = r"^[0-9]{1,9}:[0-9]\Z"
 
@@ -205,10 +206,10 @@ class SubmissionFilter(StrictFilterSet):
 
     def filter_said(self, rows: QuerySet, _name: str, said: str) -> QuerySet:
         version, digit = said.split(":")
-        return rows.filter(matrices.read_as(version=int(version), digit=int(digit)))
+        return rows.filter(confusion_matrix.read_as(version=int(version), digit=int(digit)))
 
     def filter_mine(self, rows: QuerySet, _name: str, mine: bool) -> QuerySet:
-        return rows & access.own_submissions(self.actor) if mine else rows
+        return rows & permissions.own_submissions(self.actor) if mine else rows
 
 
 class PredictionFilter(StrictFilterSet):

@@ -11,8 +11,8 @@ from django.core.files.uploadedfile import UploadedFile
 from django.views.decorators.debug import sensitive_variables
 
 from recognizer.models import Scope
-from recognizer.services import accounts, attempts, passwords
-from recognizer.services.errors import BusyError
+from recognizer.services.identity import login_throttle, passwords, users
+from recognizer.services.lib.errors import BusyError
 
 SCOPE_WORDS = {
     Scope.READ: "read: pictures, predictions, labels and models that you see",
@@ -59,7 +59,7 @@ class SignInForm(AuthenticationForm):
             self.user_cache = passwords.authenticate(
                 name=name, password=self.cleaned_data["password"], actor=self.request.actor
             )
-        except (attempts.TooManyError, BusyError) as error:
+        except (login_throttle.TooManyError, BusyError) as error:
             self.wait = error.wait
             raise ValidationError(str(error), code="too_many") from error
         if self.user_cache is None:
@@ -86,7 +86,7 @@ class SignUpForm(UserCreationForm):
 
     def clean_username(self) -> str:
         try:
-            return accounts.new_account(self.cleaned_data["username"]).get_username()
+            return users.new_account(self.cleaned_data["username"]).get_username()
         except ValueError as error:
             raise ValidationError(str(error)) from error
 

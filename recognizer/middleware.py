@@ -13,8 +13,9 @@ from django.utils.cache import patch_vary_headers
 from django.utils.functional import SimpleLazyObject
 
 from recognizer.cookies import read_visitor, set_visitor
-from recognizer.services import metrics, tracing
-from recognizer.services.actors import Actor
+from recognizer.services.identity.actors import Actor
+from recognizer.services.lib import request_context
+from recognizer.services.ops import metrics
 
 log = logging.getLogger("recognizer.requests")
 
@@ -42,7 +43,9 @@ class RequestMiddleware:
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
         started = time.perf_counter()
-        request_id, trace = tracing.begin(request.headers.get("X-Request-ID", "") if settings.BEHIND_PROXY else "")
+        request_id, trace = request_context.begin(
+            request.headers.get("X-Request-ID", "") if settings.BEHIND_PROXY else ""
+        )
         try:
             response = self.get_response(request)
             seconds = time.perf_counter() - started
@@ -61,7 +64,7 @@ class RequestMiddleware:
                     },
                 )
         finally:
-            tracing.end(trace)
+            request_context.end(trace)
         response["X-Request-ID"] = request_id
         response.setdefault("Permissions-Policy", PERMISSIONS_POLICY)
         # Pictures and answers are not for pages of other sites to show; CORS, where it is allowed, is not concerned.

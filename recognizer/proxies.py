@@ -13,7 +13,7 @@ from ipaddress import ip_address
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 
-from recognizer.services.addresses import is_loopback
+from recognizer.services.lib.addresses import is_loopback
 
 log = logging.getLogger(__name__)
 

@@ -6,7 +6,7 @@ from django.db.models.signals import post_save
 from django.dispatch import receiver
 from django.http import HttpRequest
 
-from recognizer.services import account_names, sessions
+from recognizer.services.identity import account_names, sessions
 
 
 @receiver(post_save, sender=User)

@@ -13,13 +13,13 @@ from typing import BinaryIO
 from django.core.files.base import File
 from django.core.files.storage import FileSystemStorage
 
-from recognizer.services import durability
+from recognizer.services.lib import fsync
 
 DRAFT_SUFFIX = ".draft"
 
 
 class DurableFileStorage(FileSystemStorage):
-    """Names follow from the content (services.pictures), so a name that exists already is replaced by its equal."""
+    """Names follow from the content (images.storage), so a name that exists already is replaced by its equal."""
 
     def save(self, name: str, content: File, max_length: int | None = None) -> str:  # noqa: ARG002
         """Django would look at the name three times, and for another one if it is taken: half of what a file takes. It
@@ -28,7 +28,7 @@ class DurableFileStorage(FileSystemStorage):
 
     def _save(self, name: str, content: File) -> str:
         # Plain strings: a path object takes longer to make than a file.
-        target, later = self.path(name), durability.files_for_later()
+        target, later = self.path(name), fsync.files_for_later()
         draft = f"{target}.{secrets.token_hex(4)}{DRAFT_SUFFIX}"
         try:
             # The folder is not synced too (4 ms more on a common disk): the commit of the row, which follows, goes

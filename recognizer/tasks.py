@@ -6,13 +6,13 @@ Every worker imports this file, so each task imports what it alone needs.
 from celery import Task, shared_task
 from celery.worker import state
 
-from recognizer.services import sweeper
+from recognizer.services.inference import recovery
 
 
 @shared_task(bind=True, name="recognizer.tasks.serve_shift")
 def serve_shift(self: Task, token: str) -> None:
     """Queue `predictions`. Acknowledged early: a message lost with its worker costs a lease, no more."""
-    from recognizer.services import shifts
+    from recognizer.services.inference import shifts
 
     shifts.serve(token, worker=self.request.hostname, should_stop=_worker_is_stopping)
 
@@ -20,7 +20,7 @@ def serve_shift(self: Task, token: str) -> None:
 @shared_task(name="recognizer.tasks.sweep", acks_late=True, reject_on_worker_lost=True)
 def sweep() -> None:
     """Queue `default`, every `SWEEP_SECONDS`."""
-    sweeper.sweep()
+    recovery.sweep()
 
 
 # --- Periodic jobs: one task each, so that the failure of one hides no other ----------------------------------------
@@ -29,15 +29,15 @@ def sweep() -> None:
 @shared_task(name="recognizer.tasks.tend_training_runs", acks_late=True, reject_on_worker_lost=True)
 def tend_training_runs() -> None:
     """Queue `default`, every `SWEEP_SECONDS`: start runs that are due, end those whose trainer is gone."""
-    from recognizer.services import retraining
+    from recognizer.services import training
 
-    retraining.tend()
+    training.tend()
 
 
 @shared_task(name="recognizer.tasks.prune_model_files", acks_late=True, reject_on_worker_lost=True)
 def prune_model_files() -> None:
     """Queue `default`, every `SWEEP_SECONDS`: delete the files of old model versions."""
-    from recognizer.services import deployments
+    from recognizer.services.registry import deployments
 
     deployments.prune()
 
@@ -45,15 +45,15 @@ def prune_model_files() -> None:
 @shared_task(name="recognizer.tasks.predict_again", acks_late=True, reject_on_worker_lost=True)
 def predict_again() -> None:
     """Queue `default`, every `SWEEP_SECONDS`: replace predictions of versions that are not live any more."""
-    from recognizer.services import repredictions
+    from recognizer.services.inference import backfill
 
-    repredictions.tend()
+    backfill.tend()
 
 
 @shared_task(name="recognizer.tasks.enforce_retention", acks_late=True, reject_on_worker_lost=True)
 def enforce_retention() -> None:
     """Queue `default`, hourly: delete submissions that are older than `RETENTION_DAYS`."""
-    from recognizer.services import retention
+    from recognizer.services.submissions import retention
 
     retention.enforce()
 
@@ -61,7 +61,7 @@ def enforce_retention() -> None:
 @shared_task(name="recognizer.tasks.clear_sessions", acks_late=True, reject_on_worker_lost=True)
 def clear_sessions() -> None:
     """Queue `default`, hourly: delete expired sessions."""
-    from recognizer.services import retention
+    from recognizer.services.submissions import retention
 
     retention.clear_sessions()
 
@@ -69,23 +69,23 @@ def clear_sessions() -> None:
 @shared_task(name="recognizer.tasks.empty_write_ahead_log", acks_late=True, reject_on_worker_lost=True)
 def empty_write_ahead_log() -> None:
     """Queue `default`, hourly: remove deleted rows from SQLite's log."""
-    from recognizer.services import durability
+    from recognizer.services.lib import fsync
 
-    durability.empty_write_ahead_log()
+    fsync.empty_write_ahead_log()
 
 
 @shared_task(name="recognizer.tasks.sweep_orphans", acks_late=True, reject_on_worker_lost=True)
 def sweep_orphans() -> None:
     """Queue `default`, hourly: delete picture files that no submission names."""
-    from recognizer.services import orphans
+    from recognizer.services.images import orphaned_files
 
-    orphans.sweep()
+    orphaned_files.sweep()
 
 
 @shared_task(name="recognizer.tasks.sweep_idempotency_keys", acks_late=True, reject_on_worker_lost=True)
 def sweep_idempotency_keys() -> None:
     """Queue `default`, hourly: delete expired idempotency keys."""
-    from recognizer.services import idempotency
+    from recognizer.services.identity import idempotency
 
     idempotency.sweep()
 
@@ -93,7 +93,7 @@ def sweep_idempotency_keys() -> None:
 @shared_task(name="recognizer.tasks.forget_usage", acks_late=True, reject_on_worker_lost=True)
 def forget_usage() -> None:
     """Queue `default`, hourly: delete the usage counters of past days."""
-    from recognizer.services import quotas
+    from recognizer.services.identity import quotas
 
     quotas.forget_old_days()
 
@@ -115,17 +115,17 @@ def sweep_pictures() -> None:
 @shared_task(name="recognizer.tasks.canary")
 def canary(queue: str) -> None:
     """Queues `default` and `train`, every `CANARY_SECONDS`. One that is lost is followed by the next."""
-    from recognizer.services import canaries
+    from recognizer.services.ops import liveness
 
-    canaries.sing(queue)
+    liveness.sing(queue)
 
 
 @shared_task(name="recognizer.tasks.train")
 def train(run_id: int) -> None:
     """Queue `train`. Acknowledged early: the run's row says what became of it, and nothing is trained twice."""
-    from recognizer.services.retraining import trainer
+    from recognizer.services.training import subprocess_runner
 
-    trainer.train(run_id, should_stop=_worker_is_stopping)
+    subprocess_runner.train(run_id, should_stop=_worker_is_stopping)
 
 
 def _worker_is_stopping() -> bool:

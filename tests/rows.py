@@ -5,8 +5,8 @@ import itertools
 
 from ml.versions import PREPROCESSING_VERSION
 from recognizer.models import Fold, ModelVersion, Prediction, Source, Submission, SubmissionState, Verdict
-from recognizer.services import registry
-from recognizer.services.actors import Actor
+from recognizer.services.identity.actors import Actor
+from recognizer.services.registry import versions
 
 _numbers = itertools.count(1)
 
@@ -38,7 +38,7 @@ def make_prediction(submission: Submission, *, version: ModelVersion | None = No
     prediction = Prediction.objects.create(
         **{
             "submission": submission,
-            "version": version or registry.live_version(),
+            "version": version or versions.live_version(),
             "preprocessing_version": submission.preprocessing_version,
             "probabilities": [0, 0, 0, 0, 0, 0, 0, 0.99, 0, 0.01],
             "digit": 7,

@@ -1,4 +1,4 @@
-"""What every peer shares: the picture made ready, the shipped model, and the answer. Called by the peers' servers.
+"""What every peer shares: the picture made ready, the shipped model, and the answer.
 
 PEER_READING says how a picture is read, `ours` (`ml.images` and `ml.preprocessing`, as the site does) or `naive` (grey,
 28x28, / 255); PEER_ENGINE what answers a batch: `predict`, `function` (a warmed `tf.function`) or `litert`.

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 
 from digitsite.open_files import raise_open_files
-from recognizer.services.clocks import AwakeClock
+from recognizer.services.lib.clocks import AwakeClock
 
 from . import parts, prepared, ready
 from .guard import Guard, Lock

@@ -1,8 +1,4 @@
-"""From a picture or from strokes to the 28x28 uint8 that the model sees. Pure, deterministic, versioned.
-
-Called by the services that accept submissions, by the training code (so that the model learns from exactly
-what it will see) and by the commands.
-"""
+"""From a picture or from strokes to the 28x28 uint8 that the model sees. Pure, deterministic, versioned."""
 
 import cv2
 

@@ -1,8 +1,5 @@
 """Which of the pixels that differ from the paper are the digit: threshold, connected components, and the
 evidence for it.
-
-Called by `ml.preprocessing.picture` with one map of `ml.preprocessing.paper` after another, and by
-`ml.preprocessing.strokes`.
 """
 
 from __future__ import annotations

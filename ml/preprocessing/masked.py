@@ -1,4 +1,4 @@
-"""Mean and scatter of the pixels under a mask. Called by `ml.preprocessing.ink` and `ml.preprocessing.ruling`.
+"""Mean and scatter of the pixels under a mask.
 
 `cv2.mean` and `cv2.meanStdDev` give the same numbers, to the last bit, but take twenty times as long with a mask.
 """

@@ -1,7 +1,7 @@
 """What is paper and what lies on it: a picture to maps of how much each pixel differs from its paper.
 
 A map is uint8 (h, w): 0 is paper, large is ink. The flat map is for clean pictures; the others cost more and
-look through uneven light. Called by `ml.preprocessing.picture`.
+look through uneven light.
 """
 
 from __future__ import annotations

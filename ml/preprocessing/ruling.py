@@ -1,7 +1,7 @@
 """Ruled and squared paper: printed lines found and taken out of a map, the strokes that cross them left
 whole.
 
-Called by `ml.preprocessing.picture`. Without this, a line ties the digit to both edges of the picture.
+Without this, a line ties the digit to both edges of the picture.
 """
 
 from __future__ import annotations

@@ -13,8 +13,8 @@ from rest_framework.request import Request
 
 from recognizer.middleware import address_of, manage_key_of
 from recognizer.models import Scope, Token
-from recognizer.services import throttling, tokens
-from recognizer.services.actors import Actor
+from recognizer.services.identity import throttling, tokens
+from recognizer.services.identity.actors import Actor
 
 if TYPE_CHECKING:  # which the framework imports only after this file
     from rest_framework.views import APIView

@@ -21,8 +21,9 @@ from recognizer import paging
 from recognizer.filters import StrictFilterSet
 from recognizer.middleware import known_actor
 from recognizer.models import Submission
-from recognizer.services import access, submissions
-from recognizer.services.actors import Actor
+from recognizer.services.identity import permissions
+from recognizer.services.identity.actors import Actor
+from recognizer.services.submissions import service
 
 from .callers import is_browser
 from .fields import serializer_of
@@ -125,10 +126,10 @@ class ApiView(APIView):
             Http404: there is none, or it is not theirs to see; nobody learns which.
         """
         try:
-            submission = submissions.with_answers(Submission.objects.all(), whole=True).get(public_id=public_id)
+            submission = service.with_answers(Submission.objects.all(), whole=True).get(public_id=public_id)
         except Submission.DoesNotExist:
             raise Http404 from None
-        if not access.can_see(self.actor, submission, key=self.key):
+        if not permissions.can_see(self.actor, submission, key=self.key):
             raise Http404
         return submission
 

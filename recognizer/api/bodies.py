@@ -9,8 +9,8 @@ from rest_framework.exceptions import ValidationError
 from rest_framework.serializers import Serializer
 
 from recognizer.models import Source
-from recognizer.services.errors import detach
-from recognizer.services.submissions import Sent
+from recognizer.services.lib.errors import detach
+from recognizer.services.submissions.service import Sent
 
 from .callers import is_browser
 from .fields import (

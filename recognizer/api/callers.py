@@ -7,7 +7,7 @@ from rest_framework.request import Request
 
 from recognizer.cookies import SITE_COOKIES
 from recognizer.middleware import address_of, manage_key_of
-from recognizer.services.actors import Actor
+from recognizer.services.identity.actors import Actor
 
 from .authentication import shown_key
 

@@ -181,7 +181,7 @@ class CropField(serializers.Field):
     }
 )
 class PixelsField(serializers.Field):
-    """Grey values as they came; `services.drafts` checks them."""
+    """Grey values as they came; `services.submissions.intake` checks them."""
 
     def to_internal_value(self, data: object) -> object:
         return data

@@ -10,7 +10,7 @@ from django.utils.crypto import constant_time_compare
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
-from recognizer.services import health, metrics
+from recognizer.services.ops import health, metrics
 
 # Headers of a proxy that the settings do not know of: its callers are not on this machine, though it may be.
 PROXY_HEADERS = ("Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "Via")

@@ -9,9 +9,9 @@ from django.http import QueryDict
 from rest_framework.exceptions import ValidationError
 from rest_framework.response import Response
 
-from recognizer.services import idempotency
-from recognizer.services.actors import Actor
-from recognizer.services.idempotency import Claim, Kept
+from recognizer.services.identity import idempotency
+from recognizer.services.identity.actors import Actor
+from recognizer.services.identity.idempotency import Claim, Kept
 
 from .problems import InProgress, KeyReused
 from .renderers import JsonRenderer
@@ -30,7 +30,7 @@ def once(request: ApiRequest, *, actor: Actor, act: Callable[[Claim | None], Res
     What the caller adds to the data of the response afterwards is not stored.
 
     Raises:
-        InProgress, KeyReused: by `services.idempotency`.
+        InProgress, KeyReused: by `services.identity.idempotency`.
         rest_framework.exceptions.ValidationError: the key is none.
     """
     if HEADER not in request.headers:

@@ -1,6 +1,6 @@
 """Limits on the shape of JSON bodies, checked on the bytes before anything is built of them.
 
-A body of `[{},{},…]` becomes thirty times its size in objects. Called by the parser of JSON bodies.
+A body of `[{},{},…]` becomes thirty times its size in objects.
 """
 
 import re

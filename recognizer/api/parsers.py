@@ -20,7 +20,7 @@ from rest_framework.exceptions import ParseError
 from rest_framework.parsers import BaseParser, DataAndFiles, JSONParser
 from rest_framework.utils import json
 
-from recognizer.services.errors import detach
+from recognizer.services.lib.errors import detach
 
 from .json_shape import check_shape
 from .problems import BodyTooLarge

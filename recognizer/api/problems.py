@@ -24,17 +24,12 @@ from django.http import Http404, HttpRequest, HttpResponse, JsonResponse, Unread
 from rest_framework import exceptions
 from rest_framework.response import Response
 
-from recognizer.services.access import NotAllowedError
-from recognizer.services.errors import BusyError, detach
-from recognizer.services.quotas import QuotaError
-from recognizer.services.storage_errors import (
-    StorageError,
-    StorageFullError,
-    log_storage_error,
-    storage_error_of,
-)
-from recognizer.services.submissions import Refused
-from recognizer.services.throttling import ThrottledError
+from recognizer.services.identity.permissions import NotAllowedError
+from recognizer.services.identity.quotas import QuotaError
+from recognizer.services.identity.throttling import ThrottledError
+from recognizer.services.lib.errors import BusyError, detach
+from recognizer.services.lib.storage_errors import StorageError, StorageFullError, log_storage_error, storage_error_of
+from recognizer.services.submissions.service import Refused
 
 log = logging.getLogger(__name__)
 

@@ -21,7 +21,7 @@ from recognizer.models import (
     TruthValue,
     Verdict,
 )
-from recognizer.services import access
+from recognizer.services.identity import permissions
 
 from .fields import StrictSerializer, TruthField
 from .showing import ShowingSerializer
@@ -155,7 +155,7 @@ class SubmissionSerializer(ShowingSerializer):
         return self._address("api-submission-pixels", submission)
 
     def get_mine(self, submission: Submission) -> bool:
-        return access.owns(self.context["request"].actor, submission)
+        return permissions.owns(self.context["request"].actor, submission)
 
     @extend_schema_field(serializers.ChoiceField(choices=TruthValue.choices, allow_null=True))
     def get_truth(self, submission: Submission) -> str | None:
@@ -257,7 +257,7 @@ class LabelSerializer(ShowingSerializer):
         return label.value or None
 
     def get_mine(self, label: Label) -> bool:
-        return access.said(self.context["request"].actor, label)
+        return permissions.said(self.context["request"].actor, label)
 
     @extend_schema_field({"type": ["string", "null"]})
     def get_by(self, label: Label) -> str | None:

@@ -8,7 +8,7 @@ from rest_framework.permissions import SAFE_METHODS
 from rest_framework.request import Request
 from rest_framework.throttling import BaseThrottle
 
-from recognizer.services import throttling
+from recognizer.services.identity import throttling
 
 if TYPE_CHECKING:  # which the framework imports only after this file
     from rest_framework.views import APIView

@@ -5,7 +5,7 @@ from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from recognizer.models import Deployment, RunState, TrainingRun
-from recognizer.services.retraining.requests import RECIPES
+from recognizer.services.training.scheduling import RECIPES
 
 from .fields import StrictSerializer
 

@@ -30,13 +30,13 @@ def chosen_classifier(options: Mapping[str, object]) -> Classifier:
     """
     from ml.bundle import BASE_FOLDER, BUNDLE_FILE, BundleError
     from ml.classifier import load_classifier
-    from recognizer.services import registry
+    from recognizer.services.registry import versions
 
     try:
         if options["live"]:
-            return registry.classifier_of(registry.live_version())
+            return versions.classifier_of(versions.live_version())
         return load_classifier((options["bundle"] or BASE_FOLDER / BUNDLE_FILE).read_bytes())
     except DatabaseError as error:
         raise CommandError(f"The site's database cannot be read ({error}). Run `make run` once to make it.") from error
-    except (BundleError, registry.RegistryError, OSError) as error:
+    except (BundleError, versions.RegistryError, OSError) as error:
         raise CommandError(str(error)) from error

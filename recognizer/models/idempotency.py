@@ -6,7 +6,7 @@ from .submissions import Submission
 
 
 class IdempotencyKey(models.Model):
-    """One `Idempotency-Key` of one caller. How it is taken, kept and let go: services.idempotency.
+    """One `Idempotency-Key` of one caller. How it is taken, kept and let go: services.identity.idempotency.
 
     From `stored` on, what the request stored is there: it is written in the same transaction. From `status` on, so is
     the answer. Once everything that it stored was deleted, the fingerprint is empty.

@@ -57,8 +57,8 @@ class Submission(models.Model):
     attempts = models.PositiveSmallIntegerField(default=0)
     failure = models.TextField(blank=True)
 
-    # Denormalised from predictions and labels, for lists. `services.predictions` writes the first part at once, from
-    # the latest prediction; `services.labels` the truth.
+    # Denormalised from predictions and labels, for lists. `inference.batch_prediction` copies the latest prediction,
+    # `review.labels` the consensus.
     latest_prediction = models.ForeignKey(
         "Prediction", null=True, blank=True, on_delete=models.SET_NULL, related_name="+", db_index=False
     )

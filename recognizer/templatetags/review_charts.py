@@ -5,7 +5,7 @@ from datetime import date
 
 from django import template
 
-from recognizer.services.figures import Share
+from recognizer.services.review.statistics import Share
 
 register = template.Library()
 

@@ -17,7 +17,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_safe
 
 from recognizer.forms import NewPasswordForm, PasswordForm, SignInForm, SignUpForm
-from recognizer.services import accounts, attempts, passwords, sessions, throttling
+from recognizer.services.identity import login_throttle, passwords, sessions, throttling, users
 
 from .errors import error_page
 
@@ -112,7 +112,9 @@ class Forgotten(_ByMail, auth_views.PasswordResetView):
     extra_email_context = {"site_name": settings.SITE_NAME}
 
     def form_valid(self, form: PasswordResetForm) -> HttpResponse:
-        attempts.begin(attempts.Kind.MAIL, account=form.cleaned_data["email"], address=self.request.actor.address)
+        login_throttle.begin(
+            login_throttle.Kind.MAIL, account=form.cleaned_data["email"], address=self.request.actor.address
+        )
         # Never the host that the request names: whoever sends it could have the link lead elsewhere.
         address = urlsplit(settings.SITE_URL)
         form.save(
@@ -178,11 +180,11 @@ def password_message(ended: int) -> str:
 def sign_in(request: HttpRequest, uid: str, token: str) -> HttpResponse:
     """GET only shows a button, so that a chat program's link preview does not use the link up; POST signs in."""
     if request.method != "POST":
-        user = accounts.find(uid, token)
+        user = users.find(uid, token)
         if user is None:
             return error_page(request, 410)
         return render(request, "registration/sign_in.html", {"name": user.get_username()})
-    user = accounts.redeem(uid, token, actor=request.actor)
+    user = users.redeem(uid, token, actor=request.actor)
     if user is None:
         return error_page(request, 410)
     login(request, user, backend=MODEL_BACKEND)

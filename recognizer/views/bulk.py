@@ -8,8 +8,10 @@ from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.http import require_POST
 
 from recognizer.models import LabelReason, Submission
-from recognizer.services import access, reviews, submissions
-from recognizer.services.labels import LabelError
+from recognizer.services.identity import permissions
+from recognizer.services.review import decisions
+from recognizer.services.review.labels import LabelError
+from recognizer.services.submissions import service
 
 from .history import PAGE_SIZE
 from .review import check_may_review
@@ -26,7 +28,7 @@ def bulk(request: HttpRequest) -> HttpResponse:
     elif act == "label":
         _label(request, rows)
     elif act == "delete":
-        allowed = [one for one in rows if access.can_delete(request.actor, one)]
+        allowed = [one for one in rows if permissions.can_delete(request.actor, one)]
         context = {"submissions": allowed, "refused": len(rows) - len(allowed), "next": _back(request)}
         return render(request, "recognizer/bulk_delete.html", context)
     elif act == "delete-now":
@@ -36,13 +38,13 @@ def bulk(request: HttpRequest) -> HttpResponse:
 
 def _chosen(request: HttpRequest) -> list[Submission]:
     ids = request.POST.getlist("s")[:PAGE_SIZE]
-    return list(submissions.with_answers(access.visible_submissions(request.actor)).filter(public_id__in=ids))
+    return list(service.with_answers(permissions.visible_submissions(request.actor)).filter(public_id__in=ids))
 
 
 def _label(request: HttpRequest, rows: list[Submission]) -> None:
     value = request.POST.get("value", "")
     try:
-        said = reviews.decide_many(
+        said = decisions.decide_many(
             actor=request.actor, values=dict.fromkeys(rows, value), otherwise=LabelReason.HISTORY
         )
     except LabelError as error:
@@ -53,8 +55,8 @@ def _label(request: HttpRequest, rows: list[Submission]) -> None:
 
 def _delete(request: HttpRequest, rows: list[Submission]) -> None:
     try:
-        submissions.delete_many(actor=request.actor, rows=rows)
-    except access.NotAllowedError as error:
+        service.delete_many(actor=request.actor, rows=rows)
+    except permissions.NotAllowedError as error:
         messages.error(request, str(error))
     else:
         messages.success(request, f"{len(rows)} deleted, with everything that was said about them.")

@@ -16,8 +16,8 @@ from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.csrf import requires_csrf_token
 
 from recognizer.api.problems import CONTENT_TYPE, UNAVAILABLE_SECONDS, problem
-from recognizer.services.account_tags import PageAccountError
-from recognizer.services.storage_errors import StorageError, StorageFullError, log_storage_error, storage_error_of
+from recognizer.services.identity.account_tags import PageAccountError
+from recognizer.services.lib.storage_errors import StorageError, StorageFullError, log_storage_error, storage_error_of
 
 # Title, and what to do next.
 PAGES = {

@@ -5,7 +5,7 @@ from django.shortcuts import render
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
-from recognizer.services import figures
+from recognizer.services.review import statistics
 
 from .review import check_may_review
 
@@ -14,17 +14,17 @@ from .review import check_may_review
 @require_safe
 def show(request: HttpRequest) -> HttpResponse:
     check_may_review(request)
-    by_day, by_version = figures.accuracy_on_traffic()
+    by_day, by_version = statistics.accuracy_on_traffic()
     return render(
         request,
         "recognizer/review_figures.html",
         {
-            "progress": figures.progress(request.actor),
+            "progress": statistics.progress(request.actor),
             "by_day": by_day,
             "by_version": by_version,
-            "decisions": figures.decisions_by_day(),
-            "paces": figures.paces(),
-            "agreement": figures.agreement(),
-            "days": figures.PERIOD.days,
+            "decisions": statistics.decisions_by_day(),
+            "paces": statistics.paces(),
+            "agreement": statistics.agreement(),
+            "days": statistics.PERIOD.days,
         },
     )

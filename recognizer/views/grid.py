@@ -8,9 +8,9 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods
 
 from recognizer.models import LabelReason, Submission, TruthValue
-from recognizer.services import queue, reviews
-from recognizer.services.labels import LabelError
-from recognizer.services.submissions import LARGE_COLUMNS
+from recognizer.services.review import decisions, queue
+from recognizer.services.review.labels import LabelError
+from recognizer.services.submissions.service import LARGE_COLUMNS
 
 from .review import check_may_review
 
@@ -48,7 +48,7 @@ def _confirm(request: HttpRequest) -> HttpResponse:
     try:
         if digit is None:
             raise LabelError("Say which digit the grid shows.")
-        done = reviews.decide_many(
+        done = decisions.decide_many(
             actor=request.actor,
             values=values,
             otherwise=LabelReason.GRID,

@@ -9,7 +9,8 @@ from django.views.decorators.http import require_safe
 from recognizer import paging
 from recognizer.filters import SubmissionFilter
 from recognizer.models import Digit, ModelVersion, Source, TruthState, TruthValue, Verdict
-from recognizer.services import access, submissions
+from recognizer.services.identity import permissions
+from recognizer.services.submissions import service
 
 # Whole rows in grids of 2, 3, 4, 6 and 8 columns.
 PAGE_SIZE = 48
@@ -35,7 +36,7 @@ def history(request: HttpRequest) -> HttpResponse:
     if parameters != request.GET:
         # A form without scripts sends its empty fields along; the address is to say only what is asked for.
         return redirect(f"{request.path}?{parameters.urlencode()}" if parameters else request.path)
-    rows = submissions.with_answers(access.visible_submissions(request.actor))
+    rows = service.with_answers(permissions.visible_submissions(request.actor))
     chosen = SubmissionFilter(parameters, queryset=rows, actor=request.actor)
     problems: list[str] = []
     page = paging.Page([], None, None)

@@ -6,11 +6,11 @@ from http import HTTPStatus
 from django.http import HttpRequest, HttpResponse
 
 from recognizer.middleware import is_api
-from recognizer.services import throttling
-from recognizer.services.attempts import TooManyError
-from recognizer.services.errors import BusyError
-from recognizer.services.quotas import QuotaError
-from recognizer.services.throttling import ThrottledError
+from recognizer.services.identity import throttling
+from recognizer.services.identity.login_throttle import TooManyError
+from recognizer.services.identity.quotas import QuotaError
+from recognizer.services.identity.throttling import ThrottledError
+from recognizer.services.lib.errors import BusyError
 
 from .errors import error_page, limit_page
 

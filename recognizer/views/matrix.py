@@ -9,9 +9,10 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
 from recognizer.models import ModelVersion, TruthState
-from recognizer.services import matrices, registry
-from recognizer.services.figures import Share
-from recognizer.services.matrices import Matrix
+from recognizer.services.registry import versions as model_versions
+from recognizer.services.review import confusion_matrix
+from recognizer.services.review.confusion_matrix import Matrix
+from recognizer.services.review.statistics import Share
 
 from .review import check_may_review
 
@@ -24,12 +25,12 @@ SHADES = (0.0, 0.001, 0.01, 0.05, 0.2, 0.6)
 def matrix(request: HttpRequest) -> HttpResponse:
     check_may_review(request)
     versions = list(ModelVersion.objects.only("number"))
-    live = registry.live_version().number
+    live = model_versions.live_version().number
     asked_for = request.GET.get("version") or str(live)
     version = next((one for one in versions if str(one.number) == asked_for), None)
     if version is None:
         raise Http404
-    made = matrices.matrix_of(version)
+    made = confusion_matrix.matrix_of(version)
     context = {
         "version": version,
         "versions": [{"number": one.number, "is_live": one.number == live} for one in versions],

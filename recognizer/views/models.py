@@ -15,8 +15,11 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST, require_safe
 
 from recognizer.models import Deployment, ModelFiles, ModelVersion, TrainingRun
-from recognizer.services import deployments, figures, matrices, plots, registry, retraining
-from recognizer.services.retraining import overview as training
+from recognizer.services import training as services_training
+from recognizer.services.registry import deployments, plots
+from recognizer.services.registry import versions as model_versions
+from recognizer.services.review import confusion_matrix, statistics
+from recognizer.services.training import presenters as training
 from recognizer.templatetags.charts import curves
 
 # Rows of the tables on the Models page; older versions are reached through their children's pages.
@@ -39,9 +42,9 @@ def operators_only(view: Callable[..., HttpResponse]) -> Callable[..., HttpRespo
 @require_safe
 @operators_only
 def overview(request: HttpRequest) -> HttpResponse:
-    live = registry.live_deployment()
+    live = model_versions.live_deployment()
     versions = list(ModelVersion.objects.select_related("parent").defer("history", "gate")[:VERSIONS])
-    by_day, by_version = figures.accuracy_on_traffic()
+    by_day, by_version = statistics.accuracy_on_traffic()
     with_files = set(ModelFiles.objects.values_list("version_id", flat=True))
     context = {
         "live": live,
@@ -49,13 +52,13 @@ def overview(request: HttpRequest) -> HttpResponse:
             {"version": one, "figures": training.figures_beside_parent(one), "has_files": one.pk in with_files}
             for one in versions
         ],
-        "active": retraining.active_run(),
+        "active": services_training.active_run(),
         "runs": TrainingRun.objects.select_related("requested_by", "version").defer("log")[:RUNS],
         "deployments": Deployment.objects.select_related("from_version", "to_version", "who")[:DEPLOYMENTS],
         "next": training.what_comes_next(),
         "traffic_by_day": by_day,
         "traffic_by_version": by_version,
-        "days": figures.PERIOD.days,
+        "days": statistics.PERIOD.days,
     }
     return render(request, "recognizer/models.html", context)
 
@@ -65,7 +68,7 @@ def overview(request: HttpRequest) -> HttpResponse:
 @operators_only
 def version(request: HttpRequest, number: int) -> HttpResponse:
     found = _version(number)
-    live = registry.live_deployment()
+    live = model_versions.live_deployment()
     context = {
         "version": found,
         "live": live,
@@ -75,7 +78,7 @@ def version(request: HttpRequest, number: int) -> HttpResponse:
         "figures": training.figures_beside_parent(found),
         "checks": training.checks_of(found),
         "plots": plots.names(found),
-        "matrix": matrices.matrix_of(found),
+        "matrix": confusion_matrix.matrix_of(found),
         "deployments": found.deployments.select_related("from_version", "who"),
         "run": TrainingRun.objects.filter(version=found).defer("log").first(),
     }
@@ -125,7 +128,7 @@ def _deploy(request: HttpRequest, number: int, act: Callable[..., Deployment], *
             seen=int(seen) if seen.isdecimal() and len(seen) < 10 else None,
             **options,
         )
-    except registry.RegistryError as error:
+    except model_versions.RegistryError as error:
         messages.error(request, str(error))
         return redirect("model", number)
     messages.success(request, f"Version {number} is live. Workers answer with it from their next batch on.")
@@ -136,13 +139,13 @@ def _deploy(request: HttpRequest, number: int, act: Callable[..., Deployment], *
 @operators_only
 def start(request: HttpRequest) -> HttpResponse:
     try:
-        begun = retraining.ask(
+        begun = services_training.ask(
             trigger=TrainingRun.Trigger.PERSON, actor=request.actor, recipe=request.POST.get("recipe", "site")
         )
-    except retraining.AlreadyRunningError as error:
+    except services_training.AlreadyRunningError as error:
         messages.error(request, str(error))
         begun = error.run
-    except (retraining.NoTrainerError, ValueError) as error:
+    except (services_training.NoTrainerError, ValueError) as error:
         messages.error(request, str(error))
         return redirect("models")
     return redirect("training-run", begun.pk)
@@ -152,7 +155,7 @@ def start(request: HttpRequest) -> HttpResponse:
 @require_safe
 @operators_only
 def run(request: HttpRequest, pk: int) -> HttpResponse:
-    retraining.expire_stale()
+    services_training.expire_stale()
     found = _run(pk)
     return render(request, "recognizer/training_run.html", {"run": found, "now": training.state_of(found)})
 
@@ -162,7 +165,7 @@ def run(request: HttpRequest, pk: int) -> HttpResponse:
 @operators_only
 def progress(request: HttpRequest, pk: int) -> JsonResponse:  # noqa: ARG001 - Django gives it
     """What the page of a run asks for every second; `curves` is ready to be shown."""
-    retraining.expire_stale()
+    services_training.expire_stale()
     found = _run(pk)
     return JsonResponse(training.state_of(found) | {"log": found.log, "curves": curves(training.history_of(found))})
 
@@ -170,7 +173,7 @@ def progress(request: HttpRequest, pk: int) -> JsonResponse:  # noqa: ARG001 - D
 @require_POST
 @operators_only
 def cancel(request: HttpRequest, pk: int) -> HttpResponse:
-    if retraining.cancel(actor=request.actor, run=_run(pk)):
+    if services_training.cancel(actor=request.actor, run=_run(pk)):
         messages.success(request, "It stops within seconds. Nothing of it is kept.")
     else:
         messages.error(request, "It had ended already.")

@@ -9,8 +9,9 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST
 
 from recognizer.middleware import known_actor
-from recognizer.services import privacy, training_consent
-from recognizer.services.errors import BusyError
+from recognizer.services.data import personal_data
+from recognizer.services.identity import training_consent
+from recognizer.services.lib.errors import BusyError
 from recognizer.views.errors import error_page
 
 
@@ -30,14 +31,14 @@ def show(request: HttpRequest) -> HttpResponse:
     return render(
         request,
         "registration/my_data.html",
-        {"found": privacy.summary(request.actor), "retention_days": settings.RETENTION_DAYS},
+        {"found": personal_data.summary(request.actor), "retention_days": settings.RETENTION_DAYS},
     )
 
 
 @require_POST
 def download(request: HttpRequest) -> HttpResponse:
     try:
-        file = privacy.export(request.actor)
+        file = personal_data.export(request.actor)
     except BusyError as error:
         return error_page(request, 503, retry_after=error.wait)
     return FileResponse(file, as_attachment=True, filename="my-digits.zip", content_type="application/zip")
@@ -48,11 +49,11 @@ def download(request: HttpRequest) -> HttpResponse:
 def delete(request: HttpRequest) -> HttpResponse:
     """Asks once more; POST deletes."""
     if request.method != "POST":
-        return render(request, "registration/my_data_delete.html", {"found": privacy.summary(request.actor)})
+        return render(request, "registration/my_data_delete.html", {"found": personal_data.summary(request.actor)})
     with_account = "account" in request.POST
     try:
-        count = privacy.delete_everything(request.actor, with_account=with_account)
-    except privacy.AccountStaysError as error:
+        count = personal_data.delete_everything(request.actor, with_account=with_account)
+    except personal_data.AccountStaysError as error:
         messages.error(request, str(error))
         return redirect("my-data-delete")
     if with_account:

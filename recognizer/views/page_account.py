@@ -10,7 +10,7 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 
 from recognizer.api.problems import CONTENT_TYPE, problem
 from recognizer.middleware import is_api
-from recognizer.services.account_tags import PageAccountError, check_page_account
+from recognizer.services.identity.account_tags import PageAccountError, check_page_account
 
 from .errors import page_account_error
 

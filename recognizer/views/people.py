@@ -11,8 +11,8 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST, require_safe
 
 from recognizer import paging
-from recognizer.services import accounts
-from recognizer.services.access import NotAllowedError
+from recognizer.services.identity import users
+from recognizer.services.identity.permissions import NotAllowedError
 
 
 @never_cache
@@ -26,9 +26,9 @@ def show(request: HttpRequest) -> HttpResponse:
 def add(request: HttpRequest) -> HttpResponse:
     """A new account; its link is shown once, on the page that answers."""
     _check_operates(request)
-    role = request.POST.get("role", accounts.REVIEWER)
+    role = request.POST.get("role", users.REVIEWER)
     try:
-        user = accounts.add_person(actor=request.actor, name=request.POST.get("name", ""), role=role)
+        user = users.add_person(actor=request.actor, name=request.POST.get("name", ""), role=role)
     except ValueError as error:
         messages.error(request, str(error))
         return _page(request, status=422)
@@ -46,7 +46,7 @@ def role(request: HttpRequest, pk: int) -> HttpResponse:
     _check_operates(request)
     user = get_object_or_404(User, pk=pk)
     try:
-        accounts.set_role(actor=request.actor, user=user, role=request.POST.get("role", ""))
+        users.set_role(actor=request.actor, user=user, role=request.POST.get("role", ""))
     except (ValueError, NotAllowedError) as error:
         messages.error(request, str(error))
     else:
@@ -57,20 +57,20 @@ def role(request: HttpRequest, pk: int) -> HttpResponse:
 def _page(request: HttpRequest, *, linked: User | None = None, status: int = 200) -> HttpResponse:
     search = request.GET.get("name", "").strip()
     try:
-        page = paging.page_of(accounts.accounts(search), {"cursor": request.GET.get("cursor", "")})
+        page = paging.page_of(users.accounts(search), {"cursor": request.GET.get("cursor", "")})
     except ValidationError:  # a mistyped address: begin at the beginning
         return redirect("people")
     context = {
-        "people": accounts.people(page.rows),
+        "people": users.people(page.rows),
         "next_url": _with_cursor(search, page.next_cursor),
         "previous_url": _with_cursor(search, page.previous_cursor),
         "search": search,
-        "roles": accounts.ROLES,
+        "roles": users.ROLES,
         "linked": linked,
     }
     if linked is not None:
         try:
-            path = accounts.hand_out_link(actor=request.actor, user=linked)
+            path = users.hand_out_link(actor=request.actor, user=linked)
         except (ValueError, NotAllowedError) as error:
             messages.error(request, str(error))
         else:

@@ -12,9 +12,10 @@ from django.views.decorators.http import require_POST, require_safe
 
 from ml.verdicts import Verdict
 from recognizer.models import LabelReason, Submission, TruthValue
-from recognizer.services import access, figures, queue, reviews
-from recognizer.services.labels import LabelError
-from recognizer.services.submissions import LARGE_COLUMNS
+from recognizer.services.identity import permissions
+from recognizer.services.review import decisions, queue, statistics
+from recognizer.services.review.labels import LabelError
+from recognizer.services.submissions.service import LARGE_COLUMNS
 from recognizer.templatetags.words import ANSWER_WORDS
 
 DIGITS = [value for value in TruthValue if len(value) == 1]
@@ -39,13 +40,13 @@ def review(request: HttpRequest) -> HttpResponse:
             "submission": item.submission if item else None,
             "answer": item.answer if item else None,
             "confirmed": confirmed_by_enter(item),
-            "progress": figures.progress(request.actor),
+            "progress": statistics.progress(request.actor),
             "rule": rule,
             "rules": [{"value": one.value, "name": one.label, "text": text} for one, text in queue.RULES.items()],
             "rule_text": queue.RULES[rule],
             "digits": DIGITS,
             "others": OTHERS,
-            "can_undo": reviews.last_decided(request.actor) is not None,
+            "can_undo": decisions.last_decided(request.actor) is not None,
             "words": ANSWER_WORDS,
             "truths": dict(TruthValue.choices),
         },
@@ -59,13 +60,13 @@ def decide(request: HttpRequest) -> HttpResponse:
     rule = rule_of(request.POST.get("rule", ""))
     act = request.POST.get("act", "")
     if act == "undo":
-        last = reviews.last_decided(request.actor)
-        if last is not None and reviews.undo(actor=request.actor, submission=last) is None:
+        last = decisions.last_decided(request.actor)
+        if last is not None and decisions.undo(actor=request.actor, submission=last) is None:
             messages.info(request, "Taken back. Another reviewer has it in front of them now.")
     else:
         submission = find(request.POST.get("submission", ""))
         if act == "skip":
-            reviews.skip(actor=request.actor, submission=submission)
+            decisions.skip(actor=request.actor, submission=submission)
         else:
             _label(request, submission, act)
     return redirect(f"{reverse('review')}?{urlencode({'rule': rule.value})}")
@@ -73,7 +74,7 @@ def decide(request: HttpRequest) -> HttpResponse:
 
 def _label(request: HttpRequest, submission: Submission, value: str) -> None:
     try:
-        reviews.decide(actor=request.actor, submission=submission, value=value, otherwise=LabelReason.SUBMISSION_PAGE)
+        decisions.decide(actor=request.actor, submission=submission, value=value, otherwise=LabelReason.SUBMISSION_PAGE)
     except LabelError as error:
         messages.error(request, str(error))
 
@@ -81,7 +82,7 @@ def _label(request: HttpRequest, submission: Submission, value: str) -> None:
 def check_may_review(request: HttpRequest) -> None:
     try:
         queue.check_may_review(request.actor)
-    except access.NotAllowedError as error:
+    except permissions.NotAllowedError as error:
         raise PermissionDenied(str(error)) from error
 
 

@@ -5,7 +5,7 @@ from django.shortcuts import render
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
-from recognizer.services import status
+from recognizer.services.ops import status
 
 from .models import operators_only
 

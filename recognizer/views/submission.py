@@ -11,15 +11,17 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from recognizer.models import Label, LabelReason, Submission, SubmissionState, TruthValue
-from recognizer.services import access, labels, submissions
+from recognizer.services.identity import permissions
+from recognizer.services.review import labels
+from recognizer.services.submissions import service
 
 # People may change their mind; a page shows so much of it, the API all.
 MOST_WORDS = 50
 
 
 def _find(request: HttpRequest, public_id: str, *, key: str = "") -> Submission:
-    submission = get_object_or_404(submissions.with_answers(Submission.objects.all()), public_id=public_id)
-    if not access.can_see(request.actor, submission, key=key):
+    submission = get_object_or_404(service.with_answers(Submission.objects.all()), public_id=public_id)
+    if not permissions.can_see(request.actor, submission, key=key):
         raise Http404
     return submission
 
@@ -32,7 +34,7 @@ def show(request: HttpRequest, public_id: str) -> HttpResponse:
     predictions = submission.predictions.select_related("version")
     # Retractions have no value; they show at the word that they take back.
     said = submission.labels.filter(value__gt="").select_related("user", "retraction").order_by("-id")
-    words = [{"label": one, "mine": access.said(request.actor, one)} for one in said[: MOST_WORDS + 1]]
+    words = [{"label": one, "mine": permissions.said(request.actor, one)} for one in said[: MOST_WORDS + 1]]
     standing = next((one["label"] for one in words if one["mine"] and not hasattr(one["label"], "retraction")), None)
     context = {
         "submission": submission,
@@ -44,9 +46,9 @@ def show(request: HttpRequest, public_id: str) -> HttpResponse:
         "names_are_shown": request.actor.is_reviewer or request.actor.is_operator,
         "my_value": standing.value if standing else "",
         "values": TruthValue.choices,
-        "can_label": access.can_label(request.actor, submission),
-        "can_delete": access.can_delete(request.actor, submission),
-        "can_share": access.can_share(request.actor, submission),
+        "can_label": permissions.can_label(request.actor, submission),
+        "can_delete": permissions.can_delete(request.actor, submission),
+        "can_share": permissions.can_share(request.actor, submission),
         "share_url": _share_url(request, submission),
         "key": key,
     }
@@ -69,7 +71,7 @@ def label(request: HttpRequest, public_id: str) -> HttpResponse:
             value=request.POST.get("value", ""),
             reason=LabelReason.SUBMISSION_PAGE,
         )
-    except access.NotAllowedError as error:
+    except permissions.NotAllowedError as error:
         raise Http404 from error
     except labels.LabelError as error:
         messages.error(request, str(error))
@@ -84,7 +86,7 @@ def retract(request: HttpRequest, public_id: str, label_id: int) -> HttpResponse
     said = get_object_or_404(Label, pk=label_id, submission=submission)
     try:
         labels.retract(actor=request.actor, label=said)
-    except access.NotAllowedError as error:
+    except permissions.NotAllowedError as error:
         raise Http404 from error
     except labels.LabelError as error:
         messages.error(request, str(error))
@@ -96,11 +98,11 @@ def retract(request: HttpRequest, public_id: str, label_id: int) -> HttpResponse
 @require_http_methods(["GET", "HEAD", "POST"])
 def delete(request: HttpRequest, public_id: str) -> HttpResponse:
     submission = _find(request, public_id)
-    if not access.can_delete(request.actor, submission):
+    if not permissions.can_delete(request.actor, submission):
         raise Http404
     if request.method != "POST":
         return render(request, "recognizer/submission_delete.html", {"submission": submission})
-    submissions.delete(actor=request.actor, submission=submission)
+    service.delete(actor=request.actor, submission=submission)
     messages.success(request, "Deleted, with everything that was said about it.")
     return redirect("history")
 
@@ -109,9 +111,9 @@ def delete(request: HttpRequest, public_id: str) -> HttpResponse:
 def share(request: HttpRequest, public_id: str) -> HttpResponse:
     """Make the share link, or with `stop` make it stop working."""
     submission = _find(request, public_id)
-    act = submissions.unshare if "stop" in request.POST else submissions.share
+    act = service.unshare if "stop" in request.POST else service.share
     try:
         act(actor=request.actor, submission=submission)
-    except access.NotAllowedError as error:
+    except permissions.NotAllowedError as error:
         raise Http404 from error
     return redirect(f"{reverse('submission', args=[public_id])}#share")

@@ -9,7 +9,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST
 
 from recognizer.forms import TokenForm
-from recognizer.services import tokens
+from recognizer.services.identity import tokens
 
 
 @never_cache

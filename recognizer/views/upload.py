@@ -13,9 +13,11 @@ from ml.images import FORMAT_NAMES
 from recognizer.forms import UploadForm
 from recognizer.middleware import known_actor
 from recognizer.models import Source, Submission
-from recognizer.services import access, handoff, quotas, submissions, training_consent
-from recognizer.services.errors import BusyError
-from recognizer.services.throttling import ThrottledError
+from recognizer.services.identity import permissions, quotas, training_consent
+from recognizer.services.identity.throttling import ThrottledError
+from recognizer.services.inference import handoff
+from recognizer.services.lib.errors import BusyError
+from recognizer.services.submissions import service
 from recognizer.templatetags.words import ANSWER_WORDS
 
 # As many as Django takes in one form (DATA_UPLOAD_MAX_NUMBER_FILES).
@@ -51,7 +53,7 @@ def _accept_all(request: HttpRequest, form: UploadForm) -> HttpResponse:
     for file in form.cleaned_data["images"]:
         try:
             accepted.append(_accept(request, file, may_train=form.cleaned_data["may_train"]))
-        except access.NotAllowedError as error:
+        except permissions.NotAllowedError as error:
             messages.error(request, str(error))
             return redirect("login")
         except ThrottledError:
@@ -59,7 +61,7 @@ def _accept_all(request: HttpRequest, form: UploadForm) -> HttpResponse:
                 raise
             messages.error(request, f"{file.name} and what came after it were not taken: {TOO_MANY}")
             break
-        except (submissions.Refused, BusyError, quotas.QuotaError) as error:
+        except (service.Refused, BusyError, quotas.QuotaError) as error:
             messages.error(request, f"{file.name}: {error}")
             busy = error if isinstance(error, BusyError) else busy
     if not accepted:
@@ -79,13 +81,13 @@ def _accept_all(request: HttpRequest, form: UploadForm) -> HttpResponse:
 def _accept(request: HttpRequest, file: UploadedFile, *, may_train: bool) -> Submission:
     # One byte more than may be: enough to be refused for its size, however large the rest is.
     data = file.read(settings.MAX_UPLOAD_BYTES + 1)
-    return submissions.accept_image(actor=request.actor, data=data, source=Source.UPLOAD, may_train=may_train)
+    return service.accept_image(actor=request.actor, data=data, source=Source.UPLOAD, may_train=may_train)
 
 
 @never_cache
 @require_safe
 def results(request: HttpRequest) -> HttpResponse:
     asked_for = request.GET.getlist("s")[:MOST_RESULTS]
-    found = submissions.with_answers(access.visible_submissions(request.actor)).filter(public_id__in=asked_for)
+    found = service.with_answers(permissions.visible_submissions(request.actor)).filter(public_id__in=asked_for)
     rows = sorted(found, key=lambda submission: asked_for.index(submission.public_id))
     return render(request, "recognizer/upload_results.html", {"submissions": rows})

@@ -13,8 +13,10 @@ from django.http import HttpResponse
 from django.test import Client
 
 from recognizer.models import Label, LabelReason, Prediction, Source, Token, TrainingRun
-from recognizer.services import labels, submissions, tokens
-from recognizer.services.actors import Actor
+from recognizer.services.identity import tokens
+from recognizer.services.identity.actors import Actor
+from recognizer.services.review import labels
+from recognizer.services.submissions import service
 from tests.pictures import SEVEN
 from tests.rows import make_prediction
 from tests.support.people import client_of
@@ -104,7 +106,7 @@ BODIES = {
 def world(operator: Actor, reviewer: Actor) -> dict:
     """One of everything, the owner's where it is anybody's; and a client for each caller."""
     owner, stranger = (Actor(user=User.objects.create_user(name)) for name in ("ann", "bob"))
-    submission = submissions.accept_strokes(actor=owner, strokes=SEVEN, source=Source.API)
+    submission = service.accept_strokes(actor=owner, strokes=SEVEN, source=Source.API)
     make_prediction(submission)
     label = labels.label(actor=owner, submission=submission, value="7", reason=LabelReason.API)
     run = TrainingRun.objects.create(trigger="person", requested_by=operator.user)
@@ -191,7 +193,7 @@ def test_what_a_token_sees_is_what_its_scopes_allow(world: dict, operator: Actor
 
 def test_a_reviewers_word_is_a_review_only_with_a_token_to_review(world: dict, reviewer: Actor) -> None:
     others = f"/api/v1/submissions/{world['ids']['submissions']}/labels"
-    own = f"{submissions.accept_strokes(actor=reviewer, strokes=SEVEN, source=Source.API).public_id}/labels"
+    own = f"{service.accept_strokes(actor=reviewer, strokes=SEVEN, source=Source.API).public_id}/labels"
     reviewing, submitting = token_of(reviewer, "review"), token_of(reviewer, "submit")
 
     def say(client: Client, address: str) -> HttpResponse:

@@ -4,7 +4,7 @@ import pytest
 from django.http import HttpResponse
 from django.test import Client
 
-from recognizer.services.actors import Actor
+from recognizer.services.identity.actors import Actor
 from tests.support.people import client_of
 
 pytestmark = [pytest.mark.django_db, pytest.mark.sqlite_only]

@@ -12,8 +12,11 @@ from django.urls import reverse
 from django.utils import timezone
 
 from recognizer.models import IdempotencyItem, IdempotencyKey, Submission
-from recognizer.services import durability, erasing, idempotency, privacy, retention
-from recognizer.services.actors import Actor
+from recognizer.services.data import personal_data
+from recognizer.services.identity import idempotency
+from recognizer.services.identity.actors import Actor
+from recognizer.services.lib import fsync
+from recognizer.services.submissions import bulk_delete, retention
 from tests.pictures import SEVEN
 
 if TYPE_CHECKING:
@@ -62,7 +65,7 @@ def by_retention(submission: Submission, _owner: Client, _operating: Client) -> 
 
 
 def with_everything_of_its_sender(submission: Submission, _owner: Client, _operating: Client) -> None:
-    assert privacy.delete_everything(Actor(visitor=submission.visitor)) == 1
+    assert personal_data.delete_everything(Actor(visitor=submission.visitor)) == 1
 
 
 WAYS = (by_its_sender, on_its_page, by_an_operator, in_bulk, by_retention, with_everything_of_its_sender)
@@ -89,14 +92,14 @@ def test_an_account_takes_its_kept_answers_along(client_of):
     user = User.objects.create_user("vera")
     actor = Actor(user=user)
     send(client_of(actor), SINGLE)
-    privacy.delete_everything(actor, with_account=True)
+    personal_data.delete_everything(actor, with_account=True)
     assert not IdempotencyKey.objects.exists()
     assert not IdempotencyItem.objects.exists()
 
 
 def test_sent_again_it_is_not_stored_again_and_the_answer_says_that_it_was_deleted(owner):
     send(owner, SINGLE)
-    erasing.erase(Submission.objects.all())
+    bulk_delete.erase(Submission.objects.all())
     for _ in range(2):
         response = send(owner, SINGLE)
         assert (response.status_code, response.json()["code"]) == (410, "deleted")
@@ -106,7 +109,7 @@ def test_sent_again_it_is_not_stored_again_and_the_answer_says_that_it_was_delet
 
 def test_of_a_batch_the_rest_is_answered_for_and_the_deleted_one_is_not_in_it(owner):
     first = send(owner, BATCH).json()
-    erasing.erase(Submission.objects.filter(public_id=first[0]["submission"]["id"]))
+    bulk_delete.erase(Submission.objects.filter(public_id=first[0]["submission"]["id"]))
     assert first[0]["submission"]["id"] not in kept_text()
     for _ in range(2):
         again = send(owner, BATCH)
@@ -120,10 +123,10 @@ def test_of_a_batch_the_rest_is_answered_for_and_the_deleted_one_is_not_in_it(ow
 
 def test_what_is_deleted_while_it_is_being_answered_is_not_in_the_answer_that_is_kept(owner, monkeypatch):
     def delete(*_files: object) -> None:
-        erasing.erase(Submission.objects.all())
+        bulk_delete.erase(Submission.objects.all())
 
     with monkeypatch.context() as patched:
-        patched.setattr(durability, "wait", delete)
+        patched.setattr(fsync, "wait", delete)
         assert send(owner, SINGLE).status_code == 202
     assert IdempotencyKey.objects.get().body == ""
     assert send(owner, SINGLE).status_code == 410
@@ -133,7 +136,7 @@ def test_a_key_that_is_used_again_after_a_day_has_nothing_to_do_with_what_it_sto
     send(owner, SINGLE)
     IdempotencyKey.objects.update(expires=timezone.now())
     second = send(owner, SINGLE)
-    erasing.erase(Submission.objects.exclude(public_id=second.json()["id"]))
+    bulk_delete.erase(Submission.objects.exclude(public_id=second.json()["id"]))
     assert send(owner, SINGLE).json() == second.json()
     IdempotencyKey.objects.update(expires=timezone.now())
     assert idempotency.sweep() == 1

@@ -21,8 +21,9 @@ from pytest_django import DjangoDbBlocker
 
 from recognizer.api.examples import EXAMPLES, LANGUAGES
 from recognizer.models import TrainingRun
-from recognizer.services import retraining, tokens
-from recognizer.services.actors import Actor
+from recognizer.services import training
+from recognizer.services.identity import tokens
+from recognizer.services.identity.actors import Actor
 from tests.pictures import SEVEN, digit, png
 from tests.support.site import Site, wait_until
 
@@ -115,5 +116,5 @@ def test_an_example_works_as_it_stands(example, language: str, page: dict, site:
 
 def cancel_the_training() -> None:
     run = wait_until(TrainingRun.objects.exclude(state="cancelled").first, seconds=60)
-    retraining.cancel(actor=Actor(user=run.requested_by), run=run)
+    training.cancel(actor=Actor(user=run.requested_by), run=run)
     connection.close()

@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 from recognizer.models import Source, Submission
-from recognizer.services import submissions
+from recognizer.services.submissions import service
 from tests.pictures import SEVEN
 from tests.rows import make_prediction
 
@@ -15,7 +15,7 @@ pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("media")]
 
 @pytest.fixture
 def submission(visitor) -> Submission:
-    return submissions.accept_strokes(actor=visitor, strokes=SEVEN, source=Source.CANVAS)
+    return service.accept_strokes(actor=visitor, strokes=SEVEN, source=Source.CANVAS)
 
 
 def address(submission: Submission, part: str) -> str:

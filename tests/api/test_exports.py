@@ -15,7 +15,8 @@ from django.test import Client
 from PIL import Image
 
 from recognizer.models import Fold, Submission, TruthState
-from recognizer.services import exports, spools
+from recognizer.services.data import exports
+from recognizer.services.lib import temp_files
 from tests.rows import make_submission
 from tests.support.site import some_pixels
 
@@ -118,7 +119,7 @@ def test_of_one_caller_one_is_made_at_a_time_and_another_caller_need_not_wait(
     settled: list[Submission], reviewing: Client, operating: Client, reviewer, monkeypatch
 ) -> None:
     """At 07961fc one who took one after the other kept all others out."""
-    monkeypatch.setattr(spools, "WAIT_SECONDS", 0.05)
+    monkeypatch.setattr(temp_files, "WAIT_SECONDS", 0.05)
     with exports.gathered(exports.settled(reviewer), caller=reviewer.share_key):
         response = reviewing.get(NPZ)
         assert content(operating.get(NPZ))

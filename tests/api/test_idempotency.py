@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from recognizer.models import IdempotencyKey, Submission
-from recognizer.services import durability, idempotency, submissions
-from recognizer.services.idempotency import Claim, InProgressError
+from recognizer.services.identity import idempotency
+from recognizer.services.identity.idempotency import Claim, InProgressError
+from recognizer.services.lib import fsync
+from recognizer.services.submissions import service
 from tests.pictures import SEVEN, digit, png
 
 if TYPE_CHECKING:
@@ -111,7 +113,7 @@ def test_a_batch_of_which_nothing_was_stored_is_not_kept_either(program):
 def test_a_fault_of_ours_is_not_kept(program, monkeypatch):
     program.raise_request_exception = False
     with monkeypatch.context() as broken:
-        broken.setattr(submissions, "accept", None)
+        broken.setattr(service, "accept", None)
         assert send(program).status_code == 500
     assert send(program).status_code == 202
 
@@ -122,7 +124,7 @@ def test_while_the_first_is_being_answered_the_second_is_told_to_come_back(progr
     def ask_again(*_given: object) -> None:
         answers.append(send(program))
 
-    monkeypatch.setattr(durability, "wait", ask_again)
+    monkeypatch.setattr(fsync, "wait", ask_again)
     assert send(program).status_code == 202
     [second] = answers
     assert (second.status_code, second.json()["code"], second.headers["Retry-After"]) == (409, "in_progress", "1")
@@ -164,7 +166,7 @@ def death_at(monkeypatch: pytest.MonkeyPatch) -> Callable[..., AbstractContextMa
 
 @pytest.mark.parametrize("body", [{"strokes": SEVEN}, [{"strokes": SEVEN}, {"strokes": []}]])
 def test_a_crash_after_storing_neither_locks_the_key_nor_stores_twice(body, program, death_at):
-    with death_at(durability, "wait"):
+    with death_at(fsync, "wait"):
         send(program, body)
     stored = Submission.objects.get()
     assert send(program, body).status_code == 409  # for all that is known, the first one is still at work
@@ -178,7 +180,7 @@ def test_a_crash_after_storing_neither_locks_the_key_nor_stores_twice(body, prog
 
 
 def test_a_crash_before_storing_does_not_lock_the_key(program, death_at):
-    with death_at(submissions, "accept"):
+    with death_at(service, "accept"):
         send(program)
     assert send(program).status_code == 409
     let_time_pass(61)
@@ -187,7 +189,7 @@ def test_a_crash_before_storing_does_not_lock_the_key(program, death_at):
 
 
 def test_what_was_stored_and_deleted_since_is_not_stored_again(program, death_at):
-    with death_at(durability, "wait"):
+    with death_at(fsync, "wait"):
         send(program)
     Submission.objects.all().delete()
     let_time_pass(60)
@@ -204,9 +206,9 @@ def test_an_attempt_that_was_slow_and_not_dead_stores_nothing_once_another_took_
     assert isinstance(quick, Claim)
 
     def store(claim: Claim) -> None:
-        submissions.accept(
+        service.accept(
             actor=visitor,
-            sent=submissions.Sent(source="api", strokes=SEVEN),
+            sent=service.Sent(source="api", strokes=SEVEN),
             within=lambda stored: idempotency.record(claim, stored),
         )
 

@@ -7,7 +7,8 @@ from django.http import HttpResponse
 from django.test import Client
 
 from recognizer.models import Label, Submission, TruthState
-from recognizer.services import access, submissions
+from recognizer.services.identity import permissions
+from recognizer.services.submissions import service
 from tests.rows import make_prediction, make_submission
 
 pytestmark = pytest.mark.django_db
@@ -39,7 +40,7 @@ def test_the_owner_suggests_and_a_reviewer_settles(submission, owner, reviewing)
 
 def test_a_stranger_cannot_label_and_whoever_has_a_key_can_only_read(submission, other, program, visitor):
     assert say(other, submission).status_code == 404
-    for key in (access.read_key(submission), submissions.share(actor=visitor, submission=submission)):
+    for key in (permissions.read_key(submission), service.share(actor=visitor, submission=submission)):
         assert say(program, submission, query=f"?key={key}").status_code == 403
     assert not Label.objects.exists()
 

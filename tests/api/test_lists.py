@@ -9,8 +9,8 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from recognizer.models import LabelReason, Submission, Verdict
-from recognizer.services import labels
-from recognizer.services.actors import Actor
+from recognizer.services.identity.actors import Actor
+from recognizer.services.review import labels
 from tests.rows import make_prediction, make_submission
 
 pytestmark = pytest.mark.django_db

@@ -9,8 +9,9 @@ from django.http import HttpResponse
 from django.test import Client
 
 from recognizer.models import IdempotencyKey, Label, Submission
-from recognizer.services import access, submissions, tokens
-from recognizer.services.actors import Actor
+from recognizer.services.identity import permissions, tokens
+from recognizer.services.identity.actors import Actor
+from recognizer.services.submissions import service
 from tests.pictures import SEVEN
 from tests.support.people import client_of
 
@@ -58,7 +59,7 @@ def test_the_manage_key_corrects_shares_and_deletes(sent, program):
 def test_the_manage_key_is_in_the_body_and_nowhere_else(program, caplog):
     response = send(program, **{"Idempotency-Key": "k"})
     key = response.json()["manage_key"]
-    assert key.startswith(access.MANAGE_KEY_PREFIX)
+    assert key.startswith(permissions.MANAGE_KEY_PREFIX)
     assert not any(key in value for value in response.headers.values())
     assert key not in caplog.text
     [row] = IdempotencyKey.objects.all()
@@ -91,10 +92,10 @@ def test_no_other_key_manages_it(wrong, sent, program):
     wrong = {
         "of another": send(program).json()["manage_key"],
         "read key": sent["read_key"],
-        "share key": submissions.share(actor=manager, submission=row),
+        "share key": service.share(actor=manager, submission=row),
     }.get(wrong, wrong)
     manage = {"content_type": "application/json", "HTTP_X_MANAGE_KEY": wrong}
-    for query in ("", sent["read_key"], submissions.share(actor=manager, submission=row)):
+    for query in ("", sent["read_key"], service.share(actor=manager, submission=row)):
         status = 403 if query else 404
         assert program.post(address(sent, "/labels", query), {"value": "4"}, **manage).status_code == status
         assert program.delete(address(sent, "", query), **manage).status_code == status
@@ -117,7 +118,7 @@ def test_accounts_and_visitors_get_none_and_theirs_have_none(visitor, program):
     for client in (client_of(visitor), client_of(ann), bearer):
         sent = send(client).json()
         assert sent["manage_key"] is None
-        key = access.manage_key(sent["id"])  # what it would be
+        key = permissions.manage_key(sent["id"])  # what it would be
         assert program.delete(address(sent), **managing(key)).status_code == 404
     assert Submission.objects.count() == 3
 
@@ -136,8 +137,8 @@ def test_the_read_key_can_be_revoked_by_those_who_may_share(sent, program):
     assert program.get(address(sent, "/image", key=sent["read_key"])).status_code == 404
     assert program.get(address(sent), headers=manage["headers"]).status_code == 200
     row = Submission.objects.get()
-    assert access.can_see(Actor(), row, key=access.read_key(row))
-    submissions.revoke_read_key(actor=Actor(manage_key=sent["manage_key"]), submission=row)
+    assert permissions.can_see(Actor(), row, key=permissions.read_key(row))
+    service.revoke_read_key(actor=Actor(manage_key=sent["manage_key"]), submission=row)
     assert row.read_key_revocations == 2
 
 

@@ -9,8 +9,8 @@ from django.db import OperationalError
 from django.test import Client
 from django.urls import reverse
 
-from recognizer.services import submissions
-from recognizer.services.errors import BusyError
+from recognizer.services.lib.errors import BusyError
+from recognizer.services.submissions import service
 from recognizer.views import draw
 from tests.pictures import SEVEN
 
@@ -49,7 +49,7 @@ def test_a_fault_of_ours_is_a_problem_that_gives_nothing_away(program, monkeypat
     def fail(**_given: object) -> None:
         raise RuntimeError("the secret of the house")
 
-    monkeypatch.setattr(submissions, "accept", fail)
+    monkeypatch.setattr(service, "accept", fail)
     program.raise_request_exception = False
     response = program.post(ADDRESS, json.dumps({"strokes": SEVEN}), content_type="application/json")
     assert_problem(response, 500)
@@ -60,7 +60,7 @@ def test_a_fault_of_ours_is_a_problem_that_gives_nothing_away(program, monkeypat
 def test_while_the_site_is_busy_or_without_a_database_a_sender_is_told_to_come_back(program, monkeypatch, caplog):
     refusals = [BusyError("Come back later."), OperationalError("password of the house refused")]
     for refusal in refusals:
-        monkeypatch.setattr(submissions, "accept", mock.Mock(side_effect=refusal))
+        monkeypatch.setattr(service, "accept", mock.Mock(side_effect=refusal))
         response = program.post(ADDRESS, json.dumps({"strokes": SEVEN}), content_type="application/json")
         assert "password" not in assert_problem(response, 503)["detail"]
     assert "the database failed: password of the house refused" in caplog.text

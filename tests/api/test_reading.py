@@ -4,7 +4,8 @@ import pytest
 from PIL import Image
 
 from recognizer.models import Source, Submission
-from recognizer.services import access, submissions
+from recognizer.services.identity import permissions
+from recognizer.services.submissions import service
 from tests.pictures import SEVEN
 from tests.rows import make_prediction
 
@@ -13,7 +14,7 @@ pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("media")]
 
 @pytest.fixture
 def submission(visitor) -> Submission:
-    submission = submissions.accept_strokes(actor=visitor, strokes=SEVEN, source=Source.CANVAS)
+    submission = service.accept_strokes(actor=visitor, strokes=SEVEN, source=Source.CANVAS)
     make_prediction(submission)
     return submission
 
@@ -36,12 +37,12 @@ def test_owner_reviewer_and_operator_read_it_and_a_stranger_does_not(
 
 @pytest.mark.parametrize("part", ["", "/image", "/pixels.png", "/explanation", "/explanation.png", "/labels"])
 def test_a_key_opens_it_to_anybody_and_only_this_one(part, submission, program, visitor):
-    another = submissions.accept_strokes(actor=visitor, strokes=SEVEN, source=Source.CANVAS)
-    share_key = submissions.share(actor=visitor, submission=submission)
-    for key in (access.read_key(submission), share_key):
+    another = service.accept_strokes(actor=visitor, strokes=SEVEN, source=Source.CANVAS)
+    share_key = service.share(actor=visitor, submission=submission)
+    for key in (permissions.read_key(submission), share_key):
         assert program.get(address(submission, part, key)).status_code == 200
         assert program.get(address(another, part, key)).status_code == 404
-    submissions.unshare(actor=visitor, submission=submission)
+    service.unshare(actor=visitor, submission=submission)
     assert program.get(address(submission, part, share_key)).status_code == 404
     assert program.get(address(submission, part, "nonsense\u20ac")).status_code == 404
 
@@ -58,7 +59,7 @@ def test_a_submission_says_what_was_read_and_by_which_model(submission, owner):
 
 def test_reading_one_takes_one_query(submission, program, django_assert_num_queries):
     with django_assert_num_queries(1):
-        program.get(address(submission, key=access.read_key(submission)))
+        program.get(address(submission, key=permissions.read_key(submission)))
 
 
 def test_a_picture_is_served_so_that_nothing_in_it_can_run(submission, owner):
@@ -98,7 +99,7 @@ def test_the_owner_deletes_it(submission, owner):
 def test_an_operator_deletes_it_and_nobody_else(submission, other, reviewing, program, operating):
     assert other.delete(address(submission)).status_code == 404
     assert reviewing.delete(address(submission)).status_code == 403
-    assert program.delete(address(submission, key=access.read_key(submission))).status_code == 403
+    assert program.delete(address(submission, key=permissions.read_key(submission))).status_code == 403
     assert Submission.objects.exists()
     assert operating.delete(address(submission)).status_code == 204
 

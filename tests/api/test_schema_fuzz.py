@@ -16,8 +16,8 @@ from django.contrib.auth.models import User
 from pytest_django import DjangoDbBlocker
 
 from recognizer.models import Scope
-from recognizer.services import tokens
-from recognizer.services.actors import Actor
+from recognizer.services.identity import tokens
+from recognizer.services.identity.actors import Actor
 from tests.support.site import BASE_DIR, Site
 
 CONFIGURATION = BASE_DIR / "tests/api/schemathesis.toml"

@@ -16,8 +16,8 @@ from django.test.utils import CaptureQueriesContext
 from ml.images import Opened
 from recognizer.api.views.submissions import SubmissionsView
 from recognizer.models import Source, Submission
-from recognizer.services import pictures
-from recognizer.services.errors import BusyError
+from recognizer.services.images import storage
+from recognizer.services.lib.errors import BusyError
 from tests.pictures import SEVEN, SVG, animation, digit, encoded, huge_png, photo, png
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("media")]
@@ -88,7 +88,7 @@ def test_a_drawing_is_kept_with_its_pen_and_read_without_it(program):
     assert len({one.picture for one in (usual, thin, mixed)}) == 3
     assert len({one.digest for one in (usual, thin, mixed)}) == 1
     assert len({bytes(one.pixels) for one in (usual, thin, mixed)}) == 1
-    ink = [np.asarray(pictures.open_picture(one)).mean() for one in (thin, usual, mixed)]
+    ink = [np.asarray(storage.open_picture(one)).mean() for one in (thin, usual, mixed)]
     assert ink == sorted(ink)
 
 
@@ -345,10 +345,10 @@ def test_large_pictures_share_what_one_request_may_have_decoded(program, setting
 
 def test_a_batch_that_comes_while_too_many_large_pictures_are_read_stores_nothing(program, media, monkeypatch):
     def fail(_opened: Opened, *, caller: str) -> None:
-        raise BusyError(pictures.BUSY)
+        raise BusyError(storage.BUSY)
 
     url = "data:image/png;base64," + base64.b64encode(png(digit())).decode()
-    monkeypatch.setattr(pictures, "decode", fail)
+    monkeypatch.setattr(storage, "decode", fail)
     response = send(program, [{"strokes": SEVEN}, {"image": url}])
     assert_refused(response, 503, None, "busy", media)
     assert response.headers["Retry-After"] == "2"

@@ -13,9 +13,12 @@ from recognizer.api import serializers
 from recognizer.api.views.review import ReviewItemSerializer
 from recognizer.api.views.submissions import _preview_body
 from recognizer.models import LabelReason, Source, Submission, TruthValue
-from recognizer.services import labels, registry, stats, submissions
-from recognizer.services.actors import Actor
-from recognizer.services.queue import Item
+from recognizer.services.identity.actors import Actor
+from recognizer.services.ops import submission_stats
+from recognizer.services.registry import versions
+from recognizer.services.review import labels
+from recognizer.services.review.queue import Item
+from recognizer.services.submissions import service
 from tests.pictures import SEVEN
 from tests.rows import make_prediction, make_submission
 
@@ -30,7 +33,7 @@ def context(actor: Actor, **more: object) -> dict:
 
 
 def answered(actor: Actor) -> Submission:
-    submission = submissions.accept_strokes(actor=actor, strokes=SEVEN, source=Source.CANVAS)
+    submission = service.accept_strokes(actor=actor, strokes=SEVEN, source=Source.CANVAS)
     make_prediction(submission, energy=-3, certainty=1)  # whole numbers are shown as the framework shows them
     return submission
 
@@ -88,15 +91,15 @@ def test_what_is_no_row(visitor):
 def test_previews(is_blank):
     answer = None if is_blank else Answer((0.1,) * 10, 7, 0.5, 1, -3.0, 0.5, Verdict.UNSURE)
     prepared = prepare_strokes([] if is_blank else SEVEN)
-    body = _preview_body(submissions.Preview(prepared, answer))
+    body = _preview_body(service.Preview(prepared, answer))
     shown = json.loads(json.dumps(body))
     assert shown == the_frameworks(serializers.PreviewSerializer(), body)
     assert [*shown] == [*serializers.PreviewSerializer().fields]
 
 
 def test_models_and_counts(visitor):
-    version = registry.live_version()
+    version = versions.live_version()
     for kind in (serializers.ModelVersionSerializer, serializers.ModelVersionDetailSerializer):
         assert_shown_alike(kind, version, {"live": version.pk})
     answered(visitor)
-    assert_shown_alike(serializers.StatsSerializer, stats.of(visitor), {})
+    assert_shown_alike(serializers.StatsSerializer, submission_stats.of(visitor), {})

@@ -12,9 +12,9 @@ from django.utils import timezone
 
 from digitsite import env
 from recognizer.models import Submission, Usage
-from recognizer.services import quotas, tokens
-from recognizer.services.actors import THE_MACHINE, Actor
-from recognizer.services.quotas import QuotaError, network_of
+from recognizer.services.identity import quotas, tokens
+from recognizer.services.identity.actors import THE_MACHINE, Actor
+from recognizer.services.identity.quotas import QuotaError, network_of
 from tests.pictures import SEVEN, digit, png
 from tests.support.people import client_of
 from tests.support.site import Site

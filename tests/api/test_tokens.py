@@ -15,9 +15,9 @@ from django.urls import reverse
 from django.utils import timezone
 
 from recognizer.models import Token
-from recognizer.services import tokens
-from recognizer.services.actors import Actor
-from recognizer.services.tokens import TokenError
+from recognizer.services.identity import tokens
+from recognizer.services.identity.actors import Actor
+from recognizer.services.identity.tokens import TokenError
 from tests.support.people import client_of
 from tests.support.site import Site
 

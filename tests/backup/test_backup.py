@@ -16,8 +16,10 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from recognizer.models import Deployment, Label, LabelReason, Prediction, Source, Submission, SubmissionState
-from recognizer.services import labels, pictures, submissions
-from recognizer.services.actors import Actor
+from recognizer.services.identity.actors import Actor
+from recognizer.services.images import storage
+from recognizer.services.review import labels
+from recognizer.services.submissions import service
 from tests.support.site import BASE_DIR, Site, wait_until
 
 ANN, BOB = Actor(visitor="a" * 32), Actor(visitor="b" * 32)
@@ -25,7 +27,7 @@ ANN, BOB = Actor(visitor="a" * 32), Actor(visitor="b" * 32)
 
 def draw(number: int, actor: Actor = ANN) -> Submission:
     strokes = [[[60, 200, 120 + number % 40], [60, 60 + number / 10, 220]]]
-    submission = submissions.accept_strokes(actor=actor, strokes=strokes, source=Source.CANVAS)
+    submission = service.accept_strokes(actor=actor, strokes=strokes, source=Source.CANVAS)
     labels.label(actor=actor, submission=submission, value="7", reason=LabelReason.OWN_PAGE)
     return submission
 
@@ -59,7 +61,7 @@ def content() -> dict[str, object]:
         "predictions": Prediction.objects.count(),
         "labels": list(Label.objects.order_by("pk").values_list("submission__public_id", "value")),
         "live": Deployment.objects.values_list("to_version__number", "to_version__bundle_sha256").first(),
-        "pictures": {one.picture: hashlib.sha256(pictures.read(one)).hexdigest() for one in Submission.objects.all()},
+        "pictures": {one.picture: hashlib.sha256(storage.read(one)).hexdigest() for one in Submission.objects.all()},
     }
 
 
@@ -76,7 +78,7 @@ def load(start: int) -> Iterator[list[int]]:
             drawn.append(draw(number, actor).pk)
             if len(drawn) % 5 == 0:
                 oldest = Submission.objects.order_by("pk").first()
-                submissions.delete(actor=Actor(is_the_machine=True), submission=oldest)
+                service.delete(actor=Actor(is_the_machine=True), submission=oldest)
         connection.close()
 
     people = [threading.Thread(target=work, args=(start + one, actor)) for one, actor in enumerate((ANN, BOB))]

@@ -2,7 +2,7 @@
 
 import pytest
 
-from recognizer.services.clocks import AwakeClock, SilenceWatch
+from recognizer.services.lib.clocks import AwakeClock, SilenceWatch
 
 
 class Monotonic:

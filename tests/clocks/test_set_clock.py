@@ -9,10 +9,12 @@ from django.utils import timezone
 
 from digitsite.bootsteps import Scheduler
 from recognizer.models import IdempotencyKey, Submission
-from recognizer.services import canaries, handoff, idempotency, status, sweeper
-from recognizer.services.actors import Actor
-from recognizer.services.canaries import CANARIES, DEFAULT
-from recognizer.services.handoff.connection import SHIFTS, WORKERS
+from recognizer.services.identity import idempotency
+from recognizer.services.identity.actors import Actor
+from recognizer.services.inference import handoff, recovery
+from recognizer.services.inference.handoff.connection import SHIFTS, WORKERS
+from recognizer.services.ops import liveness, status
+from recognizer.services.ops.liveness import CANARIES, DEFAULT
 from tests.rows import make_submission
 from tests.support.site import Site, wait_until
 
@@ -47,13 +49,13 @@ def test_periodic_jobs_are_sent_at_their_intervals() -> None:
 
 def test_a_canary_of_the_future_is_no_sign_of_life(entered: Site, later: float) -> None:
     entered.redis().hset(CANARIES, DEFAULT, int(later))
-    assert canaries.heard() == {DEFAULT: math.inf}
-    assert canaries.stuck() == [DEFAULT]
+    assert liveness.heard() == {DEFAULT: math.inf}
+    assert liveness.stuck() == [DEFAULT]
     check = next(check for check in status.checks() if check.name == "default")
     assert (check.is_well, check.says) == (False, "Not heard of since the clock was set back")
-    canaries.sing(DEFAULT)
-    assert canaries.heard()[DEFAULT] < 5
-    assert canaries.stuck() == []
+    liveness.sing(DEFAULT)
+    assert liveness.heard()[DEFAULT] < 5
+    assert liveness.stuck() == []
 
 
 def test_a_worker_that_died_before_the_clock_was_set_back_is_not_alive(entered: Site, later: float) -> None:
@@ -74,9 +76,9 @@ def test_a_lease_of_before_the_clock_was_set_back_keeps_no_worker_from_being_cal
 
 def test_a_submission_of_before_the_clock_was_set_back_is_found_again(entered: Site) -> None:
     submission = make_submission()
-    assert not sweeper.lost_submissions().exists()
+    assert not recovery.lost_submissions().exists()
     Submission.objects.update(created=timezone.now() + timedelta(hours=3))
-    assert sweeper.lost_submissions().get() == submission
+    assert recovery.lost_submissions().get() == submission
     check = next(check for check in status.checks() if check.name == "queue")
     assert not check.is_well
 

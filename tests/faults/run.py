@@ -1,6 +1,6 @@
 """A fault run: sixteen people use a whole site while everything in it is killed, frozen, flushed and filled up.
 
-Called by `python -m tests.faults` and by the tests of this folder. Which fault comes when follows from the seed; what
+Which fault comes when follows from the seed; what
 the processes make of it does not.
 """
 
@@ -191,9 +191,9 @@ def _people(site: Supervised, promises: Promises, seed: int, over: threading.Eve
 def _ask_for_a_training() -> None:
     """So that the trainer is at something when it is killed. The site's own beat calls it."""
     from recognizer.models import TrainingRun
-    from recognizer.services import retraining
+    from recognizer.services import training
 
-    retraining.ask(trigger=TrainingRun.Trigger.SCHEDULE, recipe="site-from-scratch")
+    training.ask(trigger=TrainingRun.Trigger.SCHEDULE, recipe="site-from-scratch")
 
 
 def _session(name: str) -> str:
@@ -250,7 +250,7 @@ def _until_it_answers(site: Supervised, report: Report, since: float) -> tuple[f
 def _audit(promises: Promises, report: Report) -> None:
     """Compare what was promised with what is stored."""
     from recognizer.models import Label, Prediction, Submission, SubmissionState, TrainingRun
-    from recognizer.services import sanity
+    from recognizer.services.ops import consistency
 
     connection.close()  # the one of before the faults
     wait_until(
@@ -274,4 +274,4 @@ def _audit(promises: Promises, report: Report) -> None:
     }
     report.lost_labels = [pk for pk, said in promises.labels.items() if stored.get(pk) != said]
     report.trainings = [run.get_state_display().lower() for run in TrainingRun.objects.order_by("pk")]
-    report.half_written = [str(finding) for finding in sanity.check().findings]
+    report.half_written = [str(finding) for finding in consistency.check().findings]

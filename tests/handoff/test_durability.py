@@ -11,9 +11,10 @@ import pytest
 from django.db import connection
 
 from recognizer.models import Source, Submission
-from recognizer.services import handoff, predictions, submissions
-from recognizer.services.actors import Actor
-from recognizer.services.submissions import Refused, Sent
+from recognizer.services.identity.actors import Actor
+from recognizer.services.inference import batch_prediction, handoff
+from recognizer.services.submissions import service
+from recognizer.services.submissions.service import Refused, Sent
 from tests.pictures import digit, png
 
 NORMAL, FULL = 1, 2
@@ -42,7 +43,7 @@ def happened(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 def send(seed: int = 0) -> Submission:
-    return submissions.accept(actor=Actor(visitor="a" * 32), sent=Sent(source=Source.API, image=png(digit(seed=seed))))
+    return service.accept(actor=Actor(visitor="a" * 32), sent=Sent(source=Source.API, image=png(digit(seed=seed))))
 
 
 def synchronous() -> int:
@@ -61,7 +62,7 @@ def test_row_and_picture_are_on_the_disk_when_the_sender_hears_of_it(entered, ha
 
 def test_a_hundred_pictures_wait_for_the_row_s_commit_once(entered, happened):
     sent = [Sent(source=Source.API, image=png(digit(seed=seed))) for seed in range(100)]
-    stored = submissions.accept_all(actor=Actor(visitor="a" * 32), sent=sent)
+    stored = service.accept_all(actor=Actor(visitor="a" * 32), sent=sent)
     assert not any(isinstance(one, Refused) for one in stored)
     assert happened.count(LOG) == 1
     assert {Path(one.picture).name for one in stored} <= set(happened)
@@ -72,9 +73,7 @@ def test_what_is_refused_in_the_transaction_leaves_commits_as_they_were(entered,
         raise RuntimeError
 
     with pytest.raises(RuntimeError):
-        submissions.accept(
-            actor=Actor(visitor="a" * 32), sent=Sent(source=Source.API, image=png(digit())), within=refuse
-        )
+        service.accept(actor=Actor(visitor="a" * 32), sent=Sent(source=Source.API, image=png(digit())), within=refuse)
     assert (happened, synchronous(), Submission.objects.count()) == ([], FULL, 0)
 
 
@@ -91,7 +90,7 @@ def test_answers_do_not_wait_for_the_disk_for_they_can_be_computed_again(entered
     submission = send()
     happened.clear()
     levels: list[int] = []
-    answered = _watching_commits(lambda: predictions.predict_batch([submission.pk]), levels)
+    answered = _watching_commits(lambda: batch_prediction.predict_batch([submission.pk]), levels)
     assert list(answered) == [submission.pk]
     assert levels == [NORMAL]
     assert synchronous() == FULL

@@ -13,7 +13,7 @@ from urllib.parse import quote
 import pytest
 import trustme
 
-from recognizer.services import handoff
+from recognizer.services.inference import handoff
 from tests.pictures import SEVEN
 from tests.support.site import Part, Site, wait_until
 

@@ -15,8 +15,9 @@ from django.utils import timezone
 
 from digitsite import redis_urls
 from recognizer.models import Prediction, Source, Submission, SubmissionState
-from recognizer.services import handoff, submissions
-from recognizer.services.actors import Actor
+from recognizer.services.identity.actors import Actor
+from recognizer.services.inference import handoff
+from recognizer.services.submissions import service
 from tests.rows import make_submission
 from tests.support.mortal_worker import DEADLY
 from tests.support.site import Part, Site, some_pixels, wait_until
@@ -41,7 +42,7 @@ def all_predicted_once(count: int) -> None:
 def draw(number: int, actor: Actor) -> Submission:
     """Accept a drawing as the site does: kept, committed, pushed."""
     strokes = [[[60, 200, 120 + number % 40], [60, 60 + number % 30, 220]]]
-    return submissions.accept_strokes(actor=actor, strokes=strokes, source=Source.CANVAS)
+    return service.accept_strokes(actor=actor, strokes=strokes, source=Source.CANVAS)
 
 
 @pytest.mark.both_databases(short="sqlite")

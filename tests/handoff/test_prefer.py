@@ -10,7 +10,9 @@ from django.test import Client
 from django.utils import timezone
 
 from recognizer.models import IdempotencyKey, Submission
-from recognizer.services import durability, handoff, idempotency
+from recognizer.services.identity import idempotency
+from recognizer.services.inference import handoff
+from recognizer.services.lib import fsync
 from tests.pictures import SEVEN
 from tests.support.site import Part, Site
 
@@ -61,7 +63,7 @@ def test_who_asks_again_after_a_crash_waits_as_long_as_it_says(
         worker.freeze()
         with monkeypatch.context() as patched:
             patched.setattr(idempotency, "give_back", lambda _claim: None)
-            patched.setattr(durability, "wait", die)
+            patched.setattr(fsync, "wait", die)
             with pytest.raises(Death):
                 send(body, Idempotency_Key="k")
         count = Submission.objects.count()

@@ -8,12 +8,13 @@ import pytest
 
 from digitsite import redis_urls
 from recognizer.models import Source
-from recognizer.services import answers, handoff, submissions, tally
-from recognizer.services.actors import Actor
-from recognizer.services.drafts import Sent
-from recognizer.services.handoff import asking, serving
-from recognizer.services.handoff.connection import QUEUE, SHIFTS, WORKERS
-from recognizer.services.handoff.serving import Batch, ShiftLease
+from recognizer.services.identity.actors import Actor
+from recognizer.services.inference import answers, handoff, tally
+from recognizer.services.inference.handoff import asking, serving
+from recognizer.services.inference.handoff.connection import QUEUE, SHIFTS, WORKERS
+from recognizer.services.inference.handoff.serving import Batch, ShiftLease
+from recognizer.services.submissions import service
+from recognizer.services.submissions.intake import Sent
 from tests.support.site import Site
 
 TORN = answers.failure_message("It is torn.")
@@ -58,8 +59,8 @@ def test_what_nobody_will_wait_for_has_no_reply_sent(valkey: Site) -> None:
     begun()  # or each of these would have to call a worker
     person, strokes = Actor(visitor="a" * 32), [[[60, 200, 120], [60, 60, 220]]]
     sent = Sent(source=Source.API, strokes=strokes)
-    awaited = submissions.accept(actor=person, sent=sent)
-    [later] = submissions.accept_all(actor=person, sent=[sent], seconds=0)
+    awaited = service.accept(actor=person, sent=sent)
+    [later] = service.accept_all(actor=person, sent=[sent], seconds=0)
     asked = [f"{awaited.pk} {handoff.link().replies.address}", f"{later.pk}"]
     assert [item.decode() for item in valkey.redis().lrange(QUEUE, 0, -1)] == asked
 

@@ -9,7 +9,7 @@ from queue import Empty, SimpleQueue
 import pytest
 import redis
 
-from recognizer.services.handoff.replies import Replies
+from recognizer.services.inference.handoff.replies import Replies
 from tests.support.site import wait_until
 
 

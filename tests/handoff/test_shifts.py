@@ -6,7 +6,7 @@ import time
 import pytest
 
 from recognizer.models import Prediction, Submission, SubmissionState
-from recognizer.services import handoff
+from recognizer.services.inference import handoff
 from tests.rows import make_submission
 from tests.support.site import Site, some_pixels, wait_until
 

@@ -9,7 +9,8 @@ import pytest
 
 from ml.preprocessing import Prepared
 from recognizer.models import Prediction, Submission, SubmissionState
-from recognizer.services import handoff, registry
+from recognizer.services.inference import handoff
+from recognizer.services.registry import versions
 from tests.rows import make_submission
 from tests.support.site import Part, Site, some_pixels, wait_until
 
@@ -82,7 +83,7 @@ def test_a_preview_is_answered_and_leaves_nothing_behind(site: Site, worker: Par
     with site.entered():
         handoff.ring()
         answer = handoff.preview(drawn(), 10)
-        expected = registry.live_classifier.current()[1].answer(drawn().pixels[None], [{}])[0]
+        expected = versions.live_classifier.current()[1].answer(drawn().pixels[None], [{}])[0]
         assert answer is not None
         assert answer.verdict == expected.verdict
         assert answer.probabilities == pytest.approx(expected.probabilities, abs=1e-5)

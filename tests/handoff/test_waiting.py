@@ -10,9 +10,11 @@ from django.conf import settings
 from django.db import OperationalError, connections, transaction
 
 from recognizer.models import Source, Submission, SubmissionState
-from recognizer.services import answers, handoff, storing, submissions, tracing
-from recognizer.services.actors import Actor
-from recognizer.services.drafts import Refused, Sent
+from recognizer.services.identity.actors import Actor
+from recognizer.services.inference import answers, handoff
+from recognizer.services.lib import request_context
+from recognizer.services.submissions import service, storing
+from recognizer.services.submissions.intake import Refused, Sent
 from tests.pictures import digit, png
 from tests.support.site import Part, Site, wait_until
 
@@ -35,7 +37,7 @@ def send(seed: int, seconds: float | None, within: Callable | None = None) -> tu
     """What was stored, and how long that took."""
     started = time.monotonic()
     try:
-        row = submissions.accept(actor=VISITOR, sent=sent(seed), seconds=seconds, within=within)
+        row = service.accept(actor=VISITOR, sent=sent(seed), seconds=seconds, within=within)
     finally:
         connections.close_all()
     return row, time.monotonic() - started
@@ -44,7 +46,7 @@ def send(seed: int, seconds: float | None, within: Callable | None = None) -> tu
 def send_many(count: int, seconds: float) -> tuple[list[Submission | Refused], float]:
     started = time.monotonic()
     try:
-        rows = submissions.accept_all(actor=VISITOR, sent=[sent(seed) for seed in range(count)], seconds=seconds)
+        rows = service.accept_all(actor=VISITOR, sent=[sent(seed) for seed in range(count)], seconds=seconds)
     finally:
         connections.close_all()
     return rows, time.monotonic() - started
@@ -108,13 +110,13 @@ def test_what_the_log_says_while_they_wait_is_said_of_all_of_them(site: Site, wo
     said: list[list[int]] = []
 
     def send_traced(seed: int) -> tuple[Submission, float]:
-        _, trace = tracing.begin()
+        _, trace = request_context.begin()
         try:
             row, took = send(seed, 2)
-            said.append(tracing.facts()["submissions"])
+            said.append(request_context.facts()["submissions"])
             return row, took
         finally:
-            tracing.end(trace)
+            request_context.end(trace)
 
     with site.entered():
         replies = handoff.link().replies
@@ -122,7 +124,7 @@ def test_what_the_log_says_while_they_wait_is_said_of_all_of_them(site: Site, wo
         waiting: list[list[int]] = []
 
         def collect_and_look(keys: list[bytes], until: float) -> dict[bytes, bytes]:
-            waiting.append(tracing.facts()["submissions"])
+            waiting.append(request_context.facts()["submissions"])
             return collect(keys, until)
 
         monkeypatch.setattr(replies, "collect", collect_and_look)
@@ -136,7 +138,7 @@ def test_who_sends_what_cannot_be_read_does_not_keep_the_others_from_their_answe
     def send_damaged() -> tuple[Refused, float]:
         whole = png(digit(280, seed=9))
         with pytest.raises(Refused) as refused:
-            submissions.accept(actor=VISITOR, sent=Sent(source=Source.API, image=whole[: len(whole) // 2]), seconds=2)
+            service.accept(actor=VISITOR, sent=Sent(source=Source.API, image=whole[: len(whole) // 2]), seconds=2)
         return refused.value, 0
 
     with site.entered():
@@ -218,7 +220,7 @@ def test_within_a_transaction_nobody_asks_for_what_comes_after_it(site: Site, wo
     with site.entered():
         asked = watch(monkeypatch)
         with transaction.atomic():
-            row = submissions.accept(actor=VISITOR, sent=sent(1), seconds=2)
+            row = service.accept(actor=VISITOR, sent=sent(1), seconds=2)
         assert asked == []
         handoff.wait_for(row, 5)
         assert is_answered(row)

@@ -5,7 +5,7 @@ from django.contrib.auth.models import User
 from django.urls import reverse
 
 from recognizer.models import Label, LabelKind, LabelReason, TrainingRun
-from recognizer.services import registry
+from recognizer.services.registry import versions
 from tests.rows import make_prediction, make_submission
 
 pytestmark = pytest.mark.django_db
@@ -48,7 +48,7 @@ def test_an_operator_reads_every_kind_of_row(operators_browser, rows, kind):
 
 
 def test_an_operator_reads_one_version_without_its_files_but_changes_nothing(operators_browser):
-    address = reverse("admin:recognizer_modelversion_change", args=[registry.live_version().pk])
+    address = reverse("admin:recognizer_modelversion_change", args=[versions.live_version().pk])
     page = operators_browser.get(address)
     assert page.status_code == 200
     assert b"keras_file" not in page.content

@@ -17,7 +17,7 @@ from recognizer.models import (
     TrainingRun,
     TruthState,
 )
-from recognizer.services import registry
+from recognizer.services.registry import versions
 from tests.rows import make_prediction, make_submission
 
 pytestmark = pytest.mark.django_db
@@ -95,7 +95,7 @@ def test_a_run_that_ended_says_when():
 
 
 def test_a_deployment_says_why_and_changes_something():
-    live = registry.live_version()
+    live = versions.live_version()
     row = {"sequence": 2, "kind": Deployment.Kind.ROLLBACK, "to_version": live}
     assert refused(lambda: Deployment.objects.create(why="", **row))
     assert refused(lambda: Deployment.objects.create(why="back", from_version=live, **row))

@@ -5,8 +5,8 @@ from django.contrib.auth.models import User
 from django.test import Client
 from django.urls import reverse
 
-from recognizer.services import accounts
-from recognizer.services.actors import Actor
+from recognizer.services.identity import users
+from recognizer.services.identity.actors import Actor
 
 pytestmark = pytest.mark.django_db
 
@@ -15,7 +15,7 @@ PASSWORD = "a-long-enough-phrase"
 
 @pytest.fixture
 def otto() -> User:
-    return accounts.make_operator("otto")
+    return users.make_operator("otto")
 
 
 def who(client: Client) -> str:
@@ -23,7 +23,7 @@ def who(client: Client) -> str:
 
 
 def test_opening_the_link_shows_a_button_and_uses_nothing_up(client: Client, otto: User) -> None:
-    link = accounts.sign_in_link(otto)
+    link = users.sign_in_link(otto)
     for _ in range(2):
         response = client.get(link)
         assert "Sign in as otto" in response.content.decode()
@@ -32,7 +32,7 @@ def test_opening_the_link_shows_a_button_and_uses_nothing_up(client: Client, ott
 
 
 def test_pressing_the_button_signs_in_once_and_offers_to_set_a_password(client: Client, otto: User) -> None:
-    link = accounts.sign_in_link(otto)
+    link = users.sign_in_link(otto)
     response = client.post(link, follow=True)
     assert response.redirect_chain[-1][0] == reverse("password_change")
     text = response.content.decode()
@@ -45,7 +45,7 @@ def test_pressing_the_button_signs_in_once_and_offers_to_set_a_password(client: 
 
 
 def test_the_first_password_is_set_without_an_old_one_and_then_works(client: Client, otto: User) -> None:
-    client.post(accounts.sign_in_link(otto))
+    client.post(users.sign_in_link(otto))
     response = client.post(
         reverse("password_change"), {"new_password1": PASSWORD, "new_password2": PASSWORD}, follow=True
     )
@@ -69,7 +69,7 @@ def test_whoever_has_a_password_is_asked_for_it_before_changing_it(client: Clien
 def test_who_has_a_password_goes_on_to_draw_after_a_link(client: Client, otto: User) -> None:
     otto.set_password(PASSWORD)
     otto.save()
-    assert client.post(accounts.sign_in_link(otto)).url == reverse("draw")
+    assert client.post(users.sign_in_link(otto)).url == reverse("draw")
 
 
 @pytest.mark.parametrize("token", ["nonsense", "abc-def"])

@@ -13,7 +13,7 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import path
 
 from digitsite import urls as real
-from recognizer.services.actors import Actor
+from recognizer.services.identity.actors import Actor
 from recognizer.templatetags.words import counted_percent, megabytes, percent
 from tests.rows import make_prediction, make_submission
 

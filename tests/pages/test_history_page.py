@@ -9,7 +9,7 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from recognizer.models import Source, Submission, Verdict
-from recognizer.services.actors import Actor
+from recognizer.services.identity.actors import Actor
 from recognizer.views.history import PAGE_SIZE
 from tests.rows import make_prediction, make_submission
 

@@ -10,7 +10,8 @@ from django.http import FileResponse
 from django.test import Client
 
 from recognizer.models import OptOut, Submission
-from recognizer.services import privacy, spools
+from recognizer.services.data import personal_data
+from recognizer.services.lib import temp_files
 from tests.rows import make_submission
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("media")]
@@ -42,14 +43,14 @@ def test_a_visitor_sees_takes_and_deletes_what_is_theirs(owner: Client, visitor,
 
 
 def test_of_one_person_one_download_is_made_at_a_time(owner: Client, visitor, monkeypatch) -> None:
-    meanwhile, make = [], privacy._write
+    meanwhile, make = [], personal_data._write
 
     def write(*args: object) -> None:
         meanwhile.append(owner.post(PAGE + "download/"))
         make(*args)
 
-    monkeypatch.setattr(privacy, "_write", write)
-    monkeypatch.setattr(spools, "WAIT_SECONDS", 0.05)
+    monkeypatch.setattr(personal_data, "_write", write)
+    monkeypatch.setattr(temp_files, "WAIT_SECONDS", 0.05)
     first = owner.post(PAGE + "download/")
     (second,) = meanwhile
     assert (second.status_code, second["Retry-After"]) == (503, "2")

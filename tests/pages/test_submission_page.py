@@ -6,8 +6,9 @@ from django.urls import reverse
 from pytest_django import DjangoAssertNumQueries
 
 from recognizer.models import Label, Submission, SubmissionState, Verdict
-from recognizer.services import labels, submissions
-from recognizer.services.actors import Actor
+from recognizer.services.identity.actors import Actor
+from recognizer.services.review import labels
+from recognizer.services.submissions import service
 from tests.rows import make_prediction, make_submission
 
 pytestmark = pytest.mark.django_db
@@ -177,4 +178,4 @@ def test_the_number_of_queries_does_not_grow_with_what_was_said(
 def test_the_link_can_be_shared_only_by_a_post(owner: Client, submission: Submission) -> None:
     for action in ("submission-share", "submission-label"):
         assert owner.get(reverse(action, args=[submission.public_id])).status_code == 405
-    assert submissions.Submission.objects.get().share_key == ""
+    assert service.Submission.objects.get().share_key == ""

@@ -7,8 +7,8 @@ from django.urls import reverse
 from PIL import Image
 
 from recognizer.models import Submission
-from recognizer.services import pictures
-from recognizer.services.actors import Actor
+from recognizer.services.identity.actors import Actor
+from recognizer.services.images import storage
 from tests.pictures import SVG, digit, png
 from tests.support.site import Site
 
@@ -42,11 +42,11 @@ def test_somebody_new_becomes_a_visitor_who_finds_it_again(client: Client) -> No
 @pytest.mark.sqlite_only
 def test_whose_large_picture_finds_no_room_hears_when_to_come_back(owner: Client, monkeypatch) -> None:
     """At 07961fc the status said that the picture was at fault."""
-    monkeypatch.setattr(pictures, "DECODE_WAIT_SECONDS", 0.05)
-    with pictures._decoding.slot("another caller", weight=pictures._decoding.capacity):
+    monkeypatch.setattr(storage, "DECODE_WAIT_SECONDS", 0.05)
+    with storage._decoding.slot("another caller", weight=storage._decoding.capacity):
         response = owner.post(UPLOAD, {"images": [file(data=png(Image.new("1", (3000, 3000))))]})
     assert (response.status_code, response["Retry-After"]) == (503, "2")
-    assert pictures.BUSY in response.content.decode()
+    assert storage.BUSY in response.content.decode()
     assert not Submission.objects.exists()
 
 

@@ -18,7 +18,7 @@ from ml.retraining import Pool
 @pytest.fixture
 def small_training(monkeypatch: pytest.MonkeyPatch, small_checks: Checks) -> None:
     """Everything happens, with a tenth of the pictures: seconds instead of half a minute."""
-    from recognizer.services.retraining import judging
+    from recognizer.services.training import evaluation
 
     few, fewer = Pool(200, 200), Pool(50, 50)
     recipe = replace(retraining.SITE, replayed=1_000, redrawn=few, photographed=fewer, drawn=few, non_digits=few)
@@ -27,7 +27,11 @@ def small_training(monkeypatch: pytest.MonkeyPatch, small_checks: Checks) -> Non
     for name, value in (sets | {"NON_DIGIT_TOLERANCE": 0.3}).items():
         monkeypatch.setattr(frozen, name, value)
     monkeypatch.setattr(frozen, "site_checks", lambda mnist, tell: small_checks)
-    for module in (retraining, frozen, judging):  # what is kept for real trainings shall not make room for small ones
+    for module in (
+        retraining,
+        frozen,
+        evaluation,
+    ):  # what is kept for real trainings shall not make room for small ones
         monkeypatch.setattr(module, "kept", lambda name, make, *given: make())
     # So little training is not what the bounds and tolerances were chosen for; tests of the gate have their own.
     for name in gate.BEST_ALLOWANCE:
@@ -57,14 +61,14 @@ def small_checks() -> Checks:
 @pytest.fixture
 def upgraded_base(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     """An upgrade of the site brought a base model that is the old one under another name."""
-    from recognizer.services import registry
+    from recognizer.services.registry import versions
 
     for file in BASE_FOLDER.iterdir():
         (tmp_path / file.name).write_bytes(file.read_bytes())
     path = tmp_path / BUNDLE_FILE
     bundle = bundles.read(path.read_bytes())
     path.write_bytes(bundles.write(bundle.model, replace(bundle.manifest, recipe="upgraded")))
-    monkeypatch.setattr(registry.new_base, "__defaults__", (tmp_path,))
+    monkeypatch.setattr(versions.new_base, "__defaults__", (tmp_path,))
     return tmp_path
 
 

@@ -14,8 +14,9 @@ from django.contrib.auth.models import User
 from bench.writers import leaning_hands
 from recognizer.models import Deployment, ModelVersion, RunState, TrainingRun
 from recognizer.models.values import ACTIVE_RUN_STATES
-from recognizer.services import registry, retraining
-from recognizer.services.actors import Actor
+from recognizer.services import training
+from recognizer.services.identity.actors import Actor
+from recognizer.services.registry import versions as model_versions
 from tests.retraining.rows import settle_drawings
 from tests.support.site import Part, Site, wait_until
 
@@ -39,24 +40,24 @@ def stop_the_trainer_at(site: Site, step: str, how: str, *, again: bool = True) 
     trainer = start_trainer(site)
     with site.entered(), somebody_draws(site) as versions:
         settle_drawings(leaning_hands(4, 2), 60)
-        run = retraining.ask(trigger=TrainingRun.Trigger.SCHEDULE)
+        run = training.ask(trigger=TrainingRun.Trigger.SCHEDULE)
         process = wait_until(lambda: _training_process(trainer), seconds=60, what="the training process")
         wait_until(lambda: _step(run) == step or _ended(run), seconds=300, what=f"the step {step}")
         assert not _ended(run), f"too late: {run.state} {run.reasons}"
         process.send_signal(SIGNALS[how])
         wait_until(lambda: _ended(run), seconds=A_MINUTE, what="the end of the run")
         if step == "promoting" and run.state == RunState.PROMOTED:
-            assert registry.live_version() == run.version  # the one transaction was quicker: all of it is there
+            assert model_versions.live_version() == run.version  # the one transaction was quicker: all of it is there
             return
         assert run.state == RunState.FAILED, run.state
         assert run.reasons
         assert (ModelVersion.objects.count(), Deployment.objects.count()) == (1, 1)
-        assert registry.live_version().number == 1
+        assert model_versions.live_version().number == 1
         wait_until(lambda: not process.is_running(), what="the end of the training process")
         wait_until(lambda: versions, what="the first answer to whoever draws")
         assert set(versions) == {1}, versions
         if again:
-            after = retraining.ask(trigger=TrainingRun.Trigger.SCHEDULE)
+            after = training.ask(trigger=TrainingRun.Trigger.SCHEDULE)
             wait_until(lambda: _ended(after), seconds=400, what="the end of the next run")
             assert after.state == RunState.PROMOTED, after.reasons
             wait_until(lambda: versions[-1] == 2, what="an answer of the new version")
@@ -69,7 +70,7 @@ def suspend_the_site_during_a_training(site: Site, seconds: float) -> TrainingRu
     start_trainer(site)
     with site.entered():
         settle_drawings(leaning_hands(4, 2), 60)
-        run = retraining.ask(trigger=TrainingRun.Trigger.SCHEDULE)
+        run = training.ask(trigger=TrainingRun.Trigger.SCHEDULE)
         wait_until(lambda: _beats_since(run, run.started), seconds=120, what="the first heartbeat")
         processes = [psutil.Process(part.pid) for part in site.parts]
         processes += [child for process in processes for child in process.children(recursive=True)]
@@ -80,7 +81,7 @@ def suspend_the_site_during_a_training(site: Site, seconds: float) -> TrainingRu
             process.resume()
         heard = run.heartbeat
         wait_until(lambda: _beats_since(run, heard) or _ended(run), seconds=60, what="a heartbeat after the sleep")
-        retraining.cancel(actor=Actor(user=User.objects.create_superuser("olga")), run=run)
+        training.cancel(actor=Actor(user=User.objects.create_superuser("olga")), run=run)
         wait_until(lambda: _ended(run), seconds=300, what="the end of the run")
         return run
 

@@ -11,8 +11,8 @@ from django.utils import timezone
 
 from ml import bundle as bundles
 from recognizer.models import Deployment, ModelFiles, ModelVersion, RunState, TrainingRun
-from recognizer.services import deployments, registry
-from recognizer.services.access import NotAllowedError
+from recognizer.services.identity.permissions import NotAllowedError
+from recognizer.services.registry import deployments, versions
 
 pytestmark = pytest.mark.django_db
 
@@ -20,14 +20,14 @@ pytestmark = pytest.mark.django_db
 def test_a_version_that_passed_the_gate_is_promoted(operator, make_version):
     version = make_version()
     made = deployments.promote(actor=operator, version=version)
-    assert (made.kind, made.who, registry.live_version()) == (Deployment.Kind.PROMOTE, operator.user, version)
+    assert (made.kind, made.who, versions.live_version()) == (Deployment.Kind.PROMOTE, operator.user, version)
 
 
 def test_a_refused_version_needs_force_and_a_reason(operator, make_version):
     version = make_version(passed=False)
-    with pytest.raises(registry.RegistryError, match="Force it"):
+    with pytest.raises(versions.RegistryError, match="Force it"):
         deployments.promote(actor=operator, version=version)
-    with pytest.raises(registry.RegistryError, match="Say why"):
+    with pytest.raises(versions.RegistryError, match="Say why"):
         deployments.promote(actor=operator, version=version, force=True, why="  ")
     made = deployments.promote(actor=operator, version=version, force=True, why="Our writers need it.")
     assert (made.kind, made.why) == (Deployment.Kind.FORCE, "Our writers need it.")
@@ -40,7 +40,7 @@ def test_nobody_else_decides(reviewer, visitor, make_version):
             deployments.promote(actor=actor, version=version)
         with pytest.raises(NotAllowedError):
             deployments.roll_back(actor=actor)
-    assert registry.live_version().number == 1
+    assert versions.live_version().number == 1
 
 
 def test_rolling_back_leads_to_the_version_before_or_any_that_was_live(operator, make_version):
@@ -50,23 +50,23 @@ def test_rolling_back_leads_to_the_version_before_or_any_that_was_live(operator,
     assert deployments.roll_back(actor=operator).to_version == second
     first = ModelVersion.objects.get(number=1)
     assert deployments.roll_back(actor=operator, version=first).kind == Deployment.Kind.ROLLBACK
-    with pytest.raises(registry.RegistryError, match="never live"):
+    with pytest.raises(versions.RegistryError, match="never live"):
         deployments.roll_back(actor=operator, version=make_version())
 
 
 def test_the_first_version_has_nothing_to_go_back_to(operator):
-    with pytest.raises(registry.RegistryError, match="nothing to go back to"):
+    with pytest.raises(versions.RegistryError, match="nothing to go back to"):
         deployments.roll_back(actor=operator)
 
 
 def test_a_decision_on_an_old_view_of_things_changes_nothing(operator, make_version):
-    seen = registry.live_deployment().sequence
+    seen = versions.live_deployment().sequence
     second, third = make_version(), make_version()
     deployments.promote(actor=operator, version=second, seen=seen)
     for act in (deployments.promote, deployments.roll_back):
-        with pytest.raises(registry.DeploymentConflictError):
+        with pytest.raises(versions.DeploymentConflictError):
             act(actor=operator, version=third, seen=seen)
-    assert registry.live_version() == second
+    assert versions.live_version() == second
 
 
 def test_a_version_for_another_preprocessing_is_tried_first(operator, make_version):
@@ -76,7 +76,7 @@ def test_a_version_for_another_preprocessing_is_tried_first(operator, make_versi
         version.save()
     assert deployments.promote(actor=operator, version=fits).to_version == fits
     spoil(unfit)
-    with pytest.raises(registry.RegistryError, match="do not fit together"):
+    with pytest.raises(versions.RegistryError, match="do not fit together"):
         deployments.promote(actor=operator, version=unfit)
 
 
@@ -129,4 +129,4 @@ def test_the_commands_do_the_same(make_version):
     with pytest.raises(CommandError, match="no version 99"):
         call_command("rollback", "99")
     call_command("rollback", stdout=out)
-    assert registry.live_version().number == 1
+    assert versions.live_version().number == 1

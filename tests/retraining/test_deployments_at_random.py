@@ -25,10 +25,12 @@ from ml.bundle import BASE_FOLDER, BUNDLE_FILE
 from ml.frozen import draw_balanced
 from ml.gate import Judgement
 from recognizer.models import Deployment, GateVerdict, ModelFiles, ModelVersion, Origin, RunState, TrainingRun
-from recognizer.services import deployments, registry, retraining
-from recognizer.services.actors import THE_MACHINE
-from recognizer.services.retraining import learning, requests, runs
-from recognizer.services.retraining.judging import Verdict
+from recognizer.services import training
+from recognizer.services.identity.actors import THE_MACHINE
+from recognizer.services.registry import deployments
+from recognizer.services.registry import versions as model_versions
+from recognizer.services.training import pipeline, run_state, scheduling
+from recognizer.services.training.evaluation import Verdict
 from tests.support.site import Site
 
 BASE = bundles.read((BASE_FOLDER / BUNDLE_FILE).read_bytes())
@@ -71,7 +73,7 @@ class Operators(RuleBasedStateMachine):
     @rule()
     def look(self) -> None:
         """An operator opens the page, and decides later."""
-        self.seen = registry.live_deployment().sequence
+        self.seen = model_versions.live_deployment().sequence
 
     @rule(data=st.data(), force=st.booleans(), why=st.sampled_from(["", "because"]), stale=st.booleans())
     def promote(self, data: st.DataObject, force: bool, why: str, stale: bool) -> None:
@@ -98,15 +100,15 @@ class Operators(RuleBasedStateMachine):
     @rule(data=st.data())
     def two_at_once(self, data: st.DataObject) -> None:
         """Both decided on the same state; the second one learns that it came late."""
-        live = registry.live_deployment()
+        live = model_versions.live_deployment()
         first, second = self._pick(data), self._pick(data)
         try:
-            registry.deploy(version=first, kind=Deployment.Kind.PROMOTE, why="first", replaces=live)
+            model_versions.deploy(version=first, kind=Deployment.Kind.PROMOTE, why="first", replaces=live)
             self.was_live.append(first.number)
-        except registry.RegistryError:
+        except model_versions.RegistryError:
             return
-        with pytest.raises(registry.RegistryError):
-            registry.deploy(version=second, kind=Deployment.Kind.PROMOTE, why="second", replaces=live)
+        with pytest.raises(model_versions.RegistryError):
+            model_versions.deploy(version=second, kind=Deployment.Kind.PROMOTE, why="second", replaces=live)
 
     @rule()
     def prune(self) -> None:
@@ -115,9 +117,9 @@ class Operators(RuleBasedStateMachine):
     @precondition(lambda self: self.run is None)
     @rule()
     def begin_a_training(self) -> None:
-        self.run = retraining.ask(trigger=TrainingRun.Trigger.SCHEDULE)
-        self.recorder = runs.Recorder(self.run.pk, runs.claim(self.run.pk))
-        self.champion = registry.live_deployment()
+        self.run = training.ask(trigger=TrainingRun.Trigger.SCHEDULE)
+        self.recorder = run_state.Recorder(self.run.pk, run_state.claim(self.run.pk))
+        self.champion = model_versions.live_deployment()
 
     @precondition(lambda self: self.run is not None)
     @rule(passed=st.booleans(), declared_dead=st.booleans())
@@ -125,8 +127,8 @@ class Operators(RuleBasedStateMachine):
         """Whatever operators did since it began: it goes live only against the champion that it was compared with."""
         run, self.run = self.run, None
         if declared_dead:
-            runs.end(run.pk, self.recorder.token, RunState.FAILED, "silent")
-            with pytest.raises(runs.LostRunError):
+            run_state.end(run.pk, self.recorder.token, RunState.FAILED, "silent")
+            with pytest.raises(run_state.LostRunError):
                 finish(self.recorder, self.champion, passed)
             return
         finish(self.recorder, self.champion, passed)
@@ -144,11 +146,11 @@ class Operators(RuleBasedStateMachine):
 
     def _try(self, act, version: ModelVersion, *, may: bool, seen: int | None) -> None:
         there = ModelFiles.objects.filter(version=version).exists()
-        late = seen is not None and seen != registry.live_deployment().sequence
+        late = seen is not None and seen != model_versions.live_deployment().sequence
         expected = may and there and not late and version.number != self.was_live[-1]
         try:
             act()
-        except registry.RegistryError:
+        except model_versions.RegistryError:
             assert not expected
         else:
             assert expected
@@ -156,7 +158,7 @@ class Operators(RuleBasedStateMachine):
 
     @invariant()
     def one_version_is_live_and_its_bytes_verify(self) -> None:
-        live = registry.live_version()
+        live = model_versions.live_version()
         files = ModelFiles.objects.get(version=live)
         assert live.number == self.was_live[-1]
         assert hashlib.sha256(bytes(files.bundle)).hexdigest() == live.bundle_sha256
@@ -172,12 +174,12 @@ class Operators(RuleBasedStateMachine):
         ]
 
 
-def finish(recorder: runs.Recorder, champion: Deployment, passed: bool) -> None:
+def finish(recorder: run_state.Recorder, champion: Deployment, passed: bool) -> None:
     """The end of a training run: a version that answers like the base, judged as it is told."""
     name = f"run {recorder.run_id}"
     bundle = bundles.write(BASE.model, replace(BASE.manifest, recipe=name))
     reasons = [] if passed else ["It is worse."]
-    learning._finish(
+    pipeline._finish(
         recorder, champion, ModelVersion(origin=Origin.TRAINING, parent=champion.to_version),
         keras_file=name.encode(), bundle=bundle, verdict=Verdict(Judgement([], reasons), {}), questions=QUESTIONS,
     )  # fmt: skip
@@ -185,7 +187,7 @@ def finish(recorder: runs.Recorder, champion: Deployment, passed: bool) -> None:
 
 @pytest.fixture(autouse=True)
 def no_broker(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(requests, "_call_trainer", lambda run: None)
+    monkeypatch.setattr(scheduling, "_call_trainer", lambda run: None)
 
 
 @pytest.mark.django_db
@@ -232,9 +234,9 @@ def test_operators_and_trainings_that_decide_at_the_same_moment_leave_one_row_fo
         assert all(before[2] == after[1] != after[2] for before, after in itertools.pairwise(rows))
         assert len(rows) == 1 + sum(made)
         assert sum(made) >= DECISIONS // 2
-        live = registry.live_version()
+        live = model_versions.live_version()
         assert live.pk == rows[-1][2]
-        assert registry.classifier_of(live).logits(QUESTIONS[0]).shape == (30, 10)
+        assert model_versions.classifier_of(live).logits(QUESTIONS[0]).shape == (30, 10)
 
 
 def one_decision(rng: random.Random, versions: list[ModelVersion]) -> int:
@@ -247,12 +249,12 @@ def one_decision(rng: random.Random, versions: list[ModelVersion]) -> int:
             case 1:
                 deployments.roll_back(actor=THE_MACHINE, version=version)
             case _:
-                run = retraining.ask(trigger=TrainingRun.Trigger.SCHEDULE)
-                recorder = runs.Recorder(run.pk, runs.claim(run.pk))
-                finish(recorder, registry.live_deployment(), passed=True)
+                run = training.ask(trigger=TrainingRun.Trigger.SCHEDULE)
+                recorder = run_state.Recorder(run.pk, run_state.claim(run.pk))
+                finish(recorder, model_versions.live_deployment(), passed=True)
                 run.refresh_from_db()
                 return int(run.state == RunState.PROMOTED)
-    except (registry.RegistryError, retraining.AlreadyRunningError):
+    except (model_versions.RegistryError, training.AlreadyRunningError):
         return 0
     return 1
 

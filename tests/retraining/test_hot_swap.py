@@ -9,7 +9,8 @@ from collections.abc import Callable
 import pytest
 
 from recognizer.models import Deployment, Prediction, Submission, SubmissionState
-from recognizer.services import registry, repredictions
+from recognizer.services.inference import backfill
+from recognizer.services.registry import versions as model_versions
 from tests.rows import make_prediction, make_submission
 from tests.support.site import Site, some_pixels, wait_until
 
@@ -45,7 +46,7 @@ def swap_under_load(site: Site, make_version: Callable, *, per_second: float, sw
                 answers.append((asked, time.monotonic(), answer.status_code, answer.json()))
 
     with site.entered():
-        versions = [registry.live_version(), make_version(), make_version()]
+        versions = [model_versions.live_version(), make_version(), make_version()]
         # When each version went live, begun before and committed after.
         live = [(0.0, 0.0, 1)]
         senders = [threading.Thread(target=send, args=(first,)) for first in range(SENDERS)]
@@ -55,7 +56,7 @@ def swap_under_load(site: Site, make_version: Callable, *, per_second: float, sw
             done.wait(seconds / (swaps + 1))
             version = versions[swap % 3]
             before = time.monotonic()
-            registry.deploy(version=version, kind=Deployment.Kind.FORCE, why="swap")
+            model_versions.deploy(version=version, kind=Deployment.Kind.FORCE, why="swap")
             live.append((before, time.monotonic(), version.number))
         for sender in senders:
             sender.join()
@@ -81,29 +82,29 @@ def were_live(live: list[tuple[float, float, int]], begin: float, end: float) ->
 
 @pytest.mark.django_db
 def test_after_a_change_recent_and_doubtful_submissions_are_predicted_again(make_version, monkeypatch):
-    monkeypatch.setattr(repredictions, "NEWEST", 3)
-    monkeypatch.setattr(repredictions, "MOST_DOUBTFUL", 2)
-    monkeypatch.setattr(repredictions, "_somebody_waits", lambda: False)
+    monkeypatch.setattr(backfill, "NEWEST", 3)
+    monkeypatch.setattr(backfill, "MOST_DOUBTFUL", 2)
+    monkeypatch.setattr(backfill, "_somebody_waits", lambda: False)
     rows = [make_submission(pixels=some_pixels(i)) for i in range(8)]
     for i, row in enumerate(rows):
         make_prediction(row, doubt=0.9 if i in (0, 1) else 0.1)
         Submission.objects.filter(pk=row.pk).update(answered_by=1)
-    assert repredictions.tend() == 0
+    assert backfill.tend() == 0
     version = make_version()
-    registry.deploy(version=version, kind=Deployment.Kind.PROMOTE, why="better")
-    repredictions.tend()
+    model_versions.deploy(version=version, kind=Deployment.Kind.PROMOTE, why="better")
+    backfill.tend()
     again = set(Prediction.objects.filter(version=version).values_list("submission", flat=True))
     assert again >= {rows[i].pk for i in (0, 1, 5, 6, 7)}
     assert rows[0].predictions.count() == 2
-    assert not repredictions.waiting().filter(pk__in=again).exists()
+    assert not backfill.waiting().filter(pk__in=again).exists()
 
 
 @pytest.mark.django_db
 def test_whoever_waits_for_an_answer_goes_first(make_version, monkeypatch):
     make_prediction(make_submission(pixels=some_pixels()))
     Submission.objects.update(answered_by=1)
-    registry.deploy(version=make_version(), kind=Deployment.Kind.PROMOTE, why="better")
-    monkeypatch.setattr(repredictions, "_somebody_waits", lambda: True)
-    assert repredictions.tend() == 0
-    monkeypatch.setattr(repredictions, "_somebody_waits", lambda: False)
-    assert repredictions.tend() == 1
+    model_versions.deploy(version=make_version(), kind=Deployment.Kind.PROMOTE, why="better")
+    monkeypatch.setattr(backfill, "_somebody_waits", lambda: True)
+    assert backfill.tend() == 0
+    monkeypatch.setattr(backfill, "_somebody_waits", lambda: False)
+    assert backfill.tend() == 1

@@ -8,8 +8,9 @@ from bench.writers import common_hands
 from ml.gate import Judgement
 from ml.mnist import MnistError
 from recognizer.models import Deployment, GateVerdict, ModelFiles, ModelVersion, RunState, TrainingRun
-from recognizer.services import registry, retraining
-from recognizer.services.retraining import judging, learning, requests, runs
+from recognizer.services import training
+from recognizer.services.registry import versions
+from recognizer.services.training import evaluation, pipeline, run_state, scheduling
 from tests.retraining.rows import settle_drawings
 
 pytestmark = [
@@ -20,15 +21,15 @@ pytestmark = [
 
 @pytest.fixture(autouse=True)
 def no_broker(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(requests, "_call_trainer", lambda run: None)
+    monkeypatch.setattr(scheduling, "_call_trainer", lambda run: None)
 
 
 def ask(**more: object) -> TrainingRun:
-    return retraining.ask(trigger=TrainingRun.Trigger.SCHEDULE, **more)
+    return training.ask(trigger=TrainingRun.Trigger.SCHEDULE, **more)
 
 
 def carry_out(run: TrainingRun) -> TrainingRun:
-    learning.run(run.pk, runs.claim(run.pk))
+    pipeline.run(run.pk, run_state.claim(run.pk))
     run.refresh_from_db()
     return run
 
@@ -39,7 +40,7 @@ def test_a_run_learns_and_goes_live_and_the_next_one_finds_nothing_new():
     run = carry_out(ask())
     assert run.state == RunState.PROMOTED, run.reasons
     version = run.version
-    assert registry.live_version() == version
+    assert versions.live_version() == version
     assert (version.number, version.parent.number, version.gate_verdict) == (2, 1, GateVerdict.PASSED)
     assert len(version.history["loss"]) == len(version.history["val_accuracy"]) == 3
     assert version.counts["digits"] == 60
@@ -72,13 +73,13 @@ def test_what_the_gate_refuses_is_kept_with_its_reasons_and_is_not_live(monkeypa
     def refuse(*args: object, **more: object) -> Judgement:
         return replace(judge(*args, **more), reasons=["Digit 7 lost."])
 
-    judge = judging.judge
-    monkeypatch.setattr(judging, "judge", refuse)
+    judge = evaluation.judge
+    monkeypatch.setattr(evaluation, "judge", refuse)
     run = carry_out(ask(recipe="shipped"))
     assert (run.state, run.reasons) == (RunState.REFUSED, ["Digit 7 lost."])
     assert run.version.gate_verdict == GateVerdict.REFUSED
     assert ModelFiles.objects.filter(version=run.version).exists()
-    assert registry.live_version().number == 1
+    assert versions.live_version().number == 1
 
 
 def test_without_labels_there_is_nothing_to_learn():
@@ -93,7 +94,7 @@ def test_without_mnist_the_run_fails_with_the_sentence_that_says_how_to_provide_
     def nowhere() -> None:
         raise MnistError("MNIST could not be loaded. Set MNIST_PATH to mnist.npz.")
 
-    monkeypatch.setattr(learning, "load_mnist", nowhere)
+    monkeypatch.setattr(pipeline, "load_mnist", nowhere)
     run = carry_out(ask())
     assert run.state == RunState.FAILED
     assert "MNIST_PATH" in run.reasons[0]
@@ -103,11 +104,11 @@ def test_a_cancelled_run_leaves_nothing(operator, monkeypatch):
     settle_drawings(common_hands(1, 1), 10)
     run = ask()
 
-    def cancel_in_training(recorder: runs.Recorder, *args: object) -> None:
-        retraining.cancel(actor=operator, run=run)
+    def cancel_in_training(recorder: run_state.Recorder, *args: object) -> None:
+        training.cancel(actor=operator, run=run)
         recorder._beat_once()
 
-    monkeypatch.setattr(learning, "_show", cancel_in_training)
+    monkeypatch.setattr(pipeline, "_show", cancel_in_training)
     carry_out(run)
     assert run.state == RunState.CANCELLED
     assert ModelVersion.objects.count() == 1
@@ -116,15 +117,15 @@ def test_a_cancelled_run_leaves_nothing(operator, monkeypatch):
 @pytest.mark.usefixtures("upgraded_base")
 def test_a_run_that_was_declared_dead_writes_nothing_when_it_goes_on(monkeypatch):
     run = ask(recipe="shipped")
-    finish = learning._finish
+    finish = pipeline._finish
 
     def dies_first(*args: object, **more: object) -> None:
         TrainingRun.objects.filter(pk=run.pk).update(state=RunState.FAILED, reasons=["silent"], finished=run.created)
         finish(*args, **more)
 
-    monkeypatch.setattr(learning, "_finish", dies_first)
-    with pytest.raises(runs.LostRunError):
-        learning.run(run.pk, runs.claim(run.pk))
+    monkeypatch.setattr(pipeline, "_finish", dies_first)
+    with pytest.raises(run_state.LostRunError):
+        pipeline.run(run.pk, run_state.claim(run.pk))
     run.refresh_from_db()
     assert (run.state, run.reasons) == (RunState.FAILED, ["silent"])
     assert ModelVersion.objects.count() == 1
@@ -134,34 +135,34 @@ def test_a_run_that_was_declared_dead_writes_nothing_when_it_goes_on(monkeypatch
 @pytest.mark.usefixtures("upgraded_base")
 def test_a_version_that_beat_a_champion_which_is_gone_waits_for_a_person(make_version, monkeypatch):
     run = ask(recipe="shipped")
-    finish = learning._finish
+    finish = pipeline._finish
 
     def somebody_promotes(*args: object, **more: object) -> None:
-        registry.deploy(version=make_version(), kind=Deployment.Kind.FORCE, why="meanwhile")
+        versions.deploy(version=make_version(), kind=Deployment.Kind.FORCE, why="meanwhile")
         finish(*args, **more)
 
-    monkeypatch.setattr(learning, "_finish", somebody_promotes)
+    monkeypatch.setattr(pipeline, "_finish", somebody_promotes)
     carry_out(run)
     assert run.state == RunState.REFUSED
     assert "not live any more" in run.reasons[0]
     assert run.version.gate_verdict == GateVerdict.PASSED
-    assert registry.live_version().number == 2
+    assert versions.live_version().number == 2
 
 
 @pytest.mark.usefixtures("upgraded_base")
 def test_an_upgraded_base_is_a_candidate_that_must_pass_the_gate():
-    retraining.tend()
+    training.tend()
     run = TrainingRun.objects.get()
     carry_out(run)
     assert run.state == RunState.PROMOTED, run.reasons
     assert (run.version.origin, run.version.manifest["recipe"]) == ("base", "upgraded")
-    retraining.tend()
+    training.tend()
     assert TrainingRun.objects.count() == 1
 
 
 def test_a_shipped_base_that_is_known_is_no_candidate():
-    assert registry.new_base() is None
-    retraining.tend()
+    assert versions.new_base() is None
+    training.tend()
     assert not TrainingRun.objects.exists()
 
 
@@ -171,6 +172,6 @@ def test_an_error_ends_the_run_with_its_name(monkeypatch):
     def full(*args: object) -> None:
         raise OSError("No space left on device")
 
-    monkeypatch.setattr(learning, "load_mnist", full)
+    monkeypatch.setattr(pipeline, "load_mnist", full)
     run = carry_out(ask())
     assert (run.state, run.reasons) == (RunState.FAILED, ["OSError: No space left on device"])

@@ -10,9 +10,10 @@ from django.utils import timezone
 from PIL import Image
 
 from recognizer.models import Deployment, Label, LabelKind, LabelReason, RunState, TrainingRun, TruthState
-from recognizer.services import plots, registry, retraining
-from recognizer.services.actors import Actor
-from recognizer.services.retraining import requests, runs
+from recognizer.services import training
+from recognizer.services.identity.actors import Actor
+from recognizer.services.registry import plots, versions
+from recognizer.services.training import run_state, scheduling
 from tests.rows import make_prediction, make_submission
 
 pytestmark = pytest.mark.django_db
@@ -25,7 +26,7 @@ CHECK = {
 
 @pytest.fixture(autouse=True)
 def no_broker(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(requests, "_call_trainer", lambda run: None)
+    monkeypatch.setattr(scheduling, "_call_trainer", lambda run: None)
 
 
 @pytest.fixture
@@ -37,14 +38,14 @@ def page(operator: Actor) -> Client:
 
 def test_the_page_says_what_is_live_and_what_was(page, operator, make_version):
     version = make_version()
-    registry.deploy(version=version, kind=Deployment.Kind.FORCE, why="Our writers need it.", who=operator.user)
+    versions.deploy(version=version, kind=Deployment.Kind.FORCE, why="Our writers need it.", who=operator.user)
     text = page.get("/models/").content.decode()
     for words in ("Version", "is live since", "Our writers need it.", "Roll back to version 1", "Retrain now", "otto"):
         assert words in text
 
 
 def test_strangers_are_asked_to_sign_in_and_reviewers_are_turned_away(reviewer):
-    run = retraining.ask(trigger=TrainingRun.Trigger.SCHEDULE)
+    run = training.ask(trigger=TrainingRun.Trigger.SCHEDULE)
     pages = ["/models/", "/models/1/", f"/models/runs/{run.pk}/", f"/models/runs/{run.pk}/progress/"]
     actions = ["/models/1/promote/", "/models/1/rollback/", "/models/runs/", f"/models/runs/{run.pk}/cancel/"]
     visitor, rita = Client(), Client()
@@ -72,16 +73,16 @@ def test_a_refused_version_shows_why_and_can_be_forced_with_a_reason_only(page, 
     text = page.get(f"/models/{version.number}/").content.decode()
     for words in ("✗ refused", "digit 7", "46 / 1 of 500", "Force version 2", "<svg", "my_model.keras"):
         assert words in text
-    seen = registry.live_deployment().sequence
+    seen = versions.live_deployment().sequence
     page.post(f"/models/{version.number}/promote/", {"force": "1", "why": "", "seen": seen})
-    assert registry.live_version().number == 1
+    assert versions.live_version().number == 1
     page.post(f"/models/{version.number}/promote/", {"force": "1", "why": "because", "seen": seen})
-    assert registry.live_version() == version
+    assert versions.live_version() == version
     answer = page.post("/models/1/rollback/", {"seen": seen}, follow=True)  # from a page that is old by now
     assert "changed by somebody else" in answer.content.decode()
-    assert registry.live_version() == version
+    assert versions.live_version() == version
     page.post("/models/1/rollback/", {"seen": seen + 1})
-    assert registry.live_version().number == 1
+    assert versions.live_version().number == 1
 
 
 def test_a_run_is_started_watched_and_cancelled(page):
@@ -90,7 +91,7 @@ def test_a_run_is_started_watched_and_cancelled(page):
     assert begun["Location"] == f"/models/runs/{run.pk}/"
     assert page.post("/models/runs/", follow=True).redirect_chain[-1][0] == f"/models/runs/{run.pk}/"
     assert TrainingRun.objects.count() == 1
-    recorder = runs.Recorder(run.pk, runs.claim(run.pk))
+    recorder = run_state.Recorder(run.pk, run_state.claim(run.pk))
     recorder.step("training", "Training: 3 epochs.")
     recorder.history({"loss": [0.5], "accuracy": [0.9], "val_loss": [0.3], "val_accuracy": [0.97]})
     now = page.get(f"/models/runs/{run.pk}/progress/").json()
@@ -175,7 +176,7 @@ def test_only_operators_may_by_the_api_either(reviewer, client):
 
 
 def test_the_files_of_a_version_can_be_taken_away(page):
-    base = registry.live_version()
+    base = versions.live_version()
     keras = page.get(reverse("api-model-keras", args=[1]))
     assert keras.content == bytes(base.files.keras_file)
     assert 'filename="my_model.keras"' in keras["Content-Disposition"]

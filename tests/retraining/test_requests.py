@@ -9,10 +9,10 @@ import pytest
 from django.utils import timezone
 
 from recognizer.models import Fold, RunState, Submission, TrainingRun, TruthState
-from recognizer.services import retraining
-from recognizer.services.access import NotAllowedError
-from recognizer.services.clocks import SilenceWatch
-from recognizer.services.retraining import overview, requests, runs, trainer
+from recognizer.services import training
+from recognizer.services.identity.permissions import NotAllowedError
+from recognizer.services.lib.clocks import SilenceWatch
+from recognizer.services.training import presenters, run_state, scheduling, subprocess_runner
 from tests.rows import make_submission
 
 pytestmark = pytest.mark.django_db
@@ -23,7 +23,7 @@ LABELS, PERSON, SCHEDULE = TrainingRun.Trigger.LABELS, TrainingRun.Trigger.PERSO
 def calls(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Which runs the trainer was called for; there is no broker here."""
     called: list[int] = []
-    monkeypatch.setattr(requests, "_call_trainer", lambda run: called.append(run.pk))
+    monkeypatch.setattr(scheduling, "_call_trainer", lambda run: called.append(run.pk))
     return called
 
 
@@ -42,55 +42,55 @@ def end(run: TrainingRun, state: RunState = RunState.REFUSED) -> None:
 
 
 def test_an_operator_starts_a_run_and_a_second_one_is_told_which_is_going_on(operator):
-    run = retraining.ask(trigger=PERSON, actor=operator)
+    run = training.ask(trigger=PERSON, actor=operator)
     assert (run.state, run.requested_by) == (RunState.QUEUED, operator.user)
-    with pytest.raises(retraining.AlreadyRunningError) as told:
-        retraining.ask(trigger=PERSON, actor=operator)
+    with pytest.raises(training.AlreadyRunningError) as told:
+        training.ask(trigger=PERSON, actor=operator)
     assert told.value.run == run
 
 
 def test_nobody_else_starts_or_cancels_one(reviewer, visitor, operator):
     for actor in (reviewer, visitor, None):
         with pytest.raises(NotAllowedError):
-            retraining.ask(trigger=PERSON, actor=actor)
-    run = retraining.ask(trigger=PERSON, actor=operator)
+            training.ask(trigger=PERSON, actor=actor)
+    run = training.ask(trigger=PERSON, actor=operator)
     with pytest.raises(NotAllowedError):
-        retraining.cancel(actor=reviewer, run=run)
+        training.cancel(actor=reviewer, run=run)
 
 
 def test_an_unknown_recipe_is_refused(operator):
     with pytest.raises(ValueError, match="site-from-scratch"):
-        retraining.ask(trigger=PERSON, actor=operator, recipe="secret")
+        training.ask(trigger=PERSON, actor=operator, recipe="secret")
 
 
 def test_a_run_that_waits_is_cancelled_at_once_and_a_running_one_is_asked_to_stop(operator):
-    waiting = retraining.ask(trigger=PERSON, actor=operator)
-    assert retraining.cancel(actor=operator, run=waiting)
+    waiting = training.ask(trigger=PERSON, actor=operator)
+    assert training.cancel(actor=operator, run=waiting)
     waiting.refresh_from_db()
     assert waiting.state == RunState.CANCELLED
-    running = retraining.ask(trigger=PERSON, actor=operator)
-    runs.claim(running.pk)
-    assert retraining.cancel(actor=operator, run=running)
+    running = training.ask(trigger=PERSON, actor=operator)
+    run_state.claim(running.pk)
+    assert training.cancel(actor=operator, run=running)
     running.refresh_from_db()
     assert (running.state, running.cancel_requested) == (RunState.RUNNING, True)
-    assert not retraining.cancel(actor=operator, run=waiting)
+    assert not training.cancel(actor=operator, run=waiting)
 
 
 def test_n_newly_settled_labels_start_exactly_one_run():
     settle(4)
-    retraining.tend()
+    training.tend()
     assert not TrainingRun.objects.exists()
-    assert retraining.labels_until_next() == 1
+    assert training.labels_until_next() == 1
     settle(1)
-    retraining.tend()
-    retraining.tend()
+    training.tend()
+    training.tend()
     run = TrainingRun.objects.get()
     assert (run.trigger, run.labels) == (LABELS, 5)
     end(run)
-    retraining.tend()
+    training.tend()
     assert TrainingRun.objects.count() == 1
     settle(5)
-    retraining.tend()
+    training.tend()
     assert TrainingRun.objects.count() == 2
 
 
@@ -99,29 +99,29 @@ def test_only_labels_that_can_train_are_counted():
     settle(9, may_train=False)
     settle(9, truth="several")
     settle(9, truth="", truth_state=TruthState.DISPUTED)
-    assert retraining.labels_until_next() == 5
+    assert training.labels_until_next() == 5
     settle(1, truth="not_a_digit")
-    assert retraining.labels_until_next() == 4
+    assert training.labels_until_next() == 4
 
 
 def test_labels_start_nothing_where_that_is_switched_off(settings):
     settings.RETRAIN_AFTER_LABELS = 0
     settle(500 // 50)
-    retraining.tend()
-    assert retraining.labels_until_next() is None
+    training.tend()
+    assert training.labels_until_next() is None
     assert not TrainingRun.objects.exists()
 
 
 def test_the_schedule_asks_the_database_whether_it_is_due(settings, operator):
     settings.RETRAIN_SCHEDULE, settings.RETRAIN_AFTER_LABELS = 24.0, 0
     settle(1)
-    retraining.tend()
+    training.tend()
     assert not TrainingRun.objects.exists()  # the site was installed just now
-    run = retraining.ask(trigger=PERSON, actor=operator)
+    run = training.ask(trigger=PERSON, actor=operator)
     end(run)
     TrainingRun.objects.filter(pk=run.pk).update(created=timezone.now() - timedelta(hours=25))
-    retraining.tend()
-    retraining.tend()
+    training.tend()
+    training.tend()
     assert TrainingRun.objects.filter(trigger=SCHEDULE).count() == 1
 
 
@@ -139,7 +139,7 @@ class Clock:
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     """What the expiry of runs measures silence by."""
     clock = Clock()
-    monkeypatch.setattr(requests, "_heartbeats", SilenceWatch(clock))
+    monkeypatch.setattr(scheduling, "_heartbeats", SilenceWatch(clock))
     return clock
 
 
@@ -148,38 +148,38 @@ def look_every_ten_seconds(clock: Clock, looks: int) -> int:
     expired = 0
     for _ in range(looks):
         clock.seconds += 10
-        expired += retraining.expire_stale()
+        expired += training.expire_stale()
     return expired
 
 
 def test_a_run_whose_trainer_fell_silent_is_over_and_the_next_one_can_start(operator, clock):
-    run = retraining.ask(trigger=PERSON, actor=operator)
-    token = runs.claim(run.pk)
+    run = training.ask(trigger=PERSON, actor=operator)
+    token = run_state.claim(run.pk)
     assert look_every_ten_seconds(clock, 3) == 0
     assert look_every_ten_seconds(clock, 1) == 1
-    after = retraining.ask(trigger=PERSON, actor=operator)
+    after = training.ask(trigger=PERSON, actor=operator)
     run.refresh_from_db()
     assert run.state == RunState.FAILED
     assert "not heard of" in run.reasons[0]
     assert after.state == RunState.QUEUED
     # The frozen trainer wakes up.
-    recorder = runs.Recorder(run.pk, token)
-    with pytest.raises(runs.LostRunError):
+    recorder = run_state.Recorder(run.pk, token)
+    with pytest.raises(run_state.LostRunError):
         recorder.step("training", "on we go")
-    with pytest.raises(runs.LostRunError), recorder.finishing():
+    with pytest.raises(run_state.LostRunError), recorder.finishing():
         raise AssertionError("nothing may be written any more")
-    assert not runs.end(run.pk, token, RunState.PROMOTED)
+    assert not run_state.end(run.pk, token, RunState.PROMOTED)
 
 
 def test_a_run_goes_on_after_the_machine_slept(operator, clock):
-    run = retraining.ask(trigger=PERSON, actor=operator)
-    token = runs.claim(run.pk)
+    run = training.ask(trigger=PERSON, actor=operator)
+    token = run_state.claim(run.pk)
     assert look_every_ten_seconds(clock, 1) == 0
     clock.seconds += 8 * 3600  # macOS: the monotonic clock goes on; and the wall clock does everywhere
     TrainingRun.objects.filter(pk=run.pk).update(heartbeat=timezone.now() - timedelta(hours=8))
-    assert retraining.expire_stale() == 0
+    assert training.expire_stale() == 0
     clock.seconds += 3
-    runs.Recorder(run.pk, token).say("Awake again.")
+    run_state.Recorder(run.pk, token).say("Awake again.")
     assert look_every_ten_seconds(clock, 3) == 0
     run.refresh_from_db()
     assert run.state == RunState.RUNNING
@@ -187,37 +187,37 @@ def test_a_run_goes_on_after_the_machine_slept(operator, clock):
 
 @pytest.mark.parametrize("hours", [-3, 3])
 def test_a_set_clock_neither_ends_a_run_nor_keeps_one_whose_trainer_is_gone(operator, clock, hours):
-    run = retraining.ask(trigger=PERSON, actor=operator)
-    token = runs.claim(run.pk)
+    run = training.ask(trigger=PERSON, actor=operator)
+    token = run_state.claim(run.pk)
     look_every_ten_seconds(clock, 1)
     TrainingRun.objects.update(heartbeat=timezone.now() - timedelta(hours=hours))
     assert look_every_ten_seconds(clock, 1) == 0
-    runs.Recorder(run.pk, token).say("Here I am.")
+    run_state.Recorder(run.pk, token).say("Here I am.")
     assert look_every_ten_seconds(clock, 3) == 0
     assert look_every_ten_seconds(clock, 1) == 1
 
 
 def fail(run: TrainingRun, *, ago: timedelta = timedelta(0), is_interruption: bool = True) -> None:
-    token = runs.claim(run.pk)
-    assert runs.end(run.pk, token, RunState.FAILED, "Killed.", is_interruption=is_interruption)
+    token = run_state.claim(run.pk)
+    assert run_state.end(run.pk, token, RunState.FAILED, "Killed.", is_interruption=is_interruption)
     TrainingRun.objects.filter(pk=run.pk).update(finished=timezone.now() - ago)
 
 
 def test_a_run_that_failed_for_no_fault_of_its_data_is_tried_again_later_and_later(operator):
-    first = retraining.ask(trigger=PERSON, actor=operator, recipe="site-from-scratch", seed=7)
+    first = training.ask(trigger=PERSON, actor=operator, recipe="site-from-scratch", seed=7)
     fail(first)
-    retraining.tend()
+    training.tend()
     assert TrainingRun.objects.get() == first
     TrainingRun.objects.update(finished=timezone.now() - timedelta(seconds=61))
-    retraining.tend()
+    training.tend()
     second = TrainingRun.objects.first()
     assert (second.trigger, second.recipe) == (SCHEDULE, {"name": "site-from-scratch", "seed": 7})
     fail(second, ago=timedelta(seconds=61))
-    retraining.tend()
+    training.tend()
     assert TrainingRun.objects.first() == second
-    assert overview.what_comes_next().when == second_retry(second)
+    assert presenters.what_comes_next().when == second_retry(second)
     TrainingRun.objects.filter(pk=second.pk).update(finished=timezone.now() - timedelta(minutes=5))
-    retraining.tend()
+    training.tend()
     assert TrainingRun.objects.count() == 3
 
 
@@ -227,79 +227,79 @@ def second_retry(run: TrainingRun) -> datetime:
 
 
 def test_a_run_that_failed_because_of_its_data_is_not_tried_again(operator):
-    fail(retraining.ask(trigger=PERSON, actor=operator), ago=timedelta(days=2), is_interruption=False)
-    retraining.tend()
+    fail(training.ask(trigger=PERSON, actor=operator), ago=timedelta(days=2), is_interruption=False)
+    training.tend()
     assert TrainingRun.objects.count() == 1
 
 
 def test_a_retry_and_the_schedule_do_not_wait_for_a_clock_that_was_set_back(settings, operator):
-    run = retraining.ask(trigger=PERSON, actor=operator)
+    run = training.ask(trigger=PERSON, actor=operator)
     fail(run, ago=timedelta(hours=-3))  # it failed, as it seems, later today
-    retraining.tend()
+    training.tend()
     again = TrainingRun.objects.first()
     assert again != run
     settle(1)
     end(again)
     settings.RETRAIN_SCHEDULE, settings.RETRAIN_AFTER_LABELS = 24.0, 0
     TrainingRun.objects.filter(pk=again.pk).update(created=timezone.now() + timedelta(hours=3))
-    retraining.tend()
+    training.tend()
     assert TrainingRun.objects.count() == 3
 
 
 def test_a_waiting_run_counts_from_now_after_the_clock_was_set_back(operator):
-    run = retraining.ask(trigger=PERSON, actor=operator)
+    run = training.ask(trigger=PERSON, actor=operator)
     TrainingRun.objects.filter(pk=run.pk).update(created=timezone.now() + timedelta(hours=3))
-    retraining.tend()
+    training.tend()
     run.refresh_from_db()
     assert run.created <= timezone.now()  # so that it is called again in seconds, not in hours
 
 
 def test_a_run_is_claimed_once(operator):
-    run = retraining.ask(trigger=PERSON, actor=operator)
-    assert runs.claim(run.pk)
-    assert runs.claim(run.pk) is None
+    run = training.ask(trigger=PERSON, actor=operator)
+    assert run_state.claim(run.pk)
+    assert run_state.claim(run.pk) is None
 
 
 def test_the_trainer_is_called_again_when_the_message_got_lost(operator, calls):
-    run = retraining.ask(trigger=PERSON, actor=operator)
+    run = training.ask(trigger=PERSON, actor=operator)
     calls.clear()
-    retraining.tend()
+    training.tend()
     assert calls == []
     TrainingRun.objects.filter(pk=run.pk).update(created=timezone.now() - timedelta(seconds=40))
-    retraining.tend()
-    retraining.tend()
+    training.tend()
+    training.tend()
     assert calls == [run.pk]
 
 
 def test_a_process_that_was_stopped_is_given_up_at_once(operator):
-    run = retraining.ask(trigger=PERSON, actor=operator)
-    token = runs.claim(run.pk)
+    run = training.ask(trigger=PERSON, actor=operator)
+    token = run_state.claim(run.pk)
     process = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
     try:
         process.send_signal(signal.SIGSTOP)
-        failure = trainer._watch(process, run.pk, token, lambda: False)
+        failure = subprocess_runner._watch(process, run.pk, token, lambda: False)
         assert "stopped by a signal" in failure.reason
     finally:
-        trainer._end(process)
+        subprocess_runner._end(process)
 
 
 def test_a_process_that_falls_silent_is_given_up_by_whoever_started_it(operator, settings):
     """Nobody else could: frozen while it holds the lock of an SQLite file, it keeps the others from saying so."""
     settings.TRAINER_SILENCE_SECONDS = 1
-    run = retraining.ask(trigger=PERSON, actor=operator)
-    token = runs.claim(run.pk)
+    run = training.ask(trigger=PERSON, actor=operator)
+    token = run_state.claim(run.pk)
     process = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
     try:
-        failure = trainer._watch(process, run.pk, token, lambda: False)
+        failure = subprocess_runner._watch(process, run.pk, token, lambda: False)
         assert "not heard of for 1 second" in failure.reason
     finally:
-        trainer._end(process)
+        subprocess_runner._end(process)
     assert process.returncode is not None
 
 
 def test_progress_is_written_and_read_back(operator):
-    run = retraining.ask(trigger=PERSON, actor=operator)
-    recorder = runs.Recorder(run.pk, runs.claim(run.pk))
+    run = training.ask(trigger=PERSON, actor=operator)
+    recorder = run_state.Recorder(run.pk, run_state.claim(run.pk))
     recorder.step("training", "Training.")
     recorder.history({"loss": [0.5]})
     recorder._wrote = 0
@@ -312,5 +312,5 @@ def test_progress_is_written_and_read_back(operator):
     recorder.stage("photographing the gate's digits", 0.5)
     run.refresh_from_db()
     assert run.progress["share"] == 0.885
-    assert overview.state_of(run)["line"] == "Evaluating: photographing the gate's digits"
+    assert presenters.state_of(run)["line"] == "Evaluating: photographing the gate's digits"
     assert Submission.objects.count() == 0

@@ -8,7 +8,7 @@ import pytest
 
 from bench.writers import leaning_hands
 from recognizer.models import TrainingRun
-from recognizer.services import retraining
+from recognizer.services import training
 from tests.retraining.rows import settle_drawings
 from tests.retraining.stopping import start_trainer
 from tests.support.site import Site, wait_until
@@ -27,7 +27,7 @@ def test_the_median_answer_takes_at_most_half_as_long_again_while_it_trains(site
         median(client, 50)
         idle = median(client, REQUESTS)
         settle_drawings(leaning_hands(4, 2), 100)
-        run = retraining.ask(trigger=TrainingRun.Trigger.SCHEDULE)
+        run = training.ask(trigger=TrainingRun.Trigger.SCHEDULE)
 
         def trains() -> bool:
             run.refresh_from_db()

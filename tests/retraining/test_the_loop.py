@@ -16,7 +16,7 @@ from django.contrib.auth.models import Group, User
 
 from bench.writers import leaning_hands, pictures
 from recognizer.models import Prediction, RunState, Submission, TrainingRun
-from recognizer.services import registry
+from recognizer.services.registry import versions
 from tests.retraining.rows import settle_drawings
 from tests.retraining.stopping import start_trainer, stop_the_trainer_at, suspend_the_site_during_a_training
 from tests.support.site import BASE_DIR, Site, wait_until
@@ -39,7 +39,7 @@ def post(client: httpx.Client, path: str, **fields: str) -> httpx.Response:
 
 
 def accuracy(images, labels) -> float:
-    classifier = registry.classifier_of(registry.live_version())
+    classifier = versions.classifier_of(versions.live_version())
     return float((classifier.logits(images).argmax(axis=1) == labels).mean())
 
 
@@ -95,7 +95,7 @@ def test_writers_who_are_misread_are_read_after_their_labels_were_reviewed(make_
         )
         # One click back.
         assert post(client, "/models/1/rollback/").status_code == 302
-        assert registry.live_version().number == 1
+        assert versions.live_version().number == 1
 
 
 @pytest.mark.acceptance

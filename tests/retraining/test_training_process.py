@@ -6,8 +6,8 @@ import sys
 import pytest
 
 from recognizer.models import RunState, TrainingRun
-from recognizer.services.retraining import runs, trainer
-from recognizer.services.retraining.trainer import TOKEN_VARIABLE
+from recognizer.services.training import run_state, subprocess_runner
+from recognizer.services.training.subprocess_runner import TOKEN_VARIABLE
 from tests.support.site import BASE_DIR, Site
 
 
@@ -18,7 +18,7 @@ def run(entered: Site) -> TrainingRun:
 
 
 def start_process(site: Site, run: TrainingRun) -> subprocess.Popen[str]:
-    token = runs.claim(run.pk)
+    token = run_state.claim(run.pk)
     return subprocess.Popen(
         [sys.executable, "manage.py", "run_training", str(run.pk)],
         cwd=BASE_DIR,
@@ -49,8 +49,8 @@ def test_a_training_process_ends_with_the_worker_that_started_it(entered: Site, 
 def test_the_trainer_reports_a_process_that_crashed_after_its_run_had_ended(
     entered: Site, run: TrainingRun, caplog: pytest.LogCaptureFixture
 ) -> None:
-    token = runs.claim(run.pk)
-    runs.end(run.pk, token, RunState.UNCHANGED)
+    token = run_state.claim(run.pk)
+    run_state.end(run.pk, token, RunState.UNCHANGED)
     with subprocess.Popen([sys.executable, "-c", "import os; os.abort()"]) as process:
-        trainer._watch(process, run.pk, token, lambda: False)
+        subprocess_runner._watch(process, run.pk, token, lambda: False)
     assert f"the training process of run {run.pk} ended by signal 6" in caplog.text

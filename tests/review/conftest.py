@@ -10,7 +10,7 @@ from django.test import Client
 from tests.support.people import client_of, member_of
 
 if TYPE_CHECKING:
-    from recognizer.services.actors import Actor
+    from recognizer.services.identity.actors import Actor
 
 # Django is set up after this file is read, so what needs it is imported inside the fixtures.
 
@@ -25,7 +25,7 @@ def others(visitor: Actor, stranger: Actor) -> list[Client]:
     """Everybody who has no review queue: somebody unknown, visitors, an account without the permission."""
     from django.contrib.auth.models import User
 
-    from recognizer.services.actors import Actor
+    from recognizer.services.identity.actors import Actor
 
     account = Actor(user=User.objects.create_user("ann"))
     return [Client(), client_of(visitor), client_of(stranger), client_of(account)]

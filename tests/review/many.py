@@ -22,9 +22,9 @@ from recognizer.models import (
     TruthState,
     Verdict,
 )
-from recognizer.services import registry
-from recognizer.services.actors import Actor
-from recognizer.services.drafts import fold_of
+from recognizer.services.identity.actors import Actor
+from recognizer.services.registry import versions as model_versions
+from recognizer.services.submissions.intake import fold_of
 
 BATCH = 2000
 # Of the pictures.
@@ -32,7 +32,7 @@ SETTLED, SUGGESTED, MISREAD = 0.3, 0.03, 0.03
 
 
 def second_version() -> ModelVersion:
-    first = registry.live_version()
+    first = model_versions.live_version()
     return ModelVersion.objects.create(
         number=2, parent=first, origin="training", keras_sha256="0", bundle_sha256="0", manifest=first.manifest
     )
@@ -52,7 +52,7 @@ def given_times() -> Iterator[None]:
 def fill(count: int, *, reviewers: list[Actor], settled: float = SETTLED) -> None:
     """`count` submissions with strokes of a usual length, each read by two versions, a share of them labelled."""
     chance = random.Random(count)
-    versions = [registry.live_version(), second_version()]
+    versions = [model_versions.live_version(), second_version()]
     start = timezone.now() - timedelta(days=60)
     strokes = [[[round(chance.uniform(0, 280), 2) for _ in range(40)] for _ in range(2)] for _ in range(2)]
     with given_times():

@@ -4,7 +4,7 @@ import pytest
 from django.test import Client
 
 from recognizer.models import Label, LabelReason, Skip, Submission, TruthState, Verdict
-from recognizer.services import labels
+from recognizer.services.review import labels
 from tests.rows import make_prediction, make_submission
 
 pytestmark = pytest.mark.django_db

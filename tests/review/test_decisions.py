@@ -6,9 +6,9 @@ import pytest
 from django.utils import timezone
 
 from recognizer.models import Label, LabelKind, LabelReason, Lease, Submission, TruthState, Verdict
-from recognizer.services import labels, queue, reviews
-from recognizer.services.actors import Actor
-from recognizer.services.retraining.requests import trainable
+from recognizer.services.identity.actors import Actor
+from recognizer.services.review import decisions, labels, queue
+from recognizer.services.training.scheduling import trainable
 from tests.rows import make_prediction, make_submission
 
 pytestmark = pytest.mark.django_db
@@ -30,7 +30,7 @@ def shown(actor: Actor) -> Submission:
 
 
 def decide(actor: Actor, submission: Submission, value: str = "7") -> Label:
-    return reviews.decide(actor=actor, submission=submission, value=value, otherwise=LabelReason.API)
+    return decisions.decide(actor=actor, submission=submission, value=value, otherwise=LabelReason.API)
 
 
 def truth(submission: Submission) -> tuple[str, str]:
@@ -74,7 +74,7 @@ def test_what_is_taken_back_is_in_front_of_its_reviewer_again_for_the_same_reaso
     answered(), answered()
     submission = shown(reviewer)
     decide(reviewer, submission)
-    item = reviews.undo(actor=reviewer, submission=submission)
+    item = decisions.undo(actor=reviewer, submission=submission)
     assert (item.submission, item.reason, item.blind) == (submission, LabelReason.DOUBT, False)
     assert truth(submission) == ("", TruthState.NONE)
     assert shown(reviewer) == submission
@@ -86,7 +86,7 @@ def test_taking_back_twice_takes_back_once(reviewer):
     submission = shown(reviewer)
     decide(reviewer, submission)
     for _ in range(2):
-        reviews.undo(actor=reviewer, submission=submission)
+        decisions.undo(actor=reviewer, submission=submission)
     assert Label.objects.filter(retracts__isnull=False).count() == 1
     assert shown(reviewer) == submission
 
@@ -94,24 +94,24 @@ def test_taking_back_twice_takes_back_once(reviewer):
 def test_passing_over_can_be_taken_back(reviewer):
     answered(), answered()
     submission = shown(reviewer)
-    reviews.skip(actor=reviewer, submission=submission)
+    decisions.skip(actor=reviewer, submission=submission)
     assert shown(reviewer) != submission
-    assert reviews.undo(actor=reviewer, submission=submission).submission == submission
+    assert decisions.undo(actor=reviewer, submission=submission).submission == submission
 
 
 def test_the_last_decision_is_known_and_what_was_said_elsewhere_is_none(reviewer):
-    assert reviews.last_decided(reviewer) is None
+    assert decisions.last_decided(reviewer) is None
     answered()
     submission = shown(reviewer)
     decide(reviewer, submission)
     labels.label(actor=reviewer, submission=answered(), value="3", reason=LabelReason.OWN_PAGE)
-    assert reviews.last_decided(reviewer) == submission
+    assert decisions.last_decided(reviewer) == submission
 
 
 def test_many_decisions_are_one_transaction_all_or_none(reviewer):
     rows = [answered() for _ in range(5)]
     with pytest.raises(labels.LabelError):
-        reviews.decide_many(
+        decisions.decide_many(
             actor=reviewer, values=dict.fromkeys(rows, "7") | {rows[4]: "eleven"}, otherwise=LabelReason.GRID
         )
     assert not Label.objects.exists()
@@ -122,14 +122,14 @@ def test_many_decisions_cost_as_many_queries_as_few(reviewer, count, django_asse
     rows = [answered() for _ in range(count)]
     reviewer.user.has_perm("recognizer.review")
     with django_assert_max_num_queries(14):
-        reviews.decide_many(actor=reviewer, values=dict.fromkeys(rows, "7"), otherwise=LabelReason.GRID)
+        decisions.decide_many(actor=reviewer, values=dict.fromkeys(rows, "7"), otherwise=LabelReason.GRID)
     assert Submission.objects.filter(truth="7", truth_state=TruthState.SETTLED).count() == count
 
 
 def test_what_was_deleted_meanwhile_does_not_spoil_the_others(reviewer):
     rows = [answered() for _ in range(3)]
     Submission.objects.filter(pk=rows[1].pk).delete()
-    said = reviews.decide_many(actor=reviewer, values=dict.fromkeys(rows, "7"), otherwise=LabelReason.GRID)
+    said = decisions.decide_many(actor=reviewer, values=dict.fromkeys(rows, "7"), otherwise=LabelReason.GRID)
     assert {one.submission_id for one in said} == {rows[0].pk, rows[2].pk}
 
 

@@ -7,8 +7,9 @@ from django.contrib.auth.models import User
 from django.core.management import CommandError, call_command
 
 from recognizer.models import Label, LabelKind, LabelReason, Prediction, Submission, TruthState
-from recognizer.services import figures, labels, matrices, registry
-from recognizer.services.retraining.requests import trainable
+from recognizer.services.registry import versions
+from recognizer.services.review import confusion_matrix, labels, statistics
+from recognizer.services.training.scheduling import trainable
 from tests.rows import make_submission
 from tests.support.site import wait_until
 
@@ -34,10 +35,10 @@ def test_the_demo_fills_a_site_that_can_be_reviewed_and_trained_and_goes_without
     assert made.filter(truth_state=TruthState.SETTLED).count() >= 20
     assert made.filter(truth_state=TruthState.NONE).count() >= 40
     assert trainable().filter(demo=True).exists()
-    by_day, by_version = figures.accuracy_on_traffic()
+    by_day, by_version = statistics.accuracy_on_traffic()
     assert len(by_day) >= 3
     assert by_version[0].total >= 5
-    assert matrices.matrix_of(registry.live_version()).total >= 20
+    assert confusion_matrix.matrix_of(versions.live_version()).total >= 20
     # The simulated reviewer is no colleague to wait for.
     assert labels.label(actor=reviewer, submission=mine, value="4", reason=LabelReason.API).value == "4"
     mine.refresh_from_db()

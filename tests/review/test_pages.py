@@ -5,7 +5,7 @@ from django.test import Client
 from django.urls import reverse
 
 from recognizer.models import Label, LabelReason, Submission, TruthState, Verdict
-from recognizer.services import labels
+from recognizer.services.review import labels
 from tests.rows import make_prediction, make_submission
 from tests.support.people import client_of
 

@@ -8,7 +8,7 @@ from django.core import mail
 from django.test import Client
 from django.urls import reverse
 
-from recognizer.services import accounts
+from recognizer.services.identity import users
 from tests.support.people import client_of
 
 pytestmark = pytest.mark.django_db
@@ -20,7 +20,7 @@ def test_somebody_signs_up_and_is_in(client):
     assert "Make one" in client.get(reverse("login")).content.decode()
     assert client.post(reverse("sign-up"), GOOD).status_code == 302
     assert "Signed in as" in client.get("/").content.decode()
-    assert accounts.role_of(User.objects.get(username="ann")) == "visitor"
+    assert users.role_of(User.objects.get(username="ann")) == "visitor"
 
 
 def test_a_bad_password_makes_no_account(client):
@@ -43,7 +43,7 @@ def test_an_operator_adds_a_reviewer_whose_link_works_once(operator, reviewer):
     rosa.post(path)
     assert rosa.get(reverse("review")).status_code == 200
     assert Client().post(path).status_code == 410
-    assert accounts.role_of(User.objects.get(username="rosa")) == "reviewer"
+    assert users.role_of(User.objects.get(username="rosa")) == "reviewer"
 
 
 def test_who_forgot_a_password_gets_a_link_from_an_operator(operator):
@@ -58,7 +58,7 @@ def test_roles_are_given_and_taken(operator, reviewer):
         operating.post(reverse("people-role", args=[reviewer.user.pk]), {"role": role})
         assert reviewing.get(reverse("review")).status_code == status
     operating.post(reverse("people-role", args=[reviewer.user.pk]), {"role": "emperor"})
-    assert accounts.role_of(User.objects.get(pk=reviewer.user.pk)) == "operator"
+    assert users.role_of(User.objects.get(pk=reviewer.user.pk)) == "operator"
 
 
 def test_nobody_locks_themselves_or_a_superuser_out_nor_gets_in_as_one(operator):
@@ -66,7 +66,7 @@ def test_nobody_locks_themselves_or_a_superuser_out_nor_gets_in_as_one(operator)
     operating = client_of(operator)
     for user in (operator.user, root):
         operating.post(reverse("people-role", args=[user.pk]), {"role": "visitor"})
-        assert accounts.role_of(User.objects.get(pk=user.pk)) == "operator"
+        assert users.role_of(User.objects.get(pk=user.pk)) == "operator"
     page = operating.post(reverse("people-link", args=[root.pk]))
     assert "Only a superuser" in page.content.decode()
     assert "/account/sign-in/" not in page.content.decode()
@@ -86,7 +86,7 @@ def test_nobody_else_looks_after_accounts(reviewer, others):
         for name in ("people-link", "people-role"):
             address = reverse(name, args=[reviewer.user.pk])
             assert client.post(address, {"role": "operator"}).status_code == 403
-    assert accounts.role_of(User.objects.get(pk=reviewer.user.pk)) == "reviewer"
+    assert users.role_of(User.objects.get(pk=reviewer.user.pk)) == "reviewer"
 
 
 def test_without_mail_there_is_no_page_that_promises_some(client):

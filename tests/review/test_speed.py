@@ -14,8 +14,9 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from recognizer.models import LabelReason, ModelVersion
-from recognizer.services import figures, matrices, queue, reviews, stats
-from recognizer.services.actors import Actor
+from recognizer.services.identity.actors import Actor
+from recognizer.services.ops import submission_stats
+from recognizer.services.review import confusion_matrix, decisions, queue, statistics
 from tests.support.people import client_of
 
 from . import many
@@ -88,7 +89,7 @@ def test_a_site_that_was_used_for_long_is_quick(size, reviewer, second_reviewer,
     client = client_of(reviewer)
     history = {f"history {one}": lambda one=one: client.get(f"/history/?{one}") for one in FILTERS}
     versions = ModelVersion.objects.in_bulk(field_name="number")
-    matrix = {f"matrix {number}": lambda one=one: matrices.matrix_of(one) for number, one in versions.items()}
+    matrix = {f"matrix {number}": lambda one=one: confusion_matrix.matrix_of(one) for number, one in versions.items()}
     rules = {f"next by {rule}": taking(reviewer, rule) for rule in queue.RULES}
     api = {"POST review/next": lambda: client.post("/api/v1/review/next", {"count": 16}, "application/json")}
     grid = {"grid": lambda: (queue.leave(actor=reviewer), queue.take_grid(actor=reviewer, digit=7))}
@@ -115,9 +116,11 @@ def test_every_list_is_found_in_an_index(reviewer, second_reviewer, settings):
         assert "SCAN recognizer_submission USING COVERING INDEX submission_narrow" in plan or one == "", (
             f"{one}\n{plan}"
         )
-    assert "COVERING INDEX submission_truth" in plans(lambda: stats.of(reviewer))
-    assert "SCAN" not in plans(lambda: stats.of(Actor(visitor=f"{7:032d}")))
-    assert "COVERING INDEX submission_truth" in plans(lambda: matrices.matrix_of(ModelVersion.objects.get(number=2)))
+    assert "COVERING INDEX submission_truth" in plans(lambda: submission_stats.of(reviewer))
+    assert "SCAN" not in plans(lambda: submission_stats.of(Actor(visitor=f"{7:032d}")))
+    assert "COVERING INDEX submission_truth" in plans(
+        lambda: confusion_matrix.matrix_of(ModelVersion.objects.get(number=2))
+    )
 
 
 def test_the_number_of_queries_does_not_grow(reviewer, second_reviewer, settings):
@@ -133,9 +136,9 @@ def test_the_number_of_queries_does_not_grow(reviewer, second_reviewer, settings
         few = count(lambda url=url: client.get(url))
         assert few <= 24, url
         assert few == count(lambda url=url: client.get(url)), url
-    assert count(lambda: figures.progress(reviewer)) <= 6
+    assert count(lambda: statistics.progress(reviewer)) <= 6
     [item, *_] = queue.take(actor=reviewer, rule=LabelReason.DOUBT, count=1)
-    decide = lambda: reviews.decide(  # noqa: E731 - as the others
+    decide = lambda: decisions.decide(  # noqa: E731 - as the others
         actor=reviewer, submission=item.submission, value="7", otherwise=LabelReason.API
     )
     assert count(decide) <= 14

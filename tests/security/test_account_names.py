@@ -14,7 +14,7 @@ from django.urls import reverse
 
 from digitsite import env
 from recognizer.models import AccountName
-from recognizer.services import account_names, accounts
+from recognizer.services.identity import account_names, users
 
 pytestmark = [pytest.mark.django_db, pytest.mark.both_databases]
 
@@ -47,7 +47,7 @@ def test_names_that_look_alike_are_one(first: str, second: str) -> None:
     assert "There is an account" in refused.content.decode()
     answer = Client().post(reverse("login"), {"username": second, "password": PASSWORD})
     assert answer.status_code == 302
-    assert accounts.make_operator(second).username == User.objects.get().username
+    assert users.make_operator(second).username == User.objects.get().username
 
 
 @pytest.mark.parametrize(("first", "second"), SAME)

@@ -6,7 +6,7 @@ from django.test import Client
 from django.urls import get_resolver, reverse
 
 from recognizer.models import Submission
-from recognizer.services.actors import Actor
+from recognizer.services.identity.actors import Actor
 from tests.rows import make_prediction, make_submission
 
 pytestmark = pytest.mark.django_db

@@ -13,7 +13,7 @@ from django.urls import reverse
 
 from ml import bundle as bundles
 from ml.export import load_keras
-from recognizer.services import registry
+from recognizer.services.registry import versions
 from tests.security.test_starting import read_settings
 from tests.support.site import BASE_DIR
 
@@ -177,4 +177,4 @@ def test_a_bundle_that_was_exchanged_is_not_served(monkeypatch: pytest.MonkeyPat
     changed[-5_000] ^= 1
     ModelFiles.objects.update(bundle=bytes(changed))
     with pytest.raises(bundles.BundleError, match="sha256 differs"):
-        registry.classifier_of(registry.live_version())
+        versions.classifier_of(versions.live_version())

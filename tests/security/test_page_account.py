@@ -8,8 +8,8 @@ from django.test import Client
 from django.urls import reverse
 
 from recognizer.models import Label, Submission
-from recognizer.services.account_tags import account_tag
-from recognizer.services.actors import Actor
+from recognizer.services.identity.account_tags import account_tag
+from recognizer.services.identity.actors import Actor
 from tests.pictures import SEVEN
 from tests.rows import make_prediction, make_submission
 from tests.support.people import client_of, member_of

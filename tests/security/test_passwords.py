@@ -15,9 +15,9 @@ from django.utils.encoding import force_bytes
 from django.utils.http import urlsafe_base64_encode
 
 from recognizer.models import AccountSession, Token
-from recognizer.services import attempts, passwords, sessions, tokens
-from recognizer.services.actors import Actor
-from recognizer.services.errors import BusyError
+from recognizer.services.identity import login_throttle, passwords, sessions, tokens
+from recognizer.services.identity.actors import Actor
+from recognizer.services.lib.errors import BusyError
 from tests.support.people import client_of
 from tests.support.site import BASE_DIR
 
@@ -27,10 +27,10 @@ RIGHT, WRONG = "three grey cats 7", "two grey cats 7"
 
 # Each call in the code that hashes a password, and what limits it.
 CALLS = {
-    ("recognizer/services/passwords.py", "authenticate", "find_by_password"): "Kind.SIGN_IN",
-    ("recognizer/services/passwords.py", "sign_up", "set_password"): "Kind.SIGN_UP",
-    ("recognizer/services/passwords.py", "change", "check_password"): "Kind.PASSWORD",
-    ("recognizer/services/passwords.py", "change", "set_password"): "Kind.PASSWORD",
+    ("recognizer/services/identity/passwords.py", "authenticate", "find_by_password"): "Kind.SIGN_IN",
+    ("recognizer/services/identity/passwords.py", "sign_up", "set_password"): "Kind.SIGN_UP",
+    ("recognizer/services/identity/passwords.py", "change", "check_password"): "Kind.PASSWORD",
+    ("recognizer/services/identity/passwords.py", "change", "set_password"): "Kind.PASSWORD",
 }
 HASHING = {
     *("check_password", "acheck_password", "set_password", "make_password", "aauthenticate"),
@@ -92,7 +92,7 @@ def test_no_other_code_of_ours_uses_djangos_authenticate_or_its_forms_that_hash(
 
 def test_right_sign_ins_are_limited_too(monkeypatch: pytest.MonkeyPatch) -> None:
     """At 0.4 s of a processor and a row of a session each there was no end to them."""
-    monkeypatch.setattr(attempts, "SIGN_INS_FOR_ONE_ACCOUNT", 5)
+    monkeypatch.setattr(login_throttle, "SIGN_INS_FOR_ONE_ACCOUNT", 5)
     answers = [sign_in(RIGHT, address=f"203.0.113.{number}") for number in range(8)]
     assert [answer.status_code for answer in answers] == [302] * 5 + [429] * 3
     assert int(answers[-1]["Retry-After"]) > 0
@@ -101,7 +101,7 @@ def test_right_sign_ins_are_limited_too(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def test_right_sign_ins_from_one_address_are_limited(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(attempts, "SIGN_INS_FROM_ONE_ADDRESS", 4)
+    monkeypatch.setattr(login_throttle, "SIGN_INS_FROM_ONE_ADDRESS", 4)
     for name in "bc":
         User.objects.create_user(name, password=RIGHT)
     names = ("ann", "b", "c", "ann", "b")

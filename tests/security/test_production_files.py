@@ -124,7 +124,7 @@ def test_what_these_pages_name_is_there(name: str) -> None:
         assert Path(BASE_DIR, path).exists(), path
     words = set(re.findall(r"`([A-Z][A-Z_]{4,})(?:=[^`]*)?`", text))
     assert words <= set(settings_in_the_code()) | ALSO
-    exposed = Path(BASE_DIR, "recognizer/services/metrics.py").read_text()
+    exposed = Path(BASE_DIR, "recognizer/services/ops/metrics.py").read_text()
     for metric in re.findall(r"`(?:rate\()?(digits_[a-z_]+)[`{]", text):
         base = metric.removesuffix("_total").removesuffix("_bucket").removesuffix("_info")
         assert f'"{base}"' in exposed or metric.endswith("_"), metric

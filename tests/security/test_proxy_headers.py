@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from recognizer.middleware import address_of
 from recognizer.proxies import UNKNOWN_ADDRESS, client_address, client_scheme
-from recognizer.services.addresses import UNKNOWN_NETWORK, is_loopback, rate_key
+from recognizer.services.lib.addresses import UNKNOWN_NETWORK, is_loopback, rate_key
 
 
 @pytest.mark.parametrize(

@@ -18,9 +18,12 @@ from django.urls import URLPattern, URLResolver, get_resolver, reverse
 
 from digitsite import redis_urls
 from recognizer.models import Attempt, LabelReason, Source, Submission, TrainingRun
-from recognizer.services import accounts, handoff, labels, submissions, throttling, tokens
-from recognizer.services.actors import Actor
-from recognizer.services.throttling import Kind, ThrottledError
+from recognizer.services.identity import throttling, tokens, users
+from recognizer.services.identity.actors import Actor
+from recognizer.services.identity.throttling import Kind, ThrottledError
+from recognizer.services.inference import handoff
+from recognizer.services.review import labels
+from recognizer.services.submissions import service
 from tests.pictures import SEVEN, digit, png
 from tests.rows import make_prediction
 from tests.support.people import client_of
@@ -129,13 +132,13 @@ class World:
 
     def __init__(self) -> None:
         self.owner = Actor(user=User.objects.create_user("ann", "ann@example.org"))
-        self.submission = submissions.accept_strokes(actor=self.owner, strokes=SEVEN, source=Source.API)
+        self.submission = service.accept_strokes(actor=self.owner, strokes=SEVEN, source=Source.API)
         make_prediction(self.submission)
         self.label = labels.label(actor=self.owner, submission=self.submission, value="7", reason=LabelReason.API)
         self.operator, self.reviewer = (_member(name) for name in ("operator", "reviewer"))
         self.run = TrainingRun.objects.create(trigger="person", requested_by=self.operator.user)
         self.token = tokens.make(actor=self.owner, name="reader", scopes=["read"])[0]
-        self.link = accounts.sign_in_link(User.objects.create_user("guest")).split("/")
+        self.link = users.sign_in_link(User.objects.create_user("guest")).split("/")
         self.clients = {name: self.client(name) for name in ("visitor", "owner", "reviewer", "operator")}
 
     def client(self, who: str) -> Client:
@@ -330,7 +333,7 @@ def _count_twice(actor: Actor) -> None:
 
 def test_a_bulk_deletion_that_is_refused_deletes_nothing(world: World, settings) -> None:
     settings.CHANGES_PER_MINUTE = (1, 1, 1)
-    ids = [submissions.accept_strokes(actor=Actor(visitor="a" * 32), strokes=SEVEN, source=Source.API) for _ in "ab"]
+    ids = [service.accept_strokes(actor=Actor(visitor="a" * 32), strokes=SEVEN, source=Source.API) for _ in "ab"]
     answers = [
         world.clients["operator"].post("/history/bulk/", {"s": row.public_id, "act": "delete-now"})
         for row in (*ids, world.submission)

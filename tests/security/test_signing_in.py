@@ -11,7 +11,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from recognizer.models import Attempt
-from recognizer.services import accounts, attempts
+from recognizer.services.identity import login_throttle, users
 from tests.support.people import client_of
 
 pytestmark = pytest.mark.django_db
@@ -43,7 +43,7 @@ def test_after_so_many_wrong_passwords_even_the_right_one_must_wait():
 def test_waiting_is_enough():
     for _ in range(5):
         sign_in(WRONG)
-    Attempt.objects.update(created=timezone.now() - attempts.WINDOW)
+    Attempt.objects.update(created=timezone.now() - login_throttle.WINDOW)
     assert sign_in(RIGHT).status_code == 302
 
 
@@ -112,7 +112,7 @@ def test_the_admin_pages_have_no_second_way_in(operator, reviewer):
 
 
 def test_accounts_are_not_made_by_the_thousand(monkeypatch):
-    monkeypatch.setattr(attempts, "SIGN_UPS", 2)
+    monkeypatch.setattr(login_throttle, "SIGN_UPS", 2)
     for number, status in ((1, 302), (2, 302), (3, 429)):
         form = {"username": f"new{number}", "password1": RIGHT, "password2": RIGHT}
         answer = Client().post(reverse("sign-up"), form)
@@ -131,8 +131,8 @@ def test_nobodys_mailbox_is_filled(settings):
 
 def test_a_name_that_differs_in_capitals_alone_is_taken(operator):
     with pytest.raises(ValueError, match="There is an account ann already"):
-        accounts.add_person(actor=operator, name="Ann", role="reviewer")
-    assert accounts.make_operator("ANN").username == "ann"
+        users.add_person(actor=operator, name="Ann", role="reviewer")
+    assert users.make_operator("ANN").username == "ann"
     assert User.objects.filter(username__iexact="ann").count() == 1
     form = {"username": "Ann", "password1": RIGHT, "password2": RIGHT}
     assert Client().post(reverse("sign-up"), form).status_code == 422

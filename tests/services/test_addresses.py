@@ -4,8 +4,8 @@ import pytest
 from django.contrib.auth.models import User
 
 from recognizer.models import Scope
-from recognizer.services.actors import THE_MACHINE, Actor
-from recognizer.services.addresses import UNKNOWN_NETWORK, is_loopback, rate_key
+from recognizer.services.identity.actors import THE_MACHINE, Actor
+from recognizer.services.lib.addresses import UNKNOWN_NETWORK, is_loopback, rate_key
 
 pytestmark = [pytest.mark.sqlite_only]
 

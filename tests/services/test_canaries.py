@@ -6,9 +6,10 @@ import pytest
 from django.utils import timezone
 
 from recognizer.models import RunState, Submission, TrainingRun
-from recognizer.services import canaries, handoff
-from recognizer.services.canaries import CANARIES, DEFAULT, PREDICTIONS, TRAIN
-from recognizer.services.handoff import serving
+from recognizer.services.inference import handoff
+from recognizer.services.inference.handoff import serving
+from recognizer.services.ops import liveness
+from recognizer.services.ops.liveness import CANARIES, DEFAULT, PREDICTIONS, TRAIN
 from tests.retraining.stopping import start_trainer
 from tests.rows import make_submission
 from tests.support.site import wait_until
@@ -28,46 +29,46 @@ def silence(queue: str) -> None:
 
 
 def test_a_worker_is_heard_of_as_soon_as_it_takes_work(valkey):
-    assert canaries.heard() == {}
+    assert liveness.heard() == {}
     start_trainer(valkey)  # the beat's first canary would come after a minute, were there a beat
-    wait_until(lambda: TRAIN in canaries.heard(), seconds=10, what="the trainer's first canary")
+    wait_until(lambda: TRAIN in liveness.heard(), seconds=10, what="the trainer's first canary")
 
 
 def test_nobody_is_stuck_where_nothing_is_known_or_waits(valkey):
-    assert canaries.stuck() == []
+    assert liveness.stuck() == []
     silence(TRAIN)  # nothing waits for it
-    assert canaries.stuck() == []
+    assert liveness.stuck() == []
     valkey.redis().flushall()
-    assert canaries.stuck() == []
+    assert liveness.stuck() == []
 
 
 def test_a_default_worker_whose_canary_fell_silent_is_stuck_until_the_next(valkey):
     silence(DEFAULT)
-    assert canaries.stuck() == [DEFAULT]
-    canaries.sing(DEFAULT)
-    assert canaries.stuck() == []
+    assert liveness.stuck() == [DEFAULT]
+    liveness.sing(DEFAULT)
+    assert liveness.stuck() == []
 
 
 def test_a_silent_trainer_is_stuck_when_a_run_waits_but_not_while_one_goes_on(valkey):
     silence(TRAIN)
     run = TrainingRun.objects.create(trigger="person")
-    assert canaries.stuck() == []  # it was asked for just now
+    assert liveness.stuck() == []  # it was asked for just now
     TrainingRun.objects.update(created=timezone.now() - timedelta(minutes=5))
-    assert canaries.stuck() == [TRAIN]
+    assert liveness.stuck() == [TRAIN]
     TrainingRun.objects.filter(pk=run.pk).update(state=RunState.RUNNING, heartbeat=timezone.now())
-    assert canaries.stuck() == []
+    assert liveness.stuck() == []
 
 
 def test_prediction_workers_are_stuck_when_none_lives_and_a_submission_waits(valkey):
     submission = make_submission()
-    assert canaries.stuck() == []
+    assert liveness.stuck() == []
     Submission.objects.update(created=timezone.now() - timedelta(minutes=1))
-    assert canaries.stuck() == [PREDICTIONS]
+    assert liveness.stuck() == [PREDICTIONS]
     serving.heartbeat("w")
     handoff.push([submission.pk])  # hears anew who lives
-    assert canaries.stuck() == []
+    assert liveness.stuck() == []
 
 
 def test_without_redis_nobody_knows(site):
     with site.entered():
-        assert canaries.stuck() == []
+        assert liveness.stuck() == []

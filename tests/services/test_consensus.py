@@ -14,9 +14,9 @@ from hypothesis import settings as rules
 from hypothesis import strategies as st
 
 from recognizer.models import Label, LabelKind, LabelReason, Submission, TruthState, Verdict, Vote
-from recognizer.services import labels, reviews
-from recognizer.services.actors import Actor
-from recognizer.services.erasing import erase
+from recognizer.services.identity.actors import Actor
+from recognizer.services.review import decisions, labels
+from recognizer.services.submissions.bulk_delete import erase
 from tests.rows import make_prediction, make_submission
 
 pytestmark = pytest.mark.django_db
@@ -200,9 +200,9 @@ def test_one_more_label_costs_the_same_after_thousands(operation: str) -> None:
 def perform(operation: str, submission: Submission, reviewer: Actor, *, value: str) -> None:
     actor = reviewer if "review" in operation else VISITOR
     if operation == "decide":
-        reviews.decide(actor=reviewer, submission=submission, value=value, otherwise=LabelReason.API)
+        decisions.decide(actor=reviewer, submission=submission, value=value, otherwise=LabelReason.API)
     elif operation == "undo":
-        reviews.undo(actor=reviewer, submission=submission)
+        decisions.undo(actor=reviewer, submission=submission)
     elif operation.startswith("retract"):
         label = labels.last_labels(actor, [submission])[submission.pk]
         labels.retract(actor=actor, label=label)

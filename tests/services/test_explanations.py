@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from recognizer.services import explanations, registry
+from recognizer.services.inference import explanations
+from recognizer.services.registry import versions
 from tests.ml.test_occlusion import seven
 from tests.rows import make_prediction, make_submission
 
@@ -14,7 +15,7 @@ def test_an_answered_submission_is_explained_by_the_version_that_answered():
     submission = make_submission(pixels=seven().tobytes())
     make_prediction(submission)
     version, leaning = explanations.explanation(submission)
-    assert version == registry.live_version()
+    assert version == versions.live_version()
     assert np.abs(leaning).max() == 1
 
 

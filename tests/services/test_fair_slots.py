@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from recognizer.services.errors import BusyError
-from recognizer.services.fair_slots import FairSlots, Ticket, TicketState
+from recognizer.services.lib.errors import BusyError
+from recognizer.services.lib.fair_slots import FairSlots, Ticket, TicketState
 
 pytestmark = [pytest.mark.sqlite_only]
 

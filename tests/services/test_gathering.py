@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from recognizer.services.gathering import Gathering, LetGo
+from recognizer.services.lib.gathering import Gathering, LetGo
 from tests.support.site import wait_until
 
 

@@ -12,7 +12,8 @@ from ml.bundle import BundleError
 from ml.classifier import Answer, Classifier
 from ml.preprocessing import PREPROCESSING_VERSION, prepare_strokes
 from recognizer.models import Deployment, ModelFiles, ModelVersion, Prediction, Submission, SubmissionState
-from recognizer.services import answers, predictions, registry, settling, sweeper
+from recognizer.services.inference import answers, batch_prediction, recovery, settling
+from recognizer.services.registry import versions
 from tests.rows import make_submission
 from tests.support.site import some_pixels
 
@@ -23,7 +24,7 @@ class Answering:
     """The live classifier, and something that happens while it thinks."""
 
     def __init__(self, meanwhile) -> None:
-        self._real, self._meanwhile = registry.live_classifier.current()[1], meanwhile
+        self._real, self._meanwhile = versions.live_classifier.current()[1], meanwhile
         self.manifest = self._real.manifest
 
     def logits(self, pixels: np.ndarray) -> np.ndarray:
@@ -38,7 +39,7 @@ class Answering:
 def while_it_thinks(monkeypatch: pytest.MonkeyPatch):
     def install(meanwhile) -> None:
         classifier: Classifier = Answering(meanwhile)
-        monkeypatch.setattr(registry.live_classifier, "current", lambda: (registry.live_version(), classifier))
+        monkeypatch.setattr(versions.live_classifier, "current", lambda: (versions.live_version(), classifier))
 
     return install
 
@@ -49,9 +50,9 @@ def submissions(count: int, **columns: object) -> list[Submission]:
 
 def test_a_batch_is_answered_and_every_answer_names_the_version_that_gave_it() -> None:
     rows = submissions(5)
-    said = predictions.predict_batch([row.pk for row in rows])
+    said = batch_prediction.predict_batch([row.pk for row in rows])
     assert set(said) == {row.pk for row in rows}
-    _, classifier = registry.live_classifier.current()
+    _, classifier = versions.live_classifier.current()
     for row, answer in zip(
         rows,
         classifier.answer(np.stack([np.frombuffer(row.pixels, np.uint8).reshape(28, 28) for row in rows])),
@@ -69,7 +70,7 @@ def test_a_batch_is_answered_and_every_answer_names_the_version_that_gave_it() -
 
 def test_what_travels_to_the_request_equals_the_row(django_assert_num_queries) -> None:
     row = submissions(1)[0]
-    said = predictions.predict_batch([row.pk])
+    said = batch_prediction.predict_batch([row.pk])
     asking = Submission.objects.get(pk=row.pk)
     asking.state = SubmissionState.PENDING
     with django_assert_num_queries(0):
@@ -91,29 +92,29 @@ def test_every_column_of_a_prediction_is_written() -> None:
 
 def test_the_queries_of_a_batch_do_not_grow_with_it(django_assert_max_num_queries) -> None:
     rows = submissions(30)
-    registry.live_classifier.current()
+    versions.live_classifier.current()
     with django_assert_max_num_queries(8):
-        predictions.predict_batch([row.pk for row in rows])
+        batch_prediction.predict_batch([row.pk for row in rows])
 
 
 def test_a_submission_is_answered_once_by_one_version() -> None:
     row = submissions(1)[0]
-    predictions.predict_batch([row.pk, row.pk])
-    assert predictions.predict_batch([row.pk]) == {}
+    batch_prediction.predict_batch([row.pk, row.pk])
+    assert batch_prediction.predict_batch([row.pk]) == {}
     Submission.objects.update(state=SubmissionState.PENDING)  # as two workers see it that popped it at once
-    said = predictions.predict_batch([row.pk])
+    said = batch_prediction.predict_batch([row.pk])
     assert Prediction.objects.count() == 1
     assert answers.take(row, said[row.pk]) == Prediction.objects.get()
 
 
 def test_a_new_live_version_answers_from_the_next_batch_on() -> None:
     first, second = submissions(2)
-    predictions.predict_batch([first.pk])
+    batch_prediction.predict_batch([first.pk])
     base = ModelVersion.objects.get()
     files = ModelFiles.objects.get()
-    newer = registry.store(ModelVersion(origin="training"), keras_file=files.keras_file, bundle=files.bundle)
-    registry.deploy(version=newer, kind=Deployment.Kind.PROMOTE, why="It is better.")
-    predictions.predict_batch([second.pk])
+    newer = versions.store(ModelVersion(origin="training"), keras_file=files.keras_file, bundle=files.bundle)
+    versions.deploy(version=newer, kind=Deployment.Kind.PROMOTE, why="It is better.")
+    batch_prediction.predict_batch([second.pk])
     assert list(Prediction.objects.order_by("id").values_list("version", flat=True)) == [base.pk, newer.pk]
 
 
@@ -126,7 +127,7 @@ def test_a_picture_on_which_the_model_fails_is_failed_alone(while_it_thinks) -> 
             raise ArithmeticError("odd ink")
 
     while_it_thinks(choke)
-    said = predictions.predict_batch([row.pk for row in rows])
+    said = batch_prediction.predict_batch([row.pk for row in rows])
     states = [Submission.objects.get(pk=row.pk).state for row in rows]
     assert states == ["predicted", "predicted", "failed", "predicted"]
     rows[2].refresh_from_db()
@@ -138,7 +139,7 @@ def test_a_picture_on_which_the_model_fails_is_failed_alone(while_it_thinks) -> 
 
 def test_pixels_of_a_wrong_size_fail_their_own_submission_only() -> None:
     rows = [*submissions(2), make_submission(pixels=b"too few")]
-    predictions.predict_batch([row.pk for row in rows])
+    batch_prediction.predict_batch([row.pk for row in rows])
     assert [Submission.objects.get(pk=row.pk).state for row in rows] == ["predicted", "predicted", "failed"]
 
 
@@ -146,13 +147,13 @@ def test_pixels_of_a_wrong_size_fail_their_own_submission_only() -> None:
 def test_a_submission_deleted_while_the_model_thinks_does_not_fail_the_others(while_it_thinks) -> None:
     rows = submissions(3)
     while_it_thinks(lambda pixels: Submission.objects.filter(pk=rows[1].pk).delete())
-    said = predictions.predict_batch([row.pk for row in rows])
+    said = batch_prediction.predict_batch([row.pk for row in rows])
     assert set(said) == {rows[0].pk, rows[2].pk}
     assert Prediction.objects.count() == 2
     assert Submission.objects.filter(state=SubmissionState.PREDICTED).count() == 2
 
 
-@pytest.mark.parametrize("error", [DatabaseError("locked"), BundleError("damaged"), registry.NoLiveModelError("none")])
+@pytest.mark.parametrize("error", [DatabaseError("locked"), BundleError("damaged"), versions.NoLiveModelError("none")])
 def test_what_is_wrong_with_the_site_is_nobodys_fault(while_it_thinks, error: Exception) -> None:
     row = submissions(1, created=timezone.now())[0]
     Submission.objects.update(created=timezone.now() - timedelta(hours=1))
@@ -162,7 +163,7 @@ def test_what_is_wrong_with_the_site_is_nobodys_fault(while_it_thinks, error: Ex
 
     while_it_thinks(fail)
     with pytest.raises(type(error)):
-        predictions.predict_batch([row.pk])
+        batch_prediction.predict_batch([row.pk])
     row.refresh_from_db()
     assert (row.state, row.attempts) == (SubmissionState.PENDING, 0)
 
@@ -171,8 +172,8 @@ def test_without_a_model_lost_submissions_are_not_blamed() -> None:
     row = submissions(1)[0]
     Submission.objects.update(created=timezone.now() - timedelta(hours=1))
     Deployment.objects.all().delete()
-    with pytest.raises(registry.NoLiveModelError):
-        sweeper.serve_lost()
+    with pytest.raises(versions.NoLiveModelError):
+        recovery.serve_lost()
     row.refresh_from_db()
     assert (row.state, row.attempts) == (SubmissionState.PENDING, 0)
 
@@ -180,7 +181,7 @@ def test_without_a_model_lost_submissions_are_not_blamed() -> None:
 def test_pixels_of_an_older_preprocessing_are_computed_again_and_kept() -> None:
     strokes = [[[60, 220, 120], [60, 60, 240]]]
     row = make_submission(strokes=strokes, pixels=bytes(784), preprocessing_version=PREPROCESSING_VERSION - 1)
-    predictions.predict_batch([row.pk])
+    batch_prediction.predict_batch([row.pk])
     row.refresh_from_db()
     assert bytes(row.pixels) == prepare_strokes(strokes).pixels.tobytes()
     assert row.preprocessing_version == PREPROCESSING_VERSION == row.latest_prediction.preprocessing_version
@@ -189,7 +190,7 @@ def test_pixels_of_an_older_preprocessing_are_computed_again_and_kept() -> None:
 def test_a_kept_picture_that_is_gone_fails_its_own_submission_only() -> None:
     row = make_submission(preprocessing_version=PREPROCESSING_VERSION - 1)
     other = submissions(1)[0]
-    predictions.predict_batch([row.pk, other.pk])
+    batch_prediction.predict_batch([row.pk, other.pk])
     row.refresh_from_db()
     other.refresh_from_db()
     assert (row.state, other.state) == (SubmissionState.FAILED, SubmissionState.PREDICTED)
@@ -204,7 +205,7 @@ def test_lost_submissions_are_served_in_company_then_alone_then_given_up(setting
         )
     recent = make_submission(pixels=some_pixels())
     turns = []
-    while said := sweeper.serve_lost():
+    while said := recovery.serve_lost():
         turns.append(sorted(said))
     assert turns == [[rows[2].pk, rows[3].pk], [rows[0].pk], [rows[1].pk]]
     stored = {row.pk: row for row in Submission.objects.all()}

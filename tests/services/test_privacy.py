@@ -15,10 +15,14 @@ from django.db.models.signals import post_save
 from django.utils import timezone
 
 from recognizer.models import Label, LabelReason, OptOut, Prediction, Source, Submission, TruthState
-from recognizer.services import labels, pictures, privacy, retention, submissions, tokens, training_consent
-from recognizer.services.actors import Actor
-from recognizer.services.retraining import requests
-from recognizer.services.submissions import Sent
+from recognizer.services.data import personal_data
+from recognizer.services.identity import tokens, training_consent
+from recognizer.services.identity.actors import Actor
+from recognizer.services.images import storage
+from recognizer.services.review import labels
+from recognizer.services.submissions import retention, service
+from recognizer.services.submissions.service import Sent
+from recognizer.services.training import scheduling
 from tests.pictures import SEVEN
 from tests.rows import make_prediction, make_submission
 
@@ -28,7 +32,7 @@ pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("media")]
 def send(actor: Actor, *, shift: float = 0, may_train: bool = True) -> Submission:
     strokes = [[[60 + shift, 200, 120], SEVEN[0][1]]]
     sent = Sent(source=Source.CANVAS, strokes=strokes, may_train=may_train)
-    return submissions.accept(actor=actor, sent=sent)
+    return service.accept(actor=actor, sent=sent)
 
 
 @pytest.fixture
@@ -52,17 +56,17 @@ def files() -> set[str]:
 
 
 def exported(actor: Actor) -> tuple[dict, dict[str, bytes]]:
-    with privacy.export(actor) as file, zipfile.ZipFile(file) as archive:
+    with personal_data.export(actor) as file, zipfile.ZipFile(file) as archive:
         content = {name: archive.read(name) for name in archive.namelist()}
     return json.loads(content.pop("data.json")), content
 
 
 def test_somebody_sees_how_much_there_is_of_them(used, visitor, stranger):
-    found = privacy.summary(visitor)
+    found = personal_data.summary(visitor)
     assert (found.pictures, found.answers, found.labels, found.in_training) == (2, 2, 1, 2)
     assert found.since == used[0].created
-    assert privacy.summary(stranger).pictures == 1
-    assert privacy.summary(Actor()) == privacy.Summary(0, 0, 0, None, 0, opted_out=False)
+    assert personal_data.summary(stranger).pictures == 1
+    assert personal_data.summary(Actor()) == personal_data.Summary(0, 0, 0, None, 0, opted_out=False)
 
 
 def test_the_export_holds_everything_of_theirs_and_nothing_of_others(used, visitor, reviewer):
@@ -73,7 +77,7 @@ def test_the_export_holds_everything_of_theirs_and_nothing_of_others(used, visit
     assert [one["digit"] for one in first["answers"]] == [7]
     assert [(one["value"], one["yours"]) for one in first["labels"]] == [("1", True), ("7", False)]
     assert set(kept) == {one["picture"] for one in data["submissions"]}
-    assert kept[first["picture"]] == pictures.read(used[0])
+    assert kept[first["picture"]] == storage.read(used[0])
     assert "rita" not in json.dumps(data)
 
     data, _ = exported(reviewer)
@@ -113,12 +117,12 @@ def test_the_export_holds_the_account_with_its_tokens_and_no_secret(reviewer):
 def test_the_export_lies_beside_the_data_without_a_name(used, visitor, settings, tmp_path):
     settings.DATA_DIR = tmp_path / "elsewhere"
     settings.DATA_DIR.mkdir()
-    with privacy.export(visitor) as file:
+    with personal_data.export(visitor) as file:
         assert os.fstat(file.fileno()).st_dev == settings.DATA_DIR.stat().st_dev
         assert not list(settings.DATA_DIR.iterdir())
     settings.DATA_DIR.rmdir()
     with pytest.raises(FileNotFoundError, match="elsewhere"):
-        privacy.export(visitor)
+        personal_data.export(visitor)
 
 
 def test_deleting_everything_takes_pictures_answers_and_labels_but_what_others_sent_too(
@@ -126,21 +130,21 @@ def test_deleting_everything_takes_pictures_answers_and_labels_but_what_others_s
 ):
     assert len(files()) == 2
     with django_capture_on_commit_callbacks(execute=True):
-        assert privacy.delete_everything(visitor) == 2
+        assert personal_data.delete_everything(visitor) == 2
     assert Submission.objects.count() == 1
     assert not Prediction.objects.exists()
     assert not Label.objects.exists()
     assert len(files()) == 1
     assert default_storage.exists(Submission.objects.get().picture)
-    assert privacy.summary(visitor).pictures == 0
+    assert personal_data.summary(visitor).pictures == 0
     with django_capture_on_commit_callbacks(execute=True):
-        privacy.delete_everything(stranger)
+        personal_data.delete_everything(stranger)
     assert files() == set()
 
 
 def test_an_account_goes_with_everything_but_the_reviews_that_it_gave(used, reviewer):
     mine = make_submission(reviewer)
-    privacy.delete_everything(reviewer, with_account=True)
+    personal_data.delete_everything(reviewer, with_account=True)
     assert not User.objects.filter(pk=reviewer.user.pk).exists()
     assert not Submission.objects.filter(pk=mine.pk).exists()
     assert Label.objects.get(value="7").user is None
@@ -148,20 +152,20 @@ def test_an_account_goes_with_everything_but_the_reviews_that_it_gave(used, revi
 
 def test_what_an_account_sends_while_it_is_deleted_goes_too(reviewer, monkeypatch, django_capture_on_commit_callbacks):
     """Left behind it would be nobody's, to be deleted by none but operators."""
-    monkeypatch.setattr(privacy.idempotency, "forget", lambda actor: send(actor, shift=30))
+    monkeypatch.setattr(personal_data.idempotency, "forget", lambda actor: send(actor, shift=30))
     with django_capture_on_commit_callbacks(execute=True):
-        assert privacy.delete_everything(reviewer, with_account=True) == 1
+        assert personal_data.delete_everything(reviewer, with_account=True) == 1
     assert not Submission.objects.exists()
     assert not files()
 
 
 def test_the_last_operator_stays(operator):
     mine = make_submission(operator)
-    with pytest.raises(privacy.AccountStaysError, match="only operator"):
-        privacy.delete_everything(operator, with_account=True)
+    with pytest.raises(personal_data.AccountStaysError, match="only operator"):
+        personal_data.delete_everything(operator, with_account=True)
     assert Submission.objects.filter(pk=mine.pk).exists()
     User.objects.create_superuser("olga")
-    privacy.delete_everything(operator, with_account=True)
+    personal_data.delete_everything(operator, with_account=True)
     assert not User.objects.filter(pk=operator.user.pk).exists()
 
 
@@ -174,7 +178,7 @@ def test_a_standing_choice_keeps_everything_out_of_training_before_and_after(who
     assert OptOut.objects.count() == 1
     after, of_others = send(actor, shift=3), send(stranger, shift=6)
     Submission.objects.update(truth="7", truth_state=TruthState.SETTLED, fold="train")
-    assert set(requests.trainable()) == {of_others}
+    assert set(scheduling.trainable()) == {of_others}
     training_consent.opt_in(actor)
     assert send(actor, shift=9).may_train
     assert not send(actor, shift=12, may_train=False).may_train
@@ -189,9 +193,7 @@ def test_what_is_being_stored_while_somebody_opts_out_does_not_train(visitor, dj
         pytest.skip("on SQLite one transaction follows the other")
     sent = Sent(source=Source.CANVAS, strokes=SEVEN)
     with django_capture_on_commit_callbacks(execute=True):
-        row = submissions.accept(
-            actor=visitor, sent=sent, within=lambda _: OptOut.objects.create(visitor=visitor.visitor)
-        )
+        row = service.accept(actor=visitor, sent=sent, within=lambda _: OptOut.objects.create(visitor=visitor.visitor))
     row.refresh_from_db()
     assert not row.may_train
 

@@ -8,8 +8,8 @@ from django.contrib.auth.models import Group, User
 from django.utils import timezone
 
 from recognizer.models import Fold, Label, LabelReason, Lease, Submission, TruthState, Verdict
-from recognizer.services import labels, queue, reviews
-from recognizer.services.actors import Actor
+from recognizer.services.identity.actors import Actor
+from recognizer.services.review import decisions, labels, queue
 from tests.rows import make_prediction, make_submission
 
 pytestmark = pytest.mark.django_db
@@ -38,7 +38,7 @@ def take(actor, rule=LabelReason.DOUBT, count=1, seed=1) -> list[Submission]:
 
 
 def review(actor, submission, value="7", reason=LabelReason.DOUBT) -> Label:
-    return reviews.decide(actor=actor, submission=submission, value=value, otherwise=reason)
+    return decisions.decide(actor=actor, submission=submission, value=value, otherwise=reason)
 
 
 def test_the_most_doubtful_comes_first(reviewer):
@@ -109,7 +109,7 @@ def test_who_leaves_gives_their_items_back_at_once(reviewer, second_reviewer):
 def test_a_skipped_item_goes_to_others_and_returns_only_when_nothing_else_is_left(reviewer, second_reviewer):
     hard, easy = answered(0.9), answered(0.1)
     assert take(reviewer) == [hard]
-    reviews.skip(actor=reviewer, submission=hard)
+    decisions.skip(actor=reviewer, submission=hard)
     assert take(reviewer) == [easy]
     assert take(second_reviewer) == [hard]
     queue.leave(actor=second_reviewer)

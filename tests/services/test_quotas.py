@@ -9,10 +9,13 @@ from django.db import connection
 from django.test import Client
 
 from recognizer.models import IdempotencyKey, LabelReason, Source, Submission, Usage
-from recognizer.services import idempotency, labels, pictures, quotas, submissions, training_consent
-from recognizer.services.actors import Actor
-from recognizer.services.idempotency import Kept
-from recognizer.services.quotas import QuotaError
+from recognizer.services.identity import idempotency, quotas, training_consent
+from recognizer.services.identity.actors import Actor
+from recognizer.services.identity.idempotency import Kept
+from recognizer.services.identity.quotas import QuotaError
+from recognizer.services.images import storage
+from recognizer.services.review import labels
+from recognizer.services.submissions import service
 from tests.pictures import SEVEN
 from tests.rows import make_prediction
 
@@ -36,14 +39,14 @@ def used() -> int:
 
 
 def send(actor: Actor = ELSEWHERE, strokes: list = SEVEN) -> Submission:
-    return submissions.accept_strokes(actor=actor, strokes=strokes, source=Source.API)
+    return service.accept_strokes(actor=actor, strokes=strokes, source=Source.API)
 
 
 @pytest.mark.both_databases
 def test_strokes_count_with_all_their_points() -> None:
     """They took 65 times as much as the picture, which alone was counted: 1.7 GB a day from one address."""
     row = Submission.objects.get(pk=send(strokes=LONG).pk)
-    strokes, picture = len(json.dumps(row.strokes)), len(pictures.read(row))
+    strokes, picture = len(json.dumps(row.strokes)), len(storage.read(row))
     assert strokes > 300_000
     assert used() >= strokes + picture + len(row.pixels)
     assert used() <= strokes + picture + 2 * quotas.SUBMISSION_ROW_BYTES

@@ -8,7 +8,7 @@ from django.db import connection
 
 from ml.bundle import BundleError
 from recognizer.models import Deployment, ModelFiles, ModelVersion
-from recognizer.services import registry
+from recognizer.services.registry import versions
 
 
 def another_version(number: int = 2) -> ModelVersion:
@@ -23,7 +23,7 @@ def another_version(number: int = 2) -> ModelVersion:
 
 @pytest.mark.django_db
 def test_the_shipped_base_is_version_1_and_live_from_the_start():
-    live = registry.live_version()
+    live = versions.live_version()
     assert (live.number, live.origin) == (1, "base")
     assert Deployment.objects.get().kind == Deployment.Kind.INSTALL
 
@@ -31,49 +31,49 @@ def test_the_shipped_base_is_version_1_and_live_from_the_start():
 @pytest.mark.django_db
 def test_asking_what_is_live_is_one_query_without_model_files(django_assert_num_queries):
     with django_assert_num_queries(1) as asked:
-        registry.live_version()
+        versions.live_version()
     assert "modelfiles" not in asked.captured_queries[0]["sql"]
 
 
 @pytest.mark.django_db
 def test_a_deployment_changes_what_is_live_and_says_from_what(operator):
     version = another_version()
-    made = registry.deploy(version=version, kind=Deployment.Kind.PROMOTE, why="better", who=operator.user)
+    made = versions.deploy(version=version, kind=Deployment.Kind.PROMOTE, why="better", who=operator.user)
     assert (made.sequence, made.from_version.number) == (2, 1)
-    assert registry.live_version() == version
+    assert versions.live_version() == version
 
 
 @pytest.mark.django_db
 def test_the_live_version_cannot_be_deployed_again():
-    with pytest.raises(registry.RegistryError, match="live already"):
-        registry.deploy(version=registry.live_version(), kind=Deployment.Kind.ROLLBACK, why="again")
+    with pytest.raises(versions.RegistryError, match="live already"):
+        versions.deploy(version=versions.live_version(), kind=Deployment.Kind.ROLLBACK, why="again")
 
 
 @pytest.mark.django_db
 def test_of_two_decisions_on_the_same_state_only_the_first_wins():
-    seen = registry.live_deployment()
+    seen = versions.live_deployment()
     second, third = another_version(2), another_version(3)
-    registry.deploy(version=second, kind=Deployment.Kind.PROMOTE, why="first", replaces=seen)
-    with pytest.raises(registry.DeploymentConflictError):
-        registry.deploy(version=third, kind=Deployment.Kind.PROMOTE, why="late", replaces=seen)
-    assert registry.live_version() == second
+    versions.deploy(version=second, kind=Deployment.Kind.PROMOTE, why="first", replaces=seen)
+    with pytest.raises(versions.DeploymentConflictError):
+        versions.deploy(version=third, kind=Deployment.Kind.PROMOTE, why="late", replaces=seen)
+    assert versions.live_version() == second
 
 
 @pytest.mark.django_db
 def test_a_pruned_version_cannot_go_live():
     version = another_version()
     ModelFiles.objects.filter(version=version).delete()
-    with pytest.raises(registry.RegistryError, match="pruned"):
-        registry.deploy(version=version, kind=Deployment.Kind.ROLLBACK, why="back")
+    with pytest.raises(versions.RegistryError, match="pruned"):
+        versions.deploy(version=version, kind=Deployment.Kind.ROLLBACK, why="back")
 
 
 @pytest.mark.django_db
 def test_the_classifier_is_loaded_once_and_again_after_a_swap():
-    live = registry.LiveClassifier()
+    live = versions.LiveClassifier()
     first = live.current()
     assert live.current()[1] is first[1]
     version = another_version()
-    registry.deploy(version=version, kind=Deployment.Kind.PROMOTE, why="better")
+    versions.deploy(version=version, kind=Deployment.Kind.PROMOTE, why="better")
     number, classifier = live.current()
     assert number == version
     assert classifier is not first[1]
@@ -81,7 +81,7 @@ def test_the_classifier_is_loaded_once_and_again_after_a_swap():
 
 @pytest.mark.django_db(transaction=True, serialized_rollback=True)
 def test_every_thread_gets_an_interpreter_of_its_own():
-    live = registry.LiveClassifier()
+    live = versions.LiveClassifier()
     found = []
 
     def load() -> None:
@@ -106,7 +106,7 @@ def test_a_damaged_bundle_is_a_clear_error_and_never_an_answer(damage):
     files = ModelFiles.objects.get(version__number=1)
     ModelFiles.objects.filter(pk=files.pk).update(bundle=damage(bytes(files.bundle)))
     with pytest.raises(BundleError):
-        registry.LiveClassifier().current()
+        versions.LiveClassifier().current()
 
 
 @pytest.mark.django_db
@@ -114,11 +114,11 @@ def test_a_swapped_bundle_is_refused_by_its_sha256():
     version = ModelVersion.objects.get(number=1)
     ModelVersion.objects.filter(pk=version.pk).update(bundle_sha256=hashlib.sha256(b"another").hexdigest())
     with pytest.raises(BundleError, match="sha256"):
-        registry.LiveClassifier().current()
+        versions.LiveClassifier().current()
 
 
 @pytest.mark.django_db
 def test_without_any_deployment_the_error_says_what_to_do():
     Deployment.objects.all().delete()
-    with pytest.raises(registry.NoLiveModelError, match="migrate"):
-        registry.live_version()
+    with pytest.raises(versions.NoLiveModelError, match="migrate"):
+        versions.live_version()

@@ -10,8 +10,9 @@ from django.core.files.storage import default_storage
 from django.core.management import call_command
 
 from recognizer.models import ModelFiles, Source, Submission
-from recognizer.services import sanity, submissions
-from recognizer.services.submissions import Sent
+from recognizer.services.ops import consistency
+from recognizer.services.submissions import service
+from recognizer.services.submissions.service import Sent
 from tests.pictures import SEVEN
 from tests.rows import make_prediction
 
@@ -20,13 +21,13 @@ pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("media")]
 
 @pytest.fixture
 def kept(visitor) -> Submission:
-    submission = submissions.accept(actor=visitor, sent=Sent(source=Source.CANVAS, strokes=SEVEN))
+    submission = service.accept(actor=visitor, sent=Sent(source=Source.CANVAS, strokes=SEVEN))
     make_prediction(submission)
     return submission
 
 
 def found() -> list[str]:
-    return [finding.what for finding in sanity.check().findings]
+    return [finding.what for finding in consistency.check().findings]
 
 
 def test_a_whole_site_is_whole(kept):
@@ -54,7 +55,7 @@ def test_left_over_files_are_told_and_do_no_harm(kept):
     two_hours_ago = time.time() - 7200
     os.utime(path, (two_hours_ago, two_hours_ago))
     assert found() == ["a file that no submission names; the hourly sweep takes it"]
-    assert sanity.check().is_sane
+    assert consistency.check().is_sane
 
 
 def test_a_copy_that_differs_from_the_answer_is_found(kept):

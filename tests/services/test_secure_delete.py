@@ -8,7 +8,8 @@ from django.conf import settings
 from django.db import connection
 
 from recognizer.models import Submission
-from recognizer.services import durability, erasing
+from recognizer.services.lib import fsync
+from recognizer.services.submissions import bulk_delete
 from tests.rows import make_submission
 from tests.support.site import Site
 
@@ -32,8 +33,8 @@ def test_a_deleted_row_is_in_no_file_once_the_log_was_emptied(site: Site):
     with site.entered():
         make_submission(failure=MARK.decode())
         assert files_with_the_mark(site)
-        erasing.erase(Submission.objects.all())
-        assert durability.empty_write_ahead_log()
+        bulk_delete.erase(Submission.objects.all())
+        assert fsync.empty_write_ahead_log()
         assert files_with_the_mark(site) == []
         assert (site.folder / "db.sqlite3-wal").stat().st_size == 0
 
@@ -44,8 +45,8 @@ def test_while_somebody_reads_the_log_stays_and_nobody_waits(site: Site):
             reader.execute("BEGIN")
             reader.execute("SELECT count(*) FROM recognizer_submission").fetchone()
             make_submission()
-            assert not durability.empty_write_ahead_log()
+            assert not fsync.empty_write_ahead_log()
         with connection.cursor() as cursor:
             cursor.execute("PRAGMA busy_timeout")
             assert cursor.fetchone()[0] == settings.DATABASES["default"]["OPTIONS"]["timeout"] * 1000
-        assert durability.empty_write_ahead_log()
+        assert fsync.empty_write_ahead_log()

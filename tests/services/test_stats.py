@@ -3,7 +3,8 @@
 import pytest
 
 from recognizer.models import LabelReason, Verdict
-from recognizer.services import labels, stats
+from recognizer.services.ops import submission_stats
+from recognizer.services.review import labels
 from tests.rows import make_prediction, make_submission
 
 pytestmark = pytest.mark.django_db
@@ -17,12 +18,12 @@ def test_everybody_sees_the_counts_of_what_they_see(visitor, stranger, reviewer,
     labels.label(actor=reviewer, submission=right, value="7", reason=LabelReason.RANDOM)
     labels.label(actor=reviewer, submission=wrong, value="9", reason=LabelReason.RANDOM)
     with django_assert_num_queries(2):
-        found = stats.of(visitor)
+        found = submission_stats.of(visitor)
     assert (found.submissions, found.settled, found.settled_correct, found.live_version) == (2, 2, 1, 1)
     assert found.by_state == {"pending": 0, "predicted": 2, "failed": 0}
     assert found.by_source == {"canvas": 1, "upload": 0, "api": 1, "import": 0}
     assert found.by_truth_state == {"none": 0, "provisional": 0, "settled": 2, "disputed": 0}
     assert {digit for digit, count in found.by_digit.items() if count} == {"4", "7"}
     assert found.by_verdict["sure"] == found.by_verdict["unsure"] == 1
-    assert stats.of(reviewer).submissions == 3
-    assert stats.of(stranger).by_state == {"pending": 1, "predicted": 0, "failed": 0}
+    assert submission_stats.of(reviewer).submissions == 3
+    assert submission_stats.of(stranger).by_state == {"pending": 1, "predicted": 0, "failed": 0}

@@ -11,11 +11,13 @@ from PIL import Image
 
 from ml.images import Opened
 from recognizer.models import Source, Submission
-from recognizer.services import pictures, quotas, storing, submissions
-from recognizer.services.access import NotAllowedError
-from recognizer.services.actors import Actor
-from recognizer.services.drafts import Refused, Sent
-from recognizer.services.pictures import Decoded
+from recognizer.services.identity import quotas
+from recognizer.services.identity.actors import Actor
+from recognizer.services.identity.permissions import NotAllowedError
+from recognizer.services.images import storage
+from recognizer.services.images.storage import Decoded
+from recognizer.services.submissions import service, storing
+from recognizer.services.submissions.intake import Refused, Sent
 from tests.pictures import digit, png
 from tests.support.site import wait_until
 
@@ -49,7 +51,7 @@ class Door:
 
 def send(seed: int, *, actor: Actor = VISITOR, within: Callable | None = None) -> Submission:
     try:
-        return submissions.accept(actor=actor, sent=Sent(source=Source.API, image=png(digit(seed=seed))), within=within)
+        return service.accept(actor=actor, sent=Sent(source=Source.API, image=png(digit(seed=seed))), within=within)
     finally:
         connections.close_all()
 
@@ -112,7 +114,7 @@ def test_one_that_cannot_be_decoded_spoils_nothing_for_those_with_whom_it_came(e
     whole = png(digit(280, seed=9))
 
     def send_damaged() -> Submission:
-        return submissions.accept(actor=VISITOR, sent=Sent(source=Source.API, image=whole[: len(whole) // 2]))
+        return service.accept(actor=VISITOR, sent=Sent(source=Source.API, image=whole[: len(whole) // 2]))
 
     good, damaged, also_good = together([lambda: send(1), send_damaged, lambda: send(3)])
     assert isinstance(damaged, Refused)
@@ -123,18 +125,18 @@ def test_one_that_cannot_be_decoded_spoils_nothing_for_those_with_whom_it_came(e
 
 def test_while_a_photograph_is_decoded_drawings_are_stored(entered, monkeypatch):
     decoding, may_go_on = threading.Event(), threading.Event()
-    decode = pictures.decode
+    decode = storage.decode
 
     def slow_for_large_ones(opened: Opened, *, caller: str) -> Decoded:
-        if not pictures.is_little(opened):
+        if not storage.is_little(opened):
             decoding.set()
             assert may_go_on.wait(10)
         return decode(opened, caller=caller)
 
-    monkeypatch.setattr(pictures, "decode", slow_for_large_ones)
+    monkeypatch.setattr(storage, "decode", slow_for_large_ones)
     large = png(Image.new("1", (3000, 3000)))
     with ThreadPoolExecutor(1) as pool:
-        photograph = pool.submit(submissions.accept, actor=VISITOR, sent=Sent(source=Source.API, image=large))
+        photograph = pool.submit(service.accept, actor=VISITOR, sent=Sent(source=Source.API, image=large))
         assert decoding.wait(10)
         send(1)
         assert not photograph.done()
@@ -144,7 +146,7 @@ def test_while_a_photograph_is_decoded_drawings_are_stored(entered, monkeypatch)
 
 def test_within_somebody_else_s_transaction_nobody_else_s_rows_are_stored(entered, transactions):
     with transaction.atomic():
-        submissions.accept(actor=VISITOR, sent=Sent(source=Source.API, image=png(digit())))
+        service.accept(actor=VISITOR, sent=Sent(source=Source.API, image=png(digit())))
         transaction.set_rollback(True)
     assert transactions == [1]
     assert Submission.objects.count() == 0

@@ -9,10 +9,13 @@ from PIL import Image
 
 from ml.preprocessing import PREPROCESSING_VERSION, prepare_image
 from recognizer.models import Fold, Label, LabelReason, Prediction, Source, Submission, SubmissionState
-from recognizer.services import access, drafts, labels, pictures, submissions
-from recognizer.services.access import NotAllowedError
-from recognizer.services.actors import Actor
-from recognizer.services.submissions import Preview, Refused, Sent
+from recognizer.services.identity import permissions
+from recognizer.services.identity.actors import Actor
+from recognizer.services.identity.permissions import NotAllowedError
+from recognizer.services.images import storage
+from recognizer.services.review import labels
+from recognizer.services.submissions import intake, service
+from recognizer.services.submissions.service import Preview, Refused, Sent
 from tests.pictures import SEVEN, SVG, animation, digit, encoded, huge_png, photo, png
 from tests.rows import make_prediction
 
@@ -21,15 +24,15 @@ pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("media")]
 
 def send(actor: Actor, data: bytes | None = None, **options: object) -> Submission:
     data = png(digit()) if data is None else data
-    return submissions.accept_image(actor=actor, data=data, source=Source.API, **options)
+    return service.accept_image(actor=actor, data=data, source=Source.API, **options)
 
 
 def draw(actor: Actor, strokes: object = SEVEN, **options: object) -> Submission:
-    return submissions.accept_strokes(actor=actor, strokes=strokes, source=Source.CANVAS, **options)
+    return service.accept_strokes(actor=actor, strokes=strokes, source=Source.CANVAS, **options)
 
 
 def preview(actor: Actor, **sent: object) -> Preview:
-    return submissions.preview(actor=actor, sent=Sent(source=Source.API, **sent))
+    return service.preview(actor=actor, sent=Sent(source=Source.API, **sent))
 
 
 def files(folder: Path) -> list[Path]:
@@ -42,7 +45,7 @@ def test_a_picture_becomes_a_pending_submission_with_its_pixels(visitor, media):
     assert submission.state == SubmissionState.PENDING
     assert (submission.visitor, submission.owner, submission.source) == (visitor.visitor, None, Source.API)
     assert submission.preprocessing_version == PREPROCESSING_VERSION
-    seen = prepare_image(pictures.open_picture(submission))
+    seen = prepare_image(storage.open_picture(submission))
     assert bytes(submission.pixels) == seen.pixels.tobytes()
     assert submission.ink == seen.ink
     assert [str(path.relative_to(media)) for path in files(media)] == [submission.picture]
@@ -58,7 +61,7 @@ def test_a_drawing_is_kept_as_strokes_and_as_a_grey_picture(visitor):
     submission.refresh_from_db()
     assert submission.strokes == [[[60.0, 200.0, 120.0], [60.0, 60.0, 230.0], [0.0, 1.0, 2.0]]]
     assert (submission.picture_type, submission.picture_width, submission.picture_height) == ("image/png", 280, 280)
-    assert pictures.open_picture(submission).mode == "L"
+    assert storage.open_picture(submission).mode == "L"
     assert not submission.may_train
     assert np.frombuffer(submission.pixels, np.uint8).any()
 
@@ -81,18 +84,18 @@ def test_copies_share_digest_fold_and_file(visitor, stranger, media):
     ],
 )
 def test_others_do_not_wait_for_a_drawing_of_thousands_of_points(strokes, takes_long):
-    assert drafts.begin(Sent(source=Source.API, strokes=strokes)).takes_long is takes_long
+    assert intake.begin(Sent(source=Source.API, strokes=strokes)).takes_long is takes_long
 
 
 def test_one_in_five_is_holdout():
-    folds = [drafts.fold_of(f"{number * 2654435761 % 2**32:08x}") for number in range(5000)]
+    folds = [intake.fold_of(f"{number * 2654435761 % 2**32:08x}") for number in range(5000)]
     assert 0.17 < folds.count(Fold.HOLDOUT) / 5000 < 0.23
 
 
 def test_a_crop_box_is_stored_in_the_kept_pictures_pixels(visitor):
     submission = send(visitor, encoded(photo(3200, 2400), "JPEG"), crop=(1280, 400, 1920, 2000))
     assert submission.crop == pytest.approx([409, 128, 615, 640], abs=1)
-    seen = prepare_image(pictures.open_picture(submission), crop=tuple(submission.crop))
+    seen = prepare_image(storage.open_picture(submission), crop=tuple(submission.crop))
     assert bytes(submission.pixels) == seen.pixels.tobytes()
 
 
@@ -144,7 +147,7 @@ def test_an_svg_is_refused(visitor):
 
 def test_of_an_animation_the_first_frame_counts(visitor):
     submission = send(visitor, animation())
-    assert np.asarray(pictures.open_picture(submission)).max() == 255
+    assert np.asarray(storage.open_picture(submission)).max() == 255
 
 
 BAD_STROKES = {
@@ -189,7 +192,7 @@ def test_the_owner_deletes_a_submission_with_everything_said_of_it(visitor, revi
     submission = draw(visitor)
     make_prediction(submission)
     labels.label(actor=reviewer, submission=submission, value="7", reason=LabelReason.RANDOM)
-    submissions.delete(actor=visitor, submission=submission)
+    service.delete(actor=visitor, submission=submission)
     assert not Submission.objects.exists()
     assert not Prediction.objects.exists()
     assert not Label.objects.exists()
@@ -199,9 +202,9 @@ def test_the_owner_deletes_a_submission_with_everything_said_of_it(visitor, revi
 @pytest.mark.django_db(transaction=True)
 def test_a_picture_that_somebody_else_sent_too_stays(visitor, stranger, media):
     mine, theirs = draw(visitor), draw(stranger)
-    submissions.delete(actor=visitor, submission=mine)
-    assert pictures.open_picture(theirs)
-    submissions.delete(actor=stranger, submission=theirs)
+    service.delete(actor=visitor, submission=mine)
+    assert storage.open_picture(theirs)
+    service.delete(actor=stranger, submission=theirs)
     assert not files(media)
 
 
@@ -209,34 +212,34 @@ def test_strangers_and_reviewers_do_not_delete_but_operators_do(visitor, strange
     submission = draw(visitor)
     for actor in (stranger, reviewer, Actor()):
         with pytest.raises(NotAllowedError):
-            submissions.delete(actor=actor, submission=submission)
-    submissions.delete(actor=operator, submission=submission)
+            service.delete(actor=actor, submission=submission)
+    service.delete(actor=operator, submission=submission)
 
 
 def test_a_share_link_works_until_it_is_revoked(visitor, stranger):
     submission = draw(visitor)
-    key = submissions.share(actor=visitor, submission=submission)
-    assert key == submissions.share(actor=visitor, submission=submission)
-    assert access.can_see(stranger, submission, key=key)
-    submissions.unshare(actor=visitor, submission=submission)
+    key = service.share(actor=visitor, submission=submission)
+    assert key == service.share(actor=visitor, submission=submission)
+    assert permissions.can_see(stranger, submission, key=key)
+    service.unshare(actor=visitor, submission=submission)
     submission.refresh_from_db()
-    assert not access.can_see(stranger, submission, key=key)
-    assert submissions.share(actor=visitor, submission=submission) != key
+    assert not permissions.can_see(stranger, submission, key=key)
+    assert service.share(actor=visitor, submission=submission) != key
 
 
 def test_nobody_shares_what_is_not_theirs(visitor, stranger, reviewer):
     submission = draw(visitor)
     for actor in (stranger, reviewer):
         with pytest.raises(NotAllowedError):
-            submissions.share(actor=actor, submission=submission)
+            service.share(actor=actor, submission=submission)
         with pytest.raises(NotAllowedError):
-            submissions.unshare(actor=actor, submission=submission)
+            service.unshare(actor=actor, submission=submission)
 
 
 def test_a_list_with_answers_takes_one_query(visitor, django_assert_num_queries):
     for _ in range(3):
         make_prediction(draw(visitor))
     with django_assert_num_queries(1):
-        rows = list(submissions.with_answers(access.visible_submissions(visitor)))
+        rows = list(service.with_answers(permissions.visible_submissions(visitor)))
         assert [row.latest_prediction.version.number for row in rows] == [1, 1, 1]
         assert [row.picture_width for row in rows] == [280] * 3

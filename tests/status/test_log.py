@@ -11,7 +11,7 @@ from django.test import Client
 from django.utils.module_loading import import_string
 
 from digitsite import logs
-from recognizer.services import tracing
+from recognizer.services.lib import request_context
 from tests.support.site import Site, wait_until
 from tests.support.supervised import a_three
 
@@ -49,13 +49,13 @@ def test_the_id_of_a_proxy_is_taken_over_if_it_is_to_be_believed_and_can_be_one(
 
 
 def test_outside_of_a_request_there_is_no_trace() -> None:
-    tracing.note(submissions=[1])
-    assert tracing.facts() == {}
-    _, token = tracing.begin()
-    tracing.note(submissions=[1])
-    assert tracing.facts()["submissions"] == [1]
-    tracing.end(token)
-    assert tracing.facts() == {}
+    request_context.note(submissions=[1])
+    assert request_context.facts() == {}
+    _, token = request_context.begin()
+    request_context.note(submissions=[1])
+    assert request_context.facts()["submissions"] == [1]
+    request_context.end(token)
+    assert request_context.facts() == {}
 
 
 @pytest.mark.django_db
@@ -64,7 +64,7 @@ def test_a_site_that_is_not_ready_is_asked_often_and_says_why_in_warnings(
 ) -> None:
     settings.HANDOFF_URL = f"unix://{tmp_path}/nobody.sock"
     assert client.get("/readyz").status_code == 503
-    assert "WARNING recognizer.services.health Redis cannot be reached" in written.getvalue()
+    assert "WARNING recognizer.services.ops.health Redis cannot be reached" in written.getvalue()
     assert " ERROR " not in written.getvalue()
 
 
@@ -128,14 +128,14 @@ def test_json_lines_are_objects_with_the_same_ids() -> None:
     handler.setFormatter(logs.json_formatter())
     log = logging.getLogger("test.json")
     log.addHandler(handler)
-    request_id, token = tracing.begin()
+    request_id, token = request_context.begin()
     try:
         log.warning("two\nlines", extra={"submissions": [7]})
         raise ValueError("why")
     except ValueError:
         log.exception("failed")
     finally:
-        tracing.end(token)
+        request_context.end(token)
         log.removeHandler(handler)
     first, second = (json.loads(line) for line in stream.getvalue().splitlines())
     assert first["message"] == "two\nlines"
@@ -170,13 +170,13 @@ def test_a_submission_can_be_followed_from_the_request_to_the_worker(site: Site)
 
 @pytest.mark.parametrize("formatter", [logs.Text, logs.json_formatter])
 def test_tokens_and_manage_keys_are_cut_out_of_every_line(formatter, db: None) -> None:
-    from recognizer.services import access, tokens
-    from recognizer.services.actors import Actor
+    from recognizer.services.identity import permissions, tokens
+    from recognizer.services.identity.actors import Actor
     from tests.support.people import member_of
 
     _, token = tokens.make(actor=member_of("reviewer", "rita"), name="scanner", scopes=["read"])
-    keys = [token, access.manage_key("AAAAAAAAAAAAAAAA")]
-    assert access.manage_key("AAAAAAAAAAAAAAAA") not in repr(Actor(manage_key=keys[1]))
+    keys = [token, permissions.manage_key("AAAAAAAAAAAAAAAA")]
+    assert permissions.manage_key("AAAAAAAAAAAAAAAA") not in repr(Actor(manage_key=keys[1]))
     record = logging.makeLogRecord({"msg": "sent %s and %s", "args": tuple(keys), "levelname": "INFO"})
     try:
         raise ValueError(keys)

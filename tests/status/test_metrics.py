@@ -14,7 +14,7 @@ from pytest_django import DjangoDbBlocker
 
 from digitsite import __version__
 from recognizer.models import Submission
-from recognizer.services import drift
+from recognizer.services.ops import drift
 from tests.rows import make_prediction, make_submission
 from tests.support.site import Site, wait_until
 from tests.support.supervised import a_three

@@ -14,7 +14,8 @@ from django.utils import timezone
 
 from digitsite import __version__
 from recognizer.models import Deployment, ModelFiles, RunState, Submission, TrainingRun
-from recognizer.services import canaries, handoff, health, status, usage
+from recognizer.services.inference import handoff
+from recognizer.services.ops import disk_usage, health, liveness, status
 from tests.rows import make_submission
 from tests.support.people import client_of
 from tests.support.site import Site, wait_until
@@ -57,7 +58,7 @@ def test_unapplied_migrations_are_told_and_the_site_is_not_ready(client):
 def test_the_database_is_told_by_name_and_size(database):
     assert check_of("migrations").is_well
     assert check_of("database").says.startswith({"sqlite": "SQLite, ", "postgresql": "PostgreSQL, "}[database])
-    assert usage.database_bytes() > 1_000_000
+    assert disk_usage.database_bytes() > 1_000_000
 
 
 def test_the_version_of_the_running_code_is_on_the_page_and_in_the_changelog(operator, settings):
@@ -106,7 +107,7 @@ def test_a_training_without_mnist_is_told(monkeypatch, settings):
 
 def test_a_full_disk_is_told(monkeypatch):
     assert check_of("disk").is_well
-    monkeypatch.setattr(usage, "free_bytes", lambda: 12_000_000)
+    monkeypatch.setattr(disk_usage, "free_bytes", lambda: 12_000_000)
     assert not check_of("disk").is_well
 
 
@@ -116,7 +117,7 @@ def test_without_a_database_it_says_so_and_nothing_it_cannot_know(monkeypatch):
     def fail() -> int:
         raise OperationalError("connection refused")
 
-    monkeypatch.setattr(usage, "database_bytes", fail)
+    monkeypatch.setattr(disk_usage, "database_bytes", fail)
     names = [check.name for check in status.checks()]
     assert names[0] == "database"
     assert "queue" not in names
@@ -144,9 +145,9 @@ def test_pictures_are_counted_exactly_while_they_are_few_and_estimated_when_they
         folder.mkdir(parents=True)
         for name in range(4):
             (folder / f"{name}.png").write_bytes(bytes(100))
-    assert usage.pictures() == usage.Pictures(1024, 102_400, is_exact=True)
-    monkeypatch.setattr(usage, "LOOKED_AT", 100)
-    assert usage.pictures() == usage.Pictures(1024, 102_400, is_exact=False)
+    assert disk_usage.pictures() == disk_usage.Pictures(1024, 102_400, is_exact=True)
+    monkeypatch.setattr(disk_usage, "LOOKED_AT", 100)
+    assert disk_usage.pictures() == disk_usage.Pictures(1024, 102_400, is_exact=False)
 
 
 def test_the_page_asks_the_database_a_fixed_number_of_questions(operator):
@@ -174,12 +175,12 @@ def test_a_site_that_is_well_is_well_in_every_part(site: Site):
         assert name in check_of("predictions").says
         site.parts[-1].kill()
         assert check_of("default").says == "Not heard of yet"
-        canaries.sing(canaries.DEFAULT)
-        canaries.sing(canaries.TRAIN)
+        liveness.sing(liveness.DEFAULT)
+        liveness.sing(liveness.TRAIN)
         assert check_of("default").says == "Heard of 0 s ago"
         assert check_of("trainer").is_well
         long_ago = int(site.redis().time()[0]) - 3600
-        site.redis().hset(canaries.CANARIES, mapping={canaries.DEFAULT: long_ago, canaries.TRAIN: long_ago})
+        site.redis().hset(liveness.CANARIES, mapping={liveness.DEFAULT: long_ago, liveness.TRAIN: long_ago})
         assert "keeps the time" in check_of("default").what_to_do
         assert "trainings wait for it" in check_of("trainer").what_to_do
         run = TrainingRun.objects.create(trigger="person", state=RunState.RUNNING)

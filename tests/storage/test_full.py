@@ -10,7 +10,7 @@ from django.db import connection
 from django.test import Client
 
 from recognizer.models import Submission
-from recognizer.services import status
+from recognizer.services.ops import status
 from tests.pictures import SEVEN
 from tests.support.site import Site
 

@@ -15,7 +15,7 @@ from django.test import Client
 
 from digitsite import env
 from recognizer.models import Submission
-from recognizer.services import sanity, status, writability
+from recognizer.services.ops import consistency, status, writability
 from tests.pictures import digit, png
 from tests.support.site import BASE_DIR
 from tests.support.supervised import SETTINGS
@@ -58,7 +58,9 @@ def test_readiness_status_and_consistency_check_name_what_cannot_be_written(
         assert (ready.status_code, ready.json()["storage"]) == (503, False)
         check = next(check for check in status.checks() if check.name == "storage")
         assert (check.is_well, "May not be written: " in check.says) == (False, True)
-        found = [finding.where for finding in sanity.check().findings if finding.what == "this account may not write"]
+        found = [
+            finding.where for finding in consistency.check().findings if finding.what == "this account may not write"
+        ]
         assert folder in found
 
 

@@ -11,21 +11,21 @@ from django.core import signing
 from django.test import Client
 
 if TYPE_CHECKING:
-    from recognizer.services.actors import Actor
+    from recognizer.services.identity.actors import Actor
 
 # Django is set up after this file is read, so what needs it is imported inside the functions.
 
 
 @pytest.fixture
 def visitor() -> Actor:
-    from recognizer.services.actors import Actor
+    from recognizer.services.identity.actors import Actor
 
     return Actor(visitor="a" * 32)
 
 
 @pytest.fixture
 def stranger() -> Actor:
-    from recognizer.services.actors import Actor
+    from recognizer.services.identity.actors import Actor
 
     return Actor(visitor="b" * 32)
 
@@ -34,7 +34,7 @@ def member_of(group: str, name: str) -> Actor:
     """A new account of this group."""
     from django.contrib.auth.models import Group, User
 
-    from recognizer.services.actors import Actor
+    from recognizer.services.identity.actors import Actor
 
     user = User.objects.create_user(name)
     user.groups.add(Group.objects.get(name=group))

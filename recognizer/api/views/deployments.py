@@ -15,7 +15,8 @@ from recognizer.api.schema import describe_list, problems
 from recognizer.api.training import DeploymentSerializer, PromoteSerializer, RollBackSerializer
 from recognizer.filters import DeploymentFilter
 from recognizer.models import Deployment, ModelVersion, Scope
-from recognizer.services import access, deployments, registry
+from recognizer.services.identity import permissions
+from recognizer.services.registry import deployments, versions
 
 
 class DeploymentsView(ListView):
@@ -31,7 +32,7 @@ class DeploymentsView(ListView):
     )
     def get(self, request: Request) -> Response:
         """What was live when, newest first. For operators."""
-        access.must_operate(self.actor)
+        permissions.must_operate(self.actor)
         return super().get(request)
 
 
@@ -86,8 +87,8 @@ class ModelBundleView(ApiView):
 
 
 def _file(view: ApiView, number: int, column: str, name: str) -> HttpResponse:
-    access.must_operate(view.actor)
-    data = registry.file_of(find(number), column)
+    permissions.must_operate(view.actor)
+    data = versions.file_of(find(number), column)
     if data is None:
         raise Conflict(f"The files of version {number} were pruned; its figures are still there.")
     headers = {"Content-Disposition": f'attachment; filename="{name}"'}
@@ -95,11 +96,11 @@ def _file(view: ApiView, number: int, column: str, name: str) -> HttpResponse:
 
 
 def _deploy(view: ApiView, number: int, body: type[RollBackSerializer], act: Callable[..., Deployment]) -> Response:
-    access.must_operate(view.actor)
+    permissions.must_operate(view.actor)
     params = view.validated_body(body)
     try:
         made = act(actor=view.actor, version=find(number), **params)
-    except registry.RegistryError as error:
+    except versions.RegistryError as error:
         raise Conflict(str(error)) from error
     return Response(DeploymentSerializer(made).data, status=201)
 

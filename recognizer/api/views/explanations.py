@@ -18,7 +18,7 @@ from recognizer.api.problems import Conflict
 from recognizer.api.schema import problems
 from recognizer.api.views.submissions import NOT_MODIFIED, READ
 from recognizer.models import ModelVersion, Submission
-from recognizer.services import explanations
+from recognizer.services.inference import explanations
 
 
 class ExplanationSerializer(serializers.Serializer):

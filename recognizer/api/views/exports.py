@@ -18,8 +18,8 @@ from recognizer.api.base import ApiView
 from recognizer.api.schema import filter_parameters, problems
 from recognizer.filters import SettledFilter
 from recognizer.models import Scope
-from recognizer.services import exports
-from recognizer.services.exports import Settled
+from recognizer.services.data import exports
+from recognizer.services.data.exports import Settled
 
 NOT_MODIFIED = OpenApiResponse(description="The caller has it already (`If-None-Match`).")
 HASH = "X-Content-Hash"

@@ -12,9 +12,11 @@ from recognizer.api.schema import KEY, MANAGE_KEY, PUBLIC_ID, describe_list, pro
 from recognizer.api.serializers import LabelSerializer, NewLabelSerializer
 from recognizer.filters import LabelFilter
 from recognizer.models import Label, Scope
-from recognizer.services import access, labels, submissions
-from recognizer.services.actors import Actor
-from recognizer.services.labels import LabelError
+from recognizer.services.identity import permissions
+from recognizer.services.identity.actors import Actor
+from recognizer.services.review import labels
+from recognizer.services.review.labels import LabelError
+from recognizer.services.submissions import service
 
 
 class LabelsView(ListView):
@@ -100,10 +102,8 @@ class LabelView(ApiView):
 
 
 def visible_labels(actor: Actor) -> QuerySet[Label]:
-    return with_names(access.visible_labels(actor))
+    return with_names(permissions.visible_labels(actor))
 
 
 def with_names(rows: QuerySet[Label]) -> QuerySet[Label]:
-    return rows.select_related("submission", "user").defer(
-        *(f"submission__{name}" for name in submissions.LARGE_COLUMNS)
-    )
+    return rows.select_related("submission", "user").defer(*(f"submission__{name}" for name in service.LARGE_COLUMNS))

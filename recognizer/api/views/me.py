@@ -8,7 +8,7 @@ from rest_framework.response import Response
 from recognizer.api.base import ApiView
 from recognizer.api.schema import problems
 from recognizer.models import Scope, Token
-from recognizer.services import access, quotas
+from recognizer.services.identity import permissions, quotas
 
 
 class ShownTokenSerializer(serializers.Serializer):
@@ -52,7 +52,7 @@ class MeView(ApiView):
             "user": actor.user.get_username() if actor.user else None,
             "visitor": actor.user is None and bool(actor.visitor),
             "token": request.auth if isinstance(request.auth, Token) else None,
-            "may_submit": access.can_submit(actor),
+            "may_submit": permissions.can_submit(actor),
             "may_review": actor.is_reviewer,
             "may_operate": actor.is_operator,
             "quota": quotas.allowance(actor),

@@ -11,7 +11,7 @@ from recognizer.api.schema import describe_list, problems
 from recognizer.api.serializers import ModelVersionDetailSerializer, ModelVersionSerializer
 from recognizer.filters import ModelVersionFilter
 from recognizer.models import ModelVersion
-from recognizer.services import registry
+from recognizer.services.registry import versions as model_versions
 
 
 class ModelsView(ListView):
@@ -27,7 +27,7 @@ class ModelsView(ListView):
         return super().get(request)
 
     def context(self) -> dict:
-        return super().context() | {"live": registry.live_version().pk}
+        return super().context() | {"live": model_versions.live_version().pk}
 
 
 class ModelView(ApiView):
@@ -39,7 +39,7 @@ class ModelView(ApiView):
         version = versions().filter(number=number).first()
         if version is None:
             raise Http404
-        context = {"request": request, "live": registry.live_version().pk}
+        context = {"request": request, "live": model_versions.live_version().pk}
         return Response(ModelVersionDetailSerializer(version, context=context).data)
 
 

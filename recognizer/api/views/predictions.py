@@ -11,8 +11,9 @@ from recognizer.api.schema import describe_list, problems
 from recognizer.api.serializers import PredictionOfSubmissionSerializer
 from recognizer.filters import PredictionFilter
 from recognizer.models import Prediction
-from recognizer.services import access, submissions
-from recognizer.services.actors import Actor
+from recognizer.services.identity import permissions
+from recognizer.services.identity.actors import Actor
+from recognizer.services.submissions import service
 
 
 class PredictionsView(ListView):
@@ -46,10 +47,10 @@ class PredictionView(ApiView):
 
 def visible_predictions(actor: Actor) -> QuerySet[Prediction]:
     return (
-        access.visible_predictions(actor)
+        permissions.visible_predictions(actor)
         .select_related("submission", "version")
         .defer(
-            *(f"submission__{name}" for name in submissions.LARGE_COLUMNS),
-            *(f"version__{name}" for name in submissions.VERSION_COLUMNS),
+            *(f"submission__{name}" for name in service.LARGE_COLUMNS),
+            *(f"version__{name}" for name in service.VERSION_COLUMNS),
         )
     )

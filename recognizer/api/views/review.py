@@ -13,10 +13,11 @@ from recognizer.api.schema import problems
 from recognizer.api.serializers import AnswerSerializer, LabelSerializer, submission_path
 from recognizer.api.showing import ShowingSerializer
 from recognizer.models import LabelReason, Scope, Submission, TruthValue
-from recognizer.services import figures, queue, reviews
-from recognizer.services.labels import LabelError
-from recognizer.services.queue import Item
-from recognizer.services.submissions import LARGE_COLUMNS
+from recognizer.services.review import decisions as decisions_service
+from recognizer.services.review import queue, statistics
+from recognizer.services.review.labels import LabelError
+from recognizer.services.review.queue import Item
+from recognizer.services.submissions.service import LARGE_COLUMNS
 
 
 class ReviewItemSerializer(ShowingSerializer):
@@ -138,7 +139,7 @@ class NextView(_ReviewView):
         """The next items, leased to the caller for ten minutes: nobody else is shown them meanwhile."""
         sent = self.validated_body(NextSerializer)
         items = queue.take(actor=self.actor, rule=LabelReason(sent["rule"]), count=sent["count"])
-        body = {"items": items, "progress": figures.progress(self.actor)}
+        body = {"items": items, "progress": statistics.progress(self.actor)}
         return Response(QueueSerializer(body, context={"request": request}).data)
 
 
@@ -154,7 +155,7 @@ class DecisionsView(_ReviewView):
         sent = self.validated_body(DecisionSerializer)
         submission = self.named(sent["submission"])
         try:
-            said = reviews.decide(
+            said = decisions_service.decide(
                 actor=self.actor, submission=submission, value=sent["value"], otherwise=LabelReason.API
             )
         except LabelError as error:
@@ -181,7 +182,7 @@ class SeveralDecisionsView(_ReviewView):
         queue.check_may_review(self.actor)
         rows = Submission.objects.defer(*LARGE_COLUMNS).filter(public_id__in=wanted)
         values = {row: wanted[row.public_id] for row in rows}
-        said = reviews.decide_many(actor=self.actor, values=values, otherwise=LabelReason.API)
+        said = decisions_service.decide_many(actor=self.actor, values=values, otherwise=LabelReason.API)
         there = {one.submission_id for one in said}
         missing = set(wanted) - {row.public_id for row in values if row.pk in there}
         body = {"labels": said, "missing": sorted(missing)}
@@ -211,7 +212,7 @@ class SkipsView(_ReviewView):
     )
     def post(self, _request: Request) -> Response:
         """Pass over an item: it goes to others, and comes back to the caller only when nothing else is left."""
-        reviews.skip(actor=self.actor, submission=self.named_submission())
+        decisions_service.skip(actor=self.actor, submission=self.named_submission())
         return Response(status=204)
 
 
@@ -224,5 +225,5 @@ class UndoView(_ReviewView):
     )
     def post(self, request: Request) -> Response:
         """Take back what the caller decided about an item, or that they passed over it; it is leased to them again."""
-        item = reviews.undo(actor=self.actor, submission=self.named_submission())
+        item = decisions_service.undo(actor=self.actor, submission=self.named_submission())
         return Response(UndoneSerializer({"item": item}, context={"request": request}).data)

@@ -7,11 +7,11 @@ from rest_framework.response import Response
 from recognizer.api.base import ApiView
 from recognizer.api.schema import problems
 from recognizer.api.serializers import StatsSerializer
-from recognizer.services import stats
+from recognizer.services.ops import submission_stats
 
 
 class StatsView(ApiView):
     @extend_schema(operation_id="read_stats", tags=["stats"], responses={200: StatsSerializer, **problems()})
     def get(self, _request: Request) -> Response:
         """Counts of the caller's submissions; for reviewers and operators, of all."""
-        return Response(StatsSerializer(stats.of(self.actor)).data)
+        return Response(StatsSerializer(submission_stats.of(self.actor)).data)

@@ -47,9 +47,12 @@ from recognizer.api.serializers import (
 )
 from recognizer.filters import SubmissionFilter
 from recognizer.models import Scope, Submission, SubmissionState
-from recognizer.services import access, handoff, idempotency, pictures, submissions
-from recognizer.services.idempotency import Claim
-from recognizer.services.submissions import Preview, Refused
+from recognizer.services.identity import idempotency, permissions
+from recognizer.services.identity.idempotency import Claim
+from recognizer.services.images import storage
+from recognizer.services.inference import handoff
+from recognizer.services.submissions import service
+from recognizer.services.submissions.service import Preview, Refused
 
 RETRY_AFTER_SECONDS = "1"
 PARSERS = [JsonParser, FormParser, PictureParser]
@@ -65,7 +68,7 @@ class SubmissionsView(ListView):
     max_body_bytes = settings.DATA_UPLOAD_MAX_MEMORY_SIZE
 
     def rows(self) -> QuerySet[Submission]:
-        return submissions.with_answers(access.visible_submissions(self.actor))
+        return service.with_answers(permissions.visible_submissions(self.actor))
 
     @describe_list(SubmissionFilter, SubmissionSerializer, operation_id="list_submissions", tags=["submissions"])
     def get(self, request: Request) -> Response:
@@ -118,15 +121,15 @@ class SubmissionsView(ListView):
             headers["Retry-After"] = RETRY_AFTER_SECONDS
         return Response(item["submission"], status=item["status"], headers=headers)
 
-    def _accept(self, sent: submissions.Sent, claim: Claim | None) -> Submission:
+    def _accept(self, sent: service.Sent, claim: Claim | None) -> Submission:
         within = None if claim is None else (lambda outcomes: idempotency.record(claim, outcomes))
-        return submissions.accept(actor=self.actor, sent=sent, within=within, seconds=self._seconds)
+        return service.accept(actor=self.actor, sent=sent, within=within, seconds=self._seconds)
 
     def _accept_all(self, entries: list[bodies.Entry], claim: Claim | None) -> list[Outcome]:
         def together(accepted: Sequence[Submission | Refused]) -> list[Outcome]:
             """What was accepted or refused, and between it what was wrong before."""
             rest = iter(accepted)
-            outcomes = [next(rest) if isinstance(entry, submissions.Sent) else entry for entry in entries]
+            outcomes = [next(rest) if isinstance(entry, service.Sent) else entry for entry in entries]
             return [one if isinstance(one, Submission) else document_of(one)[0] for one in outcomes]
 
         def within(accepted: Sequence[Submission | Refused]) -> None:
@@ -134,7 +137,7 @@ class SubmissionsView(ListView):
                 idempotency.record(claim, together(accepted))
 
         sent = bodies.right_ones(entries)
-        return together(submissions.accept_all(actor=self.actor, sent=sent, within=within, seconds=self._seconds))
+        return together(service.accept_all(actor=self.actor, sent=sent, within=within, seconds=self._seconds))
 
     @property
     def _seconds(self) -> float:
@@ -148,7 +151,7 @@ class SubmissionsView(ListView):
             if isinstance(outcome, dict):
                 yield {"status": outcome["status"], "problem": outcome}
                 continue
-            context["read_key"] = access.read_key(outcome)
+            context["read_key"] = permissions.read_key(outcome)
             context["key"] = "" if self.actor.is_known else context["read_key"]
             status = 201 if outcome.state == SubmissionState.PREDICTED else 202
             yield {"status": status, "submission": StoredSubmissionSerializer.shown(outcome, context)}
@@ -158,13 +161,13 @@ def _add_manage_keys(data: dict | list[dict]) -> None:
     """Give each submission in the response its manage key."""
     for submission in [item.get("submission") for item in data] if isinstance(data, list) else [data]:
         if submission:
-            submission["manage_key"] = access.manage_key(submission["id"])
+            submission["manage_key"] = permissions.manage_key(submission["id"])
 
 
 def _recalled(stored: Sequence[dict], seconds: float, *, caller: str) -> list[Outcome]:
     """Return the outcomes that an idempotency key has recorded, with the predictions that come within `seconds`."""
     wanted = [item["submission"] for item in stored if "submission" in item]
-    rows = {row.pk: row for row in submissions.with_answers(Submission.objects.filter(pk__in=wanted))}
+    rows = {row.pk: row for row in service.with_answers(Submission.objects.filter(pk__in=wanted))}
     handoff.wait_for_all(list(rows.values()), seconds, caller=caller)
     deleted = document_of(Deleted())[0]
     return [rows.get(item.get("submission")) or item.get("problem", deleted) for item in stored]
@@ -185,7 +188,7 @@ class SubmissionView(ApiView):
     @extend_schema(operation_id="delete_submission", responses={204: None, **problems(403, 404)}, **READ)
     def delete(self, _request: Request, public_id: str) -> Response:
         """Delete it with its predictions, its labels and its picture. Only whoever sent it, and operators."""
-        submissions.delete(actor=self.actor, submission=self.readable_submission(public_id))
+        service.delete(actor=self.actor, submission=self.readable_submission(public_id))
         return Response(status=204)
 
 
@@ -196,13 +199,13 @@ class SubmissionShareView(ApiView):
     def post(self, request: Request, public_id: str) -> Response:
         """Make the share link: whoever has it can look, without an account. Asked again, it is the same one."""
         submission = self.readable_submission(public_id)
-        key = submissions.share(actor=self.actor, submission=submission)
+        key = service.share(actor=self.actor, submission=submission)
         return Response(ShareSerializer({"submission": submission, "key": key}, context={"request": request}).data)
 
     @extend_schema(operation_id="unshare_submission", responses={204: None, **problems(403, 404)}, **READ)
     def delete(self, _request: Request, public_id: str) -> Response:
         """Make every share link of it stop working. The next one will be another one."""
-        submissions.unshare(actor=self.actor, submission=self.readable_submission(public_id))
+        service.unshare(actor=self.actor, submission=self.readable_submission(public_id))
         return Response(status=204)
 
 
@@ -210,7 +213,7 @@ class SubmissionReadKeyView(ApiView):
     @extend_schema(operation_id="revoke_read_key", responses={204: None, **problems(403, 404)}, **READ)
     def delete(self, _request: Request, public_id: str) -> Response:
         """Make its read key, and the address in `Location`, stop working, for good."""
-        submissions.revoke_read_key(actor=self.actor, submission=self.readable_submission(public_id))
+        service.revoke_read_key(actor=self.actor, submission=self.readable_submission(public_id))
         return Response(status=204)
 
 
@@ -236,7 +239,7 @@ class SubmissionImageView(ApiView):
             request,
             etag=submission.picture.rpartition("/")[2],
             content_type=submission.picture_type,
-            read=lambda: pictures.read(submission),
+            read=lambda: storage.read(submission),
         )
 
 
@@ -271,7 +274,7 @@ class PreviewView(ApiView):
     )
     def post(self, request: Request) -> Response:
         """What the live model says of a picture or strokes; nothing is stored."""
-        preview = submissions.preview(actor=self.actor, sent=bodies.read_one(request, bodies.PICTURE))
+        preview = service.preview(actor=self.actor, sent=bodies.read_one(request, bodies.PICTURE))
         if preview.answer is None and not preview.prepared.blank:
             raise Unavailable("The model is busy or away right now. Please try again in a moment.")
         return Response(_preview_body(preview))

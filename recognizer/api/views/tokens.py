@@ -12,7 +12,7 @@ from recognizer.api.fields import ShortListField, StrictSerializer
 from recognizer.api.schema import describe_list, problems
 from recognizer.filters import TokenFilter
 from recognizer.models import Scope, Token
-from recognizer.services import tokens
+from recognizer.services.identity import tokens
 
 
 class TokenSerializer(serializers.Serializer):

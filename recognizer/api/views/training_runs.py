@@ -12,7 +12,8 @@ from recognizer.api.schema import describe_list, problems
 from recognizer.api.training import NewTrainingRunSerializer, TrainingRunDetailSerializer, TrainingRunSerializer
 from recognizer.filters import TrainingRunFilter
 from recognizer.models import Scope, TrainingRun
-from recognizer.services import access, retraining
+from recognizer.services import training
+from recognizer.services.identity import permissions
 
 
 class TrainingRunsView(ListView):
@@ -21,7 +22,7 @@ class TrainingRunsView(ListView):
     serializer_class = TrainingRunSerializer
 
     def rows(self) -> QuerySet[TrainingRun]:
-        retraining.expire_stale()
+        training.expire_stale()
         return runs().defer("log")
 
     @describe_list(
@@ -29,7 +30,7 @@ class TrainingRunsView(ListView):
     )
     def get(self, request: Request) -> Response:
         """Every training run, newest first. For operators."""
-        access.must_operate(self.actor)
+        permissions.must_operate(self.actor)
         return super().get(request)
 
     @extend_schema(
@@ -40,11 +41,11 @@ class TrainingRunsView(ListView):
     )
     def post(self, request: Request) -> Response:
         """Start a training. One runs at a time: 409 says which, and `Location` leads to it. For operators."""
-        access.must_operate(self.actor)
+        permissions.must_operate(self.actor)
         sent = self.validated_body(NewTrainingRunSerializer)
         try:
-            run = retraining.ask(trigger=TrainingRun.Trigger.PERSON, actor=self.actor, **sent)
-        except retraining.CannotTrainError as error:
+            run = training.ask(trigger=TrainingRun.Trigger.PERSON, actor=self.actor, **sent)
+        except training.CannotTrainError as error:
             raise Conflict(str(error)) from error
         body = TrainingRunSerializer(run, context={"request": request}).data
         return Response(body, status=201, headers={"Location": body["url"]})
@@ -60,7 +61,7 @@ class TrainingRunView(ApiView):
     )
     def get(self, request: Request, pk: int) -> Response:
         """One training run with its log. For operators."""
-        retraining.expire_stale()
+        training.expire_stale()
         run = run_of(self, pk)
         return Response(TrainingRunDetailSerializer(run, context={"request": request}).data)
 
@@ -77,14 +78,14 @@ class CancelTrainingRunView(ApiView):
     def post(self, request: Request, pk: int) -> Response:
         """Ask a training run to stop; it does within seconds, and nothing is written. For operators."""
         run = run_of(self, pk)
-        if not retraining.cancel(actor=self.actor, run=run):
+        if not training.cancel(actor=self.actor, run=run):
             raise Conflict(f"Training run {pk} has ended already.")
         run.refresh_from_db()
         return Response(TrainingRunSerializer(run, context={"request": request}).data, status=202)
 
 
 def run_of(view: ApiView, pk: int) -> TrainingRun:
-    access.must_operate(view.actor)
+    permissions.must_operate(view.actor)
     run = runs().filter(pk=pk).first()
     if run is None:
         raise Http404

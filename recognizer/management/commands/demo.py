@@ -4,7 +4,7 @@ from argparse import ArgumentParser
 
 from django.core.management import BaseCommand, CommandError
 
-from recognizer.services import demo
+from recognizer.services.data import demo_data
 
 
 class Command(BaseCommand):
@@ -17,12 +17,12 @@ class Command(BaseCommand):
 
     def handle(self, *, count: int, seed: int, remove: bool, **options: object) -> None:
         if remove:
-            self.stdout.write(f"{demo.remove()} pictures of the demo are gone, with their answers and labels")
+            self.stdout.write(f"{demo_data.remove()} pictures of the demo are gone, with their answers and labels")
             return
         if not 1 <= count <= 10_000:
             raise CommandError("--count must be a number from 1 to 10000.")
         try:
-            demo.fill(count, seed=seed, say=self.stdout.write)
-        except demo.DemoError as error:
+            demo_data.fill(count, seed=seed, say=self.stdout.write)
+        except demo_data.DemoError as error:
             raise CommandError(str(error)) from error
         self.stdout.write("Try Review and Models now; `manage.py demo --remove` takes it all away again.")

@@ -5,7 +5,7 @@ from argparse import ArgumentParser
 from django.conf import settings
 from django.core.management import BaseCommand, CommandError
 
-from recognizer.services import accounts
+from recognizer.services.identity import users
 
 # Where a running `make run` says at which address it answers.
 ADDRESS_FILE = "address"
@@ -23,13 +23,13 @@ class Command(BaseCommand):
         )
 
     def handle(self, *, name: str, site: str, unless_signed_in: bool, **options: object) -> None:
-        if unless_signed_in and accounts.an_operator_has_signed_in():
+        if unless_signed_in and users.an_operator_has_signed_in():
             return
         try:
-            user = accounts.make_operator(name)
+            user = users.make_operator(name)
         except ValueError as error:
             raise CommandError(str(error)) from error
         address_file = settings.DATA_DIR / ADDRESS_FILE
         if not site and address_file.exists():
             site = address_file.read_text().strip()
-        self.stdout.write((site or "http://localhost:8000").rstrip("/") + accounts.sign_in_link(user))
+        self.stdout.write((site or "http://localhost:8000").rstrip("/") + users.sign_in_link(user))

@@ -5,8 +5,8 @@ from argparse import ArgumentParser
 from django.core.management import BaseCommand, CommandError
 
 from recognizer.models import ModelVersion
-from recognizer.services import deployments, registry
-from recognizer.services.actors import THE_MACHINE
+from recognizer.services.identity.actors import THE_MACHINE
+from recognizer.services.registry import deployments, versions
 
 
 class Command(BaseCommand):
@@ -23,6 +23,6 @@ class Command(BaseCommand):
             raise CommandError(f"There is no version {version}.")
         try:
             deployments.promote(actor=THE_MACHINE, version=wanted, force=force, why=why)
-        except registry.RegistryError as error:
+        except versions.RegistryError as error:
             raise CommandError(str(error)) from error
         self.stdout.write(self.style.SUCCESS(f"Version {version} is live."))

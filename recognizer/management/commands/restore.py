@@ -5,7 +5,7 @@ from pathlib import Path
 
 from django.core.management import BaseCommand, CommandError
 
-from recognizer.services import backup
+from recognizer.services.ops import backup
 
 
 class Command(BaseCommand):

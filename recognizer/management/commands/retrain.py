@@ -7,9 +7,9 @@ from django.core.management import BaseCommand, CommandError
 
 from recognizer.models import RunState, TrainingRun
 from recognizer.models.values import ACTIVE_RUN_STATES
-from recognizer.services import retraining
-from recognizer.services.actors import THE_MACHINE
-from recognizer.services.retraining.requests import RECIPES
+from recognizer.services import training
+from recognizer.services.identity.actors import THE_MACHINE
+from recognizer.services.training.scheduling import RECIPES
 
 LOOK_SECONDS = 1.0
 
@@ -24,8 +24,8 @@ class Command(BaseCommand):
 
     def handle(self, *, recipe: str, seed: int, wait: bool, **options: object) -> None:
         try:
-            run = retraining.ask(trigger=TrainingRun.Trigger.PERSON, actor=THE_MACHINE, recipe=recipe, seed=seed)
-        except retraining.CannotTrainError as error:
+            run = training.ask(trigger=TrainingRun.Trigger.PERSON, actor=THE_MACHINE, recipe=recipe, seed=seed)
+        except training.CannotTrainError as error:
             raise CommandError(str(error)) from error
         self.stdout.write(f"Training run {run.pk} waits for the trainer.")
         if wait:
@@ -34,7 +34,7 @@ class Command(BaseCommand):
     def _follow(self, run: TrainingRun) -> None:
         shown = 0
         while True:
-            retraining.expire_stale()
+            training.expire_stale()
             run.refresh_from_db()
             for _, line in run.log[shown:]:
                 self.stdout.write(line)

@@ -5,8 +5,8 @@ from argparse import ArgumentParser
 from django.core.management import BaseCommand, CommandError
 
 from recognizer.models import ModelVersion
-from recognizer.services import deployments, registry
-from recognizer.services.actors import THE_MACHINE
+from recognizer.services.identity.actors import THE_MACHINE
+from recognizer.services.registry import deployments, versions
 
 
 class Command(BaseCommand):
@@ -22,6 +22,6 @@ class Command(BaseCommand):
             raise CommandError(f"There is no version {version}.")
         try:
             made = deployments.roll_back(actor=THE_MACHINE, version=wanted, why=why)
-        except registry.RegistryError as error:
+        except versions.RegistryError as error:
             raise CommandError(str(error)) from error
         self.stdout.write(self.style.SUCCESS(f"Version {made.to_version.number} is live."))

@@ -9,8 +9,8 @@ from argparse import ArgumentParser
 
 from django.core.management import BaseCommand, CommandError
 
-from recognizer.services.retraining import runs
-from recognizer.services.retraining.trainer import TOKEN_VARIABLE
+from recognizer.services.training import run_state
+from recognizer.services.training.subprocess_runner import TOKEN_VARIABLE
 
 STDIN = 0
 
@@ -27,12 +27,12 @@ class Command(BaseCommand):
         if not token:
             raise CommandError("Only the trainer's worker starts this. Use `manage.py retrain`.")
         threading.Thread(target=_end_with_parent, name="parent", daemon=True).start()
-        from recognizer.services.retraining import learning
+        from recognizer.services.training import pipeline
 
-        learning.stand_back()
+        pipeline.stand_back()
         try:
-            learning.run(run, token)
-        except runs.LostRunError:
+            pipeline.run(run, token)
+        except run_state.LostRunError:
             raise CommandError(f"Training run {run} is not ours any more; nothing was written.") from None
 
 

@@ -5,7 +5,7 @@ import sys
 from django.core.management import BaseCommand, CommandError
 from django.db import DatabaseError
 
-from recognizer.services import sanity
+from recognizer.services.ops import consistency
 
 
 class Command(BaseCommand):
@@ -14,7 +14,7 @@ class Command(BaseCommand):
 
     def handle(self, **options: object) -> None:
         try:
-            found = sanity.check()
+            found = consistency.check()
         except DatabaseError as error:
             raise CommandError(f"The database cannot be read: {error}", returncode=2) from error
         for finding in found.findings:

@@ -7,7 +7,7 @@ from dataclasses import asdict
 
 from django.core.management import BaseCommand
 
-from recognizer.services import status
+from recognizer.services.ops import status
 
 
 class Command(BaseCommand):

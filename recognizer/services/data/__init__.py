@@ -1,0 +1,1 @@
+"""Personal data, exports of labelled data, and demo data."""

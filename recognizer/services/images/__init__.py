@@ -1,0 +1,1 @@
+"""Stored image files: encoding uploads, content-addressed names, removal of orphaned files."""

@@ -1,0 +1,1 @@
+"""Predictions: the queue, the worker, recovery of lost work, backfill and explanations."""

@@ -1,0 +1,1 @@
+"""Helpers without domain knowledge: group commit, fsync, temporary files, the Redis client, slots, clocks, errors."""

@@ -1,0 +1,45 @@
+"""Network addresses as accounting keys."""
+
+import ipaddress
+from functools import lru_cache
+
+# The prefix that one customer of a provider gets. https://www.rfc-editor.org/rfc/rfc6177
+IPV6_PREFIX = 64
+# The key of every address that cannot be read: those callers share one account.
+UNKNOWN_NETWORK = "unknown"
+
+IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
+
+
+@lru_cache(1000)
+def rate_key(address: str) -> str:
+    """Return the network under which a caller's use of the site is counted.
+
+    Loopback is a network like any other here; what exempts it from a limit says so itself (see `is_loopback`).
+
+    Args:
+        address: an IPv4 or IPv6 address in text form, without a port.
+
+    Returns:
+        The address itself for IPv4, also where it is written as IPv4-mapped IPv6; the /64 for other IPv6 addresses;
+        `UNKNOWN_NETWORK` for anything else, for example the empty address of a unix socket.
+    """
+    parsed = _parse(address)
+    if parsed is None:
+        return UNKNOWN_NETWORK
+    return str(parsed) if parsed.version == 4 else str(ipaddress.ip_network((int(parsed), IPV6_PREFIX), strict=False))
+
+
+def is_loopback(address: str) -> bool:
+    """Return whether the address is one of this machine itself."""
+    parsed = _parse(address)
+    return parsed is not None and parsed.is_loopback
+
+
+def _parse(address: str) -> IPAddress | None:
+    """Return the address, IPv4-mapped IPv6 as IPv4, or None where the text is not an address."""
+    try:
+        parsed = ipaddress.ip_address(address)
+    except ValueError:
+        return None
+    return getattr(parsed, "ipv4_mapped", None) or parsed

@@ -1,0 +1,1 @@
+"""Operations: health, status, metrics, liveness of workers, consistency checks, disk usage, backup."""

@@ -1,0 +1,1 @@
+"""Model versions: storage, deployments, plots."""

@@ -1,0 +1,1 @@
+"""Review: the queue, decisions, labels and their consensus, statistics."""

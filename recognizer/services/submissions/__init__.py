@@ -1,0 +1,1 @@
+"""Submissions: validation, storage, deletion and retention."""
