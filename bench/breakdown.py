@@ -108,7 +108,7 @@ def of_a_request(files: Sequence[bytes]) -> Columns:
     from django.test import RequestFactory
 
     from ml import preprocessing
-    from recognizer.api.serializers import StoredSubmissionSerializer
+    from recognizer.api.serializers.outputs import StoredSubmissionSerializer
     from recognizer.models import Source
     from recognizer.services.identity.actors import Actor
     from recognizer.services.images import storage

@@ -129,7 +129,7 @@ MIDDLEWARE = [
     "recognizer.proxies.ProxyMiddleware",
     "recognizer.middleware.RequestMiddleware",
     "corsheaders.middleware.CorsMiddleware",
-    "recognizer.api.problems.ProblemMiddleware",
+    "recognizer.api.http.problems.ProblemMiddleware",
     "recognizer.middleware.RequestLimitsMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
@@ -142,7 +142,7 @@ MIDDLEWARE = [
     "recognizer.middleware.NoNulMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "recognizer.middleware.ActorMiddleware",
-    "recognizer.views.page_account.PageAccountMiddleware",
+    "recognizer.views.accounts.page_account.PageAccountMiddleware",
     "recognizer.views.errors.StorageErrorMiddleware",
     "recognizer.middleware.PageMessageMiddleware",
     "recognizer.views.limits.ThrottleMiddleware",
@@ -365,20 +365,20 @@ KEEP_VERSIONS = env.integer("KEEP_VERSIONS", 10, minimum=1)
 REST_FRAMEWORK = {
     # The first one's challenge stands in every 401.
     "DEFAULT_AUTHENTICATION_CLASSES": [
-        "recognizer.api.authentication.TokenAuthentication",
-        "recognizer.api.callers.CookieAuthentication",
+        "recognizer.api.authentication.token.TokenAuthentication",
+        "recognizer.api.authentication.cookie.CookieAuthentication",
     ],
     # Who may see and do what is decided on the object, in services.identity.permissions.
-    "DEFAULT_PERMISSION_CLASSES": ["recognizer.api.authentication.TokenIsGoodForThis"],
-    "DEFAULT_THROTTLE_CLASSES": ["recognizer.api.throttles.Throttle"],
-    "DEFAULT_RENDERER_CLASSES": ["recognizer.api.renderers.JsonRenderer"],
-    "DEFAULT_PARSER_CLASSES": ["recognizer.api.parsers.JsonParser"],
-    "DEFAULT_CONTENT_NEGOTIATION_CLASS": "recognizer.api.requests.OneRepresentation",
+    "DEFAULT_PERMISSION_CLASSES": ["recognizer.api.authentication.token.TokenIsGoodForThis"],
+    "DEFAULT_THROTTLE_CLASSES": ["recognizer.api.http.throttles.Throttle"],
+    "DEFAULT_RENDERER_CLASSES": ["recognizer.api.http.renderers.JsonRenderer"],
+    "DEFAULT_PARSER_CLASSES": ["recognizer.api.http.parsers.JsonParser"],
+    "DEFAULT_CONTENT_NEGOTIATION_CLASS": "recognizer.api.http.requests.OneRepresentation",
     "DEFAULT_METADATA_CLASS": None,
-    "DEFAULT_SCHEMA_CLASS": "recognizer.api.openapi.Schema",
+    "DEFAULT_SCHEMA_CLASS": "recognizer.api.openapi.hooks.Schema",
     # Escaped, so that half a surrogate pair in a message can be sent back at all.
     "UNICODE_JSON": False,
-    "EXCEPTION_HANDLER": "recognizer.api.problems.problem_response",
+    "EXCEPTION_HANDLER": "recognizer.api.http.problems.problem_response",
     "UNAUTHENTICATED_USER": "django.contrib.auth.models.AnonymousUser",
 }
 SPECTACULAR_SETTINGS = {
@@ -426,8 +426,8 @@ are 431.
     "SERVE_INCLUDE_SCHEMA": False,
     "POSTPROCESSING_HOOKS": [
         "drf_spectacular.hooks.postprocess_schema_enums",
-        "recognizer.api.openapi.add_common_problems",
-        "recognizer.api.openapi.add_links",
+        "recognizer.api.openapi.hooks.add_common_problems",
+        "recognizer.api.openapi.hooks.add_links",
     ],
     "SCHEMA_PATH_PREFIX": "/api/v1",
     "SWAGGER_UI_DIST": "SIDECAR",

@@ -3,19 +3,20 @@
 from django.contrib import admin
 from django.urls import include, path
 
-from recognizer.api import health
-from recognizer.views import accounts, machines
+from recognizer.api.views import health
+from recognizer.views import well_known
+from recognizer.views.accounts import sign_in
 
 # They are tried in this order: first what is asked for most.
 urlpatterns = [
     path("api/v1/", include("recognizer.api.urls")),
     path("healthz", health.healthz, name="healthz"),
     path("", include("recognizer.urls")),
-    path("admin/login/", accounts.admin_login, name="admin-login"),
+    path("admin/login/", sign_in.admin_login, name="admin-login"),
     path("admin/", admin.site.urls),
     path("readyz", health.readyz, name="readyz"),
-    path("robots.txt", machines.robots, name="robots"),
-    path("favicon.ico", machines.favicon, name="favicon"),
+    path("robots.txt", well_known.robots, name="robots"),
+    path("favicon.ico", well_known.favicon, name="favicon"),
     path("metrics", health.metrics_page, name="metrics"),
 ]
 

@@ -2,14 +2,7 @@
 
 from .accounts import AccountName, AccountSession
 from .attempts import Attempt
-from .idempotency import IdempotencyItem, IdempotencyKey
-from .labels import Label, Lease, Skip, Vote
-from .opt_outs import OptOut
-from .registry import Deployment, ModelFiles, ModelVersion, TrainingRun
-from .submissions import Prediction, Submission
-from .tokens import Token
-from .usage import Usage
-from .values import (
+from .choices import (
     DIGITS,
     Digit,
     Fold,
@@ -25,6 +18,13 @@ from .values import (
     TruthValue,
     Verdict,
 )
+from .daily_usage import Usage
+from .idempotency import IdempotencyItem, IdempotencyKey
+from .labels import Label, Lease, Skip, Vote
+from .opt_outs import OptOut
+from .registry import Deployment, ModelFiles, ModelVersion, TrainingRun
+from .submissions import Prediction, Submission
+from .tokens import Token
 
 __all__ = [
     "DIGITS",

@@ -4,8 +4,8 @@ from django.conf import settings
 from django.db import models
 from django.db.models import Q
 
+from .choices import LabelKind, LabelReason, TruthValue
 from .submissions import Submission
-from .values import LabelKind, LabelReason, TruthValue
 
 
 class AppendOnlyError(RuntimeError):

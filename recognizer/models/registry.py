@@ -6,7 +6,7 @@ from django.conf import settings
 from django.db import models
 from django.db.models import Case, F, Q, Value, When
 
-from .values import ACTIVE_RUN_STATES, GateVerdict, Origin, RunState
+from .choices import ACTIVE_RUN_STATES, GateVerdict, Origin, RunState
 
 
 class ModelVersion(models.Model):

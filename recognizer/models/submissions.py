@@ -7,7 +7,7 @@ from django.db import models
 from django.db.models import F, Q
 from django.urls import reverse
 
-from .values import Digit, Fold, Source, SubmissionState, TruthState, TruthValue, Verdict
+from .choices import Digit, Fold, Source, SubmissionState, TruthState, TruthValue, Verdict
 
 PIXELS = 28 * 28
 

@@ -4,7 +4,7 @@ from django.conf import settings
 from django.db import models
 from django.utils import timezone
 
-from .values import Scope
+from .choices import Scope
 
 
 class Token(models.Model):

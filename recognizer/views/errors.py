@@ -15,7 +15,7 @@ from django.urls import reverse
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.csrf import requires_csrf_token
 
-from recognizer.api.problems import CONTENT_TYPE, UNAVAILABLE_SECONDS, problem
+from recognizer.api.http.problems import CONTENT_TYPE, UNAVAILABLE_SECONDS, problem
 from recognizer.services.identity.account_tags import PageAccountError
 from recognizer.services.lib.storage_errors import StorageError, StorageFullError, log_storage_error, storage_error_of
 
@@ -170,7 +170,7 @@ def storage_page(refusal: StorageError) -> HttpResponse:
 class StorageErrorMiddleware:
     """Answers pages that could not store something because the disk or the database is full or unwritable.
 
-    The API has an exception handler of its own (recognizer.api.problems).
+    The API has an exception handler of its own (recognizer.api.http.problems).
     """
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:

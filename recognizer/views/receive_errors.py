@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from django.http import HttpRequest, HttpResponse, JsonResponse
 
-from recognizer.api.problems import CONTENT_TYPE, DETAILS, problem
+from recognizer.api.http.problems import CONTENT_TYPE, DETAILS, problem
 from recognizer.middleware import is_api
 
 from .errors import error_page

@@ -7,7 +7,7 @@ from django.views.decorators.http import require_safe
 
 from recognizer.services.ops import status
 
-from .models import operators_only
+from .registry.model_registry import operators_only
 
 
 @never_cache

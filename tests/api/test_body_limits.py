@@ -6,7 +6,7 @@ import random
 import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
 
-from recognizer.api.json_shape import MAX_CONTAINERS, MAX_KEY_LENGTH, MAX_UNCHECKED_BYTES, MAX_VALUES, check_shape
+from recognizer.api.http.json_shape import MAX_CONTAINERS, MAX_KEY_LENGTH, MAX_UNCHECKED_BYTES, MAX_VALUES, check_shape
 from recognizer.middleware import MAX_ADDRESS_BYTES, MAX_HEADER_BYTES
 from recognizer.models import Label, Source, Submission
 from recognizer.services.submissions import service

@@ -19,7 +19,7 @@ from django.test import Client
 from django.urls import reverse
 from pytest_django import DjangoDbBlocker
 
-from recognizer.api.examples import EXAMPLES, LANGUAGES
+from recognizer.api.openapi.examples import EXAMPLES, LANGUAGES
 from recognizer.models import TrainingRun
 from recognizer.services import training
 from recognizer.services.identity import tokens

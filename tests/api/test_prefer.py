@@ -3,7 +3,7 @@
 import pytest
 from django.http.request import HttpHeaders
 
-from recognizer.api.prefer import wait_seconds
+from recognizer.api.http.headers import wait_seconds
 
 USUAL = 2.0
 

@@ -11,7 +11,7 @@ from django.urls import reverse
 
 from recognizer.services.lib.errors import BusyError
 from recognizer.services.submissions import service
-from recognizer.views import draw
+from recognizer.views.submissions import draw
 from tests.pictures import SEVEN
 
 pytestmark = pytest.mark.django_db

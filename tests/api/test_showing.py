@@ -9,7 +9,7 @@ from rest_framework.serializers import BaseSerializer, Serializer
 from ml.classifier import Answer
 from ml.preprocessing import prepare_strokes
 from ml.verdicts import Verdict
-from recognizer.api import serializers
+from recognizer.api.serializers import outputs
 from recognizer.api.views.review import ReviewItemSerializer
 from recognizer.api.views.submissions import _preview_body
 from recognizer.models import LabelReason, Source, Submission, TruthValue
@@ -53,9 +53,9 @@ def assert_shown_alike(kind: type[Serializer], row: object, given: dict) -> None
 @pytest.mark.parametrize(
     "kind",
     [
-        serializers.SubmissionSerializer,
-        serializers.StoredSubmissionSerializer,
-        serializers.SubmissionDetailSerializer,
+        outputs.SubmissionSerializer,
+        outputs.StoredSubmissionSerializer,
+        outputs.SubmissionDetailSerializer,
     ],
 )
 @pytest.mark.parametrize("key", ["", "a key & more/€"])
@@ -72,17 +72,17 @@ def test_submissions_in_every_state(kind, key, visitor, stranger, reviewer):
 
 def test_predictions_and_labels(visitor, reviewer):
     submission = answered(visitor)
-    for kind in (serializers.PredictionSerializer, serializers.PredictionOfSubmissionSerializer):
+    for kind in (outputs.PredictionSerializer, outputs.PredictionOfSubmissionSerializer):
         assert_shown_alike(kind, submission.latest_prediction, context(visitor))
     said = labels.label(actor=reviewer, submission=submission, value=TruthValue.SEVEN, reason=LabelReason.API)
     for row in (said, labels.retract(actor=reviewer, label=said)):
         for actor in (visitor, reviewer):
-            assert_shown_alike(serializers.LabelSerializer, row, context(actor))
+            assert_shown_alike(outputs.LabelSerializer, row, context(actor))
 
 
 def test_what_is_no_row(visitor):
     submission = answered(visitor)
-    assert_shown_alike(serializers.ShareSerializer, {"submission": submission, "key": "k"}, context(visitor))
+    assert_shown_alike(outputs.ShareSerializer, {"submission": submission, "key": "k"}, context(visitor))
     for reason, blind in ((LabelReason.DOUBT, False), (LabelReason.SUSPECT, True)):
         assert_shown_alike(ReviewItemSerializer, Item(submission, reason, blind=blind), {})
 
@@ -93,13 +93,13 @@ def test_previews(is_blank):
     prepared = prepare_strokes([] if is_blank else SEVEN)
     body = _preview_body(service.Preview(prepared, answer))
     shown = json.loads(json.dumps(body))
-    assert shown == the_frameworks(serializers.PreviewSerializer(), body)
-    assert [*shown] == [*serializers.PreviewSerializer().fields]
+    assert shown == the_frameworks(outputs.PreviewSerializer(), body)
+    assert [*shown] == [*outputs.PreviewSerializer().fields]
 
 
 def test_models_and_counts(visitor):
     version = versions.live_version()
-    for kind in (serializers.ModelVersionSerializer, serializers.ModelVersionDetailSerializer):
+    for kind in (outputs.ModelVersionSerializer, outputs.ModelVersionDetailSerializer):
         assert_shown_alike(kind, version, {"live": version.pk})
     answered(visitor)
-    assert_shown_alike(serializers.StatsSerializer, submission_stats.of(visitor), {})
+    assert_shown_alike(outputs.StatsSerializer, submission_stats.of(visitor), {})

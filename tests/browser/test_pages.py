@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from playwright.sync_api import BrowserContext, Page, expect
 
-from recognizer.templatetags.words import percent
+from recognizer.templatetags.formatting import percent
 
 from .hands import THREE, draw, expect_answer, stored
 

@@ -14,7 +14,7 @@ from django.urls import path
 
 from digitsite import urls as real
 from recognizer.services.identity.actors import Actor
-from recognizer.templatetags.words import counted_percent, megabytes, percent
+from recognizer.templatetags.formatting import counted_percent, megabytes, percent
 from tests.rows import make_prediction, make_submission
 
 INLINE = re.compile(r'<style|<script(?![^>]*(?:\bsrc=|type="application/json"))|\son[a-z]+="|\sstyle="|javascript:')

@@ -10,7 +10,7 @@ from django.urls import reverse
 
 from recognizer.models import Source, Submission, Verdict
 from recognizer.services.identity.actors import Actor
-from recognizer.views.history import PAGE_SIZE
+from recognizer.views.submissions.history import PAGE_SIZE
 from tests.rows import make_prediction, make_submission
 
 pytestmark = pytest.mark.django_db

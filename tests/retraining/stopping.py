@@ -13,7 +13,7 @@ from django.contrib.auth.models import User
 
 from bench.writers import leaning_hands
 from recognizer.models import Deployment, ModelVersion, RunState, TrainingRun
-from recognizer.models.values import ACTIVE_RUN_STATES
+from recognizer.models.choices import ACTIVE_RUN_STATES
 from recognizer.services import training
 from recognizer.services.identity.actors import Actor
 from recognizer.services.registry import versions as model_versions

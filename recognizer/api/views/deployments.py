@@ -9,10 +9,10 @@ from drf_spectacular.utils import OpenApiResponse, extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from recognizer.api.base import ApiView, ListView
-from recognizer.api.problems import Conflict
-from recognizer.api.schema import describe_list, problems
-from recognizer.api.training import DeploymentSerializer, PromoteSerializer, RollBackSerializer
+from recognizer.api.http.problems import Conflict
+from recognizer.api.openapi.params import describe_list, problems
+from recognizer.api.serializers.training import DeploymentSerializer, PromoteSerializer, RollBackSerializer
+from recognizer.api.views.base import ApiView, ListView
 from recognizer.filters import DeploymentFilter
 from recognizer.models import Deployment, ModelVersion, Scope
 from recognizer.services.identity import permissions

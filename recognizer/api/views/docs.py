@@ -9,7 +9,7 @@ from rest_framework.negotiation import DefaultContentNegotiation
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from recognizer.api.examples import EXAMPLES
+from recognizer.api.openapi.examples import EXAMPLES
 
 
 # The same for every caller; an upgrade shows within minutes.

@@ -12,10 +12,10 @@ from rest_framework.response import Response
 
 from ml.bundle import BundleError
 from ml.occlusion import overlay
-from recognizer.api.base import ApiView
-from recognizer.api.pictures import picture_response, png
-from recognizer.api.problems import Conflict
-from recognizer.api.schema import problems
+from recognizer.api.http.image_responses import picture_response, png
+from recognizer.api.http.problems import Conflict
+from recognizer.api.openapi.params import problems
+from recognizer.api.views.base import ApiView
 from recognizer.api.views.submissions import NOT_MODIFIED, READ
 from recognizer.models import ModelVersion, Submission
 from recognizer.services.inference import explanations

@@ -14,8 +14,8 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from recognizer.api.base import ApiView
-from recognizer.api.schema import filter_parameters, problems
+from recognizer.api.openapi.params import filter_parameters, problems
+from recognizer.api.views.base import ApiView
 from recognizer.filters import SettledFilter
 from recognizer.models import Scope
 from recognizer.services.data import exports

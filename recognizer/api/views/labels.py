@@ -6,10 +6,10 @@ from drf_spectacular.utils import OpenApiResponse, extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from recognizer.api.base import ApiView, ListView
-from recognizer.api.problems import Conflict
-from recognizer.api.schema import KEY, MANAGE_KEY, PUBLIC_ID, describe_list, problems
-from recognizer.api.serializers import LabelSerializer, NewLabelSerializer
+from recognizer.api.http.problems import Conflict
+from recognizer.api.openapi.params import KEY, MANAGE_KEY, PUBLIC_ID, describe_list, problems
+from recognizer.api.serializers.outputs import LabelSerializer, NewLabelSerializer
+from recognizer.api.views.base import ApiView, ListView
 from recognizer.filters import LabelFilter
 from recognizer.models import Label, Scope
 from recognizer.services.identity import permissions

@@ -5,8 +5,8 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from recognizer.api.base import ApiView
-from recognizer.api.schema import problems
+from recognizer.api.openapi.params import problems
+from recognizer.api.views.base import ApiView
 from recognizer.models import Scope, Token
 from recognizer.services.identity import permissions, quotas
 

@@ -6,9 +6,9 @@ from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from recognizer.api.base import ApiView, ListView
-from recognizer.api.schema import describe_list, problems
-from recognizer.api.serializers import PredictionOfSubmissionSerializer
+from recognizer.api.openapi.params import describe_list, problems
+from recognizer.api.serializers.outputs import PredictionOfSubmissionSerializer
+from recognizer.api.views.base import ApiView, ListView
 from recognizer.filters import PredictionFilter
 from recognizer.models import Prediction
 from recognizer.services.identity import permissions

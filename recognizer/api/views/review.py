@@ -6,12 +6,12 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from recognizer.api.base import ApiView
-from recognizer.api.fields import IdField, ShortListField, StrictSerializer, TruthField
-from recognizer.api.problems import Conflict
-from recognizer.api.schema import problems
-from recognizer.api.serializers import AnswerSerializer, LabelSerializer, submission_path
-from recognizer.api.showing import ShowingSerializer
+from recognizer.api.http.problems import Conflict
+from recognizer.api.openapi.params import problems
+from recognizer.api.serializers.fast import ShowingSerializer
+from recognizer.api.serializers.inputs import IdField, ShortListField, StrictSerializer, TruthField
+from recognizer.api.serializers.outputs import AnswerSerializer, LabelSerializer, submission_path
+from recognizer.api.views.base import ApiView
 from recognizer.models import LabelReason, Scope, Submission, TruthValue
 from recognizer.services.review import decisions as decisions_service
 from recognizer.services.review import queue, statistics

@@ -4,9 +4,9 @@ from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from recognizer.api.base import ApiView
-from recognizer.api.schema import problems
-from recognizer.api.serializers import StatsSerializer
+from recognizer.api.openapi.params import problems
+from recognizer.api.serializers.outputs import StatsSerializer
+from recognizer.api.views.base import ApiView
 from recognizer.services.ops import submission_stats
 
 

@@ -13,13 +13,13 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from ml.verdicts import Verdict
-from recognizer.api import bodies, prefer
-from recognizer.api.base import ApiView, ListView
-from recognizer.api.idempotency import once
-from recognizer.api.parsers import FormParser, JsonParser, PictureParser
-from recognizer.api.pictures import picture_response, png
-from recognizer.api.problems import Deleted, Unavailable, document_of
-from recognizer.api.schema import (
+from recognizer.api.http import headers as http_headers
+from recognizer.api.http import request_parsing
+from recognizer.api.http.idempotency import once
+from recognizer.api.http.image_responses import picture_response, png
+from recognizer.api.http.parsers import FormParser, JsonParser, PictureParser
+from recognizer.api.http.problems import Deleted, Unavailable, document_of
+from recognizer.api.openapi.params import (
     A_SEVEN,
     CROP,
     FILE_OPTIONS,
@@ -36,7 +36,7 @@ from recognizer.api.schema import (
     describe_list,
     problems,
 )
-from recognizer.api.serializers import (
+from recognizer.api.serializers.outputs import (
     BatchItemSerializer,
     PreviewSerializer,
     ShareSerializer,
@@ -45,6 +45,7 @@ from recognizer.api.serializers import (
     SubmissionSerializer,
     submission_path,
 )
+from recognizer.api.views.base import ApiView, ListView
 from recognizer.filters import SubmissionFilter
 from recognizer.models import Scope, Submission, SubmissionState
 from recognizer.services.identity import idempotency, permissions
@@ -103,11 +104,11 @@ class SubmissionsView(ListView):
         return response
 
     def _create(self, request: Request, claim: Claim | None) -> Response:
-        entries = bodies.read_several(request, bodies.NEW_SUBMISSION)
+        entries = request_parsing.read_several(request, request_parsing.NEW_SUBMISSION)
         if claim is not None and claim.stored is not None:
             outcomes = _recalled(claim.stored, self._seconds, caller=self.actor.share_key)
         elif entries is None:
-            outcomes = [self._accept(bodies.read_one(request, bodies.NEW_SUBMISSION), claim)]
+            outcomes = [self._accept(request_parsing.read_one(request, request_parsing.NEW_SUBMISSION), claim)]
         else:
             outcomes = self._accept_all(entries, claim)
         if entries is not None:
@@ -125,7 +126,7 @@ class SubmissionsView(ListView):
         within = None if claim is None else (lambda outcomes: idempotency.record(claim, outcomes))
         return service.accept(actor=self.actor, sent=sent, within=within, seconds=self._seconds)
 
-    def _accept_all(self, entries: list[bodies.Entry], claim: Claim | None) -> list[Outcome]:
+    def _accept_all(self, entries: list[request_parsing.Entry], claim: Claim | None) -> list[Outcome]:
         def together(accepted: Sequence[Submission | Refused]) -> list[Outcome]:
             """What was accepted or refused, and between it what was wrong before."""
             rest = iter(accepted)
@@ -136,13 +137,13 @@ class SubmissionsView(ListView):
             if claim is not None and any(isinstance(one, Submission) for one in accepted):
                 idempotency.record(claim, together(accepted))
 
-        sent = bodies.right_ones(entries)
+        sent = request_parsing.right_ones(entries)
         return together(service.accept_all(actor=self.actor, sent=sent, within=within, seconds=self._seconds))
 
     @property
     def _seconds(self) -> float:
         """How long the caller waits for answers."""
-        return prefer.wait_seconds(self.request.headers)
+        return http_headers.wait_seconds(self.request.headers)
 
     def _items(self, outcomes: Sequence[Outcome]) -> Iterator[dict]:
         """What became of each, as it is told."""
@@ -274,7 +275,7 @@ class PreviewView(ApiView):
     )
     def post(self, request: Request) -> Response:
         """What the live model says of a picture or strokes; nothing is stored."""
-        preview = service.preview(actor=self.actor, sent=bodies.read_one(request, bodies.PICTURE))
+        preview = service.preview(actor=self.actor, sent=request_parsing.read_one(request, request_parsing.PICTURE))
         if preview.answer is None and not preview.prepared.blank:
             raise Unavailable("The model is busy or away right now. Please try again in a moment.")
         return Response(_preview_body(preview))

@@ -7,9 +7,9 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from recognizer.api.base import ApiView, ListView
-from recognizer.api.fields import ShortListField, StrictSerializer
-from recognizer.api.schema import describe_list, problems
+from recognizer.api.openapi.params import describe_list, problems
+from recognizer.api.serializers.inputs import ShortListField, StrictSerializer
+from recognizer.api.views.base import ApiView, ListView
 from recognizer.filters import TokenFilter
 from recognizer.models import Scope, Token
 from recognizer.services.identity import tokens

@@ -6,10 +6,14 @@ from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from recognizer.api.base import ApiView, ListView
-from recognizer.api.problems import Conflict
-from recognizer.api.schema import describe_list, problems
-from recognizer.api.training import NewTrainingRunSerializer, TrainingRunDetailSerializer, TrainingRunSerializer
+from recognizer.api.http.problems import Conflict
+from recognizer.api.openapi.params import describe_list, problems
+from recognizer.api.serializers.training import (
+    NewTrainingRunSerializer,
+    TrainingRunDetailSerializer,
+    TrainingRunSerializer,
+)
+from recognizer.api.views.base import ApiView, ListView
 from recognizer.filters import TrainingRunFilter
 from recognizer.models import Scope, TrainingRun
 from recognizer.services import training

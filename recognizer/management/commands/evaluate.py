@@ -15,7 +15,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from ml.measure import Picture, Tally, labelled, mnist_pictures, outcomes
 from ml.measure_report import card, describe, page
-from recognizer.management.models import add_model_arguments, chosen_classifier
+from recognizer.management.model_selection import add_model_arguments, chosen_classifier
 
 
 class Command(BaseCommand):

@@ -14,7 +14,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from PIL import Image
 
 from ml.measure import Outcome, Picture, find_pictures, outcomes
-from recognizer.management.models import add_model_arguments, chosen_classifier
+from recognizer.management.model_selection import add_model_arguments, chosen_classifier
 
 
 class Command(BaseCommand):

@@ -6,7 +6,7 @@ from argparse import ArgumentParser
 from django.core.management import BaseCommand, CommandError
 
 from recognizer.models import RunState, TrainingRun
-from recognizer.models.values import ACTIVE_RUN_STATES
+from recognizer.models.choices import ACTIVE_RUN_STATES
 from recognizer.services import training
 from recognizer.services.identity.actors import THE_MACHINE
 from recognizer.services.training.scheduling import RECIPES

@@ -20,7 +20,7 @@ from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_late
 from prometheus_client.registry import Collector
 
 from recognizer.models import RunState, Submission, SubmissionState, TrainingRun
-from recognizer.models.values import ACTIVE_RUN_STATES
+from recognizer.models.choices import ACTIVE_RUN_STATES
 from recognizer.services.inference import handoff, tally
 from recognizer.services.registry import versions
 

@@ -18,7 +18,7 @@ from django.utils import timezone
 
 from ml import bundle as bundles
 from recognizer.models import ModelFiles, RunState, Submission, SubmissionState, TrainingRun
-from recognizer.models.values import ACTIVE_RUN_STATES
+from recognizer.models.choices import ACTIVE_RUN_STATES
 from recognizer.services.inference import handoff
 from recognizer.services.registry import versions
 from recognizer.services.training import presenters, scheduling

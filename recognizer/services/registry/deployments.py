@@ -22,7 +22,7 @@ from recognizer.models import (
     TrainingRun,
     TruthState,
 )
-from recognizer.models.values import ACTIVE_RUN_STATES
+from recognizer.models.choices import ACTIVE_RUN_STATES
 from recognizer.services.identity import permissions
 from recognizer.services.identity.actors import Actor
 from recognizer.services.identity.throttling import Kind, limit_rate

@@ -12,7 +12,7 @@ from django.conf import settings
 
 from ml import mnist
 from recognizer.models import ModelVersion, RunState, TrainingRun
-from recognizer.models.values import ACTIVE_RUN_STATES
+from recognizer.models.choices import ACTIVE_RUN_STATES
 
 from .scheduling import NO_TRAINER, labels_until_next, next_retry, next_scheduled
 

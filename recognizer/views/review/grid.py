@@ -12,7 +12,7 @@ from recognizer.services.review import decisions, queue
 from recognizer.services.review.labels import LabelError
 from recognizer.services.submissions.service import LARGE_COLUMNS
 
-from .review import check_may_review
+from .queue import check_may_review
 
 # A picture that is wrong, while nobody said what it is, stays unlabelled and waits in the queue.
 WRONG = "wrong"

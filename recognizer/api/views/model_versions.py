@@ -6,9 +6,9 @@ from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from recognizer.api.base import ApiView, ListView
-from recognizer.api.schema import describe_list, problems
-from recognizer.api.serializers import ModelVersionDetailSerializer, ModelVersionSerializer
+from recognizer.api.openapi.params import describe_list, problems
+from recognizer.api.serializers.outputs import ModelVersionDetailSerializer, ModelVersionSerializer
+from recognizer.api.views.base import ApiView, ListView
 from recognizer.filters import ModelVersionFilter
 from recognizer.models import ModelVersion
 from recognizer.services.registry import versions as model_versions

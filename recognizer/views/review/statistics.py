@@ -7,7 +7,7 @@ from django.views.decorators.http import require_safe
 
 from recognizer.services.review import statistics
 
-from .review import check_may_review
+from .queue import check_may_review
 
 
 @never_cache

@@ -8,7 +8,7 @@ from django.views.decorators.http import require_safe
 from ml.verdicts import Verdict
 from recognizer.middleware import known_actor
 from recognizer.services.identity import training_consent
-from recognizer.templatetags.words import ANSWER_WORDS, VERDICT_HINTS, VERDICT_SENTENCES
+from recognizer.templatetags.formatting import ANSWER_WORDS, VERDICT_HINTS, VERDICT_SENTENCES
 
 # Width in units of the 280 x 280 canvas, and the radius of the dot that stands for it on its button.
 PENS = (

@@ -12,9 +12,9 @@ from recognizer.services.identity import permissions
 from recognizer.services.review import decisions
 from recognizer.services.review.labels import LabelError
 from recognizer.services.submissions import service
+from recognizer.views.review.queue import check_may_review
 
 from .history import PAGE_SIZE
-from .review import check_may_review
 
 
 @require_POST

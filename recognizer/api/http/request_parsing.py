@@ -8,12 +8,8 @@ from django.http import QueryDict
 from rest_framework.exceptions import ValidationError
 from rest_framework.serializers import Serializer
 
-from recognizer.models import Source
-from recognizer.services.lib.errors import detach
-from recognizer.services.submissions.service import Sent
-
-from .callers import is_browser
-from .fields import (
+from recognizer.api.authentication.cookie import is_browser
+from recognizer.api.serializers.inputs import (
     NewSubmissionFileSerializer,
     NewSubmissionFormSerializer,
     NewSubmissionJsonSerializer,
@@ -22,6 +18,10 @@ from .fields import (
     PictureJsonSerializer,
     serializer_of,
 )
+from recognizer.models import Source
+from recognizer.services.lib.errors import detach
+from recognizer.services.submissions.service import Sent
+
 from .problems import TooManyPictures
 from .requests import ApiRequest
 

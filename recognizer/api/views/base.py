@@ -17,18 +17,17 @@ from rest_framework.serializers import BaseSerializer, Serializer
 from rest_framework.throttling import BaseThrottle
 from rest_framework.views import APIView
 
-from recognizer import paging
+from recognizer import pagination
+from recognizer.api.authentication.cookie import is_browser
+from recognizer.api.http.problems import BodyTooLarge, ForeignCharset
+from recognizer.api.http.requests import ApiRequest
+from recognizer.api.serializers.inputs import serializer_of
 from recognizer.filters import StrictFilterSet
 from recognizer.middleware import known_actor
 from recognizer.models import Submission
 from recognizer.services.identity import permissions
 from recognizer.services.identity.actors import Actor
 from recognizer.services.submissions import service
-
-from .callers import is_browser
-from .fields import serializer_of
-from .problems import BodyTooLarge, ForeignCharset
-from .requests import ApiRequest
 
 CHARSETS = ("utf-8", "utf8", "us-ascii", "ascii")
 
@@ -165,9 +164,9 @@ class ListView(ApiView):
     def page(self, rows: QuerySet) -> Response:
         parameters = self.request.query_params
         filtered = self.filterset_class(parameters, queryset=rows, actor=self.actor)
-        filtered.check(others=(*paging.PARAMETERS, *self.other_parameters))
-        paging.check_parameters(parameters)
-        page = paging.page_of(filtered.qs, parameters)
+        filtered.check(others=(*pagination.PARAMETERS, *self.other_parameters))
+        pagination.check_parameters(parameters)
+        page = pagination.page_of(filtered.qs, parameters)
         serializer = self.serializer_class(page.rows, many=True, context=self.context())
         return Response(
             {

@@ -18,7 +18,7 @@ from recognizer.services.identity.throttling import ThrottledError
 from recognizer.services.inference import handoff
 from recognizer.services.lib.errors import BusyError
 from recognizer.services.submissions import service
-from recognizer.templatetags.words import ANSWER_WORDS
+from recognizer.templatetags.formatting import ANSWER_WORDS
 
 # As many as Django takes in one form (DATA_UPLOAD_MAX_NUMBER_FILES).
 MOST_RESULTS = 100

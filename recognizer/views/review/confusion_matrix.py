@@ -14,7 +14,7 @@ from recognizer.services.review import confusion_matrix
 from recognizer.services.review.confusion_matrix import Matrix
 from recognizer.services.review.statistics import Share
 
-from .review import check_may_review
+from .queue import check_may_review
 
 # How dark a cell is, by its share of what shows that digit; the number is written in it.
 SHADES = (0.0, 0.001, 0.01, 0.05, 0.2, 0.6)

@@ -6,7 +6,7 @@ from django.shortcuts import redirect, render
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
-from recognizer import paging
+from recognizer import pagination
 from recognizer.filters import SubmissionFilter
 from recognizer.models import Digit, ModelVersion, Source, TruthState, TruthValue, Verdict
 from recognizer.services.identity import permissions
@@ -39,10 +39,10 @@ def history(request: HttpRequest) -> HttpResponse:
     rows = service.with_answers(permissions.visible_submissions(request.actor))
     chosen = SubmissionFilter(parameters, queryset=rows, actor=request.actor)
     problems: list[str] = []
-    page = paging.Page([], None, None)
+    page = pagination.Page([], None, None)
     try:
-        chosen.check(others=paging.PARAMETERS)
-        page = paging.page_of(chosen.qs, {"page_size": str(PAGE_SIZE), **parameters.dict()})
+        chosen.check(others=pagination.PARAMETERS)
+        page = pagination.page_of(chosen.qs, {"page_size": str(PAGE_SIZE), **parameters.dict()})
     except ValidationError as error:
         problems = [f"{name}: {' '.join(texts)}" for name, texts in error.message_dict.items()]
     context = {

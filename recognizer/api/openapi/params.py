@@ -18,17 +18,16 @@ from drf_spectacular.utils import (
 )
 from rest_framework import serializers
 
-from recognizer import paging
-from recognizer.filters import StrictFilterSet, YesOrNo
-
-from .fields import (
+from recognizer import pagination
+from recognizer.api.http.problems import CONTENT_TYPE, DETAILS
+from recognizer.api.serializers.inputs import (
     NewSubmissionFormSerializer,
     NewSubmissionJsonSerializer,
     PictureFormSerializer,
     PictureJsonSerializer,
 )
-from .problems import CONTENT_TYPE, DETAILS
-from .serializers import ProblemSerializer
+from recognizer.api.serializers.outputs import ProblemSerializer
+from recognizer.filters import StrictFilterSet, YesOrNo
 
 KEY = OpenApiParameter(
     "key", description="A read key or share key: it opens this one submission to whoever has it, and changes nothing."
@@ -112,7 +111,7 @@ PAGING = [
     ),
     OpenApiParameter(
         "page_size",
-        {"type": "integer", "minimum": 1, "maximum": paging.LARGEST_PAGE, "default": paging.PAGE_SIZE},
+        {"type": "integer", "minimum": 1, "maximum": pagination.LARGEST_PAGE, "default": pagination.PAGE_SIZE},
         description="Rows on a page.",
     ),
 ]
@@ -195,7 +194,7 @@ def _or_empty(schema: dict) -> dict:
 
 
 class CookieScheme(OpenApiAuthenticationExtension):
-    target_class = "recognizer.api.callers.CookieAuthentication"
+    target_class = "recognizer.api.authentication.cookie.CookieAuthentication"
     name = "session"
 
     def get_security_definition(self, _auto_schema: object) -> dict:

@@ -9,7 +9,7 @@ from recognizer.cookies import SITE_COOKIES
 from recognizer.middleware import address_of, manage_key_of
 from recognizer.services.identity.actors import Actor
 
-from .authentication import shown_key
+from .token import shown_key
 
 
 def is_browser(request: Request) -> bool:

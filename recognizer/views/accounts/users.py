@@ -10,7 +10,7 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST, require_safe
 
-from recognizer import paging
+from recognizer import pagination
 from recognizer.services.identity import users
 from recognizer.services.identity.permissions import NotAllowedError
 
@@ -57,7 +57,7 @@ def role(request: HttpRequest, pk: int) -> HttpResponse:
 def _page(request: HttpRequest, *, linked: User | None = None, status: int = 200) -> HttpResponse:
     search = request.GET.get("name", "").strip()
     try:
-        page = paging.page_of(users.accounts(search), {"cursor": request.GET.get("cursor", "")})
+        page = pagination.page_of(users.accounts(search), {"cursor": request.GET.get("cursor", "")})
     except ValidationError:  # a mistyped address: begin at the beginning
         return redirect("people")
     context = {

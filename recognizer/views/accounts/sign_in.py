@@ -18,8 +18,7 @@ from django.views.decorators.http import require_http_methods, require_safe
 
 from recognizer.forms import NewPasswordForm, PasswordForm, SignInForm, SignUpForm
 from recognizer.services.identity import login_throttle, passwords, sessions, throttling, users
-
-from .errors import error_page
+from recognizer.views.errors import error_page
 
 MODEL_BACKEND = "django.contrib.auth.backends.ModelBackend"
 

@@ -23,8 +23,8 @@ from recognizer.models import (
 )
 from recognizer.services.identity import permissions
 
-from .fields import StrictSerializer, TruthField
-from .showing import ShowingSerializer
+from .fast import ShowingSerializer
+from .inputs import StrictSerializer, TruthField
 
 
 def _probabilities(**options: object) -> serializers.ListField:

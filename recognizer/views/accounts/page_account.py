@@ -8,11 +8,10 @@ from collections.abc import Callable
 
 from django.http import HttpRequest, HttpResponse, JsonResponse
 
-from recognizer.api.problems import CONTENT_TYPE, problem
+from recognizer.api.http.problems import CONTENT_TYPE, problem
 from recognizer.middleware import is_api
 from recognizer.services.identity.account_tags import PageAccountError, check_page_account
-
-from .errors import page_account_error
+from recognizer.views.errors import page_account_error
 
 HEADER = "X-Page-Account"
 FIELD = "page_account"

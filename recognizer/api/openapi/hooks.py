@@ -7,10 +7,9 @@ from drf_spectacular.extensions import OpenApiAuthenticationExtension, OpenApiSe
 from drf_spectacular.openapi import AutoSchema
 from drf_spectacular.utils import Direction
 
+from recognizer.api.authentication.token import needed_scopes
+from recognizer.api.http.problems import CONTENT_TYPE
 from recognizer.models import Scope
-
-from .authentication import needed_scopes
-from .problems import CONTENT_TYPE
 
 PRIVILEGED = {Scope.REVIEW, Scope.OPERATE}
 METHODS = {"get", "post", "put", "patch", "delete"}
@@ -73,7 +72,7 @@ class Schema(AutoSchema):
 
 
 class TokenScheme(OpenApiAuthenticationExtension):
-    target_class = "recognizer.api.authentication.TokenAuthentication"
+    target_class = "recognizer.api.authentication.token.TokenAuthentication"
     name = "token"
 
     def get_security_requirement(self, auto_schema: AutoSchema) -> dict | None:
@@ -138,7 +137,7 @@ SAYING_MORE = {"pattern", "format", "enum", "const"}
 class StrictScheme(OpenApiSerializerExtension):
     """Bodies in which a name that means nothing is refused say so, and that text is text."""
 
-    target_class = "recognizer.api.fields.StrictSerializer"
+    target_class = "recognizer.api.serializers.inputs.StrictSerializer"
     match_subclasses = True
 
     def map_serializer(self, auto_schema: AutoSchema, direction: Direction) -> dict:

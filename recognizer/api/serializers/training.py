@@ -7,7 +7,7 @@ from rest_framework import serializers
 from recognizer.models import Deployment, RunState, TrainingRun
 from recognizer.services.training.scheduling import RECIPES
 
-from .fields import StrictSerializer
+from .inputs import StrictSerializer
 
 
 class TrainingRunSerializer(serializers.Serializer):

@@ -16,7 +16,7 @@ from recognizer.services.identity import permissions
 from recognizer.services.review import decisions, queue, statistics
 from recognizer.services.review.labels import LabelError
 from recognizer.services.submissions.service import LARGE_COLUMNS
-from recognizer.templatetags.words import ANSWER_WORDS
+from recognizer.templatetags.formatting import ANSWER_WORDS
 
 DIGITS = [value for value in TruthValue if len(value) == 1]
 # What is no single digit, each with its key.
