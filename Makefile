@@ -100,7 +100,7 @@ $(VENV)/proxies.stamp: $(VENV)/tests.stamp tests/support/proxies.py
 
 $(VENV)/mnist.stamp: $(VENV)/tests.stamp
 	@echo 'fetching MNIST'
-	@$(BIN)/python -m ml.mnist
+	@$(BIN)/python -m ml.data.mnist
 	@touch $@
 
 $(PEERS)/peers.stamp: requirements.txt requirements-serve.txt requirements-dev.txt bench/peers/requirements.txt

@@ -16,16 +16,16 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from ml.bundle import BASE_FOLDER, BUNDLE_FILE
-from ml.classifier import Classifier, load_classifier
-from ml.evaluation import expected_calibration_error
-from ml.images import decode
-from ml.measure import Outcome, Picture, Tally, labelled, mnist_pictures, outcomes
-from ml.mnist import load_mnist
+from ml.data.mnist import load_mnist
+from ml.evaluation.folder_evaluation import Outcome, Picture, Tally, labelled, mnist_pictures, outcomes
+from ml.evaluation.metrics import expected_calibration_error
 from ml.preprocessing import prepare_image
-from ml.preprocessing.frame import BOX, SIDE, fit
-from ml.preprocessing.ink import read
-from ml.preprocessing.paper import flat_map, flatten
+from ml.preprocessing.background import flat_map, flatten
+from ml.preprocessing.normalization import BOX, SIDE, fit
+from ml.preprocessing.segmentation import read
+from ml.serving.bundle import BASE_FOLDER, BUNDLE_FILE
+from ml.serving.classifier import Classifier, load_classifier
+from ml.serving.images import decode
 
 _BLANK = np.zeros((SIDE, SIDE), np.uint8)
 # a width of strokes, in the 28x28, that `fit` leaves as it is

@@ -171,9 +171,9 @@ def over_http(connection: load.Connection, files: Sequence[bytes], *, status: in
 
 def least(files: Sequence[bytes], folder: Path) -> dict[str, float]:
     """What remains when everything around the work is taken away, in milliseconds."""
-    from ml.bundle import BASE_FOLDER, BUNDLE_FILE
-    from ml.classifier import load_classifier
     from ml.preprocessing import prepare_image
+    from ml.serving.bundle import BASE_FOLDER, BUNDLE_FILE
+    from ml.serving.classifier import load_classifier
 
     images = [Image.open(io.BytesIO(file)).convert("RGBA") for file in files]
     classifier = load_classifier((BASE_FOLDER / BUNDLE_FILE).read_bytes(), sha256=None)

@@ -24,17 +24,27 @@ from pathlib import Path
 import numpy as np
 
 from bench.writers import common_hands, leaning_hands, pictures, turning_hands
-from ml.bundle import BASE_FOLDER, BUNDLE_FILE, KERAS_FILE
-from ml.classifier import Classifier, load_classifier
-from ml.contradictions import contested, suspicions
-from ml.export import load_keras
-from ml.frozen import gate_sets, site_checks
-from ml.gate import BEST_ALLOWANCE, HOLDOUT, HOLDOUT_TOLERANCE, Answers, Judgement, Pictures, answers, judge, paired
-from ml.mnist import Mnist, load_mnist
-from ml.outcome import in_words
-from ml.report import Checks, seal
-from ml.retraining import SITE, SiteData, between, build_site_parts
-from ml.training import fit, make_deterministic
+from ml.data.mnist import Mnist, load_mnist
+from ml.evaluation.gate import (
+    BEST_ALLOWANCE,
+    HOLDOUT,
+    HOLDOUT_TOLERANCE,
+    Answers,
+    Judgement,
+    Pictures,
+    answers,
+    judge,
+    paired,
+)
+from ml.evaluation.gate_summary import in_words
+from ml.serving.bundle import BASE_FOLDER, BUNDLE_FILE, KERAS_FILE
+from ml.serving.classifier import Classifier, load_classifier
+from ml.serving.export import load_keras
+from ml.training.eval_sets import gate_sets, site_checks
+from ml.training.export_pipeline import Checks, seal
+from ml.training.label_noise import contested, suspicions
+from ml.training.loop import fit, make_deterministic
+from ml.training.site_recipe import SITE, SiteData, between, build_site_parts
 
 OTHERS = 2_000
 SHARES = (0.1, 0.3, 0.6)

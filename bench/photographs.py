@@ -2,8 +2,9 @@
 
     python -m bench.photographs
 
-MNIST's test digits, written anew with another pen on all kinds of paper (`ml.photographs`). Training has seen neither
-these digits nor, of the kinds without a star, any such picture. `docs/accuracy.md` holds what it printed last.
+MNIST's test digits, written anew with another pen on all kinds of paper (`ml.data.photo_simulation`). Training has
+seen neither these digits nor, of the kinds without a star, any such picture. `docs/accuracy.md` holds what it printed
+last.
 """
 
 from __future__ import annotations
@@ -15,13 +16,13 @@ from pathlib import Path
 import numpy as np
 
 from bench.accuracy import calibration_error, otsu
-from ml.bundle import BASE_FOLDER, BUNDLE_FILE
-from ml.classifier import Classifier, load_classifier
-from ml.measure import Outcome, Picture, Tally, outcomes
-from ml.mixture import PHOTOGRAPHED
-from ml.mnist import load_mnist
-from ml.photographs import KINDS, photograph
-from ml.verdicts import Verdict
+from ml.data.mnist import load_mnist
+from ml.data.photo_simulation import KINDS, photograph
+from ml.evaluation.folder_evaluation import Outcome, Picture, Tally, outcomes
+from ml.serving.bundle import BASE_FOLDER, BUNDLE_FILE
+from ml.serving.classifier import Classifier, load_classifier
+from ml.serving.verdicts import Verdict
+from ml.training.datasets import PHOTOGRAPHED
 
 SEED = 20_240_711
 NUMBER = 500

@@ -12,9 +12,9 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from ml import mnist
+from ml.data import mnist
+from ml.data.synthetic_digits import SHAPES, write_by_hand
 from ml.preprocessing import FRAME, render_strokes
-from ml.procedural import SHAPES, write_by_hand
 from tests.ml.drawings import lamp_and_shadow, on_paper, rule
 
 from .load import Bodies

@@ -15,8 +15,8 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from ml.images import decode
 from ml.preprocessing import prepare_image
+from ml.serving.images import decode
 from tests.ml.drawings import drawing, jpeg, lamp_and_shadow, on_paper, rule
 
 _BLUE = (30, 40, 160)

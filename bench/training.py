@@ -4,7 +4,7 @@
     python -m bench.training --images 55000 --epochs 3   # as long as those of `manage.py train --recipe seed`
     taskset --cpu-list 1 python -m bench.training        # kept on one processor, TensorFlow with one thread
 
-Four ways, each in a process of its own: Keras as its own documentation shows it; `ml.training.fit` with the seed's
+Four ways, each in a process of its own: Keras as its own documentation shows it; `ml.training.loop.fit` with the seed's
 recipe, as `manage.py train --recipe seed` calls it; the same with geometric distortions, and with all that the recipes
 of the product do. Every way has the same images, batches, 32-bit floats, a new order in every epoch, and looks at the
 same validation images after it. The processes take turns, one epoch each, so that whatever else the machine does
@@ -27,7 +27,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from ml.augmentation import Distortion
+from ml.data.augmentation import Distortion
 
 PLAIN, SEED, DISTORTED, FULL = "plain model.fit", "seed recipe", "with geometry", "with all distortions"
 # Over plain `model.fit`, and over the recipe without distortions; None: nothing was promised.
@@ -104,7 +104,7 @@ class Turns:
 
 def work(name: str, images: int, epochs: int) -> None:
     """Train as `name` says; every epoch waits for its turn."""
-    from ml.mnist import load_mnist
+    from ml.data.mnist import load_mnist
 
     mnist = load_mnist()
     train = mnist.train_images[:images], mnist.train_labels[:images]
@@ -117,12 +117,12 @@ def work(name: str, images: int, epochs: int) -> None:
 
 
 def _ours(train: tuple, validation: tuple, epochs: int, distortion: Distortion | None) -> None:
-    from ml import training
+    from ml.training import loop
 
-    recipe = dataclasses.replace(training.SEED, epochs=epochs, distortion=distortion)
+    recipe = dataclasses.replace(loop.SEED, epochs=epochs, distortion=distortion)
     with Path(os.devnull).open("w") as nowhere, tqdm(file=nowhere, mininterval=0.5) as bar:  # as the command shows it
-        training.fit(
-            recipe, [training.Part(train[0], training.one_hot(train[1]))], validation,
+        loop.fit(
+            recipe, [loop.Part(train[0], loop.one_hot(train[1]))], validation,
             on_progress=lambda _: bar.update(), on_epoch=Turns().next,
         )  # fmt: skip
 
@@ -131,7 +131,7 @@ def _plain(train: tuple, validation: tuple, epochs: int) -> None:
     import keras
     import numpy as np
 
-    from ml.model import build_model
+    from ml.training.model import build_model
 
     def arrays(images: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         return images[..., None].astype("float32") / 255, keras.utils.to_categorical(labels, 10)

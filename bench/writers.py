@@ -1,10 +1,10 @@
 """Simulated people with a handwriting of their own, for measurements and tests of learning.
 
-A hand draws the shapes of `ml.procedural` with habits that never change: which way of writing each digit it prefers,
-how it leans, how wide it writes, how it bends its lines. `leaning_hands` are a group that the shipped model misreads:
-they lean far over, as many left-handed people do, beyond what distortions in training cover; no mere change of size,
-which preprocessing would undo. `turning_hands` are another such group, of whose digits it misreads many with certainty.
-`common_hands` are people as the model knows them.
+A hand draws the shapes of `ml.data.synthetic_digits` with habits that never change: which way of writing each digit
+it prefers, how it leans, how wide it writes, how it bends its lines. `leaning_hands` are a group that the shipped
+model misreads: they lean far over, as many left-handed people do, beyond what distortions in training cover; no mere
+change of size, which preprocessing would undo. `turning_hands` are another such group, of whose digits it misreads
+many with certainty. `common_hands` are people as the model knows them.
 
     python -m bench.writers sheet.png
 """
@@ -17,8 +17,8 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from ml.data.synthetic_digits import SHAPES, write_by_hand
 from ml.preprocessing import FRAME, prepare_strokes
-from ml.procedural import SHAPES, write_by_hand
 
 Strokes = list[list[list[float]]]
 

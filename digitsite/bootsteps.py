@@ -35,7 +35,7 @@ class LoadModel(bootsteps.StartStopStep):
     def start(self, parent: WorkController) -> None:  # noqa: ARG002
         import numpy as np
 
-        from ml.bundle import BundleError
+        from ml.serving.bundle import BundleError
         from recognizer.services.inference import handoff
         from recognizer.services.registry import versions
 

@@ -70,7 +70,7 @@ def test_a_missing_folder_and_one_without_pictures_are_clear_errors(tmp_path):
 
 @pytest.mark.acceptance
 def test_the_mnist_test_set_gives_the_accuracy_that_the_model_states(tmp_path):
-    from ml.bundle import BASE_FOLDER
+    from ml.serving.bundle import BASE_FOLDER
 
     run("--mnist", "--json", tmp_path / "mnist.json")
     figures = json.loads((tmp_path / "mnist.json").read_text())

@@ -11,7 +11,7 @@ import pytest
 from django.core.management import CommandError, call_command
 from PIL import Image
 
-from ml.bundle import BASE_FOLDER, BUNDLE_FILE
+from ml.serving.bundle import BASE_FOLDER, BUNDLE_FILE
 from recognizer.management.commands.predict import _percent
 from tests.ml.drawings import FIVE, SEVEN, drawing
 

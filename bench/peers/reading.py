@@ -1,7 +1,8 @@
 """What every peer shares: the picture made ready, the shipped model, and the answer.
 
-PEER_READING says how a picture is read, `ours` (`ml.images` and `ml.preprocessing`, as the site does) or `naive` (grey,
-28x28, / 255); PEER_ENGINE what answers a batch: `predict`, `function` (a warmed `tf.function`) or `litert`.
+PEER_READING says how a picture is read, `ours` (`ml.serving.images` and `ml.preprocessing`, as the site does) or
+`naive` (grey, 28x28, / 255); PEER_ENGINE what answers a batch: `predict`, `function` (a warmed `tf.function`) or
+`litert`.
 """
 
 import io
@@ -11,7 +12,7 @@ from collections.abc import Callable
 import numpy as np
 from PIL import Image
 
-from ml.bundle import BASE_FOLDER, BUNDLE_FILE, KERAS_FILE
+from ml.serving.bundle import BASE_FOLDER, BUNDLE_FILE, KERAS_FILE
 
 Classify = Callable[[np.ndarray], np.ndarray]
 BATCH, BATCH_SECONDS = 32, 0.005
@@ -21,8 +22,8 @@ def pixels(data: bytes) -> np.ndarray:
     """The picture in a file as (28, 28) uint8, white ink on black."""
     if os.environ.get("PEER_READING", "ours") == "naive":
         return np.asarray(Image.open(io.BytesIO(data)).convert("L").resize((28, 28)))
-    from ml.images import open_checked, read
     from ml.preprocessing import prepare_image
+    from ml.serving.images import open_checked, read
 
     return prepare_image(read(open_checked(data))).pixels
 
@@ -58,7 +59,7 @@ def _function() -> Classify:
 
 
 def _litert() -> Classify:
-    from ml.classifier import load_classifier
+    from ml.serving.classifier import load_classifier
 
     classifier = load_classifier((BASE_FOLDER / BUNDLE_FILE).read_bytes(), sha256=None)
     return lambda batch: np.array([answer.digit for answer in classifier.answer(batch)])

@@ -6,7 +6,7 @@ from django.core.exceptions import ImproperlyConfigured
 
 from . import options
 from .options import StartError
-from .site import Site
+from .supervisor import Site
 
 
 def main() -> int:

@@ -2,10 +2,10 @@
 
 import cv2
 
-from ml.preprocessing.frame import Prepared
-from ml.preprocessing.picture import prepare_image
-from ml.preprocessing.strokes import prepare_strokes
-from ml.strokes import FRAME, StrokesError, parse_pens, parse_strokes, render_strokes
+from ml.preprocessing.image_pipeline import prepare_image
+from ml.preprocessing.normalization import Prepared
+from ml.preprocessing.stroke_pipeline import prepare_strokes
+from ml.preprocessing.strokes import FRAME, StrokesError, parse_pens, parse_strokes, render_strokes
 from ml.versions import PREPROCESSING_VERSION
 
 __all__ = [

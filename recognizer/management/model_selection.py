@@ -10,7 +10,7 @@ from django.core.management.base import CommandError, CommandParser
 from django.db import DatabaseError
 
 if TYPE_CHECKING:
-    from ml.classifier import Classifier
+    from ml.serving.classifier import Classifier
 
 
 def add_model_arguments(parser: CommandParser) -> None:
@@ -28,8 +28,8 @@ def chosen_classifier(options: Mapping[str, object]) -> Classifier:
     Raises:
         CommandError: it cannot be had; one sentence says why.
     """
-    from ml.bundle import BASE_FOLDER, BUNDLE_FILE, BundleError
-    from ml.classifier import load_classifier
+    from ml.serving.bundle import BASE_FOLDER, BUNDLE_FILE, BundleError
+    from ml.serving.classifier import load_classifier
     from recognizer.services.registry import versions
 
     try:

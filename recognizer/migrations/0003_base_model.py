@@ -6,7 +6,7 @@ from dataclasses import asdict
 
 from django.db import migrations
 
-from ml import bundle as bundles
+from ml.serving import bundle as bundles
 
 
 def install_base(apps, schema_editor):

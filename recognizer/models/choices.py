@@ -2,7 +2,7 @@
 
 from django.db import models
 
-from ml.verdicts import Verdict as ModelVerdict
+from ml.serving.verdicts import Verdict as ModelVerdict
 
 # What the model may say of a picture; the list itself belongs to the model.
 Verdict = models.TextChoices(

@@ -6,7 +6,7 @@ from django import template
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from ml.verdicts import Verdict
+from ml.serving.verdicts import Verdict
 from recognizer.models import Prediction
 
 register = template.Library()

@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ml.bundle import BASE_FOLDER
-from ml.classifier import load_classifier
-from ml.mnist import load_mnist
+from ml.data.mnist import load_mnist
+from ml.serving.bundle import BASE_FOLDER
+from ml.serving.classifier import load_classifier
 from tests.pictures import png
 from tests.support.site import Site
 

@@ -13,7 +13,7 @@ from django.http import HttpResponse
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
-from ml.images import Opened
+from ml.serving.images import Opened
 from recognizer.api.views.submissions import SubmissionsView
 from recognizer.models import Source, Submission
 from recognizer.services.images import storage

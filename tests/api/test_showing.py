@@ -6,9 +6,9 @@ import pytest
 from django.http import HttpRequest
 from rest_framework.serializers import BaseSerializer, Serializer
 
-from ml.classifier import Answer
 from ml.preprocessing import prepare_strokes
-from ml.verdicts import Verdict
+from ml.serving.classifier import Answer
+from ml.serving.verdicts import Verdict
 from recognizer.api.serializers import outputs
 from recognizer.api.views.review import ReviewItemSerializer
 from recognizer.api.views.submissions import _preview_body

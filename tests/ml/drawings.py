@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from ml.strokes import Strokes, render_strokes
+from ml.preprocessing.strokes import Strokes, render_strokes
 
 SEVEN: Strokes = [[[80.0, 200.0, 130.0], [60.0, 60.0, 230.0]], [[100.0, 180.0], [140.0, 140.0]]]
 FIVE: Strokes = [[[100, 95, 150, 185, 150, 90], [60, 130, 120, 170, 220, 215]], [[112, 190], [52, 48]]]

@@ -3,13 +3,13 @@
 import numpy as np
 import pytest
 
-from ml.augmentation import CHUNK, augment
-from ml.bundle import BASE_FOLDER, BUNDLE_FILE
-from ml.classifier import load_classifier
-from ml.mixture import redraw
-from ml.mnist import load_mnist
-from ml.nondigits import draw_non_digits
-from ml.procedural import SHAPES, draw_digits
+from ml.data.augmentation import CHUNK, augment
+from ml.data.mnist import load_mnist
+from ml.data.outliers import draw_non_digits
+from ml.data.synthetic_digits import SHAPES, draw_digits
+from ml.serving.bundle import BASE_FOLDER, BUNDLE_FILE
+from ml.serving.classifier import load_classifier
+from ml.training.datasets import redraw
 
 
 @pytest.fixture(scope="module")

@@ -8,9 +8,9 @@ import zipfile
 
 import pytest
 
-from ml import bundle as bundles
-from ml.bundle import BASE_FOLDER, BUNDLE_FILE, BundleError, Manifest
-from ml.classifier import load_classifier
+from ml.serving import bundle as bundles
+from ml.serving.bundle import BASE_FOLDER, BUNDLE_FILE, BundleError, Manifest
+from ml.serving.classifier import load_classifier
 
 BASE = (BASE_FOLDER / BUNDLE_FILE).read_bytes()
 

@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ml.bundle import BASE_FOLDER, BUNDLE_FILE, KERAS_FILE, BundleError, Manifest
-from ml.classifier import decide, energy, load_classifier, softmax
-from ml.mnist import load_mnist
-from ml.verdicts import Verdict
+from ml.data.mnist import load_mnist
+from ml.serving.bundle import BASE_FOLDER, BUNDLE_FILE, KERAS_FILE, BundleError, Manifest
+from ml.serving.classifier import decide, energy, load_classifier, softmax
+from ml.serving.verdicts import Verdict
 
 BASE = (BASE_FOLDER / BUNDLE_FILE).read_bytes()
 KERAS = (BASE_FOLDER / KERAS_FILE).read_bytes()
@@ -38,8 +38,8 @@ def logits(**values: float) -> np.ndarray:
 def test_a_worker_that_classifies_never_imports_tensorflow():
     script = (
         "import sys, numpy as np\n"
-        "from ml.bundle import BASE_FOLDER, BUNDLE_FILE\n"
-        "from ml.classifier import load_classifier\n"
+        "from ml.serving.bundle import BASE_FOLDER, BUNDLE_FILE\n"
+        "from ml.serving.classifier import load_classifier\n"
         "import ml.preprocessing\n"
         "load_classifier((BASE_FOLDER / BUNDLE_FILE).read_bytes()).answer(np.zeros((3, 28, 28), np.uint8))\n"
         "assert not {'tensorflow', 'keras', 'matplotlib'} & set(sys.modules)\n"
@@ -60,8 +60,8 @@ def test_keras_and_litert_give_the_same_probabilities_for_1000_digits(classifier
 
 @pytest.mark.xdist_group("tensorflow")
 def test_a_keras_file_that_does_not_belong_to_the_bundle_is_refused(tmp_path):
-    from ml.export import save_keras
-    from ml.model import build_model
+    from ml.serving.export import save_keras
+    from ml.training.model import build_model
 
     save_keras(build_model(), tmp_path / "other.keras")
     other = (tmp_path / "other.keras").read_bytes()

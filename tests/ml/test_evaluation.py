@@ -3,9 +3,8 @@
 import numpy as np
 import pytest
 
-from ml.calibration import REFUSED_DIGITS, choose_thresholds, fit_temperature
-from ml.classifier import energy, softmax
-from ml.evaluation import (
+from ml.evaluation.calibration import REFUSED_DIGITS, choose_thresholds, fit_temperature
+from ml.evaluation.metrics import (
     confusion_matrix,
     evaluate,
     expected_calibration_error,
@@ -13,6 +12,7 @@ from ml.evaluation import (
     reliability,
     wilson,
 )
+from ml.serving.classifier import energy, softmax
 
 
 def made_up(n: int, sharpness: float, seed: int = 1) -> tuple[np.ndarray, np.ndarray]:

@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ml.bundle import BASE_FOLDER, BUNDLE_FILE
-from ml.calibration import REFUSED_DIGITS
-from ml.classifier import Answer, load_classifier
-from ml.images import decode
+from ml.evaluation.calibration import REFUSED_DIGITS
 from ml.preprocessing import prepare_image
-from ml.verdicts import Verdict
+from ml.serving.bundle import BASE_FOLDER, BUNDLE_FILE
+from ml.serving.classifier import Answer, load_classifier
+from ml.serving.images import decode
+from ml.serving.verdicts import Verdict
 
 METRICS = json.loads((BASE_FOLDER / "metrics.json").read_text())
 

@@ -1,4 +1,4 @@
-"""`ml.images.decode`: every kind of picture comes out upright and in 8 bits, and hostile bytes as one clear error."""
+"""Decoding of uploads: every format comes out upright and in 8 bits, hostile bytes raise one clear error."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from ml.images import ImageError, Limits, decode
 from ml.preprocessing import prepare_image
+from ml.serving.images import ImageError, Limits, decode
 
 # An arrow-like mark: no turn or flip leaves it as it is.
 MARK = np.zeros((40, 60), np.uint8)

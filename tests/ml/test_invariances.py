@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ml.bundle import BASE_FOLDER, BUNDLE_FILE
-from ml.classifier import load_classifier
-from ml.mnist import load_mnist
+from ml.data.mnist import load_mnist
 from ml.preprocessing import prepare_image
+from ml.serving.bundle import BASE_FOLDER, BUNDLE_FILE
+from ml.serving.classifier import load_classifier
 from tests.ml.drawings import jpeg, on_paper, placed
 
 WHITE = (255, 255, 255)

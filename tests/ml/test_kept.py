@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ml import kept as keeping
-from ml.kept import kept
+from ml.data import disk_cache as keeping
+from ml.data.disk_cache import kept
 
 
 class Drawing:

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ml.bundle import BASE_FOLDER, BUNDLE_FILE
-from ml.classifier import Answer, load_classifier
-from ml.measure import Outcome, Picture, Tally, find_pictures, labelled, outcomes
-from ml.measure_report import card, describe, page
+from ml.evaluation.folder_evaluation import Outcome, Picture, Tally, find_pictures, labelled, outcomes
+from ml.evaluation.html_report import card, describe, page
 from ml.preprocessing import prepare_image
-from ml.verdicts import Verdict
+from ml.serving.bundle import BASE_FOLDER, BUNDLE_FILE
+from ml.serving.classifier import Answer, load_classifier
+from ml.serving.verdicts import Verdict
 from tests.ml.drawings import FIVE, SEVEN, drawing
 
 IMAGE = Image.fromarray(255 - drawing())

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps, PngImagePlugin, TiffImagePlugin
 
-from ml import images
-from ml.images import ImageError
-from ml.metadata import exif_orientation, strip_metadata
+from ml.serving import images
+from ml.serving.images import ImageError
+from ml.serving.metadata import exif_orientation, strip_metadata
 from tests.uploads.zoo import chunk, exif, one, saved
 
 MEGABYTE = 1_000_000

@@ -10,14 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ml.mnist import (
-    ARRAYS,
-    CACHE_FILE,
-    MnistError,
-    default_cache,
-    load_mnist,
-    validation_rows,
-)
+from ml.data.mnist import ARRAYS, CACHE_FILE, MnistError, default_cache, load_mnist, validation_rows
 
 ROOT = Path(__file__).parents[2]
 
@@ -99,7 +92,9 @@ def test_a_failure_names_every_source_and_why(arrays, tmp_path):
         "KERAS_HOME": str(tmp_path), "http_proxy": closed_port, "https_proxy": closed_port,
         "TF_CPP_MIN_LOG_LEVEL": "3",
     }  # fmt: skip
-    script = "import ml.mnist\ntry: ml.mnist.load_mnist()\nexcept ml.mnist.MnistError as error: print(error)"
+    script = (
+        "import ml.data.mnist\ntry: ml.data.mnist.load_mnist()\nexcept ml.data.mnist.MnistError as error: print(error)"
+    )
     done = subprocess.run(
         [sys.executable, "-c", script],
         cwd=ROOT,
@@ -119,7 +114,7 @@ def test_a_failure_names_every_source_and_why(arrays, tmp_path):
 
 
 def test_an_idx_file_of_the_wrong_length_is_named(idx_folder, tmp_path):
-    from ml.mnist import _read_idx
+    from ml.data.mnist import _read_idx
 
     for _, idx, *_ in ARRAYS:
         (tmp_path / idx).write_bytes((idx_folder / idx).read_bytes()[:-1])

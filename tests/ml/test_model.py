@@ -2,7 +2,7 @@
 
 import pytest
 
-from ml.model import DROPOUT, L2_STRENGTH, PARAMETERS, build_model
+from ml.training.model import DROPOUT, L2_STRENGTH, PARAMETERS, build_model
 
 pytestmark = pytest.mark.xdist_group("tensorflow")
 

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from ml import bundle
-from ml.classifier import load_classifier
-from ml.occlusion import explain, overlay
+from ml.serving import bundle
+from ml.serving.classifier import load_classifier
+from ml.serving.occlusion import explain, overlay
 
 
 @pytest.fixture(scope="module")

@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 
 from bench.photographs import measured, photographs
-from ml import mixture
-from ml.bundle import BASE_FOLDER, BUNDLE_FILE
-from ml.classifier import load_classifier
-from ml.measure import outcomes
-from ml.mnist import load_mnist
-from ml.photographs import KINDS, _ink, _skeleton, photograph
-from ml.procedural import draw_digits
+from ml.data.mnist import load_mnist
+from ml.data.photo_simulation import KINDS, _ink, _skeleton, photograph
+from ml.data.synthetic_digits import draw_digits
+from ml.evaluation.folder_evaluation import outcomes
+from ml.serving.bundle import BASE_FOLDER, BUNDLE_FILE
+from ml.serving.classifier import load_classifier
+from ml.training import datasets
 
 
 @pytest.fixture(scope="module")
@@ -53,9 +53,9 @@ def test_another_pen_makes_strokes_thinner_or_thicker_but_no_blot_a_line(mnist):
 
 def test_what_training_takes_from_photographs_looks_like_the_digits_it_is_labelled_with(mnist):
     drawn, labels = draw_digits(50, 3)
-    part = mixture.photographed(mnist, drawn, labels, np.random.default_rng(4), pool=200)
+    part = datasets.photographed(mnist, drawn, labels, np.random.default_rng(4), pool=200)
     assert part.images.shape == (200, 28, 28)
-    assert part.size == mixture.PHOTOGRAPHED_ROWS
+    assert part.size == datasets.PHOTOGRAPHED_ROWS
     classifier = load_classifier((BASE_FOLDER / BUNDLE_FILE).read_bytes())
     assert (classifier.logits(part.images).argmax(axis=1) == part.targets.argmax(axis=1)).mean() > 0.95
 

@@ -13,9 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from ml.mnist import load_mnist
+from ml.data.mnist import load_mnist
 from ml.preprocessing import Prepared, prepare_image
-from ml.preprocessing.paper import flat_map
+from ml.preprocessing.background import flat_map
 from tests.ml.drawings import FIVE, SEVEN, TWELVE, drawing, jpeg, lamp_and_shadow, on_paper, placed, rule
 
 WHITE, BLACK, BLUE = (255, 255, 255), (0, 0, 0), (30, 40, 160)

@@ -14,7 +14,7 @@ from PIL import Image
 
 from bench.preprocessing import processor_milliseconds
 from ml.preprocessing import FRAME, StrokesError, parse_strokes, prepare_image, prepare_strokes, render_strokes
-from ml.strokes import MAX_EXACT_POINTS, MAX_POINTS, MAX_STROKES, Strokes, draw_lines
+from ml.preprocessing.strokes import MAX_EXACT_POINTS, MAX_POINTS, MAX_STROKES, Strokes, draw_lines
 from tests.ml.drawings import FIVE, SEVEN, TWELVE
 
 

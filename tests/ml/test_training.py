@@ -13,13 +13,13 @@ import numpy as np
 import pytest
 from django.core.management import CommandError, call_command
 
-from ml.augmentation import Distortion
-from ml.bundle import BASE_FOLDER, BUNDLE_FILE, KERAS_FILE
-from ml.classifier import load_classifier
-from ml.evaluation import evaluate
-from ml.mnist import load_mnist
-from ml.report import Checks, SealError, measure, read_folder, seal, seal_again, write_folder
-from ml.training import BASE, SEED, Cancelled, Part, epoch_arrays, fit, one_hot, uniform_targets
+from ml.data.augmentation import Distortion
+from ml.data.mnist import load_mnist
+from ml.evaluation.metrics import evaluate
+from ml.serving.bundle import BASE_FOLDER, BUNDLE_FILE, KERAS_FILE
+from ml.serving.classifier import load_classifier
+from ml.training.export_pipeline import Checks, SealError, measure, read_folder, seal, seal_again, write_folder
+from ml.training.loop import BASE, SEED, Cancelled, Part, epoch_arrays, fit, one_hot, uniform_targets
 
 ROOT = Path(__file__).parents[2]
 TENSORFLOW = pytest.mark.xdist_group("tensorflow")
@@ -131,8 +131,8 @@ def test_the_history_holds_both_accuracies_and_losses_of_each_epoch_and_a_fallin
 def test_the_seed_recipe_learns_to_the_last_bit_what_model_fit_learns(parts, validation):
     import keras
 
-    from ml.classifier import to_input
-    from ml.model import build_model
+    from ml.serving.classifier import to_input
+    from ml.training.model import build_model
 
     model, history = fit(dataclasses.replace(SEED, epochs=2), parts[:1], validation)
     keras.utils.set_random_seed(SEED.seed)
@@ -169,7 +169,7 @@ def test_a_training_can_be_cancelled_in_the_middle_of_an_epoch(parts, validation
 
 @TENSORFLOW
 def test_a_training_can_go_on_from_a_model(trained, parts, validation):
-    from ml.export import load_keras
+    from ml.serving.export import load_keras
 
     base = load_keras((BASE_FOLDER / KERAS_FILE).read_bytes())
     recipe = dataclasses.replace(TINY, epochs=1, learning_rate=1e-5)
@@ -200,8 +200,8 @@ def test_a_trained_model_is_sealed_measured_and_written(trained, checks, tmp_pat
 
 @TENSORFLOW
 def test_a_model_whose_export_does_not_agree_is_not_sealed(trained, checks, monkeypatch):
-    from ml import export
-    from ml.model import build_model
+    from ml.serving import export
+    from ml.training.model import build_model
 
     litert = export.to_litert(build_model())  # the right shape, other weights
     monkeypatch.setattr(export, "to_litert", lambda model: litert)

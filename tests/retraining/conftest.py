@@ -7,12 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from ml import bundle as bundles
-from ml import frozen, gate, mixture, retraining
-from ml.bundle import BASE_FOLDER, BUNDLE_FILE
-from ml.mnist import load_mnist
-from ml.report import Checks
-from ml.retraining import Pool
+from ml.data.mnist import load_mnist
+from ml.evaluation import gate
+from ml.serving import bundle as bundles
+from ml.serving.bundle import BASE_FOLDER, BUNDLE_FILE
+from ml.training import datasets, eval_sets, site_recipe
+from ml.training.export_pipeline import Checks
+from ml.training.site_recipe import Pool
 
 
 @pytest.fixture
@@ -21,15 +22,15 @@ def small_training(monkeypatch: pytest.MonkeyPatch, small_checks: Checks) -> Non
     from recognizer.services.training import evaluation
 
     few, fewer = Pool(200, 200), Pool(50, 50)
-    recipe = replace(retraining.SITE, replayed=1_000, redrawn=few, photographed=fewer, drawn=few, non_digits=few)
-    monkeypatch.setattr(retraining, "RECIPES", {recipe.name: recipe})
+    recipe = replace(site_recipe.SITE, replayed=1_000, redrawn=few, photographed=fewer, drawn=few, non_digits=few)
+    monkeypatch.setattr(site_recipe, "RECIPES", {recipe.name: recipe})
     sets = {"DISTORTIONS": 1, "DRAWN_EACH": 20, "PHOTOGRAPHS": 50, "PHOTOGRAPH_TOLERANCE": 0.1}
     for name, value in (sets | {"NON_DIGIT_TOLERANCE": 0.3}).items():
-        monkeypatch.setattr(frozen, name, value)
-    monkeypatch.setattr(frozen, "site_checks", lambda mnist, tell: small_checks)
+        monkeypatch.setattr(eval_sets, name, value)
+    monkeypatch.setattr(eval_sets, "site_checks", lambda mnist, tell: small_checks)
     for module in (
-        retraining,
-        frozen,
+        site_recipe,
+        eval_sets,
         evaluation,
     ):  # what is kept for real trainings shall not make room for small ones
         monkeypatch.setattr(module, "kept", lambda name, make, *given: make())
@@ -53,9 +54,9 @@ def small_checks() -> Checks:
         test_labels=mnist.test_labels[some],
     )
     with pytest.MonkeyPatch.context() as smaller:
-        smaller.setattr(mixture, "FROZEN_NON_DIGITS", 200)
-        smaller.setattr(mixture, "FROZEN_DRAWN", 100)
-        return mixture.build_checks(fewer)
+        smaller.setattr(datasets, "FROZEN_NON_DIGITS", 200)
+        smaller.setattr(datasets, "FROZEN_DRAWN", 100)
+        return datasets.build_checks(fewer)
 
 
 @pytest.fixture

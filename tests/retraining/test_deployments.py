@@ -9,7 +9,7 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.utils import timezone
 
-from ml import bundle as bundles
+from ml.serving import bundle as bundles
 from recognizer.models import Deployment, ModelFiles, ModelVersion, RunState, TrainingRun
 from recognizer.services.identity.permissions import NotAllowedError
 from recognizer.services.registry import deployments, versions

@@ -20,10 +20,10 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from ml import bundle as bundles
-from ml.bundle import BASE_FOLDER, BUNDLE_FILE
-from ml.frozen import draw_balanced
-from ml.gate import Judgement
+from ml.evaluation.gate import Judgement
+from ml.serving import bundle as bundles
+from ml.serving.bundle import BASE_FOLDER, BUNDLE_FILE
+from ml.training.eval_sets import draw_balanced
 from recognizer.models import Deployment, GateVerdict, ModelFiles, ModelVersion, Origin, RunState, TrainingRun
 from recognizer.services import training
 from recognizer.services.identity.actors import THE_MACHINE

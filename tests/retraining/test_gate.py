@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 
 from bench.writers import leaning_hands, pictures, turning_hands
-from ml.bundle import BASE_FOLDER, BUNDLE_FILE
-from ml.classifier import load_classifier
-from ml.contradictions import Doubts, contested, suspicions
-from ml.gate import BALANCE, BEST_ALLOWANCE, HOLDOUT, Answers, Check, Floor, Judgement, Pictures, judge
-from ml.outcome import in_words
-from ml.retraining import between
+from ml.evaluation.gate import BALANCE, BEST_ALLOWANCE, HOLDOUT, Answers, Check, Floor, Judgement, Pictures, judge
+from ml.evaluation.gate_summary import in_words
+from ml.serving.bundle import BASE_FOLDER, BUNDLE_FILE
+from ml.serving.classifier import load_classifier
+from ml.training.label_noise import Doubts, contested, suspicions
+from ml.training.site_recipe import between
 
 N = 5000
 ALLOWED = BEST_ALLOWANCE["validation"]

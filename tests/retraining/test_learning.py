@@ -5,8 +5,8 @@ from dataclasses import replace
 import pytest
 
 from bench.writers import common_hands
-from ml.gate import Judgement
-from ml.mnist import MnistError
+from ml.data.mnist import MnistError
+from ml.evaluation.gate import Judgement
 from recognizer.models import Deployment, GateVerdict, ModelFiles, ModelVersion, RunState, TrainingRun
 from recognizer.services import training
 from recognizer.services.registry import versions

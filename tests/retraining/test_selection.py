@@ -7,9 +7,9 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from ml.contradictions import Doubts
 from ml.preprocessing import PREPROCESSING_VERSION
-from ml.retraining import SITE
+from ml.training.label_noise import Doubts
+from ml.training.site_recipe import SITE
 from recognizer.models import Fold, Label, LabelKind, LabelReason, TruthState
 from recognizer.services.identity.actors import Actor
 from recognizer.services.registry import versions
@@ -84,7 +84,7 @@ def test_the_fingerprint_depends_on_labels_and_recipe_and_on_no_order(champion):
 
 
 def a_sure_picture(champion) -> tuple[bytes, int]:
-    from ml.mnist import load_mnist
+    from ml.data.mnist import load_mnist
 
     images = load_mnist().validation_images[:50]
     said = champion.answer(images)

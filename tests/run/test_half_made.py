@@ -10,8 +10,8 @@ import pytest
 from django.core.exceptions import ImproperlyConfigured
 
 from digitsite import env
-from digitsite.supervisor import options, prepared
-from ml.mnist import write_arrays
+from digitsite.supervisor import options, startup_cache
+from ml.data.mnist import write_arrays
 from recognizer.management import static_files
 from tests.support.supervised import SETTINGS
 
@@ -60,10 +60,10 @@ def test_a_preparation_that_was_interrupted_is_done_again(monkeypatch: pytest.Mo
     told = options.read()
     (tmp_path / "static").mkdir()
     (tmp_path / "db.sqlite3").touch()
-    prepared.remember(told)
-    assert prepared.is_current(told)
-    prepared.forget(told)  # as every preparation begins
-    assert not prepared.is_current(told)
+    startup_cache.remember(told)
+    assert startup_cache.is_current(told)
+    startup_cache.forget(told)  # as every preparation begins
+    assert not startup_cache.is_current(told)
 
 
 def test_a_secret_key_of_which_a_power_cut_left_nothing_is_refused(tmp_path: Path) -> None:

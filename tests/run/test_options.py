@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from django.core.exceptions import ImproperlyConfigured
 
-from digitsite.supervisor import options, parts, prepared
+from digitsite.supervisor import commands, options, startup_cache
 from digitsite.supervisor.options import StartError
 from tests.support.site import BASE_DIR
 from tests.support.supervised import SETTINGS
@@ -94,7 +94,7 @@ def test_own_addresses_are_addresses_on_which_one_can_listen() -> None:
 def test_what_the_user_set_reaches_every_part(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("ALLOWED_HOSTS", "digits.example.com")
     monkeypatch.setenv("DATA_DIR", str(tmp_path / "here" / ".." / "there"))
-    told = parts.environment(options.read())
+    told = commands.environment(options.read())
     assert told["ALLOWED_HOSTS"] == "digits.example.com"
     assert told["DATA_DIR"] == str(tmp_path / "there")
 
@@ -145,22 +145,22 @@ def test_there_is_something_to_prepare_until_it_was_done_and_when_a_source_chang
     source = tmp_path / "code" / "app" / "static" / "app.js"
     source.parent.mkdir(parents=True)
     source.write_text("one")
-    monkeypatch.setattr(prepared, "BASE_DIR", tmp_path / "code")
+    monkeypatch.setattr(startup_cache, "BASE_DIR", tmp_path / "code")
     monkeypatch.setenv("DATA_DIR", str(tmp_path / "data"))
     told = options.read()
     (told.data_dir / "static").mkdir(parents=True)
     (told.data_dir / "db.sqlite3").touch()
 
-    assert not prepared.is_current(told)
-    prepared.remember(told)
-    assert prepared.is_current(told)
+    assert not startup_cache.is_current(told)
+    startup_cache.remember(told)
+    assert startup_cache.is_current(told)
     source.write_text("two, longer")
-    assert not prepared.is_current(told)
-    prepared.remember(told)
+    assert not startup_cache.is_current(told)
+    startup_cache.remember(told)
     (told.data_dir / "db.sqlite3").unlink()
-    assert not prepared.is_current(told)
+    assert not startup_cache.is_current(told)
     monkeypatch.setenv("DATABASE_URL", "postgres://elsewhere/digits")
-    assert not prepared.is_current(told)
+    assert not startup_cache.is_current(told)
 
 
 @pytest.mark.parametrize(
@@ -181,7 +181,7 @@ def test_host_is_resolved_to_an_address_that_the_web_server_takes(
     found = options.read()
     assert found.host == address
     assert name in found.allowed_hosts().split(",") or found.is_open_to_the_network or name != name.lower()
-    command = parts.web(found)
+    command = commands.web(found)
     assert command[command.index("--host") + 1] == address
 
 

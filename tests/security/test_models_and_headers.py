@@ -11,8 +11,8 @@ from django.contrib.auth.models import User
 from django.test import Client
 from django.urls import reverse
 
-from ml import bundle as bundles
-from ml.export import load_keras
+from ml.serving import bundle as bundles
+from ml.serving.export import load_keras
 from recognizer.services.registry import versions
 from tests.security.test_starting import read_settings
 from tests.support.site import BASE_DIR

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from ml.images import decode
 from ml.preprocessing import render_strokes
+from ml.serving.images import decode
 from recognizer.services.images import png_encoder
 from tests.ml.drawings import SEVEN
 

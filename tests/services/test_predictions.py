@@ -8,9 +8,9 @@ import pytest
 from django.db import DatabaseError
 from django.utils import timezone
 
-from ml.bundle import BundleError
-from ml.classifier import Answer, Classifier
 from ml.preprocessing import PREPROCESSING_VERSION, prepare_strokes
+from ml.serving.bundle import BundleError
+from ml.serving.classifier import Answer, Classifier
 from recognizer.models import Deployment, ModelFiles, ModelVersion, Prediction, Submission, SubmissionState
 from recognizer.services.inference import answers, batch_prediction, recovery, settling
 from recognizer.services.registry import versions

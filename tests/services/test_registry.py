@@ -6,7 +6,7 @@ import threading
 import pytest
 from django.db import connection
 
-from ml.bundle import BundleError
+from ml.serving.bundle import BundleError
 from recognizer.models import Deployment, ModelFiles, ModelVersion
 from recognizer.services.registry import versions
 

@@ -9,7 +9,7 @@ from django.contrib.auth.models import User
 from django.db import connections, transaction
 from PIL import Image
 
-from ml.images import Opened
+from ml.serving.images import Opened
 from recognizer.models import Source, Submission
 from recognizer.services.identity import quotas
 from recognizer.services.identity.actors import Actor

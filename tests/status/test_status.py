@@ -99,7 +99,7 @@ def test_a_failed_training_is_told_with_its_reason():
 
 
 def test_a_training_without_mnist_is_told(monkeypatch, settings):
-    monkeypatch.setattr("ml.mnist.is_at_hand", lambda: False)
+    monkeypatch.setattr("ml.data.mnist.is_at_hand", lambda: False)
     assert not check_of("mnist").is_well
     settings.RETRAIN_SCHEDULE, settings.RETRAIN_AFTER_LABELS = 0.0, 0
     assert check_of("mnist").is_well

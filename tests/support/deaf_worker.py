@@ -12,16 +12,16 @@ from pathlib import Path
 
 from digitsite import env, worker
 from digitsite.supervisor import __main__ as supervisor
-from digitsite.supervisor import parts
+from digitsite.supervisor import commands
 
 FILE = "deaf"
 
 
 def main() -> int:
     if sys.argv[1:] == []:
-        real = parts.worker
+        real = commands.worker
         # Before the supervisor starts anything.
-        parts.worker = lambda queue: (
+        commands.worker = lambda queue: (
             [sys.executable, "-m", "tests.support.deaf_worker", queue] if queue == "default" else real(queue)
         )
         return supervisor.main()

@@ -11,8 +11,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from digitsite import worker
-from ml import classifier
-from ml.classifier import Answer, Classifier
+from ml.serving import classifier
+from ml.serving.classifier import Answer, Classifier
 
 DEADLY = 13
 

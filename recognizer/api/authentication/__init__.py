@@ -1,0 +1,1 @@
+"""Authentication of API clients: bearer tokens, and the cookies of browsers."""

@@ -1,0 +1,1 @@
+"""The OpenAPI document: hooks of drf-spectacular, parameters and examples."""

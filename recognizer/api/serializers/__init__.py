@@ -1,0 +1,1 @@
+"""Serializers: what the API reads and what it returns."""

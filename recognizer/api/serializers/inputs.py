@@ -10,8 +10,8 @@ from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
-from ml.images import FORMAT_NAMES
 from ml.preprocessing import FRAME
+from ml.serving.images import FORMAT_NAMES
 from recognizer.models import TruthValue
 
 # How many fields without a meaning a refusal names, and how much of each: one request may hold a million of them.

@@ -10,8 +10,8 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from ml.bundle import BundleError
-from ml.occlusion import overlay
+from ml.serving.bundle import BundleError
+from ml.serving.occlusion import overlay
 from recognizer.api.http.image_responses import picture_response, png
 from recognizer.api.http.problems import Conflict
 from recognizer.api.openapi.params import problems

@@ -12,7 +12,7 @@ from drf_spectacular.utils import OpenApiResponse, extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from ml.verdicts import Verdict
+from ml.serving.verdicts import Verdict
 from recognizer.api.http import headers as http_headers
 from recognizer.api.http import request_parsing
 from recognizer.api.http.idempotency import once

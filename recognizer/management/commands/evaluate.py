@@ -13,8 +13,8 @@ from pathlib import Path
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from ml.measure import Picture, Tally, labelled, mnist_pictures, outcomes
-from ml.measure_report import card, describe, page
+from ml.evaluation.folder_evaluation import Picture, Tally, labelled, mnist_pictures, outcomes
+from ml.evaluation.html_report import card, describe, page
 from recognizer.management.model_selection import add_model_arguments, chosen_classifier
 
 
@@ -60,7 +60,7 @@ def _folder(folder: Path) -> list[Picture]:
 
 
 def _mnist() -> list[Picture]:
-    from ml.mnist import MnistError, load_mnist
+    from ml.data.mnist import MnistError, load_mnist
 
     try:
         mnist = load_mnist()

@@ -13,7 +13,7 @@ from pathlib import Path
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from PIL import Image
 
-from ml.measure import Outcome, Picture, find_pictures, outcomes
+from ml.evaluation.folder_evaluation import Outcome, Picture, find_pictures, outcomes
 from recognizer.management.model_selection import add_model_arguments, chosen_classifier
 
 

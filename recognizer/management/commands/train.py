@@ -1,7 +1,8 @@
 """`manage.py train`: train a model from the command line and write everything about it into a folder.
 
 The shipped base model was made by `python manage.py train --recipe base --output ml/base`. When only the choice of
-temperature and thresholds (`ml.calibration`) has changed, `--calibrate-only` fits them anew to the model in the folder.
+temperature and thresholds (`ml.evaluation.calibration`) has changed, `--calibrate-only` fits them anew to the model
+in the folder.
 """
 
 from __future__ import annotations
@@ -20,10 +21,10 @@ from typing import TYPE_CHECKING, Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from ml.training import RECIPES, Progress
+from ml.training.loop import RECIPES, Progress
 
 if TYPE_CHECKING:
-    from ml.mnist import Mnist
+    from ml.data.mnist import Mnist
 
 
 class Command(BaseCommand):
@@ -56,7 +57,7 @@ class Command(BaseCommand):
     def handle(self, *args: object, **options: Any) -> None:
         # TensorFlow's C++ part reports harmless things as errors; Python's exceptions are not concerned
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-        from ml.mnist import MnistError, load_mnist
+        from ml.data.mnist import MnistError, load_mnist
 
         _writable(options["output"])
         try:
@@ -69,8 +70,8 @@ class Command(BaseCommand):
         self.stdout.write(self.style.SUCCESS(f"Test accuracy: {metrics['test_accuracy']:.4f}"))
 
     def _calibrate(self, mnist: Mnist, options: dict[str, Any]) -> dict[str, Any]:
-        from ml.mixture import build_checks
-        from ml.report import SealError, measure, read_folder, seal_again, write_folder
+        from ml.training.datasets import build_checks
+        from ml.training.export_pipeline import SealError, measure, read_folder, seal_again, write_folder
 
         try:
             sealed, metrics, history = read_folder(options["output"])
@@ -85,9 +86,9 @@ class Command(BaseCommand):
     def _train(self, mnist: Mnist, options: dict[str, Any]) -> dict[str, Any]:
         from tqdm import tqdm
 
-        from ml.mixture import build_checks, build_parts
-        from ml.report import SealError, describe, measure, seal, write_folder
-        from ml.training import fit
+        from ml.training.datasets import build_checks, build_parts
+        from ml.training.export_pipeline import SealError, describe, measure, seal, write_folder
+        from ml.training.loop import fit
 
         given = {
             f.name: options[f.name] for f in dataclasses.fields(RECIPES["seed"]) if options.get(f.name) is not None

@@ -13,7 +13,7 @@ import numpy as np
 from django.contrib.auth.models import Group, User
 from django.utils import timezone
 
-from ml import procedural
+from ml.data import synthetic_digits
 from ml.preprocessing import FRAME
 from recognizer.models import Label, LabelReason, Prediction, Source, Submission, SubmissionState, TruthValue
 from recognizer.services.identity.actors import Actor
@@ -52,7 +52,7 @@ class Hand:
     def any(cls, chance: np.random.Generator) -> "Hand":
         return cls(
             key=secrets.token_hex(16),
-            shapes={digit: int(chance.integers(len(shapes))) for digit, shapes in procedural.SHAPES.items()},
+            shapes={digit: int(chance.integers(len(shapes))) for digit, shapes in synthetic_digits.SHAPES.items()},
             slant=chance.normal(0.08, 0.18),
             width=chance.uniform(0.75, 1.3),
             size=chance.uniform(0.55, 1.0),
@@ -63,7 +63,7 @@ class Hand:
 
     def write(self, digit: int, chance: np.random.Generator) -> list[list[list[float]]]:
         """The digit as strokes on a canvas of FRAME x FRAME, each time a little different."""
-        lines = procedural.SHAPES[digit][self.shapes[digit]](chance)
+        lines = synthetic_digits.SHAPES[digit][self.shapes[digit]](chance)
         return [self._stroke(points, is_round, chance) for points, is_round in lines]
 
     def scribble(self, chance: np.random.Generator) -> list[list[list[float]]]:
@@ -74,7 +74,7 @@ class Hand:
 
     def _stroke(self, points: list[tuple[float, float]], is_round: bool, chance: np.random.Generator) -> list:
         line = np.array(points) + chance.normal(0, self.haste, (len(points), 2))
-        line = procedural.smooth(line, 3 if is_round else 1)
+        line = synthetic_digits.smooth(line, 3 if is_round else 1)
         turn, size = self.turn + chance.normal(0, 0.05), self.size * chance.uniform(0.9, 1.1)
         cos, sin = np.cos(turn), np.sin(turn)
         shape = np.array([[cos, -sin], [sin, cos]]) @ np.array([[self.width, -self.slant], [0, 1]])

@@ -19,7 +19,7 @@ from django.core.files.base import ContentFile
 from django.core.files.storage import default_storage
 from PIL import Image
 
-from ml import images
+from ml.serving import images
 from recognizer.models import Submission
 from recognizer.services.lib.fair_slots import FairSlots
 from recognizer.services.lib.storage_errors import storage_error_of
@@ -69,7 +69,7 @@ class KeptPicture(KeptFile):
     """A picture as it is kept.
 
     Attributes:
-        pixels: as anybody who opens the kept file again will see them, in the form of `ml.images.read`; what
+        pixels: as anybody who opens the kept file again will see them, in the form of `ml.serving.images.read`; what
             preprocessing works on.
         sha256: of `data`.
     """
@@ -89,8 +89,7 @@ class KeptPicture(KeptFile):
 
 @dataclass(frozen=True, slots=True)
 class Decoded:
-    """A sent picture, upright and at most MAX_KEPT_SIDE long, in the form of `ml.images.read`, and its upright width
-    and height when it was sent."""
+    """An upright image of at most MAX_KEPT_SIDE, as `ml.serving.images.read` returns it, and its size when uploaded."""
 
     pixels: np.ndarray
     sent_size: tuple[int, int]
@@ -100,7 +99,7 @@ def open_sent(data: bytes) -> images.Opened:
     """Read the header of what a stranger sent.
 
     Raises:
-        ml.images.ImageError: it is no picture that we read.
+        ml.serving.images.ImageError: it is no picture that we read.
     """
     limits = images.Limits(
         max_bytes=settings.MAX_UPLOAD_BYTES,
@@ -122,7 +121,7 @@ def decode(opened: images.Opened, *, caller: str) -> Decoded:
         caller: whose share of the memory and time for decoding this takes (`Actor.share_key`).
 
     Raises:
-        ml.images.ImageError: it is damaged.
+        ml.serving.images.ImageError: it is damaged.
         BusyError: too many large pictures at once.
     """
     with nullcontext() if is_little(opened) else _decoding_slot(opened.memory, caller):
@@ -141,7 +140,7 @@ def encode(pixels: np.ndarray) -> KeptPicture:
     """Make the file of a decoded picture: PNG for what was drawn, JPEG for photographs. Nothing is written yet.
 
     Args:
-        pixels: in the form of `ml.images.read`.
+        pixels: in the form of `ml.serving.images.read`.
     """
     if _is_drawn(pixels):
         content_type, data = "image/png", png_encoder.encoded(pixels)

@@ -9,8 +9,8 @@ import numpy as np
 from django.db import DatabaseError, DataError, IntegrityError, transaction
 from django.utils import timezone
 
-from ml.bundle import BundleError
-from ml.classifier import Answer, Classifier
+from ml.serving.bundle import BundleError
+from ml.serving.classifier import Answer, Classifier
 from ml.versions import PREPROCESSING_VERSION
 from recognizer.models import ModelVersion, Submission, SubmissionState
 from recognizer.services.lib import fsync

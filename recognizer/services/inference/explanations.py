@@ -7,8 +7,8 @@ import threading
 
 import numpy as np
 
-from ml.classifier import Classifier
-from ml.occlusion import explain
+from ml.serving.classifier import Classifier
+from ml.serving.occlusion import explain
 from recognizer.models import ModelVersion, Submission
 from recognizer.services.registry import versions
 
@@ -26,7 +26,7 @@ def explanation(submission: Submission) -> tuple[ModelVersion, np.ndarray]:
 
     Raises:
         NothingToExplainError: there is no answer yet.
-        ml.bundle.BundleError: that version's files were pruned or are damaged.
+        ml.serving.bundle.BundleError: that version's files were pruned or are damaged.
     """
     if submission.latest_prediction is None:
         raise NothingToExplainError("There is no answer yet that could be explained.")

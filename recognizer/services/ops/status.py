@@ -16,7 +16,7 @@ from django.db import DatabaseError, connection
 from django.db.models import Count, Min
 from django.utils import timezone
 
-from ml import bundle as bundles
+from ml.serving import bundle as bundles
 from recognizer.models import ModelFiles, RunState, Submission, SubmissionState, TrainingRun
 from recognizer.models.choices import ACTIVE_RUN_STATES
 from recognizer.services.inference import handoff

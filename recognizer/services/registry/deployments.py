@@ -160,7 +160,7 @@ def _accuracies(versions: Iterable[ModelVersion]) -> list[float]:
     """Of each version on drawn digits and on the site's holdout, both as today's preprocessing makes them."""
     import numpy as np  # here and below: pages do without the model until somebody asks for it
 
-    from ml.frozen import FROZEN, draw_balanced
+    from ml.training.eval_sets import FROZEN, draw_balanced
 
     images, labels = draw_balanced(DRAWN_EACH, FROZEN)
     held = Submission.objects.filter(

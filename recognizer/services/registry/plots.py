@@ -32,7 +32,7 @@ def png(version: ModelVersion, name: str) -> bytes:
     Raises:
         PlotError: the process that draws failed or took too long.
     """
-    command = [sys.executable, "-m", "ml.plots", name]
+    command = [sys.executable, "-m", "ml.evaluation.plots", name]
     given = json.dumps(_figures(version, name)).encode()
     try:
         drawn = subprocess.run(
@@ -48,7 +48,7 @@ def png(version: ModelVersion, name: str) -> bytes:
 
 
 def _figures(version: ModelVersion, name: str) -> object:
-    """What `ml.plots` draws `name` from; empty where the version lacks it."""
+    """What `ml.evaluation.plots` draws `name` from; empty where the version lacks it."""
     sets = version.metrics.get("sets", {})
     if name == "curves":
         return version.history

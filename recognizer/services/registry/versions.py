@@ -14,11 +14,11 @@ from django.conf import settings
 from django.contrib.auth.models import AbstractBaseUser
 from django.db import IntegrityError, connection, transaction
 
-from ml import bundle as bundles
+from ml.serving import bundle as bundles
 from recognizer.models import Deployment, ModelFiles, ModelVersion
 
 if TYPE_CHECKING:  # NumPy, which those do without who only ask what is live
-    from ml.classifier import Classifier
+    from ml.serving.classifier import Classifier
 
 log = logging.getLogger(__name__)
 
@@ -125,7 +125,7 @@ def store(version: ModelVersion, *, keras_file: bytes, bundle: bytes) -> ModelVe
         version: not saved yet; its number, its manifest and both sha256 are filled in here.
 
     Raises:
-        ml.bundle.BundleError: the bundle cannot be read.
+        ml.serving.bundle.BundleError: the bundle cannot be read.
     """
     version.manifest = asdict(bundles.read(bundle).manifest)
     version.keras_sha256 = hashlib.sha256(keras_file).hexdigest()
@@ -162,7 +162,7 @@ class LiveClassifier:
 
         Raises:
             NoLiveModelError: nothing is deployed.
-            ml.bundle.BundleError: the stored files are damaged, missing or not what their sha256 says.
+            ml.serving.bundle.BundleError: the stored files are damaged, missing or not what their sha256 says.
         """
         # Asked for each batch: Django takes longer to put such a statement together than the model takes to answer.
         with connection.cursor() as cursor:
@@ -179,7 +179,7 @@ class LiveClassifier:
 
 def classifier_of(version: ModelVersion) -> Classifier:
     """A new classifier of `version` in the runtime that the settings name; not to be shared between threads."""
-    from ml.classifier import load_classifier
+    from ml.serving.classifier import load_classifier
 
     with_keras = settings.INFERENCE_RUNTIME == "keras"
     wanted = ("bundle", "keras_file") if with_keras else ("bundle",)
@@ -203,7 +203,7 @@ def file_of(version: ModelVersion, column: str) -> bytes | None:
 
 def classifier_from(bundle: bytes, keras_file: bytes) -> Classifier:
     """A classifier of files that are not in the registry (yet), in the runtime that the settings name."""
-    from ml.classifier import load_classifier
+    from ml.serving.classifier import load_classifier
 
     return load_classifier(bundle, runtime=settings.INFERENCE_RUNTIME, keras_file=keras_file)
 

@@ -13,7 +13,7 @@ from django.db.models import BooleanField, CharField, Count, ExpressionWrapper, 
 from django.db.models.functions import Cast, Substr
 from django.utils import timezone
 
-from ml.evaluation import wilson
+from ml.evaluation.metrics import wilson
 from recognizer.models import DIGITS, Label, LabelKind, LabelReason, Prediction, Submission, TruthState
 from recognizer.services.identity.actors import Actor
 from recognizer.services.training.scheduling import labels_until_next

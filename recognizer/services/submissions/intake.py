@@ -13,8 +13,8 @@ import numpy as np
 from django.conf import settings
 
 from ml import preprocessing
-from ml.images import ImageError, Opened
 from ml.preprocessing import PREPROCESSING_VERSION, Prepared, StrokesError
+from ml.serving.images import ImageError, Opened
 from recognizer.models import Fold, Source, Submission
 from recognizer.services.identity import quotas
 from recognizer.services.identity.actors import Actor

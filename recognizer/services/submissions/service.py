@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from django.conf import settings
 from django.db.models import F, QuerySet
 
-from ml.classifier import Answer
 from ml.preprocessing import FRAME, Prepared
+from ml.serving.classifier import Answer
 from recognizer.models import ModelVersion, Source, Submission
 from recognizer.services.identity import permissions
 from recognizer.services.identity.actors import Actor

@@ -16,10 +16,10 @@ from dataclasses import asdict, dataclass, field
 import numpy as np
 from django.db.models import QuerySet
 
-from ml.classifier import Classifier
-from ml.contradictions import contested, suspicions
-from ml.gate import Check
-from ml.retraining import SiteData, SiteRecipe
+from ml.evaluation.gate import Check
+from ml.serving.classifier import Classifier
+from ml.training.label_noise import contested, suspicions
+from ml.training.site_recipe import SiteData, SiteRecipe
 from ml.versions import PREPROCESSING_VERSION
 from recognizer.models import DIGITS, Fold, Label, LabelKind, LabelReason, Submission, TruthState, TruthValue
 from recognizer.services.inference import batch_prediction

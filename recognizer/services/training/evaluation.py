@@ -1,6 +1,6 @@
 """The candidate before the gate: it and the champion answer the frozen sets and the site's own holdout.
 
-The statistics are `ml.gate`'s; which sets there are, whose best figures count and what
+The statistics are `ml.evaluation.gate`'s; which sets there are, whose best figures count and what
 is stored is said here.
 """
 
@@ -12,13 +12,23 @@ from dataclasses import asdict, dataclass, replace
 import numpy as np
 from django.conf import settings
 
-from ml.classifier import Classifier
-from ml.evaluation import wilson
-from ml.frozen import fingerprint
-from ml.gate import BEST_ALLOWANCE, HOLDOUT, HOLDOUT_TOLERANCE, Answers, Check, Judgement, Pictures, answers, judge
-from ml.kept import kept
-from ml.outcome import in_words
-from ml.report import AGREEMENT
+from ml.data.disk_cache import kept
+from ml.evaluation.gate import (
+    BEST_ALLOWANCE,
+    HOLDOUT,
+    HOLDOUT_TOLERANCE,
+    Answers,
+    Check,
+    Judgement,
+    Pictures,
+    answers,
+    judge,
+)
+from ml.evaluation.gate_summary import in_words
+from ml.evaluation.metrics import wilson
+from ml.serving.classifier import Classifier
+from ml.training.eval_sets import fingerprint
+from ml.training.export_pipeline import AGREEMENT
 from recognizer.models import ModelFiles, ModelVersion, Source
 from recognizer.services.registry import versions as model_versions
 
@@ -55,7 +65,7 @@ def compare(
 
     Args:
         candidate, champion: as they will serve and as they serve.
-        frozen: `ml.frozen.gate_sets`.
+        frozen: `ml.training.eval_sets.gate_sets`.
         site: the holdout.
         agreement: how far the candidate's bundle and its Keras model lie apart, where that was measured now; too far
             apart, it would not have come here.

@@ -18,9 +18,9 @@ from django.conf import settings
 from django.db import DatabaseError
 from django.utils import timezone
 
-from ml.classifier import Classifier
-from ml.mnist import Mnist, MnistError, load_mnist
-from ml.training import Cancelled, Progress
+from ml.data.mnist import Mnist, MnistError, load_mnist
+from ml.serving.classifier import Classifier
+from ml.training.loop import Cancelled, Progress
 from recognizer.models import Deployment, GateVerdict, ModelVersion, Origin, RunState, TrainingRun
 from recognizer.services.registry import versions
 
@@ -29,7 +29,7 @@ from .run_state import Recorder
 from .scheduling import SHIPPED, trainable
 
 if TYPE_CHECKING:
-    from ml.retraining import SiteRecipe
+    from ml.training.site_recipe import SiteRecipe
 
 log = logging.getLogger(__name__)
 
@@ -96,7 +96,7 @@ def _run(recorder: Recorder) -> None:
 
 
 def _recipe(name: str, seed: int) -> SiteRecipe:
-    from ml.retraining import RECIPES
+    from ml.training.site_recipe import RECIPES
 
     return replace(RECIPES[name], seed=seed)
 
@@ -123,11 +123,11 @@ def _nothing_new(asked: TrainingRun, recipe: SiteRecipe, chosen: dataset.Selecti
 def _train_and_judge(
     recorder: Recorder, deployment: Deployment, recipe: SiteRecipe, chosen: dataset.Selection, mnist: Mnist
 ) -> None:
-    from ml.export import load_keras
-    from ml.frozen import gate_sets, site_checks
-    from ml.report import SealError, measure, seal
-    from ml.retraining import between, build_site_parts
-    from ml.training import fit, make_deterministic
+    from ml.serving.export import load_keras
+    from ml.training.eval_sets import gate_sets, site_checks
+    from ml.training.export_pipeline import SealError, measure, seal
+    from ml.training.loop import fit, make_deterministic
+    from ml.training.site_recipe import between, build_site_parts
 
     champion = deployment.to_version
     parts = build_site_parts(recipe, mnist, chosen.data, _telling(recorder, 0.15, 0.6))
@@ -187,7 +187,7 @@ def _train_and_judge(
 
 def _judge_shipped(recorder: Recorder, deployment: Deployment) -> None:
     """The base model that came with an upgrade is a candidate like any other; it only needs no training."""
-    from ml.frozen import gate_sets, site_checks
+    from ml.training.eval_sets import gate_sets, site_checks
 
     shipped = versions.new_base()
     if shipped is None:

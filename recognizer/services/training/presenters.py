@@ -10,7 +10,7 @@ from datetime import datetime
 
 from django.conf import settings
 
-from ml import mnist
+from ml.data import mnist
 from recognizer.models import ModelVersion, RunState, TrainingRun
 from recognizer.models.choices import ACTIVE_RUN_STATES
 

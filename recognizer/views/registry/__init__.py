@@ -1,0 +1,1 @@
+"""Pages of model versions and training runs."""

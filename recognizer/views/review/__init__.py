@@ -1,0 +1,1 @@
+"""Pages of review: the queue, the grid, statistics, the confusion matrix."""

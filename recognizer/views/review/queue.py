@@ -10,7 +10,7 @@ from django.urls import reverse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST, require_safe
 
-from ml.verdicts import Verdict
+from ml.serving.verdicts import Verdict
 from recognizer.models import LabelReason, Submission, TruthValue
 from recognizer.services.identity import permissions
 from recognizer.services.review import decisions, queue, statistics

@@ -1,0 +1,1 @@
+"""Pages of submissions: drawing, uploading, history, one submission."""

@@ -5,7 +5,7 @@ from django.shortcuts import render
 from django.views.decorators.csrf import ensure_csrf_cookie
 from django.views.decorators.http import require_safe
 
-from ml.verdicts import Verdict
+from ml.serving.verdicts import Verdict
 from recognizer.middleware import known_actor
 from recognizer.services.identity import training_consent
 from recognizer.templatetags.formatting import ANSWER_WORDS, VERDICT_HINTS, VERDICT_SENTENCES

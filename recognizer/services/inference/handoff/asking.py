@@ -27,8 +27,8 @@ from recognizer.services.inference import answers
 from .connection import PREVIEWS, QUEUE, Link, link
 
 if TYPE_CHECKING:  # NumPy and OpenCV, which the default worker does not need
-    from ml.classifier import Answer
     from ml.preprocessing import Prepared
+    from ml.serving.classifier import Answer
 
 log = logging.getLogger(__name__)
 
@@ -189,8 +189,8 @@ def _push(there: Link, target: str, items: Sequence[str | int], *, patience: flo
 
 
 def _answer(given: dict) -> Answer:
-    from ml.classifier import Answer
-    from ml.verdicts import Verdict
+    from ml.serving.classifier import Answer
+    from ml.serving.verdicts import Verdict
 
     return Answer(
         **given | {"probabilities": tuple(given["probabilities"]), "verdict": Verdict(given["verdict"])},

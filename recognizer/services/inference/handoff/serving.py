@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 import numpy as np
 from django.conf import settings
 
-from ml.classifier import Answer
+from ml.serving.classifier import Answer
 from recognizer.services.inference import tally
 
 from .asking import START_LEASE_SECONDS, call_worker, new_token

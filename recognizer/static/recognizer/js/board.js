@@ -1,7 +1,7 @@
 /* The drawing surface of the Draw page: strokes in a frame of 280 x 280 units, with undo and redo. */
 
 export const FRAME = 280;
-// What the server accepts at most (ml/strokes.py).
+// What the server accepts at most (ml/preprocessing/strokes.py).
 const MAX_STROKES = 200;
 const MAX_POINTS = 10_000;
 // Points closer together than this add nothing that a pen of 12 units or more could show.

@@ -1,0 +1,1 @@
+"""Image data: MNIST, synthetic digits, simulated photos, outliers, augmentation, and a disk cache for them."""

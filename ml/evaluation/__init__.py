@@ -1,0 +1,1 @@
+"""Evaluation: metrics, calibration, the promotion gate, evaluation of a folder of images, plots and reports."""

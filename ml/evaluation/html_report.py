@@ -1,0 +1,111 @@
+"""What `manage.py evaluate` shows: the figures as text, and an HTML page with every miss.
+
+The page stands alone: pictures are inside it, so it can be moved or sent as one file.
+"""
+
+from __future__ import annotations
+
+import base64
+import html
+import io
+from collections.abc import Mapping
+
+import numpy as np
+from PIL import Image
+
+from ml.evaluation.folder_evaluation import SMALL, Outcome
+
+# Long side of a picture on the page, in pixels.
+_SHOWN = 140
+_SEEN_SCALE = 5
+
+_PAGE = """<!doctype html>
+<html lang="en">
+<meta charset="utf-8">
+<title>{title}</title>
+<style>
+  body {{ font: 15px/1.45 system-ui, sans-serif; margin: 2rem auto; max-width: 76rem; padding: 0 1rem; }}
+  pre {{ overflow-x: auto; }}
+  ul {{ list-style: none; padding: 0; display: grid; gap: 1rem;
+    grid-template-columns: repeat(auto-fill, minmax(20rem, 1fr)); }}
+  li {{ border: 1px solid #bbb; border-radius: 6px; padding: .75rem; overflow-wrap: anywhere; }}
+  img {{ image-rendering: pixelated; vertical-align: top; margin-right: .5rem; max-width: 140px; background: #e6d9f2; }}
+  p {{ margin: .5rem 0 0; }}
+</style>
+<h1>{title}</h1>
+<pre>{figures}</pre>
+<h2>{count}</h2>
+<ul>
+{misses}
+</ul>
+</html>
+"""
+
+
+def describe(summary: Mapping) -> str:
+    """The figures of `ml.evaluation.folder_evaluation.Tally.summary` as plain text."""
+    lines = [f"pictures            {summary['n']}", _line("accuracy", summary)]
+    if len(summary["by_source"]) > 1:
+        mean = summary["mean_over_sources"]
+        lines.append(f"mean over sources   {_percent(mean)}  ({len(summary['by_source'])} sources)")
+    names = {"small": f"up to {SMALL} px", "larger": "larger"}
+    lines.extend(_line(names[size], row) for size, row in summary["by_size"].items() if row["n"])
+    low, high = summary["sure_interval"]
+    lines.append(
+        f"sure                {_percent(summary['sure_share'])} of all; of these right "
+        f"{_percent(summary['sure_accuracy'])} ({low:.1%} to {high:.1%})"
+    )
+    for verdict, row in summary["verdicts"].items():
+        lines.append(f"  {verdict:<18}{row['n']:>6}  {_percent(row['share'])}")
+    lines.extend(["", *_confusion(summary["confusion"])])
+    lines.extend(f"unreadable: {row['file']}: {row['error']}" for row in summary["unreadable"])
+    return "\n".join(lines)
+
+
+def _line(name: str, row: Mapping) -> str:
+    low, high = row["interval"]
+    return f"{name:<20}{_percent(row['accuracy'])}  ({row['correct']} of {row['n']}; 95 %: {low:.1%} to {high:.1%})"
+
+
+def _percent(share: float | None) -> str:
+    return "–" if share is None else f"{share:.2%}"
+
+
+def _confusion(table: Mapping) -> list[str]:
+    lines = ["truth \\ guess" + "".join(f"{column:>6}" for column in table["columns"])]
+    for row, counts in zip(table["rows"], table["counts"], strict=True):
+        if any(counts):
+            lines.append(f"{row:<13}" + "".join(f"{count or '·':>6}" for count in counts))
+    return lines
+
+
+def page(title: str, summary: Mapping, cards: list[str]) -> str:
+    """The whole page. `cards` are the misses, each made by `card` while its picture was at hand."""
+    return _PAGE.format(
+        title=html.escape(title),
+        figures=html.escape(describe(summary)),
+        count=f"{len(cards)} {'miss' if len(cards) == 1 else 'misses'}" if cards else "No miss",
+        misses="\n".join(cards),
+    )
+
+
+def card(outcome: Outcome) -> str:
+    """One miss: the picture, what the model saw of it, the truth and the answer."""
+    picture, answer = outcome.picture, outcome.answer
+    name = f"<p><code>{html.escape(picture.name)}</code>"
+    if answer is None or outcome.image is None or outcome.prepared is None:
+        return f"<li>{name}<br>unreadable: {html.escape(outcome.error)}</li>"
+    shown = outcome.image.convert("RGBA")
+    shown.thumbnail((_SHOWN, _SHOWN))
+    seen = Image.fromarray(np.kron(outcome.prepared.pixels, np.ones((_SEEN_SCALE, _SEEN_SCALE), np.uint8)))
+    said = f"{answer.digit} ({answer.certainty:.1%}, {answer.verdict}), then {answer.runner_up}"
+    return (
+        f'<li><img alt="the picture" src="{_data_url(shown)}"><img alt="what the model saw" src="{_data_url(seen)}">'
+        f"{name}<br>truth: {html.escape(picture.label)}, answer: {said}</p></li>"
+    )
+
+
+def _data_url(image: Image.Image) -> str:
+    buffer = io.BytesIO()
+    image.save(buffer, "PNG")
+    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")

@@ -1,0 +1,1 @@
+"""Serving: image decoding, the model bundle, the classifier, verdicts and occlusion maps."""
