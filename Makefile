@@ -17,11 +17,12 @@ $(foreach name,$(.VARIABLES),$(if $(findstring command,$(origin $(name))),\
 	$(eval override $(name) := $$(value $(name)))$(eval export $(name))))
 
 .DEFAULT_GOAL := help
-.PHONY: help run lint test acceptance faults bench bench-peers audit clean
+.PHONY: help run lint test unit acceptance faults bench bench-peers audit clean
 
 help:
 	@echo 'make run         start the site (HOST= PORT= DATA_DIR= TRAINER=0 REDIS_URL= …; see README.md)'
 	@echo 'make test        lint and test everything'
+	@echo 'make unit        the tests that start no process, while you type'
 	@echo 'make acceptance  the long forms of the tests'
 	@echo 'make faults      kill, freeze and fill everything while people use a site; nothing may get lost'
 	@echo 'make bench       how fast the site is, and where the time goes (BENCH="--core 0 --load-core 1" …)'
@@ -46,12 +47,16 @@ lint: $(VENV)/tests.stamp
 test: lint $(VENV)/browser.stamp $(VENV)/postgresql.stamp $(VENV)/proxies.stamp $(VENV)/mnist.stamp
 	$(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist loadscope --no-loadscope-reorder -m "not acceptance"
 
+# What is tried while typing: no process, no browser, no second database.
+unit: $(VENV)/tests.stamp $(VENV)/mnist.stamp
+	$(BIN)/python -m pytest -n 2 --dist loadscope -m "not acceptance and not postgresql" tests/unit
+
 acceptance: $(VENV)/tests.stamp $(VENV)/browser.stamp $(VENV)/postgresql.stamp $(VENV)/proxies.stamp $(VENV)/mnist.stamp
 	$(BIN)/python -m pytest -m acceptance
 
 # SECONDS=180 SEED=… for other lengths, and for the same faults once more.
 faults: $(VENV)/tests.stamp $(VENV)/postgresql.stamp
-	$(BIN)/python -m tests.faults $(if $(SECONDS),--seconds $(SECONDS)) $(if $(SEED),--seed $(SEED))
+	$(BIN)/python -m tests.e2e.faults $(if $(SECONDS),--seconds $(SECONDS)) $(if $(SEED),--seed $(SEED))
 
 # BENCH= takes options of bench.serving and bench.peers; the load generator wrk is a package of Debian and Homebrew.
 bench: $(VENV)/tests.stamp $(VENV)/browser.stamp $(VENV)/mnist.stamp
@@ -85,12 +90,12 @@ $(VENV)/tests.stamp: requirements.txt requirements-serve.txt requirements-dev.tx
 	@touch $@ $(VENV)/site.stamp
 
 $(VENV)/browser.stamp: $(VENV)/tests.stamp
-	@$(BIN)/python -m tests.browser.chromium
+	@$(BIN)/python -m digitsite.testing.chromium
 	@touch $@
 
 # Without one the tests of PostgreSQL are left out, and say so.
 $(VENV)/postgresql.stamp: $(VENV)/tests.stamp
-	@$(BIN)/python -m tests.support.postgresql
+	@$(BIN)/python -m digitsite.testing.postgresql
 	@touch $@
 
 # Likewise for the tests behind nginx and Caddy.

@@ -23,12 +23,12 @@ from typing import TYPE_CHECKING
 
 from PIL import Image
 
-import tests.environment  # noqa: F401  names a data folder of its own before Django reads its settings
+import digitsite.testing.environment  # noqa: F401  names a data folder of its own before Django reads its settings
 from bench import load, serving
 from bench import pictures as bodies
 
 if TYPE_CHECKING:  # which reads the settings
-    from tests.support.site import Site
+    from digitsite.testing.site import Site
 
 TIMES = 300
 # Requests in one turn; the first turn warms.
@@ -45,7 +45,7 @@ def main() -> int:
 
     django.setup()
     logging.disable(logging.INFO)  # this process's alone: the worker says when it is ready
-    from tests.support.site import Site, migrated_database
+    from digitsite.testing.site import Site, migrated_database
 
     # Others over HTTP: what was sent before is a copy, and its file is there.
     both = bodies.canvases(2 * (TIMES + TURN))

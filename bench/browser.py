@@ -17,9 +17,9 @@ from pathlib import Path
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from bench import pictures, serving
+from digitsite.testing import chromium, layout_shifts
+from digitsite.testing.supervised import Supervised
 from ml.preprocessing import FRAME
-from tests.browser import chromium, shifts
-from tests.support.supervised import Supervised
 
 PROMISED_MILLISECONDS, PROMISED_KILOBYTES = 60, 100
 PAGES = (
@@ -116,9 +116,9 @@ def signed_in(browser: Browser, link: str) -> list[dict]:
 def show_pages(browser: Browser, site: Supervised) -> None:
     """Every page of a site that holds nothing, then the same when some submissions wait for a reviewer."""
     cookies, url = signed_in(browser, site.sign_in_link), site.url.rstrip("/")
-    columns = {f"new, {screen}": loaded(browser, cookies, url, PAGES, screen) for screen in shifts.SCREENS}
+    columns = {f"new, {screen}": loaded(browser, cookies, url, PAGES, screen) for screen in layout_shifts.SCREENS}
     addresses = [*PAGES, stored(site)]
-    used = {f"used, {screen}": loaded(browser, cookies, url, addresses, screen) for screen in shifts.SCREENS}
+    used = {f"used, {screen}": loaded(browser, cookies, url, addresses, screen) for screen in layout_shifts.SCREENS}
     columns |= used
     heads = "".join(f"{name:>15}" for name in columns)
     print(f"\n{'page':18}{'ours, KB':>9}{heads}   (promised: {PROMISED_KILOBYTES} KB, no shift)")
@@ -130,10 +130,10 @@ def show_pages(browser: Browser, site: Supervised) -> None:
 
 def loaded(
     browser: Browser, cookies: list[dict], url: str, addresses: Sequence[str], screen: str
-) -> list[shifts.Loaded]:
-    context = browser.new_context(viewport=shifts.SCREENS[screen])
+) -> list[layout_shifts.Loaded]:
+    context = browser.new_context(viewport=layout_shifts.SCREENS[screen])
     context.add_cookies(cookies)
-    pages = [shifts.load(context, f"{url}{address}") for address in addresses]
+    pages = [layout_shifts.load(context, f"{url}{address}") for address in addresses]
     context.close()
     return pages
 
@@ -146,7 +146,7 @@ def stored(site: Supervised) -> str:
     return f"/s/{answer.json()['id']}/"
 
 
-def kilobytes_of_ours(page: shifts.Loaded) -> float:
+def kilobytes_of_ours(page: layout_shifts.Loaded) -> float:
     """What crosses the wire for a page with nothing cached."""
     return sum(size for url, size in page.sizes.items() if not any(part in url for part in NOT_OURS)) / 1024
 

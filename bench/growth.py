@@ -21,7 +21,7 @@ import time
 from pathlib import Path
 
 from bench import pictures, serving, turns
-from tests.support.supervised import Supervised
+from digitsite.testing.supervised import Supervised
 
 PAGES = ("/", "/history/", "/history/?digit=7&verdict=unsure", "/review/")
 PROMISED_MILLISECONDS = 50
@@ -102,10 +102,10 @@ def fill(rows: int) -> int:
     from django.core.management import call_command
 
     call_command("prepare")
-    from tests.review import many
-    from tests.support.people import member_of
+    from digitsite.testing import populated_site
+    from digitsite.testing.users import member_of
 
-    many.fill(rows, reviewers=[member_of("reviewer", "rita"), member_of("reviewer", "rolf")])
+    populated_site.fill(rows, reviewers=[member_of("reviewer", "rita"), member_of("reviewer", "rolf")])
     return 0
 
 

@@ -23,7 +23,7 @@ from pathlib import Path
 
 import numpy as np
 
-from bench.writers import common_hands, leaning_hands, pictures, turning_hands
+from digitsite.testing.writers import common_hands, leaning_hands, pictures, turning_hands
 from ml.data.mnist import Mnist, load_mnist
 from ml.evaluation.gate import (
     BEST_ALLOWANCE,

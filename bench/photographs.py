@@ -16,15 +16,14 @@ from pathlib import Path
 import numpy as np
 
 from bench.accuracy import calibration_error, otsu
-from ml.data.mnist import load_mnist
-from ml.data.photo_simulation import KINDS, photograph
-from ml.evaluation.folder_evaluation import Outcome, Picture, Tally, outcomes
+from digitsite.testing.simulated_photos import photographs
+from ml.data.photo_simulation import KINDS
+from ml.evaluation.folder_evaluation import Outcome, Tally, outcomes
 from ml.serving.bundle import BASE_FOLDER, BUNDLE_FILE
 from ml.serving.classifier import Classifier, load_classifier
 from ml.serving.verdicts import Verdict
 from ml.training.datasets import PHOTOGRAPHED
 
-SEED = 20_240_711
 NUMBER = 500
 
 
@@ -38,23 +37,6 @@ class Row:
     sure_right: float
     refused: float
     blank: float
-
-
-def photographs(kind: str, number: int) -> list[Picture]:
-    """`number` photographs of one kind, always the same ones."""
-    mnist = load_mnist()
-    images, labels = mnist.test_images, mnist.test_labels
-    rng = np.random.default_rng([SEED, *kind.encode()])
-    chosen = rng.permutation(len(images))[:number]
-    return [
-        Picture(
-            name=f"{kind} {row}",
-            image=photograph(images[row], images[rng.integers(0, len(images), 2)], KINDS[kind], rng),
-            label=str(int(labels[row])),
-            source=kind,
-        )
-        for row in chosen
-    ]
 
 
 def measured(results: list[Outcome], classifier: Classifier) -> Row:

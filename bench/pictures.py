@@ -12,10 +12,10 @@ import cv2
 import numpy as np
 from PIL import Image
 
+from digitsite.testing.drawings import lamp_and_shadow, on_paper, rule
 from ml.data import mnist
 from ml.data.synthetic_digits import SHAPES, write_by_hand
 from ml.preprocessing import FRAME, render_strokes
-from tests.ml.drawings import lamp_and_shadow, on_paper, rule
 
 from .load import Bodies
 

@@ -22,8 +22,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from bench import load, pictures, processes
-from tests.support.site import BASE_DIR, wait_until
-from tests.support.supervised import Supervised
+from digitsite.testing.site import BASE_DIR, wait_until
+from digitsite.testing.supervised import Supervised
 
 # Bodies of each kind; more than a run can send where that is quickly made, so that nothing is sent twice.
 COUNTS = {"small": 12_000, "canvas": 6000, "strokes": 12_000, "photo": 24, "hundred": 100}

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from bench import load, processes, serving
-from tests.support.supervised import Supervised
+from digitsite.testing.supervised import Supervised
 
 
 @dataclass(frozen=True)

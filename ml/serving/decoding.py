@@ -1,7 +1,7 @@
 """What decoding a picture would take, told from its header: a file of a hundred kilobytes may ask for a gigabyte.
 
-The figures were measured with Pillow 13 on pictures of 50 million
-pixels (growth of the process's peak memory during `load`, per pixel); tests/uploads holds the web server to them.
+The figures were measured with Pillow 13 on pictures of 50 million pixels (growth of the process's peak memory during
+`load`, per pixel); tests/integration/uploads holds the web server to them.
 """
 
 from __future__ import annotations

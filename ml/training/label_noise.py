@@ -32,9 +32,9 @@ class Doubts:
             that kind are contested.
         neighbours, lies_apart, read_right: a kind lies apart where so many of the nearest neighbours of its pictures,
             on average, bear the same label, and so much of what the champion reads as that digit is labelled so.
-            Measured with 1,000 labels (groups 100 to 114 of `bench.writers`): honest kinds of leaning writers 0.94
-            (median), of turning ones 0.97, one in ten of these below 0.75; 30 % of 1s and 7s swapped 0.4, 60 % swapped
-            0.57, of all at most 0.75.
+            Measured with 1,000 labels (groups 100 to 114 of `digitsite.testing.writers`): honest kinds of leaning
+            writers 0.94 (median), of turning ones 0.97, one in ten of these below 0.75; 30 % of 1s and 7s swapped
+            0.4, 60 % swapped 0.57, of all at most 0.75.
     """
 
     certainty: float = 0.6

@@ -1,25 +1,25 @@
-"""Tests that run on both databases: SQLite, and the test run's own PostgreSQL (tests/support/postgresql.py).
+"""Tests that run on both databases: SQLite, and the test run's own PostgreSQL (digitsite/testing/postgresql.py).
 
 All tests in FOLDERS that use the database do, but for those that carry `@pytest.mark.sqlite_only`, which are not about
 rows, and elsewhere those that carry `@pytest.mark.both_databases`; with `short="sqlite"` its PostgreSQL form runs in
-`make acceptance` only. A test sees nothing of it: `connection` is the one
-of the database that it runs on, and `site` and `make_site` make sites that use it. Without a PostgreSQL those halves
-are skipped and say why. tests/conftest.py brings this to all tests.
+`make acceptance` only. In the unit tier that form carries the mark `postgresql`, for `make unit` starts no process. A
+test sees nothing of it: `connection` is the one of the database that it runs on, and `site` and `make_site` make sites
+that use it. Without a PostgreSQL those halves are skipped and say why. tests/conftest.py brings this to all tests.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import dj_database_url
 import pytest
 
-from . import postgresql
-from .packages import GetError
+from digitsite.testing import postgresql
+from digitsite.testing.databases import default_database
+from digitsite.testing.packages import GetError
 
 if TYPE_CHECKING:
     from pytest_django import DjangoDbBlocker
@@ -37,14 +37,14 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if metafunc.definition.get_closest_marker("sqlite_only") is not None:
         return
     asked = metafunc.definition.get_closest_marker("both_databases")
-    folder = metafunc.definition.path.relative_to(TESTS).parts[0]
+    tier, folder = metafunc.definition.path.relative_to(TESTS).parts[:2]
     if asked is None and not (folder in FOLDERS and _uses_database(metafunc)):
         return
     short = asked.kwargs.get("short") if asked else None
-    names = [
-        pytest.param(name, marks=pytest.mark.acceptance if short and name != short else ())
-        for name in (SQLITE, POSTGRESQL)
-    ]
+    marks = {name: [pytest.mark.acceptance] if short and name != short else [] for name in (SQLITE, POSTGRESQL)}
+    if tier == "unit":
+        marks[POSTGRESQL].append(pytest.mark.postgresql)
+    names = [pytest.param(name, marks=marks[name]) for name in (SQLITE, POSTGRESQL)]
     metafunc.parametrize("database", names, indirect=True, scope="module")
 
 
@@ -60,7 +60,7 @@ def database(request: pytest.FixtureRequest, django_db_blocker: DjangoDbBlocker)
         yield name
         return
     if postgresql.programs() is None:
-        pytest.skip("no PostgreSQL is installed; `python -m tests.support.postgresql` gets one")
+        pytest.skip("no PostgreSQL is installed; `python -m digitsite.testing.postgresql` gets one")
     if any(item.get_closest_marker("django_db") for item in request.session.items):
         request.getfixturevalue("django_db_setup")  # or it would take this database for the one to be made
     own = f"test_{os.getpid()}"
@@ -79,18 +79,3 @@ def renew() -> None:
 
     connection.close()
     postgresql.renew(connection.settings_dict["NAME"])
-
-
-@contextmanager
-def default_database(database: dict) -> Iterator[None]:
-    """Within, `database`, entries of Django's setting, is the default one."""
-    from django.db import connections
-
-    outer_settings, outer_connection = connections.settings["default"], connections["default"]
-    connections.settings["default"] = outer_settings | database | {"TEST": outer_settings["TEST"]}
-    del connections["default"]
-    try:
-        yield
-    finally:
-        connections["default"].close()
-        connections.settings["default"], connections["default"] = outer_settings, outer_connection

@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 from pytest_django import DjangoDbBlocker
 
+from digitsite.testing.site import Site, migrated_database
+
 from .databases import POSTGRESQL
-from .site import Site, migrated_database
 
 
 @pytest.fixture(scope="session")

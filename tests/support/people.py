@@ -10,6 +10,8 @@ from django.conf import settings
 from django.core import signing
 from django.test import Client
 
+from digitsite.testing.users import member_of
+
 if TYPE_CHECKING:
     from recognizer.services.identity.actors import Actor
 
@@ -28,17 +30,6 @@ def stranger() -> Actor:
     from recognizer.services.identity.actors import Actor
 
     return Actor(visitor="b" * 32)
-
-
-def member_of(group: str, name: str) -> Actor:
-    """A new account of this group."""
-    from django.contrib.auth.models import Group, User
-
-    from recognizer.services.identity.actors import Actor
-
-    user = User.objects.create_user(name)
-    user.groups.add(Group.objects.get(name=group))
-    return Actor(user=user)
 
 
 @pytest.fixture

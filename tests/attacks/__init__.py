@@ -1,1 +1,0 @@
-"""The site under attack from one machine while honest people use it; long forms, run by `make acceptance`."""

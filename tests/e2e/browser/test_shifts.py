@@ -1,0 +1,114 @@
+"""While a page loads, nothing on it moves, however late scripts and pictures come."""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
+
+import pytest
+from playwright.sync_api import expect
+
+from digitsite.testing import layout_shifts
+from digitsite.testing.site import BASE_DIR, Site
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, BrowserContext
+
+# The last line leaves one picture's address; somebody else has all in front of them until the fixture lets them go.
+SETUP = """
+from recognizer.models import Submission
+from recognizer.services import accounts
+accounts.make_operator("elsa")
+print(accounts.sign_in_link(accounts.make_operator("moira")))
+print(Submission.objects.first().get_absolute_url())
+"""
+LEASE_ALL = """
+    INSERT OR IGNORE INTO recognizer_lease (submission_id, digest, reviewer_id, reason, created, expires)
+    SELECT id, digest, (SELECT id FROM auth_user WHERE username = 'elsa'), 'newest', '2026-01-01', '2999-01-01'
+    FROM recognizer_submission
+"""
+LET_GO = "DELETE FROM recognizer_lease"
+QUEUES = ("/review/", "/review/grid/")
+# A desktop shows the same, side by side where that is worth it.
+PAGES = {
+    "phone": ("/", "/upload/", "/history/", *QUEUES, "/models/", "/status/"),
+    "desktop": ("/", "/history/", *QUEUES),
+}
+
+
+@pytest.fixture(scope="module")
+def addresses(running_site: Site, demo: None) -> tuple[str, str]:
+    """Where an operator signs in, and a submission's page."""
+    command = [sys.executable, "manage.py", "shell", "-c", SETUP]
+    done = subprocess.run(
+        command, cwd=BASE_DIR, env=running_site.environment, capture_output=True, text=True, check=True
+    )
+    *_, link, page = done.stdout.split()
+    return link, page
+
+
+@pytest.fixture(scope="module")
+def cookies(running_site: Site, browser: Browser, addresses: tuple[str, str]) -> list[dict]:
+    """Of that operator: the link works once."""
+    context = browser.new_context(base_url=f"http://127.0.0.1:{running_site.port}")
+    page = context.new_page()
+    page.goto(addresses[0])
+    page.get_by_role("main").get_by_role("button").first.click()
+    expect(page.get_by_text("Signed in as moira")).to_be_visible()
+    cookies = context.cookies()
+    context.close()
+    return cookies
+
+
+@pytest.fixture(
+    params=[
+        pytest.param(name, marks=() if name == "phone" else pytest.mark.acceptance) for name in layout_shifts.SCREENS
+    ]
+)
+def screen(request: pytest.FixtureRequest) -> str:
+    return request.param
+
+
+@pytest.fixture
+def operator(screen: str, new_context: Callable[..., BrowserContext], cookies: list[dict]) -> BrowserContext:
+    context = new_context(viewport=layout_shifts.SCREENS[screen])
+    context.add_cookies(cookies)
+    return context
+
+
+@pytest.fixture
+def nothing_waits(running_site: Site) -> Iterator[None]:
+    execute(running_site, LET_GO, LEASE_ALL)
+    yield
+    execute(running_site, LET_GO)
+
+
+def execute(site: Site, *statements: str) -> None:
+    with contextlib.closing(sqlite3.connect(site.folder / "db.sqlite3", timeout=10)) as database:
+        for statement in statements:
+            database.execute(statement)
+        database.commit()
+
+
+def is_empty(context: BrowserContext, queue: str) -> bool:
+    return 'class="stage-picture"' not in context.request.get(queue).text()
+
+
+def movements(context: BrowserContext, pages: tuple[str, ...]) -> dict[str, tuple[str, ...]]:
+    """What moved too far, by page."""
+    loaded = {page: layout_shifts.load(context, page) for page in pages}
+    return {page: one.moved for page, one in loaded.items() if one.shift > layout_shifts.MOST}
+
+
+def test_no_page_moves_while_it_loads(operator: BrowserContext, screen: str, addresses: tuple[str, str]) -> None:
+    assert movements(operator, (*PAGES[screen], addresses[1])) == {}
+    assert not any(is_empty(operator, page) for page in QUEUES)
+
+
+def test_an_empty_queue_does_not_move_either(operator: BrowserContext, nothing_waits: None) -> None:
+    assert movements(operator, QUEUES) == {}
+    assert all(is_empty(operator, page) for page in QUEUES)

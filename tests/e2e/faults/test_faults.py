@@ -1,0 +1,49 @@
+"""The fault run in short: each kind of fault once. The long one, of some minutes, is `make faults`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from digitsite.testing import postgresql
+
+from .run import Report, run
+
+if TYPE_CHECKING:
+    from pytest_django import DjangoDbBlocker
+
+
+@pytest.fixture(autouse=True)
+def _databases_of_the_sites(django_db_blocker: DjangoDbBlocker) -> Iterator[None]:
+    with django_db_blocker.unblock():
+        yield
+
+
+def promises_are_kept(report: Report) -> None:
+    print(report)
+    assert report.broken == []
+    assert report.accepted > 0
+    assert report.labels > 0
+
+
+@pytest.mark.acceptance
+def test_whatever_breaks_nothing_accepted_is_lost_or_doubled(tmp_path: Path) -> None:
+    report = run(
+        tmp_path / "data",
+        seed=7,
+        seconds=8,
+        freeze_seconds=3,
+        with_postgresql=postgresql.programs() is not None,
+        every_kind=True,
+    )
+    promises_are_kept(report)
+    assert len(report.faults) >= 6
+
+
+@pytest.mark.acceptance
+def test_the_same_with_sqlite_for_a_minute_and_a_trainer(tmp_path: Path) -> None:
+    report = run(tmp_path / "data", seed=11, seconds=60, freeze_seconds=20, with_postgresql=False, TRAINER="1")
+    promises_are_kept(report)

@@ -1,0 +1,135 @@
+"""The virtual environment that `make` makes: whole or not at all, whatever stopped the last attempt."""
+
+import contextlib
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from digitsite.testing.site import BASE_DIR, wait_until
+
+STAMP = ".venv/site.stamp"
+# Variables of the test run's own environment, which a person's shell does not have.
+NOT_FRESH = ("VIRTUAL_ENV", "PYTHONPATH", "PYTHONHOME", "MAKEFLAGS", "MAKELEVEL", "MFLAGS")
+# Debian's Python without its package python3-venv: it makes a folder with a Python in it, and fails.
+DEBIAN = f"""#!/bin/sh
+case "$*" in
+  *ensurepip*) echo asked >"$0.asked"; exit 1 ;;
+  "-m venv"*) "{sys.executable}" -m venv --without-pip "$3"; echo 'ensurepip is not available' >&2; exit 1 ;;
+  *) exec "{sys.executable}" "$@" ;;
+esac
+"""
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    """What `make` needs of a checkout, with nothing to be installed, in a folder whose name needs care."""
+    folder = tmp_path / "a b#$c%'d"
+    (folder / "deploy").mkdir(parents=True)
+    for name in ("Makefile", "deploy/environment.sh"):
+        if (BASE_DIR / name).exists():
+            shutil.copy(BASE_DIR / name, folder / name)
+    for name in ("requirements.txt", "requirements-serve.txt", "requirements-dev.txt"):
+        (folder / name).write_text("# nothing\n")
+    return folder
+
+
+def environment() -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if name not in NOT_FRESH}
+
+
+def make(checkout: Path, *arguments: str, python: str = sys.executable) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        ["make", *arguments, f"PYTHON={python}"],
+        cwd=checkout, env=environment(), capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
+
+
+def works(checkout: Path) -> bool:
+    done = subprocess.run(
+        [".venv/bin/python", "-m", "pip", "--version"], cwd=checkout, capture_output=True, check=False
+    )
+    return done.returncode == 0 and (checkout / STAMP).exists()
+
+
+def test_a_python_without_venv_is_refused_with_the_name_of_the_package_and_leaves_nothing(checkout: Path) -> None:
+    debian = checkout / "python"
+    debian.write_text(DEBIAN)
+    debian.chmod(0o755)
+    refused = make(checkout, STAMP, python=str(debian))
+    assert refused.returncode != 0
+    assert "sudo apt-get install python3-venv" in refused.stderr
+    assert "ensurepip is not available" not in refused.stderr  # it was not even tried
+    assert debian.with_name("python.asked").exists()
+    assert not (checkout / ".venv").exists()
+    made = make(checkout, STAMP)
+    assert made.returncode == 0, made.stderr
+    assert works(checkout)
+
+
+@pytest.mark.acceptance
+def test_what_an_older_make_left_half_made_is_made_anew(checkout: Path) -> None:
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", checkout / ".venv"], check=True)
+    made = make(checkout, STAMP)
+    assert made.returncode == 0, made.stderr
+    assert works(checkout)
+
+
+@pytest.mark.acceptance
+def test_an_installation_that_was_interrupted_is_begun_anew(checkout: Path) -> None:
+    assert make(checkout, STAMP).returncode == 0
+    (checkout / ".venv" / "of the first").touch()
+    requirements = checkout / "requirements.txt"
+    requirements.unlink()
+    os.mkfifo(requirements)  # which pip begins to read, and does not get to the end of
+    process = subprocess.Popen(
+        ["make", STAMP, f"PYTHON={sys.executable}"], cwd=checkout, env=environment(), start_new_session=True
+    )
+    try:
+        with requirements.open("w"):
+            wait_until(lambda: not (checkout / STAMP).exists(), what="the beginning of the installation")
+            os.killpg(process.pid, signal.SIGINT)
+            assert process.wait(30) != 0
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait(30)
+    assert not (checkout / STAMP).exists()
+    requirements.unlink()
+    requirements.write_text("# nothing\n")
+    assert make(checkout, STAMP).returncode == 0
+    assert works(checkout)
+    assert not (checkout / ".venv" / "of the first").exists()
+
+
+@pytest.mark.acceptance
+def test_what_pip_refuses_leaves_the_environment_as_it_was(checkout: Path) -> None:
+    assert make(checkout, STAMP).returncode == 0
+    (checkout / ".venv" / "of the first").touch()
+    (checkout / "requirements.txt").write_text("./nowhere\n")
+    assert make(checkout, STAMP).returncode != 0
+    (checkout / "requirements.txt").write_text("# nothing\n")
+    assert make(checkout, STAMP).returncode == 0
+    assert (checkout / ".venv" / "of the first").exists()
+
+
+def test_a_checkout_in_which_no_environment_can_be_made_is_refused_in_one_line(checkout: Path) -> None:
+    checkout = checkout.rename(checkout.with_name("a:b"))
+    refused = make(checkout, STAMP)
+    assert refused.returncode != 0
+    assert "a colon in its name" in refused.stderr
+    assert not (checkout / ".venv").exists()
+
+
+def test_a_setting_behind_make_reaches_the_site_as_it_was_written(checkout: Path) -> None:
+    makefile = (checkout / "Makefile").read_text()
+    (checkout / "Makefile").write_text(makefile + "\nshow:\n\t@printenv DATA_DIR SECRET_KEY\n")
+    values = ["/srv/a$b$$c${HOME}$(shell id)#d %25\\n'\"e`f`;g", "$PORT"]
+    shown = make(
+        checkout, "show", *(f"{name}={value}" for name, value in zip(("DATA_DIR", "SECRET_KEY"), values, strict=True))
+    )
+    assert shown.stdout.splitlines() == values

@@ -1,0 +1,132 @@
+"""The first start of a new site, from an empty folder, and what it looks like while it runs."""
+
+import os
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import psutil
+import pytest
+
+from digitsite.testing.site import BASE_DIR
+from digitsite.testing.supervised import Supervised
+
+from .people import draw_a_three_and_find_it
+
+MB = 1_000_000
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Supervised]:
+    """A site started on an empty folder; all tests of this module look at the same one."""
+    with Supervised(tmp_path_factory.mktemp("new") / "data") as site:
+        site.wait_until_all_run()
+        yield site
+
+
+def test_it_answers_with_the_right_digit_when_it_says_so(site: Supervised) -> None:
+    with site.client() as client:
+        assert client.get("/").status_code == 200
+    response = site.draw_a_three()
+    assert response.status_code == 201
+    assert response.json()["prediction"]["digit"] == 3
+
+
+def test_the_site_is_small(site: Supervised) -> None:
+    """Resident memory, shared pages counted in every process: what `ps` adds up to, not the smaller true share."""
+    for _ in range(20):
+        site.draw_a_three()
+    site.wait_until_the_start_is_over()
+    processes = [psutil.Process(site.process.pid), *psutil.Process(site.process.pid).children(recursive=True)]
+    resident = {process: process.memory_info().rss / MB for process in processes}
+    for process, size in resident.items():
+        print(f"{size:6.1f} MB  {' '.join(process.cmdline())[:100]}")
+    print(f"{sum(resident.values()):6.1f} MB  together")
+    assert resident[site.part("predictions")] < 150
+    assert sum(resident.values()) < 450
+
+
+def test_a_three_drawn_in_a_browser_is_read_and_found_in_history(site: Supervised) -> None:
+    draw_a_three_and_find_it(site.url)
+
+
+def test_the_address_is_one_line(site: Supervised) -> None:
+    lines = [line for line in site.said.splitlines() if "http://" in line]
+    assert re.fullmatch(r"The site answers at http://127\.0\.0\.1:\d+/", lines[0])
+
+
+def test_the_link_that_it_prints_signs_the_operator_in_once(site: Supervised) -> None:
+    link = site.sign_in_link
+    with site.client() as client:
+        page = client.get(link)
+        assert page.status_code == 200  # what a chat program's preview does; it must not use the link up
+        token = re.search(r'name="csrfmiddlewaretoken" value="(\w+)"', page.text)[1]
+        signed_in = client.post(link, data={"csrfmiddlewaretoken": token}, headers={"Referer": link})
+        assert signed_in.status_code == 302
+        assert client.get("/admin/").status_code == 200
+    with site.client() as somebody_else:
+        assert somebody_else.get(link).status_code == 410
+
+
+def test_manage_py_makes_a_link_at_any_time_with_the_address_of_the_running_site(site: Supervised) -> None:
+    done = subprocess.run(
+        [sys.executable, "manage.py", "operator", "olga"],
+        cwd=BASE_DIR, env=os.environ | {"DATA_DIR": str(site.folder)}, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert done.stdout.startswith(site.url)
+    with site.client() as client:
+        assert "olga" in client.get(done.stdout.strip()).text
+
+
+def test_secrets_are_readable_by_this_account_alone(site: Supervised) -> None:
+    assert site.folder.stat().st_mode & 0o777 == 0o700
+    assert (site.folder / "secret_key").stat().st_mode & 0o777 == 0o600
+    assert (site.folder / "redis.sock").stat().st_mode & 0o777 == 0o700
+
+
+def test_a_second_site_on_the_same_folder_is_refused_with_one_line(site: Supervised) -> None:
+    with Supervised(site.folder) as second:
+        assert second.process.wait(30) == 1
+        assert second.said.startswith(f"The site runs already on the data folder {site.folder} (process ")
+        assert len(second.said.splitlines()) == 1
+    assert site.draw_a_three().status_code == 201
+
+
+def test_a_taken_port_is_refused_with_one_line(site: Supervised, tmp_path: Path) -> None:
+    port = site.url.rstrip("/").rpartition(":")[2]
+    with Supervised(tmp_path / "other", PORT=port) as second:
+        assert second.process.wait(30) == 1
+        assert second.said == (
+            f"Port {port} is taken by another program. Choose another one: make run PORT={int(port) + 1}\n"
+        )
+    assert not (tmp_path / "other").exists()
+
+
+@pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="looks at the libraries of a process in /proc")
+@pytest.mark.parametrize("name", ["web", "predictions", "default", "trainer"])
+def test_tensorflow_is_in_no_process_of_an_idle_site(site: Supervised, name: str) -> None:
+    site.draw_a_three()
+    part = site.part(name)
+    for process in [part, *part.children(recursive=True)]:
+        assert "tensorflow" not in Path(f"/proc/{process.pid}/maps").read_text()
+
+
+def test_pages_answer_while_as_many_requests_wait_as_may(site: Supervised) -> None:
+    """A prediction worker that hangs, its heartbeat still fresh: everybody waits for it, and nobody else for them."""
+    worker = site.part("predictions")
+    with ThreadPoolExecutor(60) as people:
+        worker.suspend()
+        try:
+            waiting = [people.submit(site.draw_a_three) for _ in range(60)]
+            time.sleep(0.5)  # until they have come in; nothing tells that they wait
+            asked = time.monotonic()
+            with site.client() as client:
+                assert client.get("/").status_code == 200
+            assert time.monotonic() - asked < 1.5  # each of the others waits for 2 s
+            assert {one.result().status_code for one in waiting} == {202}
+        finally:
+            worker.resume()

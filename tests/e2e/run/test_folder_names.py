@@ -1,0 +1,185 @@
+"""Data folders with names that would mean something else in an address, a shell or a Makefile."""
+
+import os
+import runpy
+import shutil
+import sqlite3
+import string
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from django.core.exceptions import ImproperlyConfigured
+from kombu import Connection
+from redis.connection import parse_url
+
+from digitsite import env, redis_urls
+from digitsite.testing.site import BASE_DIR
+from digitsite.testing.supervised import SETTINGS, Supervised
+
+PRINTABLE = "".join(one for one in string.printable if one.isprintable() and one != "/")
+# 180 characters of which no one may be lost: the socket is then elsewhere.
+LONG = "æ日" * 20 + "a b" * 46 + "z"
+NAMES = [
+    "a#1",
+    "a?b=c",
+    "a;b",
+    "100%",
+    "100%25",
+    "100%2F",
+    " a ",
+    "~",
+    "-x",
+    ":memory:",
+    "mode=memory",
+    "日本é\u3000x",
+    LONG,
+]
+NASTY = " " + "".join(one for one in PRINTABLE if not one.isalnum()) + "%25日\u00a0"
+
+
+def read_settings(monkeypatch: pytest.MonkeyPatch, folder: str) -> dict:
+    for name in SETTINGS:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("DATA_DIR", folder)
+    return runpy.run_path(str(Path(BASE_DIR, "digitsite", "settings.py")), run_name="digitsite.settings")
+
+
+@pytest.mark.parametrize("name", [*NAMES, *(f"a{one}b" for one in PRINTABLE if not one.isalnum())])
+def test_database_pictures_and_redis_are_in_the_folder_whatever_it_is_called(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    folder = tmp_path / name
+    settings = read_settings(monkeypatch, str(folder))
+    sqlite3.connect(settings["DATABASES"]["default"]["NAME"], uri=True).execute("CREATE TABLE one (two)")
+    settings["MEDIA_ROOT"].mkdir()
+    assert [one.name for one in tmp_path.iterdir()] == [name]
+    assert {one.name for one in folder.iterdir()} == {"db.sqlite3", "media", "secret_key"}
+    socket = str(redis_urls.embedded_socket(folder))
+    assert socket == str(folder / "redis.sock") or len(os.fsencode(folder)) > 80
+    assert parse_url(settings["HANDOFF_URL"])["path"] == socket
+    assert broker_socket(settings["CELERY_BROKER_URL"]) == socket
+
+
+def broker_socket(url: str) -> str:
+    """Where Celery's broker connection looks for the server."""
+    connection = Connection(url)
+    assert connection.alt in ([], [connection.hostname])
+    transport = connection.get_transport_cls()(connection)
+    channel = object.__new__(transport.Channel)
+    channel.connection = transport
+    parameters = channel._connparams()
+    assert parameters["db"] == redis_urls.BROKER
+    return parameters["path"]
+
+
+@pytest.mark.parametrize("name", ["a\nb", "a\tb", "a\x7fb", "a\u2028b", "a\udcffb"])
+def test_a_name_that_cannot_stand_in_a_log_line_is_refused(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str
+) -> None:
+    monkeypatch.setenv("DATA_DIR", str(tmp_path / name))
+    with pytest.raises(ImproperlyConfigured, match="The data folder is ") as refusal:
+        env.data_dir()
+    assert str(refusal.value).isprintable()
+
+
+def test_an_account_that_does_not_exist_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DATA_DIR", "~no-such-account/data")
+    with pytest.raises(ImproperlyConfigured, match="which is no folder"):
+        env.data_dir()
+
+
+@pytest.mark.parametrize(
+    ("url", "words"),
+    [
+        ("unix:///srv/a#1/redis.sock", "write %23"),
+        ("unix:///srv/redis.sock?db=3", "write %23 and %3F"),
+        ("unix://srv/redis.sock", "not absolute"),
+        ("redis://host:6379?timeout=3", "Options are for rediss:// alone"),
+        ("redis://host:port", "makes no sense"),
+        ("redis://[::1", "makes no sense"),
+        ("redis:///1", "makes no sense"),
+        ("http://host", "makes no sense"),
+    ],
+)
+def test_an_address_of_redis_that_would_lead_elsewhere_is_refused(url: str, words: str) -> None:
+    for read in (redis_urls.broker_url, redis_urls.broker_tls, lambda url: redis_urls.database_url(url, 1)):
+        with pytest.raises(ImproperlyConfigured, match=words):
+            read(url)
+
+
+def test_password_and_odd_path_of_a_unix_socket_reach_both_clients() -> None:
+    url = "unix://:pa%2Fss@/srv/a b;c%23/100%/redis.sock"
+    found = parse_url(redis_urls.database_url(url, 1))
+    assert (found["path"], found["password"], found["db"]) == ("/srv/a b;c#/100%/redis.sock", "pa/ss", 1)
+    assert broker_socket(redis_urls.broker_url(url)) == "/srv/a b;c#/100%/redis.sock"
+
+
+@pytest.mark.parametrize(
+    ("url", "words"),
+    [
+        ("postgres://user:pa#ss@host/db", "must look like postgres://"),
+        ("postgres://host:port/db", "must look like postgres://"),
+        ("postgres://host/db#1", "write %23"),
+        ("mysql://host/db", "must look like postgres://"),
+        ("db.sqlite3", "must look like postgres://"),
+        ("sqlite:////srv/a#1/db.sqlite3", "write %23"),
+        ("sqlite:////srv/a?1/db.sqlite3", "write %23"),
+        ("sqlite://", "names no file"),
+        ("sqlite:///:memory:", "names no file"),
+    ],
+)
+def test_an_address_of_a_database_that_would_lead_elsewhere_is_refused(
+    monkeypatch: pytest.MonkeyPatch, url: str, words: str
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", url)
+    with pytest.raises(ImproperlyConfigured, match=words) as refusal:
+        env.database("DATABASE_URL", Path("/srv/db.sqlite3"))
+    assert "pa#ss" not in str(refusal.value)
+
+
+def test_a_relative_sqlite_file_is_the_same_for_every_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DATABASE_URL", "sqlite:///here/a%23b.sqlite3")
+    assert env.database("DATABASE_URL", Path("/x"))["NAME"] == Path(BASE_DIR, "here", "a#b.sqlite3")
+
+
+@pytest.fixture
+def short_folder() -> Iterator[Path]:
+    """A folder whose path leaves room for a socket inside."""
+    folder = Path(tempfile.mkdtemp(prefix="d-"))
+    yield folder
+    shutil.rmtree(folder)
+
+
+@pytest.mark.acceptance
+@pytest.mark.parametrize("name", [NASTY, LONG])
+def test_a_whole_site_runs_is_backed_up_and_restored_in_such_a_folder(
+    short_folder: Path, prepared_folder: Path, name: str
+) -> None:
+    data = short_folder / name
+    shutil.copytree(prepared_folder, data)
+    with Supervised(data, TRAINER="0") as site:
+        site.wait_until_it_answers()
+        assert site.draw_a_three().json()["prediction"]["digit"] == 3
+        archive = short_folder / f"{name[:60]}.tar"
+        assert "1 pictures" in manage("backup", archive, data=data)
+        assert "ok  Redis" in manage("status", data=data, check=False)
+        site.stop()
+    restored = short_folder / f"{name[:60]} 2"
+    assert "is restored" in manage("restore", archive, data=restored)
+    assert "1 submissions, 1 pictures" in manage("sanity", data=restored)
+    assert {one.name for one in short_folder.iterdir()} == {name, archive.name, restored.name}
+
+
+def manage(*command: str | Path, data: Path, check: bool = True) -> str:
+    kept = {name: value for name, value in os.environ.items() if name not in SETTINGS}
+    done = subprocess.run(
+        [sys.executable, "manage.py", *command],
+        cwd=BASE_DIR, env=kept | {"DATA_DIR": str(data)}, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0 or not check, done.stderr
+    return done.stdout

@@ -1,0 +1,48 @@
+"""A part that cannot start ends the start, and says why, instead of being started again without end."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from digitsite.testing.site import BASE_DIR
+from digitsite.testing.supervised import SETTINGS, Supervised
+
+# The supervisor with nothing to prepare, a worker that does nothing, and one part that ends at once.
+SUPERVISOR = """
+import sys
+from digitsite.supervisor import __main__, parts, prepared
+prepared.is_current = lambda options: False
+parts.prepare = lambda: ["true"]
+parts.worker = lambda queue: ["sleep", "60"]
+code = "print('The colour of the sky is wrong.'); raise SystemExit(3)"
+setattr(parts, sys.argv[1], lambda options: [sys.executable, "-c", code])
+sys.exit(__main__.main())
+"""
+
+
+@pytest.mark.parametrize(("command", "part"), [("web", "web"), ("valkey", "redis")])
+def test_a_part_that_ends_three_times_the_same_way_stops_the_start_with_its_last_words(
+    tmp_path: Path, command: str, part: str
+) -> None:
+    kept = {name: value for name, value in os.environ.items() if name not in SETTINGS}
+    done = subprocess.run(
+        [sys.executable, "-c", SUPERVISOR, command],
+        cwd=BASE_DIR,
+        env=kept | {"PORT": "0", "TRAINER": "0", "DATA_DIR": str(tmp_path / "data")},
+        capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert done.returncode == 1
+    reason = f"{part} cannot start: it ended 3 times (exit status 3)." + "\n    The colour of the sky is wrong." * 3
+    assert done.stderr.endswith(f"{reason}\n")
+
+
+@pytest.mark.acceptance
+def test_a_site_listens_on_localhost(start: Callable[..., Supervised]) -> None:
+    site = start(HOST="localhost", TRAINER="0")
+    site.wait_until_it_answers(seconds=60)
+    with site.client() as client:
+        assert client.get("/healthz", headers={"Host": "localhost"}).status_code == 200

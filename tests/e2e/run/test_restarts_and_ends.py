@@ -1,0 +1,130 @@
+"""Parts that die come back; and whichever way the site ends, it ends whole, in time, and can start again."""
+
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import httpx
+import pytest
+
+from digitsite.supervisor.options import own_addresses
+from digitsite.testing.site import wait_until
+from digitsite.testing.supervised import Supervised
+
+# What Ctrl-C may take, and what may pass after a kill -9 of the supervisor.
+SECONDS = 5.0
+
+Start = Callable[..., Supervised]
+
+
+def test_parts_that_are_killed_come_back_and_the_log_says_so(start: Start) -> None:
+    site = start()
+    site.wait_until_all_run()
+    for name in ("web", "predictions", "redis", "default", "trainer"):
+        killed = site.part(name)
+        killed.kill()
+        site.wait_for_words(f"{name} ended unexpectedly (SIGKILL); starting it again in 0.2 s")
+        wait_until(lambda name=name, old=killed.pid: _runs_again(site, name, old), what=f"the return of {name}")
+        wait_until(lambda: _answers(site), seconds=30, what=f"an answer after the return of {name}")
+
+
+def test_a_part_that_cannot_live_is_tried_less_and_less_often(start: Start) -> None:
+    site = start(TRAINER="0")
+    site.wait_until_it_answers()
+    for count in range(1, 4):
+        old = site.part("web")
+        old.kill()
+        site.wait_for_words("web ended unexpectedly (SIGKILL)", count=count)
+        wait_until(lambda old=old: _runs_again(site, "web", old.pid), what="the return of web")
+    # A Redis whose file is damaged begins anew: the rows know what waits.
+    (file,) = (site.folder / "redis" / "appendonlydir").glob("*.incr.aof")
+    with file.open("r+b") as content:
+        content.write(b"?" * 30)  # at its beginning: what is missing at the end, Redis forgives
+    site.part("redis").kill()
+    site.wait_for_words("it begins anew")
+    wait_until(lambda: _answers(site), seconds=30, what="an answer with an empty Redis")
+    delays = [line.rpartition(" in ")[2] for line in site.said.splitlines() if "web ended unexpectedly" in line]
+    assert delays == ["0.2 s", "0.4 s", "0.8 s"]
+
+
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_every_process_in_time(start: Start, how: signal.Signals) -> None:
+    site = start()
+    site.wait_until_all_run()
+    assert site.draw_a_three().status_code == 201  # a shift is on
+    seconds = site.stop(how)
+    assert site.process.returncode == 0
+    assert site.left_behind() == []
+    assert seconds < SECONDS
+    assert not (site.folder / "address").exists()
+
+
+@pytest.mark.parametrize("words", ["starting", "redis ", "serving model version"])
+def test_a_signal_during_the_start_ends_everything_too(start: Start, words: str) -> None:
+    site = start()
+    site.wait_for_words(words)
+    assert site.stop() < SECONDS
+    assert site.left_behind() == []
+
+
+def test_nobody_survives_a_killed_supervisor_and_the_next_start_finds_everything(start: Start) -> None:
+    first = start(TRAINER="0")
+    first.wait_until_it_answers()
+    with pytest.raises(AssertionError, match="no part trainer runs"):
+        first.part("trainer")
+    drawn = first.draw_a_three().json()
+    for name in ("predictions", "redis"):  # these will not even hear that they should end
+        first.part(name).suspend()
+    first.stop(signal.SIGKILL)
+    second = start(TRAINER="0", HOST="0.0.0.0")  # at once: it waits until the first one's parts are gone
+    wait_until(lambda: not first.left_behind(), seconds=SECONDS, what="the end of every process")
+    second.wait_until_it_answers()
+    with second.client() as client:
+        kept = client.get(drawn["url"].replace(first.url, second.url))
+        assert kept.json()["prediction"]["digit"] == 3
+        for address in own_addresses():  # as a phone would come
+            assert client.get(second.url.replace("127.0.0.1", address)).status_code == 200
+        assert client.get("/", headers={"Host": "evil.example.com"}).status_code == 400
+
+
+@pytest.mark.acceptance
+def test_another_database_is_brought_up_to_date_although_no_file_of_the_code_changed(
+    start: Start, folder: Path
+) -> None:
+    site = start()
+    site.wait_until_it_answers()
+    site.stop()
+    for file in folder.glob("db.sqlite3*"):
+        file.unlink()
+    (folder / "db.sqlite3").touch()
+    site = start()
+    site.wait_until_it_answers()
+    assert site.draw_a_three().status_code == 201
+
+
+@pytest.mark.acceptance
+def test_the_second_start_takes_less_than_five_seconds_to_a_right_answer(start: Start) -> None:
+    took = []
+    for _ in range(3):
+        site = start()
+        site.wait_until_it_answers()
+        assert site.draw_a_three().json()["prediction"]["digit"] == 3
+        took.append(time.monotonic() - site.started)
+        site.stop()
+    print("seconds to the first right answer:", ", ".join(f"{seconds:.2f}" for seconds in took))
+    assert min(took) < 5
+
+
+def _runs_again(site: Supervised, name: str, old: int) -> bool:
+    try:
+        return site.part(name).pid != old
+    except AssertionError:
+        return False
+
+
+def _answers(site: Supervised) -> bool:
+    try:
+        return site.draw_a_three().status_code == 201
+    except httpx.TransportError:
+        return False

@@ -1,0 +1,30 @@
+"""Workers that are there and take nothing: the supervisor finds out and starts them again."""
+
+import sys
+from collections.abc import Callable
+
+import pytest
+
+from digitsite.testing.site import wait_until
+from digitsite.testing.supervised import Supervised
+from tests.support.unresponsive_worker import FILE
+
+Start = Callable[..., Supervised]
+
+
+@pytest.mark.acceptance
+def test_workers_that_hang_or_silently_stopped_are_started_again_while_work_waits(start: Start) -> None:
+    site = start(
+        command=(sys.executable, "-m", "tests.support.unresponsive_worker"), CANARY_SECONDS="1", TRAINER="0"
+    )  # fmt: skip
+    site.wait_until_it_answers()
+    wait_until(lambda: site.is_ready("default"), seconds=60, what="the default worker")
+    site.part("predictions").suspend()
+    (site.folder / FILE).touch()
+    wait_until(lambda: site.draw_a_three().status_code == 202, seconds=20, what="a picture that waits")
+    for name in ("predictions", "default"):
+        site.wait_for_words(f"{name} takes no work, and some waits; ending it", seconds=90)
+        site.wait_for_words(f"{name} ended unexpectedly (SIGKILL)")
+    wait_until(lambda: site.draw_a_three().status_code == 201, seconds=60, what="an answer")
+    # Once is enough: the new ones take work.
+    assert site.said.count("takes no work") == 2

@@ -1,0 +1,205 @@
+"""Who may do what: every operation of the API's document, asked by everybody there is.
+
+A new operation without an expectation here fails the test.
+"""
+
+import json
+
+import pytest
+import yaml
+from django.contrib.auth.models import User
+from django.db import transaction
+from django.http import HttpResponse
+from django.test import Client
+
+from digitsite.testing.site import BASE_DIR
+from recognizer.models import Label, LabelReason, Prediction, Source, Token, TrainingRun
+from recognizer.services.identity import tokens
+from recognizer.services.identity.actors import Actor
+from recognizer.services.review import labels
+from recognizer.services.submissions import service
+from tests.factories import make_prediction
+from tests.image_samples import SEVEN
+from tests.support.people import client_of
+
+pytestmark = [pytest.mark.django_db, pytest.mark.sqlite_only, pytest.mark.usefixtures("media")]
+
+DOCUMENT = yaml.safe_load((BASE_DIR / "docs/openapi.yaml").read_text())
+METHODS = ("get", "post", "put", "patch", "delete")
+OPERATIONS = {
+    path[method]["operationId"]: (address, method)
+    for address, path in DOCUMENT["paths"].items()
+    for method in METHODS
+    if method in path
+}
+
+CALLERS = ("nobody", "stranger", "owner", "reviewer", "operator")
+# Tokens of the operator with one scope each, then of the owner.
+SCOPED = ("read", "submit", "review", "operate", "owner's read", "owner's submit")
+
+# fmt: off
+EXPECTED = {
+    # operation                          nobody, stranger, owner, reviewer, operator | tokens, as above
+    "list_deployments":                  "403 403 403 403 200 | 403 403 403 200 403 403",
+    "read_export":                       "403 403 403 200 200 | 403 403 200 200 403 403",
+    "download_export_npz":               "403 403 403 200 200 | 403 403 200 200 403 403",
+    "download_export_zip":               "403 403 403 200 200 | 403 403 200 200 403 403",
+    "list_labels":                       "200 200 200 200 200 | 200 403 403 403 200 403",
+    "read_label":                        "404 404 200 200 200 | 404 403 403 403 200 403",
+    "retract_label":                     "404 404 204 403 403 | 403 404 403 403 403 204",
+    "read_me":                           "200 200 200 200 200 | 200 200 200 200 200 200",
+    "list_models":                       "200 200 200 200 200 | 200 403 403 403 200 403",
+    "read_model":                        "200 200 200 200 200 | 200 403 403 403 200 403",
+    "download_model_bundle":             "403 403 403 403 200 | 403 403 403 200 403 403",
+    "download_model_keras":              "403 403 403 403 200 | 403 403 403 200 403 403",
+    "promote_model":                     "403 403 403 403 409 | 403 403 403 409 403 403",
+    "roll_back_to_model":                "403 403 403 403 409 | 403 403 403 409 403 403",
+    "list_predictions":                  "200 200 200 200 200 | 200 403 403 403 200 403",
+    "read_prediction":                   "404 404 200 200 200 | 404 403 403 403 200 403",
+    "preview":                           "200 200 200 200 200 | 403 200 403 403 403 200",
+    "review_decide":                     "403 403 403 201 201 | 403 403 201 403 403 403",
+    "review_decide_several":             "403 403 403 200 200 | 403 403 200 403 403 403",
+    "review_grid":                       "403 403 403 200 200 | 403 403 200 403 403 403",
+    "review_next":                       "403 403 403 200 200 | 403 403 200 403 403 403",
+    "review_skip":                       "403 403 403 204 204 | 403 403 204 403 403 403",
+    "review_undo":                       "403 403 403 200 200 | 403 403 200 403 403 403",
+    "read_stats":                        "200 200 200 200 200 | 200 403 403 403 200 403",
+    "list_submissions":                  "200 200 200 200 200 | 200 403 403 403 200 403",
+    "create_submission":                 "202 202 202 202 202 | 403 202 403 403 403 202",
+    "read_submission":                   "404 404 200 200 200 | 404 403 403 403 200 403",
+    "delete_submission":                 "404 404 204 403 204 | 403 404 403 204 403 204",
+    "read_submission_explanation":       "404 404 200 200 200 | 404 403 403 403 200 403",
+    "read_submission_explanation_image": "404 404 200 200 200 | 404 403 403 403 200 403",
+    "read_submission_image":             "404 404 200 200 200 | 404 403 403 403 200 403",
+    "list_labels_of_submission":         "404 404 200 200 200 | 404 403 403 403 200 403",
+    "create_label":                      "404 404 201 201 201 | 403 404 201 403 403 201",
+    "read_submission_pixels":            "404 404 200 200 200 | 404 403 403 403 200 403",
+    "share_submission":                  "404 404 200 403 403 | 403 404 403 403 403 200",
+    "revoke_read_key":                   "404 404 204 403 403 | 403 404 403 403 403 204",
+    "unshare_submission":                "404 404 204 403 403 | 403 404 403 403 403 204",
+    "list_tokens":                       "403 200 200 200 200 | 403 403 403 403 403 403",
+    "create_token":                      "403 201 201 201 201 | 403 403 403 403 403 403",
+    "delete_token":                      "403 404 204 404 404 | 403 403 403 403 403 403",
+    "list_training_runs":                "403 403 403 403 200 | 403 403 403 200 403 403",
+    "start_training_run":                "403 403 403 403 409 | 403 403 403 409 403 403",
+    "read_training_run":                 "403 403 403 403 200 | 403 403 403 200 403 403",
+    "cancel_training_run":               "403 403 403 403 202 | 403 403 403 202 403 403",
+}
+# fmt: on
+
+BODIES = {
+    "create_submission": {"strokes": SEVEN},
+    "preview": {"strokes": []},
+    "create_label": {"value": "4"},
+    "review_decide": {"submission": "{public_id}", "value": "4"},
+    "review_decide_several": {"decisions": [{"submission": "{public_id}", "value": "4"}]},
+    "review_grid": {"digit": 7},
+    "review_skip": {"submission": "{public_id}"},
+    "review_undo": {"submission": "{public_id}"},
+    "create_token": {"name": "new", "scopes": ["read"]},
+    "promote_model": {},
+    "roll_back_to_model": {},
+}
+
+
+@pytest.fixture
+def world(operator: Actor, reviewer: Actor) -> dict:
+    """One of everything, the owner's where it is anybody's; and a client for each caller."""
+    owner, stranger = (Actor(user=User.objects.create_user(name)) for name in ("ann", "bob"))
+    submission = service.accept_strokes(actor=owner, strokes=SEVEN, source=Source.API)
+    make_prediction(submission)
+    label = labels.label(actor=owner, submission=submission, value="7", reason=LabelReason.API)
+    run = TrainingRun.objects.create(trigger="person", requested_by=operator.user)
+    clients = {
+        "nobody": Client(HTTP_HOST="localhost"),
+        **{
+            name: client_of(actor)
+            for name, actor in zip(CALLERS[1:], (stranger, owner, reviewer, operator), strict=True)
+        },
+    }
+    for name in SCOPED:
+        scope = name.removeprefix("owner's ")
+        _, key = tokens.make(actor=operator if name == scope else owner, name=scope, scopes=[scope])
+        clients[name] = Client(HTTP_HOST="localhost", headers={"Authorization": f"Bearer {key}"})
+    return {
+        "clients": clients,
+        "ids": {
+            "submissions": submission.public_id,
+            "labels": label.pk,
+            "predictions": Prediction.objects.get().pk,
+            "tokens": Token.objects.filter(user=owner.user).first().pk,
+            "training-runs": run.pk,
+            "models": 1,
+        },
+    }
+
+
+def ask(operation: str, client: Client, ids: dict) -> HttpResponse:
+    address, method = OPERATIONS[operation]
+    collection = address.split("/")[3]
+    for name in ("{public_id}", "{id}", "{number}"):
+        address = address.replace(name, str(ids.get(collection)))
+    body = json.dumps(BODIES.get(operation, {})).replace("{public_id}", ids["submissions"])
+    headers = {"Prefer": "wait=0"}
+    if method == "get":
+        return client.get(address, headers=headers)
+    return getattr(client, method)(address, body, content_type="application/json", headers=headers)
+
+
+def test_every_operation_has_its_expectation() -> None:
+    assert set(EXPECTED) == set(OPERATIONS), "Say who may do what is new, and what the others are answered."
+
+
+def test_everybody_gets_what_they_may_and_nothing_else(world: dict) -> None:
+    answers = {}
+    for operation in EXPECTED:
+        statuses = []
+        for client in world["clients"].values():
+            with transaction.atomic():
+                response = ask(operation, client, world["ids"])
+                statuses.append(str(response.status_code))
+                if response.streaming:
+                    response.getvalue()
+                transaction.set_rollback(True)
+        answers[operation] = f"{' '.join(statuses[: len(CALLERS)])} | {' '.join(statuses[len(CALLERS) :])}"
+    assert answers == EXPECTED
+
+
+def test_other_methods_are_refused_and_the_answer_names_those_that_there_are(world: dict) -> None:
+    for address, path in DOCUMENT["paths"].items():
+        there = {method.upper() for method in METHODS if method in path}
+        real = address.replace("{public_id}", world["ids"]["submissions"]).replace("{id}", "1").replace("{number}", "1")
+        for name in ("nobody", "operator", "operate"):
+            for method in {"GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"} - there:
+                response = world["clients"][name].generic(method, real)
+                assert response.status_code == 405, (address, method, name)
+                assert there <= set(response.headers["Allow"].split(", ")) <= there | {"HEAD"}
+
+
+def token_of(actor: Actor, *scopes: str) -> Client:
+    _, key = tokens.make(actor=actor, name=f"{len(scopes)} {scopes[-1]}", scopes=scopes)
+    return Client(HTTP_HOST="localhost", headers={"Authorization": f"Bearer {key}"})
+
+
+def test_what_a_token_sees_is_what_its_scopes_allow(world: dict, operator: Actor) -> None:
+    """An operator's token to read sees the operator's own pictures; one to review or to operate as well sees all."""
+    address = f"/api/v1/submissions/{world['ids']['submissions']}"
+    for scopes, status, count in (["read"], 404, 0), (["read", "review"], 200, 1), (["read", "operate"], 200, 1):
+        client = token_of(operator, *scopes)
+        assert client.get(address).status_code == status
+        assert len(client.get("/api/v1/submissions").json()["results"]) == count
+        assert client.get("/api/v1/stats").json()["submissions"] == count
+
+
+def test_a_reviewers_word_is_a_review_only_with_a_token_to_review(world: dict, reviewer: Actor) -> None:
+    others = f"/api/v1/submissions/{world['ids']['submissions']}/labels"
+    own = f"{service.accept_strokes(actor=reviewer, strokes=SEVEN, source=Source.API).public_id}/labels"
+    reviewing, submitting = token_of(reviewer, "review"), token_of(reviewer, "submit")
+
+    def say(client: Client, address: str) -> HttpResponse:
+        return client.post(address, {"value": "4"}, content_type="application/json")
+
+    assert say(submitting, others).status_code == 404
+    assert say(submitting, f"/api/v1/submissions/{own}").json()["kind"] == "suggestion"
+    assert say(reviewing, others).json()["kind"] == "review"
+    assert Label.objects.filter(kind="review").count() == 1

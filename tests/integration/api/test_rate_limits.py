@@ -1,0 +1,365 @@
+"""Rate limits hold for operations, whichever way they are reached: every address of the site is walked."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import nullcontext
+from dataclasses import dataclass
+
+import pytest
+from django.contrib.auth.models import User
+from django.core.files.uploadedfile import SimpleUploadedFile
+from django.db import transaction
+from django.http import HttpResponse
+from django.test import Client
+from django.urls import URLPattern, URLResolver, get_resolver, reverse
+
+from digitsite import redis_urls
+from digitsite.testing.site import Site
+from recognizer.models import Attempt, LabelReason, Source, Submission, TrainingRun
+from recognizer.services.identity import throttling, tokens, users
+from recognizer.services.identity.actors import Actor
+from recognizer.services.identity.throttling import Kind, ThrottledError
+from recognizer.services.inference import handoff
+from recognizer.services.review import labels
+from recognizer.services.submissions import service
+from tests.factories import make_prediction
+from tests.image_samples import SEVEN, digit, png
+from tests.support.people import client_of
+
+pytestmark = [pytest.mark.django_db, pytest.mark.sqlite_only, pytest.mark.usefixtures("media")]
+
+ELSEWHERE = "192.0.2.7"
+SAFE = ("GET", "HEAD", "OPTIONS")
+
+
+@pytest.fixture
+def redis(site: Site, settings) -> None:
+    """A Redis that counts, and nothing else of a site."""
+    site.start_redis()
+    settings.HANDOFF_URL = redis_urls.database_url(site.redis_url, redis_urls.HANDOFF)
+    settings.PREDICTION_WAIT_SECONDS = 0
+
+
+def counts() -> Counter[str]:
+    """How often each kind was counted so far, whoever asked and whenever; tries at passwords are ATTEMPT."""
+    link = handoff.link()
+    [keys] = link.exchange(("KEYS", "asked:*"))
+    result = Counter({"ATTEMPT": Attempt.objects.count()})
+    for key in keys:
+        kind = key.decode().split(":")[2]
+        result[kind] += int(link.exchange(("GET", key))[0])
+    return result
+
+
+@dataclass(frozen=True)
+class Change:
+    """A request that changes something: the view's name and method, who asks, what is sent, and what it counts as."""
+
+    view: str
+    method: str
+    who: str
+    data: object = None
+    counts: str = Kind.CHANGE
+
+
+CANVAS = {"strokes": SEVEN}
+PASSWORD = "three grey cats 7"
+PAGES = (
+    Change("upload", "post", "visitor", {"images": "PICTURE"}, Kind.SUBMIT),
+    Change("history-bulk", "post", "operator", {"s": "ID", "act": "label", "value": "4"}),
+    Change("history-bulk", "post", "operator", {"s": "ID", "act": "delete-now"}),
+    Change("submission-label", "post", "owner", {"value": "4"}),
+    Change("submission-retract", "post", "owner"),
+    Change("submission-delete", "post", "owner"),
+    Change("submission-share", "post", "owner"),
+    Change("submission-share", "post", "owner", {"stop": "1"}),
+    Change("review-decide", "post", "reviewer", {"submission": "ID", "act": "4"}),
+    Change("review-decide", "post", "reviewer", {"submission": "ID", "act": "skip"}),
+    Change("review-grid", "post", "reviewer", {"digit": "7", "shown": "ID"}),
+    Change("model-promote", "post", "operator"),
+    Change("model-roll-back", "post", "operator"),
+    Change("training-start", "post", "operator"),
+    Change("training-cancel", "post", "operator"),
+    Change("login", "post", "visitor", {"username": "ann", "password": "wrong"}, "ATTEMPT"),
+    Change("sign-up", "post", "visitor", {"username": "new", "password1": PASSWORD, "password2": PASSWORD}, "ATTEMPT"),
+    Change("password_reset", "post", "visitor", {"email": "ann@example.org"}, "ATTEMPT"),
+    Change("logout", "post", "owner"),
+    Change("sign-in", "post", "visitor"),
+    Change("tokens", "post", "owner", {"name": "new", "scopes": "read", "days": "1"}),
+    Change("token-delete", "post", "owner"),
+    Change("my-data", "post", "owner"),
+    Change("my-data", "post", "owner", {"train": "1"}),
+    Change("my-data-download", "post", "owner"),
+    Change("my-data-delete", "post", "owner"),
+    Change("people-link", "post", "operator"),
+    Change("people-role", "post", "operator", {"role": "reviewer"}),
+)
+API = (
+    Change("api-submissions", "post", "visitor", CANVAS, Kind.SUBMIT),
+    Change("api-submissions", "post", "visitor", [CANVAS, CANVAS], Kind.SUBMIT),
+    Change("api-preview", "post", "visitor", {"strokes": []}, Kind.PREVIEW),
+    Change("api-submission", "delete", "owner"),
+    Change("api-submission-read-key", "delete", "owner"),
+    Change("api-submission-share", "post", "owner"),
+    Change("api-submission-share", "delete", "owner"),
+    Change("api-submission-labels", "post", "owner", {"value": "4"}),
+    Change("api-label", "delete", "owner"),
+    Change("api-review-next", "post", "reviewer", {}),
+    Change("api-review-grid", "post", "reviewer", {"digit": 7}),
+    Change("api-review-decisions", "post", "reviewer", {"submission": "ID", "value": "4"}),
+    Change("api-review-decisions-several", "post", "reviewer", {"decisions": [{"submission": "ID", "value": "4"}]}),
+    Change("api-review-skips", "post", "reviewer", {"submission": "ID"}),
+    Change("api-review-undo", "post", "reviewer", {"submission": "ID"}),
+    Change("api-promote", "post", "operator", {}),
+    Change("api-roll-back", "post", "operator", {}),
+    Change("api-training-runs", "post", "operator", {}),
+    Change("api-cancel-training-run", "post", "operator"),
+    Change("api-tokens", "post", "owner", {"name": "new", "scopes": ["read"]}),
+    Change("api-token", "delete", "owner"),
+)
+# Two operations of one request: the account is made, and its link is handed out.
+SEVERAL = {("people-add", "post"): 2}
+# Reads that also lease what they show, which is an operation.
+LEASING = ("review", "review-grid")
+UNCOUNTED = ("healthz", "readyz", "metrics", "robots", "favicon")
+
+
+class World:
+    """One of everything, and a client for each caller."""
+
+    def __init__(self) -> None:
+        self.owner = Actor(user=User.objects.create_user("ann", "ann@example.org"))
+        self.submission = service.accept_strokes(actor=self.owner, strokes=SEVEN, source=Source.API)
+        make_prediction(self.submission)
+        self.label = labels.label(actor=self.owner, submission=self.submission, value="7", reason=LabelReason.API)
+        self.operator, self.reviewer = (_member(name) for name in ("operator", "reviewer"))
+        self.run = TrainingRun.objects.create(trigger="person", requested_by=self.operator.user)
+        self.token = tokens.make(actor=self.owner, name="reader", scopes=["read"])[0]
+        self.link = users.sign_in_link(User.objects.create_user("guest")).split("/")
+        self.clients = {name: self.client(name) for name in ("visitor", "owner", "reviewer", "operator")}
+
+    def client(self, who: str) -> Client:
+        if who == "visitor":
+            return Client(HTTP_HOST="localhost", REMOTE_ADDR=ELSEWHERE)
+        return client_of(getattr(self, who))
+
+    def address(self, view: str, names: list[str]) -> str:
+        values = {
+            "public_id": self.submission.public_id,
+            "label_id": self.label.pk,
+            "number": 1,
+            "name": "curves",
+            "uid": self.link[-2] if self.link[-1] else self.link[-3],
+            "token": self.link[-1] or self.link[-2],
+            "pk": {
+                "api-prediction": self.submission.latest_prediction_id,
+                "api-label": self.label.pk,
+                "token-delete": self.token.pk,
+                "api-token": self.token.pk,
+                "people-link": self.owner.user.pk,
+                "people-role": self.owner.user.pk,
+            }.get(view, self.run.pk),
+        }
+        return reverse(view, kwargs={name: values.get(name, "x") for name in names})
+
+    def ask(self, change: Change, names: list[str]) -> HttpResponse:
+        client, address = self.client(change.who), self.address(change.view, names)
+        data = json.loads(json.dumps(change.data).replace('"ID"', f'"{self.submission.public_id}"'))
+        if data == {"images": "PICTURE"}:
+            data = {"images": SimpleUploadedFile("digit.png", png(digit()))}
+        if change.view.startswith("api-"):
+            body = {"data": data, "content_type": "application/json"} if data is not None else {}
+            return getattr(client, change.method)(address, **body, headers={"Prefer": "wait=0"})
+        return getattr(client, change.method)(address, data or {})
+
+
+def _member(group: str) -> Actor:
+    from django.contrib.auth.models import Group
+
+    user = User.objects.create_user(group)
+    user.groups.add(Group.objects.get(name=group))
+    return Actor(user=user)
+
+
+def views(patterns: list | None = None) -> Iterator[tuple[str, list[str], object]]:
+    """Name, arguments and function of every view, but for the admin's."""
+    for pattern in patterns if patterns is not None else get_resolver().url_patterns:
+        if isinstance(pattern, URLResolver):
+            if pattern.app_name != "admin":
+                yield from views(pattern.url_patterns)
+        elif isinstance(pattern, URLPattern):
+            yield pattern.name, list(pattern.pattern.converters), pattern.callback
+
+
+NAMES = {name: names for name, names, _ in views()}
+
+
+@pytest.fixture
+def world(redis: None, settings) -> World:
+    settings.SENDS_MAIL = True
+    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+    return World()
+
+
+def test_every_request_that_changes_something_is_counted_once(world: World) -> None:
+    wrong = {}
+    for change in (*PAGES, *API, Change("people-add", "post", "operator", {"name": "new", "role": "visitor"})):
+        # Opting out commits by itself; it is in nobody's way.
+        with nullcontext() if change.view == "my-data" else transaction.atomic():
+            before = counts()
+            response = world.ask(change, NAMES[change.view])
+            if response.streaming:
+                response.getvalue()
+            counted = counts() - before
+            if change.view != "my-data":
+                transaction.set_rollback(True)
+        expected = Counter({change.counts: SEVERAL.get((change.view, change.method), 1)})
+        if response.status_code in (409, 422):  # refused by its operation for what the world has not
+            expected[Kind.READ] += 1
+        if counted != expected or response.status_code in (400, 403, 404, 405, 500):
+            wrong[change.view, change.method, str(change.data)] = (response.status_code, counted)
+    assert not wrong
+
+
+def test_no_other_view_takes_a_request_that_could_change_something(world: World) -> None:
+    """Whatever answers POST, PUT, PATCH or DELETE is in the tables above: say of a new one what it counts as."""
+    known = {(change.view, change.method.upper()) for change in (*PAGES, *API)} | {
+        ("people-add", "POST"),
+        ("password_change", "POST"),
+    }
+    other = {}
+    for name, names, _ in views():
+        if name == "password_reset_confirm":
+            continue  # a link that is not valid is said to be so, whatever the method
+        for method in ("POST", "PUT", "PATCH", "DELETE"):
+            if (name, method) in known:
+                continue
+            for who in ("operator", "visitor"):
+                response = world.clients[who].generic(method, world.address(name, names))
+                is_redirect = response.status_code == 302 and (who == "visitor" or name == "login")
+                if response.status_code != 405 and not is_redirect:
+                    other[name, method, who] = response.status_code
+    assert not other
+
+
+def test_every_page_and_every_read_of_the_api_is_counted_once(world: World) -> None:
+    wrong = {}
+    for name, names, _ in views():
+        before = counts()
+        response = world.clients["operator"].get(world.address(name, names))
+        if response.streaming:
+            response.getvalue()
+        if response.status_code == 405:
+            continue
+        expected = Counter({Kind.READ: 0 if name in UNCOUNTED else 1, Kind.CHANGE: int(name in LEASING)})
+        if counts() - before != +expected:
+            wrong[name] = (response.status_code, counts() - before)
+    assert not wrong
+
+
+def test_what_is_refused_before_its_operation_costs_a_read(world: World, settings) -> None:
+    before = counts()
+    nobody = world.clients["visitor"]
+    assert nobody.post("/s/missing/label/", {"value": "4"}).status_code == 404
+    assert nobody.post("/api/v1/submissions", "{", content_type="application/json").status_code == 400
+    assert counts() - before == Counter({Kind.READ: 2})
+    settings.READS_PER_MINUTE = (2, 2, 2)
+    answers = [nobody.post("/api/v1/submissions", "{", content_type="application/json") for _ in range(9)]
+    assert [answer.status_code for answer in answers].count(429) >= 5
+
+
+def test_tokens_that_are_none_are_counted_and_refused_in_the_end(world: World, settings) -> None:
+    settings.READS_PER_MINUTE = (3, 3, 3)
+    program = Client(HTTP_HOST="localhost", REMOTE_ADDR=ELSEWHERE, headers={"Authorization": "Bearer digits_none"})
+    before = counts()
+    answers = [program.get("/api/v1/me"), program.delete("/api/v1/labels/1")]
+    assert counts() - before == Counter({Kind.READ: 2})
+    answers += [program.get("/api/v1/me") for _ in range(9)]
+    assert [answer.status_code for answer in answers][:2] == [401, 401]
+    assert answers[-1].status_code == 429
+    assert answers[-1].json()["code"] == "throttled"
+
+
+def test_a_label_has_one_limit_on_the_page_and_in_the_api(world: World, settings) -> None:
+    """600 of 600 labels were taken from the page at a limit of ten."""
+    settings.CHANGES_PER_MINUTE = (10, 10, 10)
+    page, api = (world.address(name, ["public_id"]) for name in ("submission-label", "api-submission-labels"))
+    owner = world.clients["owner"]
+    answers = [
+        owner.post(page, {"value": "4"})
+        if turn % 2
+        else owner.post(api, {"value": "5"}, content_type="application/json")
+        for turn in range(40)
+    ]
+    taken = [answer for answer in answers if answer.status_code != 429]
+    assert 8 <= len(taken) <= 20  # two are used up; the window may turn in their midst, once
+    assert world.submission.labels.count() == 1 + len(taken)
+    for answer in answers[-2:]:
+        assert (answer.status_code, 1 <= int(answer["Retry-After"]) <= 60) == (429, True)
+    program, person = answers[-2], answers[-1]
+    assert (program.json()["code"], program["Content-Type"]) == ("throttled", "application/problem+json")
+    assert "That was a lot at once. Wait " in person.content.decode()
+    assert "Nothing was changed." in person.content.decode()
+
+
+def test_pages_that_are_read_too_often_say_when_to_come_back(world: World, settings) -> None:
+    settings.READS_PER_MINUTE = (3, 3, 3)
+    answers = [world.clients["visitor"].get("/history/") for _ in range(12)]
+    assert [answer.status_code for answer in answers].count(200) in range(3, 7)
+    assert "Retry-After" in answers[-1].headers
+    assert world.clients["visitor"].get("/healthz").status_code == 200
+
+
+def test_loopback_is_exempt_unless_there_is_a_proxy(redis: None, settings) -> None:
+    settings.CHANGES_PER_MINUTE = (1, 1, 1)
+    local = Actor(address="127.0.0.1")
+    for _ in range(9):
+        throttling.count(local, Kind.CHANGE)
+        throttling.count(Actor(), Kind.CHANGE)  # a command
+    settings.BEHIND_PROXY = True
+    throttling.count(local, Kind.CHANGE)
+    with pytest.raises(ThrottledError):
+        _count_twice(local)  # the window may turn once
+    _count_twice(Actor())
+
+
+def _count_twice(actor: Actor) -> None:
+    for _ in "ab":
+        throttling.count(actor, Kind.CHANGE)
+
+
+def test_a_bulk_deletion_that_is_refused_deletes_nothing(world: World, settings) -> None:
+    settings.CHANGES_PER_MINUTE = (1, 1, 1)
+    ids = [service.accept_strokes(actor=Actor(visitor="a" * 32), strokes=SEVEN, source=Source.API) for _ in "ab"]
+    answers = [
+        world.clients["operator"].post("/history/bulk/", {"s": row.public_id, "act": "delete-now"})
+        for row in (*ids, world.submission)
+    ]
+    assert answers[-1].status_code == 429
+    assert Submission.objects.filter(pk=world.submission.pk).exists()
+
+
+def test_thirty_people_behind_one_address_can_draw_for_a_minute(redis: None) -> None:
+    """Each draws four digits with three previews each, corrects two of them and looks at History once."""
+    statuses = Counter()
+    for number in range(30):
+        person = Client(HTTP_HOST="localhost", REMOTE_ADDR=ELSEWHERE)
+        statuses[person.get("/").status_code] += 1
+        for turn in range(4):
+            for _ in range(3):
+                answer = person.post("/api/v1/preview", {"strokes": []}, content_type="application/json")
+                statuses[answer.status_code] += 1
+            moved = [[[x + number, y + turn] for x, y in zip(*stroke[:2], strict=True)] for stroke in SEVEN]
+            drawing = {"strokes": [[list(axis) for axis in zip(*stroke, strict=True)] for stroke in moved]}
+            headers = {"Prefer": "wait=0"}
+            sent = person.post("/api/v1/submissions", drawing, content_type="application/json", headers=headers)
+            statuses[sent.status_code] += 1
+            if turn < 2:
+                address = f"/api/v1/submissions/{sent.json()['id']}/labels"
+                statuses[person.post(address, {"value": "7"}, content_type="application/json").status_code] += 1
+        statuses[person.get("/history/").status_code] += 1
+    assert set(statuses) <= {200, 201, 202}
+    assert statuses[202] == 120

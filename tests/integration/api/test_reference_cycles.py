@@ -1,0 +1,156 @@
+"""No request leaves a reference cycle that holds what was sent: the web server hardly ever looks for cycles.
+
+digitsite/asgi.py freezes what is there at the start and collects seldom: a cycle that holds a body keeps it for hours.
+"""
+
+import base64
+import gc
+import json
+import types
+from collections.abc import Callable, Iterator
+
+import pytest
+from django.db import models
+from django.http import HttpRequest
+from django.http.response import HttpResponseBase
+from PIL import Image
+from rest_framework.request import Request
+from rest_framework.serializers import Field
+from rest_framework.views import APIView
+
+from recognizer.models import Label, Submission
+from tests.image_samples import SEVEN
+from tests.support.application import Answer, form, send
+from tests.support.malformed_files import one, saved
+
+pytestmark = [
+    pytest.mark.django_db,
+    pytest.mark.sqlite_only,
+    pytest.mark.usefixtures("media", "application_in_transaction"),
+]
+
+SUBMISSIONS = "/api/v1/submissions"
+# What holds a body, or the frame of a function that does.
+HOLDERS = (
+    *(types.FrameType, types.TracebackType, BaseException, APIView, Request, HttpResponseBase, Field),
+    *(models.Model, models.QuerySet, Image.Image),
+)
+
+Exchange = Callable[[], Answer]
+
+
+def post(body: object, path: str = SUBMISSIONS, **more: str) -> Exchange:
+    return lambda: send(path, body if isinstance(body, bytes) else json.dumps(body).encode(), **more)
+
+
+def post_form(*parts: tuple[str, str | None, bytes], path: str = SUBMISSIONS) -> Exchange:
+    body, content_type = form(*parts)
+    return lambda: send(path, body, content_type)
+
+
+def post_file(data: bytes) -> Exchange:
+    return lambda: send(SUBMISSIONS, data, "image/png")
+
+
+def data_url(data: bytes) -> str:
+    return f"data:image/png;base64,{base64.b64encode(data).decode()}"
+
+
+PNG = saved(one(), "PNG")
+# Expected status, and what is sent.
+EXCHANGES = {
+    "objects without a picture": (207, post([{}] * 90)),
+    "too many pictures": (413, post([{}] * 900)),
+    "far too many objects": (413, post(b"[" + b"{}," * 100_000 + b"{}]")),
+    "an unknown field": (400, post({"nothing": "x" * 1000})),
+    "broken JSON": (400, post(b'{"strokes": [[[')),
+    "deep JSON": (400, post(b"[" * 20_000)),
+    "a body over the limit": (413, post({"value": "x" * 2000}, f"{SUBMISSIONS}/AAAA/labels")),
+    "strokes": (202, post({"strokes": SEVEN})),
+    "nothing drawn": (422, post({"strokes": []})),
+    "strokes of a wrong shape": (400, post({"strokes": [[1, 2]]})),
+    "a drawing that takes long": (202, post({"strokes": [[[*range(270)] * 5, [*range(270)] * 5]]})),
+    "grey values out of range": (400, post({"pixels": [[300] * 28] * 28})),
+    "a blank matrix": (422, post({"pixels": [[1] * 28] * 28})),
+    "right and wrong ones": (207, post([{"strokes": SEVEN}, {"strokes": []}, {}, {"image": data_url(b"junk")}])),
+    "a crop box beside the picture": (400, post({"image": data_url(PNG), "crop": [0, 0, 1, 1]})),
+    "a picture in a form": (202, post_form(("image", "a.png", PNG))),
+    "several pictures in a form": (207, post_form(("image", "a.png", PNG), ("image", "b.png", b"junk"))),
+    "a large file that is no picture": (415, post_form(("image", "a.png", b"hello" * 1_000_000))),
+    "a damaged picture": (422, post_form(("image", "a.png", saved(one(600, 600), "PNG")[:200]))),
+    "too many fields": (400, post_form(*((f"f{n}", None, b"x") for n in range(300)))),
+    "a long field": (413, post_form(("image", "a.png", PNG), ("crop", None, b"1" * 5000))),
+    "a form that is none": (400, lambda: send(SUBMISSIONS, b"hello", form()[1])),
+    **{
+        f"a {kind}": (202, post_file(saved(one(90, 90, "RGB"), kind)))
+        for kind in ("PNG", "JPEG", "GIF", "WEBP", "BMP", "TIFF")
+    },
+    "a file that is no picture": (415, post_file(b"junk")),
+    "a body of an unknown kind": (415, lambda: send(SUBMISSIONS, b"a=b", "text/plain")),
+    "a preview of objects": (400, post([{}] * 90, "/api/v1/preview")),
+    "a blank preview": (200, post({"strokes": []}, "/api/v1/preview")),
+    "a preview without a worker": (503, post({"strokes": SEVEN}, "/api/v1/preview")),
+    "a label of nothing": (404, post({"value": "3"}, f"{SUBMISSIONS}/AAAA/labels")),
+    "a decision without a name": (400, post({"value": "3"}, "/api/v1/review/decisions")),
+    "a bad token": (401, post({"strokes": SEVEN}, HTTP_AUTHORIZATION="Bearer digits_x")),
+    "the same once more": (202, post({"strokes": SEVEN}, HTTP_IDEMPOTENCY_KEY="a")),
+    "the same key with another body": (422, post({"strokes": []}, HTTP_IDEMPOTENCY_KEY="a")),
+    "a form of a page without its token": (403, post_form(("images", "a.png", PNG), path="/upload/")),
+    "a sign-in without its token": (403, lambda: send("/account/login/", b"a=b", "application/x-www-form-urlencoded")),
+}
+
+
+@pytest.fixture
+def collector() -> Iterator[None]:
+    """The garbage collector only when it is asked, and keeping what it finds in `gc.garbage`."""
+    gc.collect()
+    gc.freeze()  # what is there already need not be looked through ninety times
+    gc.disable()
+    gc.set_debug(gc.DEBUG_SAVEALL)
+    yield
+    gc.set_debug(0)
+    gc.garbage.clear()
+    gc.unfreeze()
+    gc.enable()
+
+
+def left_by(exchange: Exchange) -> list[str]:
+    """Names of the kinds of objects that hold what was sent and that only the collector can free."""
+    gc.collect()
+    gc.garbage.clear()
+    exchange()
+    gc.collect()
+    # A page's template context holds the request, emptied by then.
+    holders = [one for one in gc.garbage if isinstance(one, HOLDERS) or (isinstance(one, HttpRequest) and vars(one))]
+    return sorted({type(one).__name__ for one in holders})
+
+
+@pytest.mark.usefixtures("collector")
+def test_no_request_leaves_a_reference_cycle_that_holds_its_body(settings):
+    settings.PREDICTION_WAIT_SECONDS = 0
+    statuses, left = {}, {}
+    for name, (_, exchange) in EXCHANGES.items():
+        statuses[name] = exchange().status  # once before, for what is made at the first use
+        left[name] = left_by(exchange)
+    assert statuses == {name: status for name, (status, _) in EXCHANGES.items()}
+    assert not {name: kinds for name, kinds in left.items() if kinds}
+
+
+@pytest.mark.usefixtures("collector")
+def test_a_refusal_over_the_quota_leaves_none_either(settings):
+    settings.SUBMISSIONS_PER_DAY = (1, 1)
+    exchange = post({"strokes": SEVEN}, REMOTE_ADDR="192.0.2.3")
+    assert [exchange().status for _ in range(2)] == [202, 429]
+    assert left_by(exchange) == []
+
+
+@pytest.mark.usefixtures("collector")
+def test_labels_and_deletions_leave_none():
+    sent = send(SUBMISSIONS, json.dumps({"strokes": SEVEN}).encode()).json()
+    path, manage = f"{SUBMISSIONS}/{sent['id']}", {"HTTP_X_MANAGE_KEY": sent["manage_key"]}
+    refused = post({"value": "7"}, f"{path}/labels", QUERY_STRING=f"key={sent['read_key']}")
+    assert (refused().status, left_by(refused)) == (403, [])
+    assert left_by(post({"value": "7"}, f"{path}/labels", **manage)) == []
+    assert Label.objects.count() == 1
+    assert left_by(lambda: send(path, REQUEST_METHOD="DELETE", **manage)) == []
+    assert not Submission.objects.filter(public_id=sent["id"]).exists()

@@ -1,0 +1,133 @@
+"""Dockerfile and compose.yaml cannot be run in these tests; what they name must at least be there."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from digitsite.testing.site import BASE_DIR
+from tests.unit.digitsite.test_readme import ALSO, settings_in_the_code
+
+# Known to others than this site: Python, glibc, the shell.
+ELSEWHERE = {
+    *("PATH", "HOME", "PYTHONUNBUFFERED", "PYTHONDONTWRITEBYTECODE", "MALLOC_ARENA_MAX", "MALLOC_MMAP_THRESHOLD_"),
+    "MALLOC_TRIM_THRESHOLD_",
+    *("PIP_NO_CACHE_DIR", "PIP_DISABLE_PIP_VERSION_CHECK", "PIP_ONLY_BINARY"),
+}
+OURS = ("prepare", "web", "predictions", "default", "trainer")
+
+
+@pytest.fixture(scope="module")
+def compose() -> dict:
+    return yaml.safe_load(Path(BASE_DIR, "compose.yaml").read_text())
+
+
+@pytest.fixture(scope="module")
+def dockerfile() -> str:
+    return Path(BASE_DIR, "Dockerfile").read_text()
+
+
+def test_every_setting_in_compose_is_one(compose: dict) -> None:
+    known = set(settings_in_the_code()) | ALSO
+    for name in OURS:
+        assert set(compose["services"][name]["environment"]) <= known
+
+
+def test_every_setting_in_the_dockerfile_is_one(dockerfile: str) -> None:
+    named = set(re.findall(r"([A-Z_]+)=[^ \n]", "".join(re.findall(r"^ENV (?:.*\\\n)*.*$", dockerfile, re.MULTILINE))))
+    assert named - ELSEWHERE <= set(settings_in_the_code()) | ALSO
+    assert {"DATA_DIR", "LOG_FORMAT"} <= named
+
+
+def test_the_example_of_env_names_what_compose_asks_for(compose: dict) -> None:
+    text = Path(BASE_DIR, "compose.yaml").read_text()
+    asked = set(re.findall(r"(?<!\$)\$\{([A-Z_]+)", text))
+    given = set(re.findall(r"^([A-Z_]+)=", Path(BASE_DIR, ".env.example").read_text(), re.MULTILINE))
+    assert asked == given
+
+
+def test_what_the_dockerfile_copies_is_there_and_not_ignored(dockerfile: str) -> None:
+    allowed = re.findall(r"^!(\S+)$", Path(BASE_DIR, ".dockerignore").read_text(), re.MULTILINE)
+    copied = [
+        word for line in re.findall(r"^COPY (?!--from)(.+)$", dockerfile, re.MULTILINE) for word in line.split()[:-1]
+    ]
+    assert sorted(copied) == sorted(allowed)
+    assert all(Path(BASE_DIR, name).exists() for name in copied)
+
+
+def test_no_part_runs_as_root_or_can_become_it(compose: dict, dockerfile: str) -> None:
+    assert re.findall(r"^USER (\d+)", dockerfile, re.MULTILINE) == ["10001"]
+    for name in OURS:
+        service = compose["services"][name]
+        assert service["cap_drop"] == ["ALL"]
+        assert service["read_only"] is True
+        assert service["security_opt"] == ["no-new-privileges:true"]
+
+
+def test_databases_are_reached_from_inside_alone(compose: dict) -> None:
+    for name in ("redis", "postgres"):
+        assert compose["services"][name]["networks"] == ["inside"]
+        assert "ports" not in compose["services"][name]
+    assert compose["networks"]["inside"]["internal"] is True
+
+
+def test_every_worker_of_the_site_is_there(compose: dict) -> None:
+    from digitsite.worker import QUEUES
+
+    commands = [compose["services"][name].get("command", []) for name in OURS]
+    assert {command[-1] for command in commands if "digitsite.worker" in command} == set(QUEUES)
+
+
+def test_the_small_image_has_no_tensorflow_and_the_large_one_has_all() -> None:
+    small, large = (Path(BASE_DIR, name).read_text() for name in ("requirements-serve.txt", "requirements.txt"))
+    assert not re.search(r"^(keras|tensorflow)", small, re.MULTILINE)
+    assert "-r requirements-serve.txt" in large
+    assert re.search(r"^tensorflow", large, re.MULTILINE)
+
+
+WITHOUT_TENSORFLOW = """
+import os, sys
+for name in ("tensorflow", "keras", "tqdm"):
+    sys.modules[name] = None
+import django
+django.setup()
+from django.urls import get_resolver
+get_resolver().url_patterns
+import digitsite.wsgi, digitsite.bootsteps, recognizer.tasks
+from recognizer.services import registry, retraining, shifts, status, sweeper, deployments, repredictions
+from recognizer.services.retraining import trainer, overview
+import numpy as np
+registry.live_classifier.current()[1].answer(np.zeros((1, 28, 28), np.uint8))
+assert {check.name for check in status.checks()} >= {"model", "mnist", "training"}
+retraining.tend(), deployments.prune(), repredictions.tend()
+"""
+
+
+def test_everything_but_the_trainer_does_without_tensorflow(tmp_path: Path, template_database: Path) -> None:
+    (tmp_path / "db.sqlite3").write_bytes(template_database.read_bytes())
+    (tmp_path / "static").mkdir()
+    environment = {"PATH": "/usr/bin:/bin", "DATA_DIR": str(tmp_path), "DJANGO_SETTINGS_MODULE": "digitsite.settings"}
+    done = subprocess.run(
+        [sys.executable, "-c", WITHOUT_TENSORFLOW],
+        cwd=BASE_DIR, env=environment, capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("name", ["docs/operations.md", "THREAT_MODEL.md"])
+def test_what_these_pages_name_is_there(name: str) -> None:
+    text = Path(BASE_DIR, name).read_text()
+    for path in re.findall(r"`((?:tests|docs|recognizer|digitsite)/[^`* ]+)`", text):
+        assert Path(BASE_DIR, path).exists(), path
+    words = set(re.findall(r"`([A-Z][A-Z_]{4,})(?:=[^`]*)?`", text))
+    assert words <= set(settings_in_the_code()) | ALSO
+    exposed = Path(BASE_DIR, "recognizer/services/ops/metrics.py").read_text()
+    for metric in re.findall(r"`(?:rate\()?(digits_[a-z_]+)[`{]", text):
+        base = metric.removesuffix("_total").removesuffix("_bucket").removesuffix("_info")
+        assert f'"{base}"' in exposed or metric.endswith("_"), metric
+    for command in re.findall(r"manage\.py ([a-z]+)", text):
+        ours = Path(BASE_DIR, "recognizer/management/commands", f"{command}.py").exists()
+        assert ours or command == "check", command

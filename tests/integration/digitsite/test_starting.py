@@ -1,0 +1,121 @@
+"""What the site refuses to start with, and that its production settings satisfy Django's own deployment checks."""
+
+import os
+import re
+import runpy
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from django.core.exceptions import ImproperlyConfigured
+
+from digitsite.testing.site import BASE_DIR
+
+NEEDED = ("PATH", "HOME", "LANG")
+
+
+def read_settings(monkeypatch: pytest.MonkeyPatch, folder: Path, given: dict[str, str]) -> dict:
+    """The settings module as a start with these environment variables would read it."""
+    for name in ("ALLOWED_HOSTS", "HTTPS", "HOST", "DEBUG", "SECRET_KEY", "DATABASE_URL", "REDIS_URL", "METRICS_TOKEN"):
+        monkeypatch.delenv(name, raising=False)
+    for name in ("BEHIND_PROXY", "TRUSTED_PROXIES", "HSTS_SECONDS", "HSTS_INCLUDE_SUBDOMAINS", "HSTS_PRELOAD"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in (given | {"DATA_DIR": str(folder)}).items():
+        monkeypatch.setenv(name, value)
+    return runpy.run_path(str(Path(BASE_DIR, "digitsite", "settings.py")), run_name="digitsite.settings")
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"ALLOWED_HOSTS": "*"}, "ALLOWED_HOSTS must name the hosts"),
+        ({"ALLOWED_HOSTS": "*.example.com", "HTTPS": "1"}, "ALLOWED_HOSTS must name the hosts"),
+        ({"ALLOWED_HOSTS": " ,"}, "ALLOWED_HOSTS must name the hosts"),
+        ({"ALLOWED_HOSTS": "digits.example.com"}, "Write HTTPS=1 when a proxy serves it with a certificate"),
+        ({"ALLOWED_HOSTS": "localhost,.example.com"}, "Write HTTPS=1"),
+        ({"DEBUG": "1", "ALLOWED_HOSTS": "localhost,192.168.1.7"}, "DEBUG=1 shows secrets to strangers"),
+        ({"DEBUG": "1", "HOST": "0.0.0.0"}, "DEBUG=1 shows secrets to strangers"),
+        ({"SECRET_KEY": "short"}, "SECRET_KEY is shorter than 50 characters"),
+        ({"SECRET_KEY": "x" * 64}, "SECRET_KEY is a placeholder that anybody can guess"),
+        ({"SECRET_KEY": "django-insecure-" + "0123456789abcdef" * 4}, "SECRET_KEY is a placeholder"),
+        ({"SECRET_KEY": "change-me-change-me-change-me-change-me-change-me-0123"}, "SECRET_KEY is a placeholder"),
+        (
+            {"ALLOWED_HOSTS": "https://digits.lan"},
+            "ALLOWED_HOSTS holds 'https://digits.lan'; write names and addresses",
+        ),
+        ({"ALLOWED_HOSTS": "localhost:8000"}, "without scheme, port and path"),
+        ({"ALLOWED_HOSTS": "::1"}, "IPv6 in brackets"),
+        ({"ALLOWED_HOSTS": "digits.example.com", "HTTPS": ""}, "Write HTTPS=1"),
+        (
+            {"CSRF_TRUSTED_ORIGINS": "digits.example.com"},
+            "CSRF_TRUSTED_ORIGINS holds 'digits.example.com'; write origins",
+        ),
+        ({"CSRF_TRUSTED_ORIGINS": "https://digits.example.com/"}, "without a path"),
+        ({"CORS_ORIGINS": "https://*.example.com"}, "CORS_ORIGINS holds 'https://*.example.com'; write origins alone"),
+        ({"EMAIL_FROM": "digits"}, "EMAIL_FROM is 'digits'; write an address"),
+        ({"EMAIL_URL": "smtp://mail.example.org/digits"}, "EMAIL_URL must look like smtp+tls://"),
+        ({"SITE_NAME": "Digits\nBcc: all"}, "SITE_NAME holds a line break"),
+        ({"METRICS_TOKEN": "0123456789abcdefé"}, "METRICS_TOKEN holds a letter outside of ASCII"),
+        ({"METRICS_TOKEN": "prometheus"}, "METRICS_TOKEN is shorter than 16 characters"),
+        ({"TRUSTED_PROXIES": "2"}, "TRUSTED_PROXIES has no effect without BEHIND_PROXY=1"),
+        ({"TRUSTED_PROXIES": "0", "BEHIND_PROXY": "1"}, "TRUSTED_PROXIES"),
+        ({"HSTS_INCLUDE_SUBDOMAINS": "1"}, "HSTS_INCLUDE_SUBDOMAINS=1 needs HTTPS=1"),
+        (
+            {"HSTS_INCLUDE_SUBDOMAINS": "1", "HTTPS": "1", "HSTS_SECONDS": "0"},
+            "HSTS_INCLUDE_SUBDOMAINS=1 needs HTTPS=1",
+        ),
+        ({"HSTS_PRELOAD": "1", "HTTPS": "1"}, "HSTS_PRELOAD=1 needs HSTS_INCLUDE_SUBDOMAINS=1"),
+    ],
+)
+def test_the_start_is_refused(
+    settings: dict[str, str], words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(ImproperlyConfigured, match=re.escape(words)) as refusal:
+        read_settings(monkeypatch, tmp_path, settings)
+    assert "\n" not in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {},
+        {"CSRF_TRUSTED_ORIGINS": "https://Digits.example.com, http://[fd00::7]:8000,https://*.example.com"},
+        {"CORS_ORIGINS": "*"},
+        {"EMAIL_FROM": "Digits <digits@example.com>"},
+        {"DEBUG": "1"},
+        {"DEBUG": "1", "HOST": "127.0.0.1"},
+        {"ALLOWED_HOSTS": "digits.example.com", "HTTPS": "0"},
+        {"ALLOWED_HOSTS": "laptop,laptop.local,192.168.1.7,[fd00::7],digits.lan"},
+        {"SECRET_KEY": "0123456789abcdef" * 4},
+    ],
+)
+def test_at_home_nobody_is_asked_for_a_certificate(
+    given: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = read_settings(monkeypatch, tmp_path, given)
+    assert not read["HTTPS"]
+    assert not read["SECURE_SSL_REDIRECT"]
+    assert read["SECURE_HSTS_SECONDS"] == 0
+
+
+@pytest.mark.parametrize(
+    ("settings", "silenced"),
+    [
+        ({"ALLOWED_HOSTS": "digits.example.com", "HTTPS": "1", "BEHIND_PROXY": "1"}, 2),
+        ({"ALLOWED_HOSTS": "digits.example.com", "HTTPS": "0"}, 4),
+    ],
+)
+def test_djangos_deployment_check_finds_nothing(settings: dict[str, str], silenced: int, tmp_path: Path) -> None:
+    environment = {name: os.environ[name] for name in NEEDED if name in os.environ}
+    done = subprocess.run(
+        [sys.executable, "manage.py", "check", "--deploy", "--fail-level", "WARNING"],
+        cwd=BASE_DIR,
+        env=environment | {"DATA_DIR": str(tmp_path), "SECRET_KEY": "0123456789abcdef" * 4} | settings,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert f"no issues ({silenced} silenced)" in done.stdout + done.stderr

@@ -1,0 +1,168 @@
+"""The way of a submission: row, list, worker, answer. And that of a preview, which leaves no row."""
+
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from digitsite.testing.site import Part, Site, some_pixels, wait_until
+from ml.preprocessing import Prepared
+from recognizer.models import Prediction, Submission, SubmissionState
+from recognizer.services.inference import handoff
+from recognizer.services.registry import versions
+from tests.factories import make_submission
+
+MEGABYTE = 2**20
+
+
+@pytest.fixture
+def worker(site: Site) -> Part:
+    site.start_redis()
+    return site.start_worker()
+
+
+def drawn(seed: int = 0) -> Prepared:
+    return Prepared(pixels=np.frombuffer(some_pixels(seed), np.uint8).reshape(28, 28), ink={}, blank=False)
+
+
+@pytest.mark.both_databases
+def test_a_pushed_submission_is_answered_while_the_request_waits(site: Site, worker: Part) -> None:
+    with site.entered():
+        submission = make_submission(pixels=some_pixels())
+        handoff.push([submission.pk])
+        prediction = handoff.wait_for(submission, 10)
+        assert prediction is not None
+        stored = Submission.objects.get()
+        assert stored.state == SubmissionState.PREDICTED == submission.state
+        assert stored.latest_prediction == prediction == submission.latest_prediction
+
+
+def test_whoever_asks_too_late_reads_the_answer_from_the_row(site: Site, worker: Part) -> None:
+    with site.entered():
+        submission = make_submission(pixels=some_pixels())
+        late = Submission.objects.get()
+        handoff.push([submission.pk])
+        answer = handoff.wait_for(submission, 10)
+        assert answer is not None
+        assert handoff.wait_for(late, 0.1) == answer
+        assert late.state == SubmissionState.PREDICTED
+
+
+def test_who_did_not_push_it_hears_of_the_answer_as_soon_as_it_is_there(site: Site, worker: Part) -> None:
+    with site.entered():
+        submissions = [make_submission(pixels=some_pixels(number)) for number in range(3)]
+        answered, *waiting = submissions
+        handoff.push([answered.pk], reply=False)  # as an attempt in another process did, that died
+        wait_until(Prediction.objects.exists)
+        worker.freeze()
+        handoff.push([one.pk for one in waiting], reply=False)
+        thread = threading.Timer(0.3, worker.thaw)
+        thread.start()
+        started = time.monotonic()
+        handoff.wait_for_all(submissions, 10, caller="a")
+        assert time.monotonic() - started < 5
+        assert {one.state for one in submissions} == {SubmissionState.PREDICTED}
+        assert Prediction.objects.count() == 3
+        thread.join()
+
+
+def test_whom_somebody_else_answered_meanwhile_hears_to_read_the_row(site: Site, worker: Part) -> None:
+    with site.entered():
+        submission = make_submission(pixels=some_pixels())
+        Submission.objects.update(state=SubmissionState.FAILED, failure="It is torn.")
+        handoff.push([submission.pk])
+        started = time.monotonic()
+        assert handoff.wait_for(submission, 10) is None
+        assert time.monotonic() - started < 5
+        assert (submission.state, submission.failure) == (SubmissionState.FAILED, "It is torn.")
+
+
+def test_a_preview_is_answered_and_leaves_nothing_behind(site: Site, worker: Part) -> None:
+    with site.entered():
+        handoff.ring()
+        answer = handoff.preview(drawn(), 10)
+        expected = versions.live_classifier.current()[1].answer(drawn().pixels[None], [{}])[0]
+        assert answer is not None
+        assert answer.verdict == expected.verdict
+        assert answer.probabilities == pytest.approx(expected.probabilities, abs=1e-5)
+        assert not Submission.objects.exists()
+        assert not Prediction.objects.exists()
+
+
+def test_while_submissions_wait_previews_are_dropped(site: Site, worker: Part) -> None:
+    with site.entered():
+        worker.freeze()
+        handoff.ring()
+        assert handoff.preview(drawn(), 0.3) is None
+        submission = make_submission(pixels=some_pixels())
+        handoff.push([submission.pk])
+        worker.thaw()
+        assert handoff.wait_for(submission, 10)
+        assert handoff.preview(drawn(), 10)
+        assert not handoff.link().redis.llen("previews")
+
+
+def test_without_a_worker_a_preview_is_given_up_at_once(site: Site) -> None:
+    site.start_redis()
+    with site.entered():
+        started = time.monotonic()
+        assert handoff.preview(drawn(), 5) is None
+        assert time.monotonic() - started < 2
+
+
+def test_only_so_many_requests_wait_at_once(make_site) -> None:
+    site = make_site(MAX_WAITING_REQUESTS="3")  # of which one caller gets two
+    site.start_redis()
+    worker = site.start_worker()
+    with site.entered():
+        worker.freeze()
+        submissions = [make_submission(pixels=some_pixels(number)) for number in range(3)]
+        handoff.push([one.pk for one in submissions])
+        waiting = [threading.Thread(target=handoff.wait_for, args=(one, 1)) for one in submissions[:2]]
+        for thread in waiting:
+            thread.start()
+        wait_until(lambda: handoff.link().waiting.free == 1)
+        started = time.monotonic()
+        assert handoff.wait_for(submissions[2], 1) is None
+        assert time.monotonic() - started < 0.5
+        for thread in waiting:
+            thread.join()
+
+
+def test_one_caller_s_waiting_requests_leave_room_for_another_caller_s(make_site) -> None:
+    """At 07961fc whoever came first held all slots, and the others were told to ask again."""
+    site = make_site(MAX_WAITING_REQUESTS="8")
+    site.start_redis()
+    worker = site.start_worker()
+    with site.entered():
+        submission = make_submission(pixels=some_pixels())
+        handoff.ring()
+        worker.freeze()
+        with handoff.wait_slots(["greedy"] * 20) as granted:
+            assert sum(granted) == 6
+            handoff.push([submission.pk])
+            waiting = threading.Thread(
+                target=handoff.wait_for_all, args=([submission], 10), kwargs={"caller": "honest"}
+            )
+            waiting.start()
+            wait_until(lambda: handoff.link().waiting.free == 1)
+            worker.thaw()
+            waiting.join()
+        assert submission.state == SubmissionState.PREDICTED
+
+
+def test_many_submissions_are_answered_in_batches_within_150_mb_and_without_tensorflow(
+    site: Site, worker: Part
+) -> None:
+    with site.entered():
+        submissions = [make_submission(pixels=some_pixels(number)) for number in range(500)]
+        handoff.push([one.pk for one in submissions])
+        assert handoff.wait_for(submissions[-1], 2)
+        assert Submission.objects.filter(state=SubmissionState.PREDICTED).count() == 500
+        assert Prediction.objects.count() == 500
+    assert worker.rss() < 150 * MEGABYTE
+    mapped = Path(f"/proc/{worker.pid}/maps")
+    if mapped.exists():  # Linux
+        assert "/tensorflow/" not in mapped.read_text()

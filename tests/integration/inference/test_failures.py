@@ -1,0 +1,297 @@
+"""What may go wrong between a commit and its answer. Real processes, killed and frozen."""
+
+import contextlib
+import sqlite3
+import threading
+import time
+from collections.abc import Iterator
+from datetime import timedelta
+
+import psycopg
+import pytest
+import redis
+from celery import current_app
+from django.utils import timezone
+
+from digitsite import redis_urls
+from digitsite.testing.site import Part, Site, some_pixels, wait_until
+from recognizer.models import Prediction, Source, Submission, SubmissionState
+from recognizer.services.identity.actors import Actor
+from recognizer.services.inference import handoff
+from recognizer.services.submissions import service
+from tests.factories import make_submission
+from tests.support.crashing_worker import DEADLY
+
+
+def pending() -> int:
+    return Submission.objects.filter(state=SubmissionState.PENDING).count()
+
+
+def make_old(seconds: float = 3600) -> None:
+    """As if time had passed: what is pending now counts as lost."""
+    Submission.objects.filter(state=SubmissionState.PENDING).update(created=timezone.now() - timedelta(seconds=seconds))
+
+
+def all_predicted_once(count: int) -> None:
+    wait_until(lambda: not pending(), seconds=40, what="the last answer")
+    assert Submission.objects.filter(state=SubmissionState.PREDICTED).count() == count
+    said = Prediction.objects.values_list("submission", "version", "preprocessing_version")
+    assert len(said) == len(set(said)) == count
+
+
+def draw(number: int, actor: Actor) -> Submission:
+    """Accept a drawing as the site does: kept, committed, pushed."""
+    strokes = [[[60, 200, 120 + number % 40], [60, 60 + number % 30, 220]]]
+    return service.accept_strokes(actor=actor, strokes=strokes, source=Source.CANVAS)
+
+
+@pytest.mark.both_databases(short="sqlite")
+def test_a_crash_between_commit_and_push_is_found_by_the_sweeper(make_site) -> None:
+    site = make_site(SWEEP_SECONDS="0.5")
+    site.start_redis()
+    site.start_worker()
+    site.start_default_worker()
+    with site.entered():
+        make_submission(pixels=some_pixels())
+        make_old()
+        all_predicted_once(1)
+
+
+def test_a_worker_that_starts_serves_what_waited_for_it(site: Site) -> None:
+    site.start_redis()
+    with site.entered():
+        waiting = [make_submission(pixels=some_pixels(number)) for number in range(20)]
+        handoff.push([one.pk for one in waiting[:10]])
+        site.redis(0).flushall()  # these ten are on no list any more
+        make_old()
+        handoff.push([one.pk for one in waiting[10:]])
+        site.start_worker()
+        all_predicted_once(20)
+
+
+@pytest.mark.both_databases(short="sqlite")
+def test_a_flushed_redis_loses_nothing(make_site) -> None:
+    site = make_site(SWEEP_SECONDS="0.5")
+    site.start_redis()
+    worker = site.start_worker()
+    site.start_default_worker()
+    with site.entered():
+        worker.freeze()
+        lost = [make_submission(pixels=some_pixels(number)) for number in range(20)]
+        handoff.push([one.pk for one in lost])
+        site.redis().flushall()
+        worker.thaw()
+        make_old()
+        all_predicted_once(20)
+        submission = make_submission(pixels=some_pixels())
+        handoff.push([submission.pk])
+        wait_until(handoff.worker_alive)
+        assert handoff.wait_for(submission, 10)
+
+
+@contextlib.contextmanager
+def locked_database(site: Site) -> Iterator[None]:
+    """Nobody else can write to the database meanwhile."""
+    if site.database_url:
+        with psycopg.connect(site.database_url) as connection:
+            connection.execute("LOCK TABLE recognizer_submission, recognizer_prediction IN EXCLUSIVE MODE")
+            yield
+            connection.rollback()
+        return
+    with contextlib.closing(sqlite3.connect(site.folder / "db.sqlite3", isolation_level=None)) as connection:
+        connection.execute("BEGIN IMMEDIATE")
+        yield
+        connection.execute("ROLLBACK")
+
+
+@pytest.mark.both_databases(short="sqlite")
+def test_a_worker_killed_between_pop_and_write_loses_nothing(site: Site) -> None:
+    site.start_redis()
+    worker = site.start_worker()
+    with site.entered():
+        popped = [make_submission(pixels=some_pixels(number)) for number in range(5)]
+        with locked_database(site):
+            handoff.push([one.pk for one in popped])
+            wait_until(lambda: not handoff.link().redis.llen("queue"), what="the worker's pop")
+            worker.kill()
+        assert pending() == 5
+        make_old()
+        site.start_worker()
+        all_predicted_once(5)
+
+
+def test_nobody_waits_for_a_dead_worker(site: Site) -> None:
+    site.start_redis()
+    worker = site.start_worker()
+    with site.entered():
+        worker.kill()
+        wait_until(lambda: not handoff.worker_alive(), what="the end of the heartbeat")
+        submission = make_submission(pixels=some_pixels())
+        started = time.monotonic()
+        handoff.push([submission.pk])
+        assert handoff.wait_for(submission, 2) is None
+        assert time.monotonic() - started < 0.5
+
+
+def test_without_redis_nothing_fails_and_nobody_waits(site: Site) -> None:
+    with site.entered():
+        submission = make_submission(pixels=some_pixels())
+        started = time.monotonic()
+        handoff.prepare()
+        handoff.push([submission.pk])
+        assert handoff.wait_for(submission, 2) is None
+        assert not handoff.worker_alive()
+        assert time.monotonic() - started < 0.5
+        assert pending() == 1
+
+
+def freeze(make_site, seconds: float) -> None:
+    """Freeze Redis for `seconds` while people draw."""
+    site = make_site(SWEEP_SECONDS="0.5")
+    redis = site.start_redis()
+    site.start_worker()
+    site.start_default_worker()
+    with site.entered():
+        actor = Actor(visitor="a" * 32)
+        assert handoff.wait_for(draw(0, actor), 10)
+        redis.freeze()
+        started = time.monotonic()
+        took = []
+        while time.monotonic() - started < seconds:
+            before = time.monotonic()
+            submission = draw(len(took) + 1, actor)
+            assert handoff.wait_for(submission, 2) is None
+            took.append(time.monotonic() - before)
+            if len(took) > 1:
+                time.sleep(0.1)  # people do not draw faster
+        redis.thaw()
+        # The first request learns of it, the others know; now and then one asks anew.
+        assert took[0] < 4
+        assert max(took[1:]) < 1
+        assert sorted(took)[len(took) // 2] < 0.2
+        all_predicted_once(len(took) + 1)
+        # A caller does not know at once that Redis is back, but soon.
+        wait_until(lambda: handoff.wait_for(draw(len(took) + 1, actor), 2), seconds=20)
+
+
+def test_a_frozen_redis_delays_answers_and_nothing_else(make_site) -> None:
+    freeze(make_site, 5)
+
+
+@pytest.mark.acceptance
+def test_a_redis_frozen_for_20_seconds_delays_answers_and_nothing_else(make_site) -> None:
+    freeze(make_site, 20)
+
+
+def test_redis_frozen_while_somebody_waits_costs_two_seconds_and_a_half(site: Site) -> None:
+    redis = site.start_redis()
+    worker = site.start_worker()
+    with site.entered():
+        worker.freeze()
+        submission = make_submission(pixels=some_pixels())
+        handoff.push([submission.pk])
+        timer = threading.Timer(0.3, redis.freeze)
+        timer.start()
+        started = time.monotonic()
+        assert handoff.wait_for(submission, 2) is None
+        assert time.monotonic() - started < 3
+
+
+def test_a_picture_that_kills_the_worker_is_given_up_and_takes_nobody_with_it(site: Site) -> None:
+    site.start_redis()
+    deadly = bytes([DEADLY]) + some_pixels()[1:]
+    with site.entered():
+        innocent = [make_submission(pixels=some_pixels(number)) for number in range(3)]
+        poison = make_submission(pixels=deadly)
+        make_old()
+        Submission.objects.update(attempts=1)  # the first death in company is like the second
+        deaths = 0
+        # As the supervisor does: whenever the worker is dead, start it again.
+        worker: Part | None = None
+        while pending():
+            if worker is None or not worker.is_running:
+                deaths += worker is not None
+                assert deaths <= 3, worker.said
+                worker = site.start_worker(mortal=True, ready=False)
+            time.sleep(0.02)
+        assert deaths == 3
+        poison.refresh_from_db()
+        assert poison.state == SubmissionState.FAILED
+        assert "The worker stopped each of the 4 times it tried this picture" in poison.failure
+        for one in innocent:
+            one.refresh_from_db()
+            assert one.state == SubmissionState.PREDICTED
+        assert Prediction.objects.count() == 3
+        assert handoff.wait_for(poison, 2) is None
+
+
+def chaos(make_site, count: int) -> None:
+    """Kill the worker, then Redis, then flush it, while people draw."""
+    site = make_site(SWEEP_SECONDS="1")
+    redis = site.start_redis()
+    worker = site.start_worker()
+    site.start_default_worker()
+    with site.entered():
+        events = {count // 4: "worker", count // 2: "redis", count * 3 // 4: "flush"}
+        for number in range(count):
+            draw(number, Actor(visitor="a" * 32))
+            event = events.get(number)
+            if event == "worker":
+                worker.kill()
+                worker = site.start_worker(ready=False)
+            elif event == "redis":
+                redis.kill()
+                redis = site.start_redis()
+            elif event == "flush":
+                site.redis().flushall()
+        all_predicted_once(count)
+
+
+@pytest.mark.both_databases(short="sqlite")
+def test_while_200_people_draw_worker_and_redis_are_killed_and_redis_is_flushed(make_site) -> None:
+    chaos(make_site, 200)
+
+
+def in_the_middle_of_a_task(site: Site, worker: Part) -> redis.Redis:
+    """Wait until the default worker is; the database must be locked. The broker's Redis."""
+    broker = site.redis(redis_urls.BROKER)
+    current_app.send_task("recognizer.tasks.tend_training_runs", retry=False)
+    wait_until(lambda: broker.hlen("unacked"), what="the task that waits for the database")
+    return broker
+
+
+def test_a_default_worker_that_is_told_to_end_finishes_what_it_is_at(site: Site) -> None:
+    site.start_redis()
+    worker = site.start_default_worker()
+    with site.entered():
+        with locked_database(site):
+            broker = in_the_middle_of_a_task(site, worker)
+            worker.ask_to_stop()
+            worker.wait_for_words("Warm shutdown")
+        wait_until(lambda: not worker.is_running)
+        assert (worker.exit_status, broker.hlen("unacked")) == (0, 0)
+    assert "OperationalError" not in worker.said
+
+
+@pytest.mark.acceptance
+def test_what_a_killed_default_worker_was_at_is_done_by_the_next_one_when_its_time_is_over(make_site) -> None:
+    site = make_site(SWEEP_SECONDS="3600")  # the beat shall not do it sooner
+    site.start_redis()
+    worker = site.start_default_worker()
+    with site.entered():
+        with locked_database(site):
+            broker = in_the_middle_of_a_task(site, worker)
+            worker.kill()
+        assert broker.hlen("unacked") == 1
+        broker.zadd("unacked_index", dict.fromkeys(broker.zrange("unacked_index", 0, -1), time.time() - 3601))
+        site.start_default_worker()
+        wait_until(lambda: not broker.hlen("unacked") and not broker.llen("default"), seconds=40)
+
+
+def test_a_redis_that_was_away_for_hundreds_of_requests_is_found_again(site: Site) -> None:
+    with site.entered():
+        for number in range(150):
+            handoff.push([number])
+        site.start_redis()
+        handoff.push([4711], reply=False)
+        assert site.redis().lrange("queue", 0, -1) == [b"4711"]

@@ -1,0 +1,78 @@
+"""How long the JSON API waits for a worker that is there: as long as the caller says."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+from django.test import Client
+from django.utils import timezone
+
+from digitsite.testing.site import Part, Site
+from recognizer.models import IdempotencyKey, Submission
+from recognizer.services.identity import idempotency
+from recognizer.services.inference import handoff
+from recognizer.services.lib import fsync
+from tests.image_samples import SEVEN
+
+if TYPE_CHECKING:
+    from django.http import HttpResponse
+
+ONE, SEVERAL = {"strokes": SEVEN}, [{"strokes": SEVEN}, {"strokes": SEVEN}]
+
+
+@pytest.fixture
+def worker(site: Site) -> Part:
+    site.start_redis()
+    return site.start_worker()
+
+
+def send(body: object, **headers: str) -> HttpResponse:
+    headers = {name.replace("_", "-"): value for name, value in headers.items()}
+    return Client().post("/api/v1/submissions", json.dumps(body), content_type="application/json", headers=headers)
+
+
+def statuses(response: HttpResponse) -> set[int]:
+    """Of the answer, or of its items."""
+    given = response.json()
+    return {one["status"] for one in given} if isinstance(given, list) else {response.status_code}
+
+
+@pytest.mark.parametrize("body", [ONE, SEVERAL])
+def test_who_does_not_want_to_wait_is_told_that_it_was_stored(body: object, site: Site, worker: Part) -> None:
+    with site.entered():
+        assert statuses(send(body, Prefer="respond-async")) == {202}
+        assert statuses(send(body)) == {201}
+
+
+@pytest.mark.parametrize("body", [ONE, SEVERAL])
+@pytest.mark.parametrize(("prefer", "expected"), [("wait=2", 201), ("respond-async", 202)])
+def test_who_asks_again_after_a_crash_waits_as_long_as_it_says(
+    body: object, prefer: str, expected: int, site: Site, worker: Part, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Death(BaseException):
+        """The process is gone: nothing that would tidy up runs."""
+
+    def die(*_given: object) -> None:
+        raise Death
+
+    with site.entered():
+        assert statuses(send(ONE)) == {201}
+        # At rest, and before it could answer what nobody has asked for yet.
+        worker.freeze()
+        with monkeypatch.context() as patched:
+            patched.setattr(idempotency, "give_back", lambda _claim: None)
+            patched.setattr(fsync, "wait", die)
+            with pytest.raises(Death):
+                send(body, Idempotency_Key="k")
+        count = Submission.objects.count()
+        IdempotencyKey.objects.update(busy_until=timezone.now())
+        replies = handoff.link().replies
+        collect = replies.collect
+        # It works again as soon as somebody waits for it, and not before.
+        monkeypatch.setattr(replies, "collect", lambda *given: worker.thaw() or collect(*given))
+        again = send(body, Idempotency_Key="k", Prefer=prefer)
+        worker.thaw()
+        assert statuses(again) == {expected}
+        assert Submission.objects.count() == count

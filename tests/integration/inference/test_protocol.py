@@ -1,0 +1,230 @@
+"""The two scripts: who is called to a shift, and when a shift may end. A real Valkey and no worker."""
+
+import os
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from digitsite import redis_urls
+from digitsite.testing.site import Site
+from recognizer.models import Source
+from recognizer.services.identity.actors import Actor
+from recognizer.services.inference import answers, handoff, tally
+from recognizer.services.inference.handoff import asking, serving
+from recognizer.services.inference.handoff.connection import QUEUE, SHIFTS, WORKERS
+from recognizer.services.inference.handoff.serving import Batch, ShiftLease
+from recognizer.services.submissions import service
+from recognizer.services.submissions.intake import Sent
+
+TORN = answers.failure_message("It is torn.")
+
+
+@pytest.fixture
+def valkey(site: Site) -> Iterator[Site]:
+    site.start_redis()
+    with site.entered():
+        yield site
+
+
+def calls(site: Site) -> int:
+    """How many messages wait for a worker."""
+    return site.redis(redis_urls.BROKER).llen("predictions")
+
+
+def begun(token: str = "t") -> ShiftLease:
+    lease = ShiftLease(token, "w@test")
+    assert lease.begin()
+    return lease
+
+
+def test_the_first_push_calls_a_worker_and_the_next_ones_do_not(valkey: Site) -> None:
+    handoff.push([1], reply=False)
+    handoff.push([2, 3], reply=False)
+    assert calls(valkey) == 1
+    assert valkey.redis().lrange(QUEUE, 0, -1) == [b"1", b"2", b"3"]
+
+
+def test_an_item_says_where_its_answer_is_waited_for_and_one_of_an_older_version_is_served_too(valkey: Site) -> None:
+    lease = begun()
+    valkey.redis().rpush(QUEUE, 7)
+    handoff.push([8])
+    assert lease.pop(0.1).asked == [(7, ""), (8, handoff.link().replies.address)]
+    there = handoff.link()
+    there.push("previews", ['{"key": "k", "pixels": "", "ink": {}}'], token="t", lease=1, patience=5, limit=2)
+    assert not lease.pop(0.1).previews  # the process that waited for it has ended with its version
+
+
+def test_what_nobody_will_wait_for_has_no_reply_sent(valkey: Site) -> None:
+    begun()  # or each of these would have to call a worker
+    person, strokes = Actor(visitor="a" * 32), [[[60, 200, 120], [60, 60, 220]]]
+    sent = Sent(source=Source.API, strokes=strokes)
+    awaited = service.accept(actor=person, sent=sent)
+    [later] = service.accept_all(actor=person, sent=[sent], seconds=0)
+    asked = [f"{awaited.pk} {handoff.link().replies.address}", f"{later.pk}"]
+    assert [item.decode() for item in valkey.redis().lrange(QUEUE, 0, -1)] == asked
+
+
+def test_the_answers_of_a_batch_go_to_each_process_that_waits_at_once(valkey: Site) -> None:
+    lease = begun()
+    batch = Batch(asked=[(1, "replies:a"), (2, "replies:b"), (3, ""), (4, "replies:a")])
+    lease.answer(batch, dict.fromkeys([1, 2, 3], TORN))
+    assert valkey.redis().lrange("replies:a", 0, -1) == [b"1 " + TORN, b"4 "]  # 4 had its answer before: read the row
+    assert valkey.redis().lrange("replies:b", 0, -1) == [b"2 " + TORN]
+    assert not valkey.redis().exists("replies:")
+    assert 30 < valkey.redis().ttl("replies:a") <= 40
+
+
+def test_answers_that_nobody_takes_fill_no_redis(valkey: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(serving, "MOST_REPLIES", 3)
+    lease = begun()
+    for pk in range(5):
+        lease.answer(Batch(asked=[(pk, "replies:dead")]), {pk: TORN})
+    assert valkey.redis().lrange("replies:dead", 0, -1) == [b"%d " % pk + TORN for pk in (2, 3, 4)]
+
+
+def test_what_was_counted_is_handed_in_before_a_shift_ends(valkey: Site) -> None:
+    for number, end in enumerate((ShiftLease.end, lambda lease: lease.hand_over(always=True)), start=1):
+        lease = begun(f"t{number}")
+        lease.renew()
+        lease.count({1: TORN})  # so soon after the last renewal it is kept
+        assert tally.read(valkey.redis()).failed == number - 1
+        end(lease)
+        assert tally.read(valkey.redis()).failed == number
+
+
+def test_a_caller_that_dies_before_it_sent_the_message_costs_two_seconds(
+    valkey: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(asking, "call_worker", lambda token: None)  # what a crash in between leaves behind
+        handoff.push([1])
+    handoff.push([2])
+    assert calls(valkey) == 0
+    end_of_lease = valkey.redis().zrange(SHIFTS, 0, -1, withscores=True)[0][1]
+    assert end_of_lease - time.time() <= asking.START_LEASE_SECONDS
+    valkey.redis().zadd(SHIFTS, {valkey.redis().zrange(SHIFTS, 0, -1)[0]: time.time() - 0.01})  # two seconds later
+    handoff.push([3])
+    assert calls(valkey) == 1
+
+
+def test_a_long_list_calls_a_second_worker_if_there_is_one(valkey: Site, settings) -> None:
+    settings.PREDICTION_BATCH = 10
+    begun()
+    handoff.push(range(30))
+    assert calls(valkey) == 0
+    for name in ("one", "two"):
+        serving.heartbeat(name)
+    handoff.push([31])
+    handoff.push([32])
+    assert calls(valkey) == 1
+
+
+def test_a_shift_ends_only_while_nothing_waits(valkey: Site) -> None:
+    lease = begun()
+    handoff.push([1])
+    assert not lease.end()
+    assert lease.pop(0.1).ids == [1]
+    assert lease.end()
+    handoff.push([2])
+    assert calls(valkey) == 1
+
+
+def test_a_shift_whose_time_is_up_hands_over(valkey: Site) -> None:
+    lease = begun()
+    handoff.push([1])
+    lease.hand_over(always=False)
+    assert calls(valkey) == 1
+    handoff.push([2])
+    assert calls(valkey) == 1
+
+
+def test_a_shift_whose_time_is_up_and_that_nobody_needs_leaves(valkey: Site) -> None:
+    lease = begun()
+    lease.hand_over(always=False)
+    assert calls(valkey) == 0
+    assert valkey.redis().zcard(SHIFTS) == 0
+
+
+def test_a_message_that_comes_late_finds_that_others_serve(valkey: Site) -> None:
+    begun("somebody else's")
+    assert not ShiftLease("late", "w@test").begin()
+
+
+def test_a_message_that_comes_late_when_nobody_serves_is_not_wanted_but_helps(valkey: Site) -> None:
+    lease = begun("late")
+    assert not lease.wanted
+    handoff.push([1])
+    assert lease.pop(0.1).ids == [1]
+
+
+def test_a_shift_that_was_called_is_wanted(valkey: Site) -> None:
+    handoff.push([1])
+    token = valkey.redis().zrange(SHIFTS, 0, -1)[0].decode()
+    assert begun(token).wanted
+
+
+def test_a_redis_that_was_restarted_is_found_again_by_the_next_push(valkey: Site) -> None:
+    handoff.push([1], reply=False)
+    valkey.parts[-1].kill()
+    valkey.start_redis()
+    handoff.push([2], reply=False)  # on a new connection, and the script is not known there any more
+    assert b"2" in valkey.redis().lrange(QUEUE, 0, -1)
+
+
+def test_heartbeats_run_out(valkey: Site) -> None:
+    assert not handoff.worker_alive()
+    serving.heartbeat("w")
+    handoff.ring()  # a push hears anew who lives
+    assert handoff.worker_alive()
+    serving.farewell("w")
+    handoff.ring()
+    assert not handoff.worker_alive()
+    serving.heartbeat("w")
+    end = valkey.redis().zscore(WORKERS, "w")
+    assert 0 < end - time.time() <= serving.HEARTBEAT_LIFE_SECONDS
+
+
+def test_submissions_go_before_previews(valkey: Site) -> None:
+    there = handoff.link()
+    there.push("previews", ['{"key": "k"}'], token="t", lease=1, patience=5, limit=2)
+    handoff.push([1])
+    assert begun("t").pop(0.1).ids == [1]
+
+
+def test_no_more_previews_wait_than_are_worth_it(valkey: Site) -> None:
+    there = handoff.link()
+    pushed = [there.push("previews", ["x"], token="t", lease=1, patience=5, limit=2)[0] for _ in range(3)]
+    assert pushed[2] == "full"
+    assert valkey.redis().llen("previews") == 2
+
+
+def test_a_preview_that_nobody_waits_for_any_more_is_dropped(valkey: Site) -> None:
+    handoff.link().push("previews", ['{"key": "k"}'], token="t", lease=1, patience=0.000001, limit=2)
+    assert not begun("t").pop(0.1)
+
+
+def test_an_old_redis_is_refused_with_one_clear_line(valkey: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Stands in for a Redis 6, which no wheel brings for every machine.
+    monkeypatch.setattr(handoff.link().redis, "info", lambda section: {"redis_version": "6.2.14"})
+    with pytest.raises(handoff.HandoffError, match=r"leads to a Redis 6\.2\.14; this site needs Redis 7\.0"):
+        handoff.link().check_server()
+
+
+def test_this_valkey_is_new_enough(valkey: Site) -> None:
+    handoff.link().check_server()
+
+
+def test_a_child_process_has_connections_and_a_list_of_its_own(valkey: Site) -> None:
+    mine = handoff.link()
+    mine.exchange(("PING",))
+    reading, writing = os.pipe()
+    child = os.fork()
+    if not child:
+        theirs = handoff.link()
+        os.write(writing, b"1" if theirs is not mine and theirs.replies.address != mine.replies.address else b"0")
+        os._exit(0)
+    os.waitpid(child, 0)
+    assert os.read(reading, 1) == b"1"
+    os.close(reading)
+    os.close(writing)

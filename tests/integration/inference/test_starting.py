@@ -1,0 +1,35 @@
+"""Workers that cannot start, and what they load when they can."""
+
+from digitsite.testing.site import Part, Site, wait_until
+from recognizer.models import Deployment, ModelFiles
+
+
+def refused(site: Site) -> Part:
+    worker = site.start_worker(ready=False)
+    wait_until(lambda: not worker.is_running, seconds=30, what="the end of a worker that cannot serve")
+    assert worker.exit_status == 1
+    return worker
+
+
+def said_in_one_line(worker: Part) -> str:
+    lines = [line for line in worker.said.splitlines() if "The prediction worker cannot start" in line]
+    assert len(lines) == 1
+    assert "Traceback" not in worker.said
+    return lines[0]
+
+
+def test_a_damaged_model_stops_the_worker_with_one_clear_line(site: Site) -> None:
+    site.start_redis()
+    with site.entered():
+        files = ModelFiles.objects.get()
+        damaged = bytearray(files.bundle)
+        damaged[len(damaged) // 2] ^= 255
+        ModelFiles.objects.update(bundle=bytes(damaged))
+    assert "its sha256 differs" in said_in_one_line(refused(site))
+
+
+def test_without_a_live_model_the_worker_says_what_to_do(site: Site) -> None:
+    site.start_redis()
+    with site.entered():
+        Deployment.objects.all().delete()
+    assert "manage.py migrate" in said_in_one_line(refused(site))

@@ -1,0 +1,220 @@
+"""Backups of sites that run, and what comes of them elsewhere."""
+
+import contextlib
+import hashlib
+import io
+import sqlite3
+import subprocess
+import sys
+import tarfile
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from django.core.management import CommandError, call_command
+
+from digitsite.testing.site import BASE_DIR, Site, wait_until
+from recognizer.models import Deployment, Label, LabelReason, Prediction, Source, Submission, SubmissionState
+from recognizer.services.identity.actors import Actor
+from recognizer.services.images import storage
+from recognizer.services.review import labels
+from recognizer.services.submissions import service
+
+ANN, BOB = Actor(visitor="a" * 32), Actor(visitor="b" * 32)
+
+
+def draw(number: int, actor: Actor = ANN) -> Submission:
+    strokes = [[[60, 200, 120 + number % 40], [60, 60 + number / 10, 220]]]
+    submission = service.accept_strokes(actor=actor, strokes=strokes, source=Source.CANVAS)
+    labels.label(actor=actor, submission=submission, value="7", reason=LabelReason.OWN_PAGE)
+    return submission
+
+
+def manage(site: Site, *arguments: str) -> subprocess.CompletedProcess:
+    """`manage.py` in a process of its own, while others use `site`."""
+    return subprocess.run(
+        [sys.executable, "manage.py", *arguments],
+        cwd=BASE_DIR, env=site.environment, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+
+
+def said(site: Site, *arguments: str) -> str:
+    """`manage.py` in this process, where it must work."""
+    output = io.StringIO()
+    with site.entered():
+        call_command(*arguments, stdout=output)
+    return output.getvalue()
+
+
+def refused(site: Site, *arguments: str) -> str:
+    with pytest.raises(CommandError) as refusal:
+        said(site, *arguments)
+    return str(refusal.value)
+
+
+def content() -> dict[str, object]:
+    """What a site holds, without what changes from one moment to the next."""
+    return {
+        "submissions": list(Submission.objects.order_by("pk").values("pk", "public_id", "digest", "state", "truth")),
+        "predictions": Prediction.objects.count(),
+        "labels": list(Label.objects.order_by("pk").values_list("submission__public_id", "value")),
+        "live": Deployment.objects.values_list("to_version__number", "to_version__bundle_sha256").first(),
+        "pictures": {one.picture: hashlib.sha256(storage.read(one)).hexdigest() for one in Submission.objects.all()},
+    }
+
+
+@contextmanager
+def load(start: int) -> Iterator[list[int]]:
+    """Two people draw, and a third deletes what is old, for as long as the block runs. Gives what was drawn."""
+    over, drawn = threading.Event(), []
+
+    def work(number: int, actor: Actor) -> None:
+        from django.db import connection
+
+        while not over.is_set():
+            number += 2
+            drawn.append(draw(number, actor).pk)
+            if len(drawn) % 5 == 0:
+                oldest = Submission.objects.order_by("pk").first()
+                service.delete(actor=Actor(is_the_machine=True), submission=oldest)
+        connection.close()
+
+    people = [threading.Thread(target=work, args=(start + one, actor)) for one, actor in enumerate((ANN, BOB))]
+    for one in people:
+        one.start()
+    try:
+        wait_until(lambda: len(drawn) > 5)
+        yield drawn
+    finally:
+        over.set()
+        for one in people:
+            one.join()
+
+
+@pytest.mark.both_databases(short="sqlite")
+def test_a_backup_taken_under_load_is_put_back_whole(make_site: Callable[..., Site], tmp_path: Path) -> None:
+    old, new = make_site(), make_site()
+    file = tmp_path / "backup.tar"
+    old.start_redis()
+    old.start_worker()
+    with old.entered():
+        for number in range(30):
+            draw(number)
+        wait_until(lambda: not Submission.objects.filter(state=SubmissionState.PENDING).exists())
+        before = {one["pk"] for one in content()["submissions"]}
+        with load(1000) as drawn:
+            count = len(drawn)
+            done = manage(old, "backup", str(file))
+            assert done.returncode == 0, done.stderr
+            assert len(drawn) > count
+        after = {one["pk"] for one in content()["submissions"]}
+    assert file.stat().st_mode & 0o777 == 0o600
+
+    assert "is whole" in said(new, "restore", str(file), "--check")
+    assert "is restored" in said(new, "restore", str(file))
+    assert said(new, "sanity").startswith("looked at ")
+    with new.entered():
+        restored = content()
+        assert restored["live"][0] == 1
+        stored = {one["pk"] for one in restored["submissions"]}
+        assert before & after <= stored  # what was there all the time
+        # Each was labelled by its drawer; two were at it in the moment of the backup.
+        assert len(stored) - 2 <= len(restored["labels"]) <= len(stored)
+        assert all(Path(name).stem == digest for name, digest in restored["pictures"].items())
+        # It goes on where the old one was: nothing that is new gets a number that is taken.
+        assert draw(5000).pk > max(stored)
+
+
+@pytest.mark.both_databases(short="sqlite")
+def test_a_quiet_site_is_the_same_elsewhere(make_site: Callable[..., Site], tmp_path: Path) -> None:
+    old, new = make_site(), make_site()
+    file = tmp_path / "backup.tar"
+    with old.entered():
+        for number in range(4):
+            draw(number)
+        here = content()
+    said(old, "backup", str(file))
+    said(new, "restore", str(file))
+    with new.entered():
+        assert content() == here
+        draw(99)
+    # There is something in it now.
+    assert "--replace" in refused(new, "restore", str(file))
+    with new.entered():
+        assert Submission.objects.count() == 5
+    said(new, "restore", str(file), "--replace")
+    with new.entered():
+        assert content() == here
+    assert "exists already" in refused(old, "backup", str(file))
+
+
+def test_a_picture_that_the_disk_damaged_is_put_back(make_site: Callable[..., Site], tmp_path: Path) -> None:
+    site, file = make_site(), tmp_path / "backup.tar"
+    with site.entered():
+        draw(1)
+        here = content()
+    said(site, "backup", str(file))
+    [picture] = (site.folder / "media").rglob("*.png")
+    picture.write_bytes(picture.read_bytes()[:50])
+    said(site, "restore", str(file), "--replace")
+    with site.entered():
+        assert content() == here
+
+
+def test_a_damaged_backup_changes_nothing(make_site: Callable[..., Site], tmp_path: Path) -> None:
+    old, new = make_site(), make_site()
+    file = tmp_path / "backup.tar"
+    with old.entered():
+        draw(1)
+    said(old, "backup", str(file))
+    whole = file.read_bytes()
+    with tarfile.open(file) as tar:
+        middles = {one.name: one.offset_data + one.size // 2 for one in tar}
+    victims = [name for name in middles if name.startswith(("media/", "database/"))]
+    damages = {name: (middles[name], b"\xff\x00\xff") for name in (victims[0], victims[-1])}
+    for place, bytes_ in damages.values():
+        file.write_bytes(whole[:place] + bytes_ + whole[place + len(bytes_) :])
+        assert "is damaged" in refused(new, "restore", str(file))
+    for length in (middles["manifest.json"], middles[victims[-1]], 100, 0):
+        file.write_bytes(whole[:length])
+        assert "cut off" in refused(new, "restore", str(file))
+    with new.entered():
+        assert not Submission.objects.exists()
+    assert not (new.folder / "media").exists()
+
+
+def test_a_site_that_runs_is_not_restored(make_site: Callable[..., Site], tmp_path: Path) -> None:
+    site = make_site()
+    file = tmp_path / "backup.tar"
+    said(site, "backup", str(file))
+    site.start_redis()
+    site.start_worker()
+    assert "A prediction worker of this site is running" in refused(site, "restore", str(file))
+
+
+def test_whenever_a_restore_is_killed_a_whole_database_stands_in_its_place(
+    make_site: Callable[..., Site], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site, file = make_site(), tmp_path / "backup.tar"
+    with site.entered():
+        draw(1)
+    said(site, "backup", str(file))
+    with site.entered():
+        draw(2)
+    database, moments, replace = site.folder / "db.sqlite3", [], Path.replace
+
+    def watched(path: Path, target: Path) -> Path:
+        for moment in ("before", "after"):
+            with contextlib.closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True)) as other:
+                rows = other.execute("SELECT count(*) FROM recognizer_submission").fetchone()[0]
+            moments.append((path.name, moment, rows))
+            if moment == "before":
+                replace(path, target)
+        return Path(target)
+
+    monkeypatch.setattr(Path, "replace", watched)
+    said(site, "restore", str(file), "--replace")
+    exchange = [moment for moment in moments if moment[0] == "db.sqlite3.restoring"]
+    assert exchange == [("db.sqlite3.restoring", "before", 2), ("db.sqlite3.restoring", "after", 1)]

@@ -1,0 +1,189 @@
+"""The Status page and `manage.py status`: each part well, or ill with what to do."""
+
+import json
+from datetime import timedelta
+from io import StringIO
+
+import pytest
+from django.core.management import call_command
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+from django.urls import reverse
+from django.utils import timezone
+
+from digitsite import __version__
+from digitsite.testing.site import Site, wait_until
+from recognizer.models import Deployment, ModelFiles, RunState, Submission, TrainingRun
+from recognizer.services.inference import handoff
+from recognizer.services.ops import disk_usage, health, liveness, status
+from tests.factories import make_submission
+from tests.support.people import client_of
+
+pytestmark = pytest.mark.django_db
+
+
+def check_of(name: str) -> status.Check:
+    return next(check for check in status.checks() if check.name == name)
+
+
+def test_operators_see_it_and_nobody_else(operator, reviewer, visitor):
+    page = client_of(operator).get(reverse("status"))
+    assert page.status_code == 200
+    assert "no-store" in page["Cache-Control"]
+    assert client_of(reviewer).get(reverse("status")).status_code == 403
+    assert client_of(visitor).get(reverse("status")).status_code == 302
+    assert Client().get(reverse("status")).status_code == 302
+
+
+def test_it_says_what_to_do_where_something_is_ill_and_only_there(operator, tmp_path, settings):
+    settings.HANDOFF_URL = f"unix://{tmp_path}/nobody.sock"
+    text = client_of(operator).get(reverse("status")).content.decode()
+    assert "Start it, or correct REDIS_URL" in text
+    assert "Promote or roll back to another version" not in text
+    assert "1 part needs your attention" in text
+
+
+def test_unapplied_migrations_are_told_and_the_site_is_not_ready(client):
+    from django.db.migrations.recorder import MigrationRecorder
+
+    MigrationRecorder(connection).record_unapplied("recognizer", "0001_initial")
+    check = check_of("migrations")
+    assert not check.is_well
+    assert check.says == "1 not applied: recognizer.0001_initial"
+    assert not health.check().is_ready
+
+
+@pytest.mark.both_databases
+def test_the_database_is_told_by_name_and_size(database):
+    assert check_of("migrations").is_well
+    assert check_of("database").says.startswith({"sqlite": "SQLite, ", "postgresql": "PostgreSQL, "}[database])
+    assert disk_usage.database_bytes() > 1_000_000
+
+
+def test_the_version_of_the_running_code_is_on_the_page_and_in_the_changelog(operator, settings):
+    assert f"Digits {__version__}, Django 5." in client_of(operator).get(reverse("status")).content.decode()
+    changelog = (settings.BASE_DIR / "CHANGELOG.md").read_text()
+    is_development = __version__.endswith(".dev0")
+    assert (f"`{__version__}`" if is_development else f"## [{__version__}] - ") in changelog
+
+
+def test_submissions_that_wait_too_long_are_told():
+    make_submission()
+    assert check_of("queue").is_well
+    Submission.objects.update(created=timezone.now() - timedelta(minutes=2))
+    check = check_of("queue")
+    assert not check.is_well
+    assert check.says == "1 waiting, the oldest since"
+    assert timezone.now() - check.when > timedelta(minutes=1)
+
+
+def test_a_live_model_whose_files_were_damaged_is_told():
+    assert check_of("model").is_well
+    ModelFiles.objects.update(bundle=b"not a bundle")
+    check = check_of("model")
+    assert not check.is_well
+    assert "sha256 differs" in check.says
+    Deployment.objects.all().delete()
+    assert "manage.py migrate" in check_of("model").what_to_do
+
+
+def test_a_failed_training_is_told_with_its_reason():
+    assert check_of("training").says == "None yet"
+    TrainingRun.objects.create(
+        trigger="person", state=RunState.FAILED, finished=timezone.now(), reasons=["The trainer was killed."]
+    )
+    check = check_of("training")
+    assert not check.is_well
+    assert "The trainer was killed." in check.says
+
+
+def test_a_training_without_mnist_is_told(monkeypatch, settings):
+    monkeypatch.setattr("ml.data.mnist.is_at_hand", lambda: False)
+    assert not check_of("mnist").is_well
+    settings.RETRAIN_SCHEDULE, settings.RETRAIN_AFTER_LABELS = 0.0, 0
+    assert check_of("mnist").is_well
+
+
+def test_a_full_disk_is_told(monkeypatch):
+    assert check_of("disk").is_well
+    monkeypatch.setattr(disk_usage, "free_bytes", lambda: 12_000_000)
+    assert not check_of("disk").is_well
+
+
+def test_without_a_database_it_says_so_and_nothing_it_cannot_know(monkeypatch):
+    from django.db import OperationalError
+
+    def fail() -> int:
+        raise OperationalError("connection refused")
+
+    monkeypatch.setattr(disk_usage, "database_bytes", fail)
+    names = [check.name for check in status.checks()]
+    assert names[0] == "database"
+    assert "queue" not in names
+    assert "DATABASE_URL" in check_of("database").what_to_do
+
+
+def test_the_command_says_the_same_and_its_exit_status_whether_all_is_well():
+    out = StringIO()
+    with pytest.raises(SystemExit) as ended:  # there is no Redis in this test
+        call_command("status", stdout=out)
+    assert ended.value.code == 1
+    assert "BAD Redis: Cannot be reached" in out.getvalue()
+    assert "ok  Migrations: All applied" in out.getvalue()
+    out = StringIO()
+    with pytest.raises(SystemExit):
+        call_command("status", "--json", stdout=out)
+    told = json.loads(out.getvalue())
+    assert told["is_well"] is False
+    assert {check["name"] for check in told["checks"]} >= {"database", "redis", "model", "disk"}
+
+
+def test_pictures_are_counted_exactly_while_they_are_few_and_estimated_when_they_are_many(media, monkeypatch):
+    for number in range(256):
+        folder = media / "pictures" / f"{number:02x}"
+        folder.mkdir(parents=True)
+        for name in range(4):
+            (folder / f"{name}.png").write_bytes(bytes(100))
+    assert disk_usage.pictures() == disk_usage.Pictures(1024, 102_400, is_exact=True)
+    monkeypatch.setattr(disk_usage, "LOOKED_AT", 100)
+    assert disk_usage.pictures() == disk_usage.Pictures(1024, 102_400, is_exact=False)
+
+
+def test_the_page_asks_the_database_a_fixed_number_of_questions(operator):
+    operating = client_of(operator)
+    operating.get(reverse("status"))
+    counts = []
+    for _ in range(2):
+        with CaptureQueriesContext(connection) as queries:
+            operating.get(reverse("status"))
+        counts.append(len(queries))
+        for _ in range(10):
+            make_submission()
+    assert counts[0] == counts[1] <= 20
+
+
+def test_a_site_that_is_well_is_well_in_every_part(site: Site):
+    """With real parts: the only test here that starts any."""
+    site.start_redis()
+    site.start_worker()
+    with site.entered():
+        assert check_of("redis").is_well
+        assert check_of("predictions").is_well
+        assert "Valkey" in check_of("redis").says
+        (name,) = handoff.link().heartbeats()
+        assert name in check_of("predictions").says
+        site.parts[-1].kill()
+        assert check_of("default").says == "Not heard of yet"
+        liveness.sing(liveness.DEFAULT)
+        liveness.sing(liveness.TRAIN)
+        assert check_of("default").says == "Heard of 0 s ago"
+        assert check_of("trainer").is_well
+        long_ago = int(site.redis().time()[0]) - 3600
+        site.redis().hset(liveness.CANARIES, mapping={liveness.DEFAULT: long_ago, liveness.TRAIN: long_ago})
+        assert "keeps the time" in check_of("default").what_to_do
+        assert "trainings wait for it" in check_of("trainer").what_to_do
+        run = TrainingRun.objects.create(trigger="person", state=RunState.RUNNING)
+        assert check_of("trainer").says == f"Busy with training run {run.pk}"
+        silent = wait_until(lambda: None if (check := check_of("predictions")).is_well else check, what="its silence")
+        assert "start it" in silent.what_to_do

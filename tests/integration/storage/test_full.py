@@ -1,0 +1,71 @@
+"""A database that is full or read-only, and a Redis without memory: senders hear it, and nothing is half stored."""
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from django.core.files.storage import default_storage
+from django.db import connection
+from django.test import Client
+
+from digitsite.testing.site import Site
+from recognizer.models import Submission
+from recognizer.services.ops import status
+from tests.image_samples import SEVEN
+
+ADDRESS = "/api/v1/submissions"
+BODY = {"data": json.dumps({"strokes": SEVEN}), "content_type": "application/json"}
+
+
+@pytest.fixture
+def pragma() -> Iterator[Callable[[str], None]]:
+    """Sets a limit of SQLite's own, which raises what a full or read-only disk does."""
+
+    def execute(statement: str) -> None:
+        with connection.cursor() as cursor:
+            cursor.execute(f"PRAGMA {statement}")
+
+    yield execute
+    execute("max_page_count = 1073741823")
+    execute("query_only = 0")
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_full_database_is_507_and_stores_nothing(
+    program: Client, pragma: Callable[[str], None], media: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    pragma("max_page_count = 1")  # SQLite makes it the present number
+    answers = [program.post(ADDRESS, **BODY) for _ in range(60)]
+    refused = [answer for answer in answers if answer.status_code != 202]
+    assert refused
+    assert {(answer.status_code, answer.json()["code"], answer["Retry-After"]) for answer in refused} == {
+        (507, "storage_full", "60")
+    }
+    assert "storage_full: database or disk is full" in caplog.text
+    assert Submission.objects.count() == 60 - len(refused)
+    assert all(default_storage.exists(name) for name in Submission.objects.values_list("picture", flat=True))
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_read_only_database_is_503_for_programs_and_on_pages(
+    program: Client, pragma: Callable[[str], None], media: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    pragma("query_only = 1")
+    answer = program.post(ADDRESS, **BODY)
+    assert (answer.status_code, answer.json()["code"]) == (503, "storage_unavailable")
+    page = program.post("/account/login/", {"username": "olga", "password": "wrong"})
+    assert (page.status_code, page["Retry-After"]) == (503, "60")
+    assert "Nothing can be saved here now" in page.content.decode()
+    assert "storage_unavailable: attempt to write a readonly database" in caplog.text
+    assert "Traceback" not in caplog.text
+    assert program.get("/").status_code == 200
+
+
+def test_a_redis_without_memory_keeps_no_submission_out_and_status_says_so(entered: Site) -> None:
+    entered.redis().config_set("maxmemory", "1")
+    answer = Client(HTTP_HOST="localhost").post(ADDRESS, **BODY)
+    assert answer.status_code == 202
+    assert Submission.objects.count() == 1
+    check = next(check for check in status.checks() if check.name == "redis")
+    assert (check.is_well, "its memory is full" in check.says) == (False, True)

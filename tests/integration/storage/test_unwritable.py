@@ -1,0 +1,113 @@
+"""Folders and files that the site's account may not write: found before people's submissions are."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from pathlib import Path
+
+import pytest
+from django.core.exceptions import ImproperlyConfigured
+from django.core.files.uploadedfile import SimpleUploadedFile
+from django.test import Client
+
+from digitsite import env
+from digitsite.testing.site import BASE_DIR
+from digitsite.testing.supervised import SETTINGS
+from recognizer.models import Submission
+from recognizer.services.ops import consistency, status, writability
+from tests.image_samples import digit, png
+
+ADDRESS = "/api/v1/submissions"
+Account = Callable[[], AbstractContextManager[None]]
+pytestmark = pytest.mark.django_db
+
+
+def drawing(number: int) -> str:
+    """A drawing like no other, whose picture may lie in any of 256 folders."""
+    return json.dumps({"strokes": [[[60, 200, 120], [60, 60, 150 + number]]]})
+
+
+def test_each_submission_is_stored_or_refused_with_503_and_none_half(
+    program: Client, media_left_by_root: Path, ordinary_account: Account, caplog: pytest.LogCaptureFixture
+) -> None:
+    with ordinary_account():
+        answers = [program.post(ADDRESS, drawing(n), content_type="application/json") for n in range(40)]
+    refused = [answer for answer in answers if answer.status_code != 202]
+    assert 0 < len(refused) < 40
+    assert {(answer.status_code, answer.json()["code"], answer["Retry-After"]) for answer in refused} == {
+        (503, "storage_unavailable", "60")
+    }
+    assert "storage_unavailable: [Errno 13] Permission denied: '" in caplog.text
+    assert "Traceback" not in caplog.text
+    assert Submission.objects.count() == 40 - len(refused)
+    files = [file for file in media_left_by_root.rglob("*") if file.is_file()]
+    assert len(files) == Submission.objects.values("picture").distinct().count()
+
+
+def test_readiness_status_and_consistency_check_name_what_cannot_be_written(
+    program: Client, media_left_by_root: Path, ordinary_account: Account
+) -> None:
+    folder = str(media_left_by_root / "pictures" / "00")
+    assert program.get("/readyz").json()["storage"] is (os.geteuid() == 0)
+    with ordinary_account():
+        assert folder in writability.unwritable()
+        ready = program.get("/readyz")
+        assert (ready.status_code, ready.json()["storage"]) == (503, False)
+        check = next(check for check in status.checks() if check.name == "storage")
+        assert (check.is_well, "May not be written: " in check.says) == (False, True)
+        found = [
+            finding.where for finding in consistency.check().findings if finding.what == "this account may not write"
+        ]
+        assert folder in found
+
+
+def test_pages_say_that_nothing_can_be_saved(
+    program: Client, media_left_by_root: Path, ordinary_account: Account, settings, caplog: pytest.LogCaptureFixture
+) -> None:
+    for folder in (media_left_by_root / "pictures").iterdir():
+        folder.chmod(0o555)
+        if os.geteuid() == 0:
+            os.chown(folder, 0, 0)
+    with ordinary_account():
+        file = SimpleUploadedFile("one.png", png(digit()), "image/png")
+        answer = program.post("/upload/", {"images": [file], "may_train": "on"})
+        assert answer.status_code in (422, 503)
+        assert "nothing was stored" in answer.content.decode()
+        settings.DATA_DIR = media_left_by_root / "pictures" / "00"
+        answer = program.post("/account/data/download/")
+        assert (answer.status_code, answer["Retry-After"]) == (503, "60")
+        assert "Nothing can be saved here now" in answer.content.decode()
+    assert "storage_unavailable: [Errno 13] Permission denied" in caplog.text
+    assert not Submission.objects.exists()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a folder away")
+def test_root_is_refused_on_the_site_of_an_ordinary_account(tmp_path: Path) -> None:
+    folder = tmp_path / "data"
+    folder.mkdir()
+    os.chown(folder, 12345, 12345)
+    kept = {name: value for name, value in os.environ.items() if name not in SETTINGS}
+    for command in (["manage.py", "prepare"], ["-m", "digitsite.supervisor"]):
+        done = subprocess.run(
+            [sys.executable, *command],
+            cwd=BASE_DIR, env=kept | {"DATA_DIR": str(folder)}, capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        assert done.returncode == 1
+        assert done.stderr.startswith(f"The data folder {folder} belongs to the account #12345, which could not write")
+        assert len(done.stderr.splitlines()) == 1
+        assert list(folder.iterdir()) == []
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file away")
+def test_root_knows_the_account_by_the_database_where_the_folder_is_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DATA_DIR", str(tmp_path))
+    assert env.data_dir() == tmp_path
+    (tmp_path / "db.sqlite3").touch()
+    os.chown(tmp_path / "db.sqlite3", 12345, 12345)
+    with pytest.raises(ImproperlyConfigured, match="#12345"):
+        env.data_dir()

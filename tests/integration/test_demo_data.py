@@ -1,0 +1,82 @@
+"""`manage.py demo`: a site that looks used, clearly marked, and gone again by one command."""
+
+from io import StringIO
+
+import pytest
+from django.contrib.auth.models import User
+from django.core.management import CommandError, call_command
+
+from digitsite.testing.site import wait_until
+from recognizer.models import Label, LabelKind, LabelReason, Prediction, Submission, TruthState
+from recognizer.services.registry import versions
+from recognizer.services.review import confusion_matrix, labels, statistics
+from recognizer.services.training.scheduling import trainable
+from tests.factories import make_submission
+
+pytestmark = pytest.mark.django_db
+
+
+def demo(*words: str) -> str:
+    out = StringIO()
+    call_command("demo", *words, stdout=out)
+    return out.getvalue()
+
+
+def test_the_demo_fills_a_site_that_can_be_reviewed_and_trained_and_goes_without_a_trace(
+    media, visitor, reviewer, django_capture_on_commit_callbacks
+):
+    mine = make_submission(visitor)
+    said = labels.label(actor=reviewer, submission=mine, value="3", reason=LabelReason.API)
+    demo("--count", "120")
+    made = Submission.objects.filter(demo=True)
+    assert made.count() == Prediction.objects.count() == 120
+    assert made.exclude(digit=None).count() == 120
+    assert made.values("visitor").distinct().count() > 3
+    assert made.filter(truth_state=TruthState.SETTLED).count() >= 20
+    assert made.filter(truth_state=TruthState.NONE).count() >= 40
+    assert trainable().filter(demo=True).exists()
+    by_day, by_version = statistics.accuracy_on_traffic()
+    assert len(by_day) >= 3
+    assert by_version[0].total >= 5
+    assert confusion_matrix.matrix_of(versions.live_version()).total >= 20
+    # The simulated reviewer is no colleague to wait for.
+    assert labels.label(actor=reviewer, submission=mine, value="4", reason=LabelReason.API).value == "4"
+    mine.refresh_from_db()
+    assert mine.truth_state == TruthState.SETTLED
+    with pytest.raises(CommandError, match="--remove"):
+        demo()
+
+    with django_capture_on_commit_callbacks(execute=True):
+        assert "120" in demo("--remove")
+    assert list(Submission.objects.all()) == [mine]
+    assert set(Label.objects.values_list("submission", flat=True)) == {mine.pk}
+    assert said.pk in set(Label.objects.filter(kind=LabelKind.REVIEW).values_list("pk", flat=True))
+    assert not Prediction.objects.exists()
+    assert [path for path in media.rglob("*") if path.is_file()] == []
+    assert list(User.objects.all()) == [reviewer.user]
+
+
+def test_the_demo_leaves_nothing_behind_in_redis(make_site):
+    site = make_site(PREDICTION_WAIT_SECONDS="0.01")  # a worker that takes longer than anybody waits for it
+    site.start_redis()
+    site.start_worker()
+    with site.entered():
+        demo("--count", "100")
+        assert Prediction.objects.count() == 100
+        wait_until(lambda: not site.redis().llen("queue"))
+        assert site.redis().keys("replies:*") == []
+
+
+def test_the_same_seed_draws_the_same(media):
+    demo("--count", "5", "--seed", "4")
+    first = sorted(Submission.objects.values_list("digest", flat=True))
+    demo("--remove")
+    demo("--count", "5", "--seed", "4")
+    assert sorted(Submission.objects.values_list("digest", flat=True)) == first
+
+
+def test_a_count_that_makes_no_sense_is_refused(media):
+    for count in ("0", "100000"):
+        with pytest.raises(CommandError):
+            demo("--count", count)
+    assert not Submission.objects.exists()

@@ -1,0 +1,92 @@
+"""A clock that is set back by three hours, as after a wrong one was corrected: what is periodic, and who is alive."""
+
+import math
+from datetime import timedelta
+
+import pytest
+from celery import Celery
+from django.utils import timezone
+
+from digitsite.bootsteps import Scheduler
+from digitsite.testing.site import Site, wait_until
+from recognizer.models import IdempotencyKey, Submission
+from recognizer.services.identity import idempotency
+from recognizer.services.identity.actors import Actor
+from recognizer.services.inference import handoff, recovery
+from recognizer.services.inference.handoff.connection import SHIFTS, WORKERS
+from recognizer.services.ops import liveness, status
+from recognizer.services.ops.liveness import CANARIES, DEFAULT
+from tests.factories import make_submission
+
+THREE_HOURS = 3 * 3600
+
+
+@pytest.fixture
+def later(entered: Site) -> float:
+    """Redis's time three hours from now: that of entries of before its clock was set back."""
+    return entered.redis().time()[0] + THREE_HOURS
+
+
+def test_periodic_jobs_go_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    app = Celery("test", broker="memory://", set_as_current=False)
+    app.conf.beat_schedule = {name: {"task": name, "schedule": 0.1} for name in ("one", "two")}
+    scheduler = Scheduler(app=app)
+    sent: list[str] = []
+    monkeypatch.setattr(scheduler, "apply_entry", lambda entry, producer=None: sent.append(entry.name))
+    wait_until(lambda: (scheduler.tick(), {"one", "two"} <= set(sent))[1], seconds=5, what="the first round")
+    earlier = app.now() - timedelta(hours=3)
+    monkeypatch.setattr(app, "now", lambda: earlier)
+    sent.clear()
+    wait_until(lambda: (scheduler.tick(), {"one", "two"} <= set(sent))[1], seconds=5, what="the next round")
+
+
+def test_periodic_jobs_are_sent_at_their_intervals() -> None:
+    app = Celery("test", broker="memory://", set_as_current=False)
+    app.conf.beat_schedule = {"one": {"task": "one", "schedule": 600}, "two": {"task": "two", "schedule": 1200}}
+    scheduler = Scheduler(app=app)
+    assert 599 < scheduler.tick() <= 600
+
+
+def test_a_canary_of_the_future_is_no_sign_of_life(entered: Site, later: float) -> None:
+    entered.redis().hset(CANARIES, DEFAULT, int(later))
+    assert liveness.heard() == {DEFAULT: math.inf}
+    assert liveness.stuck() == [DEFAULT]
+    check = next(check for check in status.checks() if check.name == "default")
+    assert (check.is_well, check.says) == (False, "Not heard of since the clock was set back")
+    liveness.sing(DEFAULT)
+    assert liveness.heard()[DEFAULT] < 5
+    assert liveness.stuck() == []
+
+
+def test_a_worker_that_died_before_the_clock_was_set_back_is_not_alive(entered: Site, later: float) -> None:
+    entered.redis().zadd(WORKERS, {"dead": later})
+    assert not handoff.link().worker_alive()
+    assert handoff.link().heartbeats() == {}
+    assert handoff.link().push("queue", [1], token="t", lease=2)[0] == "new"
+    assert not handoff.link().worker_alive()  # as the push has heard
+
+
+def test_a_lease_of_before_the_clock_was_set_back_keeps_no_worker_from_being_called(
+    entered: Site, later: float
+) -> None:
+    entered.redis().zadd(SHIFTS, {"dead": later})
+    assert handoff.link().push("queue", [1], token="t", lease=2)[0] == "new"
+    assert entered.redis().zrange(SHIFTS, 0, -1) == [b"t"]
+
+
+def test_a_submission_of_before_the_clock_was_set_back_is_found_again(entered: Site) -> None:
+    submission = make_submission()
+    assert not recovery.lost_submissions().exists()
+    Submission.objects.update(created=timezone.now() + timedelta(hours=3))
+    assert recovery.lost_submissions().get() == submission
+    check = next(check for check in status.checks() if check.name == "queue")
+    assert not check.is_well
+
+
+def test_a_request_whose_attempt_died_is_tried_again_after_the_clock_was_set_back(entered: Site) -> None:
+    person = Actor(visitor="a" * 32)
+    idempotency.begin(actor=person, key="one", fingerprint="f" * 64)
+    with pytest.raises(idempotency.InProgressError):
+        idempotency.begin(actor=person, key="one", fingerprint="f" * 64)
+    IdempotencyKey.objects.update(busy_until=timezone.now() + timedelta(hours=3))
+    assert isinstance(idempotency.begin(actor=person, key="one", fingerprint="f" * 64), idempotency.Claim)

@@ -1,0 +1,177 @@
+"""One training run from its first line to its end, in this process and in small; the database is the site's."""
+
+from dataclasses import replace
+
+import pytest
+
+from digitsite.testing.writers import common_hands
+from ml.data.mnist import MnistError
+from ml.evaluation.gate import Judgement
+from recognizer.models import Deployment, GateVerdict, ModelFiles, ModelVersion, RunState, TrainingRun
+from recognizer.services import training
+from recognizer.services.registry import versions
+from recognizer.services.training import evaluation, pipeline, run_state, scheduling
+from tests.support.labelled_rows import settle_drawings
+
+pytestmark = [
+    pytest.mark.django_db(transaction=True, serialized_rollback=True),
+    pytest.mark.usefixtures("small_training"),
+]
+
+
+@pytest.fixture(autouse=True)
+def no_broker(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(scheduling, "_call_trainer", lambda run: None)
+
+
+def ask(**more: object) -> TrainingRun:
+    return training.ask(trigger=TrainingRun.Trigger.SCHEDULE, **more)
+
+
+def carry_out(run: TrainingRun) -> TrainingRun:
+    pipeline.run(run.pk, run_state.claim(run.pk))
+    run.refresh_from_db()
+    return run
+
+
+def test_a_run_learns_and_goes_live_and_the_next_one_finds_nothing_new():
+    settle_drawings(common_hands(3, 1), 60)
+    settle_drawings(common_hands(3, 1), 30, fold="holdout", seed=2)
+    run = carry_out(ask())
+    assert run.state == RunState.PROMOTED, run.reasons
+    version = run.version
+    assert versions.live_version() == version
+    assert (version.number, version.parent.number, version.gate_verdict) == (2, 1, GateVerdict.PASSED)
+    assert len(version.history["loss"]) == len(version.history["val_accuracy"]) == 3
+    assert version.counts["digits"] == 60
+    assert version.metrics["gate"]["holdout"]["n"] == 30
+    assert {"validation", "validation.7", "distorted", "non_digits", "holdout", "agreement"} <= {
+        check["name"] for check in version.gate
+    }
+    assert run.progress["share"] == 1.0
+    # What shapes a version is in its recipe.
+    assert (version.recipe["along"], version.recipe["replayed"]) == (0.5, 1_000)
+    assert version.recipe["photographed"] == {"made": 50, "rows": 50}
+    assert len(run.log) >= 6
+    # What was gained and lost is said where people look.
+    said = version.metrics["gate"]["said"]
+    assert "30 settled digits" in said[1]
+    assert set(said) <= {line for _, line in run.log}
+    assert Deployment.objects.first().why == f"Training run {run.pk} passed the gate. {said[0]}"
+    assert Deployment.objects.first().kind == Deployment.Kind.PROMOTE
+    # The base was measured on the same sets, so that it counts among the best.
+    assert "gate" in ModelVersion.objects.get(number=1).metrics
+
+    again = carry_out(ask())
+    assert again.state == RunState.UNCHANGED
+    assert f"training run {run.pk}" in again.reasons[0]
+    assert ModelVersion.objects.count() == 2
+
+
+@pytest.mark.usefixtures("upgraded_base")
+def test_what_the_gate_refuses_is_kept_with_its_reasons_and_is_not_live(monkeypatch):
+    def refuse(*args: object, **more: object) -> Judgement:
+        return replace(judge(*args, **more), reasons=["Digit 7 lost."])
+
+    judge = evaluation.judge
+    monkeypatch.setattr(evaluation, "judge", refuse)
+    run = carry_out(ask(recipe="shipped"))
+    assert (run.state, run.reasons) == (RunState.REFUSED, ["Digit 7 lost."])
+    assert run.version.gate_verdict == GateVerdict.REFUSED
+    assert ModelFiles.objects.filter(version=run.version).exists()
+    assert versions.live_version().number == 1
+
+
+def test_without_labels_there_is_nothing_to_learn():
+    run = carry_out(ask())
+    assert run.state == RunState.UNCHANGED
+    assert "Review some submissions" in run.reasons[0]
+
+
+def test_without_mnist_the_run_fails_with_the_sentence_that_says_how_to_provide_it(monkeypatch):
+    settle_drawings(common_hands(1, 1), 10)
+
+    def nowhere() -> None:
+        raise MnistError("MNIST could not be loaded. Set MNIST_PATH to mnist.npz.")
+
+    monkeypatch.setattr(pipeline, "load_mnist", nowhere)
+    run = carry_out(ask())
+    assert run.state == RunState.FAILED
+    assert "MNIST_PATH" in run.reasons[0]
+
+
+def test_a_cancelled_run_leaves_nothing(operator, monkeypatch):
+    settle_drawings(common_hands(1, 1), 10)
+    run = ask()
+
+    def cancel_in_training(recorder: run_state.Recorder, *args: object) -> None:
+        training.cancel(actor=operator, run=run)
+        recorder._beat_once()
+
+    monkeypatch.setattr(pipeline, "_show", cancel_in_training)
+    carry_out(run)
+    assert run.state == RunState.CANCELLED
+    assert ModelVersion.objects.count() == 1
+
+
+@pytest.mark.usefixtures("upgraded_base")
+def test_a_run_that_was_declared_dead_writes_nothing_when_it_goes_on(monkeypatch):
+    run = ask(recipe="shipped")
+    finish = pipeline._finish
+
+    def dies_first(*args: object, **more: object) -> None:
+        TrainingRun.objects.filter(pk=run.pk).update(state=RunState.FAILED, reasons=["silent"], finished=run.created)
+        finish(*args, **more)
+
+    monkeypatch.setattr(pipeline, "_finish", dies_first)
+    with pytest.raises(run_state.LostRunError):
+        pipeline.run(run.pk, run_state.claim(run.pk))
+    run.refresh_from_db()
+    assert (run.state, run.reasons) == (RunState.FAILED, ["silent"])
+    assert ModelVersion.objects.count() == 1
+    assert Deployment.objects.count() == 1
+
+
+@pytest.mark.usefixtures("upgraded_base")
+def test_a_version_that_beat_a_champion_which_is_gone_waits_for_a_person(make_version, monkeypatch):
+    run = ask(recipe="shipped")
+    finish = pipeline._finish
+
+    def somebody_promotes(*args: object, **more: object) -> None:
+        versions.deploy(version=make_version(), kind=Deployment.Kind.FORCE, why="meanwhile")
+        finish(*args, **more)
+
+    monkeypatch.setattr(pipeline, "_finish", somebody_promotes)
+    carry_out(run)
+    assert run.state == RunState.REFUSED
+    assert "not live any more" in run.reasons[0]
+    assert run.version.gate_verdict == GateVerdict.PASSED
+    assert versions.live_version().number == 2
+
+
+@pytest.mark.usefixtures("upgraded_base")
+def test_an_upgraded_base_is_a_candidate_that_must_pass_the_gate():
+    training.tend()
+    run = TrainingRun.objects.get()
+    carry_out(run)
+    assert run.state == RunState.PROMOTED, run.reasons
+    assert (run.version.origin, run.version.manifest["recipe"]) == ("base", "upgraded")
+    training.tend()
+    assert TrainingRun.objects.count() == 1
+
+
+def test_a_shipped_base_that_is_known_is_no_candidate():
+    assert versions.new_base() is None
+    training.tend()
+    assert not TrainingRun.objects.exists()
+
+
+def test_an_error_ends_the_run_with_its_name(monkeypatch):
+    settle_drawings(common_hands(1, 1), 10)
+
+    def full(*args: object) -> None:
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr(pipeline, "load_mnist", full)
+    run = carry_out(ask())
+    assert (run.state, run.reasons) == (RunState.FAILED, ["OSError: No space left on device"])

@@ -1,0 +1,265 @@
+"""Whatever operators do, in whatever order and two at once: one version is live, and every change has its row."""
+
+import hashlib
+import itertools
+import random
+import threading
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+from django.db import connection
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+
+from digitsite.testing.site import Site
+from ml.evaluation.gate import Judgement
+from ml.serving import bundle as bundles
+from ml.serving.bundle import BASE_FOLDER, BUNDLE_FILE
+from ml.training.eval_sets import draw_balanced
+from recognizer.models import Deployment, GateVerdict, ModelFiles, ModelVersion, Origin, RunState, TrainingRun
+from recognizer.services import training
+from recognizer.services.identity.actors import THE_MACHINE
+from recognizer.services.registry import deployments
+from recognizer.services.registry import versions as model_versions
+from recognizer.services.training import pipeline, run_state, scheduling
+from recognizer.services.training.evaluation import Verdict
+
+BASE = bundles.read((BASE_FOLDER / BUNDLE_FILE).read_bytes())
+QUESTIONS = draw_balanced(3, 1)
+
+
+class Operators(RuleBasedStateMachine):
+    """A model of the registry beside it: the numbers that were live, in order."""
+
+    @initialize()
+    def begin(self) -> None:
+        Deployment.objects.filter(sequence__gt=1).delete()
+        TrainingRun.objects.all().delete()
+        others = ModelVersion.objects.filter(number__gt=1)
+        others.update(parent=None)
+        others.delete()
+        self.base = ModelVersion.objects.get(number=1)
+        self.was_live = [1]
+        self.seen = 1
+        self.run: TrainingRun | None = None
+
+    def _pick(self, data: st.DataObject) -> ModelVersion:
+        return data.draw(st.sampled_from(list(ModelVersion.objects.order_by("number"))))
+
+    @rule(passed=st.booleans(), parent=st.integers(0, 5))
+    def candidate(self, passed: bool, parent: int) -> None:
+        versions = list(ModelVersion.objects.order_by("number"))
+        data = bytes([len(versions)]) * 8
+        version = ModelVersion.objects.create(
+            number=versions[-1].number + 1,
+            parent=versions[parent % len(versions)],
+            origin="training",
+            keras_sha256=hashlib.sha256(data).hexdigest(),
+            bundle_sha256=hashlib.sha256(data).hexdigest(),
+            manifest=self.base.manifest,
+            gate_verdict=GateVerdict.PASSED if passed else GateVerdict.REFUSED,
+        )
+        ModelFiles.objects.create(version=version, keras_file=data, bundle=data)
+
+    @rule()
+    def look(self) -> None:
+        """An operator opens the page, and decides later."""
+        self.seen = model_versions.live_deployment().sequence
+
+    @rule(data=st.data(), force=st.booleans(), why=st.sampled_from(["", "because"]), stale=st.booleans())
+    def promote(self, data: st.DataObject, force: bool, why: str, stale: bool) -> None:
+        version = self._pick(data)
+        self._try(
+            lambda: deployments.promote(
+                actor=THE_MACHINE, version=version, force=force, why=why, seen=self.seen if stale else None
+            ),
+            version,
+            may=version.gate_verdict == GateVerdict.PASSED or (force and bool(why)),
+            seen=self.seen if stale else None,
+        )
+
+    @rule(data=st.data(), stale=st.booleans())
+    def roll_back(self, data: st.DataObject, stale: bool) -> None:
+        version = self._pick(data)
+        self._try(
+            lambda: deployments.roll_back(actor=THE_MACHINE, version=version, seen=self.seen if stale else None),
+            version,
+            may=version.number in self.was_live,
+            seen=self.seen if stale else None,
+        )
+
+    @rule(data=st.data())
+    def two_at_once(self, data: st.DataObject) -> None:
+        """Both decided on the same state; the second one learns that it came late."""
+        live = model_versions.live_deployment()
+        first, second = self._pick(data), self._pick(data)
+        try:
+            model_versions.deploy(version=first, kind=Deployment.Kind.PROMOTE, why="first", replaces=live)
+            self.was_live.append(first.number)
+        except model_versions.RegistryError:
+            return
+        with pytest.raises(model_versions.RegistryError):
+            model_versions.deploy(version=second, kind=Deployment.Kind.PROMOTE, why="second", replaces=live)
+
+    @rule()
+    def prune(self) -> None:
+        deployments.prune()
+
+    @precondition(lambda self: self.run is None)
+    @rule()
+    def begin_a_training(self) -> None:
+        self.run = training.ask(trigger=TrainingRun.Trigger.SCHEDULE)
+        self.recorder = run_state.Recorder(self.run.pk, run_state.claim(self.run.pk))
+        self.champion = model_versions.live_deployment()
+
+    @precondition(lambda self: self.run is not None)
+    @rule(passed=st.booleans(), declared_dead=st.booleans())
+    def end_the_training(self, passed: bool, declared_dead: bool) -> None:
+        """Whatever operators did since it began: it goes live only against the champion that it was compared with."""
+        run, self.run = self.run, None
+        if declared_dead:
+            run_state.end(run.pk, self.recorder.token, RunState.FAILED, "silent")
+            with pytest.raises(run_state.LostRunError):
+                finish(self.recorder, self.champion, passed)
+            return
+        finish(self.recorder, self.champion, passed)
+        run.refresh_from_db()
+        beaten = passed and self.champion.sequence == len(self.was_live)
+        assert run.state == (RunState.PROMOTED if beaten else RunState.REFUSED)
+        assert run.version.gate_verdict == (GateVerdict.PASSED if passed else GateVerdict.REFUSED)
+        if beaten:
+            self.was_live.append(run.version.number)
+
+    @invariant()
+    def what_a_training_began_with_is_there(self) -> None:
+        if self.run is not None:
+            assert ModelFiles.objects.filter(version=self.champion.to_version).exists()
+
+    def _try(self, act, version: ModelVersion, *, may: bool, seen: int | None) -> None:
+        there = ModelFiles.objects.filter(version=version).exists()
+        late = seen is not None and seen != model_versions.live_deployment().sequence
+        expected = may and there and not late and version.number != self.was_live[-1]
+        try:
+            act()
+        except model_versions.RegistryError:
+            assert not expected
+        else:
+            assert expected
+            self.was_live.append(version.number)
+
+    @invariant()
+    def one_version_is_live_and_its_bytes_verify(self) -> None:
+        live = model_versions.live_version()
+        files = ModelFiles.objects.get(version=live)
+        assert live.number == self.was_live[-1]
+        assert hashlib.sha256(bytes(files.bundle)).hexdigest() == live.bundle_sha256
+        assert hashlib.sha256(bytes(files.keras_file)).hexdigest() == live.keras_sha256
+
+    @invariant()
+    def every_change_has_its_row(self) -> None:
+        rows = Deployment.objects.order_by("sequence").values_list(
+            "sequence", "to_version__number", "from_version__number"
+        )
+        assert list(rows) == [
+            (i + 1, number, self.was_live[i - 1] if i else None) for i, number in enumerate(self.was_live)
+        ]
+
+
+def finish(recorder: run_state.Recorder, champion: Deployment, passed: bool) -> None:
+    """The end of a training run: a version that answers like the base, judged as it is told."""
+    name = f"run {recorder.run_id}"
+    bundle = bundles.write(BASE.model, replace(BASE.manifest, recipe=name))
+    reasons = [] if passed else ["It is worse."]
+    pipeline._finish(
+        recorder, champion, ModelVersion(origin=Origin.TRAINING, parent=champion.to_version),
+        keras_file=name.encode(), bundle=bundle, verdict=Verdict(Judgement([], reasons), {}), questions=QUESTIONS,
+    )  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def no_broker(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(scheduling, "_call_trainer", lambda run: None)
+
+
+@pytest.mark.django_db
+def test_exactly_one_version_is_live_whatever_operators_do(settings: object) -> None:
+    settings.KEEP_VERSIONS = 2
+    run_state_machine_as_test(Operators, settings=FEW)
+
+
+@pytest.mark.django_db
+@pytest.mark.acceptance
+def test_exactly_one_version_is_live_whatever_operators_do_for_long(settings: object) -> None:
+    settings.KEEP_VERSIONS = 2
+    run_state_machine_as_test(Operators, settings=MANY)
+
+
+def test_operators_and_trainings_that_decide_at_the_same_moment_leave_one_row_for_each_change(
+    site: Site, make_version: Callable
+) -> None:
+    """Real threads on the site's database: whoever came late is told, and the rows are one unbroken chain."""
+    with site.entered():
+        versions = [ModelVersion.objects.get(number=1), *(make_version(passed=i % 2 == 0) for i in range(4))]
+        made: list[int] = []
+        odd: list[Exception] = []
+        begin = threading.Barrier(OPERATORS)
+
+        def decide(number: int) -> None:
+            rng = random.Random(number)
+            try:
+                begin.wait()
+                made.append(sum(one_decision(rng, versions) for _ in range(DECISIONS)))
+            except Exception as error:  # noqa: BLE001 - whatever it is, the test shall show it
+                odd.append(error)
+            finally:
+                connection.close()
+
+        operators = [threading.Thread(target=decide, args=(number,)) for number in range(OPERATORS)]
+        for one in operators:
+            one.start()
+        for one in operators:
+            one.join()
+        assert odd == []
+        rows = list(Deployment.objects.order_by("sequence").values_list("sequence", "from_version", "to_version"))
+        assert [sequence for sequence, *_ in rows] == list(range(1, len(rows) + 1))
+        assert all(before[2] == after[1] != after[2] for before, after in itertools.pairwise(rows))
+        assert len(rows) == 1 + sum(made)
+        assert sum(made) >= DECISIONS // 2
+        live = model_versions.live_version()
+        assert live.pk == rows[-1][2]
+        assert model_versions.classifier_of(live).logits(QUESTIONS[0]).shape == (30, 10)
+
+
+def one_decision(rng: random.Random, versions: list[ModelVersion]) -> int:
+    """Promote, force, roll back, or end a training. Returns how many changes of the live version it made: 1 or 0."""
+    version = rng.choice(versions)
+    try:
+        match rng.randrange(3):
+            case 0:
+                deployments.promote(actor=THE_MACHINE, version=version, force=True, why="because")
+            case 1:
+                deployments.roll_back(actor=THE_MACHINE, version=version)
+            case _:
+                run = training.ask(trigger=TrainingRun.Trigger.SCHEDULE)
+                recorder = run_state.Recorder(run.pk, run_state.claim(run.pk))
+                finish(recorder, model_versions.live_deployment(), passed=True)
+                run.refresh_from_db()
+                return int(run.state == RunState.PROMOTED)
+    except (model_versions.RegistryError, training.AlreadyRunningError):
+        return 0
+    return 1
+
+
+OPERATORS, DECISIONS = 4, 12
+CHECKS = [HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+FEW = settings(max_examples=15, stateful_step_count=15, deadline=None, suppress_health_check=CHECKS, derandomize=True)
+MANY = settings(FEW, max_examples=300, stateful_step_count=40)

@@ -1,0 +1,56 @@
+"""The process in which a training runs: how it ends, and what the trainer says of it."""
+
+import subprocess
+import sys
+
+import pytest
+
+from digitsite.testing.site import BASE_DIR, Site
+from recognizer.models import RunState, TrainingRun
+from recognizer.services.training import run_state, subprocess_runner
+from recognizer.services.training.subprocess_runner import TOKEN_VARIABLE
+
+
+@pytest.fixture
+def run(entered: Site) -> TrainingRun:
+    """A run that ends within a second, for there is no label to learn from."""
+    return TrainingRun.objects.create(trigger=TrainingRun.Trigger.PERSON, recipe={"name": "site", "seed": 1})
+
+
+def start_process(site: Site, run: TrainingRun) -> subprocess.Popen[str]:
+    token = run_state.claim(run.pk)
+    return subprocess.Popen(
+        [sys.executable, "manage.py", "run_training", str(run.pk)],
+        cwd=BASE_DIR,
+        env=site.environment | {TOKEN_VARIABLE: token},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def test_a_training_process_ends_with_status_0_and_a_clean_log(entered: Site, run: TrainingRun) -> None:
+    with start_process(entered, run) as process:
+        process.wait(60)  # its standard input is still open, as the trainer's worker keeps it
+        log = process.stdout.read()
+    run.refresh_from_db()
+    assert run.state == RunState.UNCHANGED
+    assert process.returncode == 0, log
+    assert "Fatal" not in log
+
+
+def test_a_training_process_ends_with_the_worker_that_started_it(entered: Site, run: TrainingRun) -> None:
+    with start_process(entered, run) as process:
+        process.stdin.close()
+        assert process.wait(60) == 1
+
+
+def test_the_trainer_reports_a_process_that_crashed_after_its_run_had_ended(
+    entered: Site, run: TrainingRun, caplog: pytest.LogCaptureFixture
+) -> None:
+    token = run_state.claim(run.pk)
+    run_state.end(run.pk, token, RunState.UNCHANGED)
+    with subprocess.Popen([sys.executable, "-c", "import os; os.abort()"]) as process:
+        subprocess_runner._watch(process, run.pk, token, lambda: False)
+    assert f"the training process of run {run.pk} ended by signal 6" in caplog.text

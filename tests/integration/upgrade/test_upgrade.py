@@ -1,0 +1,139 @@
+"""A site of an earlier release goes on after an upgrade: nothing is lost, and nobody is locked out."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+
+import pytest
+
+from digitsite.testing.supervised import a_three
+
+from .conftest import Folder, Upgraded
+
+
+def test_every_submission_is_there_with_its_prediction_and_its_truth(upgraded: Upgraded):
+    rows = {row["id"]: row for row in upgraded.submissions()}
+    facts = upgraded.facts
+    assert len(facts["truths"]) == facts["counts"]["submissions"]
+    kept = set(facts["truths"]) - {facts["died"]["id"]}  # which another test deletes
+    assert kept <= set(rows)
+    for public_id, digit in facts["digits"].items():
+        assert rows[public_id]["prediction"]["digit"] == digit
+    assert all((rows[public_id]["truth"] or "") == facts["truths"][public_id] for public_id in kept)
+    states = Counter(rows[public_id]["truth_state"] for public_id in kept)
+    assert states["settled"] == facts["counts"]["settled"]
+    assert rows[facts["failed"]]["state"] == "failed"
+
+
+def test_rows_pictures_and_models_fit_together(upgraded: Upgraded):
+    assert "nothing is missing or damaged" in upgraded.folder.manage("sanity")
+
+
+def test_a_read_key_still_opens_its_submission_and_no_other(upgraded: Upgraded):
+    keys = upgraded.facts["read_keys"]
+    with upgraded.browser() as stranger:
+        for public_id, key in keys.items():
+            address = f"api/v1/submissions/{public_id}"
+            assert stranger.get(address, params={"key": key}).json()["id"] == public_id
+            others = [other for other in keys.values() if other != key]
+            assert stranger.get(address, params={"key": others[0]}).status_code == 404
+
+
+def test_a_share_link_still_opens_the_page(upgraded: Upgraded):
+    share = upgraded.facts["share"]
+    with upgraded.browser() as stranger:
+        assert stranger.get(f"s/{share['id']}/", params={"key": share["key"]}).status_code == 200
+        assert stranger.get(f"s/{share['id']}/").status_code == 404
+
+
+def test_a_visitor_is_still_known_by_the_cookie_and_owns_their_drawings(upgraded: Upgraded):
+    suggested = upgraded.facts["suggested"]
+    with upgraded.browser(visitor=upgraded.facts["visitors"]["owner"]["cookie"]) as owner:
+        assert owner.get("api/v1/me").json()["visitor"] is True
+        assert suggested in {row["id"] for row in owner.get("api/v1/submissions?page_size=100").json()["results"]}
+        assert [row["value"] for row in owner.get(f"api/v1/submissions/{suggested}/labels").json()["results"]] == ["9"]
+    with upgraded.browser(visitor=upgraded.facts["visitors"]["opted_out"]["cookie"]) as other:
+        assert other.get(f"api/v1/submissions/{suggested}").status_code == 404
+        assert "Nothing of yours trains" in other.get("account/data/").text
+
+
+@pytest.mark.parametrize("name", ["olga", "rita", "rob", "vera"])
+def test_an_account_is_still_signed_in_with_its_role(upgraded: Upgraded, name: str):
+    with upgraded.browser(session=upgraded.facts["sessions"][name]) as client:
+        about = client.get("api/v1/me").json()
+        assert (about["user"], about["may_operate"]) == (name, name == "olga")
+        assert about["may_review"] == (name != "vera")
+        assert client.get("history/").status_code == 200
+
+
+def test_a_password_still_signs_in(upgraded: Upgraded):
+    with upgraded.browser() as client:
+        page = client.get("account/login/").text
+        form = {
+            "csrfmiddlewaretoken": re.search(r'name="csrfmiddlewaretoken" value="(\w+)"', page)[1],
+            "username": "vera",
+            "password": upgraded.facts["password"],
+        }
+        assert client.post("account/login/", data=form, headers={"Referer": str(client.base_url)}).status_code == 302
+        assert client.get("api/v1/me").json()["user"] == "vera"
+
+
+def test_tokens_still_authenticate_and_an_expired_one_does_not(upgraded: Upgraded):
+    tokens = dict(upgraded.facts["tokens"])
+    with upgraded.browser(token=tokens.pop("expired")) as client:
+        assert client.get("api/v1/me").status_code == 401
+    for name, key in tokens.items():
+        with upgraded.browser(token=key) as client:
+            assert client.get("api/v1/me").json()["token"]["name"] == name
+
+
+def test_what_was_pending_is_predicted(upgraded: Upgraded):
+    for public_id in upgraded.facts["pending"]:
+        assert upgraded.wait_for_state(public_id, "predicted")["prediction"]["version"] >= 1
+
+
+def test_a_request_that_is_sent_again_gets_the_answer_from_before_the_upgrade(upgraded: Upgraded):
+    facts = upgraded.facts
+    with upgraded.browser(token=facts["tokens"]["vera's scanner"]) as client:
+        for key, sent in facts["idempotent"].items():
+            again = send(client, key, sent["body"])
+            assert (again.status_code, again.json()) == (sent["status"], sent["answer"])
+        upgraded.wait_for_state(facts["died"]["id"], "predicted")
+        assert send(client, "died", facts["died"]["body"]).json()["id"] == facts["died"]["id"]
+        # The answer of before the upgrade goes with the submission that it tells of.
+        client.delete(f"api/v1/submissions/{facts['died']['id']}").raise_for_status()
+        assert send(client, "died", facts["died"]["body"]).status_code == 410
+
+
+def send(client, key: str, body: object):
+    headers = {"Idempotency-Key": key, "Content-Type": "application/json"}
+    return client.post("api/v1/submissions", content=json.dumps(body), headers=headers)
+
+
+def test_the_live_version_serves_and_every_older_one_after_a_rollback(upgraded: Upgraded):
+    with upgraded.operator as operator:
+        live = operator.get("api/v1/deployments").json()["results"][0]["to_version"]
+        assert live == 3
+        for version in (3, 2, 1):
+            if version != live:
+                operator.post(f"api/v1/models/{version}/rollback", json={}).raise_for_status()
+            with upgraded.browser() as stranger:
+                drawn = stranger.post(
+                    "api/v1/submissions", json={"strokes": [a_three()]}, headers={"Prefer": "wait=10"}
+                )
+            assert drawn.status_code == 201
+            assert (drawn.json()["prediction"]["digit"], drawn.json()["prediction"]["version"]) == (3, version)
+        operator.post(f"api/v1/models/{live}/rollback", json={}).raise_for_status()
+
+
+def test_a_backup_of_the_release_is_restored_into_an_empty_folder(empty_folder: Folder, tmp_path):
+    folder, file = empty_folder, tmp_path / "backup.tar"
+    file.write_bytes(folder.release.file(folder.engine, "backup.tar"))
+    assert "is restored, and everything in it was found whole" in folder.manage("restore", str(file))
+    looked_at = folder.manage("sanity")
+    count = folder.release.facts(folder.engine)["counts"]["submissions"]
+    assert f"looked at {count} submissions" in looked_at
+    assert "nothing is missing or damaged" in looked_at
+    assert (folder.path / "secret_key").read_bytes() == folder.release.secret_key(folder.engine)

@@ -1,1 +1,0 @@
-"""Learning: training runs, the gate, deployments and their pages."""

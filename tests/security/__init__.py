@@ -1,1 +1,0 @@
-"""Nobody gets in, and nothing leaks."""

@@ -1,1 +1,0 @@
-"""What the operator sees: the Status page and command, /metrics, the log."""

@@ -1,0 +1,32 @@
+"""Settled labels of simulated writers, as rows."""
+
+import hashlib
+import json
+
+from digitsite.testing.writers import Hand, drawings
+from ml.preprocessing import PREPROCESSING_VERSION, prepare_strokes
+from recognizer.models import Fold, Submission, SubmissionState, TruthState
+from tests.factories import make_submission
+
+
+def settle_drawings(hands: list[Hand], n: int, *, fold: str = Fold.TRAIN, seed: int = 1) -> list[Submission]:
+    """n reviewed drawings. Each hand is a drawer."""
+    rows = []
+    for hand, digit, strokes in drawings(hands, n, seed):
+        prepared = prepare_strokes(strokes)
+        drawer = hashlib.sha256(repr(hand).encode()).hexdigest()[:32]
+        rows.append(
+            make_submission(
+                visitor=drawer,
+                strokes=strokes,
+                digest=hashlib.sha256(json.dumps(strokes).encode()).hexdigest(),
+                pixels=prepared.pixels.tobytes(),
+                ink=prepared.ink,
+                preprocessing_version=PREPROCESSING_VERSION,
+                fold=fold,
+                state=SubmissionState.PREDICTED,
+                truth=str(digit),
+                truth_state=TruthState.SETTLED,
+            )
+        )
+    return rows

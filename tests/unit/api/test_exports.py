@@ -1,0 +1,144 @@
+"""Exports: settled pictures and labels as archives that say what they hold, the same bytes for the same data."""
+
+import base64
+import csv
+import hashlib
+import io
+import json
+import tracemalloc
+import zipfile
+
+import numpy as np
+import pytest
+from django.http import HttpResponse
+from django.test import Client
+from PIL import Image
+
+from digitsite.testing.site import some_pixels
+from recognizer.models import Fold, Submission, TruthState
+from recognizer.services.data import exports
+from recognizer.services.lib import temp_files
+from tests.factories import make_submission
+
+pytestmark = pytest.mark.django_db
+
+EXPORTS = "/api/v1/exports"
+NPZ, ZIP = f"{EXPORTS}/settled.npz", f"{EXPORTS}/settled.zip"
+
+
+@pytest.fixture
+def settled() -> list[Submission]:
+    truths = ["7", "3", "not_a_digit", "0"]
+    rows = [
+        make_submission(truth=truth, truth_state=TruthState.SETTLED, pixels=some_pixels(n), fold=fold)
+        for n, (truth, fold) in enumerate(zip(truths, [Fold.TRAIN, Fold.HOLDOUT] * 2, strict=True))
+    ]
+    make_submission()
+    make_submission(truth="5", truth_state=TruthState.PROVISIONAL)
+    make_submission(truth="5", truth_state=TruthState.SETTLED, may_train=False)
+    return rows
+
+
+def content(response: HttpResponse) -> bytes:
+    assert response.status_code == 200, response.content
+    return b"".join(response.streaming_content)
+
+
+def test_the_arrays_hold_what_was_settled(settled: list[Submission], reviewing: Client) -> None:
+    response = reviewing.get(NPZ)
+    data = content(response)
+    assert int(response.headers["Content-Length"]) == len(data)
+    arrays = np.load(io.BytesIO(data), allow_pickle=False)
+    assert (arrays["x"].shape, arrays["x"].dtype, arrays["y"].dtype) == ((4, 28, 28), np.uint8, np.int8)
+    assert arrays["y"].tolist() == [7, 3, -1, 0]
+    assert arrays["truth"].tolist() == ["7", "3", "not_a_digit", "0"]
+    assert arrays["id"].tolist() == [one.public_id for one in settled]
+    assert [row.tobytes() for row in arrays["x"]] == [bytes(one.pixels) for one in settled]
+    assert arrays["created"][0].item().replace(microsecond=0) == settled[0].created.replace(tzinfo=None, microsecond=0)
+    manifest = json.loads(arrays["manifest.json"])
+    assert (manifest["count"], manifest["by_truth"]["7"], manifest["by_fold"]) == (4, 1, {"holdout": 2, "train": 2})
+    assert manifest["content_hash"] == response.headers["X-Content-Hash"]
+
+
+def test_the_table_and_the_pictures_say_the_same(settled: list[Submission], operating: Client) -> None:
+    archive = zipfile.ZipFile(io.BytesIO(content(operating.get(ZIP))))
+    assert archive.testzip() is None
+    rows = list(csv.DictReader(io.StringIO(archive.read("settled.csv").decode())))
+    assert [row["truth"] for row in rows] == ["7", "3", "not_a_digit", "0"]
+    assert rows[0]["created"] == settled[0].created.replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
+    pictures = [Image.open(io.BytesIO(archive.read(row["file"]))) for row in rows]
+    assert [picture.tobytes() for picture in pictures] == [bytes(one.pixels) for one in settled]
+    assert not {"owner", "visitor", "user"} & set(rows[0])
+
+
+def test_the_same_data_gives_the_same_bytes_and_the_same_hash_in_every_form(
+    settled: list[Submission], reviewing: Client, operating: Client
+) -> None:
+    first, second = reviewing.get(NPZ), operating.get(NPZ)
+    data = content(first)
+    assert data == content(second)
+    digest = base64.b64encode(hashlib.sha256(data).digest()).decode()
+    assert first.headers["Repr-Digest"] == f"sha-256=:{digest}:"
+    summary = reviewing.get(EXPORTS).json()
+    pictures = reviewing.get(ZIP)
+    assert content(pictures) != data
+    hashes = {first.headers["X-Content-Hash"], pictures.headers["X-Content-Hash"], summary["content_hash"]}
+    assert len(hashes) == 1
+    assert (summary["count"], summary["by_source"]) == (4, {"canvas": 4})
+    assert reviewing.get(NPZ, headers={"If-None-Match": first.headers["ETag"]}).status_code == 304
+    Submission.objects.filter(pk=settled[0].pk).update(truth="1")
+    assert reviewing.get(EXPORTS).json()["content_hash"] not in hashes
+    assert content(reviewing.get(NPZ, headers={"If-None-Match": first.headers["ETag"]})) != data
+
+
+def test_filters_narrow_it_down_and_what_is_unknown_is_refused(settled: list[Submission], reviewing: Client) -> None:
+    arrays = np.load(io.BytesIO(content(reviewing.get(f"{NPZ}?truth=7&truth=3&fold=holdout"))))
+    assert arrays["y"].tolist() == [3]
+    assert json.loads(arrays["manifest.json"])["filters"] == {"fold": ["holdout"], "truth": ["7", "3"]}
+    summary = reviewing.get(f"{EXPORTS}?fold=train").json()
+    assert summary["count"] == 2
+    assert all(one["url"].endswith("?fold=train") for one in summary["formats"])
+    for bad in ("truth=ten", "digit=7", "created_after=soon"):
+        assert [reviewing.get(f"{address}?{bad}").status_code for address in (EXPORTS, NPZ, ZIP)] == [400] * 3
+
+
+def test_nothing_settled_is_an_empty_archive(reviewing: Client) -> None:
+    arrays = np.load(io.BytesIO(content(reviewing.get(NPZ))))
+    assert (arrays["x"].shape, arrays["y"].shape, arrays["id"].shape) == ((0, 28, 28), (0,), (0,))
+    assert zipfile.ZipFile(io.BytesIO(content(reviewing.get(ZIP)))).read("settled.csv").count(b"\n") == 1
+
+
+def test_only_reviewers_and_operators_take_it_away(
+    settled: list[Submission], program: Client, owner: Client, other: Client
+) -> None:
+    for client in (program, owner, other):
+        assert [client.get(address).status_code for address in (EXPORTS, NPZ, ZIP)] == [403] * 3
+
+
+def test_of_one_caller_one_is_made_at_a_time_and_another_caller_need_not_wait(
+    settled: list[Submission], reviewing: Client, operating: Client, reviewer, monkeypatch
+) -> None:
+    """At 07961fc one who took one after the other kept all others out."""
+    monkeypatch.setattr(temp_files, "WAIT_SECONDS", 0.05)
+    with exports.gathered(exports.settled(reviewer), caller=reviewer.share_key):
+        response = reviewing.get(NPZ)
+        assert content(operating.get(NPZ))
+    assert (response.status_code, response.json()["code"]) == (503, "busy")
+    assert response.headers["Retry-After"]
+    assert content(reviewing.get(NPZ))
+
+
+@pytest.mark.sqlite_only
+def test_an_archive_is_larger_than_the_memory_that_it_needs(reviewer) -> None:
+    first = make_submission(truth="7", truth_state=TruthState.SETTLED, pixels=some_pixels())
+    names = [field.attname for field in Submission._meta.fields if field.attname not in ("id", "public_id", "digest")]
+    columns = {name: getattr(first, name) for name in names}
+    Submission.objects.bulk_create((Submission(digest=str(n), **columns) for n in range(4000)), batch_size=500)
+    tracemalloc.start()
+    with exports.gathered(exports.settled(reviewer), caller="a") as data:
+        with exports.archive(data, form="npz", filters={}) as file:
+            size = file.seek(0, io.SEEK_END)
+        _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert size > 4000 * 784
+    assert peak < size * 0.7

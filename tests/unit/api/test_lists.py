@@ -1,0 +1,189 @@
+"""Lists: whose rows, which pages, which filters."""
+
+import base64
+from datetime import timedelta
+
+import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
+
+from recognizer.models import LabelReason, Submission, Verdict
+from recognizer.services.identity.actors import Actor
+from recognizer.services.review import labels
+from tests.factories import make_prediction, make_submission
+
+pytestmark = pytest.mark.django_db
+
+ADDRESS = "/api/v1/submissions"
+
+
+def ids(response) -> list[str]:
+    assert response.status_code == 200, response.json()
+    return [one["id"] for one in response.json()["results"]]
+
+
+def test_everybody_sees_their_own_and_reviewers_see_all(visitor, stranger, owner, other, reviewing, operating, program):
+    mine, theirs = make_submission(visitor), make_submission(stranger)
+    assert ids(owner.get(ADDRESS)) == [mine.public_id]
+    assert ids(other.get(ADDRESS)) == [theirs.public_id]
+    assert ids(reviewing.get(ADDRESS)) == ids(operating.get(ADDRESS)) == [theirs.public_id, mine.public_id]
+    assert ids(program.get(ADDRESS)) == []
+
+
+def test_a_reviewer_can_ask_for_their_own_only(reviewer, visitor, reviewing):
+    own, _ = make_submission(reviewer), make_submission(visitor)
+    assert ids(reviewing.get(f"{ADDRESS}?mine=true")) == [own.public_id]
+    assert len(ids(reviewing.get(f"{ADDRESS}?mine=false"))) == 2
+
+
+def test_pages_hold_every_row_once_although_rows_come_and_go_meanwhile(visitor, owner):
+    rows = [make_submission(visitor).public_id for _ in range(23)]
+    seen, address = [], f"{ADDRESS}?page_size=5"
+    while address:
+        body = owner.get(address).json()
+        seen += [one["id"] for one in body["results"]]
+        make_submission(visitor)
+        Submission.objects.filter(public_id=seen[-1]).delete()
+        address = body["next"]
+    assert seen == rows[::-1]
+
+
+@pytest.mark.parametrize("ordering", ["-created", "created", "-doubt", "doubt"])
+def test_pages_lead_back_the_same_way(ordering, visitor, owner):
+    for number in range(12):
+        make_prediction(make_submission(visitor), doubt=number % 3 / 7)
+    whole = ids(owner.get(f"{ADDRESS}?ordering={ordering}"))
+    pages, address = [], f"{ADDRESS}?ordering={ordering}&page_size=5"
+    while address:
+        body = owner.get(address).json()
+        pages.append(body)
+        address = body["next"]
+    assert [one["id"] for body in pages for one in body["results"]] == whole
+    back = pages[-1]
+    for body in reversed(pages[:-1]):
+        back = owner.get(back["previous"]).json()
+        assert back["results"] == body["results"]
+    assert back["previous"] is None
+    assert pages[0]["previous"] is None
+
+
+def test_by_doubt_come_those_that_have_an_answer(visitor, owner):
+    sure, _, unsure = (make_submission(visitor) for _ in range(3))
+    make_prediction(sure, doubt=0.1)
+    make_prediction(unsure, doubt=0.9)
+    assert ids(owner.get(f"{ADDRESS}?ordering=-doubt")) == [unsure.public_id, sure.public_id]
+    assert ids(owner.get(f"{ADDRESS}?ordering=doubt")) == [sure.public_id, unsure.public_id]
+
+
+def test_a_cursor_of_another_order_is_refused(visitor, owner):
+    for _ in range(3):
+        make_prediction(make_submission(visitor))
+    cursor = owner.get(f"{ADDRESS}?page_size=1&ordering=-doubt").json()["next"].partition("cursor=")[2]
+    response = owner.get(f"{ADDRESS}?page_size=1&cursor={cursor}")
+    assert (response.status_code, list(response.json()["errors"])) == (400, ["cursor"])
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        *("cursor=x", "cursor=W10", "cursor=WzEsMl0", "cursor=WyJ4Il0", "cursor=WzEsIngiXQ", "cursor=%00"),
+        *("page_size=", "page_size=5&page_size=5", "page_size=0", "page_size=201", "page_size=ten", "page_size=-1"),
+        *("digit=10", "digit=x", "verdict=perhaps", "mine=maybe", "certainty_min=2", "certainty_max=NaN"),
+        *("created_after=yesterday", "version=1.5", "ordering=digit", "truth=12", "surname=Smith", "source=fax"),
+    ],
+)
+def test_a_parameter_that_makes_no_sense_is_refused_by_its_name(bad, owner):
+    response = owner.get(f"{ADDRESS}?{bad}")
+    assert response.status_code == 400
+    assert list(response.json()["errors"]) == [bad.partition("=")[0]]
+
+
+def test_submissions_are_filtered(visitor, reviewer, owner):
+    seven, four, pending = make_submission(visitor), make_submission(visitor, source="api"), make_submission(visitor)
+    make_prediction(seven)
+    make_prediction(four, digit=4, certainty=0.5, verdict=Verdict.UNSURE)
+    labels.label(actor=reviewer, submission=four, value="9", reason=LabelReason.API)
+    names = {seven.public_id: "seven", four.public_id: "four", pending.public_id: "pending"}
+    tomorrow = (timezone.now() + timedelta(days=1)).date().isoformat()
+    for query, expected in {
+        "digit=7": ["seven"],
+        "digit=7&digit=4": ["four", "seven"],
+        "verdict=unsure": ["four"],
+        "certainty_min=0.6": ["seven"],
+        "certainty_max=0.6": ["four"],
+        "source=api": ["four"],
+        "state=pending": ["pending"],
+        "version=1": ["four", "seven"],
+        "version=2": [],
+        "truth=9": ["four"],
+        "truth_state=settled": ["four"],
+        "corrected=true": ["four"],
+        "corrected=false": ["pending", "seven"],
+        f"created_before={tomorrow}": ["pending", "four", "seven"],
+        f"created_after={tomorrow}": [],
+    }.items():
+        assert [names[one] for one in ids(owner.get(f"{ADDRESS}?{query}"))] == expected, query
+
+
+def test_predictions_are_filtered(visitor, reviewer, owner):
+    right, wrong, open_ = (make_submission(visitor) for _ in range(3))
+    make_prediction(right)
+    make_prediction(wrong, certainty=0.5, doubt=0.7, verdict=Verdict.UNSURE)
+    make_prediction(open_)
+    labels.label(actor=reviewer, submission=right, value="7", reason=LabelReason.API)
+    labels.label(actor=reviewer, submission=wrong, value="1", reason=LabelReason.API)
+    names = {right.public_id: "right", wrong.public_id: "wrong", open_.public_id: "open"}
+    for query, expected in {
+        "reviewed=true": ["wrong", "right"],
+        "reviewed=false": ["open"],
+        "correct=true": ["right"],
+        "correct=false": ["wrong"],
+        "digit=7": ["open", "wrong", "right"],
+        "digit=3": [],
+        "source=canvas": ["open", "wrong", "right"],
+        "version=1": ["open", "wrong", "right"],
+        "version=2": [],
+        "verdict=unsure": ["wrong"],
+        "certainty_max=0.6": ["wrong"],
+        f"submission={wrong.public_id}": ["wrong"],
+        "ordering=created": ["right", "wrong", "open"],
+        "ordering=-doubt": ["wrong", "open", "right"],
+        "ordering=doubt": ["right", "open", "wrong"],
+    }.items():
+        results = owner.get(f"/api/v1/predictions?{query}").json()["results"]
+        assert [names[one["submission"]] for one in results] == expected, query
+
+
+@pytest.mark.parametrize("address", [ADDRESS, "/api/v1/predictions", "/api/v1/labels"])
+def test_a_list_takes_the_same_few_queries_whatever_its_length(address, visitor, owner):
+    counts = []
+    for rows in (1, 10):
+        for _ in range(rows):
+            submission = make_submission(visitor)
+            make_prediction(submission)
+            labels.label(actor=visitor, submission=submission, value="7", reason=LabelReason.API)
+        with CaptureQueriesContext(connection) as queries:
+            assert len(owner.get(address).json()["results"]) >= rows
+        counts.append(len(queries))
+    assert counts[0] == counts[1] <= 2
+
+
+def test_nobody_without_a_name_owns_anything(program):
+    make_submission(Actor())
+    assert ids(program.get(ADDRESS)) == []
+
+
+@pytest.mark.parametrize(
+    ("parameter", "value"),
+    [
+        ("created_after", "0001-01-01T00:00:00+14:00"),
+        ("created_before", "9999-12-31T23:59:59-14:00"),
+        ("cursor", base64.urlsafe_b64encode(b"[" * 5_000).decode()),
+        ("page_size", "9" * 5_000),
+    ],
+)
+def test_a_parameter_made_to_hurt_is_refused_like_any_other(parameter, value, owner):
+    response = owner.get(ADDRESS, {parameter: value})
+    assert response.status_code == 400
+    assert parameter in response.json()["errors"]

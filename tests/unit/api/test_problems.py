@@ -1,0 +1,100 @@
+"""Every error under /api/ has one shape, whoever raises it."""
+
+import json
+from unittest import mock
+
+import pytest
+from django.conf import settings
+from django.db import OperationalError
+from django.test import Client
+from django.urls import reverse
+
+from recognizer.services.lib.errors import BusyError
+from recognizer.services.submissions import service
+from recognizer.views.submissions import draw
+from tests.image_samples import SEVEN
+
+pytestmark = pytest.mark.django_db
+
+ADDRESS = "/api/v1/submissions"
+
+
+def assert_problem(response, status: int) -> dict:
+    assert response.status_code == status
+    assert response.headers["Content-Type"] == "application/problem+json"
+    document = response.json()
+    assert document["status"] == status
+    assert {"type", "title", "detail", "code"} <= set(document)
+    return document
+
+
+@pytest.mark.parametrize("address", ["/api/", "/api/v1/nothing", "/api/v2/submissions", "/api/v1/submissions/a.b"])
+def test_an_unknown_address_is_a_problem(address, program):
+    assert_problem(program.get(address), 404)
+    assert_problem(program.post(address), 404)
+
+
+def test_a_method_that_is_not_there_is_a_problem_that_names_the_others(program):
+    response = program.put(ADDRESS)
+    assert_problem(response, 405)
+    assert "POST" in response.headers["Allow"]
+    assert_problem(program.options(ADDRESS), 405)
+
+
+def test_an_unknown_host_is_a_problem(program):
+    assert_problem(program.get(ADDRESS, headers={"Host": "evil.example"}), 400)
+
+
+def test_a_fault_of_ours_is_a_problem_that_gives_nothing_away(program, monkeypatch, caplog):
+    def fail(**_given: object) -> None:
+        raise RuntimeError("the secret of the house")
+
+    monkeypatch.setattr(service, "accept", fail)
+    program.raise_request_exception = False
+    response = program.post(ADDRESS, json.dumps({"strokes": SEVEN}), content_type="application/json")
+    assert_problem(response, 500)
+    assert b"secret" not in response.content
+    assert "the secret of the house" in caplog.text
+
+
+def test_while_the_site_is_busy_or_without_a_database_a_sender_is_told_to_come_back(program, monkeypatch, caplog):
+    refusals = [BusyError("Come back later."), OperationalError("password of the house refused")]
+    for refusal in refusals:
+        monkeypatch.setattr(service, "accept", mock.Mock(side_effect=refusal))
+        response = program.post(ADDRESS, json.dumps({"strokes": SEVEN}), content_type="application/json")
+        assert "password" not in assert_problem(response, 503)["detail"]
+    assert "the database failed: password of the house refused" in caplog.text
+    # A page says it too, without asking the database for anything.
+    program.raise_request_exception = False
+    monkeypatch.setattr(draw, "known_actor", mock.Mock(side_effect=refusals[1]))
+    page = program.get("/")
+    assert (page.status_code, page["Retry-After"]) == (503, "5")
+
+
+def test_an_error_outside_of_the_api_stays_a_page(program):
+    response = program.get("/nothing")
+    assert response.status_code == 404
+    assert response.headers["Content-Type"].startswith("text/html")
+
+
+# --- Requests that another site makes a browser send ---------------------------------------------------------------
+
+
+@pytest.mark.parametrize("who", ["visitor", "reviewer"])
+def test_a_browser_must_show_its_csrf_token(who, request, client_of, media):
+    browser = client_of(request.getfixturevalue(who), csrf=True)
+    body = {"data": json.dumps({"strokes": SEVEN}), "content_type": "application/json"}
+    assert "CSRF" in assert_problem(browser.post(ADDRESS, **body), 403)["detail"]
+    assert browser.get(ADDRESS).json()["results"] == []
+    browser.get(reverse("api-docs"))
+    token = browser.cookies[settings.CSRF_COOKIE_NAME].value
+    assert browser.post(ADDRESS, **body, headers={"X-CSRFToken": token}).status_code == 202
+    (submission,) = browser.get(ADDRESS).json()["results"]
+    assert_problem(browser.delete(f"{ADDRESS}/{submission['id']}"), 403)
+    assert browser.delete(f"{ADDRESS}/{submission['id']}", headers={"X-CSRFToken": token}).status_code == 204
+
+
+def test_a_program_without_cookies_needs_no_token(media):
+    program = Client(enforce_csrf_checks=True, HTTP_HOST="localhost")
+    response = program.post(ADDRESS, json.dumps({"strokes": SEVEN}), content_type="application/json")
+    assert response.status_code == 202

@@ -1,0 +1,51 @@
+"""The OpenAPI document and the page that shows it."""
+
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+from django.core.management import call_command
+from django.urls import reverse
+
+DOCUMENT = Path(__file__).resolve().parents[3] / "docs" / "openapi.yaml"
+
+
+def test_the_committed_document_is_what_the_code_says(tmp_path):
+    made = tmp_path / "openapi.yaml"
+    call_command("spectacular", "--validate", "--fail-on-warn", "--file", str(made))
+    assert made.read_text() == DOCUMENT.read_text(), (
+        "The API changed. Look at the difference, then: manage.py spectacular --validate --fail-on-warn "
+        "--file docs/openapi.yaml"
+    )
+
+
+def test_every_operation_says_how_it_fails():
+    document = yaml.safe_load(DOCUMENT.read_text())
+    shared = {f"#/components/responses/{name}": one for name, one in document["components"]["responses"].items()}
+    for path, operations in document["paths"].items():
+        for method, operation in operations.items():
+            responses = operation["responses"]
+            failures = [shared.get(one.get("$ref"), one) for status, one in responses.items() if int(status) >= 400]
+            assert failures, (path, method)
+            assert all(list(one["content"]) == ["application/problem+json"] for one in failures), (path, method)
+            assert operation["description"], (path, method)
+
+
+@pytest.mark.django_db
+def test_the_document_is_served(program):
+    response = program.get(reverse("api-schema"), headers={"Accept": "application/vnd.oai.openapi"})
+    assert yaml.safe_load(response.content)["openapi"].startswith("3.1")
+    assert program.get(reverse("api-schema") + "?format=json").json()["info"]["title"]
+
+
+@pytest.mark.django_db
+def test_the_docs_page_holds_nothing_that_our_own_policy_forbids(program):
+    page = program.get(reverse("api-docs"))
+    assert page.status_code == 200
+    text = page.content.decode()
+    assert "'unsafe" not in page.headers["Content-Security-Policy"]
+    assert not re.search(r"<style|\sstyle=|<script(?![^>]*\ssrc=)", text)
+    script = program.get(reverse("api-docs") + "?script=")
+    assert script.headers["Content-Type"] == "application/javascript"
+    assert reverse("api-schema") in script.content.decode()

@@ -1,0 +1,203 @@
+"""What `make run` can be told, and what it answers to nonsense."""
+
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from django.core.exceptions import ImproperlyConfigured
+
+from digitsite.supervisor import commands, options, startup_cache
+from digitsite.supervisor.options import StartError
+from digitsite.testing.site import BASE_DIR
+from digitsite.testing.supervised import SETTINGS
+
+
+@pytest.fixture(autouse=True)
+def nothing_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in SETTINGS:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("PORT", "0")
+
+
+@pytest.fixture
+def taken_port() -> Iterator[int]:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        yield listener.getsockname()[1]
+
+
+def refused(**settings: str) -> str:
+    """The output of a supervisor that must not start."""
+    environment = {name: value for name, value in os.environ.items() if name not in SETTINGS} | settings
+    done = subprocess.run(
+        [sys.executable, "-m", "digitsite.supervisor"],
+        cwd=BASE_DIR, env=environment, capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert done.stdout == ""
+    assert "Traceback" not in done.stderr
+    return done.stderr
+
+
+def test_by_default_only_this_machine_can_reach_the_site() -> None:
+    told = options.read()
+    assert told.data_dir == Path(BASE_DIR, "data")
+    assert told.url == f"http://127.0.0.1:{told.port}/"
+    assert told.network_urls == []
+    assert told.allowed_hosts() == "localhost,127.0.0.1,[::1]"
+
+
+def test_open_to_the_network_it_goes_by_every_name_of_this_machine_and_by_no_other(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("HOST", "0.0.0.0")
+    monkeypatch.setattr(options, "own_addresses", lambda: ["192.168.7.5", "10.0.0.2"])
+    monkeypatch.setattr(socket, "gethostname", lambda: "Laptop")
+    told = options.read()
+    assert told.url.startswith("http://127.0.0.1:")
+    assert told.network_urls == [f"http://192.168.7.5:{told.port}/", f"http://10.0.0.2:{told.port}/"]
+    assert told.allowed_hosts() == "localhost,127.0.0.1,[::1],192.168.7.5,10.0.0.2,laptop,laptop.local"
+
+
+def test_a_public_name_of_this_machine_is_one_of_the_sites_only_where_https_is_spoken_of(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("HOST", "0.0.0.0")
+    monkeypatch.setattr(options, "own_addresses", lambda: ["203.0.113.5"])
+    monkeypatch.setattr(socket, "gethostname", lambda: "vps.example.com")
+    monkeypatch.delenv("HTTPS", raising=False)
+    assert options.read().allowed_hosts() == "localhost,127.0.0.1,[::1],203.0.113.5"
+    monkeypatch.setenv("HTTPS", "1")
+    assert options.read().allowed_hosts() == "localhost,127.0.0.1,[::1],203.0.113.5,vps.example.com"
+
+
+def test_an_address_that_the_internet_reaches_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(options, "own_addresses", lambda: ["192.168.7.5", "8.8.4.4"])
+    assert options.read().public_addresses == []
+    monkeypatch.setenv("HOST", "0.0.0.0")
+    assert options.read().public_addresses == ["8.8.4.4"]
+    monkeypatch.setenv("HTTPS", "1")
+    assert options.read().public_addresses == []
+
+
+def test_own_addresses_are_addresses_on_which_one_can_listen() -> None:
+    for address in options.own_addresses():
+        with socket.socket() as listener:
+            listener.bind((address, 0))
+
+
+def test_what_the_user_set_reaches_every_part(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("ALLOWED_HOSTS", "digits.example.com")
+    monkeypatch.setenv("DATA_DIR", str(tmp_path / "here" / ".." / "there"))
+    told = commands.environment(options.read())
+    assert told["ALLOWED_HOSTS"] == "digits.example.com"
+    assert told["DATA_DIR"] == str(tmp_path / "there")
+
+
+def test_a_redis_of_ones_own_takes_the_place_of_the_embedded_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("REDIS_URL", "redis://localhost:6379")
+    assert not options.read().with_redis
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("PORT", "http", "PORT is 'http'; write a number."),
+        ("PORT", "70000", "PORT is 70000; it must lie between 0 and 65535."),
+        ("HOST", "nowhere.invalid", "HOST is 'nowhere.invalid'; write an address of this machine, or 0.0.0.0."),
+        ("HOST", "192.0.2.1", "HOST is '192.0.2.1'; write an address of this machine, or 0.0.0.0."),
+        ("TRAINER", "maybe", "TRAINER is 'maybe'; write 1 or 0."),
+    ],
+)
+def test_nonsense_is_refused(monkeypatch: pytest.MonkeyPatch, name: str, value: str, message: str) -> None:
+    monkeypatch.setenv(name, value)
+    with pytest.raises(ImproperlyConfigured) as refusal:
+        options.read()
+    assert str(refusal.value) == message
+
+
+def test_a_taken_port_is_refused(monkeypatch: pytest.MonkeyPatch, taken_port: int) -> None:
+    monkeypatch.setenv("PORT", str(taken_port))
+    with pytest.raises(StartError, match=f"Port {taken_port} is taken"):
+        options.read()
+
+
+def test_a_bad_setting_of_any_part_is_told_without_a_traceback(tmp_path: Path) -> None:
+    said = refused(PORT="0", DATA_DIR=str(tmp_path), PREDICTION_BATCH="many")
+    assert "PREDICTION_BATCH is 'many'; write a number." in said
+    assert "could not be prepared" in said
+
+
+def test_a_data_folder_that_cannot_be_is_told_in_one_line(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    said = refused(PORT="0", DATA_DIR=str(tmp_path / "file"))
+    assert said == f"The data folder {tmp_path / 'file'} cannot be written (File exists).\n"
+
+
+def test_there_is_something_to_prepare_until_it_was_done_and_when_a_source_changes(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    source = tmp_path / "code" / "app" / "static" / "app.js"
+    source.parent.mkdir(parents=True)
+    source.write_text("one")
+    monkeypatch.setattr(startup_cache, "BASE_DIR", tmp_path / "code")
+    monkeypatch.setenv("DATA_DIR", str(tmp_path / "data"))
+    told = options.read()
+    (told.data_dir / "static").mkdir(parents=True)
+    (told.data_dir / "db.sqlite3").touch()
+
+    assert not startup_cache.is_current(told)
+    startup_cache.remember(told)
+    assert startup_cache.is_current(told)
+    source.write_text("two, longer")
+    assert not startup_cache.is_current(told)
+    startup_cache.remember(told)
+    (told.data_dir / "db.sqlite3").unlink()
+    assert not startup_cache.is_current(told)
+    monkeypatch.setenv("DATABASE_URL", "postgres://elsewhere/digits")
+    assert not startup_cache.is_current(told)
+
+
+@pytest.mark.parametrize(
+    ("name", "address"),
+    [
+        ("localhost", "127.0.0.1"),
+        ("LOCALHOST", "127.0.0.1"),
+        ("127.1", "127.0.0.1"),
+        ("0", "0.0.0.0"),
+        ("[::1]", "::1"),
+        ("::", "::"),
+    ],
+)
+def test_host_is_resolved_to_an_address_that_the_web_server_takes(
+    monkeypatch: pytest.MonkeyPatch, name: str, address: str
+) -> None:
+    monkeypatch.setenv("HOST", name)
+    found = options.read()
+    assert found.host == address
+    assert name in found.allowed_hosts().split(",") or found.is_open_to_the_network or name != name.lower()
+    command = commands.web(found)
+    assert command[command.index("--host") + 1] == address
+
+
+@pytest.mark.parametrize("name", ["127.0.0.1:8000", "http://localhost", "fe80::1%lo", "a..b", "x" * 300, "[", "a b"])
+def test_a_host_on_which_nothing_can_listen_is_refused(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.setenv("HOST", name)
+    with pytest.raises(ImproperlyConfigured, match="write an address of this machine"):
+        options.read()
+
+
+def test_as_many_files_may_be_open_as_the_system_allows() -> None:
+    code = (
+        "import resource; from digitsite import open_files;"
+        "hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1];"
+        "resource.setrlimit(resource.RLIMIT_NOFILE, (256, min(hard, 5000)));"
+        "print(open_files.raise_open_files(), resource.getrlimit(resource.RLIMIT_NOFILE))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=BASE_DIR, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "5000 (5000, 5000)"

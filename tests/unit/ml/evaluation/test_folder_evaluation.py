@@ -1,0 +1,124 @@
+"""Reading labelled folders, and the figures over them."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from digitsite.testing.drawings import FIVE, SEVEN, drawing
+from ml.evaluation.folder_evaluation import Outcome, Picture, Tally, find_pictures, labelled, outcomes
+from ml.evaluation.html_report import card, describe, page
+from ml.preprocessing import prepare_image
+from ml.serving.bundle import BASE_FOLDER, BUNDLE_FILE
+from ml.serving.classifier import Answer, load_classifier
+from ml.serving.verdicts import Verdict
+
+IMAGE = Image.fromarray(255 - drawing())
+PREPARED = prepare_image(IMAGE)
+
+
+def answered(label: str, digit: int, verdict: Verdict = Verdict.SURE, *, source: str = "", side: int = 280) -> Outcome:
+    probabilities = tuple(0.91 if i == digit else 0.01 for i in range(10))
+    answer = Answer(probabilities, digit, 0.91, (digit + 1) % 10, -8.0, 0.1, verdict)
+    return Outcome(Picture("some.png", label=label, source=source), Image.new("L", (side, side)), PREPARED, answer)
+
+
+def tallied(*outcomes: Outcome) -> dict:
+    tally = Tally()
+    for outcome in outcomes:
+        tally.add(outcome)
+    return tally.summary()
+
+
+def test_the_label_is_the_folders_digit_or_what_follows_the_last_underscore(tmp_path):
+    for name in ("3/a.png", "ann/7/scan_4.png", "ann/scan_01_5.JPG", "bob/x_42.png", "bob/cat.png", "8/9_1.webp"):
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    (tmp_path / "README.md").touch()
+    (tmp_path / "ann" / ".hidden_3.png").touch()
+    found = {picture.name: (picture.label, picture.digit, picture.source) for picture in labelled(tmp_path)}
+    assert found == {
+        "3/a.png": ("3", 3, ""),
+        "ann/7/scan_4.png": ("7", 7, "ann"),
+        "ann/scan_01_5.JPG": ("5", 5, "ann"),
+        "bob/x_42.png": ("42", None, "bob"),
+        "bob/cat.png": ("cat", None, "bob"),
+        "8/9_1.webp": ("8", 8, ""),
+    }
+
+
+def test_a_named_file_is_taken_whatever_its_suffix_and_a_missing_one_is_named(tmp_path):
+    (tmp_path / "scan").touch()
+    assert find_pictures([tmp_path / "scan"]) == [tmp_path / "scan"]
+    with pytest.raises(FileNotFoundError, match="nowhere"):
+        find_pictures([tmp_path / "nowhere"])
+
+
+def test_a_digit_is_right_when_the_best_guess_is_whatever_the_verdict():
+    assert answered("7", 7, Verdict.NOT_A_DIGIT).correct
+    assert not answered("7", 1, Verdict.UNSURE).correct
+    assert not answered("0", 0, Verdict.BLANK).correct
+
+
+@pytest.mark.parametrize("verdict", Verdict)
+@pytest.mark.parametrize("label", ["cat", "42", ""])
+def test_no_digit_is_right_when_it_was_not_called_one_surely(label, verdict):
+    assert answered(label, 7, verdict).correct == (verdict is not Verdict.SURE)
+
+
+def test_the_figures():
+    summary = tallied(
+        answered("7", 7, source="ann"),
+        answered("7", 7, Verdict.UNSURE, source="ann", side=28),
+        answered("7", 1, source="ann", side=32),
+        answered("cat", 1, Verdict.NOT_A_DIGIT, source="bob"),
+        Outcome(Picture("broken.png", label="3", source="bob"), error="It is damaged."),
+    )
+    assert (summary["n"], summary["correct"], summary["accuracy"]) == (5, 3, 0.6)
+    assert summary["mean_over_sources"] == pytest.approx((2 / 3 + 1 / 2) / 2)
+    assert (summary["by_size"]["small"]["n"], summary["by_size"]["small"]["correct"]) == (2, 1)
+    assert (summary["by_size"]["larger"]["n"], summary["by_size"]["larger"]["correct"]) == (2, 2)
+    assert summary["by_source"]["bob"]["accuracy"] == 0.5
+    assert {name: row["n"] for name, row in summary["verdicts"].items()} == {
+        "sure": 2, "unsure": 1, "not_a_digit": 1, "several": 0, "blank": 0,
+    }  # fmt: skip
+    assert (summary["sure_accuracy"], summary["sure_share"]) == (0.5, 0.4)
+    assert summary["confusion"]["counts"][7][7] == 2
+    assert summary["confusion"]["counts"][10][1] == 1
+    assert summary["unreadable"] == [{"file": "broken.png", "error": "It is damaged."}]
+    low, high = summary["interval"]
+    assert 0 < low < 0.6 < high < 1
+    assert json.loads(json.dumps(summary)) == summary
+
+
+def test_figures_over_nothing_are_no_error():
+    summary = tallied()
+    assert summary["n"] == 0
+    assert summary["accuracy"] is None
+    assert "–" in describe(summary)
+
+
+def test_pictures_go_the_way_of_a_visitors_and_unreadable_ones_are_reported(tmp_path):
+    Image.fromarray(255 - drawing(FIVE)).save(tmp_path / "a_5.png")
+    (tmp_path / "b_7.png").write_bytes(b"no picture")
+    Image.fromarray(255 - drawing(SEVEN)).save(tmp_path / "c_7.png")
+    classifier = load_classifier((BASE_FOLDER / BUNDLE_FILE).read_bytes())
+    results = list(outcomes(labelled(tmp_path), classifier))
+    assert [outcome.correct for outcome in results] == [True, False, True]
+    assert np.array_equal(results[2].prepared.pixels, PREPARED.pixels)
+    assert results[1].answer is None
+    assert results[1].error
+
+
+def test_the_page_shows_every_miss_and_escapes_what_it_was_given():
+    miss = answered("<b>7", 1, source="ann")
+    broken = Outcome(Picture("<script>", label="3"), error="It is damaged.")
+    html = page("A & B", tallied(miss, broken), [card(miss), card(broken)])
+    assert "2 misses" in html
+    assert html.count("data:image/png;base64,") == 2
+    assert "<script>" not in html
+    assert "truth: &lt;b&gt;7, answer: 1 (91.0%, sure), then 2" in html

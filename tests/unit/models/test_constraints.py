@@ -1,0 +1,156 @@
+"""What the database itself refuses, whoever writes."""
+
+import pytest
+from django.db import IntegrityError, connection, transaction
+from django.utils import timezone
+
+from recognizer.models import (
+    Deployment,
+    Label,
+    LabelKind,
+    LabelReason,
+    Lease,
+    Prediction,
+    RunState,
+    Skip,
+    Submission,
+    TrainingRun,
+    TruthState,
+)
+from recognizer.services.registry import versions
+from tests.factories import make_prediction, make_submission
+
+pytestmark = pytest.mark.django_db
+
+
+def refused(write) -> bool:
+    try:
+        with transaction.atomic():
+            write()
+    except IntegrityError:
+        return True
+    return False
+
+
+@pytest.mark.parametrize(
+    "columns",
+    [
+        {"source": "fax"},
+        {"state": "lost"},
+        {"fold": "test"},
+        {"truth": "7"},
+        {"truth_state": TruthState.SETTLED},
+        {"truth_state": TruthState.SETTLED, "truth": "12"},
+        {"truth_state": TruthState.DISPUTED, "truth": "7"},
+        {"state": "failed", "failure": ""},
+        {"doubt": 1.5},
+    ],
+)
+def test_a_submission_that_contradicts_itself_is_refused(columns):
+    assert refused(lambda: make_submission(**columns))
+    assert not Submission.objects.exists()
+
+
+def test_one_model_version_answers_a_submission_once_per_preprocessing_version():
+    submission = make_submission()
+    make_prediction(submission)
+    assert refused(lambda: make_prediction(submission))
+    make_prediction(submission, preprocessing_version=submission.preprocessing_version + 1)
+    assert Prediction.objects.count() == 2
+
+
+@pytest.mark.parametrize(
+    "columns", [{"digit": 10}, {"runner_up": 7}, {"certainty": 1.2}, {"doubt": -0.1}, {"verdict": "maybe"}]
+)
+def test_an_answer_outside_its_range_is_refused(columns):
+    submission = make_submission()
+    assert refused(lambda: make_prediction(submission, **columns))
+
+
+@pytest.mark.parametrize("columns", [{"value": ""}, {"value": "12"}, {"value": "7", "kind": "guess"}])
+def test_a_label_that_says_nothing_known_is_refused(columns):
+    submission = make_submission()
+    row = {"submission": submission, "kind": LabelKind.REVIEW, "reason": LabelReason.DOUBT} | columns
+    assert refused(lambda: Label.objects.create(**row))
+
+
+def test_a_label_is_retracted_at_most_once():
+    submission = make_submission()
+    row = {"submission": submission, "kind": LabelKind.REVIEW, "reason": LabelReason.DOUBT}
+    said = Label.objects.create(value="7", **row)
+    Label.objects.create(retracts=said, **row)
+    assert refused(lambda: Label.objects.create(retracts=said, **row))
+
+
+def test_at_most_one_training_run_is_active():
+    first = TrainingRun.objects.create(trigger="person")
+    assert refused(lambda: TrainingRun.objects.create(trigger="schedule", state=RunState.RUNNING))
+    TrainingRun.objects.filter(pk=first.pk).update(state=RunState.FAILED, finished=timezone.now())
+    TrainingRun.objects.create(trigger="schedule")
+    TrainingRun.objects.create(trigger="person", state=RunState.REFUSED, finished=timezone.now())
+
+
+def test_a_run_that_ended_says_when():
+    assert refused(lambda: TrainingRun.objects.create(trigger="person", state=RunState.FAILED))
+
+
+def test_a_deployment_says_why_and_changes_something():
+    live = versions.live_version()
+    row = {"sequence": 2, "kind": Deployment.Kind.ROLLBACK, "to_version": live}
+    assert refused(lambda: Deployment.objects.create(why="", **row))
+    assert refused(lambda: Deployment.objects.create(why="back", from_version=live, **row))
+
+
+def test_a_submission_is_leased_to_one_reviewer_and_skipped_once_by_each(reviewer, operator):
+    submission = make_submission()
+    row = {
+        "submission": submission,
+        "digest": submission.digest,
+        "expires": timezone.now(),
+        "reason": LabelReason.DOUBT,
+    }
+    Lease.objects.create(reviewer=reviewer.user, **row)
+    assert refused(lambda: Lease.objects.create(reviewer=operator.user, **row))
+    Skip.objects.create(submission=submission, reviewer=reviewer.user)
+    assert refused(lambda: Skip.objects.create(submission=submission, reviewer=reviewer.user))
+
+
+def test_deleting_a_submission_takes_its_predictions_and_labels_along(reviewer):
+    submission = make_submission()
+    make_prediction(submission)
+    Label.objects.create(submission=submission, kind=LabelKind.REVIEW, value="7", reason=LabelReason.DOUBT)
+    submission.delete()
+    assert not Prediction.objects.exists()
+    assert not Label.objects.exists()
+
+
+@pytest.mark.parametrize("model", [Submission, Prediction, Label])
+def test_no_index_is_the_beginning_of_another_for_each_costs_every_row(model):
+    with connection.cursor() as cursor:
+        constraints = connection.introspection.get_constraints(cursor, model._meta.db_table)
+    indexes = {
+        name: tuple(found["columns"]) for name, found in constraints.items() if found["index"] or found["unique"]
+    }
+    needless = [
+        (name, other)
+        for name, columns in indexes.items()
+        for other, longer in indexes.items()
+        if name != other and longer[: len(columns)] == columns and not constraints[name]["unique"]
+    ]
+    # PostgreSQL's for LIKE, which Django makes of every unique text.
+    assert [pair for pair in needless if not pair[0].endswith("_like")] == []
+
+
+@pytest.mark.sqlite_only  # PostgreSQL scans a table that is as small as this one
+@pytest.mark.parametrize(
+    ("key", "index"),
+    [
+        ("owner_id", "submission_owner"),
+        ("parent_id", "submission_parent"),
+        ("latest_prediction_id", "submission_latest"),
+    ],
+)
+def test_whoever_deletes_finds_what_points_there_by_an_index(key, index):
+    with connection.cursor() as cursor:
+        cursor.execute(f"EXPLAIN QUERY PLAN SELECT id FROM recognizer_submission WHERE {key} = %s", [1])
+        assert index in cursor.fetchall()[0][3]

@@ -1,0 +1,214 @@
+"""Answering a batch: one forward pass, one transaction, and nobody suffers for another one's picture."""
+
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+
+import numpy as np
+import pytest
+from django.db import DatabaseError
+from django.utils import timezone
+
+from digitsite.testing.site import some_pixels
+from ml.preprocessing import PREPROCESSING_VERSION, prepare_strokes
+from ml.serving.bundle import BundleError
+from ml.serving.classifier import Answer, Classifier
+from recognizer.models import Deployment, ModelFiles, ModelVersion, Prediction, Submission, SubmissionState
+from recognizer.services.inference import answers, batch_prediction, recovery, settling
+from recognizer.services.registry import versions
+from tests.factories import make_submission
+
+pytestmark = pytest.mark.django_db
+
+
+class Answering:
+    """The live classifier, and something that happens while it thinks."""
+
+    def __init__(self, meanwhile) -> None:
+        self._real, self._meanwhile = versions.live_classifier.current()[1], meanwhile
+        self.manifest = self._real.manifest
+
+    def logits(self, pixels: np.ndarray) -> np.ndarray:
+        return self._real.logits(pixels)
+
+    def answer(self, pixels: np.ndarray, ink: Sequence[Mapping] | None = None) -> list[Answer]:
+        self._meanwhile(pixels)
+        return self._real.answer(pixels, ink)
+
+
+@pytest.fixture
+def while_it_thinks(monkeypatch: pytest.MonkeyPatch):
+    def install(meanwhile) -> None:
+        classifier: Classifier = Answering(meanwhile)
+        monkeypatch.setattr(versions.live_classifier, "current", lambda: (versions.live_version(), classifier))
+
+    return install
+
+
+def submissions(count: int, **columns: object) -> list[Submission]:
+    return [make_submission(pixels=some_pixels(number), **columns) for number in range(count)]
+
+
+def test_a_batch_is_answered_and_every_answer_names_the_version_that_gave_it() -> None:
+    rows = submissions(5)
+    said = batch_prediction.predict_batch([row.pk for row in rows])
+    assert set(said) == {row.pk for row in rows}
+    _, classifier = versions.live_classifier.current()
+    for row, answer in zip(
+        rows,
+        classifier.answer(np.stack([np.frombuffer(row.pixels, np.uint8).reshape(28, 28) for row in rows])),
+        strict=True,
+    ):
+        row.refresh_from_db()
+        stored = row.latest_prediction
+        assert row.state == SubmissionState.PREDICTED
+        assert (stored.digit, stored.runner_up, stored.verdict) == (answer.digit, answer.runner_up, answer.verdict)
+        assert stored.certainty == pytest.approx(answer.certainty, abs=1e-5) == row.certainty
+        assert stored.probabilities[stored.digit] == stored.certainty
+        assert row.doubt == stored.doubt
+        assert (stored.version.number, stored.preprocessing_version) == (1, row.preprocessing_version)
+
+
+def test_what_travels_to_the_request_equals_the_row(django_assert_num_queries) -> None:
+    row = submissions(1)[0]
+    said = batch_prediction.predict_batch([row.pk])
+    asking = Submission.objects.get(pk=row.pk)
+    asking.state = SubmissionState.PENDING
+    with django_assert_num_queries(0):
+        taken = answers.take(asking, said[row.pk])
+        assert (asking.state, asking.latest_prediction, asking.doubt) == ("predicted", taken, taken.doubt)
+        assert taken.version.number == 1
+        assert taken.submission is asking
+    stored = Prediction.objects.get()
+    for field in Prediction._meta.concrete_fields:
+        assert getattr(taken, field.attname) == getattr(stored, field.attname)
+    assert taken.version == stored.version
+    assert taken.version.manifest == stored.version.manifest
+
+
+def test_every_column_of_a_prediction_is_written() -> None:
+    columns = {field.column for field in Prediction._meta.concrete_fields if not field.primary_key}
+    assert set(settling.Said._fields) == columns
+
+
+def test_the_queries_of_a_batch_do_not_grow_with_it(django_assert_max_num_queries) -> None:
+    rows = submissions(30)
+    versions.live_classifier.current()
+    with django_assert_max_num_queries(8):
+        batch_prediction.predict_batch([row.pk for row in rows])
+
+
+def test_a_submission_is_answered_once_by_one_version() -> None:
+    row = submissions(1)[0]
+    batch_prediction.predict_batch([row.pk, row.pk])
+    assert batch_prediction.predict_batch([row.pk]) == {}
+    Submission.objects.update(state=SubmissionState.PENDING)  # as two workers see it that popped it at once
+    said = batch_prediction.predict_batch([row.pk])
+    assert Prediction.objects.count() == 1
+    assert answers.take(row, said[row.pk]) == Prediction.objects.get()
+
+
+def test_a_new_live_version_answers_from_the_next_batch_on() -> None:
+    first, second = submissions(2)
+    batch_prediction.predict_batch([first.pk])
+    base = ModelVersion.objects.get()
+    files = ModelFiles.objects.get()
+    newer = versions.store(ModelVersion(origin="training"), keras_file=files.keras_file, bundle=files.bundle)
+    versions.deploy(version=newer, kind=Deployment.Kind.PROMOTE, why="It is better.")
+    batch_prediction.predict_batch([second.pk])
+    assert list(Prediction.objects.order_by("id").values_list("version", flat=True)) == [base.pk, newer.pk]
+
+
+def test_a_picture_on_which_the_model_fails_is_failed_alone(while_it_thinks) -> None:
+    rows = submissions(4)
+    odd = rows[2].pixels
+
+    def choke(pixels: np.ndarray) -> None:
+        if (pixels == np.frombuffer(odd, np.uint8).reshape(28, 28)).all(axis=(1, 2)).any():
+            raise ArithmeticError("odd ink")
+
+    while_it_thinks(choke)
+    said = batch_prediction.predict_batch([row.pk for row in rows])
+    states = [Submission.objects.get(pk=row.pk).state for row in rows]
+    assert states == ["predicted", "predicted", "failed", "predicted"]
+    rows[2].refresh_from_db()
+    assert "odd ink" in rows[2].failure
+    asking = Submission(pk=rows[2].pk)
+    assert answers.take(asking, said[rows[2].pk]) is None
+    assert (asking.state, asking.failure) == ("failed", rows[2].failure)
+
+
+def test_pixels_of_a_wrong_size_fail_their_own_submission_only() -> None:
+    rows = [*submissions(2), make_submission(pixels=b"too few")]
+    batch_prediction.predict_batch([row.pk for row in rows])
+    assert [Submission.objects.get(pk=row.pk).state for row in rows] == ["predicted", "predicted", "failed"]
+
+
+@pytest.mark.django_db(transaction=True, serialized_rollback=True)
+def test_a_submission_deleted_while_the_model_thinks_does_not_fail_the_others(while_it_thinks) -> None:
+    rows = submissions(3)
+    while_it_thinks(lambda pixels: Submission.objects.filter(pk=rows[1].pk).delete())
+    said = batch_prediction.predict_batch([row.pk for row in rows])
+    assert set(said) == {rows[0].pk, rows[2].pk}
+    assert Prediction.objects.count() == 2
+    assert Submission.objects.filter(state=SubmissionState.PREDICTED).count() == 2
+
+
+@pytest.mark.parametrize("error", [DatabaseError("locked"), BundleError("damaged"), versions.NoLiveModelError("none")])
+def test_what_is_wrong_with_the_site_is_nobodys_fault(while_it_thinks, error: Exception) -> None:
+    row = submissions(1, created=timezone.now())[0]
+    Submission.objects.update(created=timezone.now() - timedelta(hours=1))
+
+    def fail(pixels: np.ndarray) -> None:
+        raise error
+
+    while_it_thinks(fail)
+    with pytest.raises(type(error)):
+        batch_prediction.predict_batch([row.pk])
+    row.refresh_from_db()
+    assert (row.state, row.attempts) == (SubmissionState.PENDING, 0)
+
+
+def test_without_a_model_lost_submissions_are_not_blamed() -> None:
+    row = submissions(1)[0]
+    Submission.objects.update(created=timezone.now() - timedelta(hours=1))
+    Deployment.objects.all().delete()
+    with pytest.raises(versions.NoLiveModelError):
+        recovery.serve_lost()
+    row.refresh_from_db()
+    assert (row.state, row.attempts) == (SubmissionState.PENDING, 0)
+
+
+def test_pixels_of_an_older_preprocessing_are_computed_again_and_kept() -> None:
+    strokes = [[[60, 220, 120], [60, 60, 240]]]
+    row = make_submission(strokes=strokes, pixels=bytes(784), preprocessing_version=PREPROCESSING_VERSION - 1)
+    batch_prediction.predict_batch([row.pk])
+    row.refresh_from_db()
+    assert bytes(row.pixels) == prepare_strokes(strokes).pixels.tobytes()
+    assert row.preprocessing_version == PREPROCESSING_VERSION == row.latest_prediction.preprocessing_version
+
+
+def test_a_kept_picture_that_is_gone_fails_its_own_submission_only() -> None:
+    row = make_submission(preprocessing_version=PREPROCESSING_VERSION - 1)
+    other = submissions(1)[0]
+    batch_prediction.predict_batch([row.pk, other.pk])
+    row.refresh_from_db()
+    other.refresh_from_db()
+    assert (row.state, other.state) == (SubmissionState.FAILED, SubmissionState.PREDICTED)
+
+
+def test_lost_submissions_are_served_in_company_then_alone_then_given_up(settings) -> None:
+    settings.PREDICTION_BATCH = 2
+    rows = submissions(4)
+    for row, attempts in zip(rows, (2, 4, 0, 1), strict=True):
+        Submission.objects.filter(pk=row.pk).update(
+            attempts=attempts, created=timezone.now() - timedelta(hours=1, seconds=-row.pk)
+        )
+    recent = make_submission(pixels=some_pixels())
+    turns = []
+    while said := recovery.serve_lost():
+        turns.append(sorted(said))
+    assert turns == [[rows[2].pk, rows[3].pk], [rows[0].pk], [rows[1].pk]]
+    stored = {row.pk: row for row in Submission.objects.all()}
+    assert [stored[row.pk].state for row in rows] == ["predicted", "failed", "predicted", "predicted"]
+    assert [stored[row.pk].attempts for row in rows] == [3, 4, 1, 2]
+    assert stored[recent.pk].state == SubmissionState.PENDING

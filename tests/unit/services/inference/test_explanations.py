@@ -1,0 +1,24 @@
+"""Why a submission got its answer."""
+
+import numpy as np
+import pytest
+
+from recognizer.services.inference import explanations
+from recognizer.services.registry import versions
+from tests.factories import make_prediction, make_submission
+from tests.unit.ml.serving.test_occlusion import seven
+
+pytestmark = pytest.mark.django_db
+
+
+def test_an_answered_submission_is_explained_by_the_version_that_answered():
+    submission = make_submission(pixels=seven().tobytes())
+    make_prediction(submission)
+    version, leaning = explanations.explanation(submission)
+    assert version == versions.live_version()
+    assert np.abs(leaning).max() == 1
+
+
+def test_a_waiting_submission_has_nothing_to_explain():
+    with pytest.raises(explanations.NothingToExplainError):
+        explanations.explanation(make_submission())

@@ -1,0 +1,166 @@
+"""Threads of one process that wait for answers share a list: one asks Redis, and everybody gets what is their own."""
+
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from queue import Empty, SimpleQueue
+
+import pytest
+import redis
+
+from digitsite.testing.site import wait_until
+from recognizer.services.inference.handoff.replies import Replies
+
+
+class List:
+    """Stands in for the list in Redis, so that a test can say what comes when, and see who asks."""
+
+    def __init__(self) -> None:
+        self._items: SimpleQueue[Sequence[bytes] | Exception] = SimpleQueue()
+        self.asked_by: list[int] = []
+        self.asking = 0
+
+    def pop(self, address: str, seconds: float) -> Sequence[bytes]:
+        assert address.startswith("replies:")
+        self.asked_by.append(threading.get_ident())
+        self.asking += 1
+        assert self.asking == 1, "two threads ask at once"
+        try:
+            came = self._items.get(timeout=seconds)
+        except Empty:
+            return ()
+        finally:
+            self.asking -= 1
+        if isinstance(came, Exception):
+            raise came
+        return came
+
+    def bring(self, *items: bytes) -> None:
+        self._items.put(items)
+
+    def fail(self) -> None:
+        self._items.put(redis.ConnectionError("gone"))
+
+
+@pytest.fixture
+def items() -> List:
+    return List()
+
+
+@pytest.fixture
+def replies(items: List) -> Replies:
+    return Replies(items.pop)
+
+
+@pytest.fixture
+def pool() -> Iterator[ThreadPoolExecutor]:
+    with ThreadPoolExecutor(20) as pool:
+        yield pool
+
+
+def wait(pool: ThreadPoolExecutor, replies: Replies, *keys: bytes, seconds: float = 10) -> Future:
+    """A thread that waits, once it does."""
+    replies.expect(keys)
+    future = pool.submit(replies.collect, keys, time.monotonic() + seconds)
+    wait_until(lambda: all(key in replies._waiting for key in keys))
+    return future
+
+
+def test_who_waits_alone_asks_and_gets_it(replies, items):
+    replies.expect([b"1"])
+    items.bring(b"1 a seven, it says")
+    assert replies.collect([b"1"], time.monotonic() + 10) == {b"1": b"a seven, it says"}
+    assert items.asked_by == [threading.get_ident()]
+
+
+def test_one_thread_asks_for_all_and_wakes_only_who_has_everything(pool, replies, items):
+    leader, one, two = wait(pool, replies, b"1"), wait(pool, replies, b"2"), wait(pool, replies, b"3", b"4")
+    items.bring(b"2 b", b"3 c")
+    assert one.result(10) == {b"2": b"b"}
+    assert len(set(items.asked_by)) == 1
+    assert not leader.done()
+    assert not two.done()
+    items.bring(b"1 a")
+    assert leader.result(10) == {b"1": b"a"}
+    items.bring(b"4 d")
+    assert two.result(10) == {b"3": b"c", b"4": b"d"}
+    assert len(set(items.asked_by)) == 2
+
+
+def test_when_the_one_who_asks_has_its_answer_another_one_asks(pool, replies, items):
+    waiting = {key: wait(pool, replies, key) for key in (b"1", b"2", b"3")}
+    for key, future in waiting.items():
+        items.bring(key + b" x")
+        assert future.result(10) == {key: b"x"}
+    assert len(set(items.asked_by)) > 1
+
+
+def test_when_the_one_who_asks_runs_out_of_time_another_one_asks(pool, replies, items):
+    leader, other = wait(pool, replies, b"1", seconds=0.1), wait(pool, replies, b"2")
+    assert leader.result(10) == {}
+    items.bring(b"1 too late", b"2 b")
+    assert other.result(10) == {b"2": b"b"}
+
+
+def test_who_only_waits_runs_out_of_time_too_and_has_what_came(pool, replies, items):
+    leader, other = wait(pool, replies, b"1"), wait(pool, replies, b"2", b"3", seconds=0.3)
+    items.bring(b"2 b")
+    assert other.result(10) == {b"2": b"b"}
+    items.bring(b"1 a")
+    assert leader.result(10) == {b"1": b"a"}
+
+
+def test_an_answer_that_comes_before_anybody_waits_for_it_is_kept(pool, replies, items):
+    replies.expect([b"2"])
+    leader = wait(pool, replies, b"1")
+    items.bring(b"2 early", b"1 a")
+    leader.result(10)
+    assert replies.collect([b"2"], time.monotonic() + 10) == {b"2": b"early"}
+    assert len(items.asked_by) == 1
+
+
+def test_an_answer_that_nobody_expects_any_more_is_dropped(replies, items):
+    replies.expect([b"1"])
+    assert replies.collect([b"1"], time.monotonic() + 0.01) == {}
+    assert not replies.expects(b"1")
+    replies.expect([b"2"])
+    items.bring(b"1 late", b"2 b")
+    assert replies.collect([b"2"], time.monotonic() + 10) == {b"2": b"b"}
+    assert not replies._expected
+    assert not replies._waiting
+
+
+def test_answers_that_nobody_comes_for_are_forgotten(replies, monkeypatch):
+    replies.expect([b"1", b"2"])
+    now = time.monotonic()
+    monkeypatch.setattr(time, "monotonic", lambda: now + 41)
+    replies.expect([b"3"])
+    assert [replies.expects(key) for key in (b"1", b"2", b"3")] == [False, False, True]
+
+
+def test_when_redis_fails_nobody_waits_for_it_to_fail_again(pool, replies, items):
+    leader, others = wait(pool, replies, b"1"), [wait(pool, replies, b"%d" % number) for number in range(2, 6)]
+    items.fail()
+    with pytest.raises(redis.ConnectionError, match="gone"):
+        leader.result(10)
+    assert [one.result(10) for one in others] == [{}] * 4
+    assert len(items.asked_by) == 1
+    later = wait(pool, replies, b"7")
+    items.bring(b"7 there again")
+    assert later.result(10) == {b"7": b"there again"}
+
+
+def test_of_many_threads_that_come_and_go_each_gets_what_is_its_own(pool, replies, items):
+    def send_and_wait(first: int) -> None:
+        for number in range(first, first + 100):
+            key = b"%d" % number
+            replies.expect([key])
+            items.bring(key + b" " + key)
+            assert replies.collect([key], time.monotonic() + 10) == {key: key}
+
+    for future in [pool.submit(send_and_wait, thread * 100) for thread in range(20)]:
+        future.result(60)
+    assert not replies._waiting
+    assert not replies._followers
+    assert replies._leader is None

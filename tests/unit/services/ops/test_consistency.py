@@ -1,0 +1,71 @@
+"""`manage.py sanity`: what is missing, damaged or left over is found, and a whole site is called whole."""
+
+import io
+import os
+import time
+from pathlib import Path
+
+import pytest
+from django.core.files.storage import default_storage
+from django.core.management import call_command
+
+from recognizer.models import ModelFiles, Source, Submission
+from recognizer.services.ops import consistency
+from recognizer.services.submissions import service
+from recognizer.services.submissions.service import Sent
+from tests.factories import make_prediction
+from tests.image_samples import SEVEN
+
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("media")]
+
+
+@pytest.fixture
+def kept(visitor) -> Submission:
+    submission = service.accept(actor=visitor, sent=Sent(source=Source.CANVAS, strokes=SEVEN))
+    make_prediction(submission)
+    return submission
+
+
+def found() -> list[str]:
+    return [finding.what for finding in consistency.check().findings]
+
+
+def test_a_whole_site_is_whole(kept):
+    said = io.StringIO()
+    call_command("sanity", stdout=said)
+    assert said.getvalue() == "looked at 1 submissions, 1 pictures, 1 models: nothing is missing or damaged\n"
+
+
+def test_a_missing_and_a_damaged_picture_are_found(kept):
+    path = Path(default_storage.path(kept.picture))
+    path.write_bytes(b"x" + path.read_bytes()[1:])
+    assert found() == ["a picture is damaged"]
+    path.unlink()
+    assert found() == ["a picture is missing"]
+    with pytest.raises(SystemExit) as ended:
+        call_command("sanity", stdout=io.StringIO())
+    assert ended.value.code == 1
+
+
+def test_left_over_files_are_told_and_do_no_harm(kept):
+    path = Path(default_storage.path("pictures/ab/left.png.1234.draft"))
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"half")
+    assert found() == []  # it may still become a picture
+    two_hours_ago = time.time() - 7200
+    os.utime(path, (two_hours_ago, two_hours_ago))
+    assert found() == ["a file that no submission names; the hourly sweep takes it"]
+    assert consistency.check().is_sane
+
+
+def test_a_copy_that_differs_from_the_answer_is_found(kept):
+    Submission.objects.update(digit=3)
+    assert found() == ["a submission and its latest answer differ"]
+
+
+def test_a_damaged_model_is_found(kept):
+    bundle = bytes(ModelFiles.objects.get().bundle)
+    ModelFiles.objects.update(bundle=bundle[:-1] + b"x")
+    assert found() == ["the file of a model is damaged"]
+    ModelFiles.objects.all().delete()
+    assert found() == ["the live model has no files"]

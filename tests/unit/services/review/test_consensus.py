@@ -1,0 +1,237 @@
+"""The truth that follows from labels is what it always was; one more label costs the same however many there are."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from importlib import import_module
+
+import pytest
+from django.apps import apps
+from django.contrib.auth.models import Group, User
+from django.db import connection, transaction
+from hypothesis import HealthCheck, given
+from hypothesis import settings as rules
+from hypothesis import strategies as st
+
+from recognizer.models import Label, LabelKind, LabelReason, Submission, TruthState, Verdict, Vote
+from recognizer.services.identity.actors import Actor
+from recognizer.services.review import decisions, labels
+from recognizer.services.submissions.bulk_delete import erase
+from tests.factories import make_prediction, make_submission
+
+pytestmark = pytest.mark.django_db
+
+VISITOR = Actor(visitor="a" * 32)
+
+
+def reviewers(count: int) -> list[Actor]:
+    group = Group.objects.get(name="reviewer")
+    actors = [Actor(user=User.objects.create(username=f"reviewer {number}")) for number in range(count)]
+    for actor in actors:
+        actor.user.groups.add(group)
+    return actors
+
+
+def truths_from_all_labels(digest: str) -> dict[int, tuple[str, str]]:
+    """The truth of every copy, worked out from all labels of all copies, as release 0.9.0 did for each new one."""
+    copies = list(Submission.objects.filter(digest=digest))
+    votes: dict[tuple, str] = {}
+    suggestions = {}
+    said = Label.objects.filter(submission__in=copies, value__gt="", retraction__isnull=True)
+    for label in said.order_by("id"):
+        if label.kind == LabelKind.REVIEW:
+            votes[label.user_id, label.visitor] = label.value
+        else:
+            suggestions[label.submission_id] = label.value
+    recent = Label.objects.filter(kind=LabelKind.REVIEW, user__is_active=True)
+    active = recent.values("user").distinct().count()
+    return {copy.pk: _truth(copy, Counter(votes.values()), suggestions.get(copy.pk), active) for copy in copies}
+
+
+def _truth(copy: Submission, votes: Counter[str], suggestion: str | None, active: int) -> tuple[str, str]:
+    if not votes:
+        return (suggestion, TruthState.PROVISIONAL) if suggestion else ("", TruthState.NONE)
+    ranked = votes.most_common()
+    if len(ranked) > 1 and ranked[0][1] == ranked[1][1]:
+        return "", TruthState.DISPUTED
+    value, count = ranked[0]
+    contradicts = copy.verdict == Verdict.SURE and value != str(copy.digit)
+    return value, TruthState.PROVISIONAL if count == 1 and contradicts and active > 1 else TruthState.SETTLED
+
+
+def stored(digest: str) -> dict[int, tuple[str, str]]:
+    rows = Submission.objects.filter(digest=digest)
+    return {pk: (truth, state) for pk, truth, state in rows.values_list("pk", "truth", "truth_state")}
+
+
+STEPS = st.lists(
+    st.tuples(
+        st.sampled_from(["suggest", "review", "review", "retract", "copy", "erase", "leave"]),
+        st.integers(0, 3),
+        st.integers(0, 2),
+        st.sampled_from("178"),
+    ),
+    max_size=14,
+)
+
+
+@pytest.mark.sqlite_only
+@rules(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(steps=STEPS)
+def test_the_truth_is_what_all_labels_together_say(db: None, steps: list[tuple]) -> None:
+    with transaction.atomic():
+        people = reviewers(3)
+        first = make_submission(VISITOR)
+        make_prediction(first)  # a sure 7
+        for step, number, person, value in steps:
+            copies = list(Submission.objects.filter(digest=first.digest).order_by("pk"))
+            copy = copies[number % len(copies)] if copies else None
+            actor = VISITOR if step == "suggest" else people[person]
+            if step == "copy":
+                make_submission(VISITOR, digest=first.digest)
+            elif step == "leave":
+                User.objects.filter(pk=actor.user.pk).delete()
+                people[person] = reviewers_again(person)
+            elif copy is None:
+                continue
+            elif step == "erase":
+                erase(Submission.objects.filter(pk=copy.pk))
+            elif step == "retract":
+                last = Label.objects.filter(submission=copy, **labels.STANDING).order_by("-id").first()
+                if last is None or (last.kind == LabelKind.REVIEW and last.user is None):
+                    continue
+                labels.retract(actor=Actor(user=last.user) if last.user else VISITOR, label=last)
+                compare(copy, is_review=last.kind == LabelKind.REVIEW)
+            else:
+                _, is_news = labels.label_once(actor=actor, submission=copy, value=value, reason=LabelReason.API)
+                if is_news:  # a repeated word changes nothing, also not after somebody has left
+                    compare(copy, is_review=step == "review")
+        transaction.set_rollback(True)
+
+
+def reviewers_again(person: int) -> Actor:
+    user = User.objects.create(username=f"reviewer {person} {User.objects.count()}")
+    user.groups.add(Group.objects.get(name="reviewer"))
+    return Actor(user=user)
+
+
+def compare(labelled: Submission, *, is_review: bool) -> None:
+    """A suggestion is about its own submission, a review about every copy."""
+    expected, found = truths_from_all_labels(labelled.digest), stored(labelled.digest)
+    assert found[labelled.pk] == expected[labelled.pk]
+    if is_review:
+        assert found == expected
+
+
+@pytest.mark.both_databases
+def test_the_upgrade_counts_the_labels_that_there_are() -> None:
+    one, two = reviewers(2)
+    submission = make_submission(VISITOR)
+    for actor, value in ((one, "1"), (two, "2"), (one, "3")):
+        last = labels.label(actor=actor, submission=submission, value=value, reason=LabelReason.API)
+    labels.retract(actor=one, label=last)
+    gone = Actor(user=User.objects.create_superuser("gone"))
+    labels.label(actor=gone, submission=submission, value="1", reason=LabelReason.API)
+    User.objects.filter(pk=gone.user.pk).delete()
+    expected = set(Vote.objects.values_list("digest", "user", "label"))
+    assert len(expected) == 3
+    standing = set(Label.objects.filter(**labels.STANDING).values_list("pk", flat=True))
+    Vote.objects.all().delete()
+    Label.objects.update(stands=True)
+    import_module("recognizer.migrations.0014_votes").derive(apps, None)
+    assert set(Vote.objects.values_list("digest", "user", "label")) == expected
+    assert set(Label.objects.filter(stands=True).values_list("pk", flat=True)) == standing
+
+
+# --- What one more costs ----------------------------------------------------------------------------------------------
+
+
+class Steps:
+    """Counts what SQLite's virtual machine does, in hundreds of instructions: the same on every machine."""
+
+    def __enter__(self) -> Steps:
+        self.count = 0
+        connection.connection.set_progress_handler(self._add, 100)
+        return self
+
+    def _add(self) -> int:
+        self.count += 1
+        return 0
+
+    def __exit__(self, *_error: object) -> None:
+        connection.connection.set_progress_handler(None, 100)
+
+
+def add_labels(submission: Submission, *, actor: Actor, count: int) -> None:
+    """Labels as they were said one after the other, half of them taken back."""
+    kind = LabelKind.REVIEW if actor.user else LabelKind.SUGGESTION
+    common = {"submission": submission, "kind": kind, "reason": LabelReason.API}
+    common |= {"user": actor.user, "visitor": actor.visitor}
+    Label.objects.bulk_create([Label(**common, value=str(number % 10)) for number in range(count)])
+    last = Label.objects.filter(submission=submission).order_by("-id")[: count // 2]
+    retracted = [label.pk for label in last]
+    Label.objects.filter(pk__in=retracted).update(stands=False)
+    Label.objects.bulk_create([Label(**common, value="", retracts_id=pk, stands=False) for pk in retracted])
+
+
+@pytest.mark.sqlite_only
+@pytest.mark.parametrize("operation", ["suggest", "repeat", "retract", "review", "retract review", "decide", "undo"])
+def test_one_more_label_costs_the_same_after_thousands(operation: str) -> None:
+    """At 4,000 labels of one submission each further one took eight times as long, under the write lock."""
+    reviewer, other = reviewers(2)
+    submission = make_submission(VISITOR)
+    make_prediction(submission)
+    for actor in (VISITOR, reviewer, other):
+        labels.label(actor=actor, submission=submission, value="7", reason=LabelReason.API)
+    costs = defaultdict(list)
+    for count in (10, 1000):
+        for actor in (VISITOR, other, reviewer):
+            add_labels(submission, actor=actor, count=count)
+        Vote.objects.all().delete()
+        import_module("recognizer.migrations.0014_votes").derive(apps, None)
+        for turn in range(2):
+            with transaction.atomic(), Steps() as steps:
+                perform(operation, submission, reviewer, value=str(turn + 1))
+                transaction.set_rollback(True)
+            costs[count].append(steps.count)
+    assert min(costs[1000]) <= 1.5 * min(costs[10]) + 10, costs
+
+
+def perform(operation: str, submission: Submission, reviewer: Actor, *, value: str) -> None:
+    actor = reviewer if "review" in operation else VISITOR
+    if operation == "decide":
+        decisions.decide(actor=reviewer, submission=submission, value=value, otherwise=LabelReason.API)
+    elif operation == "undo":
+        decisions.undo(actor=reviewer, submission=submission)
+    elif operation.startswith("retract"):
+        label = labels.last_labels(actor, [submission])[submission.pk]
+        labels.retract(actor=actor, label=label)
+    else:
+        if operation == "repeat":
+            value = labels.last_labels(actor, [submission])[submission.pk].value
+        labels.label(actor=actor, submission=submission, value=value, reason=LabelReason.API)
+
+
+@pytest.mark.sqlite_only
+def test_a_suggestion_costs_the_same_among_thousands_of_copies() -> None:
+    costs = {}
+    submission = make_submission(VISITOR)
+    for count in (1, 2000):
+        Submission.objects.bulk_create(
+            Submission(
+                digest=submission.digest,
+                source="api",
+                picture=submission.picture,
+                picture_type="image/png",
+                picture_width=280,
+                picture_height=280,
+                fold=submission.fold,
+                pixels=b"",
+                preprocessing_version=1,
+            )
+            for _ in range(count)
+        )
+        with Steps() as steps:
+            labels.label(actor=VISITOR, submission=submission, value=str(count % 7), reason=LabelReason.API)
+        costs[count] = steps.count
+    assert costs[2000] <= 1.5 * costs[1] + 10, costs

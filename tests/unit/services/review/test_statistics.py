@@ -1,0 +1,99 @@
+"""Figures of reviewing, worked out by hand beside what the service says."""
+
+from datetime import timedelta
+
+import pytest
+from django.utils import timezone
+
+from digitsite.testing.populated_site import second_version
+from recognizer.models import Label, LabelReason, Prediction, Verdict
+from recognizer.services.review import decisions, labels, statistics
+from tests.factories import make_prediction, make_submission
+
+# What is cut from a moment as text has to be the same text everywhere.
+pytestmark = [pytest.mark.django_db, pytest.mark.both_databases]
+
+
+def reviewed(actor, value="7", *, reason=LabelReason.RANDOM, digit=7):
+    submission = make_submission()
+    make_prediction(submission, digit=digit, runner_up=(digit + 1) % 10, verdict=Verdict.UNSURE)
+    decisions.decide(actor=actor, submission=submission, value=value, otherwise=reason)
+    return submission
+
+
+def test_only_the_random_share_measures_accuracy(reviewer):
+    for value in ("7", "7", "7", "1"):
+        reviewed(reviewer, value)
+    reviewed(reviewer, "3", reason=LabelReason.DOUBT)
+    reviewed(reviewer, "not_a_digit")
+    _, [version] = statistics.accuracy_on_traffic()
+    assert (version.name, version.right, version.total) == (1, 3, 4)
+    assert version.share == 0.75
+    assert version.interval == pytest.approx((0.3006, 0.9544), abs=1e-3)
+
+
+def test_an_answer_counts_for_the_version_that_gave_it_first(reviewer):
+    submission = reviewed(reviewer, "1")
+    make_prediction(submission, version=second_version(), digit=1, runner_up=7)
+    _, [version] = statistics.accuracy_on_traffic()
+    assert (version.name, version.right) == (1, 0)
+
+
+def test_accuracy_by_day_is_of_the_day_of_the_answer(reviewer):
+    first, second = reviewed(reviewer, "7"), reviewed(reviewer, "1")
+    two_days_ago = timezone.now() - timedelta(days=2)
+    Prediction.objects.filter(submission=first).update(created=two_days_ago)
+    days, _ = statistics.accuracy_on_traffic()
+    assert [(one.name, one.right, one.total) for one in days] == [
+        (two_days_ago.date(), 1, 1),
+        (second.created.date(), 0, 1),
+    ]
+
+
+def test_what_was_taken_back_measures_nothing(reviewer):
+    submission = reviewed(reviewer, "7")
+    decisions.undo(actor=reviewer, submission=submission)
+    assert statistics.accuracy_on_traffic() == ([], [])
+
+
+def test_agreement_counts_pairs_of_reviewers_by_their_last_word(reviewer, second_reviewer, operator):
+    alike, unlike = reviewed(reviewer, "7"), reviewed(reviewer, "7")
+    reviewed(reviewer, "2")
+    for submission, value in ((alike, "1"), (alike, "7"), (unlike, "1")):
+        labels.label(actor=second_reviewer, submission=submission, value=value, reason=LabelReason.SECOND_OPINION)
+    labels.label(actor=operator, submission=unlike, value="1", reason=LabelReason.SECOND_OPINION)
+    agreement = statistics.agreement()
+    assert (agreement.right, agreement.total) == (2, 4)
+
+
+def test_progress_counts_what_i_did_today_and_how_quickly(reviewer, second_reviewer, settings):
+    settings.RETRAIN_AFTER_LABELS = 10
+    for _ in range(6):
+        reviewed(reviewer)
+    reviewed(second_reviewer)
+    Label.objects.filter(user=reviewer.user).update(created=timezone.now() - timedelta(minutes=2))
+    make_prediction(make_submission())
+    progress = statistics.progress(reviewer)
+    assert progress.per_minute == pytest.approx(3, rel=0.1)
+    assert (progress.waiting, progress.until_training) == (1, 3)
+    settings.RETRAIN_AFTER_LABELS = 0
+    assert statistics.progress(reviewer).until_training is None
+
+
+def test_every_day_of_the_period_has_its_place(reviewer):
+    reviewed(reviewer)
+    days = statistics.decisions_by_day()
+    assert len(days) == statistics.PERIOD.days
+    assert days[-1] == (timezone.now().date(), 1)
+    assert sum(count for _, count in days) == 1
+
+
+def test_a_reviewers_pace_is_of_the_minutes_in_which_they_decided(reviewer):
+    for _ in range(4):
+        reviewed(reviewer)
+    ids = list(Label.objects.values_list("pk", flat=True))
+    start = timezone.now().replace(second=0, microsecond=0) - timedelta(hours=1)
+    Label.objects.filter(pk__in=ids[:3]).update(created=start)
+    Label.objects.filter(pk=ids[3]).update(created=start + timedelta(minutes=40))
+    [pace] = statistics.paces()
+    assert (pace.reviewer, pace.decisions, pace.minutes, pace.per_minute) == ("rita", 4, 2, 2.0)

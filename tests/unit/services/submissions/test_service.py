@@ -1,0 +1,245 @@
+"""Accepting pictures and drawings, refusing what cannot be accepted, sharing and deleting."""
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from ml.preprocessing import PREPROCESSING_VERSION, prepare_image
+from recognizer.models import Fold, Label, LabelReason, Prediction, Source, Submission, SubmissionState
+from recognizer.services.identity import permissions
+from recognizer.services.identity.actors import Actor
+from recognizer.services.identity.permissions import NotAllowedError
+from recognizer.services.images import storage
+from recognizer.services.review import labels
+from recognizer.services.submissions import intake, service
+from recognizer.services.submissions.service import Preview, Refused, Sent
+from tests.factories import make_prediction
+from tests.image_samples import SEVEN, SVG, animation, digit, encoded, huge_png, photo, png
+
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("media")]
+
+
+def send(actor: Actor, data: bytes | None = None, **options: object) -> Submission:
+    data = png(digit()) if data is None else data
+    return service.accept_image(actor=actor, data=data, source=Source.API, **options)
+
+
+def draw(actor: Actor, strokes: object = SEVEN, **options: object) -> Submission:
+    return service.accept_strokes(actor=actor, strokes=strokes, source=Source.CANVAS, **options)
+
+
+def preview(actor: Actor, **sent: object) -> Preview:
+    return service.preview(actor=actor, sent=Sent(source=Source.API, **sent))
+
+
+def files(folder: Path) -> list[Path]:
+    return [path for path in folder.rglob("*") if path.is_file()]
+
+
+def test_a_picture_becomes_a_pending_submission_with_its_pixels(visitor, media):
+    submission = send(visitor)
+    submission.refresh_from_db()
+    assert submission.state == SubmissionState.PENDING
+    assert (submission.visitor, submission.owner, submission.source) == (visitor.visitor, None, Source.API)
+    assert submission.preprocessing_version == PREPROCESSING_VERSION
+    seen = prepare_image(storage.open_picture(submission))
+    assert bytes(submission.pixels) == seen.pixels.tobytes()
+    assert submission.ink == seen.ink
+    assert [str(path.relative_to(media)) for path in files(media)] == [submission.picture]
+
+
+def test_a_signed_in_person_owns_what_they_send(reviewer):
+    submission = send(reviewer)
+    assert (submission.owner, submission.visitor) == (reviewer.user, "")
+
+
+def test_a_drawing_is_kept_as_strokes_and_as_a_grey_picture(visitor):
+    submission = draw(visitor, [[[30, 100, 60], [30, 30, 115], [0, 1, 2]]], frame=140, may_train=False)
+    submission.refresh_from_db()
+    assert submission.strokes == [[[60.0, 200.0, 120.0], [60.0, 60.0, 230.0], [0.0, 1.0, 2.0]]]
+    assert (submission.picture_type, submission.picture_width, submission.picture_height) == ("image/png", 280, 280)
+    assert storage.open_picture(submission).mode == "L"
+    assert not submission.may_train
+    assert np.frombuffer(submission.pixels, np.uint8).any()
+
+
+def test_copies_share_digest_fold_and_file(visitor, stranger, media):
+    for first, second in ((send(visitor), send(stranger)), (draw(visitor), draw(stranger))):
+        assert (first.digest, first.fold, first.picture) == (second.digest, second.fold, second.picture)
+        assert first.public_id != second.public_id
+    assert len(files(media)) == 2
+
+
+@pytest.mark.parametrize(
+    ("strokes", "takes_long"),
+    [
+        (SEVEN, False),
+        ([[[1] * 600, [1] * 600]] * 2, True),
+        ([[[1] * 600, [1] * 600]], False),
+        ([[], [None], 7, [[]], None], False),
+        ({"x": [1]}, False),
+    ],
+)
+def test_others_do_not_wait_for_a_drawing_of_thousands_of_points(strokes, takes_long):
+    assert intake.begin(Sent(source=Source.API, strokes=strokes)).takes_long is takes_long
+
+
+def test_one_in_five_is_holdout():
+    folds = [intake.fold_of(f"{number * 2654435761 % 2**32:08x}") for number in range(5000)]
+    assert 0.17 < folds.count(Fold.HOLDOUT) / 5000 < 0.23
+
+
+def test_a_crop_box_is_stored_in_the_kept_pictures_pixels(visitor):
+    submission = send(visitor, encoded(photo(3200, 2400), "JPEG"), crop=(1280, 400, 1920, 2000))
+    assert submission.crop == pytest.approx([409, 128, 615, 640], abs=1)
+    seen = prepare_image(storage.open_picture(submission), crop=tuple(submission.crop))
+    assert bytes(submission.pixels) == seen.pixels.tobytes()
+
+
+def test_a_crop_box_that_reaches_over_the_edge_is_cut_at_it(visitor):
+    assert send(visitor, crop=(-5, -5, 500, 500)).crop == [0, 0, 28, 28]
+
+
+@pytest.mark.parametrize("crop", [(30, 0, 40, 28), (10, 0, 10, 28), (20, 20, 5, 5), (-9, -9, -1, -1)])
+def test_a_crop_box_without_a_picture_in_it_is_refused(visitor, crop, media):
+    with pytest.raises(Refused) as refusal:
+        send(visitor, crop=crop)
+    assert (refusal.value.code, refusal.value.field) == ("bad_crop", "crop")
+    assert not Submission.objects.exists()
+    assert not files(media)
+
+
+BAD_PICTURES = {
+    "empty": b"",
+    "not_an_image": b"this is text in a file that is called digit.png",
+    "truncated": encoded(photo(400, 300), "JPEG")[:2000],
+    "too_many_bytes": png(digit()) + bytes(11 * 1024 * 1024),
+    "blank": png(Image.new("L", (280, 280), 255)),
+}
+
+
+@pytest.mark.parametrize("code", BAD_PICTURES)
+def test_a_bad_picture_is_refused_and_nothing_is_stored(code, visitor, media):
+    with pytest.raises(Refused) as refusal:
+        send(visitor, BAD_PICTURES[code])
+    assert refusal.value.code == code
+    assert refusal.value.field == "image"
+    assert str(refusal.value).endswith(".")
+    assert not Submission.objects.exists()
+    assert not files(media)
+
+
+def test_a_picture_of_900_million_pixels_is_refused_by_its_header(visitor, media):
+    with pytest.raises(Refused) as refusal:
+        send(visitor, huge_png())
+    assert refusal.value.code == "too_many_pixels"
+    assert not files(media)
+
+
+def test_an_svg_is_refused(visitor):
+    with pytest.raises(Refused) as refusal:
+        send(visitor, SVG)
+    assert refusal.value.code == "not_an_image"
+
+
+def test_of_an_animation_the_first_frame_counts(visitor):
+    submission = send(visitor, animation())
+    assert np.asarray(storage.open_picture(submission)).max() == 255
+
+
+BAD_STROKES = {
+    "blank": [],
+    "bad_shape": {"strokes": 1},
+    "not_a_number": [[[1, math.nan], [1, 2]]],
+    "out_of_range": [[[1, 1e9], [1, 2]]],
+    "too_many": [[[1.0] * 1_000_000, [1.0] * 1_000_000]],
+}
+
+
+@pytest.mark.parametrize("code", BAD_STROKES)
+def test_bad_strokes_are_refused_and_nothing_is_stored(code, visitor, media):
+    with pytest.raises(Refused) as refusal:
+        draw(visitor, BAD_STROKES[code])
+    assert (refusal.value.code, refusal.value.field) == (code, "strokes")
+    assert not Submission.objects.exists()
+    assert not files(media)
+
+
+def test_where_accounts_are_required_a_visitor_is_turned_away(visitor, reviewer, settings):
+    settings.ANONYMOUS_SUBMISSIONS = False
+    for door in (draw, lambda actor: preview(actor, strokes=SEVEN)):
+        with pytest.raises(NotAllowedError, match="sign in"):
+            door(visitor)
+    assert draw(reviewer).pk
+
+
+def test_a_preview_of_nothing_is_blank_and_stores_nothing(visitor, media):
+    blank = preview(visitor, strokes=[])
+    assert blank.prepared.blank
+    assert blank.answer is None
+    assert preview(visitor, image=png(Image.new("L", (50, 50)))).prepared.blank
+    with pytest.raises(Refused):
+        preview(visitor, strokes="nonsense")
+    assert not Submission.objects.exists()
+    assert not files(media)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_owner_deletes_a_submission_with_everything_said_of_it(visitor, reviewer, media):
+    submission = draw(visitor)
+    make_prediction(submission)
+    labels.label(actor=reviewer, submission=submission, value="7", reason=LabelReason.RANDOM)
+    service.delete(actor=visitor, submission=submission)
+    assert not Submission.objects.exists()
+    assert not Prediction.objects.exists()
+    assert not Label.objects.exists()
+    assert not files(media)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_picture_that_somebody_else_sent_too_stays(visitor, stranger, media):
+    mine, theirs = draw(visitor), draw(stranger)
+    service.delete(actor=visitor, submission=mine)
+    assert storage.open_picture(theirs)
+    service.delete(actor=stranger, submission=theirs)
+    assert not files(media)
+
+
+def test_strangers_and_reviewers_do_not_delete_but_operators_do(visitor, stranger, reviewer, operator):
+    submission = draw(visitor)
+    for actor in (stranger, reviewer, Actor()):
+        with pytest.raises(NotAllowedError):
+            service.delete(actor=actor, submission=submission)
+    service.delete(actor=operator, submission=submission)
+
+
+def test_a_share_link_works_until_it_is_revoked(visitor, stranger):
+    submission = draw(visitor)
+    key = service.share(actor=visitor, submission=submission)
+    assert key == service.share(actor=visitor, submission=submission)
+    assert permissions.can_see(stranger, submission, key=key)
+    service.unshare(actor=visitor, submission=submission)
+    submission.refresh_from_db()
+    assert not permissions.can_see(stranger, submission, key=key)
+    assert service.share(actor=visitor, submission=submission) != key
+
+
+def test_nobody_shares_what_is_not_theirs(visitor, stranger, reviewer):
+    submission = draw(visitor)
+    for actor in (stranger, reviewer):
+        with pytest.raises(NotAllowedError):
+            service.share(actor=actor, submission=submission)
+        with pytest.raises(NotAllowedError):
+            service.unshare(actor=actor, submission=submission)
+
+
+def test_a_list_with_answers_takes_one_query(visitor, django_assert_num_queries):
+    for _ in range(3):
+        make_prediction(draw(visitor))
+    with django_assert_num_queries(1):
+        rows = list(service.with_answers(permissions.visible_submissions(visitor)))
+        assert [row.latest_prediction.version.number for row in rows] == [1, 1, 1]
+        assert [row.picture_width for row in rows] == [280] * 3

@@ -1,0 +1,316 @@
+"""Who may ask for a training, when the site asks by itself, and what becomes of a run whose trainer is gone."""
+
+import signal
+import subprocess
+import sys
+from datetime import datetime, timedelta
+
+import pytest
+from django.utils import timezone
+
+from recognizer.models import Fold, RunState, Submission, TrainingRun, TruthState
+from recognizer.services import training
+from recognizer.services.identity.permissions import NotAllowedError
+from recognizer.services.lib.clocks import SilenceWatch
+from recognizer.services.training import presenters, run_state, scheduling, subprocess_runner
+from tests.factories import make_submission
+
+pytestmark = pytest.mark.django_db
+LABELS, PERSON, SCHEDULE = TrainingRun.Trigger.LABELS, TrainingRun.Trigger.PERSON, TrainingRun.Trigger.SCHEDULE
+
+
+@pytest.fixture(autouse=True)
+def calls(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Which runs the trainer was called for; there is no broker here."""
+    called: list[int] = []
+    monkeypatch.setattr(scheduling, "_call_trainer", lambda run: called.append(run.pk))
+    return called
+
+
+@pytest.fixture(autouse=True)
+def plan(settings):
+    settings.RETRAIN_SCHEDULE, settings.RETRAIN_AFTER_LABELS = 0.0, 5
+
+
+def settle(n: int, **columns: object) -> None:
+    for _ in range(n):
+        make_submission(**{"truth": "4", "truth_state": TruthState.SETTLED} | columns)
+
+
+def end(run: TrainingRun, state: RunState = RunState.REFUSED) -> None:
+    TrainingRun.objects.filter(pk=run.pk).update(state=state, finished=timezone.now())
+
+
+def test_an_operator_starts_a_run_and_a_second_one_is_told_which_is_going_on(operator):
+    run = training.ask(trigger=PERSON, actor=operator)
+    assert (run.state, run.requested_by) == (RunState.QUEUED, operator.user)
+    with pytest.raises(training.AlreadyRunningError) as told:
+        training.ask(trigger=PERSON, actor=operator)
+    assert told.value.run == run
+
+
+def test_nobody_else_starts_or_cancels_one(reviewer, visitor, operator):
+    for actor in (reviewer, visitor, None):
+        with pytest.raises(NotAllowedError):
+            training.ask(trigger=PERSON, actor=actor)
+    run = training.ask(trigger=PERSON, actor=operator)
+    with pytest.raises(NotAllowedError):
+        training.cancel(actor=reviewer, run=run)
+
+
+def test_an_unknown_recipe_is_refused(operator):
+    with pytest.raises(ValueError, match="site-from-scratch"):
+        training.ask(trigger=PERSON, actor=operator, recipe="secret")
+
+
+def test_a_run_that_waits_is_cancelled_at_once_and_a_running_one_is_asked_to_stop(operator):
+    waiting = training.ask(trigger=PERSON, actor=operator)
+    assert training.cancel(actor=operator, run=waiting)
+    waiting.refresh_from_db()
+    assert waiting.state == RunState.CANCELLED
+    running = training.ask(trigger=PERSON, actor=operator)
+    run_state.claim(running.pk)
+    assert training.cancel(actor=operator, run=running)
+    running.refresh_from_db()
+    assert (running.state, running.cancel_requested) == (RunState.RUNNING, True)
+    assert not training.cancel(actor=operator, run=waiting)
+
+
+def test_n_newly_settled_labels_start_exactly_one_run():
+    settle(4)
+    training.tend()
+    assert not TrainingRun.objects.exists()
+    assert training.labels_until_next() == 1
+    settle(1)
+    training.tend()
+    training.tend()
+    run = TrainingRun.objects.get()
+    assert (run.trigger, run.labels) == (LABELS, 5)
+    end(run)
+    training.tend()
+    assert TrainingRun.objects.count() == 1
+    settle(5)
+    training.tend()
+    assert TrainingRun.objects.count() == 2
+
+
+def test_only_labels_that_can_train_are_counted():
+    settle(9, fold=Fold.HOLDOUT)
+    settle(9, may_train=False)
+    settle(9, truth="several")
+    settle(9, truth="", truth_state=TruthState.DISPUTED)
+    assert training.labels_until_next() == 5
+    settle(1, truth="not_a_digit")
+    assert training.labels_until_next() == 4
+
+
+def test_labels_start_nothing_where_that_is_switched_off(settings):
+    settings.RETRAIN_AFTER_LABELS = 0
+    settle(500 // 50)
+    training.tend()
+    assert training.labels_until_next() is None
+    assert not TrainingRun.objects.exists()
+
+
+def test_the_schedule_asks_the_database_whether_it_is_due(settings, operator):
+    settings.RETRAIN_SCHEDULE, settings.RETRAIN_AFTER_LABELS = 24.0, 0
+    settle(1)
+    training.tend()
+    assert not TrainingRun.objects.exists()  # the site was installed just now
+    run = training.ask(trigger=PERSON, actor=operator)
+    end(run)
+    TrainingRun.objects.filter(pk=run.pk).update(created=timezone.now() - timedelta(hours=25))
+    training.tend()
+    training.tend()
+    assert TrainingRun.objects.filter(trigger=SCHEDULE).count() == 1
+
+
+class Clock:
+    """A monotonic clock that goes on when it is told to."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+
+    def __call__(self) -> float:
+        return self.seconds
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """What the expiry of runs measures silence by."""
+    clock = Clock()
+    monkeypatch.setattr(scheduling, "_heartbeats", SilenceWatch(clock))
+    return clock
+
+
+def look_every_ten_seconds(clock: Clock, looks: int) -> int:
+    """How many runs expired, for a default worker that was awake all the time."""
+    expired = 0
+    for _ in range(looks):
+        clock.seconds += 10
+        expired += training.expire_stale()
+    return expired
+
+
+def test_a_run_whose_trainer_fell_silent_is_over_and_the_next_one_can_start(operator, clock):
+    run = training.ask(trigger=PERSON, actor=operator)
+    token = run_state.claim(run.pk)
+    assert look_every_ten_seconds(clock, 3) == 0
+    assert look_every_ten_seconds(clock, 1) == 1
+    after = training.ask(trigger=PERSON, actor=operator)
+    run.refresh_from_db()
+    assert run.state == RunState.FAILED
+    assert "not heard of" in run.reasons[0]
+    assert after.state == RunState.QUEUED
+    # The frozen trainer wakes up.
+    recorder = run_state.Recorder(run.pk, token)
+    with pytest.raises(run_state.LostRunError):
+        recorder.step("training", "on we go")
+    with pytest.raises(run_state.LostRunError), recorder.finishing():
+        raise AssertionError("nothing may be written any more")
+    assert not run_state.end(run.pk, token, RunState.PROMOTED)
+
+
+def test_a_run_goes_on_after_the_machine_slept(operator, clock):
+    run = training.ask(trigger=PERSON, actor=operator)
+    token = run_state.claim(run.pk)
+    assert look_every_ten_seconds(clock, 1) == 0
+    clock.seconds += 8 * 3600  # macOS: the monotonic clock goes on; and the wall clock does everywhere
+    TrainingRun.objects.filter(pk=run.pk).update(heartbeat=timezone.now() - timedelta(hours=8))
+    assert training.expire_stale() == 0
+    clock.seconds += 3
+    run_state.Recorder(run.pk, token).say("Awake again.")
+    assert look_every_ten_seconds(clock, 3) == 0
+    run.refresh_from_db()
+    assert run.state == RunState.RUNNING
+
+
+@pytest.mark.parametrize("hours", [-3, 3])
+def test_a_set_clock_neither_ends_a_run_nor_keeps_one_whose_trainer_is_gone(operator, clock, hours):
+    run = training.ask(trigger=PERSON, actor=operator)
+    token = run_state.claim(run.pk)
+    look_every_ten_seconds(clock, 1)
+    TrainingRun.objects.update(heartbeat=timezone.now() - timedelta(hours=hours))
+    assert look_every_ten_seconds(clock, 1) == 0
+    run_state.Recorder(run.pk, token).say("Here I am.")
+    assert look_every_ten_seconds(clock, 3) == 0
+    assert look_every_ten_seconds(clock, 1) == 1
+
+
+def fail(run: TrainingRun, *, ago: timedelta = timedelta(0), is_interruption: bool = True) -> None:
+    token = run_state.claim(run.pk)
+    assert run_state.end(run.pk, token, RunState.FAILED, "Killed.", is_interruption=is_interruption)
+    TrainingRun.objects.filter(pk=run.pk).update(finished=timezone.now() - ago)
+
+
+def test_a_run_that_failed_for_no_fault_of_its_data_is_tried_again_later_and_later(operator):
+    first = training.ask(trigger=PERSON, actor=operator, recipe="site-from-scratch", seed=7)
+    fail(first)
+    training.tend()
+    assert TrainingRun.objects.get() == first
+    TrainingRun.objects.update(finished=timezone.now() - timedelta(seconds=61))
+    training.tend()
+    second = TrainingRun.objects.first()
+    assert (second.trigger, second.recipe) == (SCHEDULE, {"name": "site-from-scratch", "seed": 7})
+    fail(second, ago=timedelta(seconds=61))
+    training.tend()
+    assert TrainingRun.objects.first() == second
+    assert presenters.what_comes_next().when == second_retry(second)
+    TrainingRun.objects.filter(pk=second.pk).update(finished=timezone.now() - timedelta(minutes=5))
+    training.tend()
+    assert TrainingRun.objects.count() == 3
+
+
+def second_retry(run: TrainingRun) -> datetime:
+    run.refresh_from_db()
+    return run.finished + timedelta(minutes=4)
+
+
+def test_a_run_that_failed_because_of_its_data_is_not_tried_again(operator):
+    fail(training.ask(trigger=PERSON, actor=operator), ago=timedelta(days=2), is_interruption=False)
+    training.tend()
+    assert TrainingRun.objects.count() == 1
+
+
+def test_a_retry_and_the_schedule_do_not_wait_for_a_clock_that_was_set_back(settings, operator):
+    run = training.ask(trigger=PERSON, actor=operator)
+    fail(run, ago=timedelta(hours=-3))  # it failed, as it seems, later today
+    training.tend()
+    again = TrainingRun.objects.first()
+    assert again != run
+    settle(1)
+    end(again)
+    settings.RETRAIN_SCHEDULE, settings.RETRAIN_AFTER_LABELS = 24.0, 0
+    TrainingRun.objects.filter(pk=again.pk).update(created=timezone.now() + timedelta(hours=3))
+    training.tend()
+    assert TrainingRun.objects.count() == 3
+
+
+def test_a_waiting_run_counts_from_now_after_the_clock_was_set_back(operator):
+    run = training.ask(trigger=PERSON, actor=operator)
+    TrainingRun.objects.filter(pk=run.pk).update(created=timezone.now() + timedelta(hours=3))
+    training.tend()
+    run.refresh_from_db()
+    assert run.created <= timezone.now()  # so that it is called again in seconds, not in hours
+
+
+def test_a_run_is_claimed_once(operator):
+    run = training.ask(trigger=PERSON, actor=operator)
+    assert run_state.claim(run.pk)
+    assert run_state.claim(run.pk) is None
+
+
+def test_the_trainer_is_called_again_when_the_message_got_lost(operator, calls):
+    run = training.ask(trigger=PERSON, actor=operator)
+    calls.clear()
+    training.tend()
+    assert calls == []
+    TrainingRun.objects.filter(pk=run.pk).update(created=timezone.now() - timedelta(seconds=40))
+    training.tend()
+    training.tend()
+    assert calls == [run.pk]
+
+
+def test_a_process_that_was_stopped_is_given_up_at_once(operator):
+    run = training.ask(trigger=PERSON, actor=operator)
+    token = run_state.claim(run.pk)
+    process = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    try:
+        process.send_signal(signal.SIGSTOP)
+        failure = subprocess_runner._watch(process, run.pk, token, lambda: False)
+        assert "stopped by a signal" in failure.reason
+    finally:
+        subprocess_runner._end(process)
+
+
+def test_a_process_that_falls_silent_is_given_up_by_whoever_started_it(operator, settings):
+    """Nobody else could: frozen while it holds the lock of an SQLite file, it keeps the others from saying so."""
+    settings.TRAINER_SILENCE_SECONDS = 1
+    run = training.ask(trigger=PERSON, actor=operator)
+    token = run_state.claim(run.pk)
+    process = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    try:
+        failure = subprocess_runner._watch(process, run.pk, token, lambda: False)
+        assert "not heard of for 1 second" in failure.reason
+    finally:
+        subprocess_runner._end(process)
+    assert process.returncode is not None
+
+
+def test_progress_is_written_and_read_back(operator):
+    run = training.ask(trigger=PERSON, actor=operator)
+    recorder = run_state.Recorder(run.pk, run_state.claim(run.pk))
+    recorder.step("training", "Training.")
+    recorder.history({"loss": [0.5]})
+    recorder._wrote = 0
+    recorder.progress(0.5, epoch=2)
+    run.refresh_from_db()
+    assert run.progress == {"step": "training", "share": 0.45, "history": {"loss": [0.5]}, "epoch": 2}
+    assert [line for _, line in run.log] == ["Training."]
+    # What takes a while within a step is named, and moves the bar.
+    recorder.step("evaluating", "Evaluating.")
+    recorder.stage("photographing the gate's digits", 0.5)
+    run.refresh_from_db()
+    assert run.progress["share"] == 0.885
+    assert presenters.state_of(run)["line"] == "Evaluating: photographing the gate's digits"
+    assert Submission.objects.count() == 0

@@ -1,0 +1,171 @@
+"""The review pages and what reviewers have in History: for reviewers, and for nobody else."""
+
+import pytest
+from django.test import Client
+from django.urls import reverse
+
+from recognizer.models import Label, LabelReason, Submission, TruthState, Verdict
+from recognizer.services.review import labels
+from tests.factories import make_prediction, make_submission
+from tests.support.people import client_of
+
+pytestmark = pytest.mark.django_db
+
+PAGES = ("review", "review-grid", "review-figures", "matrix")
+POSTS = ("review-decide", "review-grid", "history-bulk")
+
+
+@pytest.fixture(autouse=True)
+def no_chance(settings):
+    settings.REVIEW_RANDOM_SHARE = 0
+
+
+@pytest.fixture
+def rows(visitor) -> list[Submission]:
+    made = [make_submission(visitor) for _ in range(4)]
+    for row in made:
+        make_prediction(row, verdict=Verdict.UNSURE, doubt=0.4)
+    return made
+
+
+def truths() -> list[str]:
+    return sorted(Submission.objects.values_list("truth", flat=True))
+
+
+def test_a_reviewer_opens_every_page_and_the_navigation_says_so(reviewing, rows):
+    for name in PAGES:
+        assert reviewing.get(reverse(name)).status_code == 200
+    assert 'href="/review/"' in reviewing.get("/").content.decode()
+
+
+def test_every_page_opens_on_an_empty_site(reviewing):
+    for name in PAGES:
+        assert reviewing.get(reverse(name)).status_code == 200
+
+
+def test_an_operator_may_review_too(operator, rows):
+    assert client_of(operator).get(reverse("review")).status_code == 200
+
+
+def test_nobody_else_gets_in_or_changes_anything(others, rows):
+    body = {"submission": rows[0].public_id, "s": rows[0].public_id, "shown": rows[0].public_id}
+    for client in others:
+        for name in PAGES:
+            answer = client.get(reverse(name))
+            assert answer.status_code == 403
+            assert rows[0].public_id not in answer.content.decode()
+        for name in POSTS:
+            assert client.post(reverse(name), body | {"act": "7", "digit": "7", "value": "7"}).status_code == 403
+        assert 'href="/review/"' not in client.get("/").content.decode()
+    assert not Label.objects.exists()
+
+
+def test_the_forms_decide_skip_and_undo(reviewing, rows):
+    shown = reviewing.get(reverse("review")).context["submission"]
+    url = reverse("review-decide")
+    answer = reviewing.post(url, {"submission": shown.public_id, "act": "3", "rule": "newest"})
+    assert answer.headers["Location"] == "/review/?rule=newest"
+    assert truths() == ["", "", "", "3"]
+    reviewing.post(url, {"submission": shown.public_id, "act": "undo"})
+    assert truths() == [""] * 4
+    assert reviewing.get(reverse("review")).context["submission"] == shown
+    reviewing.post(url, {"submission": shown.public_id, "act": "skip"})
+    assert reviewing.get(reverse("review")).context["submission"] != shown
+
+
+def test_a_blind_page_shows_neither_answer_nor_labels(reviewing, reviewer, second_reviewer, rows):
+    labels.label(actor=reviewer, submission=make_submission(), value="1", reason=LabelReason.API)
+    make_prediction(rows[0], preprocessing_version=rows[0].preprocessing_version + 1)
+    labels.label(actor=second_reviewer, submission=rows[0], value="1", reason=LabelReason.DOUBT)
+    page = reviewing.get(reverse("review"))
+    assert page.context["submission"] == rows[0]
+    text = page.content.decode()
+    assert "Right, it is" not in text
+    assert (
+        "The visitor says: <strong data-suggestion></strong>" in " ".join(text.split())
+        or page.context["item"].suggestion == ""
+    )
+    assert page.context["answer"] is None
+
+
+def test_a_grid_is_confirmed_in_one_request(reviewing, rows):
+    page = reviewing.get(reverse("review-grid"), {"digit": "7"})
+    ids = [item.submission.public_id for item in page.context["items"]]
+    body = {"digit": "7", "shown": ids, f"is-{ids[0]}": "1", f"is-{ids[1]}": "wrong"}
+    reviewing.post(reverse("review-grid"), body)
+    assert truths() == ["", "1", "7", "7"]
+    assert set(Label.objects.values_list("reason", flat=True)) == {LabelReason.GRID}
+    reviewing.post(reverse("review-grid"), body)
+    assert Label.objects.count() == 3
+
+
+def test_a_grid_of_nonsense_changes_nothing(reviewing, rows):
+    for body in ({"digit": "x"}, {"digit": "7", f"is-{rows[0].public_id}": "twelve"}):
+        reviewing.post(reverse("review-grid"), body | {"shown": [rows[0].public_id]})
+    assert not Label.objects.exists()
+
+
+def test_many_are_labelled_from_history(reviewing, rows):
+    chosen = [row.public_id for row in rows[:3]]
+    back = reviewing.post(
+        reverse("history-bulk"), {"act": "label", "value": "5", "s": chosen, "next": "/history/?digit=7"}
+    )
+    assert back.headers["Location"] == "/history/?digit=7"
+    assert truths() == ["", "5", "5", "5"]
+    assert set(Label.objects.values_list("reason", flat=True)) == {LabelReason.HISTORY}
+
+
+def test_nobody_is_sent_to_another_site(reviewing, rows):
+    back = reviewing.post(reverse("history-bulk"), {"act": "label", "next": "//elsewhere.example/"})
+    assert back.headers["Location"] == "/history/"
+
+
+def test_only_operators_delete_what_others_sent_and_are_asked_first(reviewing, operator, rows, media):
+    body = {"s": [row.public_id for row in rows[:2]], "next": "/history/"}
+    reviewing.post(reverse("history-bulk"), body | {"act": "delete-now"})
+    assert Submission.objects.count() == 4
+    operating = client_of(operator)
+    assert "Delete 2 for good?" in operating.post(reverse("history-bulk"), body | {"act": "delete"}).content.decode()
+    assert Submission.objects.count() == 4
+    operating.post(reverse("history-bulk"), body | {"act": "delete-now"})
+    assert Submission.objects.count() == 2
+
+
+def test_a_cell_of_the_matrix_opens_its_pictures(reviewing, reviewer, rows):
+    for row, value in zip(rows, ("7", "7", "1", "not_a_digit"), strict=True):
+        labels.label(actor=reviewer, submission=row, value=value, reason=LabelReason.DOUBT)
+    page = reviewing.get(reverse("matrix"))
+    matrix = page.context["matrix"]
+    assert (matrix.total, matrix.right) == (3, 2)
+    assert matrix.cells[1][7] == 1
+    url = page.context["rows"][1]["cells"][7]["url"]
+    assert reviewing.get(url).context["submissions"] == [rows[2]]
+
+
+def test_the_matrix_of_an_older_version_counts_what_that_one_read(reviewing, reviewer, rows):
+    from digitsite.testing.populated_site import second_version
+
+    make_prediction(rows[0], version=second_version(), digit=1, runner_up=7, verdict=Verdict.UNSURE)
+    labels.label(actor=reviewer, submission=rows[0], value="1", reason=LabelReason.DOUBT)
+    for number, digit in ((1, 7), (2, 1)):
+        page = reviewing.get(reverse("matrix"), {"version": number})
+        assert page.context["matrix"].cells[1][digit] == page.context["matrix"].total == 1
+        url = page.context["rows"][1]["cells"][digit]["url"]
+        assert reviewing.get(url).context["submissions"] == [rows[0]]
+    assert reviewing.get(reverse("matrix"), {"version": 99}).status_code == 404
+
+
+def test_a_visitors_history_has_no_boxes_to_choose_from(visitor, reviewing, rows):
+    assert "data-choose" not in client_of(visitor).get(reverse("history")).content.decode()
+    assert "data-choose" in reviewing.get(reverse("history")).content.decode()
+
+
+def test_a_stranger_cannot_filter_their_way_to_others(rows):
+    page = Client().get(reverse("history"), {"said": "1:7"})
+    assert page.context["submissions"] == []
+
+
+def test_settled_means_settled(reviewing, reviewer, rows):
+    labels.label(actor=reviewer, submission=rows[0], value="7", reason=LabelReason.DOUBT)
+    page = reviewing.get(reverse("history"), {"truth_state": TruthState.SETTLED.value, "truth": "7"})
+    assert page.context["submissions"] == [rows[0]]

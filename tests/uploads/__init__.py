@@ -1,1 +1,0 @@
-"""Hostile and odd files through the real doors of a running site."""
