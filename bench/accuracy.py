@@ -17,12 +17,19 @@ import numpy as np
 from PIL import Image
 
 from ml.data.mnist import load_mnist
-from ml.evaluation.folder_evaluation import Outcome, Picture, Tally, labelled, mnist_pictures, outcomes
+from ml.evaluation.folder_evaluation import (
+    ImageResult,
+    LabelledImage,
+    ResultSummary,
+    evaluate_images,
+    label_from_path,
+    mnist_images,
+)
 from ml.evaluation.metrics import expected_calibration_error
 from ml.preprocessing import prepare_image
 from ml.preprocessing.background import flat_map, flatten
-from ml.preprocessing.normalization import BOX, SIDE, fit
-from ml.preprocessing.segmentation import read
+from ml.preprocessing.normalization import BOX, SIDE, normalize
+from ml.preprocessing.segmentation import segment
 from ml.serving.bundle import BASE_FOLDER, BUNDLE_FILE
 from ml.serving.classifier import Classifier, load_classifier
 from ml.serving.images import decode
@@ -48,13 +55,13 @@ def otsu(image: Image.Image) -> np.ndarray:
     if not all(box[2:]):
         return _BLANK
     ink = cv2.normalize(cv2.subtract(ink, threshold), None, 0, 255, cv2.NORM_MINMAX)
-    return fit(ink, box, _UNCHANGED * max(box[2:]) / BOX)
+    return normalize(ink, box, _UNCHANGED * max(box[2:]) / BOX)
 
 
 def quick(image: Image.Image) -> np.ndarray:
     """Our quick path for every picture, clean or not: one paper colour, the digit's parts, the width of strokes."""
-    reading = read(flat_map(_within(flatten(np.asarray(image))))[0])
-    return _BLANK if reading is None else fit(reading.soft, reading.box, reading.stroke)
+    reading = segment(flat_map(_within(flatten(np.asarray(image))))[0])
+    return _BLANK if reading is None else normalize(reading.soft, reading.box, reading.stroke)
 
 
 def full(image: Image.Image) -> np.ndarray:
@@ -75,7 +82,7 @@ def _within(pixels: np.ndarray, side: int = 320) -> np.ndarray:
     return pixels if scale >= 1 else cv2.resize(pixels, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
 
 
-def step_accuracy(pictures: Sequence[Picture], classifier: Classifier) -> dict[str, float]:
+def step_accuracy(pictures: Sequence[LabelledImage], classifier: Classifier) -> dict[str, float]:
     """Accuracy of the same model behind each step, on those of the pictures that show one digit."""
     digits = [picture for picture in pictures if picture.digit is not None]
     truth = np.array([picture.digit for picture in digits])
@@ -90,7 +97,7 @@ def step_accuracy(pictures: Sequence[Picture], classifier: Classifier) -> dict[s
     }
 
 
-def calibration_error(results: Sequence[Outcome]) -> float | None:
+def calibration_error(results: Sequence[ImageResult]) -> float | None:
     """Expected calibration error over the pictures that show one digit and were not found blank."""
     asked = [o for o in results if o.answer is not None and o.picture.digit is not None]
     if not asked:
@@ -99,9 +106,9 @@ def calibration_error(results: Sequence[Outcome]) -> float | None:
     return expected_calibration_error(np.array([outcome.answer.probabilities for outcome in asked]), truth)
 
 
-def figures(results: Sequence[Outcome]) -> list[tuple[str, str]]:
+def figures(results: Sequence[ImageResult]) -> list[tuple[str, str]]:
     """Names and values of all figures over some pictures, as they are printed."""
-    tally = Tally()
+    tally = ResultSummary()
     for outcome in results:
         tally.add(outcome)
     found = tally.summary()
@@ -142,13 +149,13 @@ def main() -> None:
         parser.error("give --images DIR or --mnist")
     classifier = load_classifier(options.bundle.read_bytes())
     folders = sorted(folder for folder in options.images.iterdir() if folder.is_dir()) if options.images else []
-    sets = {folder.name: labelled(folder) for folder in folders}
+    sets = {folder.name: label_from_path(folder) for folder in folders}
     if options.mnist:
         mnist = load_mnist()
-        sets["MNIST test"] = mnist_pictures(mnist.test_images, mnist.test_labels)
+        sets["MNIST test"] = mnist_images(mnist.test_images, mnist.test_labels)
     for name, pictures in sets.items():
         print(f"{name}")
-        for row, value in figures(list(outcomes(pictures, classifier))):
+        for row, value in figures(list(evaluate_images(pictures, classifier))):
             print(f"  {row:<20} {value}")
         if any(picture.digit is not None for picture in pictures):
             for step, accuracy in step_accuracy(pictures, classifier).items():

@@ -86,11 +86,11 @@ def use() -> None:
     from recognizer.models import Source
     from recognizer.services.identity.actors import Actor
     from recognizer.services.submissions import service
-    from recognizer.services.submissions.intake import Sent
+    from recognizer.services.submissions.intake import SubmissionInput
 
     files = bodies.noise(serving.PICTURES_BEFORE)
-    sent = [Sent(source=Source.API, image=file) for file in files]
-    service.accept_all(actor=Actor(visitor="a" * 32), sent=sent, seconds=10)
+    sent = [SubmissionInput(source=Source.API, image=file) for file in files]
+    service.create_submissions(actor=Actor(visitor="a" * 32), sent=sent, seconds=10)
 
 
 def turn(inner: "Site", connection: load.Connection, files: Sequence[bytes], others: Sequence[bytes]) -> Columns:
@@ -103,7 +103,7 @@ def turn(inner: "Site", connection: load.Connection, files: Sequence[bytes], oth
 
 
 def of_a_request(files: Sequence[bytes]) -> Columns:
-    """What `services.submissions.service.accept` does and what comes after it, in milliseconds."""
+    """What `services.submissions.service.create_submission` does and what comes after it, in milliseconds."""
     from django.db import transaction
     from django.test import RequestFactory
 
@@ -115,7 +115,7 @@ def of_a_request(files: Sequence[bytes]) -> Columns:
     from recognizer.services.inference import handoff
     from recognizer.services.lib import bulk_insert, fsync
     from recognizer.services.submissions import intake
-    from recognizer.services.submissions.intake import Sent
+    from recognizer.services.submissions.intake import SubmissionInput
 
     columns: Columns = {}
     actor = Actor(visitor="a" * 32)
@@ -127,24 +127,24 @@ def of_a_request(files: Sequence[bytes]) -> Columns:
         def mark(name: str, marks: list = marks) -> None:
             marks.append((name, time.perf_counter()))
 
-        decoded = storage.decode(storage.open_sent(file))
+        decoded = storage.decode(storage.open_upload(file))
         mark(DECODE)
         kept = storage.encode(decoded.pixels)
         mark("encode what is kept")
         preprocessing.prepare_image(kept.pixels)
         mark(PREPROCESS)
-        row = intake.draft(intake.begin(Sent(source=Source.API, image=file)), actor=actor).row
+        row = intake.prepare(intake.open_input(SubmissionInput(source=Source.API, image=file)), actor=actor).row
         mark(ALL_AGAIN)
         written: list[str] = []
-        with fsync.repeatable(), transaction.atomic():
-            with fsync.later(written):
+        with fsync.relaxed_sync(), transaction.atomic():
+            with fsync.deferred_sync(written):
                 storage.write(kept)
             mark("write the picture")
             bulk_insert.insert([row])
         mark("insert and commit")
         handoff.push([row.pk])
         mark("hand over")
-        fsync.wait(written)
+        fsync.flush(written)
         mark("wait for the disk, while the worker computes")
         handoff.wait_for(row, 10)
         mark("wait for the answer")

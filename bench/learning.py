@@ -26,25 +26,25 @@ import numpy as np
 from digitsite.testing.writers import common_hands, leaning_hands, pictures, turning_hands
 from ml.data.mnist import Mnist, load_mnist
 from ml.evaluation.gate import (
-    BEST_ALLOWANCE,
+    BEST_EVER_TOLERANCE,
     HOLDOUT,
     HOLDOUT_TOLERANCE,
-    Answers,
-    Judgement,
-    Pictures,
-    answers,
-    judge,
-    paired,
+    EvalDataset,
+    EvalResult,
+    GateResult,
+    evaluate_dataset,
+    paired_test,
+    run_gate,
 )
-from ml.evaluation.gate_summary import in_words
+from ml.evaluation.gate_summary import summarize
 from ml.serving.bundle import BASE_FOLDER, BUNDLE_FILE, KERAS_FILE
 from ml.serving.classifier import Classifier, load_classifier
 from ml.serving.export import load_keras
-from ml.training.eval_sets import gate_sets, site_checks
-from ml.training.export_pipeline import Checks, seal
-from ml.training.label_noise import contested, suspicions
+from ml.training.eval_sets import gate_datasets, site_evaluation_sets
+from ml.training.export_pipeline import EvaluationSets, export_model
+from ml.training.label_noise import contested_rows, find_suspected_noise
 from ml.training.loop import fit, make_deterministic
-from ml.training.site_recipe import SITE, SiteData, between, build_site_parts
+from ml.training.site_recipe import SITE, SiteData, build_site_sources, interpolate_weights
 
 OTHERS = 2_000
 SHARES = (0.1, 0.3, 0.6)
@@ -61,9 +61,9 @@ class Setting:
     keras_file: bytes
     champion: Classifier
     mnist: Mnist
-    checks: Checks
-    frozen: list[Pictures]
-    frozen_answers: dict[str, Answers]
+    checks: EvaluationSets
+    frozen: list[EvalDataset]
+    frozen_answers: dict[str, EvalResult]
     keep: Path | None
     best: dict[str, float] = field(default_factory=dict)
     trained: bytes = b""
@@ -71,9 +71,9 @@ class Setting:
     @classmethod
     def load(cls, base: Path, keep: Path | None) -> Setting:
         mnist = load_mnist()
-        checks = site_checks(mnist)
+        checks = site_evaluation_sets(mnist)
         champion = load_classifier((base / BUNDLE_FILE).read_bytes())
-        frozen = gate_sets(checks)
+        frozen = gate_datasets(checks)
         said = {one.name: ask(champion, one) for one in frozen}
         return cls((base / KERAS_FILE).read_bytes(), champion, mnist, checks, frozen, said, keep)
 
@@ -83,17 +83,17 @@ class Setting:
         if file is not None and file.exists():
             self.trained = file.with_suffix(".keras").read_bytes()
             return load_classifier(file.read_bytes()), 0.0
-        site = SiteData(images, labels, contested(self.champion, images, labels, SITE.doubts))
+        site = SiteData(images, labels, contested_rows(self.champion, images, labels, SITE.doubts))
         recipe = replace(SITE, seed=seed)
-        parts = build_site_parts(recipe, self.mnist, site)
+        parts = build_site_sources(recipe, self.mnist, site)
         make_deterministic(seed)
         model = load_keras(self.keras_file)
         before = model.get_weights()
         started = time.process_time()
         model, _ = fit(recipe, parts, self.checks.validation, model=model)
         seconds = time.process_time() - started
-        model.set_weights(between(before, model.get_weights(), SITE.along))
-        sealed = seal(model, recipe.name, self.checks)
+        model.set_weights(interpolate_weights(before, model.get_weights(), SITE.along))
+        sealed = export_model(model, recipe.name, self.checks)
         if file is not None:
             file.with_suffix(".keras").write_bytes(sealed.keras_file)
             file.write_bytes(sealed.bundle)
@@ -110,25 +110,27 @@ class Setting:
         candidate: Classifier,
         learned: tuple[np.ndarray, np.ndarray],
         holdout: tuple[np.ndarray, np.ndarray] | None = None,
-    ) -> Judgement:
+    ) -> GateResult:
         sets = list(self.frozen)
         if holdout is not None and len(holdout[1]):
             sets.append(
-                Pictures(
+                EvalDataset(
                     HOLDOUT, "Site holdout", *holdout,
                     tolerance=HOLDOUT_TOLERANCE, digit_tolerance=HOLDOUT_TOLERANCE, calibration=False, frozen=False,
                 )
             )  # fmt: skip
         theirs = {one.name: self.frozen_answers.get(one.name) or ask(self.champion, one) for one in sets}
         ours = {one.name: ask(candidate, one) for one in sets}
-        for name in BEST_ALLOWANCE:
+        for name in BEST_EVER_TOLERANCE:
             self.best[name] = max(self.best.get(name, 0.0), theirs[name].figures["accuracy"])
         best = {name: (accuracy, "the best so far") for name, accuracy in self.best.items()}
-        return judge(sets, theirs, ours, best=best, labels=suspicions(self.champion, *learned, SITE.doubts))
+        return run_gate(
+            sets, theirs, ours, best=best, labels=find_suspected_noise(self.champion, *learned, SITE.doubts)
+        )
 
 
-def ask(classifier: Classifier, one: Pictures) -> Answers:
-    return answers(classifier.logits(one.images), one.labels, classifier.manifest)
+def ask(classifier: Classifier, one: EvalDataset) -> EvalResult:
+    return evaluate_dataset(classifier.logits(one.images), one.labels, classifier.manifest)
 
 
 def accuracy(classifier: Classifier, images: np.ndarray, labels: np.ndarray) -> float:
@@ -189,7 +191,7 @@ def generations(setting: Setting, count: int) -> None:
             f"| {number} | {found['validation']['accuracy']:.2%} | {found['distorted']['accuracy']:.2%} | "
             f"{found['non_digits']['refused']:.1%} | {accuracy(setting.champion, *others):.2%} → "
             f"{accuracy(candidate, *others):.2%} | {'passed' if verdict.passed else 'refused'} | "
-            f"{in_words(verdict.checks)[0]} |", flush=True,
+            f"{summarize(verdict.checks)[0]} |", flush=True,
         )  # fmt: skip
         for reason in verdict.reasons:
             print("  ", reason, flush=True)
@@ -257,7 +259,7 @@ def aim(champion: Classifier, groups: int) -> None:
                     for share in SHARES:
                         cases[how, share] = poisoned(truth, how, share, np.random.default_rng([seed, n]))
                 for case, labels in cases.items():
-                    stopped[case] += bool(suspicions(champion, images, labels, SITE.doubts))
+                    stopped[case] += bool(find_suspected_noise(champion, images, labels, SITE.doubts))
             aimed, at_random = (" / ".join(str(stopped[how, share]) for share in SHARES) for how in ("aimed", "random"))
             one, honest_ones = stopped["one", 1.0], stopped["honest", 0.0]
             print(f"| {group} | {n} | {honest_ones} of {groups} | {aimed} | {one} | {at_random} |", flush=True)
@@ -272,7 +274,7 @@ def _worst_digit(
     found = []
     for digit in range(10):
         rows = labels == digit
-        check = paired("", "", difference[rows], np.arange(rows.sum()), 0, shares=(right[0][rows], right[1][rows]))
+        check = paired_test("", "", difference[rows], np.arange(rows.sum()), 0, shares=(right[0][rows], right[1][rows]))
         found.append((check.loss / check.error, digit, check.loss, check.error))
     return max(found)[1:]
 

@@ -18,11 +18,11 @@ import numpy as np
 from bench.accuracy import calibration_error, otsu
 from digitsite.testing.simulated_photos import photographs
 from ml.data.photo_simulation import KINDS
-from ml.evaluation.folder_evaluation import Outcome, Tally, outcomes
+from ml.evaluation.folder_evaluation import ImageResult, ResultSummary, evaluate_images
 from ml.serving.bundle import BASE_FOLDER, BUNDLE_FILE
 from ml.serving.classifier import Classifier, load_classifier
 from ml.serving.verdicts import Verdict
-from ml.training.datasets import PHOTOGRAPHED
+from ml.training.datasets import PHOTO_KINDS
 
 NUMBER = 500
 
@@ -39,9 +39,9 @@ class Row:
     blank: float
 
 
-def measured(results: list[Outcome], classifier: Classifier) -> Row:
+def measured(results: list[ImageResult], classifier: Classifier) -> Row:
     """The figures of one kind."""
-    tally = Tally()
+    tally = ResultSummary()
     for outcome in results:
         tally.add(outcome)
     found = tally.summary()
@@ -67,11 +67,11 @@ def main() -> None:
     print(f"{'':<24}{'right':>9}{'Otsu':>9}{'sure':>9}{'of these':>10}{'refused':>9}{'blank':>8}")
     rows, everything = [], []
     for kind in KINDS:
-        results = list(outcomes(photographs(kind, options.number), classifier))
+        results = list(evaluate_images(photographs(kind, options.number), classifier))
         everything += results
         rows.append(row := measured(results, classifier))
-        _show(kind + (" *" if kind in PHOTOGRAPHED else ""), row)
-    fresh = [row for kind, row in zip(KINDS, rows, strict=True) if kind not in PHOTOGRAPHED]
+        _show(kind + (" *" if kind in PHOTO_KINDS else ""), row)
+    fresh = [row for kind, row in zip(KINDS, rows, strict=True) if kind not in PHOTO_KINDS]
     _show("mean", _mean(rows))
     _show("mean without a star", _mean(fresh))
     print(f"calibration error {calibration_error(everything):.4f}")

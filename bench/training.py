@@ -122,7 +122,7 @@ def _ours(train: tuple, validation: tuple, epochs: int, distortion: Distortion |
     recipe = dataclasses.replace(loop.SEED, epochs=epochs, distortion=distortion)
     with Path(os.devnull).open("w") as nowhere, tqdm(file=nowhere, mininterval=0.5) as bar:  # as the command shows it
         loop.fit(
-            recipe, [loop.Part(train[0], loop.one_hot(train[1]))], validation,
+            recipe, [loop.DataSource(train[0], loop.one_hot(train[1]))], validation,
             on_progress=lambda _: bar.update(), on_epoch=Turns().next,
         )  # fmt: skip
 

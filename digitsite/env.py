@@ -206,8 +206,8 @@ def site_url(name: str, *, hosts: list[str], https: bool, behind_proxy: bool, ne
 
 
 # As Django's deployment check wants it (security.W009).
-SHORTEST_KEY = 50
-SHORTEST_TOKEN = 16
+MIN_KEY_LENGTH = 50
+MIN_TOKEN_LENGTH = 16
 PLACEHOLDERS = ("django-insecure", "change", "secret", "example", "placeholder")
 
 
@@ -215,7 +215,7 @@ def secret(name: str) -> str:
     """A password that another program must show; empty: not set."""
     given = text(name)
     if given:
-        _check_secret(name, given, SHORTEST_TOKEN)
+        _check_secret(name, given, MIN_TOKEN_LENGTH)
         if not given.isascii():  # a header would not carry it
             raise ImproperlyConfigured(
                 f"{name} holds a letter outside of ASCII; `openssl rand -hex 32` makes a good one."
@@ -336,7 +336,7 @@ def secret_key(data_dir: Path) -> str:
     """
     given = text("SECRET_KEY")
     if given:
-        _check_secret("SECRET_KEY", given, SHORTEST_KEY)
+        _check_secret("SECRET_KEY", given, MIN_KEY_LENGTH)
         return given
     path = data_dir / "secret_key"
     try:

@@ -11,13 +11,13 @@ BROKER, HANDOFF = 0, 1
 TLS_FILES = ("ssl_ca_certs", "ssl_certfile", "ssl_keyfile")
 
 # sockaddr_un holds 104 bytes on macOS and 108 on Linux, the closing zero included.
-LONGEST_SOCKET_PATH = 100
+MAX_SOCKET_PATH = 100
 
 
 def embedded_socket(data_dir: Path) -> Path:
     """Return where the embedded Valkey of this data folder listens; a folder too deep gets a short place instead."""
     path = data_dir.resolve() / "redis.sock"
-    if len(os.fsencode(path)) <= LONGEST_SOCKET_PATH:
+    if len(os.fsencode(path)) <= MAX_SOCKET_PATH:
         return path
     import hashlib
 

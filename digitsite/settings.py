@@ -369,11 +369,11 @@ REST_FRAMEWORK = {
         "recognizer.api.authentication.cookie.CookieAuthentication",
     ],
     # Who may see and do what is decided on the object, in services.identity.permissions.
-    "DEFAULT_PERMISSION_CLASSES": ["recognizer.api.authentication.token.TokenIsGoodForThis"],
+    "DEFAULT_PERMISSION_CLASSES": ["recognizer.api.authentication.token.HasTokenScope"],
     "DEFAULT_THROTTLE_CLASSES": ["recognizer.api.http.throttles.Throttle"],
     "DEFAULT_RENDERER_CLASSES": ["recognizer.api.http.renderers.JsonRenderer"],
     "DEFAULT_PARSER_CLASSES": ["recognizer.api.http.parsers.JsonParser"],
-    "DEFAULT_CONTENT_NEGOTIATION_CLASS": "recognizer.api.http.requests.OneRepresentation",
+    "DEFAULT_CONTENT_NEGOTIATION_CLASS": "recognizer.api.http.requests.JsonOnlyNegotiation",
     "DEFAULT_METADATA_CLASS": None,
     "DEFAULT_SCHEMA_CLASS": "recognizer.api.openapi.hooks.Schema",
     # Escaped, so that half a surrogate pair in a message can be sent back at all.

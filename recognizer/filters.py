@@ -49,7 +49,7 @@ def _representable(value: datetime) -> None:
         raise ValidationError("This date lies outside the calendar.") from None
 
 
-class MomentFilter(filters.IsoDateTimeFilter):
+class DateTimeFilter(filters.IsoDateTimeFilter):
     """A date or time that the database can be asked for."""
 
     def __init__(self, *args: object, **kwargs: object) -> None:
@@ -105,28 +105,28 @@ class StrictFilterSet(filters.FilterSet):
             raise ValidationError(messages)
 
 
-class _OneOf(filters.MultipleChoiceFilter):
+class _MultiChoiceFilter(filters.MultipleChoiceFilter):
     """Any of the values given. No join here multiplies rows, so DISTINCT would only cost."""
 
     def __init__(self, *args: object, **kwargs: object) -> None:
         super().__init__(*args, distinct=False, **kwargs)
 
 
-class YesOrNo(filters.TypedChoiceFilter):
+class StrictBooleanFilter(filters.TypedChoiceFilter):
     """`true` or `false`; unlike the library's own filter it refuses everything else."""
 
     def __init__(self, **kwargs: object) -> None:
         super().__init__(choices=(("true", "Yes"), ("false", "No")), coerce=lambda text: text == "true", **kwargs)
 
 
-class _Newest(filters.OrderingFilter):
+class _CreatedOrdering(filters.OrderingFilter):
     """Newest or oldest first; the id, given in the order of creation, stands for the time."""
 
     def __init__(self) -> None:
         super().__init__(fields={"id": "created"}, help_text="`-created`: newest first (as without it).")
 
 
-class _NewestOrMostDoubtful(filters.OrderingFilter):
+class _CreatedOrDoubtOrdering(filters.OrderingFilter):
     """By time or by doubt, rows of one doubt by time. What has no answer has no doubt: that order leaves it out."""
 
     def __init__(self) -> None:
@@ -145,7 +145,7 @@ class _NewestOrMostDoubtful(filters.OrderingFilter):
         return rows.filter(doubt__isnull=False).order_by(*names)
 
 
-class _Scanned(Func):
+class _NoIndex(Func):
     """A column that SQLite is not to look up in an index of its own.
 
     History is read in one order, and one narrow index holds every column that it can be filtered by. Walking that one
@@ -165,8 +165,8 @@ SCANNED = ("digit", "verdict", "certainty", "answered_by", "source", "state", "t
 class SubmissionFilter(StrictFilterSet):
     """What History and the list of submissions can be narrowed down to."""
 
-    digit = _OneOf(field_name="scanned_digit", choices=Digit, help_text="The digit that was read.")
-    verdict = _OneOf(field_name="scanned_verdict", choices=Verdict)
+    digit = _MultiChoiceFilter(field_name="scanned_digit", choices=Digit, help_text="The digit that was read.")
+    verdict = _MultiChoiceFilter(field_name="scanned_verdict", choices=Verdict)
     certainty_min = filters.NumberFilter(field_name="scanned_certainty", lookup_expr="gte", min_value=0, max_value=1)
     certainty_max = filters.NumberFilter(field_name="scanned_certainty", lookup_expr="lte", min_value=0, max_value=1)
     version = filters.NumberFilter(
@@ -179,26 +179,28 @@ class SubmissionFilter(StrictFilterSet):
         validators=[RegexValidator(SAID, "Write a model version and a digit: 3:7.")],
         help_text="`3:7`: model version 3 read a 7, whatever was read since.",
     )
-    source = _OneOf(field_name="scanned_source", choices=Source)
-    state = _OneOf(field_name="scanned_state", choices=SubmissionState)
-    truth = _OneOf(field_name="scanned_truth", choices=TruthValue, help_text="What people say that it shows.")
-    truth_state = _OneOf(field_name="scanned_truth_state", choices=TruthState)
-    corrected = YesOrNo(
+    source = _MultiChoiceFilter(field_name="scanned_source", choices=Source)
+    state = _MultiChoiceFilter(field_name="scanned_state", choices=SubmissionState)
+    truth = _MultiChoiceFilter(
+        field_name="scanned_truth", choices=TruthValue, help_text="What people say that it shows."
+    )
+    truth_state = _MultiChoiceFilter(field_name="scanned_truth_state", choices=TruthState)
+    corrected = StrictBooleanFilter(
         method="filter_corrected", help_text="True: people say something else than was read. False: all others."
     )
-    created_after = MomentFilter(field_name="scanned_created", lookup_expr="gte", help_text="Date or time.")
-    created_before = MomentFilter(field_name="scanned_created", lookup_expr="lt", help_text="Date or time.")
-    mine = YesOrNo(
+    created_after = DateTimeFilter(field_name="scanned_created", lookup_expr="gte", help_text="Date or time.")
+    created_before = DateTimeFilter(field_name="scanned_created", lookup_expr="lt", help_text="Date or time.")
+    mine = StrictBooleanFilter(
         method="filter_mine", help_text="True: only what the caller sent. Reviewers see everything without it."
     )
-    ordering = _NewestOrMostDoubtful()
+    ordering = _CreatedOrDoubtOrdering()
 
     class Meta:
         model = Submission
         fields: list[str] = []
 
     def filter_queryset(self, rows: QuerySet) -> QuerySet:
-        return super().filter_queryset(rows.alias(**{f"scanned_{name}": _Scanned(name) for name in SCANNED}))
+        return super().filter_queryset(rows.alias(**{f"scanned_{name}": _NoIndex(name) for name in SCANNED}))
 
     def filter_corrected(self, rows: QuerySet, _name: str, corrected: bool) -> QuerySet:
         differs = Q(doubt__isnull=False) & ~Q(scanned_truth="") & ~Q(scanned_truth=_as_text("digit"))
@@ -206,7 +208,7 @@ class SubmissionFilter(StrictFilterSet):
 
     def filter_said(self, rows: QuerySet, _name: str, said: str) -> QuerySet:
         version, digit = said.split(":")
-        return rows.filter(confusion_matrix.read_as(version=int(version), digit=int(digit)))
+        return rows.filter(confusion_matrix.parse_cell(version=int(version), digit=int(digit)))
 
     def filter_mine(self, rows: QuerySet, _name: str, mine: bool) -> QuerySet:
         return rows & permissions.own_submissions(self.actor) if mine else rows
@@ -217,18 +219,18 @@ class PredictionFilter(StrictFilterSet):
 
     submission = filters.CharFilter(field_name="submission__public_id", help_text="Id of one submission.")
     version = filters.NumberFilter(field_name="version__number", decimal_places=0)
-    digit = _OneOf(choices=Digit)
-    verdict = _OneOf(choices=Verdict)
+    digit = _MultiChoiceFilter(choices=Digit)
+    verdict = _MultiChoiceFilter(choices=Verdict)
     certainty_min = filters.NumberFilter(field_name="certainty", lookup_expr="gte", min_value=0, max_value=1)
     certainty_max = filters.NumberFilter(field_name="certainty", lookup_expr="lte", min_value=0, max_value=1)
-    source = _OneOf(field_name="submission__source", choices=Source)
-    reviewed = YesOrNo(method="filter_reviewed", help_text="Whether the truth is settled.")
-    correct = YesOrNo(
+    source = _MultiChoiceFilter(field_name="submission__source", choices=Source)
+    reviewed = StrictBooleanFilter(method="filter_reviewed", help_text="Whether the truth is settled.")
+    correct = StrictBooleanFilter(
         method="filter_correct", help_text="Whether the digit is the settled truth; what is not settled is left out."
     )
-    created_after = MomentFilter(field_name="created", lookup_expr="gte")
-    created_before = MomentFilter(field_name="created", lookup_expr="lt")
-    ordering = _NewestOrMostDoubtful()
+    created_after = DateTimeFilter(field_name="created", lookup_expr="gte")
+    created_before = DateTimeFilter(field_name="created", lookup_expr="lt")
+    ordering = _CreatedOrDoubtOrdering()
 
     class Meta:
         model = Prediction
@@ -245,11 +247,11 @@ class PredictionFilter(StrictFilterSet):
 
 class LabelFilter(StrictFilterSet):
     submission = filters.CharFilter(field_name="submission__public_id", help_text="Id of one submission.")
-    kind = _OneOf(choices=LabelKind)
-    value = _OneOf(choices=TruthValue)
-    created_after = MomentFilter(field_name="created", lookup_expr="gte")
-    created_before = MomentFilter(field_name="created", lookup_expr="lt")
-    ordering = _Newest()
+    kind = _MultiChoiceFilter(choices=LabelKind)
+    value = _MultiChoiceFilter(choices=TruthValue)
+    created_after = DateTimeFilter(field_name="created", lookup_expr="gte")
+    created_before = DateTimeFilter(field_name="created", lookup_expr="lt")
+    ordering = _CreatedOrdering()
 
     class Meta:
         model = Label
@@ -265,9 +267,9 @@ class ModelVersionFilter(StrictFilterSet):
 
 
 class TrainingRunFilter(StrictFilterSet):
-    state = _OneOf(choices=RunState)
-    trigger = _OneOf(choices=TrainingRun.Trigger)
-    ordering = _Newest()
+    state = _MultiChoiceFilter(choices=RunState)
+    trigger = _MultiChoiceFilter(choices=TrainingRun.Trigger)
+    ordering = _CreatedOrdering()
 
     class Meta:
         model = TrainingRun
@@ -275,7 +277,7 @@ class TrainingRunFilter(StrictFilterSet):
 
 
 class DeploymentFilter(StrictFilterSet):
-    kind = _OneOf(choices=Deployment.Kind)
+    kind = _MultiChoiceFilter(choices=Deployment.Kind)
 
     class Meta:
         model = Deployment
@@ -285,12 +287,12 @@ class DeploymentFilter(StrictFilterSet):
 class SettledFilter(StrictFilterSet):
     """What an export of settled data can be narrowed down to."""
 
-    truth = _OneOf(choices=TruthValue, help_text="What it shows.")
-    fold = _OneOf(choices=Fold, help_text="`holdout` never trains the site's own models.")
-    source = _OneOf(choices=Source)
-    demo = YesOrNo(field_name="demo", help_text="False: without what the demo drew.")
-    created_after = MomentFilter(field_name="created", lookup_expr="gte")
-    created_before = MomentFilter(field_name="created", lookup_expr="lt")
+    truth = _MultiChoiceFilter(choices=TruthValue, help_text="What it shows.")
+    fold = _MultiChoiceFilter(choices=Fold, help_text="`holdout` never trains the site's own models.")
+    source = _MultiChoiceFilter(choices=Source)
+    demo = StrictBooleanFilter(field_name="demo", help_text="False: without what the demo drew.")
+    created_after = DateTimeFilter(field_name="created", lookup_expr="gte")
+    created_before = DateTimeFilter(field_name="created", lookup_expr="lt")
 
     class Meta:
         model = Submission

@@ -59,7 +59,7 @@ class SignInForm(AuthenticationForm):
             self.user_cache = passwords.authenticate(
                 name=name, password=self.cleaned_data["password"], actor=self.request.actor
             )
-        except (login_throttle.TooManyError, BusyError) as error:
+        except (login_throttle.TooManyAttemptsError, BusyError) as error:
             self.wait = error.wait
             raise ValidationError(str(error), code="too_many") from error
         if self.user_cache is None:
@@ -86,7 +86,7 @@ class SignUpForm(UserCreationForm):
 
     def clean_username(self) -> str:
         try:
-            return users.new_account(self.cleaned_data["username"]).get_username()
+            return users.prepare_account(self.cleaned_data["username"]).get_username()
         except ValueError as error:
             raise ValidationError(str(error)) from error
 

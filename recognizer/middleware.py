@@ -167,7 +167,7 @@ def _limit_caching(request: HttpRequest, response: HttpResponse) -> None:
         patch_vary_headers(response, ("Cookie", "Authorization") if is_json else ("Cookie",))
 
 
-def address_of(request: HttpRequest) -> str:
+def client_ip(request: HttpRequest) -> str:
     """Return the client's address; behind a proxy `ProxyMiddleware` has put it there."""
     return request.META.get("REMOTE_ADDR", "")
 
@@ -182,10 +182,10 @@ def _actor_of(request: HttpRequest) -> Actor:
     visitor, is_renamed = read_visitor(request)
     if is_renamed:
         request.new_visitor = visitor
-    return Actor(user=user, visitor=visitor, address=address_of(request), manage_key=manage_key_of(request))
+    return Actor(user=user, visitor=visitor, address=client_ip(request), manage_key=manage_key_of(request))
 
 
-def known_actor(request: HttpRequest) -> Actor:
+def ensure_visitor(request: HttpRequest) -> Actor:
     """The request's actor; a stranger becomes a visitor, whose key the response will carry in a cookie."""
     if not request.actor.is_known:
         request.actor = request.actor.with_new_visitor()

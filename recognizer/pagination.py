@@ -16,7 +16,7 @@ from django.http import QueryDict
 
 PARAMETERS = ("cursor", "page_size")
 PAGE_SIZE = 50
-LARGEST_PAGE = 200
+MAX_PAGE_SIZE = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,7 @@ def check_parameters(parameters: QueryDict) -> None:
         raise ValidationError(messages)
 
 
-def page_of(rows: QuerySet, parameters: Mapping[str, str]) -> Page:
+def paginate(rows: QuerySet, parameters: Mapping[str, str]) -> Page:
     """The page of `rows` that `cursor` and `page_size` in `parameters` ask for.
 
     Args:
@@ -60,7 +60,7 @@ def page_of(rows: QuerySet, parameters: Mapping[str, str]) -> Page:
         keys = [(name, not descending) for name, descending in keys]
         rows = rows.reverse()
     if values:
-        rows = rows.filter(_beyond(keys, values))
+        rows = rows.filter(_keyset_condition(keys, values))
     # First which rows, from an index that holds all that is asked for; then those few whole, with what is joined.
     ids = list(rows.values_list("pk", flat=True)[: size + 1])
     found = list(rows.filter(pk__in=ids)) if ids else []
@@ -80,12 +80,12 @@ def _page_size(given: str) -> int:
     if not given:
         return PAGE_SIZE
     # Short first: Python refuses to read a number of thousands of digits.
-    if not (given.isdecimal() and len(given) <= 4) or not 1 <= int(given) <= LARGEST_PAGE:
-        raise ValidationError({"page_size": [f"Write a number from 1 to {LARGEST_PAGE}."]})
+    if not (given.isdecimal() and len(given) <= 4) or not 1 <= int(given) <= MAX_PAGE_SIZE:
+        raise ValidationError({"page_size": [f"Write a number from 1 to {MAX_PAGE_SIZE}."]})
     return int(given)
 
 
-def _beyond(keys: list[tuple[str, bool]], values: list[float]) -> Q:
+def _keyset_condition(keys: list[tuple[str, bool]], values: list[float]) -> Q:
     """(a, b) after (x, y): a after x, or a equal to x and b after y."""
     condition, equal_so_far = Q(), Q()
     for (name, descending), value in zip(keys, values, strict=True):

@@ -28,7 +28,7 @@ class DurableFileStorage(FileSystemStorage):
 
     def _save(self, name: str, content: File) -> str:
         # Plain strings: a path object takes longer to make than a file.
-        target, later = self.path(name), fsync.files_for_later()
+        target, later = self.path(name), fsync.deferred_files()
         draft = f"{target}.{secrets.token_hex(4)}{DRAFT_SUFFIX}"
         try:
             # The folder is not synced too (4 ms more on a common disk): the commit of the row, which follows, goes

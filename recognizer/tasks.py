@@ -20,7 +20,7 @@ def serve_shift(self: Task, token: str) -> None:
 @shared_task(name="recognizer.tasks.sweep", acks_late=True, reject_on_worker_lost=True)
 def sweep() -> None:
     """Queue `default`, every `SWEEP_SECONDS`."""
-    recovery.sweep()
+    recovery.requeue_lost()
 
 
 # --- Periodic jobs: one task each, so that the failure of one hides no other ----------------------------------------
@@ -31,7 +31,7 @@ def tend_training_runs() -> None:
     """Queue `default`, every `SWEEP_SECONDS`: start runs that are due, end those whose trainer is gone."""
     from recognizer.services import training
 
-    training.tend()
+    training.run_maintenance()
 
 
 @shared_task(name="recognizer.tasks.prune_model_files", acks_late=True, reject_on_worker_lost=True)
@@ -47,7 +47,7 @@ def predict_again() -> None:
     """Queue `default`, every `SWEEP_SECONDS`: replace predictions of versions that are not live any more."""
     from recognizer.services.inference import backfill
 
-    backfill.tend()
+    backfill.run_backfill()
 
 
 @shared_task(name="recognizer.tasks.enforce_retention", acks_late=True, reject_on_worker_lost=True)
@@ -55,7 +55,7 @@ def enforce_retention() -> None:
     """Queue `default`, hourly: delete submissions that are older than `RETENTION_DAYS`."""
     from recognizer.services.submissions import retention
 
-    retention.enforce()
+    retention.delete_expired_submissions()
 
 
 @shared_task(name="recognizer.tasks.clear_sessions", acks_late=True, reject_on_worker_lost=True)
@@ -79,7 +79,7 @@ def sweep_orphans() -> None:
     """Queue `default`, hourly: delete picture files that no submission names."""
     from recognizer.services.images import orphaned_files
 
-    orphaned_files.sweep()
+    orphaned_files.delete_orphans()
 
 
 @shared_task(name="recognizer.tasks.sweep_idempotency_keys", acks_late=True, reject_on_worker_lost=True)
@@ -87,7 +87,7 @@ def sweep_idempotency_keys() -> None:
     """Queue `default`, hourly: delete expired idempotency keys."""
     from recognizer.services.identity import idempotency
 
-    idempotency.sweep()
+    idempotency.delete_expired()
 
 
 @shared_task(name="recognizer.tasks.forget_usage", acks_late=True, reject_on_worker_lost=True)
@@ -95,7 +95,7 @@ def forget_usage() -> None:
     """Queue `default`, hourly: delete the usage counters of past days."""
     from recognizer.services.identity import quotas
 
-    quotas.forget_old_days()
+    quotas.delete_old_days()
 
 
 @shared_task(name="recognizer.tasks.tend", acks_late=True, reject_on_worker_lost=True)
@@ -117,7 +117,7 @@ def canary(queue: str) -> None:
     """Queues `default` and `train`, every `CANARY_SECONDS`. One that is lost is followed by the next."""
     from recognizer.services.ops import liveness
 
-    liveness.sing(queue)
+    liveness.record_probe(queue)
 
 
 @shared_task(name="recognizer.tasks.train")
@@ -125,7 +125,7 @@ def train(run_id: int) -> None:
     """Queue `train`. Acknowledged early: the run's row says what became of it, and nothing is trained twice."""
     from recognizer.services.training import subprocess_runner
 
-    subprocess_runner.train(run_id, should_stop=_worker_is_stopping)
+    subprocess_runner.run_in_subprocess(run_id, should_stop=_worker_is_stopping)
 
 
 def _worker_is_stopping() -> bool:

@@ -6,12 +6,12 @@ from django.core.exceptions import ImproperlyConfigured
 
 from . import options
 from .options import StartError
-from .supervisor import Site
+from .supervisor import Supervisor
 
 
 def main() -> int:
     try:
-        return Site(options.read()).run()
+        return Supervisor(options.read()).run()
     except (StartError, ImproperlyConfigured) as error:
         print(error, file=sys.stderr)
         return 1

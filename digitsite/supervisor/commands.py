@@ -13,11 +13,11 @@ from .options import Options, StartError
 # Which part serves which queue; how often it is asked for those that are stuck, and how long one may be so: as long
 # as it takes a worker to start, and the next canary to come.
 QUEUES = {"predictions": "predictions", "default": "default", "trainer": "train"}
-LOOK_SECONDS = 5.0
+POLL_INTERVAL = 5.0
 STUCK_SECONDS = 15.0
 
 
-def patience(name: str) -> float:
+def stall_timeout(name: str) -> float:
     """Seconds for which a part may be stuck. A prediction worker says that it lives every second, without a canary."""
     canary = 0.0 if name == "predictions" else env.number("CANARY_SECONDS", 60, minimum=1, maximum=3600)
     return STUCK_SECONDS + canary

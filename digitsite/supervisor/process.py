@@ -13,15 +13,15 @@ from .guard import Guard
 
 BASE_DIR = Path(__file__).resolve().parent.parent.parent
 
-FIRST_DELAY, LONGEST_DELAY = 0.2, 5.0
+MIN_DELAY, MAX_DELAY = 0.2, 5.0
 # A part that ran this long was well; its next death counts as the first.
-WELL_AFTER = 20.0
-LONGEST_LINE = 64 * 1024
+STABLE_AFTER = 20.0
+MAX_LINE_LENGTH = 64 * 1024
 # What is repeated of a part that cannot start.
-LAST_LINES = 8
+MAX_KEPT_LINES = 8
 
 
-class Part:
+class ManagedProcess:
     def __init__(
         self, name: str, command: list[str], say: Callable[[str, str], None], guard: Guard, *, once: bool = False
     ) -> None:
@@ -42,7 +42,7 @@ class Part:
         self._process: subprocess.Popen[bytes] | None = None
         self._deaths = 0
         self._equal_deaths = 0
-        self._last_lines: deque[str] = deque(maxlen=LAST_LINES)
+        self._last_lines: deque[str] = deque(maxlen=MAX_KEPT_LINES)
         self._started = 0.0
         self._again_at: float | None = None
         self._rest = b""
@@ -57,7 +57,7 @@ class Part:
         return self._process.stdout.fileno()
 
     @property
-    def again_at(self) -> float | None:
+    def restart_at(self) -> float | None:
         """When a part that died is due again, on the monotonic clock."""
         return self._again_at
 
@@ -94,11 +94,11 @@ class Part:
     def read(self) -> None:
         """Pass on what the part has written so far."""
         try:
-            data = os.read(self.output, LONGEST_LINE)
+            data = os.read(self.output, MAX_LINE_LENGTH)
         except BlockingIOError:
             return
         *lines, self._rest = (self._rest + data).split(b"\n")
-        if len(self._rest) > LONGEST_LINE:
+        if len(self._rest) > MAX_LINE_LENGTH:
             lines, self._rest = [*lines, self._rest], b""
         for line in lines:
             self._pass_on(line)
@@ -113,7 +113,7 @@ class Part:
         if self._rest:
             self._pass_on(self._rest)
             self._rest = b""
-        was_well = time.monotonic() - self._started > WELL_AFTER
+        was_well = time.monotonic() - self._started > STABLE_AFTER
         is_equal = self.exit_status == self._process.returncode
         self._equal_deaths = 0 if was_well else self._equal_deaths + 1 if is_equal else 1
         self.exit_status = self._process.returncode
@@ -132,9 +132,9 @@ class Part:
         if not self._again:
             return
         now = time.monotonic()
-        if now - self._started > WELL_AFTER:
+        if now - self._started > STABLE_AFTER:
             self._deaths = 0
-        delay = min(FIRST_DELAY * 2**self._deaths, LONGEST_DELAY)
+        delay = min(MIN_DELAY * 2**self._deaths, MAX_DELAY)
         self._deaths += 1
         self._again_at = now + delay
         self._say(

@@ -9,7 +9,7 @@ from digitsite import env
 from .options import ANY_ADDRESS, Options
 
 SECONDS = 1.0
-LARGEST_ANSWER = 1_000_000
+MAX_RESPONSE_BYTES = 1_000_000
 
 
 def redis_answers(path: Path) -> bool:
@@ -60,7 +60,7 @@ class Probe:
         try:
             with socket.create_connection(self._address, timeout=SECONDS) as connection:
                 connection.sendall(request.encode())
-                while len(answer) < LARGEST_ANSWER and (data := connection.recv(65_536)):
+                while len(answer) < MAX_RESPONSE_BYTES and (data := connection.recv(65_536)):
                     answer += data
         except OSError:
             return 0, b""

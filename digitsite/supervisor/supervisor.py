@@ -15,7 +15,7 @@ from recognizer.services.lib.clocks import AwakeClock
 from . import commands, readiness, startup_cache
 from .guard import Guard, Lock
 from .options import Options, StartError
-from .process import Part
+from .process import ManagedProcess
 
 # Together under the five seconds that Ctrl-C may take.
 # Workers end softly: what they are at may take so long, then they are killed, and its message comes again.
@@ -35,10 +35,10 @@ class StoppedError(Exception):
     """Somebody asked the site to stop."""
 
 
-class Site:
+class Supervisor:
     def __init__(self, options: Options) -> None:
         self._options = options
-        self._parts: list[Part] = []
+        self._parts: list[ManagedProcess] = []
         self._selector = selectors.DefaultSelector()
         self._stop_signals = 0
         # Since when each queue that is said to be stuck has been.
@@ -62,7 +62,7 @@ class Site:
         self._guard = Guard(lock)
         try:
             self._start()
-            self._wait(self._look_for_stuck, every=commands.LOOK_SECONDS)
+            self._wait(self._look_for_stuck, every=commands.POLL_INTERVAL)
         except StoppedError:
             self._say("site", "stopping")
         finally:
@@ -124,13 +124,13 @@ class Site:
             raise StartError("The site could not be prepared; the lines above say why.")
         startup_cache.remember(self._options)
 
-    def _add(self, name: str, command: list[str], *, once: bool = False) -> Part:
-        part = Part(name, command, self._hear, self._guard, once=once)
+    def _add(self, name: str, command: list[str], *, once: bool = False) -> ManagedProcess:
+        part = ManagedProcess(name, command, self._hear, self._guard, once=once)
         self._parts.append(part)
         self._start_part(part)
         return part
 
-    def _start_part(self, part: Part) -> None:
+    def _start_part(self, part: ManagedProcess) -> None:
         part.start(self._environment)
         self._selector.register(part.output, selectors.EVENT_READ, part)
 
@@ -165,16 +165,16 @@ class Site:
                 ask_at = now + every if every else None
             if deadline is not None and now >= deadline:
                 return False
-            moments = [deadline, ask_at, *(part.again_at for part in self._parts)]
+            moments = [deadline, ask_at, *(part.restart_at for part in self._parts)]
             self._serve(min((moment for moment in moments if moment is not None), default=None))
 
     def _look_for_stuck(self) -> bool:
         """Kill the workers that have taken nothing for long while work waits; they come back as after any death."""
-        stuck, now = self._probe.stuck(), self._awake.now(max_gap=2 * commands.LOOK_SECONDS)
+        stuck, now = self._probe.stuck(), self._awake.now(max_gap=2 * commands.POLL_INTERVAL)
         self._stuck = {name: self._stuck.get(name, now) for name in stuck}
         for part in self._parts:
             since = self._stuck.get(commands.QUEUES.get(part.name, ""))
-            if part.is_running and since is not None and now - since > commands.patience(part.name):
+            if part.is_running and since is not None and now - since > commands.stall_timeout(part.name):
                 part.kill("takes no work, and some waits")
                 del self._stuck[commands.QUEUES[part.name]]  # the next one gets its time
         return False
@@ -198,10 +198,10 @@ class Site:
                     self._say("site", f"Redis could not read its file, which is now {aside}; it begins anew")
                 elif self._cannot_start(part):
                     raise StartError(part.why())
-            elif part.again_at is not None and part.again_at <= time.monotonic():
+            elif part.restart_at is not None and part.restart_at <= time.monotonic():
                 self._start_part(part)
 
-    def _cannot_start(self, part: Part) -> bool:
+    def _cannot_start(self, part: ManagedProcess) -> bool:
         is_needed = self._is_starting and (self._is_prepared or part.name == "redis")
         return is_needed and part.equal_deaths >= MAX_EQUAL_DEATHS
 
@@ -213,7 +213,7 @@ class Site:
         self._end([part for part in self._parts if part.name != "redis"], STOP_SECONDS)
         self._end(self._parts, STOP_REDIS_SECONDS)
 
-    def _end(self, ending: list[Part], seconds: float) -> None:
+    def _end(self, ending: list[ManagedProcess], seconds: float) -> None:
         impatience = self._stop_signals + 1  # a second Ctrl-C means: at once
         for part in ending:
             part.stop()

@@ -4,19 +4,19 @@ import numpy as np
 
 from ml.data.mnist import load_mnist
 from ml.data.photo_simulation import KINDS, photograph
-from ml.evaluation.folder_evaluation import Picture
+from ml.evaluation.folder_evaluation import LabelledImage
 
 SEED = 20_240_711
 
 
-def photographs(kind: str, number: int) -> list[Picture]:
+def photographs(kind: str, number: int) -> list[LabelledImage]:
     """`number` photographs of one kind, always the same ones."""
     mnist = load_mnist()
     images, labels = mnist.test_images, mnist.test_labels
     rng = np.random.default_rng([SEED, *kind.encode()])
     chosen = rng.permutation(len(images))[:number]
     return [
-        Picture(
+        LabelledImage(
             name=f"{kind} {row}",
             image=photograph(images[row], images[rng.integers(0, len(images), 2)], KINDS[kind], rng),
             label=str(int(labels[row])),

@@ -23,16 +23,16 @@ logger = logging.getLogger(__name__)
 
 Arrays = dict[str, np.ndarray]
 # Told what is being made and how much of it is done, 0..1: making takes a minute where nothing was kept.
-Tell = Callable[[str, float], None]
+ProgressCallback = Callable[[str, float], None]
 # Of each name so many files stay, the newest: other seeds, and the version before an upgrade.
-NEWEST = 4
+MAX_FILES_PER_NAME = 4
 
 
-def say_nothing(what: str, done: float) -> None:
+def no_progress(what: str, done: float) -> None:
     """For callers whom nobody watches."""
 
 
-def kept(name: str, make: Callable[[], Arrays], *given: object) -> Arrays:
+def cached(name: str, make: Callable[[], Arrays], *given: object) -> Arrays:
     """What `make` returns: read where it was kept, else made and kept.
 
     Args:
@@ -80,5 +80,5 @@ def _sources() -> bytes:
 def _save(arrays: Arrays, path: Path) -> None:
     write_arrays(arrays, path)
     alike = sorted(path.parent.glob(f"{path.name.rpartition('-')[0]}-*.npz"), key=lambda one: one.stat().st_mtime)
-    for old in alike[:-NEWEST]:
+    for old in alike[:-MAX_FILES_PER_NAME]:
         old.unlink(missing_ok=True)

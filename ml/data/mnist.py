@@ -72,7 +72,7 @@ def default_cache() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "digits"
 
 
-def is_at_hand() -> bool:
+def is_available() -> bool:
     """Whether MNIST is here already, so that it need not be fetched; for a page that says so beforehand."""
     named = os.environ.get("MNIST_PATH")
     # Unlike the methods of a Path these do not fail where a folder cannot be entered.

@@ -151,7 +151,7 @@ def _blot(r: Rng) -> np.ndarray:
     return prepare_image(Image.fromarray(np.clip(picture, 0, 255).astype(np.uint8))).pixels
 
 
-def draw_non_digits(n: int, seed: int) -> np.ndarray:
+def draw_outliers(n: int, seed: int) -> np.ndarray:
     """Draw n pictures of no digit, (n, 28, 28) uint8. The same arguments give the same result."""
     r = np.random.default_rng([seed, 2])
     images = np.empty((n, 28, 28), np.uint8)
@@ -168,7 +168,7 @@ def draw_non_digits(n: int, seed: int) -> np.ndarray:
 
 def main() -> None:
     """Write a sheet of non-digits to the file named on the command line."""
-    images = draw_non_digits(600, 1)
+    images = draw_outliers(600, 1)
     cv2.imwrite(sys.argv[1], np.vstack([np.hstack(images[i : i + 30]) for i in range(0, 600, 30)]))
 
 

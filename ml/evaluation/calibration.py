@@ -15,15 +15,15 @@ from ml.serving.classifier import energy, softmax
 
 # Of the validation digits at most this share may be called "not a digit". A picture from a stranger is less
 # like the validation digits than they are like each other, so it is stricter than the 2 % allowed there.
-REFUSED_DIGITS = 0.005
+REFUSED_DIGIT_SHARE = 0.005
 # A sure answer needs a lower energy than the least digit-like of the validation digits, this share of them.
-UNSURE_DIGITS = 0.05
+UNSURE_DIGIT_SHARE = 0.05
 # The answers called sure on validation digits must be right this often: stricter than the 99.5 % that is promised, for
 # a stranger's digits are unlike all of these. Against 0.997 it costs 2 of 100 sure answers on real digits, and one in
 # seven of those on strangers' letters and doodles that should not have been (docs/accuracy.md), ...
 SURE_ACCURACY = 0.998
 # ... and the lead over the second digit is never asked to be less or more than this.
-SMALLEST_MARGIN, LARGEST_MARGIN = 0.5, 0.98
+MIN_MARGIN, MAX_MARGIN = 0.5, 0.98
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ def choose_thresholds(logits: np.ndarray, labels: np.ndarray, temperature: float
         temperature: of the probabilities.
     """
     energies = energy(logits)
-    sure_energy, refuse_energy = np.quantile(energies, [1 - UNSURE_DIGITS, 1 - REFUSED_DIGITS])
+    sure_energy, refuse_energy = np.quantile(energies, [1 - UNSURE_DIGIT_SHARE, 1 - REFUSED_DIGIT_SHARE])
     top = np.sort(softmax(logits, temperature), axis=1)
     margins = top[:, -1] - top[:, -2]
     eligible = energies <= sure_energy
@@ -75,9 +75,9 @@ def choose_thresholds(logits: np.ndarray, labels: np.ndarray, temperature: float
     accuracy = np.cumsum(right[order]) / np.arange(1, len(order) + 1)
     # the smallest margin down to which the answers above it are right often enough
     good = np.flatnonzero(accuracy >= SURE_ACCURACY)
-    margin = margins[eligible][order][good[-1]] if len(good) else LARGEST_MARGIN
+    margin = margins[eligible][order][good[-1]] if len(good) else MAX_MARGIN
     return Thresholds(
-        sure_margin=float(np.clip(margin, SMALLEST_MARGIN, LARGEST_MARGIN)),
+        sure_margin=float(np.clip(margin, MIN_MARGIN, MAX_MARGIN)),
         sure_energy=float(sure_energy),
         refuse_energy=float(refuse_energy),
     )

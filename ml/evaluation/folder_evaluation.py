@@ -23,13 +23,13 @@ from ml.serving.verdicts import Verdict
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff"})
 # A picture whose long side has at most so many pixels is counted among the small ones.
-SMALL = 32
+SMALL_SAMPLE = 32
 _BATCH = 64
 _REFUSALS = frozenset({Verdict.NOT_A_DIGIT, Verdict.SEVERAL, Verdict.BLANK, Verdict.UNSURE})
 
 
 @dataclass(frozen=True)
-class Picture:
+class LabelledImage:
     """A picture to be answered.
 
     Attributes:
@@ -53,7 +53,7 @@ class Picture:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class ImageResult:
     """What became of a picture: an answer, or the reason why there is none.
 
     Attributes:
@@ -64,7 +64,7 @@ class Outcome:
         error: why the picture could not be read, in one sentence; "" when it could.
     """
 
-    picture: Picture
+    picture: LabelledImage
     image: Image.Image | None = None
     prepared: Prepared | None = None
     answer: Answer | None = None
@@ -81,7 +81,7 @@ class Outcome:
         return self.answer.verdict is not Verdict.BLANK and self.answer.digit == self.picture.digit
 
 
-def find_pictures(paths: Iterable[Path]) -> list[Path]:
+def find_images(paths: Iterable[Path]) -> list[Path]:
     """The files themselves, and of each folder all pictures in it and below, in a fixed order.
 
     Args:
@@ -102,7 +102,7 @@ def find_pictures(paths: Iterable[Path]) -> list[Path]:
     return found
 
 
-def labelled(folder: Path) -> list[Picture]:
+def label_from_path(folder: Path) -> list[LabelledImage]:
     """The pictures of a folder with their labels.
 
     The label is the name of the folder that holds the picture if that is one digit, else what follows the last `_` in
@@ -115,25 +115,25 @@ def labelled(folder: Path) -> list[Picture]:
     if not folder.is_dir():
         raise FileNotFoundError(f"There is no folder {folder}.")
     pictures = []
-    for path in find_pictures([folder]):
+    for path in find_images([folder]):
         holder = path.parent
         in_digit_folder = len(holder.name) == 1 and holder.name in "0123456789" and holder != folder
         label = holder.name if in_digit_folder else path.stem.rsplit("_", 1)[-1]
         source = (holder.parent if in_digit_folder else holder).relative_to(folder).as_posix()
         name = path.relative_to(folder).as_posix()
-        pictures.append(Picture(name=name, path=path, label=label, source="" if source == "." else source))
+        pictures.append(LabelledImage(name=name, path=path, label=label, source="" if source == "." else source))
     return pictures
 
 
-def mnist_pictures(images: np.ndarray, labels: np.ndarray) -> list[Picture]:
+def mnist_images(images: np.ndarray, labels: np.ndarray) -> list[LabelledImage]:
     """MNIST's images, (N, 28, 28) uint8, as pictures like any other."""
     return [
-        Picture(name=f"{number}", image=Image.fromarray(image), label=str(int(label)), source="mnist")
+        LabelledImage(name=f"{number}", image=Image.fromarray(image), label=str(int(label)), source="mnist")
         for number, (image, label) in enumerate(zip(images, labels, strict=True))
     ]
 
 
-def outcomes(pictures: Iterable[Picture], classifier: Classifier) -> Iterator[Outcome]:
+def evaluate_images(pictures: Iterable[LabelledImage], classifier: Classifier) -> Iterator[ImageResult]:
     """Answer pictures one after another, in batches, so that a folder of any size fits into memory."""
     remaining = iter(pictures)
     while group := list(islice(remaining, _BATCH)):
@@ -145,18 +145,18 @@ def outcomes(pictures: Iterable[Picture], classifier: Classifier) -> Iterator[Ou
             if outcome.prepared is None:
                 yield outcome
             else:
-                yield Outcome(outcome.picture, outcome.image, outcome.prepared, next(answers))
+                yield ImageResult(outcome.picture, outcome.image, outcome.prepared, next(answers))
 
 
-def _prepare(picture: Picture) -> Outcome:
+def _prepare(picture: LabelledImage) -> ImageResult:
     try:
         image = picture.image if picture.path is None else decode(picture.path.read_bytes())
     except (ImageError, OSError) as error:
-        return Outcome(picture, error=str(error))
-    return Outcome(picture, image, prepare_image(image))
+        return ImageResult(picture, error=str(error))
+    return ImageResult(picture, image, prepare_image(image))
 
 
-class Tally:
+class ResultSummary:
     """The figures over many outcomes, added one by one.
 
     `summary` has the keys that `manage.py evaluate --json` writes: n, correct, accuracy, interval, mean_over_sources,
@@ -174,7 +174,7 @@ class Tally:
         # rows: the ten digits and "other" for what is no single digit; columns: the best guess
         self._confusion = np.zeros((11, 10), np.int64)
 
-    def add(self, outcome: Outcome) -> None:
+    def add(self, outcome: ImageResult) -> None:
         """Count one more outcome; a picture that could not be read counts as wrong."""
         picture, right = outcome.picture, outcome.correct
         self._seen[picture.source] += 1
@@ -182,7 +182,7 @@ class Tally:
         if outcome.answer is None or outcome.image is None:
             self._unreadable.append({"file": picture.name, "error": outcome.error})
             return
-        size = "small" if max(outcome.image.size) <= SMALL else "larger"
+        size = "small" if max(outcome.image.size) <= SMALL_SAMPLE else "larger"
         self._seen_by_size[size] += 1
         self._right_by_size[size] += right
         self._verdicts[outcome.answer.verdict.value] += 1

@@ -39,13 +39,13 @@ BALANCE = "balance"
 # On the site's own holdout a loss is a loss; only noise is allowed for.
 HOLDOUT_TOLERANCE = 0.0
 # With fewer pictures than this a share says nothing: the check is shown and does not decide.
-FEWEST = 20
+MIN_IMAGES = 20
 # Against the best version that was ever live, by set.
-BEST_ALLOWANCE = {"validation": 0.0015, "distorted": 0.0015}
+BEST_EVER_TOLERANCE = {"validation": 0.0015, "distorted": 0.0015}
 
 
 @dataclass(frozen=True)
-class Pictures:
+class EvalDataset:
     """A labelled set on which both are asked.
 
     Attributes:
@@ -95,7 +95,7 @@ FLOORS = (
 
 
 @dataclass
-class Check:
+class GateCheck:
     """One check with its figures; `asdict` of it is what is stored.
 
     Attributes:
@@ -131,10 +131,10 @@ class Check:
 
 
 @dataclass(frozen=True)
-class Judgement:
+class GateResult:
     """All checks; `reasons` says for each that failed why, in one sentence."""
 
-    checks: list[Check]
+    checks: list[GateCheck]
     reasons: list[str] = field(default_factory=list)
 
     @property
@@ -143,7 +143,7 @@ class Judgement:
 
 
 @dataclass(frozen=True)
-class Answers:
+class EvalResult:
     """What one model says of one set: right (N,), Brier score (N,), all figures.
 
     For non-digits "right" means refused.
@@ -154,12 +154,12 @@ class Answers:
     figures: dict[str, float]
 
 
-def answers(logits: np.ndarray, labels: np.ndarray | None, manifest: Manifest) -> Answers:
+def evaluate_dataset(logits: np.ndarray, labels: np.ndarray | None, manifest: Manifest) -> EvalResult:
     """Judge one model's logits (N, 10) on a set."""
     said = decide(logits, manifest)
     refused = np.array([one.verdict == Verdict.NOT_A_DIGIT for one in said], bool)
     if labels is None:
-        return Answers(refused, np.zeros(len(said)), {"refused": _mean(refused)})
+        return EvalResult(refused, np.zeros(len(said)), {"refused": _mean(refused)})
     probabilities = softmax(logits, manifest.temperature)
     right = logits.argmax(axis=1) == labels
     brier = ((probabilities - np.eye(CLASSES)[labels]) ** 2).sum(axis=1)
@@ -174,18 +174,18 @@ def answers(logits: np.ndarray, labels: np.ndarray | None, manifest: Manifest) -
         "sure": _mean(sure),
         "sure_accuracy": _mean(right[sure]) if sure.any() else 0.0,
     }
-    return Answers(right, brier, figures)
+    return EvalResult(right, brier, figures)
 
 
-def judge(
-    sets: Sequence[Pictures],
-    champion: Mapping[str, Answers],
-    candidate: Mapping[str, Answers],
+def run_gate(
+    sets: Sequence[EvalDataset],
+    champion: Mapping[str, EvalResult],
+    candidate: Mapping[str, EvalResult],
     *,
     best: Mapping[str, tuple[float, str]] | None = None,
-    labels: Sequence[Check] = (),
+    labels: Sequence[GateCheck] = (),
     floors: Sequence[Floor] = FLOORS,
-) -> Judgement:
+) -> GateResult:
     """Run every check.
 
     Args:
@@ -193,11 +193,11 @@ def judge(
         champion: the live version's answers.
         candidate: the new version's answers.
         best: for a set's name (of BEST_ALLOWANCE) the highest accuracy of any version that was live, and whose it is.
-        labels: checks of the labels themselves (`ml.training.label_noise.suspicions`).
+        labels: checks of the labels themselves (`ml.training.label_noise.find_suspected_noise`).
         floors: bounds; those on sets that are not there are left out.
     """
     checks = list(labels)
-    paired_checks: list[Check] = []
+    paired_checks: list[GateCheck] = []
     for one in sets:
         paired_checks += _paired_checks(one, champion[one.name], candidate[one.name])
     deciding = [check for check in paired_checks if check.decides]
@@ -212,21 +212,21 @@ def judge(
             checks.append(_floor_check(floor, figures[floor.figure]))
     for name, (accuracy, whose) in (best or {}).items():
         checks.append(_best_check(name, whose, accuracy, candidate[name]))
-    return Judgement(checks, [_reason(check) for check in checks if not check.passed])
+    return GateResult(checks, [_reason(check) for check in checks if not check.passed])
 
 
-def _paired_checks(one: Pictures, champion: Answers, candidate: Answers) -> list[Check]:
+def _paired_checks(one: EvalDataset, champion: EvalResult, candidate: EvalResult) -> list[GateCheck]:
     clusters = np.arange(len(one.images)) if one.clusters is None else one.clusters
     difference = champion.right.astype(np.float64) - candidate.right
     shares = champion.right, candidate.right
-    made = [paired(one.name, one.title, difference, clusters, one.tolerance, shares=shares)]
+    made = [paired_test(one.name, one.title, difference, clusters, one.tolerance, shares=shares)]
     if one.labels is None:
         return made
     if one.per_digit:
         for digit in range(CLASSES):
             rows = one.labels == digit
             made.append(
-                paired(
+                paired_test(
                     f"{one.name}.{digit}", f"{one.title}, digit {digit}", difference[rows], clusters[rows],
                     one.digit_tolerance, shares=(champion.right[rows], candidate.right[rows]),
                 )
@@ -234,7 +234,7 @@ def _paired_checks(one: Pictures, champion: Answers, candidate: Answers) -> list
     if one.calibration:
         brier = candidate.brier - champion.brier
         made.append(
-            paired(
+            paired_test(
                 f"brier.{one.name}", f"{one.title}, quality of the probabilities (Brier score)", brier, clusters,
                 BRIER_TOLERANCE, shares=(champion.brier, candidate.brier),
             )
@@ -243,8 +243,12 @@ def _paired_checks(one: Pictures, champion: Answers, candidate: Answers) -> list
 
 
 def _balance(
-    sets: Sequence[Pictures], champion: Mapping[str, Answers], candidate: Mapping[str, Answers], *, gained: bool
-) -> list[Check]:
+    sets: Sequence[EvalDataset],
+    champion: Mapping[str, EvalResult],
+    candidate: Mapping[str, EvalResult],
+    *,
+    gained: bool,
+) -> list[GateCheck]:
     """All frozen digits together: a loss beyond noise must have bought a gain on the site's holdout."""
     digits = [one for one in sets if one.frozen and one.labels is not None]
     if not digits:
@@ -257,14 +261,14 @@ def _balance(
     shares = tuple(np.concatenate([said[one.name].right for one in digits]) for said in (champion, candidate))
     difference = shares[0].astype(np.float64) - shares[1]
     title = "All frozen digits together; a loss beyond noise must have bought a gain on the site's holdout"
-    check = paired(BALANCE, title, difference, np.concatenate(clusters), 0.0, shares=shares)
+    check = paired_test(BALANCE, title, difference, np.concatenate(clusters), 0.0, shares=shares)
     if check.decides:
         _correct_for_their_number([check])
         check.passed = check.passed or gained
     return [check]
 
 
-def paired(
+def paired_test(
     name: str,
     title: str,
     difference: np.ndarray,
@@ -272,7 +276,7 @@ def paired(
     tolerance: float,
     *,
     shares: tuple[np.ndarray, np.ndarray],
-) -> Check:
+) -> GateCheck:
     """One paired check, before the correction for the number of checks.
 
     Args:
@@ -284,7 +288,7 @@ def paired(
     """
     n = len(difference)
     champion, candidate = shares
-    check = Check(name, title, "paired", n=n, tolerance=tolerance, decides=n >= FEWEST)
+    check = GateCheck(name, title, "paired", n=n, tolerance=tolerance, decides=n >= MIN_IMAGES)
     if n == 0:
         return check
     check.champion, check.candidate = _mean(champion), _mean(candidate)
@@ -301,7 +305,7 @@ def paired(
     return check
 
 
-def _correct_for_their_number(checks: list[Check]) -> None:
+def _correct_for_their_number(checks: list[GateCheck]) -> None:
     """Holm's step-down procedure: the smallest p against alpha / m, the next against alpha / (m - 1), …"""
     still_failing = True
     for step, check in enumerate(sorted(checks, key=lambda one: one.p)):
@@ -311,23 +315,23 @@ def _correct_for_their_number(checks: list[Check]) -> None:
         check.passed = not still_failing
 
 
-def _floor_check(floor: Floor, value: float) -> Check:
+def _floor_check(floor: Floor, value: float) -> GateCheck:
     passed = value >= floor.bound if floor.at_least else value <= floor.bound
     kind = "floor" if floor.at_least else "ceiling"
-    return Check(f"{kind}.{floor.figure}", floor.title, kind, passed, candidate=value, champion=floor.bound)
+    return GateCheck(f"{kind}.{floor.figure}", floor.title, kind, passed, candidate=value, champion=floor.bound)
 
 
-def _best_check(name: str, whose: str, accuracy: float, candidate: Answers) -> Check:
+def _best_check(name: str, whose: str, accuracy: float, candidate: EvalResult) -> GateCheck:
     value = candidate.figures["accuracy"]
-    check = Check(f"best.{name}", f"Accuracy ({name}) against {whose}, the best so far", "best")
+    check = GateCheck(f"best.{name}", f"Accuracy ({name}) against {whose}, the best so far", "best")
     check.candidate, check.champion, check.n = value, accuracy, len(candidate.right)
-    allowance = BEST_ALLOWANCE[name]
+    allowance = BEST_EVER_TOLERANCE[name]
     check.loss, check.tolerance, check.limit = accuracy - value, allowance, allowance
     check.passed = check.loss <= allowance
     return check
 
 
-def _reason(check: Check) -> str:
+def _reason(check: GateCheck) -> str:
     if check.kind in ("floor", "ceiling"):
         word = "below" if check.kind == "floor" else "above"
         return f"{check.title}: {_percent(check.candidate)} is {word} the bound of {_percent(check.champion)}."

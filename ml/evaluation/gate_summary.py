@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ml.evaluation.gate import BALANCE, FEWEST, HOLDOUT, STANDARD_ERRORS, Check
+from ml.evaluation.gate import BALANCE, HOLDOUT, MIN_IMAGES, STANDARD_ERRORS, GateCheck
 
 
-def in_words(checks: Sequence[Check]) -> list[str]:
+def summarize(checks: Sequence[GateCheck]) -> list[str]:
     """The outcome in one sentence, then what it rests on: the site's holdout, the frozen digits, non-digits."""
     named = {check.name: check for check in checks}
     holdout, balance, non_digits = (named.get(name) for name in (HOLDOUT, BALANCE, "non_digits"))
@@ -28,7 +28,9 @@ def in_words(checks: Sequence[Check]) -> list[str]:
     return said
 
 
-def _outcome(holdout: Check | None, balance: Check | None, non_digits: Check | None, failed: set[str]) -> str:
+def _outcome(
+    holdout: GateCheck | None, balance: GateCheck | None, non_digits: GateCheck | None, failed: set[str]
+) -> str:
     if failed == {"labels"}:
         return "Some of the labels that it learned must be looked at a second time."
     if failed:
@@ -45,23 +47,23 @@ def _outcome(holdout: Check | None, balance: Check | None, non_digits: Check | N
     return f"{gain}; {' and '.join(lost) or 'nothing got worse beyond noise'}."
 
 
-def _on_the_holdout(holdout: Check | None) -> str:
+def _on_the_holdout(holdout: GateCheck | None) -> str:
     if holdout is None or not holdout.n:
         return "The site's holdout holds no settled digit yet, so a gain could not be shown."
     settled = f"the {holdout.n} settled digit{'s' if holdout.n > 1 else ''} of the site's holdout"
-    few = "" if holdout.decides else f"; fewer than {FEWEST} decide nothing"
+    few = "" if holdout.decides else f"; fewer than {MIN_IMAGES} decide nothing"
     if not holdout.lost and not holdout.won:
         return f"Of {settled} both read the same ones right{few}."
     return f"Of {settled} it lost {holdout.lost} and won {holdout.won}: {_difference(holdout)}{few}."
 
 
-def _difference(check: Check) -> str:
+def _difference(check: GateCheck) -> str:
     if not check.loss:
         return "no difference"
     word = "loss" if check.loss > 0 else "gain"
     return f"a {word}" if _is_certain(check) else f"a {word} within noise"
 
 
-def _is_certain(check: Check) -> bool:
+def _is_certain(check: GateCheck) -> bool:
     """Beyond two standard errors, for better or worse."""
     return abs(check.loss) > STANDARD_ERRORS * check.error

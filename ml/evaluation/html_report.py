@@ -13,7 +13,7 @@ from collections.abc import Mapping
 import numpy as np
 from PIL import Image
 
-from ml.evaluation.folder_evaluation import SMALL, Outcome
+from ml.evaluation.folder_evaluation import SMALL_SAMPLE, ImageResult
 
 # Long side of a picture on the page, in pixels.
 _SHOWN = 140
@@ -43,12 +43,12 @@ _PAGE = """<!doctype html>
 
 
 def describe(summary: Mapping) -> str:
-    """The figures of `ml.evaluation.folder_evaluation.Tally.summary` as plain text."""
+    """The figures of `ml.evaluation.folder_evaluation.ResultSummary.summary` as plain text."""
     lines = [f"pictures            {summary['n']}", _line("accuracy", summary)]
     if len(summary["by_source"]) > 1:
         mean = summary["mean_over_sources"]
         lines.append(f"mean over sources   {_percent(mean)}  ({len(summary['by_source'])} sources)")
-    names = {"small": f"up to {SMALL} px", "larger": "larger"}
+    names = {"small": f"up to {SMALL_SAMPLE} px", "larger": "larger"}
     lines.extend(_line(names[size], row) for size, row in summary["by_size"].items() if row["n"])
     low, high = summary["sure_interval"]
     lines.append(
@@ -79,8 +79,8 @@ def _confusion(table: Mapping) -> list[str]:
     return lines
 
 
-def page(title: str, summary: Mapping, cards: list[str]) -> str:
-    """The whole page. `cards` are the misses, each made by `card` while its picture was at hand."""
+def render_page(title: str, summary: Mapping, cards: list[str]) -> str:
+    """The whole page. `cards` are the misses, each made by `render_card` while its picture was at hand."""
     return _PAGE.format(
         title=html.escape(title),
         figures=html.escape(describe(summary)),
@@ -89,7 +89,7 @@ def page(title: str, summary: Mapping, cards: list[str]) -> str:
     )
 
 
-def card(outcome: Outcome) -> str:
+def render_card(outcome: ImageResult) -> str:
     """One miss: the picture, what the model saw of it, the truth and the answer."""
     picture, answer = outcome.picture, outcome.answer
     name = f"<p><code>{html.escape(picture.name)}</code>"

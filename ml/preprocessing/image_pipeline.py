@@ -13,9 +13,9 @@ import numpy as np
 from PIL import Image
 
 from ml.preprocessing import background
-from ml.preprocessing.normalization import SIDE, Prepared, fit, is_finished
-from ml.preprocessing.ruled_lines import without_ruling
-from ml.preprocessing.segmentation import Reading, read
+from ml.preprocessing.normalization import SIDE, Prepared, is_normalized, normalize
+from ml.preprocessing.ruled_lines import remove_ruled_lines
+from ml.preprocessing.segmentation import Segmentation, segment
 
 # Pictures are reduced by a whole factor to at most this long a side; a canvas of 280 stays as it is.
 _QUICK_SIDE = 320
@@ -73,11 +73,13 @@ def prepare_image(image: Image.Image | np.ndarray, *, crop: tuple[int, int, int,
         return Prepared(np.zeros((SIDE, SIDE), np.uint8), blank=True)
     if not reading.evidence["quick"] and max(reading.box[2:]) < _MIN_INK_PIXELS:
         reading = reading.with_evidence(doubtful=True)
-    finished = reading.evidence["quick"] and is_finished(reading.ink_map)
-    return Prepared(reading.ink_map if finished else fit(reading.soft, reading.box, reading.stroke), reading.evidence)
+    finished = reading.evidence["quick"] and is_normalized(reading.ink_map)
+    return Prepared(
+        reading.ink_map if finished else normalize(reading.soft, reading.box, reading.stroke), reading.evidence
+    )
 
 
-def _find(pixels: np.ndarray) -> Reading | None:
+def _find(pixels: np.ndarray) -> Segmentation | None:
     """The best reading of a picture; looked at twice when its ink is small in it."""
     small = _reduce(pixels, _QUICK_SIDE)
     reading = _quick(small)
@@ -119,12 +121,12 @@ def _close_up(pixels: np.ndarray, box: tuple[int, int, int, int], scale: float) 
     return _reduce(np.ascontiguousarray(pixels[rows, columns]), _QUICK_SIDE)
 
 
-def _quick(pixels: np.ndarray) -> Reading | None:
+def _quick(pixels: np.ndarray) -> Segmentation | None:
     """The reading against one paper colour, if the picture itself shows no reason to doubt it."""
     flat, even = background.flat_map(pixels)
     if even < 0.98:
         return None
-    reading = read(flat)
+    reading = segment(flat)
     if reading is None:
         return None
     found = reading.evidence
@@ -141,17 +143,17 @@ def _quick(pixels: np.ndarray) -> Reading | None:
     return reading.with_evidence(quick=True) if certain else None
 
 
-def _search(pixels: np.ndarray) -> Reading | None:
+def _search(pixels: np.ndarray) -> Segmentation | None:
     """The most plausible reading over several ideas of what is paper."""
     detailed = min(pixels.shape[:2]) >= _DETAILED
-    found: list[tuple[float, Reading]] = []
+    found: list[tuple[float, Segmentation]] = []
     best = 0.0
     for trust, ink_map in _maps(pixels, smooth=detailed):
         if trust <= best:  # even a perfect reading of it would not be chosen
             continue
-        cleaned, lines = without_ruling(ink_map) if detailed else (ink_map, 0)
+        cleaned, lines = remove_ruled_lines(ink_map) if detailed else (ink_map, 0)
         for faint in (_GENEROUS, _STRICT):
-            reading = read(cleaned, faint=faint)
+            reading = segment(cleaned, faint=faint)
             if reading is None:
                 break
             score = trust * _plausible(reading) * (1.0 if faint == _GENEROUS else 0.95)
@@ -196,7 +198,7 @@ def _maps(pixels: np.ndarray, *, smooth: bool) -> Iterator[tuple[float, np.ndarr
     yield 0.5 * bright_trust, bright
 
 
-def _plausible(reading: Reading) -> float:
+def _plausible(reading: Segmentation) -> float:
     """How much a reading looks like the strokes of one digit, 0 to 1: each doubt takes its share."""
     found = reading.evidence
     separation = min(1.0, found["contrast"] / (10 * found["noise"] + 1))

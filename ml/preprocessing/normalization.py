@@ -18,8 +18,8 @@ BOX = 20
 CENTRE = 14.0
 # Widths of strokes in the 28x28, in pixels, that the model has seen often: MNIST's 5th and 95th percentiles
 # are 1.6 and 3.8.
-THINNEST = 1.9
-THICKEST = 4.2
+MIN_STROKE_WIDTH = 1.9
+MAX_STROKE_WIDTH = 4.2
 # Wider than this it is no stroke but a filled shape, which is left as it is.
 _FILLED = 7.0
 # The canvas on which strokes are made thicker or thinner is this many times finer than the 28x28.
@@ -54,7 +54,7 @@ class Prepared:
     blank: bool = False
 
 
-def is_finished(pixels: np.ndarray) -> bool:
+def is_normalized(pixels: np.ndarray) -> bool:
     """Whether a picture already has MNIST's form: 28x28, one bright digit on black in the 20x20 box, centred
     by its mass."""
     if pixels.shape != (SIDE, SIDE) or pixels.max() < 200:
@@ -66,7 +66,7 @@ def is_finished(pixels: np.ndarray) -> bool:
     return max(abs(x - CENTRE), abs(y - CENTRE)) <= 0.75
 
 
-def fit(soft: np.ndarray, box: tuple[int, int, int, int], stroke: float) -> np.ndarray:
+def normalize(soft: np.ndarray, box: tuple[int, int, int, int], stroke: float) -> np.ndarray:
     """Bring ink into the field: the long side of its box BOX pixels, its centre of mass at CENTRE, no stroke
     too thin or too thick.
 
@@ -83,7 +83,7 @@ def fit(soft: np.ndarray, box: tuple[int, int, int, int], stroke: float) -> np.n
     """
     size = max(box[2:])
     relative = stroke * BOX / size
-    wanted = min(max(relative, THINNEST), THICKEST) if relative < _FILLED else relative
+    wanted = min(max(relative, MIN_STROKE_WIDTH), MAX_STROKE_WIDTH) if relative < _FILLED else relative
     if wanted == relative:
         return _shrink(_cut(soft, box, size), SIDE)
     # The digit grows or shrinks with its strokes: cut so much more or less around it.

@@ -29,7 +29,7 @@ _FRINGE = 1.5
 _STRONGER = 1.6
 
 
-def without_ruling(ink_map: np.ndarray) -> tuple[np.ndarray, int]:
+def remove_ruled_lines(ink_map: np.ndarray) -> tuple[np.ndarray, int]:
     """Take printed lines, level or upright, out of a map.
 
     Args:

@@ -40,7 +40,7 @@ _NEIGHBOURS = np.ones((3, 3), np.uint8)
 
 
 @dataclass(frozen=True)
-class Reading:
+class Segmentation:
     """One reading of a map.
 
     Attributes:
@@ -57,12 +57,12 @@ class Reading:
     stroke: float
     evidence: dict[str, float | int | bool]
 
-    def with_evidence(self, **more: float | int | bool) -> Reading:
+    def with_evidence(self, **more: float | int | bool) -> Segmentation:
         """The same reading with some evidence set."""
-        return Reading(self.ink_map, self.soft, self.box, self.stroke, self.evidence | more)
+        return Segmentation(self.ink_map, self.soft, self.box, self.stroke, self.evidence | more)
 
 
-def read(ink_map: np.ndarray, *, faint: float = _FAINT) -> Reading | None:
+def segment(ink_map: np.ndarray, *, faint: float = _FAINT) -> Segmentation | None:
     """Find the digit's ink in a map.
 
     Args:
@@ -103,7 +103,7 @@ def read(ink_map: np.ndarray, *, faint: float = _FAINT) -> Reading | None:
     soft = np.zeros_like(ink_map)
     inked = slice(top, bottom), slice(left, right)
     soft[inked] = cv2.bitwise_and(cv2.LUT(ink_map[inked], _ramp(least, level)), region[inked])
-    return Reading(ink_map, soft, box, stroke, evidence)
+    return Segmentation(ink_map, soft, box, stroke, evidence)
 
 
 def _level_and_noise(ink_map: np.ndarray) -> tuple[float, float] | None:

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from ml.preprocessing.normalization import BOX, SIDE, Prepared, fit
-from ml.preprocessing.segmentation import Reading, read
-from ml.preprocessing.strokes import FRAME, KEPT_PEN, Strokes, draw_lines, stroke_points
+from ml.preprocessing.normalization import BOX, SIDE, Prepared, normalize
+from ml.preprocessing.segmentation import Segmentation, segment
+from ml.preprocessing.strokes import FRAME, STORED_PEN_WIDTH, Strokes, draw_lines, stroke_points
 
 # Width of a stroke in the 28x28, in pixels: the median over MNIST's digits is 2.45, the middle half 2.0 to
 # 2.9.
@@ -46,7 +46,7 @@ def prepare_strokes(strokes: Strokes, *, pen: float = PEN) -> Prepared:
     width, height = np.ceil((high - low) * scale + wide).astype(int).tolist()
     # a pixel of margin, or the anti-aliased edge would be cut off
     large = draw_lines([(line - low) * scale + wide / 2 + 1 for line in kept], (height + 2, width + 2), wide)
-    return Prepared(fit(large, (1, 1, width, height), wide), reading.evidence)
+    return Prepared(normalize(large, (1, 1, width, height), wide), reading.evidence)
 
 
 def _corners(lines: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
@@ -54,22 +54,22 @@ def _corners(lines: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
     return points.min(axis=0), points.max(axis=0)
 
 
-def _look(lines: list[np.ndarray]) -> tuple[Reading, list[bool]] | None:
+def _look(lines: list[np.ndarray]) -> tuple[Segmentation, list[bool]] | None:
     """The reading of a small picture of the drawing, and of each stroke whether it is part of what was taken for the
     digit."""
     low, high = _corners(lines)
     longest = float((high - low).max())
     # with a margin, so that the drawing touches no edge
     scale = _LOOK_SIDE / max(longest, _LEAST_SPAN * FRAME)
-    small = [(line - low + KEPT_PEN) * scale for line in lines]
-    corner = (high - low + KEPT_PEN) * scale
-    width, height = (np.ceil(corner) + KEPT_PEN * _LOOK_SIDE / FRAME).astype(int).tolist()
-    wide = max(3.0, KEPT_PEN * _LOOK_SIDE / FRAME)
-    reading = read(draw_lines(small, (height + 1, width + 1), wide))
+    small = [(line - low + STORED_PEN_WIDTH) * scale for line in lines]
+    corner = (high - low + STORED_PEN_WIDTH) * scale
+    width, height = (np.ceil(corner) + STORED_PEN_WIDTH * _LOOK_SIDE / FRAME).astype(int).tolist()
+    wide = max(3.0, STORED_PEN_WIDTH * _LOOK_SIDE / FRAME)
+    reading = segment(draw_lines(small, (height + 1, width + 1), wide))
     if reading is None:
         return None
     # a drawing no longer than the pen is wide
-    reading = reading.with_evidence(quick=True, dot=longest < KEPT_PEN)
+    reading = reading.with_evidence(quick=True, dot=longest < STORED_PEN_WIDTH)
     return reading, _are_inked(small, reading.soft)
 
 

@@ -18,12 +18,12 @@ FRAME = 280
 MAX_STROKES = 200
 MAX_POINTS = 10_000
 # The pen of the kept picture: what the page's canvas draws, 20 units of 280.
-KEPT_PEN = 20.0
+STORED_PEN_WIDTH = 20.0
 # A pointer that is held down may leave the canvas; beyond one frame on each side it is not a drawing any
 # more.
 _MARGIN = 1.0
 # Pens between these are taken, in units of the frame: from a hairline to a third of the canvas.
-THINNEST_PEN, THICKEST_PEN = 1.0, 100.0
+MIN_PEN_WIDTH, MAX_PEN_WIDTH = 1.0, 100.0
 _SHIFT = 4  # fractional bits in the coordinates that OpenCV draws with
 # Drawings of more points are drawn to a pixel and not to a sixteenth of one: each wide anti-aliased line takes 4 to
 # 15 us. A digit has a hundred points or two.
@@ -103,8 +103,8 @@ def parse_pens(value: object, strokes: list, *, frame: float = FRAME) -> list[fl
     for width in widths:
         if isinstance(width, bool) or not isinstance(width, int | float):
             raise StrokesError("not_a_number", "The width of the pen must be a number.")
-        if not THINNEST_PEN * unit <= width <= THICKEST_PEN * unit:
-            least, most = THINNEST_PEN * unit, THICKEST_PEN * unit
+        if not MIN_PEN_WIDTH * unit <= width <= MAX_PEN_WIDTH * unit:
+            least, most = MIN_PEN_WIDTH * unit, MAX_PEN_WIDTH * unit
             raise StrokesError("out_of_range", f"On this canvas the pen must be {least:g} to {most:g} wide.")
     return [round(width / unit, 2) for width, stroke in zip(widths, strokes, strict=True) if stroke[0]]
 
@@ -220,7 +220,7 @@ def render_strokes(strokes: Strokes, *, side: int = FRAME, pen: float | Sequence
     scale = side / FRAME
     lines = [points * scale for points in stroke_points(strokes)]
     if not isinstance(pen, Sequence):
-        return draw_lines(lines, (side, side), (KEPT_PEN if pen is None else pen) * scale)
+        return draw_lines(lines, (side, side), (STORED_PEN_WIDTH if pen is None else pen) * scale)
     coarse = sum(map(len, lines)) > MAX_EXACT_POINTS
     widths = _fewer_pens(pen) if coarse else pen
     canvas = np.zeros((side, side), np.uint8)

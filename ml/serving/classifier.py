@@ -4,7 +4,7 @@ The prediction worker, `manage.py predict` and the evaluation use it. It serves 
 without importing TensorFlow; with runtime "keras" it serves the Keras file through one `tf.function` instead.
 
     python -c "
-    import numpy as np; from ml.bundle import BASE_FOLDER; from ml.classifier import load_classifier
+    import numpy as np; from ml.serving.bundle import BASE_FOLDER; from ml.serving.classifier import load_classifier
     classifier = load_classifier((BASE_FOLDER / 'model.bundle').read_bytes())
     print(classifier.answer(np.zeros((1, 28, 28), np.uint8)))"
 """

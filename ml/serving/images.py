@@ -44,7 +44,7 @@ class Limits:
 
 
 @dataclass(frozen=True)
-class Opened:
+class ImageHeader:
     """A picture of which only the header was read, and found to be within the limits.
 
     Attributes:
@@ -105,10 +105,10 @@ def decode(data: bytes, limits: Limits = Limits(), *, working_side: int = 1024) 
     Raises:
         ImageError: for anything that is not a readable picture within the limits.
     """
-    return Image.fromarray(read(open_checked(data, limits, working_side=working_side)))
+    return Image.fromarray(read(open_image(data, limits, working_side=working_side)))
 
 
-def open_checked(data: bytes, limits: Limits = Limits(), *, working_side: int = 1024) -> Opened:
+def open_image(data: bytes, limits: Limits = Limits(), *, working_side: int = 1024) -> ImageHeader:
     """Read the header of a picture and hold it to the limits; no pixel is decoded. Arguments as for `decode`.
 
     Raises:
@@ -132,7 +132,7 @@ def open_checked(data: bytes, limits: Limits = Limits(), *, working_side: int = 
     _check_size(image.size, limits)
     try:
         scans = decoding.count_scans(data) if image.format in decoding.JPEGS else 1
-        memory = decoding.memory(image, scans=scans, working_side=working_side)
+        memory = decoding.decoding_memory(image, scans=scans, working_side=working_side)
     except Exception as error:
         raise ImageError("truncated", "The picture's header is damaged. Please save or send it again.") from error
     pixels = scans * image.width * image.height
@@ -142,10 +142,10 @@ def open_checked(data: bytes, limits: Limits = Limits(), *, working_side: int = 
             f"The picture is {image.width} x {image.height} pixels, which is too much to read as this kind of "
             f"{image.format}. Please send it smaller, or as a plain JPEG.",
         )
-    return Opened(image, image.size, memory, pixels, length, bare.orientation, limits, working_side)
+    return ImageHeader(image, image.size, memory, pixels, length, bare.orientation, limits, working_side)
 
 
-def read(opened: Opened) -> np.ndarray:
+def read(opened: ImageHeader) -> np.ndarray:
     """What `decode` gives, as an array: uint8 (h, w) for L, (h, w, 2) for LA, 3 for RGB, 4 for RGBA.
 
     Raises:

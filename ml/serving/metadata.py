@@ -52,7 +52,7 @@ class MetadataError(ValueError):
 
 
 @dataclass(frozen=True)
-class BareFile:
+class StrippedFile:
     """A picture file without metadata.
 
     Attributes:
@@ -64,7 +64,7 @@ class BareFile:
     orientation: int = UPRIGHT
 
 
-def strip_metadata(data: bytes) -> BareFile:
+def strip_metadata(data: bytes) -> StrippedFile:
     """Cut the metadata out of a JPEG, PNG or TIFF file. Damaged files and other formats are for the decoder to judge.
 
     Raises:
@@ -75,10 +75,10 @@ def strip_metadata(data: bytes) -> BareFile:
     if data.startswith(_PNG_START):
         return _strip_png(data)
     if data.startswith(_TIFF_STARTS):
-        return BareFile(_strip_tiff(data))
+        return StrippedFile(_strip_tiff(data))
     if data.startswith(b"RIFF") and data[8:12] == b"WEBP":
-        return BareFile(data, _webp_orientation(data))
-    return BareFile(data)
+        return StrippedFile(data, _webp_orientation(data))
+    return StrippedFile(data)
 
 
 def exif_orientation(exif: bytes | memoryview) -> int:
@@ -106,7 +106,7 @@ def exif_orientation(exif: bytes | memoryview) -> int:
     return UPRIGHT
 
 
-def _strip_jpeg(data: bytes) -> BareFile:
+def _strip_jpeg(data: bytes) -> StrippedFile:
     view, kept, orientation, place = memoryview(data), [data[:2]], UPRIGHT, 2
     for _ in range(MAX_JPEG_SEGMENTS):
         found = _JPEG_MARKER.search(data, place)
@@ -125,10 +125,10 @@ def _strip_jpeg(data: bytes) -> BareFile:
             kept.append(view[start:place])
     else:
         raise MetadataError(f"The file has more than {MAX_JPEG_SEGMENTS} segments before its picture.")
-    return BareFile(_joined(data, kept), orientation)
+    return StrippedFile(_joined(data, kept), orientation)
 
 
-def _strip_png(data: bytes) -> BareFile:
+def _strip_png(data: bytes) -> StrippedFile:
     view, kept, orientation, place = memoryview(data), [_PNG_START], UPRIGHT, len(_PNG_START)
     for _ in range(MAX_CHUNKS):
         kind = data[place + 4 : place + 8]
@@ -144,7 +144,7 @@ def _strip_png(data: bytes) -> BareFile:
         place = end
     else:
         raise MetadataError(f"The file has more than {MAX_CHUNKS} chunks.")
-    return BareFile(_joined(data, kept), orientation)
+    return StrippedFile(_joined(data, kept), orientation)
 
 
 def _joined(data: bytes, kept: list[bytes | memoryview]) -> bytes:

@@ -13,12 +13,12 @@ from PIL import Image
 
 from ml.data.augmentation import SIDE, STRONG, augment
 from ml.data.mnist import Mnist
-from ml.data.outliers import draw_non_digits
+from ml.data.outliers import draw_outliers
 from ml.data.photo_simulation import KINDS, photograph
 from ml.data.synthetic_digits import draw_digits
 from ml.preprocessing import prepare_image
-from ml.training.export_pipeline import Checks
-from ml.training.loop import Part, Recipe, one_hot, uniform_targets
+from ml.training.export_pipeline import EvaluationSets
+from ml.training.loop import DataSource, Recipe, one_hot, uniform_targets
 
 # Drawn once per training and distorted anew in each epoch: drawing them anew would cost more than the training step.
 REDRAWN_POOL, REDRAWN_ROWS = 10_000, 5_000
@@ -26,7 +26,7 @@ PHOTOGRAPHED_POOL, PHOTOGRAPHED_ROWS = 12_000, 8_000
 DRAWN_POOL, DRAWN_ROWS = 16_000, 8_000
 NON_DIGIT_POOL, NON_DIGIT_ROWS = 12_000, 6_000  # 6,000 of 75,000 rows are 8 %
 # Kinds of photographs that training sees; the others are kept for measuring (`bench.photographs`).
-PHOTOGRAPHED = (
+PHOTO_KINDS = (
     "shadow", "ruled", "squared", "pencil", "pencil, ruled, shadow", "thin pen", "tiny", "naively shrunk", "register",
     "neighbours", "cut",
 )  # fmt: skip
@@ -38,35 +38,37 @@ FROZEN_NON_DIGITS = 2_000
 FROZEN_DRAWN = 1_000
 
 
-def build_parts(recipe: Recipe, mnist: Mnist) -> list[Part]:
+def build_sources(recipe: Recipe, mnist: Mnist) -> list[DataSource]:
     """The training images of a recipe: MNIST alone, or with everything else."""
-    parts = [Part(mnist.train_images, one_hot(mnist.train_labels))]
+    parts = [DataSource(mnist.train_images, one_hot(mnist.train_labels))]
     if recipe.extras:
         rng = np.random.default_rng([recipe.seed, 3])
         rows = rng.permutation(len(mnist.train_images))[:REDRAWN_POOL]
         drawn, labels = draw_digits(DRAWN_POOL, recipe.seed)
         parts += [
-            Part(redraw(mnist.train_images[rows], rng), one_hot(mnist.train_labels[rows]), rows=REDRAWN_ROWS),
-            Part(drawn, one_hot(labels), rows=DRAWN_ROWS),
-            photographed(mnist, drawn, labels, rng),
-            Part(draw_non_digits(NON_DIGIT_POOL, recipe.seed), uniform_targets(NON_DIGIT_POOL), rows=NON_DIGIT_ROWS),
+            DataSource(redraw(mnist.train_images[rows], rng), one_hot(mnist.train_labels[rows]), rows=REDRAWN_ROWS),
+            DataSource(drawn, one_hot(labels), rows=DRAWN_ROWS),
+            simulated_photos(mnist, drawn, labels, rng),
+            DataSource(
+                draw_outliers(NON_DIGIT_POOL, recipe.seed), uniform_targets(NON_DIGIT_POOL), rows=NON_DIGIT_ROWS
+            ),
         ]
     return parts
 
 
-def build_checks(mnist: Mnist) -> Checks:
+def build_evaluation_sets(mnist: Mnist) -> EvaluationSets:
     """The frozen sets: MNIST validation and test, distorted validation digits, procedural non-digits."""
     rng = np.random.default_rng(FROZEN)
     distorted = augment(mnist.validation_images, rng, STRONG)
     half = len(distorted) // 2
     drawn, labels = draw_digits(FROZEN_DRAWN, FROZEN)
-    return Checks(
+    return EvaluationSets(
         validation=(mnist.validation_images, mnist.validation_labels),
         distorted=(
             np.concatenate([redraw(distorted[:half], rng), distorted[half:], drawn]),
             np.concatenate([mnist.validation_labels, labels]),
         ),
-        non_digits=draw_non_digits(FROZEN_NON_DIGITS, FROZEN),
+        non_digits=draw_outliers(FROZEN_NON_DIGITS, FROZEN),
         test=(mnist.test_images, mnist.test_labels),
     )
 
@@ -89,7 +91,7 @@ def redraw(images: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return out
 
 
-def photographed(
+def simulated_photos(
     mnist: Mnist,
     drawn: np.ndarray,
     labels: np.ndarray,
@@ -97,7 +99,7 @@ def photographed(
     *,
     pool: int = PHOTOGRAPHED_POOL,
     rows: int = PHOTOGRAPHED_ROWS,
-) -> Part:
+) -> DataSource:
     """Photographs of MNIST's and of drawn digits, as `prepare_image` brings them back.
 
     What it brings back wrongly, a shadow's edge in place of a digit, is left out: it would teach that anything may be
@@ -112,7 +114,7 @@ def photographed(
     originals = np.concatenate([mnist.train_images, drawn])
     truth = np.concatenate([mnist.train_labels, labels])
     first = len(mnist.train_images)
-    kinds = [KINDS[name] for name in PHOTOGRAPHED]
+    kinds = [KINDS[name] for name in PHOTO_KINDS]
     images, chosen = [], []
     while len(images) < pool:
         row = int(rng.integers(first, len(originals)) if rng.random() < 0.25 else rng.integers(first))
@@ -121,7 +123,7 @@ def photographed(
         if not found.blank and likeness(found.pixels, originals[row]) >= LIKE:
             images.append(found.pixels)
             chosen.append(row)
-    return Part(np.stack(images), one_hot(truth[chosen]), rows=rows)
+    return DataSource(np.stack(images), one_hot(truth[chosen]), rows=rows)
 
 
 def likeness(one: np.ndarray, other: np.ndarray) -> float:

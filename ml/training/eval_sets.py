@@ -11,30 +11,30 @@ import hashlib
 import numpy as np
 
 from ml.data.augmentation import STRONG, augment
-from ml.data.disk_cache import Arrays, Tell, kept, say_nothing
+from ml.data.disk_cache import Arrays, ProgressCallback, cached, no_progress
 from ml.data.mnist import Mnist
 from ml.data.synthetic_digits import SHAPES, write_by_hand
-from ml.evaluation.gate import NON_DIGIT_TOLERANCE, Pictures
-from ml.training.datasets import build_checks, photographed
-from ml.training.export_pipeline import Checks
+from ml.evaluation.gate import NON_DIGIT_TOLERANCE, EvalDataset
+from ml.training.datasets import build_evaluation_sets, simulated_photos
+from ml.training.export_pipeline import EvaluationSets
 from ml.training.model import CLASSES
 
 FROZEN = 20_240_611
 DISTORTIONS = 4
-DRAWN_EACH = 400
+SYNTHETIC_PER_DIGIT = 400
 PHOTOGRAPHS, PHOTOGRAPH_TOLERANCE = 1_000, 0.003
 
 
-def site_checks(mnist: Mnist, tell: Tell = say_nothing) -> Checks:
-    """`ml.training.datasets.build_checks`, drawn once and kept; `tell` is told where it was not."""
+def site_evaluation_sets(mnist: Mnist, tell: ProgressCallback = no_progress) -> EvaluationSets:
+    """`ml.training.datasets.build_evaluation_sets`, drawn once and kept; `tell` is told where it was not."""
 
     def draw() -> Arrays:
         tell("drawing what models are checked on", 0.0)
-        drawn = build_checks(mnist)
+        drawn = build_evaluation_sets(mnist)
         return {"images": drawn.distorted[0], "labels": drawn.distorted[1], "non_digits": drawn.non_digits}
 
-    arrays = kept("checks", draw, mnist.validation_images)
-    return Checks(
+    arrays = cached("checks", draw, mnist.validation_images)
+    return EvaluationSets(
         validation=(mnist.validation_images, mnist.validation_labels),
         distorted=(arrays["images"], arrays["labels"]),
         non_digits=arrays["non_digits"],
@@ -42,7 +42,7 @@ def site_checks(mnist: Mnist, tell: Tell = say_nothing) -> Checks:
     )
 
 
-def gate_sets(checks: Checks, tell: Tell = say_nothing) -> list[Pictures]:
+def gate_datasets(checks: EvaluationSets, tell: ProgressCallback = no_progress) -> list[EvalDataset]:
     """The clean, frozen sets of the gate. No label of the site reaches them, so neither does poison.
 
     Photographed: validation digits on simulated paper as our preprocessing brings them back, which retraining must not
@@ -51,15 +51,15 @@ def gate_sets(checks: Checks, tell: Tell = say_nothing) -> list[Pictures]:
     told what is being drawn, where it was not kept.
     """
     images, labels = checks.validation
-    n, drawn_n = len(images), DRAWN_EACH * CLASSES
+    n, drawn_n = len(images), SYNTHETIC_PER_DIGIT * CLASSES
 
     def draw() -> Arrays:
         rng = np.random.default_rng(FROZEN)
         tell("drawing the gate's digits", 0.0)
-        drawn, drawn_labels = draw_balanced(DRAWN_EACH, FROZEN)
+        drawn, drawn_labels = draw_balanced(SYNTHETIC_PER_DIGIT, FROZEN)
         tell("photographing the gate's digits", 0.3)
         unseen = Mnist(images, labels, images, labels, *checks.test)
-        photos = photographed(unseen, drawn, drawn_labels, np.random.default_rng([FROZEN, 6]), pool=PHOTOGRAPHS)
+        photos = simulated_photos(unseen, drawn, drawn_labels, np.random.default_rng([FROZEN, 6]), pool=PHOTOGRAPHS)
         tell("distorting the gate's digits", 0.97)
         return {
             "images": np.concatenate([*(augment(images, rng, STRONG) for _ in range(DISTORTIONS)), drawn]),
@@ -68,12 +68,12 @@ def gate_sets(checks: Checks, tell: Tell = say_nothing) -> list[Pictures]:
             "photographed": photos.targets.argmax(axis=1).astype(np.uint8),
         }
 
-    hard = kept("gate", draw, images, labels, DISTORTIONS, DRAWN_EACH, PHOTOGRAPHS)
+    hard = cached("gate", draw, images, labels, DISTORTIONS, SYNTHETIC_PER_DIGIT, PHOTOGRAPHS)
     clusters = np.concatenate([np.tile(np.arange(n), DISTORTIONS), n + np.arange(drawn_n)])
     return [
-        Pictures("validation", "MNIST validation", images, labels),
-        Pictures("distorted", "Distorted and drawn digits", hard["images"], hard["labels"], clusters),
-        Pictures(
+        EvalDataset("validation", "MNIST validation", images, labels),
+        EvalDataset("distorted", "Distorted and drawn digits", hard["images"], hard["labels"], clusters),
+        EvalDataset(
             "photographed",
             "Photographed digits",
             hard["photographs"],
@@ -82,7 +82,7 @@ def gate_sets(checks: Checks, tell: Tell = say_nothing) -> list[Pictures]:
             per_digit=False,
             calibration=False,
         ),
-        Pictures("non_digits", "Non-digits refused", checks.non_digits, None, tolerance=NON_DIGIT_TOLERANCE),
+        EvalDataset("non_digits", "Non-digits refused", checks.non_digits, None, tolerance=NON_DIGIT_TOLERANCE),
     ]
 
 
@@ -99,7 +99,7 @@ def draw_balanced(each: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     return images, labels
 
 
-def fingerprint(sets: list[Pictures]) -> str:
+def fingerprint(sets: list[EvalDataset]) -> str:
     """Of the frozen sets: figures of two versions are comparable when both were measured on the same ones."""
     digest = hashlib.sha256()
     for one in sets:

@@ -1,7 +1,8 @@
 """What comes out of a training: the sealed model (Keras file and serving bundle), its figures, and the folder of them.
 
-`manage.py train` writes the folder; the retraining service takes `seal` and `measure` and keeps the bytes in the
-database. Everything is measured through the bundle itself, that is, through what visitors will be served with.
+`manage.py train` writes the folder; the retraining service takes `export_model` and `evaluate_model` and keeps the
+bytes in the database. Everything is measured through the bundle itself, that is, through what visitors will be served
+with.
 """
 
 from __future__ import annotations
@@ -32,12 +33,12 @@ if TYPE_CHECKING:
 AGREEMENT = 1e-5
 
 
-class SealError(RuntimeError):
+class ExportMismatchError(RuntimeError):
     """The served model does not agree with the trained one, so it must not be served."""
 
 
 @dataclass(frozen=True)
-class Checks:
+class EvaluationSets:
     """What a model is measured on. Images (N, 28, 28) uint8, labels (N,).
 
     Attributes:
@@ -54,7 +55,7 @@ class Checks:
 
 
 @dataclass(frozen=True)
-class Sealed:
+class ExportedModel:
     """A trained model, ready to be kept: both files' bytes and the manifest inside the bundle.
 
     `agreement` is the largest difference between the probabilities of the two, on 1,000 pictures.
@@ -66,7 +67,7 @@ class Sealed:
     agreement: float = 0.0
 
 
-def seal(model: keras.Model, recipe_name: str, checks: Checks) -> Sealed:
+def export_model(model: keras.Model, recipe_name: str, checks: EvaluationSets) -> ExportedModel:
     """Export a trained model, fit temperature and thresholds on validation images, and check the export.
 
     Raises:
@@ -92,12 +93,14 @@ def seal(model: keras.Model, recipe_name: str, checks: Checks) -> Sealed:
     return _calibrated(keras_file, litert, plain, checks, agreement)
 
 
-def seal_again(sealed: Sealed, checks: Checks) -> Sealed:
+def export_recalibrated(sealed: ExportedModel, checks: EvaluationSets) -> ExportedModel:
     """Fit temperature and thresholds anew; the model itself stays as it is, byte for byte."""
     return _calibrated(sealed.keras_file, bundles.read(sealed.bundle).model, sealed.manifest, checks, sealed.agreement)
 
 
-def _calibrated(keras_file: bytes, litert: bytes, plain: Manifest, checks: Checks, agreement: float) -> Sealed:
+def _calibrated(
+    keras_file: bytes, litert: bytes, plain: Manifest, checks: EvaluationSets, agreement: float
+) -> ExportedModel:
     served = load_classifier(bundles.write(litert, plain))
     logits = served.logits(np.concatenate([checks.validation[0], checks.distorted[0]]))
     labels = np.concatenate([checks.validation[1], checks.distorted[1]])
@@ -105,7 +108,7 @@ def _calibrated(keras_file: bytes, litert: bytes, plain: Manifest, checks: Check
     temperature = fit_temperature(logits[:clean], labels[:clean])
     thresholds = choose_thresholds(logits, labels, temperature)
     manifest = Manifest(**asdict(plain) | asdict(thresholds) | {"temperature": temperature})
-    return Sealed(keras_file, bundles.write(litert, manifest), manifest, agreement)
+    return ExportedModel(keras_file, bundles.write(litert, manifest), manifest, agreement)
 
 
 def _check_agreement(logits: np.ndarray, model: keras.Model, pixels: np.ndarray) -> float:
@@ -114,11 +117,13 @@ def _check_agreement(logits: np.ndarray, model: keras.Model, pixels: np.ndarray)
     expected = model(to_input(pixels), training=False).numpy()
     gap = float(np.abs(softmax(logits) - expected).max())
     if not gap <= AGREEMENT:  # written so that NaN is refused too
-        raise SealError(f"The exported model's probabilities differ from the Keras model's by {gap:.2g}; not served.")
+        raise ExportMismatchError(
+            f"The exported model's probabilities differ from the Keras model's by {gap:.2g}; not served."
+        )
     return gap
 
 
-def measure(sealed: Sealed, checks: Checks) -> dict[str, object]:
+def evaluate_model(sealed: ExportedModel, checks: EvaluationSets) -> dict[str, object]:
     """Measure a sealed model on all checks, through its bundle.
 
     Returns:
@@ -179,7 +184,7 @@ def describe(recipe: Recipe, command: str, seconds: float, rows: int) -> dict[st
     }
 
 
-def read_folder(folder: Path) -> tuple[Sealed, dict[str, object], dict[str, list[float]]]:
+def read_folder(folder: Path) -> tuple[ExportedModel, dict[str, object], dict[str, list[float]]]:
     """What `write_folder` has written: the sealed model, its figures and its history.
 
     Raises:
@@ -192,14 +197,16 @@ def read_folder(folder: Path) -> tuple[Sealed, dict[str, object], dict[str, list
         keras_file = (folder / bundles.KERAS_FILE).read_bytes()
         manifest = bundles.read(bundle, sha256=metrics["bundle_sha256"]).manifest
     except (OSError, ValueError, KeyError) as error:
-        raise SealError(f"{folder} holds no complete training: {error}") from error
+        raise ExportMismatchError(f"{folder} holds no complete training: {error}") from error
     if hashlib.sha256(keras_file).hexdigest() != metrics["keras_sha256"]:
-        raise SealError(f"{folder} holds no complete training: the Keras file is not the one that was recorded.")
-    return Sealed(keras_file, bundle, manifest), metrics, history
+        raise ExportMismatchError(
+            f"{folder} holds no complete training: the Keras file is not the one that was recorded."
+        )
+    return ExportedModel(keras_file, bundle, manifest), metrics, history
 
 
 def write_folder(
-    folder: Path, sealed: Sealed, metrics: Mapping[str, object], history: Mapping[str, Sequence[float]]
+    folder: Path, sealed: ExportedModel, metrics: Mapping[str, object], history: Mapping[str, Sequence[float]]
 ) -> None:
     """Write everything a training leaves behind; each file is complete or not there."""
     from ml.evaluation.plots import save_confusion, save_curves, save_reliability

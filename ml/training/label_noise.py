@@ -11,17 +11,17 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from ml.evaluation.gate import Check
+from ml.evaluation.gate import GateCheck
 from ml.serving.classifier import Classifier
 from ml.training.model import CLASSES
 
 # From so many certain ones on, or such a share of all labels where that is more, somebody must look at them again
 # before anything that was trained beside them goes live.
-FEWEST_SUSPICIOUS, SUSPICIOUS_SHARE = 5, 0.008
+MIN_SUSPICIOUS, SUSPICIOUS_SHARE = 5, 0.008
 
 
 @dataclass(frozen=True)
-class Doubts:
+class NoiseThresholds:
     """When a label is contested; part of a site's recipe.
 
     Attributes:
@@ -46,7 +46,7 @@ class Doubts:
 
 
 @dataclass(frozen=True)
-class Kind:
+class LabelGroup:
     """Labels of one kind that contradict the champion: "it reads 1, the label says 7".
 
     Attributes:
@@ -63,7 +63,7 @@ class Kind:
     lies_apart: bool
 
 
-def contested(champion: Classifier, images: np.ndarray, labels: np.ndarray, doubts: Doubts) -> np.ndarray:
+def contested_rows(champion: Classifier, images: np.ndarray, labels: np.ndarray, doubts: NoiseThresholds) -> np.ndarray:
     """(N,) bool: labels that the champion contradicts with some certainty, or that are of a kind which it mostly does.
 
     Of a rogue reviewer's labels the champion contradicts most with certainty, of honest corrections a quarter; so a
@@ -78,13 +78,13 @@ def contested(champion: Classifier, images: np.ndarray, labels: np.ndarray, doub
     return found
 
 
-def suspicions(
+def find_suspected_noise(
     champion: Classifier,
     images: np.ndarray,
     labels: np.ndarray,
-    doubts: Doubts,
+    doubts: NoiseThresholds,
     confirmed: np.ndarray | None = None,
-) -> list[Check]:
+) -> list[GateCheck]:
     """One failed check for each kind of label that looks like somebody's aim.
 
     Args:
@@ -95,17 +95,17 @@ def suspicions(
     """
     checks = []
     unconfirmed = np.ones(len(labels), bool) if confirmed is None else ~confirmed
-    fewest = max(FEWEST_SUSPICIOUS, unconfirmed.sum() * SUSPICIOUS_SHARE)
+    fewest = max(MIN_SUSPICIOUS, unconfirmed.sum() * SUSPICIOUS_SHARE)
     for kind in _kinds(champion, images, labels, doubts):
         certain = kind.certain[unconfirmed[kind.rows]]
         if not kind.lies_apart and certain.sum() >= fewest and certain.mean() >= doubts.mostly:
             title = f"Labels that call {kind.label} what the live model is rather certain is {kind.guess}"
             name, n, lost = f"labels.{kind.guess}.{kind.label}", len(certain), int(certain.sum())
-            checks.append(Check(name, title, "labels", passed=False, n=n, lost=lost))
+            checks.append(GateCheck(name, title, "labels", passed=False, n=n, lost=lost))
     return checks
 
 
-def _kinds(champion: Classifier, images: np.ndarray, labels: np.ndarray, doubts: Doubts) -> list[Kind]:
+def _kinds(champion: Classifier, images: np.ndarray, labels: np.ndarray, doubts: NoiseThresholds) -> list[LabelGroup]:
     said = champion.answer(images)
     guess = np.array([one.digit for one in said], np.int64)
     certain = np.array([one.certainty for one in said]) >= doubts.certainty
@@ -115,11 +115,13 @@ def _kinds(champion: Classifier, images: np.ndarray, labels: np.ndarray, doubts:
     kinds = []
     for one in np.unique(number[guess != wanted]).tolist():
         rows, (read, label) = np.flatnonzero(number == one), divmod(one, CLASSES)
-        kinds.append(Kind(read, label, rows, certain[rows], _lies_apart(looks, guess, wanted, rows, doubts)))
+        kinds.append(LabelGroup(read, label, rows, certain[rows], _lies_apart(looks, guess, wanted, rows, doubts)))
     return kinds
 
 
-def _lies_apart(looks: np.ndarray, guess: np.ndarray, labels: np.ndarray, rows: np.ndarray, doubts: Doubts) -> bool:
+def _lies_apart(
+    looks: np.ndarray, guess: np.ndarray, labels: np.ndarray, rows: np.ndarray, doubts: NoiseThresholds
+) -> bool:
     """Whether the neighbours of these labels bear them out.
 
     Writers whose 7 the champion takes for a 1 write all of their 7s so, and their 1s otherwise: of all that is

@@ -65,7 +65,7 @@ RECIPES = {recipe.name: recipe for recipe in (SEED, BASE)}
 
 
 @dataclass(frozen=True)
-class Part:
+class DataSource:
     """Images that take part in every epoch.
 
     Attributes:
@@ -98,7 +98,7 @@ class Progress:
     accuracy: float
 
 
-class Cancelled(Exception):  # noqa: N818 - not an error: it was asked for
+class TrainingCancelledError(Exception):
     """The caller asked the training to stop. Nothing was written."""
 
 
@@ -122,7 +122,7 @@ def make_deterministic(seed: int) -> None:
     tf.config.experimental.enable_op_determinism()
 
 
-def epoch_arrays(parts: Sequence[Part], recipe: Recipe, epoch: int) -> tuple[np.ndarray, np.ndarray]:
+def epoch_arrays(parts: Sequence[DataSource], recipe: Recipe, epoch: int) -> tuple[np.ndarray, np.ndarray]:
     """Draw, shuffle and distort the images of one epoch.
 
     It depends on nothing but its arguments, so an epoch is the same whatever came before it.
@@ -165,7 +165,7 @@ def _draw(available: int, wanted: int, rng: np.random.Generator) -> np.ndarray:
 
 def fit(
     recipe: Recipe,
-    parts: Sequence[Part],
+    parts: Sequence[DataSource],
     validation: tuple[np.ndarray, np.ndarray],
     *,
     model: keras.Model | None = None,
@@ -209,7 +209,7 @@ def fit(
             if on_progress is not None:
                 on_progress(Progress(epoch + 1, recipe.epochs, done, batches, **_figures(model)))
             if should_stop is not None and should_stop():
-                raise Cancelled(f"Stopped in epoch {epoch + 1} of {recipe.epochs}.")
+                raise TrainingCancelledError(f"Stopped in epoch {epoch + 1} of {recipe.epochs}.")
         learned = _figures(model)
         model.reset_metrics()
         for _ in check(*checked):

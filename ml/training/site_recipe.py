@@ -13,13 +13,13 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from ml.data.augmentation import STRONG
-from ml.data.disk_cache import Arrays, Tell, kept, say_nothing
+from ml.data.disk_cache import Arrays, ProgressCallback, cached, no_progress
 from ml.data.mnist import Mnist
-from ml.data.outliers import draw_non_digits
+from ml.data.outliers import draw_outliers
 from ml.data.synthetic_digits import draw_digits
-from ml.training.datasets import photographed, redraw
-from ml.training.label_noise import Doubts
-from ml.training.loop import Part, Recipe, one_hot, uniform_targets
+from ml.training.datasets import redraw, simulated_photos
+from ml.training.label_noise import NoiseThresholds
+from ml.training.loop import DataSource, Recipe, one_hot, uniform_targets
 from ml.training.model import CLASSES
 
 
@@ -59,7 +59,7 @@ class SiteRecipe(Recipe):
     non_digits: Pool = Pool(2_400, 2_000)
     site_share: float = 0.25
     repeats: int = 24
-    doubts: Doubts = field(default_factory=Doubts)
+    doubts: NoiseThresholds = field(default_factory=NoiseThresholds)
     contested_share: float = 0.02
     site_non_digit_share: float = 0.25
 
@@ -96,7 +96,9 @@ class SiteData:
     non_digits: np.ndarray = field(default_factory=lambda: np.zeros((0, 28, 28), np.uint8))
 
 
-def build_site_parts(recipe: SiteRecipe, mnist: Mnist, site: SiteData, tell: Tell = say_nothing) -> list[Part]:
+def build_site_sources(
+    recipe: SiteRecipe, mnist: Mnist, site: SiteData, tell: ProgressCallback = no_progress
+) -> list[DataSource]:
     """The training images of a site's run.
 
     Args:
@@ -114,27 +116,27 @@ def build_site_parts(recipe: SiteRecipe, mnist: Mnist, site: SiteData, tell: Tel
         tell("drawing digits", 0.0)
         drawn, labels = draw_digits(recipe.drawn.made, recipe.seed)
         tell("drawing what is no digit", 0.1)
-        others = draw_non_digits(recipe.non_digits.made, recipe.seed)
+        others = draw_outliers(recipe.non_digits.made, recipe.seed)
         tell("photographing digits", 0.3)
-        photos = photographed(mnist, drawn, labels, rng, pool=recipe.photographed.made)
+        photos = simulated_photos(mnist, drawn, labels, rng, pool=recipe.photographed.made)
         tell("redrawing digits of MNIST", 0.95)
         return {
             "redrawn": redraw(originals, rng), "drawn": drawn, "labels": labels, "non_digits": others,
             "photographed": photos.images, "targets": photos.targets,
         }  # fmt: skip
 
-    made = kept("drawn", draw, recipe.seed, originals, *(pool.made for pool in pools))
+    made = cached("drawn", draw, recipe.seed, originals, *(pool.made for pool in pools))
     parts = [
-        Part(mnist.train_images, one_hot(mnist.train_labels), rows=recipe.replayed),
-        Part(made["redrawn"], one_hot(mnist.train_labels[chosen]), rows=recipe.redrawn.rows),
-        Part(made["photographed"], made["targets"], rows=recipe.photographed.rows),
-        Part(made["drawn"], one_hot(made["labels"]), rows=recipe.drawn.rows),
-        Part(made["non_digits"], uniform_targets(recipe.non_digits.made), rows=recipe.non_digits.rows),
+        DataSource(mnist.train_images, one_hot(mnist.train_labels), rows=recipe.replayed),
+        DataSource(made["redrawn"], one_hot(mnist.train_labels[chosen]), rows=recipe.redrawn.rows),
+        DataSource(made["photographed"], made["targets"], rows=recipe.photographed.rows),
+        DataSource(made["drawn"], one_hot(made["labels"]), rows=recipe.drawn.rows),
+        DataSource(made["non_digits"], uniform_targets(recipe.non_digits.made), rows=recipe.non_digits.rows),
     ]
     return parts + _site_parts(recipe, site, sum(part.size for part in parts))
 
 
-def _site_parts(recipe: SiteRecipe, site: SiteData, others: int) -> list[Part]:
+def _site_parts(recipe: SiteRecipe, site: SiteData, others: int) -> list[DataSource]:
     """The site's own, beside so many `others`."""
     budget = round(others * recipe.site_share / (1 - recipe.site_share))
     contested_budget = round(budget * recipe.contested_share)
@@ -143,20 +145,20 @@ def _site_parts(recipe: SiteRecipe, site: SiteData, others: int) -> list[Part]:
     parts += _balanced(site.images[site.contested], site.labels[site.contested], contested_budget, recipe.repeats)
     if n := len(site.non_digits):
         rows = min(n * recipe.repeats, round(recipe.non_digits.rows * recipe.site_non_digit_share))
-        parts.append(Part(site.non_digits, uniform_targets(n), rows=rows))
+        parts.append(DataSource(site.non_digits, uniform_targets(n), rows=rows))
     return parts
 
 
-def _balanced(images: np.ndarray, labels: np.ndarray, budget: int, repeats: int) -> list[Part]:
+def _balanced(images: np.ndarray, labels: np.ndarray, budget: int, repeats: int) -> list[DataSource]:
     """One part for each digit that is there, of equal size as far as the repeats allow."""
     parts = []
     for digit in range(CLASSES):
         rows = labels == digit
         if n := int(rows.sum()):
-            parts.append(Part(images[rows], one_hot(labels[rows]), rows=min(n * repeats, budget // CLASSES)))
+            parts.append(DataSource(images[rows], one_hot(labels[rows]), rows=min(n * repeats, budget // CLASSES)))
     return [part for part in parts if part.size]
 
 
-def between(before: Sequence[np.ndarray], after: Sequence[np.ndarray], along: float) -> list[np.ndarray]:
+def interpolate_weights(before: Sequence[np.ndarray], after: Sequence[np.ndarray], along: float) -> list[np.ndarray]:
     """Weights `along` the way from the champion's to the trained ones; each list as Keras gives and takes it."""
     return [along * new + (1 - along) * old for old, new in zip(before, after, strict=True)]

@@ -5,18 +5,18 @@ from datetime import date
 
 from django import template
 
-from recognizer.services.review.statistics import Share
+from recognizer.services.review.statistics import AccuracyShare
 
 register = template.Library()
 
 WIDTH, HEIGHT = 640, 180
 LEFT, RIGHT, TOP, BOTTOM = 52, 12, 12, 26
 # More labels than this below a chart would run into each other.
-MOST_LABELS = 10
+MAX_AXIS_LABELS = 10
 
 
 @register.inclusion_tag("recognizer/parts/chart_shares.html")
-def share_chart(shares: Sequence[Share], title: str) -> dict:
+def share_chart(shares: Sequence[AccuracyShare], title: str) -> dict:
     """Shares with their intervals, from left to right; the axis begins a little below the lowest interval."""
     lowest = min((one.interval[0] for one in shares), default=0)
     bottom = max(0.0, int(lowest * 20) / 20)
@@ -63,7 +63,7 @@ def count_chart(counts: Sequence[tuple[date, int]], title: str) -> dict:
 
 
 def _frame(title: str, points: Sequence[dict]) -> dict:
-    step = max(1, -(-len(points) // MOST_LABELS))
+    step = max(1, -(-len(points) // MAX_AXIS_LABELS))
     return {
         "title": title,
         "width": WIDTH,

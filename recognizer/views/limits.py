@@ -7,7 +7,7 @@ from django.http import HttpRequest, HttpResponse
 
 from recognizer.middleware import is_api
 from recognizer.services.identity import throttling
-from recognizer.services.identity.login_throttle import TooManyError
+from recognizer.services.identity.login_throttle import TooManyAttemptsError
 from recognizer.services.identity.quotas import QuotaError
 from recognizer.services.identity.throttling import ThrottledError
 from recognizer.services.lib.errors import BusyError
@@ -54,7 +54,7 @@ class ThrottleMiddleware:
         return None
 
     def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
-        if isinstance(exception, ThrottledError | TooManyError | QuotaError):
+        if isinstance(exception, ThrottledError | TooManyAttemptsError | QuotaError):
             return limit_page(request, exception)
         if isinstance(exception, BusyError):
             return error_page(request, 503, retry_after=exception.wait)

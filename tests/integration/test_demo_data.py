@@ -10,7 +10,7 @@ from digitsite.testing.site import wait_until
 from recognizer.models import Label, LabelKind, LabelReason, Prediction, Submission, TruthState
 from recognizer.services.registry import versions
 from recognizer.services.review import confusion_matrix, labels, statistics
-from recognizer.services.training.scheduling import trainable
+from recognizer.services.training.scheduling import trainable_submissions
 from tests.factories import make_submission
 
 pytestmark = pytest.mark.django_db
@@ -26,7 +26,7 @@ def test_the_demo_fills_a_site_that_can_be_reviewed_and_trained_and_goes_without
     media, visitor, reviewer, django_capture_on_commit_callbacks
 ):
     mine = make_submission(visitor)
-    said = labels.label(actor=reviewer, submission=mine, value="3", reason=LabelReason.API)
+    said = labels.create_label(actor=reviewer, submission=mine, value="3", reason=LabelReason.API)
     demo("--count", "120")
     made = Submission.objects.filter(demo=True)
     assert made.count() == Prediction.objects.count() == 120
@@ -34,13 +34,13 @@ def test_the_demo_fills_a_site_that_can_be_reviewed_and_trained_and_goes_without
     assert made.values("visitor").distinct().count() > 3
     assert made.filter(truth_state=TruthState.SETTLED).count() >= 20
     assert made.filter(truth_state=TruthState.NONE).count() >= 40
-    assert trainable().filter(demo=True).exists()
+    assert trainable_submissions().filter(demo=True).exists()
     by_day, by_version = statistics.accuracy_on_traffic()
     assert len(by_day) >= 3
     assert by_version[0].total >= 5
-    assert confusion_matrix.matrix_of(versions.live_version()).total >= 20
+    assert confusion_matrix.matrix_for_version(versions.live_version()).total >= 20
     # The simulated reviewer is no colleague to wait for.
-    assert labels.label(actor=reviewer, submission=mine, value="4", reason=LabelReason.API).value == "4"
+    assert labels.create_label(actor=reviewer, submission=mine, value="4", reason=LabelReason.API).value == "4"
     mine.refresh_from_db()
     assert mine.truth_state == TruthState.SETTLED
     with pytest.raises(CommandError, match="--remove"):

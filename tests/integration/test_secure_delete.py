@@ -33,7 +33,7 @@ def test_a_deleted_row_is_in_no_file_once_the_log_was_emptied(site: Site):
     with site.entered():
         make_submission(failure=MARK.decode())
         assert files_with_the_mark(site)
-        bulk_delete.erase(Submission.objects.all())
+        bulk_delete.delete_submissions(Submission.objects.all())
         assert fsync.empty_write_ahead_log()
         assert files_with_the_mark(site) == []
         assert (site.folder / "db.sqlite3-wal").stat().st_size == 0

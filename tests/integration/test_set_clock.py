@@ -15,7 +15,7 @@ from recognizer.services.identity.actors import Actor
 from recognizer.services.inference import handoff, recovery
 from recognizer.services.inference.handoff.connection import SHIFTS, WORKERS
 from recognizer.services.ops import liveness, status
-from recognizer.services.ops.liveness import CANARIES, DEFAULT
+from recognizer.services.ops.liveness import DEFAULT, PROBES_KEY
 from tests.factories import make_submission
 
 THREE_HOURS = 3 * 3600
@@ -48,14 +48,14 @@ def test_periodic_jobs_are_sent_at_their_intervals() -> None:
 
 
 def test_a_canary_of_the_future_is_no_sign_of_life(entered: Site, later: float) -> None:
-    entered.redis().hset(CANARIES, DEFAULT, int(later))
-    assert liveness.heard() == {DEFAULT: math.inf}
-    assert liveness.stuck() == [DEFAULT]
+    entered.redis().hset(PROBES_KEY, DEFAULT, int(later))
+    assert liveness.last_seen() == {DEFAULT: math.inf}
+    assert liveness.stalled_queues() == [DEFAULT]
     check = next(check for check in status.checks() if check.name == "default")
     assert (check.is_well, check.says) == (False, "Not heard of since the clock was set back")
-    liveness.sing(DEFAULT)
-    assert liveness.heard()[DEFAULT] < 5
-    assert liveness.stuck() == []
+    liveness.record_probe(DEFAULT)
+    assert liveness.last_seen()[DEFAULT] < 5
+    assert liveness.stalled_queues() == []
 
 
 def test_a_worker_that_died_before_the_clock_was_set_back_is_not_alive(entered: Site, later: float) -> None:
@@ -85,8 +85,8 @@ def test_a_submission_of_before_the_clock_was_set_back_is_found_again(entered: S
 
 def test_a_request_whose_attempt_died_is_tried_again_after_the_clock_was_set_back(entered: Site) -> None:
     person = Actor(visitor="a" * 32)
-    idempotency.begin(actor=person, key="one", fingerprint="f" * 64)
+    idempotency.acquire(actor=person, key="one", fingerprint="f" * 64)
     with pytest.raises(idempotency.InProgressError):
-        idempotency.begin(actor=person, key="one", fingerprint="f" * 64)
+        idempotency.acquire(actor=person, key="one", fingerprint="f" * 64)
     IdempotencyKey.objects.update(busy_until=timezone.now() + timedelta(hours=3))
-    assert isinstance(idempotency.begin(actor=person, key="one", fingerprint="f" * 64), idempotency.Claim)
+    assert isinstance(idempotency.acquire(actor=person, key="one", fingerprint="f" * 64), idempotency.Claim)

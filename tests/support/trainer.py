@@ -40,7 +40,7 @@ def stop_the_trainer_at(site: Site, step: str, how: str, *, again: bool = True) 
     trainer = start_trainer(site)
     with site.entered(), somebody_draws(site) as versions:
         settle_drawings(leaning_hands(4, 2), 60)
-        run = training.ask(trigger=TrainingRun.Trigger.SCHEDULE)
+        run = training.request_run(trigger=TrainingRun.Trigger.SCHEDULE)
         process = wait_until(lambda: _training_process(trainer), seconds=60, what="the training process")
         wait_until(lambda: _step(run) == step or _ended(run), seconds=300, what=f"the step {step}")
         assert not _ended(run), f"too late: {run.state} {run.reasons}"
@@ -57,7 +57,7 @@ def stop_the_trainer_at(site: Site, step: str, how: str, *, again: bool = True) 
         wait_until(lambda: versions, what="the first answer to whoever draws")
         assert set(versions) == {1}, versions
         if again:
-            after = training.ask(trigger=TrainingRun.Trigger.SCHEDULE)
+            after = training.request_run(trigger=TrainingRun.Trigger.SCHEDULE)
             wait_until(lambda: _ended(after), seconds=400, what="the end of the next run")
             assert after.state == RunState.PROMOTED, after.reasons
             wait_until(lambda: versions[-1] == 2, what="an answer of the new version")
@@ -70,7 +70,7 @@ def suspend_the_site_during_a_training(site: Site, seconds: float) -> TrainingRu
     start_trainer(site)
     with site.entered():
         settle_drawings(leaning_hands(4, 2), 60)
-        run = training.ask(trigger=TrainingRun.Trigger.SCHEDULE)
+        run = training.request_run(trigger=TrainingRun.Trigger.SCHEDULE)
         wait_until(lambda: _beats_since(run, run.started), seconds=120, what="the first heartbeat")
         processes = [psutil.Process(part.pid) for part in site.parts]
         processes += [child for process in processes for child in process.children(recursive=True)]

@@ -12,37 +12,34 @@ from ml.evaluation import gate
 from ml.serving import bundle as bundles
 from ml.serving.bundle import BASE_FOLDER, BUNDLE_FILE
 from ml.training import datasets, eval_sets, site_recipe
-from ml.training.export_pipeline import Checks
+from ml.training.export_pipeline import EvaluationSets
 from ml.training.site_recipe import Pool
 
 
 @pytest.fixture
-def small_training(monkeypatch: pytest.MonkeyPatch, small_checks: Checks) -> None:
+def small_training(monkeypatch: pytest.MonkeyPatch, small_checks: EvaluationSets) -> None:
     """Everything happens, with a tenth of the pictures: seconds instead of half a minute."""
     from recognizer.services.training import evaluation
 
     few, fewer = Pool(200, 200), Pool(50, 50)
     recipe = replace(site_recipe.SITE, replayed=1_000, redrawn=few, photographed=fewer, drawn=few, non_digits=few)
     monkeypatch.setattr(site_recipe, "RECIPES", {recipe.name: recipe})
-    sets = {"DISTORTIONS": 1, "DRAWN_EACH": 20, "PHOTOGRAPHS": 50, "PHOTOGRAPH_TOLERANCE": 0.1}
+    sets = {"DISTORTIONS": 1, "SYNTHETIC_PER_DIGIT": 20, "PHOTOGRAPHS": 50, "PHOTOGRAPH_TOLERANCE": 0.1}
     for name, value in (sets | {"NON_DIGIT_TOLERANCE": 0.3}).items():
         monkeypatch.setattr(eval_sets, name, value)
-    monkeypatch.setattr(eval_sets, "site_checks", lambda mnist, tell: small_checks)
-    for module in (
-        site_recipe,
-        eval_sets,
-        evaluation,
-    ):  # what is kept for real trainings shall not make room for small ones
-        monkeypatch.setattr(module, "kept", lambda name, make, *given: make())
+    monkeypatch.setattr(eval_sets, "site_evaluation_sets", lambda mnist, tell: small_checks)
+    # Small arrays must not evict those that real trainings have cached.
+    for module in (site_recipe, eval_sets, evaluation):
+        monkeypatch.setattr(module, "cached", lambda name, make, *given: make())
     # So little training is not what the bounds and tolerances were chosen for; tests of the gate have their own.
-    for name in gate.BEST_ALLOWANCE:
-        monkeypatch.setitem(gate.BEST_ALLOWANCE, name, 0.02)
+    for name in gate.BEST_EVER_TOLERANCE:
+        monkeypatch.setitem(gate.BEST_EVER_TOLERANCE, name, 0.02)
     monkeypatch.setattr(gate, "FLOORS", ())
-    monkeypatch.setattr(gate.judge, "__kwdefaults__", {**gate.judge.__kwdefaults__, "floors": ()})
+    monkeypatch.setattr(gate.run_gate, "__kwdefaults__", {**gate.run_gate.__kwdefaults__, "floors": ()})
 
 
 @pytest.fixture(scope="session")
-def small_checks() -> Checks:
+def small_checks() -> EvaluationSets:
     """The frozen sets with a tenth of the pictures."""
     mnist = load_mnist()
     some = slice(None, None, 10)
@@ -56,7 +53,7 @@ def small_checks() -> Checks:
     with pytest.MonkeyPatch.context() as smaller:
         smaller.setattr(datasets, "FROZEN_NON_DIGITS", 200)
         smaller.setattr(datasets, "FROZEN_DRAWN", 100)
-        return datasets.build_checks(fewer)
+        return datasets.build_evaluation_sets(fewer)
 
 
 @pytest.fixture
@@ -69,7 +66,7 @@ def upgraded_base(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     path = tmp_path / BUNDLE_FILE
     bundle = bundles.read(path.read_bytes())
     path.write_bytes(bundles.write(bundle.model, replace(bundle.manifest, recipe="upgraded")))
-    monkeypatch.setattr(versions.new_base, "__defaults__", (tmp_path,))
+    monkeypatch.setattr(versions.find_new_base, "__defaults__", (tmp_path,))
     return tmp_path
 
 

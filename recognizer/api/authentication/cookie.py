@@ -6,10 +6,10 @@ from rest_framework.exceptions import PermissionDenied
 from rest_framework.request import Request
 
 from recognizer.cookies import SITE_COOKIES
-from recognizer.middleware import address_of, manage_key_of
+from recognizer.middleware import client_ip, manage_key_of
 from recognizer.services.identity.actors import Actor
 
-from .token import shown_key
+from .token import bearer_token
 
 
 def is_browser(request: Request) -> bool:
@@ -17,7 +17,7 @@ def is_browser(request: Request) -> bool:
 
     Whoever shows a token is a program, for no other site can make a browser show one.
     """
-    return shown_key(request) is None and any(name in request.COOKIES for name in SITE_COOKIES)
+    return bearer_token(request) is None and any(name in request.COOKIES for name in SITE_COOKIES)
 
 
 class CsrfFailedError(PermissionDenied):
@@ -33,7 +33,7 @@ class CookieAuthentication(SessionAuthentication):
         inner = request._request  # noqa: SLF001 - the framework's own way to Django's request
         if not is_browser(request):
             # Without a look for a session.
-            inner.actor = Actor(address=address_of(inner), manage_key=manage_key_of(inner))
+            inner.actor = Actor(address=client_ip(inner), manage_key=manage_key_of(inner))
             return None
         self.enforce_csrf(request)
         return (inner.user, None) if inner.user.is_active else None

@@ -11,7 +11,7 @@ from rest_framework.exceptions import AuthenticationFailed, PermissionDenied
 from rest_framework.permissions import SAFE_METHODS, BasePermission
 from rest_framework.request import Request
 
-from recognizer.middleware import address_of, manage_key_of
+from recognizer.middleware import client_ip, manage_key_of
 from recognizer.models import Scope, Token
 from recognizer.services.identity import throttling, tokens
 from recognizer.services.identity.actors import Actor
@@ -26,7 +26,7 @@ CREDENTIALS = re.compile(r"(?:bearer|token) +(?P<key>[a-z0-9._~+/-]{1,200}=*)", 
 UNREADABLE = "The Authorization header cannot be read. Send one, as in `Authorization: Bearer digits_…`."
 
 
-def shown_key(request: Request) -> str | None:
+def bearer_token(request: Request) -> str | None:
     """Return the key in the Authorization header; "" if the header cannot be read, None if there is no token in it.
 
     Other schemes, such as the `Basic` of a proxy, are not for this site. A header that the web server could not decode
@@ -45,7 +45,7 @@ class TokenAuthentication(BaseAuthentication):
     """Whoever shows a token acts as its account, within its scopes, whatever cookies came along. A bad one is 401."""
 
     def authenticate(self, request: Request) -> tuple[AbstractBaseUser, Token] | None:
-        key = shown_key(request)
+        key = bearer_token(request)
         if key is None:
             return None
         inner = request._request  # noqa: SLF001 - the framework's own way to Django's request
@@ -53,26 +53,26 @@ class TokenAuthentication(BaseAuthentication):
             token = _redeemed(key)
         except AuthenticationFailed:
             # The framework asks for the limit only afterwards, of those who are let in.
-            throttling.count(Actor(address=address_of(inner)), throttling.Kind.READ)
+            throttling.count(Actor(address=client_ip(inner)), throttling.Kind.READ)
             raise
         inner.actor = Actor(
             user=token.user,
             scopes=frozenset(token.scopes),
-            address=address_of(inner),
+            address=client_ip(inner),
             manage_key=manage_key_of(inner),
         )
         return token.user, token
 
     def authenticate_header(self, request: Request) -> str:
         """The challenge of a 401 (RFC 6750)."""
-        return 'Bearer realm="api"' if shown_key(request) is None else 'Bearer realm="api", error="invalid_token"'
+        return 'Bearer realm="api"' if bearer_token(request) is None else 'Bearer realm="api", error="invalid_token"'
 
 
 def _redeemed(key: str) -> Token:
     if not key:
         raise AuthenticationFailed(UNREADABLE)
     try:
-        return tokens.redeem(key)
+        return tokens.authenticate(key)
     except tokens.BadTokenError as error:
         raise AuthenticationFailed(str(error)) from error
 
@@ -88,12 +88,12 @@ class InsufficientScope(PermissionDenied):
         self.auth_header = f'Bearer realm="api", error="insufficient_scope", scope="{" ".join(scopes)}"'
 
 
-class TokenIsGoodForThis(BasePermission):
+class HasTokenScope(BasePermission):
     """One of the scopes that the view asks for with this method. What an account may do is decided on the object."""
 
     def has_permission(self, request: Request, view: APIView) -> bool:
         needed = needed_scopes(view, request.method)
-        if needed and isinstance(request.auth, Token) and not request.actor.came_for(*needed):
+        if needed and isinstance(request.auth, Token) and not request.actor.has_scope(*needed):
             raise InsufficientScope(needed)
         return True
 

@@ -11,7 +11,7 @@ from rest_framework.response import Response
 
 from recognizer.services.identity import idempotency
 from recognizer.services.identity.actors import Actor
-from recognizer.services.identity.idempotency import Claim, Kept
+from recognizer.services.identity.idempotency import Claim, StoredResponse
 
 from .problems import InProgress, KeyReused
 from .renderers import JsonRenderer
@@ -24,7 +24,7 @@ KEY = re.compile(r'"?([!#-~ ]{1,255}?)"?')
 KEPT_HEADERS = ("Location", "Retry-After")
 
 
-def once(request: ApiRequest, *, actor: Actor, act: Callable[[Claim | None], Response]) -> Response:
+def idempotent(request: ApiRequest, *, actor: Actor, act: Callable[[Claim | None], Response]) -> Response:
     """Answer the request by `act`, or, when it comes again, with what was answered then.
 
     What the caller adds to the data of the response afterwards is not stored.
@@ -39,28 +39,28 @@ def once(request: ApiRequest, *, actor: Actor, act: Callable[[Claim | None], Res
     if match is None:
         raise ValidationError({HEADER: ["Write 1 to 255 printable ASCII characters, a UUID for example."]})
     try:
-        claim = idempotency.begin(actor=actor, key=match[1], fingerprint=_fingerprint(request))
-        if isinstance(claim, Kept):
+        claim = idempotency.acquire(actor=actor, key=match[1], fingerprint=_fingerprint(request))
+        if isinstance(claim, StoredResponse):
             return _replayed(claim)
         try:
             response = act(claim)
         except BaseException:
-            idempotency.give_back(claim)
+            idempotency.release(claim)
             raise
     except idempotency.InProgressError as error:
         raise InProgress from error
     except idempotency.KeyReusedError as error:
         raise KeyReused from error
-    kept = Kept(
+    kept = StoredResponse(
         status=response.status_code,
         headers={name: response[name] for name in KEPT_HEADERS if name in response.headers},
         body=JsonRenderer().render(response.data).decode(),
     )
-    idempotency.finish(claim, kept)
+    idempotency.complete(claim, kept)
     return response
 
 
-def _replayed(kept: Kept) -> Response:
+def _replayed(kept: StoredResponse) -> Response:
     return Response(
         json.loads(kept.body), status=kept.status, headers=dict(kept.headers) | {"Idempotent-Replayed": "true"}
     )

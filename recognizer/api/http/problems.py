@@ -29,7 +29,7 @@ from recognizer.services.identity.quotas import QuotaError
 from recognizer.services.identity.throttling import ThrottledError
 from recognizer.services.lib.errors import BusyError, detach
 from recognizer.services.lib.storage_errors import StorageError, StorageFullError, log_storage_error, storage_error_of
-from recognizer.services.submissions.service import Refused
+from recognizer.services.submissions.intake import SubmissionRejectedError
 
 log = logging.getLogger(__name__)
 
@@ -184,7 +184,7 @@ def document_of(error: Exception) -> tuple[dict[str, object], dict[str, str]]:
         document = _of_framework_error(error)
     elif isinstance(error, ValidationError):
         document = _invalid(error.message_dict)
-    elif isinstance(error, Refused):
+    elif isinstance(error, SubmissionRejectedError):
         status = STATUS_OF_REFUSAL[error.code]
         document = problem(status, str(error), code=error.code, errors={error.field: [str(error)]})
     else:

@@ -20,15 +20,15 @@ from recognizer.api.serializers.inputs import (
 )
 from recognizer.models import Source
 from recognizer.services.lib.errors import detach
-from recognizer.services.submissions.service import Sent
+from recognizer.services.submissions.intake import SubmissionInput
 
 from .problems import TooManyPictures
 from .requests import ApiRequest
 
 # As many as one form may hold.
-MOST_AT_ONCE = settings.DATA_UPLOAD_MAX_NUMBER_FILES
+MAX_BATCH_SIZE = settings.DATA_UPLOAD_MAX_NUMBER_FILES
 
-Entry = Sent | ValidationError
+Entry = SubmissionInput | ValidationError
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +44,7 @@ PICTURE = Fields(PictureFileSerializer, PictureFormSerializer, PictureJsonSerial
 NEW_SUBMISSION = Fields(NewSubmissionFileSerializer, NewSubmissionFormSerializer, NewSubmissionJsonSerializer)
 
 
-def read_one(request: ApiRequest, fields: Fields) -> Sent:
+def read_one(request: ApiRequest, fields: Fields) -> SubmissionInput:
     """The one picture of a body.
 
     Raises:
@@ -79,14 +79,14 @@ def read_several(request: ApiRequest, fields: Fields) -> list[Entry] | None:
     _check_address(request)
     if not bodies:
         raise ValidationError("Send at least one picture.")
-    if len(bodies) > MOST_AT_ONCE:
-        raise TooManyPictures(f"Send at most {MOST_AT_ONCE} pictures at once.")
+    if len(bodies) > MAX_BATCH_SIZE:
+        raise TooManyPictures(f"Send at most {MAX_BATCH_SIZE} pictures at once.")
     return [_entry(request, serializer_of(kind), body) for body in bodies]
 
 
-def right_ones(entries: Sequence[Entry]) -> list[Sent]:
+def valid_entries(entries: Sequence[Entry]) -> list[SubmissionInput]:
     """Those with which nothing is wrong so far."""
-    return [entry for entry in entries if isinstance(entry, Sent)]
+    return [entry for entry in entries if isinstance(entry, SubmissionInput)]
 
 
 def _entry(request: ApiRequest, serializer: Serializer, body: object) -> Entry:
@@ -102,8 +102,8 @@ def _check_address(request: ApiRequest) -> None:
         raise ValidationError({name: [text] for name in request.query_params})
 
 
-def _sent(request: ApiRequest, fields: Mapping) -> Sent:
+def _sent(request: ApiRequest, fields: Mapping) -> SubmissionInput:
     source = Source.API
     if is_browser(request):
         source = Source.CANVAS if "strokes" in fields else Source.UPLOAD
-    return Sent(source=source, **fields)
+    return SubmissionInput(source=source, **fields)

@@ -36,7 +36,7 @@ class ApiRequest(Request):
             self._request._post, self._request._files = self._data, self._files  # noqa: SLF001
 
 
-class OneRepresentation(DefaultContentNegotiation):
+class JsonOnlyNegotiation(DefaultContentNegotiation):
     """Every resource has one form, whatever `Accept` says; the content type of what is *sent* does matter."""
 
     def select_parser(self, request: ApiRequest, parsers: Sequence[BaseParser]) -> BaseParser | None:

@@ -27,7 +27,7 @@ from recognizer.api.serializers.inputs import (
     PictureJsonSerializer,
 )
 from recognizer.api.serializers.outputs import ProblemSerializer
-from recognizer.filters import StrictFilterSet, YesOrNo
+from recognizer.filters import StrictBooleanFilter, StrictFilterSet
 
 KEY = OpenApiParameter(
     "key", description="A read key or share key: it opens this one submission to whoever has it, and changes nothing."
@@ -111,7 +111,7 @@ PAGING = [
     ),
     OpenApiParameter(
         "page_size",
-        {"type": "integer", "minimum": 1, "maximum": pagination.LARGEST_PAGE, "default": pagination.PAGE_SIZE},
+        {"type": "integer", "minimum": 1, "maximum": pagination.MAX_PAGE_SIZE, "default": pagination.PAGE_SIZE},
         description="Rows on a page.",
     ),
 ]
@@ -164,7 +164,7 @@ def _parameter(name: str, one: filters.Filter) -> OpenApiParameter:
         choices = [value for value, _ in one.field.choices]
         kind = OpenApiTypes.INT if isinstance(choices[0], int) else OpenApiTypes.STR
         return OpenApiParameter(name, kind, many=True, enum=choices, description=f"{description} Any of them.".strip())
-    if isinstance(one, YesOrNo):
+    if isinstance(one, StrictBooleanFilter):
         return OpenApiParameter(name, _or_empty({"type": "boolean"}), description=description)
     if isinstance(one, filters.IsoDateTimeFilter):
         return OpenApiParameter(name, MOMENT, description=description)

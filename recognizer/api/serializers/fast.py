@@ -10,7 +10,7 @@ from rest_framework.fields import Field, SkipField
 # How a field is read: its name, itself, what gets its value from a row, the serializer's method if it has one, and the
 # type of values that are shown as they are.
 Step = tuple[str, Field, Callable[[object], object], Callable | None, type | None]
-SHOWN_AS_THEY_ARE = {
+PLAIN_FIELDS = {
     serializers.BooleanField: bool,
     serializers.CharField: str,
     serializers.ChoiceField: str,
@@ -63,7 +63,7 @@ def _steps(kind: type[serializers.Serializer]) -> list[Step]:
             field,
             attrgetter(field.source),
             getattr(kind, field.method_name) if isinstance(field, serializers.SerializerMethodField) else None,
-            SHOWN_AS_THEY_ARE.get(type(field)),
+            PLAIN_FIELDS.get(type(field)),
         )
         for field in fields
     ]

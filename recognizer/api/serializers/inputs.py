@@ -15,7 +15,7 @@ from ml.serving.images import FORMAT_NAMES
 from recognizer.models import TruthValue
 
 # How many fields without a meaning a refusal names, and how much of each: one request may hold a million of them.
-MOST_UNKNOWN, LONGEST_NAME = 3, 60
+MAX_UNKNOWN_LISTED, MAX_NAME_LENGTH = 3, 60
 
 
 # A comment and no docstring: that would stand in the OpenAPI document beside every body.
@@ -26,7 +26,9 @@ class StrictSerializer(serializers.Serializer):
             unknown = sorted(set(data) - set(self.fields) - {"csrfmiddlewaretoken"})
             if unknown:
                 text = f"There is no such field here. Use: {', '.join(self.fields)}."
-                raise serializers.ValidationError({name[:LONGEST_NAME]: [text] for name in unknown[:MOST_UNKNOWN]})
+                raise serializers.ValidationError(
+                    {name[:MAX_NAME_LENGTH]: [text] for name in unknown[:MAX_UNKNOWN_LISTED]}
+                )
         return super().to_internal_value(data)
 
 

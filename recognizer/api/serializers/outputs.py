@@ -257,7 +257,7 @@ class LabelSerializer(ShowingSerializer):
         return label.value or None
 
     def get_mine(self, label: Label) -> bool:
-        return permissions.said(self.context["request"].actor, label)
+        return permissions.is_own_label(self.context["request"].actor, label)
 
     @extend_schema_field({"type": ["string", "null"]})
     def get_by(self, label: Label) -> str | None:

@@ -23,7 +23,7 @@ from recognizer.api.http.problems import BodyTooLarge, ForeignCharset
 from recognizer.api.http.requests import ApiRequest
 from recognizer.api.serializers.inputs import serializer_of
 from recognizer.filters import StrictFilterSet
-from recognizer.middleware import known_actor
+from recognizer.middleware import ensure_visitor
 from recognizer.models import Submission
 from recognizer.services.identity import permissions
 from recognizer.services.identity.actors import Actor
@@ -75,22 +75,22 @@ class ApiView(APIView):
 
     # None of them keeps anything between two requests; the framework makes new ones for each.
     def get_parsers(self) -> Sequence[BaseParser]:
-        return _one_of_each(*self.parser_classes)
+        return _shared_instances(*self.parser_classes)
 
     def get_authenticators(self) -> Sequence[BaseAuthentication]:
-        return _one_of_each(*self.authentication_classes)
+        return _shared_instances(*self.authentication_classes)
 
     def get_permissions(self) -> Sequence[BasePermission]:
-        return _one_of_each(*self.permission_classes)
+        return _shared_instances(*self.permission_classes)
 
     def get_throttles(self) -> Sequence[BaseThrottle]:
-        return _one_of_each(*self.throttle_classes)
+        return _shared_instances(*self.throttle_classes)
 
     def get_renderers(self) -> Sequence[BaseRenderer]:
-        return _one_of_each(*self.renderer_classes)
+        return _shared_instances(*self.renderer_classes)
 
     def get_content_negotiator(self) -> BaseContentNegotiation:
-        [negotiator] = _one_of_each(self.content_negotiation_class)
+        [negotiator] = _shared_instances(self.content_negotiation_class)
         return negotiator
 
     def initial(self, request: Request, *args: object, **kwargs: object) -> None:
@@ -108,7 +108,7 @@ class ApiView(APIView):
     @property
     def sender(self) -> Actor:
         """The actor; somebody who draws in a browser for the first time becomes a visitor, known by a cookie."""
-        return known_actor(self.request._request) if is_browser(self.request) else self.actor  # noqa: SLF001
+        return ensure_visitor(self.request._request) if is_browser(self.request) else self.actor  # noqa: SLF001
 
     def validated_body(self, kind: type[Serializer]) -> dict:
         """Return the fields of the body, checked by a serializer.
@@ -125,7 +125,7 @@ class ApiView(APIView):
             Http404: there is none, or it is not theirs to see; nobody learns which.
         """
         try:
-            submission = service.with_answers(Submission.objects.all(), whole=True).get(public_id=public_id)
+            submission = service.with_latest_prediction(Submission.objects.all(), whole=True).get(public_id=public_id)
         except Submission.DoesNotExist:
             raise Http404 from None
         if not permissions.can_see(self.actor, submission, key=self.key):
@@ -144,7 +144,7 @@ def _drop_renderer_context(response: Response) -> None:
 
 
 @cache
-def _one_of_each(*kinds: type) -> list:
+def _shared_instances(*kinds: type) -> list:
     return [kind() for kind in kinds]
 
 
@@ -166,7 +166,7 @@ class ListView(ApiView):
         filtered = self.filterset_class(parameters, queryset=rows, actor=self.actor)
         filtered.check(others=(*pagination.PARAMETERS, *self.other_parameters))
         pagination.check_parameters(parameters)
-        page = pagination.page_of(filtered.qs, parameters)
+        page = pagination.paginate(filtered.qs, parameters)
         serializer = self.serializer_class(page.rows, many=True, context=self.context())
         return Response(
             {

@@ -32,7 +32,7 @@ class DeploymentsView(ListView):
     )
     def get(self, request: Request) -> Response:
         """What was live when, newest first. For operators."""
-        permissions.must_operate(self.actor)
+        permissions.require_operator(self.actor)
         return super().get(request)
 
 
@@ -87,8 +87,8 @@ class ModelBundleView(ApiView):
 
 
 def _file(view: ApiView, number: int, column: str, name: str) -> HttpResponse:
-    permissions.must_operate(view.actor)
-    data = versions.file_of(find(number), column)
+    permissions.require_operator(view.actor)
+    data = versions.read_file(find(number), column)
     if data is None:
         raise Conflict(f"The files of version {number} were pruned; its figures are still there.")
     headers = {"Content-Disposition": f'attachment; filename="{name}"'}
@@ -96,7 +96,7 @@ def _file(view: ApiView, number: int, column: str, name: str) -> HttpResponse:
 
 
 def _deploy(view: ApiView, number: int, body: type[RollBackSerializer], act: Callable[..., Deployment]) -> Response:
-    permissions.must_operate(view.actor)
+    permissions.require_operator(view.actor)
     params = view.validated_body(body)
     try:
         made = act(actor=view.actor, version=find(number), **params)

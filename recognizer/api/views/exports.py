@@ -19,7 +19,7 @@ from recognizer.api.views.base import ApiView
 from recognizer.filters import SettledFilter
 from recognizer.models import Scope
 from recognizer.services.data import exports
-from recognizer.services.data.exports import Settled
+from recognizer.services.data.exports import LabelledDataset
 
 NOT_MODIFIED = OpenApiResponse(description="The caller has it already (`If-None-Match`).")
 HASH = "X-Content-Hash"
@@ -63,12 +63,12 @@ class _ExportView(ApiView):
     scopes = {"GET": (Scope.REVIEW, Scope.OPERATE)}
 
     @contextmanager
-    def gathered(self) -> Iterator[Settled]:
+    def gathered(self) -> Iterator[LabelledDataset]:
         """What the address asks for, as it is now."""
-        rows = exports.settled(self.actor)
+        rows = exports.settled_submissions(self.actor)
         found = SettledFilter(self.request.query_params, queryset=rows, actor=self.actor)
         found.check()
-        with exports.gathered(found.qs, caller=self.actor.share_key) as data:
+        with exports.snapshot(found.qs, caller=self.actor.share_key) as data:
             yield data
 
 
@@ -103,7 +103,7 @@ class _ExportFileView(_ExportView):
             etag = f'"{data.content_hash}-{self.form}"'
             response = get_conditional_response(request._request, etag=etag)  # noqa: SLF001 - Django's own helper
             if response is None:
-                file = exports.archive(data, form=self.form, filters=dict(request.query_params.lists()))
+                file = exports.write_archive(data, form=self.form, filters=dict(request.query_params.lists()))
                 digest = base64.b64encode(hashlib.file_digest(file, "sha256").digest()).decode()
                 file.seek(0)
                 response = _Download(file, as_attachment=True, filename=f"settled.{self.form}")

@@ -71,7 +71,7 @@ class SubmissionLabelsView(ListView):
         submission = self.readable_submission(public_id)
         sent = self.validated_body(NewLabelSerializer)
         try:
-            said, is_new = labels.label_once(actor=self.actor, submission=submission, **sent)
+            said, is_new = labels.create_label_if_changed(actor=self.actor, submission=submission, **sent)
         except LabelError as error:
             raise Conflict(str(error)) from error
         return Response(LabelSerializer(said, context={"request": request}).data, status=201 if is_new else 200)

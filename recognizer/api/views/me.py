@@ -55,6 +55,6 @@ class MeView(ApiView):
             "may_submit": permissions.can_submit(actor),
             "may_review": actor.is_reviewer,
             "may_operate": actor.is_operator,
-            "quota": quotas.allowance(actor),
+            "quota": quotas.remaining(actor),
         }
         return Response(MeSerializer(body).data)

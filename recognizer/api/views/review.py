@@ -16,7 +16,7 @@ from recognizer.models import LabelReason, Scope, Submission, TruthValue
 from recognizer.services.review import decisions as decisions_service
 from recognizer.services.review import queue, statistics
 from recognizer.services.review.labels import LabelError
-from recognizer.services.review.queue import Item
+from recognizer.services.review.queue import ReviewItem
 from recognizer.services.submissions.service import LARGE_COLUMNS
 
 
@@ -37,18 +37,18 @@ class ReviewItemSerializer(ShowingSerializer):
     answer = serializers.SerializerMethodField()
     suggestion = serializers.SerializerMethodField(help_text="What the visitor said that it is.")
 
-    def get_image(self, item: Item) -> str:
+    def get_image(self, item: ReviewItem) -> str:
         return submission_path("api-submission-image", item.submission)
 
-    def get_pixels(self, item: Item) -> str:
+    def get_pixels(self, item: ReviewItem) -> str:
         return submission_path("api-submission-pixels", item.submission)
 
     @extend_schema_field(AnswerSerializer(allow_null=True))
-    def get_answer(self, item: Item) -> dict | None:
+    def get_answer(self, item: ReviewItem) -> dict | None:
         return None if item.answer is None else AnswerSerializer(item.answer).data
 
     @extend_schema_field(serializers.ChoiceField(choices=TruthValue.choices, allow_null=True))
-    def get_suggestion(self, item: Item) -> str | None:
+    def get_suggestion(self, item: ReviewItem) -> str | None:
         return item.suggestion or None
 
 
@@ -66,7 +66,10 @@ class ProgressSerializer(serializers.Serializer):
 class NextSerializer(StrictSerializer):
     rule = serializers.ChoiceField(choices=[(one.value, text) for one, text in queue.RULES.items()], default="doubt")
     count = serializers.IntegerField(
-        min_value=1, max_value=queue.MOST_AT_ONCE, default=1, help_text="Those that the caller holds already included."
+        min_value=1,
+        max_value=queue.MAX_BATCH_SIZE,
+        default=1,
+        help_text="Those that the caller holds already included.",
     )
 
 
@@ -86,7 +89,7 @@ class DecisionSerializer(SubmissionNameSerializer):
 class GridSerializer(StrictSerializer):
     digit = serializers.IntegerField(min_value=0, max_value=9, help_text="What all of them were read as.")
     count = serializers.IntegerField(
-        min_value=1, max_value=queue.MOST_AT_ONCE, default=queue.MOST_AT_ONCE, help_text="At most so many."
+        min_value=1, max_value=queue.MAX_BATCH_SIZE, default=queue.MAX_BATCH_SIZE, help_text="At most so many."
     )
 
 
@@ -98,7 +101,7 @@ class GridItemsSerializer(serializers.Serializer):
 
 
 class SeveralDecisionsSerializer(StrictSerializer):
-    decisions = ShortListField(child=DecisionSerializer(), min_length=1, max_length=queue.MOST_AT_ONCE)
+    decisions = ShortListField(child=DecisionSerializer(), min_length=1, max_length=queue.MAX_BATCH_SIZE)
 
 
 class SeveralDecidedSerializer(serializers.Serializer):
@@ -138,7 +141,7 @@ class NextView(_ReviewView):
     def post(self, request: Request) -> Response:
         """The next items, leased to the caller for ten minutes: nobody else is shown them meanwhile."""
         sent = self.validated_body(NextSerializer)
-        items = queue.take(actor=self.actor, rule=LabelReason(sent["rule"]), count=sent["count"])
+        items = queue.lease_next(actor=self.actor, rule=LabelReason(sent["rule"]), count=sent["count"])
         body = {"items": items, "progress": statistics.progress(self.actor)}
         return Response(QueueSerializer(body, context={"request": request}).data)
 
@@ -198,7 +201,7 @@ class GridView(_ReviewView):
     )
     def post(self, request: Request) -> Response:
         """Items that were all read as one digit, leased to the caller, for confirming or correcting many at once."""
-        items = queue.take_grid(actor=self.actor, **self.validated_body(GridSerializer))
+        items = queue.lease_grid(actor=self.actor, **self.validated_body(GridSerializer))
         body = {"items": items, "sizes": queue.grid_sizes()}
         return Response(GridItemsSerializer(body, context={"request": request}).data)
 

@@ -14,4 +14,4 @@ class StatsView(ApiView):
     @extend_schema(operation_id="read_stats", tags=["stats"], responses={200: StatsSerializer, **problems()})
     def get(self, _request: Request) -> Response:
         """Counts of the caller's submissions; for reviewers and operators, of all."""
-        return Response(StatsSerializer(submission_stats.of(self.actor)).data)
+        return Response(StatsSerializer(submission_stats.stats_for(self.actor)).data)

@@ -15,7 +15,7 @@ from rest_framework.response import Response
 from ml.serving.verdicts import Verdict
 from recognizer.api.http import headers as http_headers
 from recognizer.api.http import request_parsing
-from recognizer.api.http.idempotency import once
+from recognizer.api.http.idempotency import idempotent
 from recognizer.api.http.image_responses import picture_response, png
 from recognizer.api.http.parsers import FormParser, JsonParser, PictureParser
 from recognizer.api.http.problems import Deleted, Unavailable, document_of
@@ -52,8 +52,9 @@ from recognizer.services.identity import idempotency, permissions
 from recognizer.services.identity.idempotency import Claim
 from recognizer.services.images import storage
 from recognizer.services.inference import handoff
-from recognizer.services.submissions import service
-from recognizer.services.submissions.service import Preview, Refused
+from recognizer.services.submissions import intake, service
+from recognizer.services.submissions.intake import SubmissionRejectedError
+from recognizer.services.submissions.service import Preview
 
 RETRY_AFTER_SECONDS = "1"
 PARSERS = [JsonParser, FormParser, PictureParser]
@@ -69,7 +70,7 @@ class SubmissionsView(ListView):
     max_body_bytes = settings.DATA_UPLOAD_MAX_MEMORY_SIZE
 
     def rows(self) -> QuerySet[Submission]:
-        return service.with_answers(permissions.visible_submissions(self.actor))
+        return service.with_latest_prediction(permissions.visible_submissions(self.actor))
 
     @describe_list(SubmissionFilter, SubmissionSerializer, operation_id="list_submissions", tags=["submissions"])
     def get(self, request: Request) -> Response:
@@ -98,7 +99,7 @@ class SubmissionsView(ListView):
         What is wrong with one spoils no other.
         """
         actor = self.sender
-        response = once(request, actor=actor, act=lambda claim: self._create(request, claim))
+        response = idempotent(request, actor=actor, act=lambda claim: self._create(request, claim))
         if not actor.is_known:
             _add_manage_keys(response.data)
         return response
@@ -122,23 +123,23 @@ class SubmissionsView(ListView):
             headers["Retry-After"] = RETRY_AFTER_SECONDS
         return Response(item["submission"], status=item["status"], headers=headers)
 
-    def _accept(self, sent: service.Sent, claim: Claim | None) -> Submission:
+    def _accept(self, sent: intake.SubmissionInput, claim: Claim | None) -> Submission:
         within = None if claim is None else (lambda outcomes: idempotency.record(claim, outcomes))
-        return service.accept(actor=self.actor, sent=sent, within=within, seconds=self._seconds)
+        return service.create_submission(actor=self.actor, sent=sent, within=within, seconds=self._seconds)
 
     def _accept_all(self, entries: list[request_parsing.Entry], claim: Claim | None) -> list[Outcome]:
-        def together(accepted: Sequence[Submission | Refused]) -> list[Outcome]:
+        def together(accepted: Sequence[Submission | SubmissionRejectedError]) -> list[Outcome]:
             """What was accepted or refused, and between it what was wrong before."""
             rest = iter(accepted)
-            outcomes = [next(rest) if isinstance(entry, service.Sent) else entry for entry in entries]
+            outcomes = [next(rest) if isinstance(entry, intake.SubmissionInput) else entry for entry in entries]
             return [one if isinstance(one, Submission) else document_of(one)[0] for one in outcomes]
 
-        def within(accepted: Sequence[Submission | Refused]) -> None:
+        def within(accepted: Sequence[Submission | SubmissionRejectedError]) -> None:
             if claim is not None and any(isinstance(one, Submission) for one in accepted):
                 idempotency.record(claim, together(accepted))
 
-        sent = request_parsing.right_ones(entries)
-        return together(service.accept_all(actor=self.actor, sent=sent, within=within, seconds=self._seconds))
+        sent = request_parsing.valid_entries(entries)
+        return together(service.create_submissions(actor=self.actor, sent=sent, within=within, seconds=self._seconds))
 
     @property
     def _seconds(self) -> float:
@@ -168,7 +169,7 @@ def _add_manage_keys(data: dict | list[dict]) -> None:
 def _recalled(stored: Sequence[dict], seconds: float, *, caller: str) -> list[Outcome]:
     """Return the outcomes that an idempotency key has recorded, with the predictions that come within `seconds`."""
     wanted = [item["submission"] for item in stored if "submission" in item]
-    rows = {row.pk: row for row in service.with_answers(Submission.objects.filter(pk__in=wanted))}
+    rows = {row.pk: row for row in service.with_latest_prediction(Submission.objects.filter(pk__in=wanted))}
     handoff.wait_for_all(list(rows.values()), seconds, caller=caller)
     deleted = document_of(Deleted())[0]
     return [rows.get(item.get("submission")) or item.get("problem", deleted) for item in stored]

@@ -59,7 +59,7 @@ class TokensView(ListView):
     scopes = {"GET": None, "POST": None}
 
     def rows(self) -> QuerySet[Token]:
-        return tokens.of(self.actor)
+        return tokens.for_actor(self.actor)
 
     @describe_list(TokenFilter, TokenSerializer, operation_id="list_tokens", tags=["account"], problem=[403])
     def get(self, request: Request) -> Response:
@@ -75,10 +75,10 @@ class TokensView(ListView):
     )
     def post(self, _request: Request) -> Response:
         """Make a token. Its key is in this answer and nowhere else."""
-        tokens.of(self.actor)  # who may not is told so first
+        tokens.for_actor(self.actor)  # who may not is told so first
         sent = self.validated_body(NewTokenSerializer)
         try:
-            token, key = tokens.make(actor=self.actor, **sent)
+            token, key = tokens.create(actor=self.actor, **sent)
         except tokens.TokenError as error:
             raise serializers.ValidationError({error.field: [str(error)]}) from error
         return Response(MadeTokenSerializer(token, context={"key": key}).data, status=201)
@@ -90,7 +90,7 @@ class TokenView(ApiView):
     @extend_schema(operation_id="delete_token", tags=["account"], responses={204: None, **problems(403, 404)})
     def delete(self, _request: Request, pk: int) -> Response:
         """Delete one of the account's tokens: from now on it opens nothing."""
-        token = tokens.of(self.actor).filter(pk=pk).first()
+        token = tokens.for_actor(self.actor).filter(pk=pk).first()
         if token is None:
             raise Http404
         tokens.delete(actor=self.actor, token=token)

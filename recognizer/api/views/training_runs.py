@@ -34,7 +34,7 @@ class TrainingRunsView(ListView):
     )
     def get(self, request: Request) -> Response:
         """Every training run, newest first. For operators."""
-        permissions.must_operate(self.actor)
+        permissions.require_operator(self.actor)
         return super().get(request)
 
     @extend_schema(
@@ -45,10 +45,10 @@ class TrainingRunsView(ListView):
     )
     def post(self, request: Request) -> Response:
         """Start a training. One runs at a time: 409 says which, and `Location` leads to it. For operators."""
-        permissions.must_operate(self.actor)
+        permissions.require_operator(self.actor)
         sent = self.validated_body(NewTrainingRunSerializer)
         try:
-            run = training.ask(trigger=TrainingRun.Trigger.PERSON, actor=self.actor, **sent)
+            run = training.request_run(trigger=TrainingRun.Trigger.PERSON, actor=self.actor, **sent)
         except training.CannotTrainError as error:
             raise Conflict(str(error)) from error
         body = TrainingRunSerializer(run, context={"request": request}).data
@@ -89,7 +89,7 @@ class CancelTrainingRunView(ApiView):
 
 
 def run_of(view: ApiView, pk: int) -> TrainingRun:
-    permissions.must_operate(view.actor)
+    permissions.require_operator(view.actor)
     run = runs().filter(pk=pk).first()
     if run is None:
         raise Http404

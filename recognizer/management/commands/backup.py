@@ -17,7 +17,7 @@ class Command(BaseCommand):
 
     def handle(self, *, file: Path, **options: object) -> None:
         try:
-            made = backup.make(file)
+            made = backup.create_backup(file)
         except backup.BackupError as error:
             raise CommandError(str(error)) from error
         size = file.stat().st_size / 1_000_000

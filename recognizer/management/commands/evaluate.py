@@ -13,8 +13,8 @@ from pathlib import Path
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from ml.evaluation.folder_evaluation import Picture, Tally, labelled, mnist_pictures, outcomes
-from ml.evaluation.html_report import card, describe, page
+from ml.evaluation.folder_evaluation import LabelledImage, ResultSummary, evaluate_images, label_from_path, mnist_images
+from ml.evaluation.html_report import describe, render_card, render_page
 from recognizer.management.model_selection import add_model_arguments, chosen_classifier
 
 
@@ -34,24 +34,24 @@ class Command(BaseCommand):
     def handle(self, *args: object, **options: object) -> None:
         classifier = chosen_classifier(options)
         pictures = _mnist() if options["mnist"] else _folder(options["images"])
-        tally, cards = Tally(), []
-        for outcome in outcomes(pictures, classifier):
+        tally, cards = ResultSummary(), []
+        for outcome in evaluate_images(pictures, classifier):
             tally.add(outcome)
             if options["report"] and not outcome.correct:
-                cards.append(card(outcome))
+                cards.append(render_card(outcome))
         summary = tally.summary()
         self.stdout.write(describe(summary))
         if options["json"]:
             _write(options["json"], json.dumps(summary, indent=2, ensure_ascii=False) + "\n")
         if options["report"]:
             title = "MNIST test set" if options["mnist"] else f"Pictures in {options['images'].name}"
-            _write(options["report"] / "index.html", page(title, summary, cards))
+            _write(options["report"] / "index.html", render_page(title, summary, cards))
             self.stdout.write(f"every miss: {options['report'] / 'index.html'}")
 
 
-def _folder(folder: Path) -> list[Picture]:
+def _folder(folder: Path) -> list[LabelledImage]:
     try:
-        pictures = labelled(folder)
+        pictures = label_from_path(folder)
     except FileNotFoundError as error:
         raise CommandError(str(error)) from error
     if not pictures:
@@ -59,14 +59,14 @@ def _folder(folder: Path) -> list[Picture]:
     return pictures
 
 
-def _mnist() -> list[Picture]:
+def _mnist() -> list[LabelledImage]:
     from ml.data.mnist import MnistError, load_mnist
 
     try:
         mnist = load_mnist()
     except MnistError as error:
         raise CommandError(str(error)) from error
-    return mnist_pictures(mnist.test_images, mnist.test_labels)
+    return mnist_images(mnist.test_images, mnist.test_labels)
 
 
 def _write(path: Path, text: str) -> None:

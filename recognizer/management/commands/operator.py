@@ -23,7 +23,7 @@ class Command(BaseCommand):
         )
 
     def handle(self, *, name: str, site: str, unless_signed_in: bool, **options: object) -> None:
-        if unless_signed_in and users.an_operator_has_signed_in():
+        if unless_signed_in and users.has_operator_signed_in():
             return
         try:
             user = users.make_operator(name)

@@ -13,7 +13,7 @@ from pathlib import Path
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from PIL import Image
 
-from ml.evaluation.folder_evaluation import Outcome, Picture, find_pictures, outcomes
+from ml.evaluation.folder_evaluation import ImageResult, LabelledImage, evaluate_images, find_images
 from recognizer.management.model_selection import add_model_arguments, chosen_classifier
 
 
@@ -32,7 +32,7 @@ class Command(BaseCommand):
     def handle(self, *args: object, **options: object) -> None:
         classifier = chosen_classifier(options)
         try:
-            paths = find_pictures(options["paths"])
+            paths = find_images(options["paths"])
         except FileNotFoundError as error:
             raise CommandError(str(error)) from error
         if not paths:
@@ -41,7 +41,9 @@ class Command(BaseCommand):
             options["show"].mkdir(parents=True, exist_ok=True)
         width = max(len(str(path)) for path in paths)
         rows, unreadable = [], 0
-        for number, outcome in enumerate(outcomes((Picture(str(path), path) for path in paths), classifier), start=1):
+        for number, outcome in enumerate(
+            evaluate_images((LabelledImage(str(path), path) for path in paths), classifier), start=1
+        ):
             unreadable += outcome.answer is None
             rows.append(_row(outcome))
             if not options["json"]:
@@ -54,7 +56,7 @@ class Command(BaseCommand):
         if unreadable:
             raise CommandError(f"{unreadable} of {len(paths)} files could not be read.", returncode=1)
 
-    def _print(self, outcome: Outcome, width: int) -> None:
+    def _print(self, outcome: ImageResult, width: int) -> None:
         answer, name = outcome.answer, outcome.picture.name
         if answer is None:
             self.stderr.write(f"{name:<{width}}  {outcome.error}")
@@ -69,7 +71,7 @@ def _percent(certainty: float) -> str:
     return ">99.99%" if certainty >= 0.99995 else f"{certainty:.2%}"
 
 
-def _row(outcome: Outcome) -> dict[str, object]:
+def _row(outcome: ImageResult) -> dict[str, object]:
     answer = outcome.answer
     if answer is None:
         return {"file": outcome.picture.name, "error": outcome.error}

@@ -5,7 +5,7 @@ from argparse import ArgumentParser
 from django.core.management import BaseCommand, CommandError
 
 from recognizer.models import ModelVersion
-from recognizer.services.identity.actors import THE_MACHINE
+from recognizer.services.identity.actors import SYSTEM_ACTOR
 from recognizer.services.registry import deployments, versions
 
 
@@ -22,7 +22,7 @@ class Command(BaseCommand):
         if wanted is None:
             raise CommandError(f"There is no version {version}.")
         try:
-            deployments.promote(actor=THE_MACHINE, version=wanted, force=force, why=why)
+            deployments.promote(actor=SYSTEM_ACTOR, version=wanted, force=force, why=why)
         except versions.RegistryError as error:
             raise CommandError(str(error)) from error
         self.stdout.write(self.style.SUCCESS(f"Version {version} is live."))

@@ -8,7 +8,7 @@ from django.core.management import BaseCommand, CommandError
 from recognizer.models import RunState, TrainingRun
 from recognizer.models.choices import ACTIVE_RUN_STATES
 from recognizer.services import training
-from recognizer.services.identity.actors import THE_MACHINE
+from recognizer.services.identity.actors import SYSTEM_ACTOR
 from recognizer.services.training.scheduling import RECIPES
 
 LOOK_SECONDS = 1.0
@@ -24,7 +24,7 @@ class Command(BaseCommand):
 
     def handle(self, *, recipe: str, seed: int, wait: bool, **options: object) -> None:
         try:
-            run = training.ask(trigger=TrainingRun.Trigger.PERSON, actor=THE_MACHINE, recipe=recipe, seed=seed)
+            run = training.request_run(trigger=TrainingRun.Trigger.PERSON, actor=SYSTEM_ACTOR, recipe=recipe, seed=seed)
         except training.CannotTrainError as error:
             raise CommandError(str(error)) from error
         self.stdout.write(f"Training run {run.pk} waits for the trainer.")

@@ -5,7 +5,7 @@ from argparse import ArgumentParser
 from django.core.management import BaseCommand, CommandError
 
 from recognizer.models import ModelVersion
-from recognizer.services.identity.actors import THE_MACHINE
+from recognizer.services.identity.actors import SYSTEM_ACTOR
 from recognizer.services.registry import deployments, versions
 
 
@@ -21,7 +21,7 @@ class Command(BaseCommand):
         if version is not None and (wanted := ModelVersion.objects.filter(number=version).first()) is None:
             raise CommandError(f"There is no version {version}.")
         try:
-            made = deployments.roll_back(actor=THE_MACHINE, version=wanted, why=why)
+            made = deployments.roll_back(actor=SYSTEM_ACTOR, version=wanted, why=why)
         except versions.RegistryError as error:
             raise CommandError(str(error)) from error
         self.stdout.write(self.style.SUCCESS(f"Version {made.to_version.number} is live."))

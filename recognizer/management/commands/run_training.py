@@ -29,9 +29,9 @@ class Command(BaseCommand):
         threading.Thread(target=_end_with_parent, name="parent", daemon=True).start()
         from recognizer.services.training import pipeline
 
-        pipeline.stand_back()
+        pipeline.lower_priority()
         try:
-            pipeline.run(run, token)
+            pipeline.run_pipeline(run, token)
         except run_state.LostRunError:
             raise CommandError(f"Training run {run} is not ours any more; nothing was written.") from None
 

@@ -70,24 +70,36 @@ class Command(BaseCommand):
         self.stdout.write(self.style.SUCCESS(f"Test accuracy: {metrics['test_accuracy']:.4f}"))
 
     def _calibrate(self, mnist: Mnist, options: dict[str, Any]) -> dict[str, Any]:
-        from ml.training.datasets import build_checks
-        from ml.training.export_pipeline import SealError, measure, read_folder, seal_again, write_folder
+        from ml.training.datasets import build_evaluation_sets
+        from ml.training.export_pipeline import (
+            ExportMismatchError,
+            evaluate_model,
+            export_recalibrated,
+            read_folder,
+            write_folder,
+        )
 
         try:
             sealed, metrics, history = read_folder(options["output"])
-        except SealError as error:
+        except ExportMismatchError as error:
             raise CommandError(str(error)) from error
-        checks = build_checks(mnist)
-        sealed = seal_again(sealed, checks)
-        metrics |= measure(sealed, checks) | {"calibrated_by": _command()}
+        checks = build_evaluation_sets(mnist)
+        sealed = export_recalibrated(sealed, checks)
+        metrics |= evaluate_model(sealed, checks) | {"calibrated_by": _command()}
         write_folder(options["output"], sealed, metrics, history)
         return metrics
 
     def _train(self, mnist: Mnist, options: dict[str, Any]) -> dict[str, Any]:
         from tqdm import tqdm
 
-        from ml.training.datasets import build_checks, build_parts
-        from ml.training.export_pipeline import SealError, describe, measure, seal, write_folder
+        from ml.training.datasets import build_evaluation_sets, build_sources
+        from ml.training.export_pipeline import (
+            ExportMismatchError,
+            describe,
+            evaluate_model,
+            export_model,
+            write_folder,
+        )
         from ml.training.loop import fit
 
         given = {
@@ -95,7 +107,7 @@ class Command(BaseCommand):
         }
         recipe = dataclasses.replace(RECIPES[options["recipe"]], **given)
         started = time.monotonic()
-        parts, checks = build_parts(recipe, mnist), build_checks(mnist)
+        parts, checks = build_sources(recipe, mnist), build_evaluation_sets(mnist)
         rows = sum(part.size for part in parts)
         self.stdout.write(f"Recipe {recipe.name}: {recipe.epochs} epochs of {rows} images, seed {recipe.seed}.")
 
@@ -115,11 +127,11 @@ class Command(BaseCommand):
                 raise CommandError("Stopped; nothing was written.") from interrupt
 
         try:
-            sealed = seal(model, recipe.name, checks)
-        except SealError as error:
+            sealed = export_model(model, recipe.name, checks)
+        except ExportMismatchError as error:
             raise CommandError(str(error)) from error
         how = describe(recipe, _command(), time.monotonic() - started, rows)
-        metrics = measure(sealed, checks) | how
+        metrics = evaluate_model(sealed, checks) | how
         write_folder(options["output"], sealed, metrics, history)
         return metrics
 

@@ -20,7 +20,7 @@ from recognizer.services.identity.actors import Actor
 from recognizer.services.inference import batch_prediction
 from recognizer.services.review import labels
 from recognizer.services.submissions import service
-from recognizer.services.submissions.bulk_delete import erase
+from recognizer.services.submissions.bulk_delete import delete_submissions
 
 WRITERS = 8
 DAYS = 14
@@ -100,7 +100,7 @@ def fill(count: int, *, seed: int = 0, say: Callable[[str], None] = lambda _: No
         digit = int(chance.integers(10))
         strokes = hand.write(digit, chance) if is_digit else hand.scribble(chance)
         actor = Actor(visitor=hand.key)
-        one = service.accept_strokes(actor=actor, strokes=strokes, source=Source.IMPORT, demo=True)
+        one = service.create_from_strokes(actor=actor, strokes=strokes, source=Source.IMPORT, demo=True)
         meant[one.pk] = str(digit) if is_digit else TruthValue.NOT_A_DIGIT.value
     say(f"{count} pictures written by {WRITERS} hands")
     _have_them_answered(list(meant))
@@ -113,7 +113,7 @@ def fill(count: int, *, seed: int = 0, say: Callable[[str], None] = lambda _: No
 
 def remove() -> int:
     """Take the demo away: its submissions with their answers, labels and pictures, and its reviewer's account."""
-    count = erase(Submission.objects.filter(demo=True))
+    count = delete_submissions(Submission.objects.filter(demo=True))
     User.objects.filter(username=REVIEWER).delete()
     return count
 
@@ -133,13 +133,13 @@ def _label(meant: dict[int, str], chance: np.random.Generator) -> int:
     for one in answered.only("digest", "digit", "visitor"):
         if chance.random() < REVIEWED:
             reason = LabelReason.RANDOM if chance.random() < AT_RANDOM else LabelReason.DOUBT
-            reviewed[reason].append(labels.Word(one, meant[one.pk], reason))
+            reviewed[reason].append(labels.LabelInput(one, meant[one.pk], reason))
         elif str(one.digit) != meant[one.pk] and chance.random() < CORRECTED:
             writer = Actor(visitor=one.visitor)
-            labels.label(actor=writer, submission=one, value=meant[one.pk], reason=LabelReason.OWN_PAGE)
+            labels.create_label(actor=writer, submission=one, value=meant[one.pk], reason=LabelReason.OWN_PAGE)
             corrected += 1
     words = [word for some in reviewed.values() for word in some]
-    labels.label_many(actor=reviewer, words=words)
+    labels.create_labels(actor=reviewer, words=words)
     User.objects.filter(pk=reviewer.user.pk).update(is_active=False)
     return len(words) + corrected
 

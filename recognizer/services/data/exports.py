@@ -34,7 +34,7 @@ PIXELS = SIDE * SIDE
 NO_DIGIT = -1
 CHUNK = 500
 # Whatever the clock says: equal data makes equal files.
-ZIP_TIME = (1980, 1, 1, 0, 0, 0)
+ZIP_TIMESTAMP = (1980, 1, 1, 0, 0, 0)
 
 COLUMNS = ("public_id", "truth", "fold", "source", "created", "preprocessing_version", "demo", "pixels")
 # One row's columns but for the pixels, as struct packs them and as NumPy reads them.
@@ -55,7 +55,7 @@ _slots = temp_files.slots("Other exports are being made right now. Please try ag
 
 
 @dataclass(frozen=True, slots=True)
-class Settled:
+class LabelledDataset:
     """Settled data of one moment.
 
     Attributes:
@@ -74,7 +74,7 @@ class Settled:
         return {"count": len(self.rows), **kinds}
 
 
-def settled(actor: Actor) -> QuerySet[Submission]:
+def settled_submissions(actor: Actor) -> QuerySet[Submission]:
     """What can be exported, to be narrowed down.
 
     Raises:
@@ -86,7 +86,7 @@ def settled(actor: Actor) -> QuerySet[Submission]:
 
 
 @contextmanager
-def gathered(rows: QuerySet[Submission], *, caller: str) -> Iterator[Settled]:
+def snapshot(rows: QuerySet[Submission], *, caller: str) -> Iterator[LabelledDataset]:
     """Read the rows, all of one moment; their pixels are kept in a file while the context lasts.
 
     Args:
@@ -95,7 +95,7 @@ def gathered(rows: QuerySet[Submission], *, caller: str) -> Iterator[Settled]:
     Raises:
         BusyError: too many other exports are being made.
     """
-    with _slots.slot(caller, seconds=temp_files.WAIT_SECONDS), temp_files.nameless() as spool:
+    with _slots.slot(caller, seconds=temp_files.WAIT_SECONDS), temp_files.anonymous_file() as spool:
         records, digest = bytearray(), hashlib.sha256()
         for *columns, created, version, demo, pixels in rows.values_list(*COLUMNS).iterator(CHUNK):
             microseconds = int(np.datetime64(created.replace(tzinfo=None), "us").astype(np.int64))
@@ -104,10 +104,10 @@ def gathered(rows: QuerySet[Submission], *, caller: str) -> Iterator[Settled]:
             digest.update(record)
             digest.update(pixels)
             spool.write(pixels)
-        yield Settled(np.frombuffer(bytes(records), RECORD_TYPE), spool, digest.hexdigest())
+        yield LabelledDataset(np.frombuffer(bytes(records), RECORD_TYPE), spool, digest.hexdigest())
 
 
-def archive(data: Settled, *, form: str, filters: Mapping[str, object]) -> IO[bytes]:
+def write_archive(data: LabelledDataset, *, form: str, filters: Mapping[str, object]) -> IO[bytes]:
     """An open file without a name that holds the archive, at its beginning; closing it deletes it.
 
     Args:
@@ -116,7 +116,7 @@ def archive(data: Settled, *, form: str, filters: Mapping[str, object]) -> IO[by
         filters: what the data was narrowed down by, for the manifest.
     """
     manifest = {"format": form, "content_hash": data.content_hash, **data.counts(), "filters": dict(filters)}
-    file = temp_files.nameless()
+    file = temp_files.anonymous_file()
     # Nothing is compressed: PNG is already, and arrays that are not can be read in place.
     with zipfile.ZipFile(file, "w") as target:
         _add(target, "manifest.json", json.dumps(manifest, indent=1, sort_keys=True).encode())
@@ -125,7 +125,7 @@ def archive(data: Settled, *, form: str, filters: Mapping[str, object]) -> IO[by
     return file
 
 
-def _add_arrays(target: zipfile.ZipFile, data: Settled) -> None:
+def _add_arrays(target: zipfile.ZipFile, data: LabelledDataset) -> None:
     with target.open(_entry("x.npy"), "w", force_zip64=True) as entry:
         shape = (len(data.rows), SIDE, SIDE)
         npy.write_array_header_1_0(entry, {"descr": "|u1", "fortran_order": False, "shape": shape})
@@ -146,7 +146,7 @@ def _readable(column: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(column.astype(f"U{column.itemsize}") if is_text else column)
 
 
-def _add_pictures(target: zipfile.ZipFile, data: Settled) -> None:
+def _add_pictures(target: zipfile.ZipFile, data: LabelledDataset) -> None:
     table = io.StringIO()
     lines = csv.writer(table, lineterminator="\n")
     lines.writerow(["file", *RECORD_TYPE.names])
@@ -174,7 +174,7 @@ def _add(target: zipfile.ZipFile, name: str, content: bytes) -> None:
 
 
 def _entry(name: str) -> zipfile.ZipInfo:
-    return zipfile.ZipInfo(name, ZIP_TIME)
+    return zipfile.ZipInfo(name, ZIP_TIMESTAMP)
 
 
 def _counts(column: np.ndarray) -> dict[str, int]:

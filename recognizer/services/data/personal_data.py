@@ -24,14 +24,14 @@ from recognizer.services.identity import idempotency, permissions, sessions, tra
 from recognizer.services.identity.actors import Actor
 from recognizer.services.identity.throttling import Kind, limit_rate
 from recognizer.services.lib import temp_files
-from recognizer.services.submissions.bulk_delete import erase
+from recognizer.services.submissions.bulk_delete import delete_submissions
 
 BATCH = 200
 
 _slots = temp_files.slots("Other people's data is being put together right now. Please try again in a moment.")
 
 
-class AccountStaysError(ValueError):
+class AccountNotDeletableError(ValueError):
     """This account cannot be deleted by its owner; the message says why."""
 
 
@@ -47,7 +47,7 @@ class Summary:
     opted_out: bool
 
 
-def summary(actor: Actor) -> Summary:
+def summarize(actor: Actor) -> Summary:
     own = permissions.own_submissions(actor)
     found = own.aggregate(pictures=Count("pk"), since=Min("created"), in_training=Count("pk", filter=Q(may_train=True)))
     answers = own.aggregate(answers=Count("predictions"))["answers"]
@@ -65,7 +65,7 @@ def _words(actor: Actor) -> QuerySet[Label]:
 
 
 @limit_rate(Kind.CHANGE)
-def export(actor: Actor) -> IO[bytes]:
+def export_data(actor: Actor) -> IO[bytes]:
     """A zip of everything: `data.json`, with the account's details and tokens, and the pictures as they are kept.
 
     Returns:
@@ -75,7 +75,7 @@ def export(actor: Actor) -> IO[bytes]:
         BusyError: too many others are being made.
     """
     with _slots.slot(actor.share_key, seconds=temp_files.WAIT_SECONDS):
-        file = temp_files.nameless()
+        file = temp_files.anonymous_file()
         try:
             _write(actor, file)
         except BaseException:
@@ -168,7 +168,7 @@ def _submission(row: Submission, actor: Actor) -> dict[str, object]:
             }
             for one in row.predictions.all()
         ],
-        "labels": [_label(one) | {"yours": permissions.said(actor, one)} for one in row.labels.all()],
+        "labels": [_label(one) | {"yours": permissions.is_own_label(actor, one)} for one in row.labels.all()],
     }
 
 
@@ -194,8 +194,8 @@ def delete_everything(actor: Actor, *, with_account: bool = False) -> int:
     """
     if with_account:
         _check_may_go(actor)
-    count = erase(permissions.own_submissions(actor))
-    idempotency.forget(actor)
+    count = delete_submissions(permissions.own_submissions(actor))
+    idempotency.delete_for(actor)
     if actor.visitor:
         Label.objects.filter(visitor=actor.visitor).update(visitor="")
     return count + _delete_account(actor.user) if with_account else count
@@ -206,7 +206,7 @@ def _delete_account(user: User) -> int:
     """The account, with what it sent since the rest was deleted, which would be nobody's; how many those were."""
     # Whoever is storing something of theirs at this moment is waited for, and then finds no account any more.
     list(User.objects.select_for_update().filter(pk=user.pk))
-    count = erase(Submission.objects.filter(owner=user))
+    count = delete_submissions(Submission.objects.filter(owner=user))
     sessions.end_all(user)
     User.objects.filter(pk=user.pk).delete()
     return count
@@ -214,6 +214,8 @@ def _delete_account(user: User) -> int:
 
 def _check_may_go(actor: Actor) -> None:
     if actor.user is None:
-        raise AccountStaysError("You have no account here.")
-    if actor.is_operator and users.is_the_last_operator(actor.user):
-        raise AccountStaysError("You are this site's only operator. Make somebody else one first, on the People page.")
+        raise AccountNotDeletableError("You have no account here.")
+    if actor.is_operator and users.is_last_operator(actor.user):
+        raise AccountNotDeletableError(
+            "You are this site's only operator. Make somebody else one first, on the People page."
+        )

@@ -26,7 +26,7 @@ class Actor:
 
     user: AbstractBaseUser | None = None
     visitor: str = ""
-    is_the_machine: bool = False
+    is_system: bool = False
     scopes: frozenset[str] | None = None
     address: str = ""
     manage_key: str = field(default="", repr=False)
@@ -42,27 +42,27 @@ class Actor:
         An account has one key, whether it comes with a session or a token. Without an account it is the network that
         counts and not the visitor's cookie, which a program can drop. No address is exempt, loopback included.
         """
-        if self.is_the_machine:
+        if self.is_system:
             return "machine"
         return f"account:{self.user.pk}" if self.user is not None else f"network:{rate_key(self.address)}"
 
-    def came_for(self, *scopes: Scope) -> bool:
+    def has_scope(self, *scopes: Scope) -> bool:
         """Whether their token is good for one of these, or they came without any."""
         return self.scopes is None or not self.scopes.isdisjoint(scopes)
 
     @property
     def is_reviewer(self) -> bool:
-        return self.user is not None and self.came_for(Scope.REVIEW) and self.user.has_perm(REVIEW)
+        return self.user is not None and self.has_scope(Scope.REVIEW) and self.user.has_perm(REVIEW)
 
     @property
     def is_operator(self) -> bool:
-        if self.is_the_machine:
+        if self.is_system:
             return True
-        return self.user is not None and self.came_for(Scope.OPERATE) and self.user.has_perm(OPERATE)
+        return self.user is not None and self.has_scope(Scope.OPERATE) and self.user.has_perm(OPERATE)
 
     def with_new_visitor(self) -> "Actor":
         return replace(self, visitor=secrets.token_hex(16))
 
 
 # Whoever may run commands on the site's machine may do everything there; such an operator has no account.
-THE_MACHINE = Actor(is_the_machine=True)
+SYSTEM_ACTOR = Actor(is_system=True)

@@ -1,7 +1,7 @@
 """Requests that may come again because their answer was lost on the way: `Idempotency-Key`, for 24 hours.
 
-A key is taken before the work (`begin`), notes what was stored in the same transaction that stores it (`record`), and
-keeps the answer (`finish`). So whatever dies in between, what was stored is neither lost nor stored twice: the next
+A key is taken before the work (`acquire`), notes what was stored in the same transaction that stores it (`record`), and
+keeps the answer (`complete`). So whatever dies in between, what was stored is neither lost nor stored twice: the next
 attempt finds it and answers for it. When a submission is deleted, the answers that tell of it go with it, and what is
 left of the key keeps a repeated request from storing the submission again (`redact`).
 """
@@ -26,11 +26,11 @@ from recognizer.services.lib.errors import detach
 from . import quotas, throttling
 from .actors import Actor
 
-KEPT_FOR = timedelta(hours=24)
+RETENTION = timedelta(hours=24)
 # An attempt that has stored nothing after so long is taken for dead: longer than any request takes.
-BUSY_FOR = timedelta(seconds=60)
+LOCK_TIMEOUT = timedelta(seconds=60)
 # What is left to do once everything is stored, beside waiting for the answer.
-ANSWERING_FOR = timedelta(seconds=5)
+RESPONSE_TIMEOUT = timedelta(seconds=5)
 # A hash of a deleted picture would still tell whether somebody's copy is the same.
 NO_FINGERPRINT = ""
 
@@ -44,7 +44,7 @@ class KeyReusedError(ValueError):
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class StoredResponse:
     """An answer as it was given, to be given again."""
 
     status: int
@@ -69,7 +69,7 @@ class Claim:
     stored: list | None = field(default=None)
 
 
-def begin(*, actor: Actor, key: str, fingerprint: str) -> Claim | Kept:
+def acquire(*, actor: Actor, key: str, fingerprint: str) -> Claim | StoredResponse:
     """Take the key of a request, or get the answer that was given to it.
 
     Args:
@@ -81,10 +81,15 @@ def begin(*, actor: Actor, key: str, fingerprint: str) -> Claim | Kept:
         throttling.ThrottledError: the answer was asked for too often.
     """
     scope, attempt, now = _scope(actor), secrets.token_hex(8), timezone.now()
-    fresh = {"fingerprint": fingerprint, "attempt": attempt, "busy_until": now + BUSY_FOR, "expires": now + KEPT_FOR}
+    fresh = {
+        "fingerprint": fingerprint,
+        "attempt": attempt,
+        "busy_until": now + LOCK_TIMEOUT,
+        "expires": now + RETENTION,
+    }
     try:
         # What is stored under the key waits for the disk, and this with it: it is written before.
-        with fsync.repeatable(), transaction.atomic():
+        with fsync.relaxed_sync(), transaction.atomic():
             return Claim(IdempotencyKey.objects.create(scope=scope, key=key, **fresh).pk, attempt, actor)
     except IntegrityError as error:
         detach(error)  # Django's own are reference cycles
@@ -104,11 +109,11 @@ def begin(*, actor: Actor, key: str, fingerprint: str) -> Claim | Kept:
     if row.status is not None:
         # It does not reach its operation again, which would count it.
         throttling.count(actor, throttling.Kind.READ)
-        return Kept(row.status, row.headers, row.body)
+        return StoredResponse(row.status, row.headers, row.body)
     # An attempt that seems to take longer than any may began before the clock was set back.
-    is_busy = timedelta(0) < row.busy_until - now <= BUSY_FOR + _answering_time()
+    is_busy = timedelta(0) < row.busy_until - now <= LOCK_TIMEOUT + _answering_time()
     if is_busy or not taken.filter(status=None, busy_until=row.busy_until).update(
-        attempt=attempt, busy_until=now + BUSY_FOR
+        attempt=attempt, busy_until=now + LOCK_TIMEOUT
     ):
         raise InProgressError
     return Claim(row.pk, attempt, actor, row.stored)
@@ -134,7 +139,7 @@ def record(claim: Claim, outcomes: Sequence[Submission | dict]) -> None:
 
 def _answering_time() -> timedelta:
     """How long it may take to answer, once everything is stored."""
-    return timedelta(seconds=settings.PREDICTION_WAIT_SECONDS) + ANSWERING_FOR
+    return timedelta(seconds=settings.PREDICTION_WAIT_SECONDS) + RESPONSE_TIMEOUT
 
 
 def redact(submissions: Collection[int]) -> None:
@@ -157,12 +162,12 @@ def redact(submissions: Collection[int]) -> None:
     items.delete()
 
 
-def finish(claim: Claim, kept: Kept) -> None:
+def complete(claim: Claim, kept: StoredResponse) -> None:
     """Keep the answer for whoever asks again. A power cut may take it: what is stored is then answered for anew.
 
     Where nothing was stored there is nothing to do twice: the key is free again.
     """
-    with fsync.repeatable():
+    with fsync.relaxed_sync():
         answer = {"status": kept.status, "headers": dict(kept.headers), "body": kept.body}
         if _mine(claim).filter(stored__isnull=False).update(**answer):
             size = len(kept.body.encode()) + len(str(answer["headers"])) + quotas.IDEMPOTENCY_ROW_BYTES
@@ -171,19 +176,19 @@ def finish(claim: Claim, kept: Kept) -> None:
             _mine(claim).delete()
 
 
-def give_back(claim: Claim) -> None:
+def release(claim: Claim) -> None:
     """The attempt failed: the key is free again, but for what was stored, which the next attempt answers for."""
     _mine(claim).filter(stored__isnull=True).delete()
     _mine(claim).update(busy_until=timezone.now())
 
 
-def sweep() -> int:
+def delete_expired() -> int:
     """Delete what is older than a day; how many keys went."""
     _, counts = IdempotencyKey.objects.filter(expires__lte=timezone.now()).delete()
     return counts.get(IdempotencyKey._meta.label, 0)  # noqa: SLF001 - public, for all its underscore
 
 
-def forget(actor: Actor) -> None:
+def delete_for(actor: Actor) -> None:
     """Delete what was answered to this person: the answers tell of pictures that they had deleted."""
     IdempotencyKey.objects.filter(scope=_scope(actor)).delete()
 

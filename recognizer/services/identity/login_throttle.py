@@ -20,7 +20,7 @@ from recognizer.services.lib.addresses import rate_key
 Kind = Attempt.Kind
 
 WINDOW = timedelta(minutes=15)
-KEPT = timedelta(days=1)
+RETENTION = timedelta(days=1)
 # Times SIGN_IN_TRIES: whoever shares an address (a class, a household), or is guessed at from many, is let more tries.
 FROM_ONE_ADDRESS, FOR_ONE_ACCOUNT = 10, 5
 # Right or wrong, a password costs the processor the same; a class that shares an account signs in once each.
@@ -28,7 +28,7 @@ SIGN_INS_FOR_ONE_ACCOUNT, SIGN_INS_FROM_ONE_ADDRESS = 60, 300
 SIGN_UPS, MAILS_FROM_ONE_ADDRESS, MAILS_FOR_ONE_ACCOUNT = 60, 20, 3
 
 
-class TooManyError(RuntimeError):
+class TooManyAttemptsError(RuntimeError):
     """Enough for now; the message says when to come back. `wait` are the seconds until then."""
 
     def __init__(self, wait: float) -> None:
@@ -44,7 +44,7 @@ class _Limit:
     most: int
 
 
-def begin(kind: Kind, *, account: str = "", address: str) -> Attempt:
+def record_attempt(kind: Kind, *, account: str = "", address: str) -> Attempt:
     """Note a try before it is made, so that many at the same moment count too.
 
     Args:
@@ -55,7 +55,7 @@ def begin(kind: Kind, *, account: str = "", address: str) -> Attempt:
         TooManyError: it must not be made.
     """
     now = timezone.now()
-    Attempt.objects.filter(created__lt=now - KEPT).delete()
+    Attempt.objects.filter(created__lt=now - RETENTION).delete()
     mine = Attempt.objects.create(kind=kind, account=_digest(account), address=_digest(rate_key(address)), created=now)
     recent = Attempt.objects.filter(created__gt=now - WINDOW)
     for limit in _limits(mine):
@@ -65,11 +65,11 @@ def begin(kind: Kind, *, account: str = "", address: str) -> Attempt:
         tries = counted.values_list("created", flat=True)[: most + 1]
         if len(tries) > most:
             mine.delete()  # it is not made, so that waiting is enough to be let in again
-            raise TooManyError((tries[most] + WINDOW - now).total_seconds())
+            raise TooManyAttemptsError((tries[most] + WINDOW - now).total_seconds())
     return mine
 
 
-def succeed(attempt: Attempt) -> None:
+def reset(attempt: Attempt) -> None:
     """Note that the password was right: what this account mistyped from this address before is forgotten."""
     Attempt.objects.filter(kind=attempt.kind, account=attempt.account, address=attempt.address).delete()
     Attempt.objects.create(kind=Kind.SESSION, account=attempt.account, address=attempt.address, created=attempt.created)

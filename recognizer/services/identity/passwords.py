@@ -48,12 +48,12 @@ def authenticate(*, name: str, password: str, actor: Actor) -> User | None:
         attempts.TooManyError: too many wrong passwords, or too many sign-ins.
         BusyError: too many passwords are being checked.
     """
-    attempt = login_throttle.begin(Kind.SIGN_IN, account=account_names.key_of(name), address=actor.address)
+    attempt = login_throttle.record_attempt(Kind.SIGN_IN, account=account_names.key_of(name), address=actor.address)
     account = account_names.find(name)
     with _hashing(actor):
         user = find_by_password(None, username=account.get_username() if account else name, password=password)
     if user is not None:
-        login_throttle.succeed(attempt)
+        login_throttle.reset(attempt)
     return user
 
 
@@ -66,12 +66,12 @@ def sign_up(*, name: str, password: str, email: str, actor: Actor) -> User:
         BusyError: too many passwords are being hashed.
         ValueError: the name is taken or cannot be one; the message says so.
     """
-    login_throttle.begin(Kind.SIGN_UP, address=actor.address)
-    user = users.new_account(name)
+    login_throttle.record_attempt(Kind.SIGN_UP, address=actor.address)
+    user = users.prepare_account(name)
     user.email = email
     with _hashing(actor):
         user.set_password(password)
-    users.store(user)
+    users.save_account(user)
     return user
 
 
@@ -91,7 +91,7 @@ def change(*, actor: Actor, user: User, old: str | None, new: str, keep_tokens: 
         BusyError: too many passwords are being hashed.
         WrongPasswordError: `old` is wrong.
     """
-    login_throttle.begin(Kind.PASSWORD, account=f"account:{user.pk}", address=actor.address)
+    login_throttle.record_attempt(Kind.PASSWORD, account=f"account:{user.pk}", address=actor.address)
     with _hashing(actor):
         if old is not None and not user.check_password(old):
             raise WrongPasswordError("This is not your password until now.")

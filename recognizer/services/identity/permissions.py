@@ -30,7 +30,7 @@ def owns(actor: Actor, submission: Submission) -> bool:
     return is_manage_key(submission, actor.manage_key)
 
 
-def said(actor: Actor, label: Label) -> bool:
+def is_own_label(actor: Actor, label: Label) -> bool:
     """Whether the label is this person's own word; what a visitor said stays theirs when they sign in."""
     if label.user_id is not None:
         return actor.user is not None and label.user_id == actor.user.pk
@@ -100,13 +100,13 @@ def can_label(actor: Actor, submission: Submission) -> bool:
 
 
 def _changes_own(actor: Actor, submission: Submission) -> bool:
-    return actor.came_for(Scope.SUBMIT) and owns(actor, submission)
+    return actor.has_scope(Scope.SUBMIT) and owns(actor, submission)
 
 
 def can_submit(actor: Actor) -> bool:
     """Whether this site takes pictures from this person at all."""
-    return actor.came_for(Scope.SUBMIT) and (
-        actor.user is not None or actor.is_the_machine or settings.ANONYMOUS_SUBMISSIONS
+    return actor.has_scope(Scope.SUBMIT) and (
+        actor.user is not None or actor.is_system or settings.ANONYMOUS_SUBMISSIONS
     )
 
 
@@ -115,7 +115,7 @@ def can_export(actor: Actor) -> bool:
     return actor.is_reviewer or actor.is_operator
 
 
-def must_operate(actor: Actor) -> None:
+def require_operator(actor: Actor) -> None:
     """Training runs, deployments and the files of models are the operators' business.
 
     Raises:

@@ -44,7 +44,7 @@ class Allowance:
     bytes_left: int | None
 
 
-def spend(*, actor: Actor, pictures: int, size: int) -> None:
+def consume(*, actor: Actor, pictures: int, size: int) -> None:
     """Count what is stored today. Called in the transaction that stores it.
 
     Args:
@@ -91,7 +91,7 @@ SPEND = """
 """
 
 
-def allowance(actor: Actor) -> Allowance:
+def remaining(actor: Actor) -> Allowance:
     """What this person may still have stored today."""
     who = _who(actor)
     submissions, megabytes = _limits(actor) if who else (0, 0)
@@ -105,7 +105,7 @@ def allowance(actor: Actor) -> Allowance:
     )
 
 
-def forget_old_days() -> int:
+def delete_old_days() -> int:
     """Delete what was counted before yesterday; how many rows went."""
     return Usage.objects.filter(day__lt=timezone.now().astimezone(UTC).date() - timedelta(days=1)).delete()[0]
 

@@ -40,6 +40,6 @@ def _end(rows: QuerySet[AccountSession]) -> None:
     AccountSession.objects.filter(session_key__in=keys).delete()
 
 
-def forget_expired() -> int:
+def delete_expired() -> int:
     """Delete the notes of sessions that are no more; return how many."""
     return AccountSession.objects.exclude(session_key__in=Session.objects.values("session_key")).delete()[0]

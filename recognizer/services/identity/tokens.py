@@ -23,9 +23,9 @@ from .throttling import Kind, limit_rate
 
 # So that a key that leaked into a repository or a log can be recognised for what it is.
 PREFIX = "digits_"
-MOST_TOKENS = 50
+MAX_TOKENS = 50
 # The last use is written at most so often: a write for each request would cost more than most requests.
-LAST_USE_EVERY = timedelta(minutes=5)
+LAST_USE_INTERVAL = timedelta(minutes=5)
 
 NEEDED_PERMISSIONS = {Scope.REVIEW: REVIEW, Scope.OPERATE: OPERATE}
 
@@ -42,7 +42,7 @@ class BadTokenError(Exception):
     """A key that was shown opens nothing; the message says why."""
 
 
-def of(actor: Actor) -> QuerySet[Token]:
+def for_actor(actor: Actor) -> QuerySet[Token]:
     """The account's tokens, the newest first, expired ones included.
 
     Raises:
@@ -59,7 +59,7 @@ def scopes_for(actor: Actor) -> list[Scope]:
 
 @limit_rate(Kind.CHANGE)
 @transaction.atomic
-def make(*, actor: Actor, name: str, scopes: Collection[str], days: int | None = None) -> tuple[Token, str]:
+def create(*, actor: Actor, name: str, scopes: Collection[str], days: int | None = None) -> tuple[Token, str]:
     """A new token and its key, which cannot be had again.
 
     Args:
@@ -69,15 +69,15 @@ def make(*, actor: Actor, name: str, scopes: Collection[str], days: int | None =
         TokenError: no name or one that is taken, scopes that the person does not have, an impossible time, too many.
         NotAllowedError: nobody is signed in, or they came with a token themselves.
     """
-    mine = of(actor)
+    mine = for_actor(actor)
     name = name.strip()
     longest = Token._meta.get_field("name").max_length  # noqa: SLF001 - public, for all its underscore
     if not 1 <= len(name) <= longest or not name.isprintable():
         raise TokenError("name", f"Give it a name of at most {longest} characters.")
     if mine.filter(name=name).exists():
         raise TokenError("name", f"You have a token {name} already. Delete it, or choose another name.")
-    if mine.count() >= MOST_TOKENS:
-        raise TokenError("name", f"You have {MOST_TOKENS} tokens already. Delete one first.")
+    if mine.count() >= MAX_TOKENS:
+        raise TokenError("name", f"You have {MAX_TOKENS} tokens already. Delete one first.")
     days = settings.TOKEN_DAYS if days is None else days
     if not 1 <= days <= settings.TOKEN_MAX_DAYS:
         raise TokenError("days", f"A token works for 1 to {settings.TOKEN_MAX_DAYS} days.")
@@ -97,7 +97,7 @@ def make(*, actor: Actor, name: str, scopes: Collection[str], days: int | None =
     return token, key
 
 
-def redeem(key: str) -> Token:
+def authenticate(key: str) -> Token:
     """The token of this key, with its account. That it was used is noted, to within some minutes.
 
     Raises:
@@ -122,14 +122,14 @@ def delete(*, actor: Actor, token: Token) -> None:
     Raises:
         NotAllowedError: it is somebody else's, nobody is signed in, or they came with a token themselves.
     """
-    if not of(actor).filter(pk=token.pk).exists():
+    if not for_actor(actor).filter(pk=token.pk).exists():
         raise NotAllowedError("You can delete only your own tokens.")
     token.delete()
 
 
 def _note_use(token: Token) -> None:
     now = timezone.now()
-    if token.last_used is None or token.last_used < now - LAST_USE_EVERY:
+    if token.last_used is None or token.last_used < now - LAST_USE_INTERVAL:
         Token.objects.filter(pk=token.pk).update(last_used=now)
 
 

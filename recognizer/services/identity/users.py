@@ -58,7 +58,7 @@ def make_operator(name: str) -> User:
 
 
 @dataclass(frozen=True, slots=True)
-class Person:
+class UserSummary:
     """An account as operators see it."""
 
     user: User
@@ -71,12 +71,12 @@ def accounts(search: str = "") -> QuerySet[User]:
     return User.objects.filter(username__icontains=search).order_by("-pk")
 
 
-def people(users: Sequence[User]) -> list[Person]:
+def list_users(users: Sequence[User]) -> list[UserSummary]:
     """The same accounts with what they may do and how much they reviewed."""
     prefetch_related_objects(users, "groups")
     said = Label.objects.filter(user__in=users, kind=LabelKind.REVIEW, value__gt="").order_by()
     decisions = dict(said.values_list("user").annotate(Count("pk")))
-    return [Person(user, role_of(user), decisions.get(user.pk, 0)) for user in users]
+    return [UserSummary(user, role_of(user), decisions.get(user.pk, 0)) for user in users]
 
 
 def role_of(user: User) -> str:
@@ -88,7 +88,7 @@ def role_of(user: User) -> str:
 
 @limit_rate(Kind.CHANGE)
 @transaction.atomic
-def add_person(*, actor: Actor, name: str, role: str) -> User:
+def add_user(*, actor: Actor, name: str, role: str) -> User:
     """A new account without a password; its one-time link lets its owner in.
 
     Raises:
@@ -96,9 +96,9 @@ def add_person(*, actor: Actor, name: str, role: str) -> User:
         ValueError: the name is taken or no name, or there is no such role; the message says so.
     """
     _check_operates(actor)
-    user = new_account(name)
+    user = prepare_account(name)
     user.set_unusable_password()
-    store(user)
+    save_account(user)
     _set_role(actor, user, role)
     return user
 
@@ -129,7 +129,7 @@ def _set_role(actor: Actor, user: User, role: str) -> None:
 
 
 @limit_rate(Kind.CHANGE)
-def hand_out_link(*, actor: Actor, user: User) -> str:
+def create_sign_in_link(*, actor: Actor, user: User) -> str:
     """A one-time sign-in link for somebody who has no password or forgot it.
 
     Raises:
@@ -149,8 +149,8 @@ def _check_operates(actor: Actor) -> None:
         raise NotAllowedError("Only operators look after accounts.")
 
 
-def new_account(name: str) -> User:
-    """Return an account that is not stored yet; `store` does that.
+def prepare_account(name: str) -> User:
+    """Return an account that is not stored yet; `save_account` does that.
 
     Raises:
         ValueError: the name is taken or cannot be one; the message says so.
@@ -162,7 +162,7 @@ def new_account(name: str) -> User:
     return User(username=name)
 
 
-def store(user: User) -> None:
+def save_account(user: User) -> None:
     """Store a new account together with its name's key.
 
     Raises:
@@ -175,13 +175,13 @@ def store(user: User) -> None:
         raise ValueError(f"There is an account {user.get_username()} already.") from error
 
 
-def an_operator_has_signed_in() -> bool:
+def has_operator_signed_in() -> bool:
     """Whether anybody can operate this site already."""
     signed_in = User.objects.filter(is_active=True, last_login__isnull=False)
     return signed_in.filter(Q(groups__name=OPERATOR) | Q(is_superuser=True)).exists()
 
 
-def is_the_last_operator(user: User) -> bool:
+def is_last_operator(user: User) -> bool:
     """Whether nobody else could operate this site without this account."""
     others = User.objects.filter(is_active=True).exclude(pk=user.pk)
     return not others.filter(Q(groups__name=OPERATOR) | Q(is_superuser=True)).exists()
@@ -202,7 +202,7 @@ def find(uid: str, token: str) -> User | None:
 
 
 @limit_rate(Kind.CHANGE)
-def redeem(uid: str, token: str, *, actor: Actor) -> User | None:  # noqa: ARG001 - `limit_rate` counts it
+def redeem_link(uid: str, token: str, *, actor: Actor) -> User | None:  # noqa: ARG001 - `limit_rate` counts it
     """Use the link up and say whose it is; None as for `find`. Of two at the same moment one wins.
 
     Args:

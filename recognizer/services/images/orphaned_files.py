@@ -44,15 +44,15 @@ def discard(name: str) -> bool:
     return True
 
 
-def sweep() -> int:
+def delete_orphans() -> int:
     """Delete files older than an hour that no submission names (somebody died between file and row); how many went."""
-    swept = sum(discard(name) for name in left_over())
+    swept = sum(discard(name) for name in find_orphans())
     if swept:
         log.info("swept %d pictures without a submission", swept)
     return swept
 
 
-def left_over() -> Iterator[str]:
+def find_orphans() -> Iterator[str]:
     """Files older than an hour that no submission names: pictures, and drafts of pictures never finished."""
     for name in _stored_names():
         try:

@@ -16,11 +16,11 @@ SIGNATURE = b"\x89PNG\r\n\x1a\n"
 COLOUR_TYPES = {1: 0, 2: 4, 3: 2, 4: 6}
 LEVEL = 1
 # What does not become this much smaller is a photograph. Of so few bytes, as 28x28 has them, it matters to nobody.
-LEAST_GAIN = 4
-LITTLE = 4096
+MIN_GAIN = 4
+SMALL_BYTES = 4096
 
 
-def encoded(pixels: np.ndarray) -> bytes:
+def encode(pixels: np.ndarray) -> bytes:
     """The PNG file of a picture.
 
     Args:
@@ -31,7 +31,7 @@ def encoded(pixels: np.ndarray) -> bytes:
     rows = np.zeros((height, 1 + width * channels), np.uint8)
     rows[:, 1:] = pixels.reshape(height, -1)
     packed = isal_zlib.compress(rows, LEVEL)
-    if rows.size > LITTLE and len(packed) * LEAST_GAIN > rows.size:
+    if rows.size > SMALL_BYTES and len(packed) * MIN_GAIN > rows.size:
         buffer = io.BytesIO()
         Image.fromarray(pixels).save(buffer, "PNG", compress_level=LEVEL)
         return buffer.getvalue()

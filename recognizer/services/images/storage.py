@@ -40,7 +40,7 @@ FLAT_SHARE = 0.3
 JPEG_QUALITY = 90
 
 # A picture that takes no more than this to decode is a little one: some milliseconds, whatever somebody made of it.
-LITTLE_MEMORY, LITTLE_PIXELS, LITTLE_FILE = 1_000_000, 500_000, 200_000
+CHEAP_MEMORY, CHEAP_PIXELS, CHEAP_FILE_BYTES = 1_000_000, 500_000, 200_000
 DECODE_WAIT_SECONDS = 20
 # Larger ones that are decoded at once at most, where memory allows. They and those that wait for their turn each hold a
 # thread of the web server, so only a few may: the pages need the others.
@@ -52,7 +52,7 @@ _decoding = FairSlots(settings.DECODE_MEGABYTES * 1_000_000, max_waiting=MAX_WAI
 
 
 @dataclass(frozen=True, slots=True)
-class KeptFile:
+class StoredFile:
     """A file of the picture storage.
 
     Attributes:
@@ -65,7 +65,7 @@ class KeptFile:
 
 
 @dataclass(frozen=True, slots=True)
-class KeptPicture(KeptFile):
+class EncodedImage(StoredFile):
     """A picture as it is kept.
 
     Attributes:
@@ -88,14 +88,14 @@ class KeptPicture(KeptFile):
 
 
 @dataclass(frozen=True, slots=True)
-class Decoded:
+class DecodedImage:
     """An upright image of at most MAX_KEPT_SIDE, as `ml.serving.images.read` returns it, and its size when uploaded."""
 
     pixels: np.ndarray
     sent_size: tuple[int, int]
 
 
-def open_sent(data: bytes) -> images.Opened:
+def open_upload(data: bytes) -> images.ImageHeader:
     """Read the header of what a stranger sent.
 
     Raises:
@@ -106,15 +106,15 @@ def open_sent(data: bytes) -> images.Opened:
         max_pixels=settings.MAX_UPLOAD_PIXELS,
         max_memory=settings.DECODE_MEGABYTES * 1_000_000,
     )
-    return images.open_checked(data, limits, working_side=settings.MAX_KEPT_SIDE)
+    return images.open_image(data, limits, working_side=settings.MAX_KEPT_SIDE)
 
 
-def is_little(opened: images.Opened) -> bool:
+def is_cheap_to_decode(opened: images.ImageHeader) -> bool:
     """Whether decoding it takes so little that nobody minds to wait for it, as a drawing does."""
-    return opened.memory <= LITTLE_MEMORY and opened.pixels <= LITTLE_PIXELS and opened.length <= LITTLE_FILE
+    return opened.memory <= CHEAP_MEMORY and opened.pixels <= CHEAP_PIXELS and opened.length <= CHEAP_FILE_BYTES
 
 
-def decode(opened: images.Opened, *, caller: str) -> Decoded:
+def decode(opened: images.ImageHeader, *, caller: str) -> DecodedImage:
     """Decode what a stranger sent and bring it to the size in which it is kept.
 
     Args:
@@ -124,7 +124,7 @@ def decode(opened: images.Opened, *, caller: str) -> Decoded:
         ml.serving.images.ImageError: it is damaged.
         BusyError: too many large pictures at once.
     """
-    with nullcontext() if is_little(opened) else _decoding_slot(opened.memory, caller):
+    with nullcontext() if is_cheap_to_decode(opened) else _decoding_slot(opened.memory, caller):
         pixels = images.read(opened)
         height, width = pixels.shape[:2]
         # A JPEG may have been decoded at a fraction of its size, and turned by its orientation tag.
@@ -133,17 +133,17 @@ def decode(opened: images.Opened, *, caller: str) -> Decoded:
             image = Image.fromarray(pixels)
             image.thumbnail((settings.MAX_KEPT_SIDE, settings.MAX_KEPT_SIDE), Image.Resampling.LANCZOS)
             pixels = np.asarray(image)
-    return Decoded(pixels, sent_size)
+    return DecodedImage(pixels, sent_size)
 
 
-def encode(pixels: np.ndarray) -> KeptPicture:
+def encode(pixels: np.ndarray) -> EncodedImage:
     """Make the file of a decoded picture: PNG for what was drawn, JPEG for photographs. Nothing is written yet.
 
     Args:
         pixels: in the form of `ml.serving.images.read`.
     """
     if _is_drawn(pixels):
-        content_type, data = "image/png", png_encoder.encoded(pixels)
+        content_type, data = "image/png", png_encoder.encode(pixels)
     else:
         buffer = io.BytesIO()
         Image.fromarray(pixels).save(buffer, "JPEG", quality=JPEG_QUALITY, subsampling=0)
@@ -151,10 +151,10 @@ def encode(pixels: np.ndarray) -> KeptPicture:
         pixels = np.asarray(Image.open(buffer, formats=("JPEG",)))
     sha256 = hashlib.sha256(data).hexdigest()
     name = f"{FOLDER}/{sha256[:2]}/{sha256}.{EXTENSIONS[content_type]}"
-    return KeptPicture(pixels=pixels, data=data, name=name, sha256=sha256, content_type=content_type)
+    return EncodedImage(pixels=pixels, data=data, name=name, sha256=sha256, content_type=content_type)
 
 
-def write(file: KeptFile) -> None:
+def write(file: StoredFile) -> None:
     """Store the file, in the place of its equal if that is there already: a power cut may have cut it short.
 
     Called before the row is committed, so that no row ever names a missing file.
@@ -177,7 +177,7 @@ def read(submission: Submission) -> bytes:
         return file.read()
 
 
-def open_picture(submission: Submission) -> Image.Image:
+def open_stored(submission: Submission) -> Image.Image:
     """The kept picture in mode L, LA, RGB or RGBA, whole: `prepare_image` gets `submission.crop` beside it."""
     # What was kept was small enough when it came; whatever the limits are now.
     limits = images.Limits(max_memory=16 * settings.MAX_KEPT_SIDE**2)

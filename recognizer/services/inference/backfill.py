@@ -19,7 +19,7 @@ from . import handoff
 log = logging.getLogger(__name__)
 
 # The newest submissions, and the most doubtful ones of them all.
-NEWEST, MOST_DOUBTFUL = 1_000, 1_000
+NEWEST_COUNT, DOUBTFUL_COUNT = 1_000, 1_000
 BATCH = 32
 # Longest time in one go; the next comes with the next beat.
 SECONDS = 5.0
@@ -27,19 +27,19 @@ SECONDS = 5.0
 PAUSE = 0.02
 
 
-def waiting() -> QuerySet[Submission]:
+def remaining() -> QuerySet[Submission]:
     """Recent and doubtful submissions whose latest answer is of another version than the live one."""
     answered = Submission.objects.filter(state=SubmissionState.PREDICTED)
-    newest = answered.order_by("-id").values("pk")[:NEWEST]
-    doubtful = answered.filter(truth_state=TruthState.NONE).order_by("-doubt", "-id").values("pk")[:MOST_DOUBTFUL]
+    newest = answered.order_by("-id").values("pk")[:NEWEST_COUNT]
+    doubtful = answered.filter(truth_state=TruthState.NONE).order_by("-doubt", "-id").values("pk")[:DOUBTFUL_COUNT]
     number = versions.live_version().number
     chosen = Submission.objects.filter(pk__in=newest) | Submission.objects.filter(pk__in=doubtful)
     return chosen.exclude(answered_by=number)
 
 
-def tend(seconds: float = SECONDS) -> int:
+def run_backfill(seconds: float = SECONDS) -> int:
     """Predict some of what waits again; stop as soon as somebody waits for an answer. Returns how many."""
-    ids = list(waiting().order_by("-id").values_list("pk", flat=True))
+    ids = list(remaining().order_by("-id").values_list("pk", flat=True))
     if not ids:
         return 0
     from . import batch_prediction  # here: the default worker loads the model only when it needs it

@@ -105,7 +105,7 @@ def _said(row: Row, version: ModelVersion, answer: Answer, now: datetime, millis
 
 
 def _store(said: list[Said], version: ModelVersion, prepared_again: list[Submission]) -> dict[int, int]:
-    with fsync.repeatable(), transaction.atomic():
+    with fsync.relaxed_sync(), transaction.atomic():
         if prepared_again:
             Submission.objects.bulk_update(prepared_again, ["pixels", "ink", "preprocessing_version"])
         return settling.write(said, version.number)
@@ -131,17 +131,17 @@ def prepare_again(row: Submission) -> None:
     else:
         from recognizer.services.images import storage
 
-        prepared = prepare_image(storage.open_picture(row), crop=tuple(row.crop) if row.crop else None)
+        prepared = prepare_image(storage.open_stored(row), crop=tuple(row.crop) if row.crop else None)
     row.pixels, row.ink = prepared.pixels.tobytes(), dict(prepared.ink)
     row.preprocessing_version = PREPROCESSING_VERSION
 
 
 def _fail(pk: int, error: Exception) -> dict[int, bytes]:
     log.error("submission %s cannot be predicted", pk, exc_info=error)
-    return give_up([pk], f"The picture could not be read ({error}).")
+    return mark_failed([pk], f"The picture could not be read ({error}).")
 
 
-def give_up(ids: Sequence[int], reason: str) -> dict[int, bytes]:
+def mark_failed(ids: Sequence[int], reason: str) -> dict[int, bytes]:
     """Mark pending submissions as failed; the messages for whoever waits for them."""
     Submission.objects.filter(pk__in=ids, state=SubmissionState.PENDING).update(
         state=SubmissionState.FAILED, failure=reason

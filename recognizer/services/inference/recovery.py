@@ -20,7 +20,7 @@ log = logging.getLogger(__name__)
 # A row pending for longer than this was lost, or waits in a long queue: served twice, it is answered once.
 LOST_AFTER_SECONDS = 5.0
 # Tries in company before a row is tried alone, and tries altogether before it is given up.
-TRIES_IN_COMPANY, TRIES = 2, 4
+MAX_BATCH_ATTEMPTS, MAX_ATTEMPTS = 2, 4
 
 
 def lost_submissions() -> QuerySet[Submission]:
@@ -30,7 +30,7 @@ def lost_submissions() -> QuerySet[Submission]:
     return Submission.objects.filter(is_late, state=SubmissionState.PENDING)
 
 
-def sweep() -> bool:
+def requeue_lost() -> bool:
     """Call a worker if there are lost submissions. Their ids are not pushed again: in a backlog that would multiply
     the list; the shift reads them from the database."""
     if not lost_submissions().exists():
@@ -39,7 +39,7 @@ def sweep() -> bool:
     return True
 
 
-def serve_lost() -> dict[int, bytes]:
+def predict_lost() -> dict[int, bytes]:
     """Answer one batch of lost submissions, the oldest first, or one that must be tried alone.
 
     Returns:
@@ -55,7 +55,7 @@ def serve_lost() -> dict[int, bytes]:
     from . import batch_prediction
 
     lost = lost_submissions()
-    in_company = lost.filter(attempts__lt=TRIES_IN_COMPANY).order_by("created")
+    in_company = lost.filter(attempts__lt=MAX_BATCH_ATTEMPTS).order_by("created")
     ids = list(in_company.values_list("pk", flat=True)[: settings.PREDICTION_BATCH])
     if not ids:
         # The least tried first: a picture that kills the worker shall not keep the others from their turn.
@@ -64,9 +64,9 @@ def serve_lost() -> dict[int, bytes]:
             return {}
         pk, attempts = alone
         ids = [pk]
-        if attempts >= TRIES:
+        if attempts >= MAX_ATTEMPTS:
             log.error("submission %s is given up: the worker died over it", pk)
-            return batch_prediction.give_up(
+            return batch_prediction.mark_failed(
                 ids, f"The worker stopped each of the {attempts} times it tried this picture."
             )
     versions.live_classifier.current()  # without a model nobody can be blamed

@@ -60,7 +60,7 @@ def _serve(lease: ShiftLease, should_stop: Callable[[], bool]) -> int:
         lease.answer(batch, answers)
         lost = {}
         if look_for_lost:
-            lost = recovery.serve_lost()
+            lost = recovery.predict_lost()
             lease.count(lost)
             looked_for_lost_at = time.monotonic()
         served += len(lost) + len(answers)

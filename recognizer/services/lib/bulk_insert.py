@@ -15,7 +15,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 # What every database takes as it is, whatever kind of column it goes into (a JSON one excepted).
 PLAIN = frozenset((int, float, str, bool, bytes))
 # Of one statement; PostgreSQL takes 65,535.
-MOST_PARAMETERS = 10_000
+MAX_PARAMETERS = 10_000
 SQLITE_ROWS = 25
 
 
@@ -70,7 +70,7 @@ def _size(left: int, columns: int, database: BaseDatabaseWrapper) -> int:
     """
     if database.vendor == "sqlite":
         return SQLITE_ROWS if left >= SQLITE_ROWS else 1
-    return min(left, max(1, MOST_PARAMETERS // columns))
+    return min(left, max(1, MAX_PARAMETERS // columns))
 
 
 @cache

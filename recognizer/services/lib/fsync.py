@@ -21,19 +21,19 @@ from .gathering import Gathering
 
 # Files that are open at the same time to be waited for.
 FILES_AT_ONCE = 64
-LOG_PATIENCE_SECONDS = 0.2
+CHECKPOINT_TIMEOUT_SECONDS = 0.2
 
 _deferred: ContextVar[list[str] | None] = ContextVar("files that are synced later", default=None)
 
 
-def files_for_later() -> list[str] | None:
-    """Within `later` the list to which a file that was written goes; else None, and it waits for the disk at once."""
+def deferred_files() -> list[str] | None:
+    """Return the list of files to be synced later within `deferred_sync`, or None: files are synced at once."""
     return _deferred.get()
 
 
 @contextmanager
-def later(files: list[str]) -> Iterator[None]:
-    """Pictures that are written within do not wait for the disk; they are added to `files`, for which `wait` waits."""
+def deferred_sync(files: list[str]) -> Iterator[None]:
+    """Pictures that are written within do not wait for the disk; they are added to `files`, for which `flush` waits."""
     token = _deferred.set(files)
     try:
         yield
@@ -42,8 +42,8 @@ def later(files: list[str]) -> Iterator[None]:
 
 
 @contextmanager
-def repeatable() -> Iterator[None]:
-    """Commits within do not wait for the disk: what a power cut takes away is computed again, or `wait` follows.
+def relaxed_sync() -> Iterator[None]:
+    """Commits within do not wait for the disk: what a power cut takes away is computed again, or `flush` follows.
 
     Around the outermost transaction, in which alone it makes a difference.
     """
@@ -57,7 +57,7 @@ def repeatable() -> Iterator[None]:
         _set_synchronous("FULL")
 
 
-def wait(files: Sequence[str]) -> None:
+def flush(files: Sequence[str]) -> None:
     """Return once these files, and whatever was committed before, are on the disk; many who wait ask it once."""
     database = connection.settings_dict["NAME"] if _commits_can_return() else None
     if files or database:
@@ -76,7 +76,7 @@ def empty_write_ahead_log() -> bool:
     with connection.cursor() as cursor:
         cursor.execute("PRAGMA busy_timeout")
         (before,) = cursor.fetchone()
-        cursor.execute(f"PRAGMA busy_timeout = {LOG_PATIENCE_SECONDS * 1000:.0f}")
+        cursor.execute(f"PRAGMA busy_timeout = {CHECKPOINT_TIMEOUT_SECONDS * 1000:.0f}")
         try:
             cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)")
             (is_busy, _, _) = cursor.fetchone()

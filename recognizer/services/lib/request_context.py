@@ -1,6 +1,6 @@
 """What happens on behalf of which request: an id and a few facts that every log line of it carries.
 
-The web server's outermost middleware begins a trace, services add what they know (`note`), digitsite/logs.py prints it.
+The web server's outermost middleware begins a trace, services add what they know (`add`), digitsite/logs.py prints it.
 Ids only, never who somebody is.
 """
 
@@ -24,7 +24,7 @@ def end(token: Token) -> None:
     _facts.reset(token)
 
 
-def note(**facts: object) -> None:
+def add(**facts: object) -> None:
     """Add facts to the trace that is going on; without one nobody will ask for them."""
     known = _facts.get()
     if known is not None:

@@ -11,7 +11,7 @@ from .fair_slots import FairSlots
 MAX_AT_ONCE, MAX_WAITING, WAIT_SECONDS = 2, 6, 20
 
 
-def nameless() -> IO[bytes]:
+def anonymous_file() -> IO[bytes]:
     """Open an empty file that closing deletes, and the end of the process too."""
     # Beside the data: the system's own folder for such files may be in memory.
     return tempfile.TemporaryFile(dir=settings.DATA_DIR)

@@ -37,7 +37,7 @@ class Finding:
 
 
 @dataclass
-class Sanity:
+class ConsistencyReport:
     """What was looked at and what was found."""
 
     submissions: int = 0
@@ -50,15 +50,15 @@ class Sanity:
         return all(finding.is_harmless for finding in self.findings)
 
 
-def check() -> Sanity:
+def check() -> ConsistencyReport:
     """Look at everything: reads every kept picture and every model file once."""
-    found = Sanity()
+    found = ConsistencyReport()
     for look in (_database, _storage, _pictures, _left_overs, _answers, _models):
         found.findings += look(found)
     return found
 
 
-def _database(_found: Sanity) -> Iterator[Finding]:
+def _database(_found: ConsistencyReport) -> Iterator[Finding]:
     """What SQLite can say of its own file; PostgreSQL checks its pages when it reads them."""
     if connection.vendor != "sqlite":
         return
@@ -69,13 +69,13 @@ def _database(_found: Sanity) -> Iterator[Finding]:
         yield from (Finding("a row names one that is not there", f"{row[0]} {row[1]}") for row in cursor.fetchall())
 
 
-def _storage(_found: Sanity) -> Iterator[Finding]:
+def _storage(_found: ConsistencyReport) -> Iterator[Finding]:
     """What the account that runs this may not write; the site's own account should be the one that does."""
-    for path in writability.unwritable():
+    for path in writability.unwritable_paths():
         yield Finding("this account may not write", path)
 
 
-def _pictures(found: Sanity) -> Iterator[Finding]:
+def _pictures(found: ConsistencyReport) -> Iterator[Finding]:
     """Every picture that a submission names is there and is what its name says."""
     found.submissions = Submission.objects.count()
     names = Submission.objects.order_by("picture").values_list("picture", flat=True).distinct()
@@ -88,12 +88,12 @@ def _pictures(found: Sanity) -> Iterator[Finding]:
             yield Finding("a picture is missing" if digest is None else "a picture is damaged", name)
 
 
-def _left_overs(_found: Sanity) -> Iterator[Finding]:
-    for name in orphaned_files.left_over():
+def _left_overs(_found: ConsistencyReport) -> Iterator[Finding]:
+    for name in orphaned_files.find_orphans():
         yield Finding("a file that no submission names; the hourly sweep takes it", name, is_harmless=True)
 
 
-def _answers(_found: Sanity) -> Iterator[Finding]:
+def _answers(_found: ConsistencyReport) -> Iterator[Finding]:
     """What lists copy from the latest answer says the same as the answer."""
     answered = Submission.objects.filter(state=SubmissionState.PREDICTED)
     same = Q(
@@ -106,7 +106,7 @@ def _answers(_found: Sanity) -> Iterator[Finding]:
         yield Finding("a submission and its latest answer differ", public_id)
 
 
-def _models(found: Sanity) -> Iterator[Finding]:
+def _models(found: ConsistencyReport) -> Iterator[Finding]:
     """The files of every version that has any are what their sha256 says; the live version has them."""
     for files in ModelFiles.objects.select_related("version").defer("version__history", "version__gate").iterator(1):
         found.models += 1

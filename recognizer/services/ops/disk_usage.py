@@ -12,11 +12,11 @@ from recognizer.services.images.orphaned_files import FOLDER
 
 # Pictures are spread evenly over 256 folders by their sha256, so some folders speak for all. This many files are looked
 # at, a few milliseconds' worth; fewer are all counted.
-LOOKED_AT = 2_000
+MAX_FILES_SCANNED = 2_000
 
 
 @dataclass(frozen=True, slots=True)
-class Pictures:
+class ImageUsage:
     """Files of kept pictures; `is_exact` is False where some folders speak for all."""
 
     files: int
@@ -24,15 +24,15 @@ class Pictures:
     is_exact: bool
 
 
-def pictures() -> Pictures:
+def image_usage() -> ImageUsage:
     root = os.path.join(default_storage.location, FOLDER)  # noqa: PTH118 - scandir is twice as quick on plain paths
     try:
         folders = sorted(entry.path for entry in os.scandir(root) if entry.is_dir())
     except FileNotFoundError:  # nobody sent one yet
-        return Pictures(0, 0, is_exact=True)
+        return ImageUsage(0, 0, is_exact=True)
     files = size = seen = 0
     for folder in folders:
-        if files >= LOOKED_AT:
+        if files >= MAX_FILES_SCANNED:
             break
         seen += 1
         for entry in os.scandir(folder):
@@ -42,7 +42,7 @@ def pictures() -> Pictures:
                 continue
             files += 1
     share = len(folders) / seen if seen else 1.0
-    return Pictures(round(files * share), round(size * share), is_exact=seen == len(folders))
+    return ImageUsage(round(files * share), round(size * share), is_exact=seen == len(folders))
 
 
 def database_bytes() -> int:

@@ -14,7 +14,7 @@ from recognizer.models import Submission, SubmissionState, Verdict
 # The newest answers, and those before them that they are compared with.
 RECENT, BEFORE = 500, 3_000
 # Fewer than this say nothing.
-LEAST = 100
+MIN_PREDICTIONS = 100
 CERTAINTY_EDGES = (0.5, 0.8, 0.95, 0.99, 0.999)
 
 
@@ -36,9 +36,9 @@ def measure() -> Drift:
         .values_list("digit", "certainty", "verdict")[: RECENT + BEFORE]
     )
     recent, before = rows[:RECENT], rows[RECENT:]
-    if len(recent) < LEAST:
+    if len(recent) < MIN_PREDICTIONS:
         return Drift(len(recent))
-    enough = len(before) >= LEAST
+    enough = len(before) >= MIN_PREDICTIONS
     return Drift(
         answers=len(recent),
         digits=stability_index(_by_digit(recent), _by_digit(before)) if enough else None,

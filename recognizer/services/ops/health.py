@@ -48,7 +48,7 @@ class Health:
 def check() -> Health:
     database, migrations, model = _database()
     redis, worker = _redis_and_worker()
-    stuck = liveness.stuck() if database and migrations and redis else []
+    stuck = liveness.stalled_queues() if database and migrations and redis else []
     return Health(
         database=database,
         migrations=migrations,
@@ -99,7 +99,7 @@ def _database() -> tuple[bool, bool, int | None]:
 def _storage() -> bool:
     """Whether what people send can be stored."""
     try:
-        found = writability.unwritable()
+        found = writability.unwritable_paths()
     except DatabaseError as error:
         log.warning("the database cannot be asked: %s", error)
         return False

@@ -4,8 +4,8 @@ A worker may be there, connected and well by all that can be seen, and take noth
 silently stopped after Redis had been away, a known fault of Celery with Redis. So a canary travels the way of all work
 each CANARY_SECONDS. Prediction workers need none: their heartbeat comes from the loop that takes the work.
 
-`sing` is called by the canary's task, `stuck` by /readyz; the supervisor of `make run` kills who is stuck for long, and
-starts it again.
+`record_probe` is called by the canary's task, `stalled_queues` by /readyz; the supervisor of `make run` kills who is
+stuck for long, and starts it again.
 """
 
 import logging
@@ -24,21 +24,21 @@ log = logging.getLogger(__name__)
 
 PREDICTIONS, DEFAULT, TRAIN = "predictions", "default", "train"
 # In the hand-off's Redis: queue -> when its canary was heard last, in Redis's own seconds.
-CANARIES = "canaries"
+PROBES_KEY = "canaries"
 # A canary may wait behind one that is late, and behind a task that takes a while.
-SILENT_AFTER = 2.5
+STALLED_AFTER = 2.5
 # A clock is corrected by fractions of a second all the time.
 CLOCK_TOLERANCE_SECONDS = 2
 
 
-def sing(queue: str) -> None:
+def record_probe(queue: str) -> None:
     """A worker of `queue` has taken a canary, so it takes work."""
     there = handoff.link().redis
     seconds, _ = there.time()
-    there.hset(CANARIES, queue, seconds)
+    there.hset(PROBES_KEY, queue, seconds)
 
 
-def heard() -> dict[str, float]:
+def last_seen() -> dict[str, float]:
     """How many seconds ago a worker of each queue last took a canary; queues of which none ever did are left out.
 
     Infinitely long where the clock was set back since: such a canary proves nothing.
@@ -48,7 +48,7 @@ def heard() -> dict[str, float]:
     """
     there = handoff.link().redis
     seconds, _ = there.time()
-    return {queue.decode(): _age(seconds, when) for queue, when in there.hgetall(CANARIES).items()}
+    return {queue.decode(): _age(seconds, when) for queue, when in there.hgetall(PROBES_KEY).items()}
 
 
 def _age(now: int, when: bytes | int) -> float:
@@ -56,12 +56,12 @@ def _age(now: int, when: bytes | int) -> float:
     return age if age > -CLOCK_TOLERANCE_SECONDS else math.inf
 
 
-def longest_silence() -> float:
+def stall_timeout() -> float:
     """Seconds after which a worker that takes no canary is not well."""
-    return settings.CANARY_SECONDS * SILENT_AFTER
+    return settings.CANARY_SECONDS * STALLED_AFTER
 
 
-def stuck() -> list[str]:
+def stalled_queues() -> list[str]:
     """Queues that nobody serves although work waits there; empty also while Redis or the database cannot tell."""
     if handoff.link().circuit.is_open():
         return []
@@ -92,8 +92,8 @@ def _is_silent(queue: str) -> bool:
     there = handoff.link().redis
     seconds, _ = there.time()
     # Of a new or emptied Redis nothing can be said yet.
-    there.hsetnx(CANARIES, queue, seconds)
-    return _age(seconds, there.hget(CANARIES, queue) or seconds) > longest_silence()
+    there.hsetnx(PROBES_KEY, queue, seconds)
+    return _age(seconds, there.hget(PROBES_KEY, queue) or seconds) > stall_timeout()
 
 
 CHECKS = {PREDICTIONS: _predictions, DEFAULT: _default, TRAIN: _train}

@@ -88,7 +88,7 @@ def _from_database() -> Iterator[Metric]:
     yield _gauge("digits_live_since_seconds", "When it went live, Unix time.", live.created.timestamp())
     yield from _training()
     yield from _drift()
-    pictures = disk_usage.pictures()
+    pictures = disk_usage.image_usage()
     yield _gauge("digits_pictures_bytes", "Room that kept pictures take (an estimate when many).", pictures.bytes)
     yield _gauge("digits_pictures_files", "Kept pictures (an estimate when many).", pictures.files)
     yield _gauge("digits_database_bytes", "Room that the database takes.", disk_usage.database_bytes())
@@ -148,7 +148,7 @@ def _from_redis() -> Iterator[Metric]:
     silence = GaugeMetricFamily(
         "digits_canary_age_seconds", "Since a worker of this queue last took a task.", labels=["queue"]
     )
-    for queue, seconds in liveness.heard().items():
+    for queue, seconds in liveness.last_seen().items():
         silence.add_metric([queue], seconds)
     yield silence
     yield from _tallied(tally.read(link.redis))

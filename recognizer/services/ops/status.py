@@ -28,9 +28,9 @@ from . import disk_usage, health, liveness, writability
 log = logging.getLogger(__name__)
 
 # An answer takes milliseconds; whoever waits for longer than this waits for nothing.
-LONGEST_WAIT = timedelta(minutes=1)
+MAX_WAIT = timedelta(minutes=1)
 # Below this the database may soon be unable to write.
-LEAST_FREE_BYTES = 1_000_000_000
+MIN_FREE_BYTES = 1_000_000_000
 # A trainer that was not heard of for so long was most likely switched off, and is missed only if a training waits.
 SWITCHED_OFF = timedelta(days=1)
 MEGABYTE = 1_000_000
@@ -92,7 +92,7 @@ def _redis() -> list[Check]:
         if link.circuit.is_open():  # it is known to be frozen, and asking would take a time-out
             raise redis.TimeoutError("it does not answer")
         about = link.redis.info()
-        beats, canary = link.heartbeats(), liveness.heard()
+        beats, canary = link.heartbeats(), liveness.last_seen()
     except (redis.RedisError, OSError) as error:
         if isinstance(error, redis.TimeoutError):  # so that nobody else waits for it
             link.circuit.trip()
@@ -143,7 +143,7 @@ def _default_worker(silence: float | None) -> Check:
     return Check(
         "default",
         "Default worker",
-        is_well=silence is None or silence <= liveness.longest_silence(),
+        is_well=silence is None or silence <= liveness.stall_timeout(),
         says="Not heard of yet" if silence is None else _heard(silence),
         what_to_do="Look at its log and start it: it keeps the time, for trainings and for what is swept.",
     )
@@ -157,7 +157,7 @@ def _trainer(silence: float | None) -> Check:
         running, waiting = None, False
     is_gone = silence is None or SWITCHED_OFF.total_seconds() < silence < math.inf
     says = "Not heard of; with TRAINER=0 there is none" if is_gone else _heard(silence)
-    is_silent = is_gone or silence > liveness.longest_silence()
+    is_silent = is_gone or silence > liveness.stall_timeout()
     return Check(
         "trainer",
         "Trainer",
@@ -177,7 +177,7 @@ def _queue() -> list[Check]:
     waiting = Submission.objects.filter(state=SubmissionState.PENDING)
     found = waiting.aggregate(count=Count("pk"), oldest=Min("created"))
     # A wait that begins in the future began before the clock was set back.
-    late = found["oldest"] is not None and abs(timezone.now() - found["oldest"]) > LONGEST_WAIT
+    late = found["oldest"] is not None and abs(timezone.now() - found["oldest"]) > MAX_WAIT
     return [
         Check(
             "queue",
@@ -233,7 +233,7 @@ def _training() -> list[Check]:
 
 
 def _next_training() -> list[Check]:
-    coming = presenters.what_comes_next()
+    coming = presenters.next_run()
     by_itself = coming.labels is not None or coming.when is not None
     ways = []
     if coming.labels is not None:
@@ -260,7 +260,7 @@ def _next_training() -> list[Check]:
 
 def _storage() -> list[Check]:
     try:
-        found = writability.unwritable()
+        found = writability.unwritable_paths()
     except DatabaseError:  # which has a line of its own
         return []
     more = f" and {len(found) - 1} more" if len(found) > 1 else ""
@@ -277,13 +277,13 @@ def _storage() -> list[Check]:
 
 
 def _disk() -> list[Check]:
-    free, pictures = disk_usage.free_bytes(), disk_usage.pictures()
+    free, pictures = disk_usage.free_bytes(), disk_usage.image_usage()
     about = "" if pictures.is_exact else "about "
     return [
         Check(
             "disk",
             "Disk",
-            is_well=free >= LEAST_FREE_BYTES,
+            is_well=free >= MIN_FREE_BYTES,
             says=f"{free / 1e9:.1f} GB free; {about}{pictures.files} pictures take {pictures.bytes / MEGABYTE:.1f} MB",
             what_to_do=f"Make room in {settings.DATA_DIR}: without any, nothing can be stored.",
         )

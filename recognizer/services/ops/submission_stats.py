@@ -33,7 +33,7 @@ class Stats:
     settled_correct: int
 
 
-def of(actor: Actor) -> Stats:
+def stats_for(actor: Actor) -> Stats:
     """What `actor` sees, counted in one pass over an index that holds the columns in the order of `GROUPS`."""
     groups = permissions.visible_submissions(actor).order_by().values_list(*GROUPS).annotate(Count("pk"))
     states, sources, truths = Counter(), Counter(), Counter()

@@ -18,7 +18,7 @@ FOLDER_ACCESS, FILE_ACCESS = os.R_OK | os.W_OK | os.X_OK, os.R_OK | os.W_OK
 IS_EFFECTIVE = os.access in os.supports_effective_ids
 
 
-def unwritable() -> list[str]:
+def unwritable_paths() -> list[str]:
     """Return the folders and files that this process may not write, and "the database" where it takes no rows.
 
     Raises:

@@ -32,7 +32,7 @@ from .versions import DeploymentConflictError, RegistryError
 
 # A version made for another preprocessing is tried on so many drawn digits of each kind, and must read this share of
 # them as today's preprocessing prepares them, and lose at most this share against the live version.
-DRAWN_EACH, FITS_FROM, FITS_LOSS = 40, 0.93, 0.01
+MIN_IMAGES_PER_DIGIT, FITS_FROM, FITS_LOSS = 40, 0.93, 0.01
 HOLDOUT_PICTURES = 1_000
 
 
@@ -52,7 +52,7 @@ def promote(
             were pruned; it does not fit today's preprocessing.
         DeploymentConflictError: the live version was changed meanwhile.
     """
-    permissions.must_operate(actor)
+    permissions.require_operator(actor)
     why = why.strip()
     passed = version.gate_verdict == GateVerdict.PASSED
     if not passed and not force:
@@ -76,7 +76,7 @@ def roll_back(
 
     Raises: as `promote`; RegistryError also when the version was never live.
     """
-    permissions.must_operate(actor)
+    permissions.require_operator(actor)
     live = _still(seen) or model_versions.live_deployment()
     if version is None:
         version = _before(live)
@@ -162,7 +162,7 @@ def _accuracies(versions: Iterable[ModelVersion]) -> list[float]:
 
     from ml.training.eval_sets import FROZEN, draw_balanced
 
-    images, labels = draw_balanced(DRAWN_EACH, FROZEN)
+    images, labels = draw_balanced(MIN_IMAGES_PER_DIGIT, FROZEN)
     held = Submission.objects.filter(
         fold=Fold.HOLDOUT,
         truth_state=TruthState.SETTLED,

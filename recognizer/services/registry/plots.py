@@ -14,7 +14,7 @@ from django.conf import settings
 from recognizer.models import ModelVersion
 
 PLOTS = ("curves", "confusion_matrix", "reliability")
-DRAWING_SECONDS = 60
+PLOT_TIMEOUT_SECONDS = 60
 
 
 class PlotError(RuntimeError):
@@ -26,7 +26,7 @@ def names(version: ModelVersion) -> list[str]:
     return [name for name in PLOTS if _figures(version, name)]
 
 
-def png(version: ModelVersion, name: str) -> bytes:
+def render_png(version: ModelVersion, name: str) -> bytes:
     """Draw one of `names(version)`.
 
     Raises:
@@ -36,11 +36,11 @@ def png(version: ModelVersion, name: str) -> bytes:
     given = json.dumps(_figures(version, name)).encode()
     try:
         drawn = subprocess.run(
-            command, input=given, capture_output=True, cwd=settings.BASE_DIR, timeout=DRAWING_SECONDS, check=True
+            command, input=given, capture_output=True, cwd=settings.BASE_DIR, timeout=PLOT_TIMEOUT_SECONDS, check=True
         )
     except subprocess.TimeoutExpired as error:
         raise PlotError(
-            f"The plot was not drawn within {DRAWING_SECONDS} s: the machine is busy. Try again."
+            f"The plot was not drawn within {PLOT_TIMEOUT_SECONDS} s: the machine is busy. Try again."
         ) from error
     except subprocess.CalledProcessError as error:
         raise PlotError(f"The plot could not be drawn: {error.stderr.decode(errors='replace')[-500:]}") from error

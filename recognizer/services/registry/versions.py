@@ -118,7 +118,7 @@ def deploy(
         ) from error
 
 
-def store(version: ModelVersion, *, keras_file: bytes, bundle: bytes) -> ModelVersion:
+def create_version(version: ModelVersion, *, keras_file: bytes, bundle: bytes) -> ModelVersion:
     """Keep a new version and its bytes, under the next number. Call it within the transaction that decides about it.
 
     Args:
@@ -137,7 +137,7 @@ def store(version: ModelVersion, *, keras_file: bytes, bundle: bytes) -> ModelVe
     return version
 
 
-def new_base(folder: Path = bundles.BASE_FOLDER) -> tuple[dict, dict] | None:
+def find_new_base(folder: Path = bundles.BASE_FOLDER) -> tuple[dict, dict] | None:
     """The shipped base model, if an upgrade of the site brought one that the registry does not know yet.
 
     Returns:
@@ -195,7 +195,7 @@ def classifier_of(version: ModelVersion) -> Classifier:
     )
 
 
-def file_of(version: ModelVersion, column: str) -> bytes | None:
+def read_file(version: ModelVersion, column: str) -> bytes | None:
     """The bytes of `keras_file` or `bundle`; None when they were pruned."""
     found = ModelFiles.objects.filter(version=version).values_list(column, flat=True).first()
     return None if found is None else bytes(found)

@@ -23,7 +23,7 @@ class Matrix:
         return sum(self.cells[digit][digit] for digit in range(10))
 
 
-def matrix_of(version: ModelVersion) -> Matrix:
+def matrix_for_version(version: ModelVersion) -> Matrix:
     """Of every settled submission that shows a digit and that `version` read in the form in which it is kept now."""
     settled = Submission.objects.filter(truth_state=TruthState.SETTLED, truth__in=DIGITS).order_by()
     # Most were answered by that version last, and say so themselves.
@@ -38,7 +38,7 @@ def matrix_of(version: ModelVersion) -> Matrix:
     return Matrix(version.number, cells)
 
 
-def read_as(*, version: int, digit: int) -> Exists:
+def parse_cell(*, version: int, digit: int) -> Exists:
     """That version number `version` read a submission, in the form in which it is kept now, as `digit`."""
     return Exists(
         Prediction.objects.filter(

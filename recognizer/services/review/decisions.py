@@ -13,8 +13,8 @@ from recognizer.services.identity.actors import Actor
 from recognizer.services.identity.throttling import Kind, limit_rate
 
 from . import labels, queue
-from .labels import LabelError, Word
-from .queue import Item
+from .labels import LabelError, LabelInput
+from .queue import ReviewItem
 
 
 def decide(*, actor: Actor, submission: Submission, value: str, otherwise: LabelReason) -> Label:
@@ -56,16 +56,16 @@ def decide_many(
     for submission, value in values.items():
         last = standing.get(submission.pk)
         if submission.pk in shown:
-            words.append(Word(submission, value, LabelReason(shown[submission.pk])))
+            words.append(LabelInput(submission, value, LabelReason(shown[submission.pk])))
         elif last is None:
-            words.append(Word(submission, value, otherwise))
+            words.append(LabelInput(submission, value, otherwise))
         elif last.value != value:
             # Somebody who thinks better of it was shown it for the same reason as before.
-            words.append(Word(submission, value, LabelReason(last.reason)))
+            words.append(LabelInput(submission, value, LabelReason(last.reason)))
         else:
             said.append(last)
     if words:
-        said += labels.label_many(actor=actor, words=words, locked=locked)
+        said += labels.create_labels(actor=actor, words=words, locked=locked)
     Lease.objects.filter(reviewer=actor.user, submission__in=[*values, *undecided]).delete()
     return said
 
@@ -81,7 +81,7 @@ def skip(*, actor: Actor, submission: Submission) -> None:
 
 @limit_rate(Kind.CHANGE)
 @transaction.atomic
-def undo(*, actor: Actor, submission: Submission) -> Item | None:
+def undo(*, actor: Actor, submission: Submission) -> ReviewItem | None:
     """Take back what the actor decided about `submission`, or that they passed over it, and show it again.
 
     Returns:
@@ -94,13 +94,13 @@ def undo(*, actor: Actor, submission: Submission) -> Item | None:
         labels.add_retraction(actor=actor, label=said)
     lease = Lease.objects.filter(reviewer=actor.user, submission=submission).first()
     reason = (said or lease).reason if said or lease else LabelReason.NEWEST
-    return queue.lease_again(actor=actor, submission=submission, reason=LabelReason(reason))
+    return queue.renew_lease(actor=actor, submission=submission, reason=LabelReason(reason))
 
 
 def last_decided(actor: Actor) -> Submission | None:
     """What the actor reviewed last and did not take back."""
-    last = labels.standing(actor).filter(reason__in=QUEUE_REASONS).select_related("submission").first()
+    last = labels.active_labels(actor).filter(reason__in=QUEUE_REASONS).select_related("submission").first()
     return last.submission if last else None
 
 
-QUEUE_REASONS = (*queue.RULES, *queue.BLIND, LabelReason.SUGGESTION, LabelReason.GRID)
+QUEUE_REASONS = (*queue.RULES, *queue.BLIND_REASONS, LabelReason.SUGGESTION, LabelReason.GRID)

@@ -37,7 +37,7 @@ ACTIVE_REVIEWER_DAYS = 30
 
 # Neither a retraction, which has no value, nor retracted. (Asked for `retracts IS NULL`, SQLite would look it up in
 # that column's unique index, where nearly every row is null.)
-STANDING = {"stands": True, "value__gt": "", "retraction__isnull": True}
+ACTIVE = {"stands": True, "value__gt": "", "retraction__isnull": True}
 
 
 class LabelError(ValueError):
@@ -45,7 +45,7 @@ class LabelError(ValueError):
 
 
 @dataclass(frozen=True, slots=True)
-class Word:
+class LabelInput:
     """What somebody is about to say of one submission, and why it was in front of them."""
 
     submission: Submission
@@ -53,7 +53,7 @@ class Word:
     reason: LabelReason
 
 
-def label(*, actor: Actor, submission: Submission, value: str, reason: LabelReason) -> Label:
+def create_label(*, actor: Actor, submission: Submission, value: str, reason: LabelReason) -> Label:
     """Record what `actor` says `submission` shows, and work out its truth anew.
 
     A person's newer word replaces the older one without erasing it; the same one again is the one that stands.
@@ -62,18 +62,20 @@ def label(*, actor: Actor, submission: Submission, value: str, reason: LabelReas
         LabelError: `value` is none of TruthValue, or the submission was deleted meanwhile.
         NotAllowedError: the actor neither owns the submission nor may review.
     """
-    return label_once(actor=actor, submission=submission, value=value, reason=reason)[0]
+    return create_label_if_changed(actor=actor, submission=submission, value=value, reason=reason)[0]
 
 
 @limit_rate(Kind.CHANGE)
 @transaction.atomic
-def label_once(*, actor: Actor, submission: Submission, value: str, reason: LabelReason) -> tuple[Label, bool]:
+def create_label_if_changed(
+    *, actor: Actor, submission: Submission, value: str, reason: LabelReason
+) -> tuple[Label, bool]:
     """The same, and whether that is news: whoever repeats their last word about a submission has said nothing new."""
     if permissions.can_label(actor, submission) and lock([submission]):
         last = last_labels(actor, [submission]).get(submission.pk)
         if last is not None and (last.value, last.kind) == (value, _kind_of_word(actor)):
             return last, False
-    added = label_many(actor=actor, words=[Word(submission, value, reason)])
+    added = create_labels(actor=actor, words=[LabelInput(submission, value, reason)])
     if not added:
         raise LabelError("This was deleted meanwhile.")
     return added[0], True
@@ -84,7 +86,9 @@ def _kind_of_word(actor: Actor) -> LabelKind:
 
 
 @transaction.atomic
-def label_many(*, actor: Actor, words: Sequence[Word], locked: Collection[Submission] | None = None) -> list[Label]:
+def create_labels(
+    *, actor: Actor, words: Sequence[LabelInput], locked: Collection[Submission] | None = None
+) -> list[Label]:
     """The same for many submissions, with as many queries as for one: all are recorded or, if one is refused, none.
 
     No operation by itself: those that call it count themselves. What was deleted meanwhile is left out of what is
@@ -102,7 +106,7 @@ def label_many(*, actor: Actor, words: Sequence[Word], locked: Collection[Submis
         locked = lock([word.submission for word in words])
     present = {submission.pk for submission in locked} & {word.submission.pk for word in words}
     kind = _kind_of_word(actor)
-    quotas.spend(actor=actor, pictures=0, size=len(present) * quotas.LABEL_ROW_BYTES)
+    quotas.consume(actor=actor, pictures=0, size=len(present) * quotas.LABEL_ROW_BYTES)
     added = Label.objects.bulk_create(
         Label(
             submission=word.submission,
@@ -117,7 +121,7 @@ def label_many(*, actor: Actor, words: Sequence[Word], locked: Collection[Submis
     )
     if kind == LabelKind.REVIEW:
         _cast_votes(added)
-    settle([label.submission for label in added], with_copies=kind == LabelKind.REVIEW)
+    update_consensus([label.submission for label in added], with_copies=kind == LabelKind.REVIEW)
     return added
 
 
@@ -146,14 +150,14 @@ def retract(*, actor: Actor, label: Label) -> Label:
 @transaction.atomic
 def add_retraction(*, actor: Actor, label: Label) -> Label:
     """Retract a label as part of another operation. Raises as `retract` does."""
-    if not permissions.said(actor, label):
+    if not permissions.is_own_label(actor, label):
         raise NotAllowedError("You can take back only what you said yourself.")
-    if label.kind == LabelKind.REVIEW and not actor.came_for(Scope.REVIEW):
+    if label.kind == LabelKind.REVIEW and not actor.has_scope(Scope.REVIEW):
         raise NotAllowedError("Taking a review back needs a token with the scope review.")
     [submission] = lock([label.submission])
     if label.retracts_id or Label.objects.filter(retracts=label).exists():
         raise LabelError("This was taken back already.")
-    quotas.spend(actor=actor, pictures=0, size=quotas.LABEL_ROW_BYTES)
+    quotas.consume(actor=actor, pictures=0, size=quotas.LABEL_ROW_BYTES)
     Label.objects.filter(pk=label.pk).update(stands=False)
     retraction = Label.objects.create(
         submission=submission,
@@ -164,13 +168,13 @@ def add_retraction(*, actor: Actor, label: Label) -> Label:
         reason=label.reason,
         stands=False,
     )
-    settle([submission], with_copies=label.kind == LabelKind.REVIEW)
+    update_consensus([submission], with_copies=label.kind == LabelKind.REVIEW)
     return retraction
 
 
-def standing(actor: Actor) -> QuerySet[Label]:
+def active_labels(actor: Actor) -> QuerySet[Label]:
     """What this account said and did not take back, the newest first."""
-    return Label.objects.filter(user=actor.user, **STANDING).order_by("-id")
+    return Label.objects.filter(user=actor.user, **ACTIVE).order_by("-id")
 
 
 def last_labels(actor: Actor, submissions: Collection[Submission]) -> dict[int, Label]:
@@ -179,9 +183,7 @@ def last_labels(actor: Actor, submissions: Collection[Submission]) -> dict[int, 
     # One look for each kind: an index leads to it directly, and the cost does not grow with the labels.
     last = [
         Subquery(
-            Label.objects.filter(submission=OuterRef("pk"), kind=kind, **own, **STANDING)
-            .order_by("-id")
-            .values("pk")[:1]
+            Label.objects.filter(submission=OuterRef("pk"), kind=kind, **own, **ACTIVE).order_by("-id").values("pk")[:1]
         )
         for kind in LabelKind
     ]
@@ -197,7 +199,7 @@ def lock(submissions: Collection[Submission]) -> list[Submission]:
     return list(rows.only("pk", "digest").order_by("pk"))
 
 
-def settle(submissions: Collection[Submission], *, with_copies: bool = True) -> None:
+def update_consensus(submissions: Collection[Submission], *, with_copies: bool = True) -> None:
     """Write the truth that follows from what was said onto the submissions and their copies.
 
     A review of a picture holds for every copy of it (same digest), so nobody reviews the same picture twice; a
@@ -211,7 +213,7 @@ def settle(submissions: Collection[Submission], *, with_copies: bool = True) -> 
     rows = Submission.objects.filter(
         **({"digest__in": digests} if with_copies else {"pk__in": [submission.pk for submission in submissions]})
     )
-    suggestions = Label.objects.filter(submission=OuterRef("pk"), kind=LabelKind.SUGGESTION, **STANDING)
+    suggestions = Label.objects.filter(submission=OuterRef("pk"), kind=LabelKind.SUGGESTION, **ACTIVE)
     last = Subquery(suggestions.order_by("-id").values("value")[:1])
     reviewers = _Reviewers()
     changed = defaultdict(list)
@@ -244,7 +246,7 @@ def _votes(digests: Collection[str]) -> defaultdict[str, list[str]]:
 
 def _counted_again(vote: Vote) -> Label | None:
     """Return the review that counts now that the vote's own was retracted or deleted; without one the vote goes."""
-    reviews = Label.objects.filter(submission=OuterRef("pk"), kind=LabelKind.REVIEW, user=vote.user_id, **STANDING)
+    reviews = Label.objects.filter(submission=OuterRef("pk"), kind=LabelKind.REVIEW, user=vote.user_id, **ACTIVE)
     last = Subquery(reviews.order_by("-id").values("pk")[:1])
     newest = Submission.objects.filter(digest=vote.digest).aggregate(newest=Max(last))["newest"]
     if newest is None:
@@ -255,14 +257,14 @@ def _counted_again(vote: Vote) -> Label | None:
 
 
 @transaction.atomic
-def settle_unseconded() -> int:
+def resolve_single_reviewer() -> int:
     """Settle what waits for a second opinion that nobody is there any more to give; how many that were."""
     if _Reviewers().active > 1:
         return 0
-    reviews = Label.objects.filter(submission=OuterRef("pk"), kind=LabelKind.REVIEW, **STANDING)
+    reviews = Label.objects.filter(submission=OuterRef("pk"), kind=LabelKind.REVIEW, **ACTIVE)
     waiting = Submission.objects.filter(Exists(reviews), truth_state=TruthState.PROVISIONAL)
     rows = list(waiting.only("digest"))
-    settle(rows)
+    update_consensus(rows)
     return len(rows)
 
 

@@ -33,19 +33,19 @@ from recognizer.models import (
 from recognizer.services.identity.actors import Actor
 from recognizer.services.identity.permissions import NotAllowedError
 from recognizer.services.identity.throttling import Kind, limit_rate
-from recognizer.services.submissions.service import with_answers
+from recognizer.services.submissions.service import with_latest_prediction
 
-from .labels import STANDING, reviewed, settle, settle_unseconded
+from .labels import ACTIVE, resolve_single_reviewer, reviewed, update_consensus
 
 # Long enough to think about one hard picture, short enough that what a reviewer left behind is soon seen by another.
-LEASE = timedelta(minutes=10)
+LEASE_DURATION = timedelta(minutes=10)
 # A lone reviewer sees a contradicted sure answer a second time, but not while the first decision is still in mind.
 SECOND_LOOK_AFTER = timedelta(days=1)
 # Of the random share, how much comes from the holdout fold: these labels measure, the others also train.
 HOLDOUT_SHARE_OF_RANDOM = 0.8
 # Candidates looked at beyond those asked for: enough to step over late copies and what others take at this moment.
-SPARE = 8
-MOST_AT_ONCE = 60
+SPARE_CANDIDATES = 8
+MAX_BATCH_SIZE = 60
 
 RULES: dict[LabelReason, str] = {
     LabelReason.DOUBT: "Second opinions, what visitors contradicted, then the answers with the smallest lead.",
@@ -55,11 +55,11 @@ RULES: dict[LabelReason, str] = {
     LabelReason.RANDOM: "At random, mainly from the holdout fold.",
 }
 # Shown without the answer and without what others said, so that a second look is a look and no echo.
-BLIND = (LabelReason.SECOND_OPINION, LabelReason.SUSPECT)
+BLIND_REASONS = (LabelReason.SECOND_OPINION, LabelReason.SUSPECT)
 
 
 @dataclass(frozen=True, slots=True)
-class Item:
+class ReviewItem:
     """One submission in front of one reviewer. `blind`: show neither the answer nor what others said."""
 
     submission: Submission
@@ -69,7 +69,7 @@ class Item:
     @property
     def why(self) -> str:
         """In words; of a suspected label not that it is suspected, for that would tell what to look for."""
-        return "Second look" if self.reason in BLIND else self.reason.label
+        return "Second look" if self.reason in BLIND_REASONS else self.reason.label
 
     @property
     def answer(self) -> Prediction | None:
@@ -83,7 +83,9 @@ class Item:
 
 
 @limit_rate(Kind.CHANGE)
-def take(*, actor: Actor, rule: LabelReason, count: int = 2, randomness: random.Random | None = None) -> list[Item]:
+def lease_next(
+    *, actor: Actor, rule: LabelReason, count: int = 2, randomness: random.Random | None = None
+) -> list[ReviewItem]:
     """Lease the next items of `actor`: those leased to them before, then new ones by `rule` and the random share.
 
     Args:
@@ -97,7 +99,7 @@ def take(*, actor: Actor, rule: LabelReason, count: int = 2, randomness: random.
     check_may_review(actor)
     RULES[rule]
     randomness = randomness or random.SystemRandom()
-    count = min(count, MOST_AT_ONCE)
+    count = min(count, MAX_BATCH_SIZE)
     held = list(_held(actor).exclude(reason=LabelReason.GRID).values_list("submission", "reason")[:count])
     missing = count - len(held)
     by_chance = [
@@ -105,7 +107,7 @@ def take(*, actor: Actor, rule: LabelReason, count: int = 2, randomness: random.
     ]
     ruled = _lease_some(actor, _by_rule(rule, actor), missing - sum(by_chance))
     if rule == LabelReason.DOUBT and len(ruled) < missing - sum(by_chance):
-        settle_unseconded()
+        resolve_single_reviewer()
     if not sum(by_chance) or not (held or ruled or sum(by_chance) == missing):
         # A rule that finds nothing has nothing to be mixed with.
         return _items(held + ruled)
@@ -116,7 +118,7 @@ def take(*, actor: Actor, rule: LabelReason, count: int = 2, randomness: random.
 
 
 @limit_rate(Kind.CHANGE)
-def take_grid(*, actor: Actor, digit: int, count: int = MOST_AT_ONCE) -> list[Item]:
+def lease_grid(*, actor: Actor, digit: int, count: int = MAX_BATCH_SIZE) -> list[ReviewItem]:
     """Lease up to `count` pictures that were all read as `digit`, the most doubtful first.
 
     What the actor holds for another digit's grid is given back.
@@ -143,12 +145,12 @@ def check_may_review(actor: Actor) -> None:
         raise NotAllowedError("Only reviewers have a review queue.")
 
 
-def leave(*, actor: Actor) -> None:
+def release_leases(*, actor: Actor) -> None:
     """Give back everything that `actor` has leased."""
     Lease.objects.filter(reviewer=actor.user).delete()
 
 
-def lease_again(*, actor: Actor, submission: Submission, reason: LabelReason) -> Item | None:
+def renew_lease(*, actor: Actor, submission: Submission, reason: LabelReason) -> ReviewItem | None:
     """Put one submission in front of `actor` once more; None when somebody else has it in front of them."""
     Lease.objects.filter(reviewer=actor.user, digest=submission.digest).delete()
     leased = _lease(actor, reason, [(submission.pk, submission.digest)])
@@ -180,10 +182,10 @@ def _lease_some(actor: Actor, offers: Offers, count: int) -> list[Leased]:
     for reason, candidates in offers if count else ():
         while len(leased) < count:
             missing = count - len(leased)
-            ids = list(candidates.exclude(pk__in=passed).values_list("pk", flat=True)[: missing + SPARE])
+            ids = list(candidates.exclude(pk__in=passed).values_list("pk", flat=True)[: missing + SPARE_CANDIDATES])
             passed.update(ids)
             leased += _lease(actor, reason, _first_of_each(ids, digests)[:missing])
-            if len(ids) < missing + SPARE:
+            if len(ids) < missing + SPARE_CANDIDATES:
                 break
         if len(leased) == count:
             break
@@ -204,7 +206,7 @@ def _first_of_each(ids: Sequence[int], digests: set[str]) -> list[tuple[int, str
     }
     late = [pk for pk, (digest, _) in rows.items() if digest in settled]
     if late:
-        settle(list(Submission.objects.filter(pk__in=late).only("digest")))
+        update_consensus(list(Submission.objects.filter(pk__in=late).only("digest")))
         digests |= settled
     first = []
     for pk in ids:
@@ -221,7 +223,7 @@ def _facts(rows: QuerySet[Submission]) -> Iterable[tuple[int, str, str]]:
 
 def _lease(actor: Actor, reason: LabelReason, free: Sequence[tuple[int, str]]) -> list[Leased]:
     now = timezone.now()
-    expires = now + LEASE
+    expires = now + LEASE_DURATION
     Lease.objects.filter(digest__in=[digest for _, digest in free], expires__lte=now).delete()
     # The unique digest decides between two reviewers who come at the same moment.
     Lease.objects.bulk_create(
@@ -236,12 +238,14 @@ def _lease(actor: Actor, reason: LabelReason, free: Sequence[tuple[int, str]]) -
     return [(pk, reason) for pk, _ in free if pk in got]
 
 
-def _items(leased: Sequence[Leased]) -> list[Item]:
-    rows = with_answers(Submission.objects.filter(pk__in=[pk for pk, _ in leased]))
+def _items(leased: Sequence[Leased]) -> list[ReviewItem]:
+    rows = with_latest_prediction(Submission.objects.filter(pk__in=[pk for pk, _ in leased]))
     submissions = {submission.pk: submission for submission in rows}
     digests = reviewed({row.digest for row in rows})
     return [
-        Item(submissions[pk], LabelReason(reason), blind=reason in BLIND or submissions[pk].digest in digests)
+        ReviewItem(
+            submissions[pk], LabelReason(reason), blind=reason in BLIND_REASONS or submissions[pk].digest in digests
+        )
         for pk, reason in leased
         if pk in submissions  # deleted meanwhile
     ]
@@ -301,12 +305,12 @@ def _of_grid() -> QuerySet[Submission]:
 
 
 def _reviewed() -> Exists:
-    return Exists(Label.objects.filter(submission=OuterRef("pk"), kind=LabelKind.REVIEW, **STANDING))
+    return Exists(Label.objects.filter(submission=OuterRef("pk"), kind=LabelKind.REVIEW, **ACTIVE))
 
 
 def _free(submissions: QuerySet[Submission], actor: Actor, *, skipped: bool = False) -> QuerySet[Submission]:
     """Those that this reviewer did not review yet, passed over by them or not."""
-    reviews = Label.objects.filter(submission=OuterRef("pk"), kind=LabelKind.REVIEW, user=actor.user, **STANDING)
+    reviews = Label.objects.filter(submission=OuterRef("pk"), kind=LabelKind.REVIEW, user=actor.user, **ACTIVE)
     passed_over = Exists(Skip.objects.filter(submission=OuterRef("pk"), reviewer=actor.user))
     return submissions.filter(~Exists(reviews), passed_over if skipped else ~passed_over)
 
@@ -321,4 +325,4 @@ def _suspects(actor: Actor) -> QuerySet[Submission]:
         truth__in=[str(digit) for digit in range(10)],
         verdict=Verdict.SURE,
     )
-    return contradicted.filter(~Exists(recent), ~Exists(reviews.filter(reason__in=BLIND))).order_by("-id")
+    return contradicted.filter(~Exists(recent), ~Exists(reviews.filter(reason__in=BLIND_REASONS))).order_by("-id")

@@ -19,7 +19,7 @@ from recognizer.services.identity.actors import Actor
 from recognizer.services.training.scheduling import labels_until_next
 
 from . import queue
-from .labels import STANDING
+from .labels import ACTIVE
 
 PACE_WINDOW = timedelta(minutes=5)
 PERIOD = timedelta(days=30)
@@ -40,7 +40,7 @@ class Progress:
 
 
 @dataclass(frozen=True, slots=True)
-class Share:
+class AccuracyShare:
     """`right` of `total`, with the 95 % interval of the share behind it."""
 
     name: object
@@ -91,15 +91,15 @@ def decisions_by_day() -> list[tuple[date, int]]:
     return [(day, counted.get(day.isoformat(), 0)) for day in days]
 
 
-def paces() -> list[Pace]:
+def reviewer_paces() -> list[Pace]:
     rows = _recent().filter(user__isnull=False).values_list("user__username")
     rows = rows.annotate(count=Count("id"), minutes=Count(MINUTE, distinct=True)).order_by("-count")
     return [Pace(*row) for row in rows]
 
 
-def agreement() -> Share:
+def agreement() -> AccuracyShare:
     """Of the pictures that several people reviewed, how many pairs of reviewers said the same."""
-    reviews = Label.objects.filter(kind=LabelKind.REVIEW, user__isnull=False, **STANDING).order_by()
+    reviews = Label.objects.filter(kind=LabelKind.REVIEW, user__isnull=False, **ACTIVE).order_by()
     twice = reviews.values("submission__digest").annotate(people=Count("user", distinct=True)).filter(people__gt=1)
     shown = Submission.objects.filter(digest__in=twice.values("submission__digest"))
     said = reviews.filter(submission__in=shown).order_by("id")
@@ -112,12 +112,12 @@ def agreement() -> Share:
         pairs = [(one, other) for i, one in enumerate(said_by_all) for other in said_by_all[:i]]
         total += len(pairs)
         right += sum(one == other for one, other in pairs)
-    return Share("agreement", right, total)
+    return AccuracyShare("agreement", right, total)
 
 
-def accuracy_on_traffic() -> tuple[list[Share], list[Share]]:
+def accuracy_on_traffic() -> tuple[list[AccuracyShare], list[AccuracyShare]]:
     """Accuracy of the first answers to the random share's pictures of digits: by day of PERIOD, and by version."""
-    drawn = Label.objects.filter(kind=LabelKind.REVIEW, reason=LabelReason.RANDOM, **STANDING).order_by()
+    drawn = Label.objects.filter(kind=LabelKind.REVIEW, reason=LabelReason.RANDOM, **ACTIVE).order_by()
     of_drawn = Prediction.objects.filter(submission__in=drawn.values("submission")).order_by()
     # From the few that were drawn to their rows, not from every settled submission to its answers.
     first = of_drawn.values("submission").annotate(first=Min("pk")).values("first")
@@ -133,12 +133,12 @@ def accuracy_on_traffic() -> tuple[list[Share], list[Share]]:
     return _shares(by_day), _shares(by_version)
 
 
-def _shares(counts: Iterable[tuple[object, bool, int]]) -> list[Share]:
+def _shares(counts: Iterable[tuple[object, bool, int]]) -> list[AccuracyShare]:
     right, total = defaultdict(int), defaultdict(int)
     for name, is_right, count in counts:
         right[name] += count if is_right else 0
         total[name] += count
-    return [Share(name, right[name], total[name]) for name in sorted(total)]
+    return [AccuracyShare(name, right[name], total[name]) for name in sorted(total)]
 
 
 def _recent() -> QuerySet[Label]:

@@ -1,6 +1,6 @@
 """Deletion of submissions: rows, predictions, labels, stored responses, and pictures that no other row names.
 
-Every deletion goes through `erase`, so nothing of a deleted submission is left anywhere.
+Every deletion goes through `delete_submissions`, so nothing of a deleted submission is left anywhere.
 """
 
 from functools import partial
@@ -15,7 +15,7 @@ from recognizer.services.images import orphaned_files
 BATCH = 200
 
 
-def erase(rows: QuerySet[Submission]) -> int:
+def delete_submissions(rows: QuerySet[Submission]) -> int:
     """Delete them, some at a time so that others can write in between; how many went.
 
     What was deleted stays so if a later part fails, and the rest can be deleted again.

@@ -1,6 +1,7 @@
 """Drafts: what somebody sent, checked and made ready to be stored.
 
-Everything that can be wrong with what was sent is one exception, `Refused`, raised before anything is stored.
+Everything that can be wrong with what was sent is one exception, `SubmissionRejectedError`, raised before anything is
+stored.
 """
 
 import hashlib
@@ -14,26 +15,26 @@ from django.conf import settings
 
 from ml import preprocessing
 from ml.preprocessing import PREPROCESSING_VERSION, Prepared, StrokesError
-from ml.serving.images import ImageError, Opened
+from ml.serving.images import ImageError, ImageHeader
 from recognizer.models import Fold, Source, Submission
 from recognizer.services.identity import quotas
 from recognizer.services.identity.actors import Actor
 from recognizer.services.images import storage
-from recognizer.services.images.storage import KeptFile
+from recognizer.services.images.storage import StoredFile
 from recognizer.services.lib.errors import detach
 
 # One picture in this many is kept away from training for ever, to measure the benefit of training.
 HOLDOUT_EVERY = 5
-SMALLEST_CROP = 4
+MIN_CROP = 4
 # Points; a digit has a hundred or two. The most that is accepted, ten thousand, takes some ten milliseconds to check.
-LITTLE_DRAWING = 1000
+CHEAP_DRAWING_POINTS = 1000
 SIDE = 28
 
 Crop = Sequence[float]
 Box = tuple[int, int, int, int]
 
 
-class Refused(ValueError):  # noqa: N818 - not a fault of ours: the sender is told what to do
+class SubmissionRejectedError(ValueError):
     """What was sent cannot be accepted, and nothing was stored. The message is meant for the sender.
 
     Attributes:
@@ -49,7 +50,7 @@ class Refused(ValueError):  # noqa: N818 - not a fault of ours: the sender is to
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Sent:
+class SubmissionInput:
     """One digit as somebody sent it: exactly one of `image`, `pixels` and `strokes`, unchecked.
 
     Attributes:
@@ -80,47 +81,47 @@ class Sent:
 
 
 @dataclass(frozen=True, slots=True)
-class Draft:
+class PreparedSubmission:
     """What will be stored: the file first, then the row."""
 
-    file: KeptFile
+    file: StoredFile
     row: Submission
     size: int
 
 
 @dataclass(frozen=True, slots=True)
-class Begun:
+class OpenedInput:
     """What was sent, and of a file what its header tells."""
 
-    sent: Sent
-    opened: Opened | None
+    sent: SubmissionInput
+    opened: ImageHeader | None
 
     @property
     def takes_long(self) -> bool:
         """Whether others had better not wait until it is decoded, or drawn."""
         if self.opened is not None:
-            return not storage.is_little(self.opened)
+            return not storage.is_cheap_to_decode(self.opened)
         strokes = self.sent.strokes if isinstance(self.sent.strokes, list) else []
         # Unchecked as yet: whatever else it holds is refused at the first look.
         lines = (stroke[0] for stroke in strokes if isinstance(stroke, list) and stroke)
-        return sum(len(line) for line in lines if isinstance(line, list)) > LITTLE_DRAWING
+        return sum(len(line) for line in lines if isinstance(line, list)) > CHEAP_DRAWING_POINTS
 
 
-def begin(sent: Sent) -> Begun:
+def open_input(sent: SubmissionInput) -> OpenedInput:
     """Look at what was sent as far as that takes no time.
 
     Raises:
         Refused: it cannot be accepted, that much is plain.
     """
     if sent.image is None:
-        return Begun(sent, None)
+        return OpenedInput(sent, None)
     try:
-        return Begun(sent, storage.open_sent(sent.image))
+        return OpenedInput(sent, storage.open_upload(sent.image))
     except ImageError as error:
-        raise Refused(error.code, str(error), field="image") from error
+        raise SubmissionRejectedError(error.code, str(error), field="image") from error
 
 
-def draft(begun: Begun, *, actor: Actor) -> Draft:
+def prepare(begun: OpenedInput, *, actor: Actor) -> PreparedSubmission:
     """Check what was sent, and make the file and the row of it.
 
     Raises:
@@ -142,7 +143,7 @@ def draft(begun: Begun, *, actor: Actor) -> Draft:
         prepared = preprocessing.prepare_image(kept.pixels, crop=box)
         digest = kept.sha256
     if prepared.blank:
-        raise Refused(
+        raise SubmissionRejectedError(
             "blank", "There is nothing to see on this picture. Please send one with a digit.", field=sent.field
         )
     row = Submission(
@@ -167,10 +168,12 @@ def draft(begun: Begun, *, actor: Actor) -> Draft:
     # Without the pixels, which in a batch of a hundred would take too much memory.
     # The column of the strokes has a blank after each comma.
     size = len(kept.data) + len(written) + written.count(",") + len(str(pens or "")) + quotas.SUBMISSION_ROW_BYTES
-    return Draft(KeptFile(kept.name, kept.data), row, size)
+    return PreparedSubmission(StoredFile(kept.name, kept.data), row, size)
 
 
-def draft_all(sent: Iterable[Sent], *, actor: Actor) -> Iterator[Draft | Refused]:
+def prepare_all(
+    sent: Iterable[SubmissionInput], *, actor: Actor
+) -> Iterator[PreparedSubmission | SubmissionRejectedError]:
     """Each of what was sent together, in its order, or why it is refused: one bad picture spoils no other.
 
     All pictures together may have MAX_UPLOAD_PIXELS pixels: decoding takes a second for so many.
@@ -178,27 +181,27 @@ def draft_all(sent: Iterable[Sent], *, actor: Actor) -> Iterator[Draft | Refused
     room = settings.MAX_UPLOAD_PIXELS
     for one in sent:
         try:
-            begun = begin(one)
+            begun = open_input(one)
             if begun.opened is not None:
                 width, height = begun.opened.size
                 if width * height > room:
                     text = "This was too much at once. Please send it by itself."
-                    raise Refused("too_many_pixels", text, field="image")
+                    raise SubmissionRejectedError("too_many_pixels", text, field="image")
                 room -= width * height
-            yield draft(begun, actor=actor)
-        except Refused as refusal:
+            yield prepare(begun, actor=actor)
+        except SubmissionRejectedError as refusal:
             yield detach(refusal)
 
 
-def look(begun: Begun, *, actor: Actor) -> Prepared:
-    """What the model would see. Raises as `draft` does, but a blank picture is no error here."""
+def preview_input(begun: OpenedInput, *, actor: Actor) -> Prepared:
+    """What the model would see. Raises as `prepare` does, but a blank picture is no error here."""
     sent = begun.sent
     if sent.strokes is None:
         pixels, box = _picture(begun, actor)
         return preprocessing.prepare_image(pixels, crop=box)
     try:
         strokes, _ = _parse(sent)
-    except Refused as refusal:
+    except SubmissionRejectedError as refusal:
         if refusal.code != "blank":
             raise
         strokes = []
@@ -210,7 +213,7 @@ def fold_of(digest: str) -> Fold:
     return Fold.HOLDOUT if int(digest[:8], 16) % HOLDOUT_EVERY == 0 else Fold.TRAIN
 
 
-def _picture(begun: Begun, actor: Actor) -> tuple[np.ndarray, Box | None]:
+def _picture(begun: OpenedInput, actor: Actor) -> tuple[np.ndarray, Box | None]:
     """The picture as it would be kept, and the crop box in its pixels."""
     sent = begun.sent
     if begun.opened is None:
@@ -218,7 +221,7 @@ def _picture(begun: Begun, actor: Actor) -> tuple[np.ndarray, Box | None]:
     try:
         decoded = storage.decode(begun.opened, caller=actor.share_key)
     except ImageError as error:
-        raise Refused(error.code, str(error), field="image") from error
+        raise SubmissionRejectedError(error.code, str(error), field="image") from error
     if sent.crop is None:
         return decoded.pixels, None
     height, width = decoded.pixels.shape[:2]
@@ -228,14 +231,16 @@ def _picture(begun: Begun, actor: Actor) -> tuple[np.ndarray, Box | None]:
 def _from_numbers(rows: object) -> np.ndarray:
     is_square = isinstance(rows, list) and len(rows) == SIDE and all(isinstance(row, list) for row in rows)
     if not is_square or any(len(row) != SIDE for row in rows):
-        raise Refused("bad_shape", "Pixels must be 28 rows of 28 numbers each.", field="pixels")
+        raise SubmissionRejectedError("bad_shape", "Pixels must be 28 rows of 28 numbers each.", field="pixels")
     # type and not isinstance: true is an int to Python, but no grey.
     if any(set(map(type, row)) != {int} for row in rows):
-        raise Refused("not_a_number", "Pixels must be whole numbers from 0 to 255.", field="pixels")
+        raise SubmissionRejectedError("not_a_number", "Pixels must be whole numbers from 0 to 255.", field="pixels")
     try:
         return np.frombuffer(b"".join(map(bytes, rows)), np.uint8).reshape(SIDE, SIDE)
     except ValueError as error:
-        raise Refused("out_of_range", "Pixels must be whole numbers from 0 to 255.", field="pixels") from error
+        raise SubmissionRejectedError(
+            "out_of_range", "Pixels must be whole numbers from 0 to 255.", field="pixels"
+        ) from error
 
 
 def _scaled(crop: Crop, sent: tuple[int, int], kept: tuple[int, int]) -> Box:
@@ -248,8 +253,8 @@ def _scaled(crop: Crop, sent: tuple[int, int], kept: tuple[int, int]) -> Box:
         min(kept[0], math.ceil(right * across)),
         min(kept[1], math.ceil(bottom * down)),
     )
-    if box[2] - box[0] < SMALLEST_CROP or box[3] - box[1] < SMALLEST_CROP:
-        raise Refused(
+    if box[2] - box[0] < MIN_CROP or box[3] - box[1] < MIN_CROP:
+        raise SubmissionRejectedError(
             "bad_crop",
             "The crop box holds too little of the picture. Give left, top, right, bottom in the picture's own pixels.",
             field="crop",
@@ -257,17 +262,17 @@ def _scaled(crop: Crop, sent: tuple[int, int], kept: tuple[int, int]) -> Box:
     return box
 
 
-def _parse(sent: Sent) -> tuple[list, list[float] | None]:
+def _parse(sent: SubmissionInput) -> tuple[list, list[float] | None]:
     """The strokes, and the pen of each; no pens where none was named."""
     try:
         strokes = preprocessing.parse_strokes(sent.strokes, frame=sent.frame)
     except StrokesError as error:
         # A canvas without a stroke is what a blank picture is among pictures.
         code = "blank" if error.code == "empty" else error.code
-        raise Refused(code, str(error), field="strokes") from error
+        raise SubmissionRejectedError(code, str(error), field="strokes") from error
     if sent.pen is None:
         return strokes, None
     try:
         return strokes, preprocessing.parse_pens(sent.pen, sent.strokes, frame=sent.frame)
     except StrokesError as error:
-        raise Refused(error.code, str(error), field="pen") from error
+        raise SubmissionRejectedError(error.code, str(error), field="pen") from error

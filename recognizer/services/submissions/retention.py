@@ -10,12 +10,12 @@ from django.utils import timezone
 from recognizer.models import Submission
 from recognizer.services.identity import sessions
 
-from .bulk_delete import erase
+from .bulk_delete import delete_submissions
 
 log = logging.getLogger(__name__)
 
 
-def enforce() -> int:
+def delete_expired_submissions() -> int:
     """Delete submissions that are older than RETENTION_DAYS, with all that belongs to them; how many went.
 
     Models that learned from a deleted picture stay.
@@ -23,7 +23,7 @@ def enforce() -> int:
     if not settings.RETENTION_DAYS:
         return 0
     old = Submission.objects.filter(created__lt=timezone.now() - timedelta(days=settings.RETENTION_DAYS))
-    count = erase(old)
+    count = delete_submissions(old)
     if count:
         log.info("%d submissions were older than %d days and are gone", count, settings.RETENTION_DAYS)
     return count
@@ -32,4 +32,4 @@ def enforce() -> int:
 def clear_sessions() -> None:
     """Delete expired sessions."""
     import_module(settings.SESSION_ENGINE).SessionStore.clear_expired()
-    sessions.forget_expired()
+    sessions.delete_expired()

@@ -22,8 +22,8 @@ from recognizer.services.inference import handoff
 from recognizer.services.lib.fair_slots import FairSlots
 
 from . import intake, storing
-from .bulk_delete import erase
-from .intake import Crop, Refused, Sent
+from .bulk_delete import delete_submissions
+from .intake import Crop, SubmissionInput, SubmissionRejectedError
 from .storing import Within
 
 # Previews that are made at once: few, for submissions go first. A program with 32 connections finds room all the same;
@@ -52,7 +52,9 @@ class Preview:
 
 
 @limit_rate(Kind.SUBMIT)
-def accept(*, actor: Actor, sent: Sent, within: Within | None = None, seconds: float | None = None) -> Submission:
+def create_submission(
+    *, actor: Actor, sent: SubmissionInput, within: Within | None = None, seconds: float | None = None
+) -> Submission:
     """Store what was sent and have it predicted.
 
     Args:
@@ -70,8 +72,8 @@ def accept(*, actor: Actor, sent: Sent, within: Within | None = None, seconds: f
     """
     if not sent.demo:
         _check_may_submit(actor)
-    begun = intake.begin(sent)
-    parcel = storing.Parcel(lambda: [intake.draft(begun, actor=actor)], actor, within, seconds)
+    begun = intake.open_input(sent)
+    parcel = storing.Parcel(lambda: [intake.prepare(begun, actor=actor)], actor, within, seconds)
     if begun.takes_long:
         parcel.prepare()
     [row] = storing.store(parcel)
@@ -79,10 +81,10 @@ def accept(*, actor: Actor, sent: Sent, within: Within | None = None, seconds: f
 
 
 @limit_rate(Kind.SUBMIT)
-def accept_all(
-    *, actor: Actor, sent: Sequence[Sent], within: Within | None = None, seconds: float | None = None
-) -> list[Submission | Refused]:
-    """Store all that was sent together, but for what is refused, and have it predicted; `seconds` as in `accept`.
+def create_submissions(
+    *, actor: Actor, sent: Sequence[SubmissionInput], within: Within | None = None, seconds: float | None = None
+) -> list[Submission | SubmissionRejectedError]:
+    """Store several inputs together, without the rejected ones, and have them predicted; see `create_submission`.
 
     Returns:
         For each its submission, or why it was refused.
@@ -91,19 +93,21 @@ def accept_all(
         NotAllowedError, ThrottledError, quotas.QuotaError, BusyError: nothing was stored.
     """
     _check_may_submit(actor)
-    parcel = storing.Parcel(lambda: list(intake.draft_all(sent, actor=actor)), actor, within, seconds)
+    parcel = storing.Parcel(lambda: list(intake.prepare_all(sent, actor=actor)), actor, within, seconds)
     parcel.prepare()
     return storing.store(parcel)
 
 
-def accept_image(
+def create_from_image(
     *, actor: Actor, data: bytes, source: Source, crop: Crop | None = None, may_train: bool = True
 ) -> Submission:
-    """`accept` a picture."""
-    return accept(actor=actor, sent=Sent(source=source, image=data, crop=crop, may_train=may_train))
+    """`create_submission` a picture."""
+    return create_submission(
+        actor=actor, sent=SubmissionInput(source=source, image=data, crop=crop, may_train=may_train)
+    )
 
 
-def accept_strokes(
+def create_from_strokes(
     *,
     actor: Actor,
     strokes: object,
@@ -112,24 +116,26 @@ def accept_strokes(
     may_train: bool = True,
     demo: bool = False,
 ) -> Submission:
-    """`accept` a drawing."""
-    return accept(actor=actor, sent=Sent(source=source, strokes=strokes, frame=frame, may_train=may_train, demo=demo))
+    """`create_submission` a drawing."""
+    return create_submission(
+        actor=actor, sent=SubmissionInput(source=source, strokes=strokes, frame=frame, may_train=may_train, demo=demo)
+    )
 
 
 @limit_rate(Kind.PREVIEW)
-def preview(*, actor: Actor, sent: Sent) -> Preview:
+def preview(*, actor: Actor, sent: SubmissionInput) -> Preview:
     """What the model says of something; nothing is stored.
 
     Raises:
-        Refused, NotAllowedError: as `accept` does, but not for what is blank.
+        Refused, NotAllowedError: as `create_submission` does, but not for what is blank.
         BusyError: too many previews, or large pictures, at once.
     """
     _check_may_submit(actor)
-    begun = intake.begin(sent)
+    begun = intake.open_input(sent)
     # What takes long waits for a slot of its own, and must not hold one for previews meanwhile.
-    prepared = intake.look(begun, actor=actor) if begun.takes_long else None
+    prepared = intake.preview_input(begun, actor=actor) if begun.takes_long else None
     with _preview_slots.slot(actor.share_key, seconds=PREVIEW_WAIT_SECONDS):
-        prepared = prepared or intake.look(begun, actor=actor)
+        prepared = prepared or intake.preview_input(begun, actor=actor)
         answer = None if prepared.blank else handoff.preview(prepared, settings.PREDICTION_WAIT_SECONDS)
     return Preview(prepared, answer)
 
@@ -142,7 +148,7 @@ def _check_may_submit(actor: Actor) -> None:
 # --- Reading ---------------------------------------------------------------------------------------------------------
 
 
-def with_answers(rows: QuerySet[Submission], *, whole: bool = False) -> QuerySet[Submission]:
+def with_latest_prediction(rows: QuerySet[Submission], *, whole: bool = False) -> QuerySet[Submission]:
     """The same submissions, each with its latest prediction and that one's model version, in one query.
 
     What lists do not show stays in the database: of the version all but its number; pixels and strokes unless `whole`.
@@ -174,7 +180,7 @@ def delete_many(*, actor: Actor, rows: Collection[Submission]) -> None:
     """
     if not all(permissions.can_delete(actor, row) for row in rows):
         raise NotAllowedError("Only whoever sent it, or an operator, can delete this.")
-    erase(Submission.objects.filter(pk__in=[row.pk for row in rows]))
+    delete_submissions(Submission.objects.filter(pk__in=[row.pk for row in rows]))
 
 
 @limit_rate(Kind.CHANGE)

@@ -28,12 +28,12 @@ from recognizer.services.lib import bulk_insert, fsync, request_context
 from recognizer.services.lib.gathering import Gathering, LetGo
 from recognizer.services.lib.storage_errors import storage_error_of
 
-from .intake import Draft, Refused
+from .intake import PreparedSubmission, SubmissionRejectedError
 
 log = logging.getLogger(__name__)
 
 # What is done in the transaction that stores, with what becomes of each: all or nothing.
-Within = Callable[[Sequence[Submission | Refused]], None]
+Within = Callable[[Sequence[Submission | SubmissionRejectedError]], None]
 
 
 @dataclass(slots=True, eq=False)
@@ -50,11 +50,11 @@ class Parcel:
         error: why nothing of it was stored.
     """
 
-    make: Callable[[], Sequence[Draft | Refused]]
+    make: Callable[[], Sequence[PreparedSubmission | SubmissionRejectedError]]
     actor: Actor
     within: Within | None
     seconds: float | None = None
-    made: Sequence[Draft | Refused] | None = None
+    made: Sequence[PreparedSubmission | SubmissionRejectedError] | None = None
     waited: bool = False
     files: list[str] = field(default_factory=list)
     error: Exception | None = None
@@ -74,8 +74,8 @@ class Parcel:
                 del error
 
     @property
-    def drafts(self) -> list[Draft]:
-        return [one for one in self.made if isinstance(one, Draft)]
+    def drafts(self) -> list[PreparedSubmission]:
+        return [one for one in self.made if isinstance(one, PreparedSubmission)]
 
     @property
     def patience(self) -> float:
@@ -84,12 +84,12 @@ class Parcel:
         return (self.seconds or 0) if is_one else 0
 
     @property
-    def outcomes(self) -> list[Submission | Refused]:
+    def outcomes(self) -> list[Submission | SubmissionRejectedError]:
         """For each its row, or why it was refused."""
-        return [one.row if isinstance(one, Draft) else one for one in self.made]
+        return [one.row if isinstance(one, PreparedSubmission) else one for one in self.made]
 
 
-def store(parcel: Parcel) -> list[Submission | Refused]:
+def store(parcel: Parcel) -> list[Submission | SubmissionRejectedError]:
     """Store a parcel, have it predicted, and wait for the answers if it says so; it is on the disk afterwards.
 
     Returns:
@@ -156,13 +156,13 @@ def _see_through(parcels: Sequence[Parcel], let_go: LetGo[Parcel]) -> None:
 
 def _note(parcels: Sequence[Parcel]) -> None:
     """What this thread says in the log from now on is about these."""
-    request_context.note(submissions=[row.pk for row in _rows_of(parcels)])
+    request_context.add(submissions=[row.pk for row in _rows_of(parcels)])
 
 
 def _bring_to_the_disk(parcels: Sequence[Parcel]) -> None:
     stored = [parcel for parcel in parcels if parcel.error is None]
     if stored:
-        fsync.wait([file for parcel in stored for file in parcel.files])
+        fsync.flush([file for parcel in stored for file in parcel.files])
 
 
 def _rows_of(parcels: Sequence[Parcel]) -> list[Submission]:
@@ -171,7 +171,7 @@ def _rows_of(parcels: Sequence[Parcel]) -> list[Submission]:
 
 def _store_together(parcels: Sequence[Parcel]) -> None:
     try:
-        with fsync.repeatable(), transaction.atomic():
+        with fsync.relaxed_sync(), transaction.atomic():
             _write(parcels)
     except Exception as error:  # noqa: BLE001 - whoever brought the parcel raises it
         if len(parcels) == 1:
@@ -199,7 +199,7 @@ def _write(parcels: Sequence[Parcel]) -> None:
     for parcel in parcels:
         # First, for whoever may send no more leaves no file behind.
         size = sum(one.size for one in parcel.drafts)
-        quotas.spend(actor=parcel.actor, pictures=len(parcel.drafts), size=size)
+        quotas.consume(actor=parcel.actor, pictures=len(parcel.drafts), size=size)
         _write_files(parcel)
         if _may_train(parcel) and training_consent.has_opted_out(parcel.actor):
             for one in parcel.drafts:
@@ -233,7 +233,7 @@ def _look_again(parcels: Sequence[Parcel]) -> None:
 
 
 def _write_files(parcel: Parcel) -> None:
-    with fsync.later(parcel.files):
+    with fsync.deferred_sync(parcel.files):
         for one in parcel.drafts:
             storage.write(one.file)
 

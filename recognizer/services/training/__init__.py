@@ -16,11 +16,11 @@ from .scheduling import (
     CannotTrainError,
     NoTrainerError,
     active_run,
-    ask,
     cancel,
     expire_stale,
     labels_until_next,
-    tend,
+    request_run,
+    run_maintenance,
 )
 
 __all__ = [
@@ -28,9 +28,9 @@ __all__ = [
     "CannotTrainError",
     "NoTrainerError",
     "active_run",
-    "ask",
     "cancel",
     "expire_stale",
     "labels_until_next",
-    "tend",
+    "request_run",
+    "run_maintenance",
 ]

@@ -16,21 +16,21 @@ from dataclasses import asdict, dataclass, field
 import numpy as np
 from django.db.models import QuerySet
 
-from ml.evaluation.gate import Check
+from ml.evaluation.gate import GateCheck
 from ml.serving.classifier import Classifier
-from ml.training.label_noise import contested, suspicions
+from ml.training.label_noise import contested_rows, find_suspected_noise
 from ml.training.site_recipe import SiteData, SiteRecipe
 from ml.versions import PREPROCESSING_VERSION
 from recognizer.models import DIGITS, Fold, Label, LabelKind, LabelReason, Submission, TruthState, TruthValue
 from recognizer.services.inference import batch_prediction
 
-from .scheduling import trainable
+from .scheduling import trainable_submissions
 
 # In all, and of one drawer: a quarter of what the others gave, but never less than a beginner's first labels.
-MOST_DIGITS, MOST_NON_DIGITS = 20_000, 1_000
-DRAWER_SHARE, DRAWER_ALWAYS = 0.25, 200
+MAX_DIGITS, MAX_NON_DIGITS = 20_000, 1_000
+MAX_DRAWER_SHARE, MIN_PER_DRAWER = 0.25, 200
 # The newest so many of the holdout measure; more would make no figure surer and every evaluation slower.
-MOST_HOLDOUT = 5_000
+MAX_HOLDOUT = 5_000
 COLUMNS = (
     *("pixels", "preprocessing_version", "ink", "strokes", "picture", "picture_type", "crop"),
     *("truth", "digest", "source", "owner_id", "visitor"),
@@ -40,7 +40,7 @@ SECOND_LOOKS = (LabelReason.SECOND_OPINION, LabelReason.SUSPECT)
 
 
 @dataclass(frozen=True)
-class Selection:
+class TrainingDataset:
     """What a run learns from, and how it came about.
 
     Attributes:
@@ -53,7 +53,7 @@ class Selection:
     data: SiteData
     counts: dict[str, object]
     fingerprint: str
-    suspicions: list[Check]
+    suspicions: list[GateCheck]
 
 
 @dataclass(frozen=True)
@@ -65,21 +65,21 @@ class Holdout:
     sources: np.ndarray = field(default_factory=lambda: np.zeros(0, dtype="U8"))
 
 
-def select(champion: Classifier, recipe: SiteRecipe) -> Selection:
+def build_dataset(champion: Classifier, recipe: SiteRecipe) -> TrainingDataset:
     """Choose what the next run learns from.
 
     Args:
         champion: of the live version; says which labels are contested.
         recipe: its fields are part of the fingerprint.
     """
-    rows = _once_each(trainable())
-    digits = _capped([row for row in rows if row.truth != TruthValue.NOT_A_DIGIT], MOST_DIGITS)
-    others = _capped([row for row in rows if row.truth == TruthValue.NOT_A_DIGIT], MOST_NON_DIGITS)
+    rows = _once_each(trainable_submissions())
+    digits = _capped([row for row in rows if row.truth != TruthValue.NOT_A_DIGIT], MAX_DIGITS)
+    others = _capped([row for row in rows if row.truth == TruthValue.NOT_A_DIGIT], MAX_NON_DIGITS)
     images, labels = _pixels(digits), _digits(digits)
     confirmed = _confirmed()
     looked_at_twice = np.array([row.digest in confirmed for row in digits], bool)
-    doubted = contested(champion, images, labels, recipe.doubts) & ~looked_at_twice
-    aimed = suspicions(champion, images, labels, recipe.doubts, looked_at_twice)
+    doubted = contested_rows(champion, images, labels, recipe.doubts) & ~looked_at_twice
+    aimed = find_suspected_noise(champion, images, labels, recipe.doubts, looked_at_twice)
     counts = {
         "settled": len(rows),
         "digits": len(digits),
@@ -91,13 +91,13 @@ def select(champion: Classifier, recipe: SiteRecipe) -> Selection:
     }
     lines = [f"{row.digest} {row.truth} {row.digest in confirmed}" for row in (*digits, *others)]
     data = SiteData(images, labels, doubted, _pixels(others))
-    return Selection(data, counts, _fingerprint(lines, asdict(recipe)), aimed)
+    return TrainingDataset(data, counts, _fingerprint(lines, asdict(recipe)), aimed)
 
 
-def holdout() -> Holdout:
+def holdout_set() -> Holdout:
     """The settled digits of the holdout fold, each picture once."""
     rows = _once_each(Submission.objects.filter(truth_state=TruthState.SETTLED, truth__in=DIGITS, fold=Fold.HOLDOUT))[
-        :MOST_HOLDOUT
+        :MAX_HOLDOUT
     ]
     return Holdout(_pixels(rows), _digits(rows), np.array([row.source for row in rows], dtype="U8"))
 
@@ -111,7 +111,7 @@ def _once_each(rows: QuerySet[Submission]) -> list[Submission]:
 
 
 def _capped(rows: list[Submission], most: int) -> list[Submission]:
-    of_one = max(DRAWER_ALWAYS, round(len(rows) * DRAWER_SHARE))
+    of_one = max(MIN_PER_DRAWER, round(len(rows) * MAX_DRAWER_SHARE))
     seen: Counter[object] = Counter()
     kept = []
     for row in rows:

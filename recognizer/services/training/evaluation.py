@@ -12,19 +12,19 @@ from dataclasses import asdict, dataclass, replace
 import numpy as np
 from django.conf import settings
 
-from ml.data.disk_cache import kept
+from ml.data.disk_cache import cached
 from ml.evaluation.gate import (
-    BEST_ALLOWANCE,
+    BEST_EVER_TOLERANCE,
     HOLDOUT,
     HOLDOUT_TOLERANCE,
-    Answers,
-    Check,
-    Judgement,
-    Pictures,
-    answers,
-    judge,
+    EvalDataset,
+    EvalResult,
+    GateCheck,
+    GateResult,
+    evaluate_dataset,
+    run_gate,
 )
-from ml.evaluation.gate_summary import in_words
+from ml.evaluation.gate_summary import summarize
 from ml.evaluation.metrics import wilson
 from ml.serving.classifier import Classifier
 from ml.training.eval_sets import fingerprint
@@ -36,16 +36,16 @@ from .dataset import Holdout
 
 
 @dataclass(frozen=True)
-class Verdict:
+class GateDecision:
     """What the gate says, ready to be stored: every check, the reasons, and the figures under "gate" of the metrics."""
 
-    judgement: Judgement
+    judgement: GateResult
     metrics: dict[str, object]
 
     @property
     def said(self) -> list[str]:
         """What was gained and lost, in sentences."""
-        return in_words(self.judgement.checks)
+        return summarize(self.judgement.checks)
 
     @property
     def checks(self) -> list[dict[str, object]]:
@@ -55,17 +55,17 @@ class Verdict:
 def compare(
     candidate: Classifier,
     champion: Classifier,
-    frozen: Sequence[Pictures],
+    frozen: Sequence[EvalDataset],
     site: Holdout,
     *,
     agreement: float | None = None,
-    labels: Sequence[Check] = (),
-) -> Verdict:
+    labels: Sequence[GateCheck] = (),
+) -> GateDecision:
     """Put a candidate before the gate.
 
     Args:
         candidate, champion: as they will serve and as they serve.
-        frozen: `ml.training.eval_sets.gate_sets`.
+        frozen: `ml.training.eval_sets.gate_datasets`.
         site: the holdout.
         agreement: how far the candidate's bundle and its Keras model lie apart, where that was measured now; too far
             apart, it would not have come here.
@@ -76,10 +76,10 @@ def compare(
     sets = [*frozen, *held]
     theirs = _ask_frozen(champion, frozen, mark) | {one.name: _ask(champion, one) for one in held}
     ours = _ask_frozen(candidate, frozen, mark) | {one.name: _ask(candidate, one) for one in held}
-    judgement = judge(sets, theirs, ours, best=_best(mark, theirs), labels=labels)
+    judgement = run_gate(sets, theirs, ours, best=_best(mark, theirs), labels=labels)
     if agreement is not None:
         title = "Served model and Keras model, largest difference on 1,000 pictures"
-        judgement.checks.append(Check("agreement", title, "agreement", candidate=agreement, champion=AGREEMENT))
+        judgement.checks.append(GateCheck("agreement", title, "agreement", candidate=agreement, champion=AGREEMENT))
     figures = {name: said.figures | {"n": len(said.right)} for name, said in ours.items()}
     metrics: dict[str, object] = {
         "frozen": mark,
@@ -87,38 +87,38 @@ def compare(
         "champion": _figures(theirs),
         "holdout": _with_interval(ours, HOLDOUT),
     }
-    verdict = Verdict(judgement, metrics)
+    verdict = GateDecision(judgement, metrics)
     metrics["said"] = verdict.said
     return verdict
 
 
-def _figures(said: dict[str, Answers]) -> dict[str, dict[str, float]]:
+def _figures(said: dict[str, EvalResult]) -> dict[str, dict[str, float]]:
     return {name: one.figures for name, one in said.items()}
 
 
-def _ask(classifier: Classifier, one: Pictures) -> Answers:
-    return answers(classifier.logits(one.images), one.labels, classifier.manifest)
+def _ask(classifier: Classifier, one: EvalDataset) -> EvalResult:
+    return evaluate_dataset(classifier.logits(one.images), one.labels, classifier.manifest)
 
 
-def _ask_frozen(classifier: Classifier, frozen: Sequence[Pictures], mark: str) -> dict[str, Answers]:
+def _ask_frozen(classifier: Classifier, frozen: Sequence[EvalDataset], mark: str) -> dict[str, EvalResult]:
     """The model's logits are kept: today's candidate may be the champion of the next runs."""
     model = classifier.manifest.model_sha256, settings.INFERENCE_RUNTIME
-    logits = kept("logits", lambda: {one.name: classifier.logits(one.images) for one in frozen}, mark, *model)
-    return {one.name: answers(logits[one.name], one.labels, classifier.manifest) for one in frozen}
+    logits = cached("logits", lambda: {one.name: classifier.logits(one.images) for one in frozen}, mark, *model)
+    return {one.name: evaluate_dataset(logits[one.name], one.labels, classifier.manifest) for one in frozen}
 
 
-def _with_interval(said: dict[str, Answers], name: str) -> dict[str, object] | None:
+def _with_interval(said: dict[str, EvalResult], name: str) -> dict[str, object] | None:
     if name not in said:
         return None
     right = said[name].right
     return {"n": len(right), "correct": int(right.sum()), "interval": wilson(int(right.sum()), len(right))}
 
 
-def _holdout_sets(site: Holdout) -> list[Pictures]:
+def _holdout_sets(site: Holdout) -> list[EvalDataset]:
     """All of it, each digit, and each source by itself."""
     if not len(site.labels):
         return []
-    whole = Pictures(
+    whole = EvalDataset(
         HOLDOUT, "Site holdout", site.images, site.labels,
         tolerance=HOLDOUT_TOLERANCE, digit_tolerance=HOLDOUT_TOLERANCE, calibration=False, frozen=False,
     )  # fmt: skip
@@ -136,22 +136,22 @@ def _holdout_sets(site: Holdout) -> list[Pictures]:
     return [whole, *parts]
 
 
-def _best(mark: str, champion: dict[str, Answers]) -> dict[str, tuple[float, str]]:
+def _best(mark: str, champion: dict[str, EvalResult]) -> dict[str, tuple[float, str]]:
     """For each set the highest accuracy of a version that was ever live, measured on the very same pictures."""
-    found = {name: (champion[name].figures["accuracy"], "the live version") for name in BEST_ALLOWANCE}
+    found = {name: (champion[name].figures["accuracy"], "the live version") for name in BEST_EVER_TOLERANCE}
     were_live = ModelVersion.objects.filter(deployments__isnull=False).distinct()
     for number, metrics in were_live.values_list("number", "metrics").iterator():
         gate = metrics.get("gate", {})
         if gate.get("frozen") != mark:
             continue
-        for name in BEST_ALLOWANCE:
+        for name in BEST_EVER_TOLERANCE:
             accuracy = gate["sets"][name]["accuracy"]
             if accuracy > found[name][0]:
                 found[name] = accuracy, f"version {number}"
     return found
 
 
-def measure_unmeasured(frozen: Sequence[Pictures]) -> None:
+def evaluate_older_versions(frozen: Sequence[EvalDataset]) -> None:
     """Versions that were live and were never measured on these frozen sets (the shipped base; everything after an
     upgrade that changed the sets) are measured now, as far as their files are there."""
     mark = fingerprint(list(frozen))

@@ -20,13 +20,13 @@ from django.utils import timezone
 
 from ml.data.mnist import Mnist, MnistError, load_mnist
 from ml.serving.classifier import Classifier
-from ml.training.loop import Cancelled, Progress
+from ml.training.loop import Progress, TrainingCancelledError
 from recognizer.models import Deployment, GateVerdict, ModelVersion, Origin, RunState, TrainingRun
 from recognizer.services.registry import versions
 
 from . import dataset, evaluation, run_state
 from .run_state import Recorder
-from .scheduling import SHIPPED, trainable
+from .scheduling import SHIPPED, trainable_submissions
 
 if TYPE_CHECKING:
     from ml.training.site_recipe import SiteRecipe
@@ -34,10 +34,10 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 # Pictures that the bundle is asked before it may go live, and how many it must get right.
-REAL_QUESTIONS, RIGHT_ANSWERS = 200, 0.9
+SMOKE_TEST_SAMPLES, SMOKE_TEST_MIN_CORRECT = 200, 0.9
 # The least there is: measured, a lone answer then takes hardly longer than on an idle site, against half as long again
 # at 10. Not SCHED_IDLE, which answers no faster and would never end a training on a machine that others keep busy.
-NICENESS = 19
+NICE_LEVEL = 19
 # What the machine, and not the labels, is to blame for: a full disk, a database that restarts, too little memory.
 MACHINE_ERRORS = (OSError, MemoryError, DatabaseError)
 FINISHED = (RunState.PROMOTED, RunState.REFUSED, RunState.UNCHANGED)
@@ -47,7 +47,7 @@ class RefusedRunError(RuntimeError):
     """The run cannot go on; the message says why and what to do."""
 
 
-def run(run_id: int, token: str) -> None:
+def run_pipeline(run_id: int, token: str) -> None:
     """Do everything that training run `run_id` is about, and end it one way or the other.
 
     Raises:
@@ -57,7 +57,7 @@ def run(run_id: int, token: str) -> None:
     with recorder.beating():
         try:
             _run(recorder)
-        except (Cancelled, run_state.CancelledRunError):
+        except (TrainingCancelledError, run_state.CancelledRunError):
             run_state.end(run_id, token, RunState.CANCELLED, "An operator cancelled it.")
         except MnistError as error:
             run_state.end(run_id, token, RunState.FAILED, str(error), is_interruption=True)
@@ -82,8 +82,8 @@ def _run(recorder: Recorder) -> None:
     recipe = _recipe(name, int(asked.recipe.get("seed", 1)))
 
     recorder.step("loading", f"Selecting labels. The live model is {deployment.to_version}.")
-    recorder.note(labels=trainable().count())
-    chosen = dataset.select(champion, recipe)
+    recorder.note(labels=trainable_submissions().count())
+    chosen = dataset.build_dataset(champion, recipe)
     recorder.say(_in_words(chosen.counts))
     if (reason := _nothing_new(asked, recipe, chosen)) is not None:
         run_state.end(recorder.run_id, recorder.token, RunState.UNCHANGED, reason)
@@ -110,7 +110,7 @@ def _in_words(counts: dict[str, object]) -> str:
     return line
 
 
-def _nothing_new(asked: TrainingRun, recipe: SiteRecipe, chosen: dataset.Selection) -> str | None:
+def _nothing_new(asked: TrainingRun, recipe: SiteRecipe, chosen: dataset.TrainingDataset) -> str | None:
     if recipe.along is not None and not len(chosen.data.labels) and not len(chosen.data.non_digits):
         return "There is no settled label to learn from yet. Review some submissions first."
     earlier = TrainingRun.objects.filter(state__in=FINISHED, pk__lt=asked.pk).exclude(data_fingerprint="")
@@ -121,17 +121,17 @@ def _nothing_new(asked: TrainingRun, recipe: SiteRecipe, chosen: dataset.Selecti
 
 
 def _train_and_judge(
-    recorder: Recorder, deployment: Deployment, recipe: SiteRecipe, chosen: dataset.Selection, mnist: Mnist
+    recorder: Recorder, deployment: Deployment, recipe: SiteRecipe, chosen: dataset.TrainingDataset, mnist: Mnist
 ) -> None:
     from ml.serving.export import load_keras
-    from ml.training.eval_sets import gate_sets, site_checks
-    from ml.training.export_pipeline import SealError, measure, seal
+    from ml.training.eval_sets import gate_datasets, site_evaluation_sets
+    from ml.training.export_pipeline import ExportMismatchError, evaluate_model, export_model
     from ml.training.loop import fit, make_deterministic
-    from ml.training.site_recipe import between, build_site_parts
+    from ml.training.site_recipe import build_site_sources, interpolate_weights
 
     champion = deployment.to_version
-    parts = build_site_parts(recipe, mnist, chosen.data, _telling(recorder, 0.15, 0.6))
-    checks = site_checks(mnist, _telling(recorder, 0.6, 0.8))
+    parts = build_site_sources(recipe, mnist, chosen.data, _telling(recorder, 0.15, 0.6))
+    checks = site_evaluation_sets(mnist, _telling(recorder, 0.6, 0.8))
     recorder.stage("TensorFlow", 0.8)
     make_deterministic(recipe.seed)
     model, before = None, None
@@ -151,23 +151,23 @@ def _train_and_judge(
     )  # fmt: skip
     seconds = time.monotonic() - started
     if before is not None:
-        model.set_weights(between(before, model.get_weights(), recipe.along))
+        model.set_weights(interpolate_weights(before, model.get_weights(), recipe.along))
 
     recorder.step("exporting", f"Trained in {seconds:.0f} s. Exporting and calibrating.")
     try:
-        sealed = seal(model, recipe.name, checks)
-    except SealError as error:
+        sealed = export_model(model, recipe.name, checks)
+    except ExportMismatchError as error:
         raise RefusedRunError(str(error)) from error
     recorder.step("evaluating", "Evaluating, and comparing with the live model.")
-    metrics = measure(sealed, checks) | {"seconds": round(seconds, 1)}
+    metrics = evaluate_model(sealed, checks) | {"seconds": round(seconds, 1)}
     recorder.say(f"Test accuracy {metrics['test_accuracy']:.2%}; it is reported and decides nothing.")
-    frozen = gate_sets(checks, _telling(recorder, 0.3, 0.7))
+    frozen = gate_datasets(checks, _telling(recorder, 0.3, 0.7))
     recorder.stage("the live version", 0.7)
-    evaluation.measure_unmeasured(frozen)
+    evaluation.evaluate_older_versions(frozen)
     recorder.stage("the new version", 0.8)
     candidate = versions.classifier_from(sealed.bundle, sealed.keras_file)
     verdict = evaluation.compare(
-        candidate, versions.classifier_of(champion), frozen, dataset.holdout(),
+        candidate, versions.classifier_of(champion), frozen, dataset.holdout_set(),
         agreement=sealed.agreement, labels=chosen.suspicions,
     )  # fmt: skip
     version = ModelVersion(
@@ -187,20 +187,20 @@ def _train_and_judge(
 
 def _judge_shipped(recorder: Recorder, deployment: Deployment) -> None:
     """The base model that came with an upgrade is a candidate like any other; it only needs no training."""
-    from ml.training.eval_sets import gate_sets, site_checks
+    from ml.training.eval_sets import gate_datasets, site_evaluation_sets
 
-    shipped = versions.new_base()
+    shipped = versions.find_new_base()
     if shipped is None:
         raise RefusedRunError("The shipped base model is known already; there is nothing to judge.")
     columns, files = shipped
     recorder.step("loading", "An upgrade brought a new base model. Loading MNIST.")
-    checks = site_checks(load_mnist(), _telling(recorder, 0.2, 1.0))
+    checks = site_evaluation_sets(load_mnist(), _telling(recorder, 0.2, 1.0))
     recorder.step("evaluating", "Comparing the new base model with the live one.")
-    frozen = gate_sets(checks, _telling(recorder, 0.0, 0.7))
-    evaluation.measure_unmeasured(frozen)
+    frozen = gate_datasets(checks, _telling(recorder, 0.0, 0.7))
+    evaluation.evaluate_older_versions(frozen)
     candidate = versions.classifier_from(files["bundle"], files["keras_file"])
     champion = versions.classifier_of(deployment.to_version)
-    verdict = evaluation.compare(candidate, champion, frozen, dataset.holdout())
+    verdict = evaluation.compare(candidate, champion, frozen, dataset.holdout_set())
     version = ModelVersion(**columns | {"metrics": columns["metrics"] | {"gate": verdict.metrics}})
     _finish(recorder, deployment, version, **files, verdict=verdict, questions=checks.validation)
 
@@ -212,7 +212,7 @@ def _finish(
     *,
     keras_file: bytes,
     bundle: bytes,
-    verdict: evaluation.Verdict,
+    verdict: evaluation.GateDecision,
     questions: tuple[np.ndarray, np.ndarray],
 ) -> None:
     """Store the version and, where the gate lets it pass, make it live: one transaction that begins with the token."""
@@ -223,9 +223,9 @@ def _finish(
     reasons = list(verdict.judgement.reasons)
     state = RunState.PROMOTED if passed else RunState.REFUSED
     if passed:
-        _ask_real_questions(versions.classifier_from(bundle, keras_file), questions)
+        _smoke_test(versions.classifier_from(bundle, keras_file), questions)
     with recorder.finishing() as run:
-        versions.store(version, keras_file=keras_file, bundle=bundle)
+        versions.create_version(version, keras_file=keras_file, bundle=bundle)
         if passed:
             try:
                 versions.deploy(
@@ -243,13 +243,13 @@ def _finish(
     log.info("training run %s: %s is %s", run.pk, version, state)
 
 
-def _ask_real_questions(candidate: Classifier, questions: tuple[np.ndarray, np.ndarray]) -> None:
+def _smoke_test(candidate: Classifier, questions: tuple[np.ndarray, np.ndarray]) -> None:
     """What is about to be stored was loaded as a worker loads it, and answers. Not within the transaction: on SQLite
     everybody who writes waits for that."""
-    images, labels = questions[0][:REAL_QUESTIONS], questions[1][:REAL_QUESTIONS]
+    images, labels = questions[0][:SMOKE_TEST_SAMPLES], questions[1][:SMOKE_TEST_SAMPLES]
     said = candidate.answer(images)
     right = np.mean([one.digit == label for one, label in zip(said, labels, strict=True)])
-    if right < RIGHT_ANSWERS:
+    if right < SMOKE_TEST_MIN_CORRECT:
         raise RefusedRunError(f"The stored model reads only {right:.0%} of {len(labels)} digits as a worker loads it.")
 
 
@@ -267,7 +267,7 @@ def _show(recorder: Recorder, now: Progress, started: float) -> None:
     )  # fmt: skip
 
 
-def stand_back() -> None:
+def lower_priority() -> None:
     """For the process that trains: low priority, few threads. Predictions stay fast while it trains.
 
     TensorFlow's threads were limited before this process began.
@@ -275,4 +275,4 @@ def stand_back() -> None:
     import cv2
 
     cv2.setNumThreads(settings.TRAINING_THREADS)
-    os.nice(max(0, NICENESS - os.nice(0)))
+    os.nice(max(0, NICE_LEVEL - os.nice(0)))

@@ -18,7 +18,7 @@ from .scheduling import NO_TRAINER, labels_until_next, next_retry, next_schedule
 
 # Figures of a version: where in its metrics, where else if it never was before the gate, its name, whether more
 # is better.
-FIGURES = (
+METRICS = (
     (("gate", "sets", "validation", "accuracy"), ("validation_accuracy",), "MNIST validation", True),
     (("gate", "sets", "distorted", "accuracy"), (), "Distorted and drawn", True),
     (("gate", "sets", "non_digits", "refused"), ("non_digits_refused",), "Non-digits refused", True),
@@ -37,7 +37,7 @@ STEP_NAMES = {
 
 
 @dataclass(frozen=True, slots=True)
-class Figure:
+class Metric:
     """One figure of a version and its change against the parent's, in points; None where there is nothing to say."""
 
     title: str
@@ -47,7 +47,7 @@ class Figure:
 
 
 @dataclass(frozen=True, slots=True)
-class Next:
+class NextRun:
     """When the site trains by itself: after so many labels, at that time; and what would keep it from training.
 
     `cannot` is why no training can be begun at all, or "".
@@ -60,17 +60,17 @@ class Next:
     cannot: str
 
 
-def figures_beside_parent(version: ModelVersion) -> list[Figure]:
+def metrics_vs_parent(version: ModelVersion) -> list[Metric]:
     """The champion's figures stored with a version are those of its day, on the same pictures."""
     champion = version.metrics.get("gate", {}).get("champion")
     parent = {"gate": {"sets": champion}} if champion else version.parent.metrics if version.parent else {}
     figures = []
-    for path, otherwise, title, more_is_better in FIGURES:
+    for path, otherwise, title, more_is_better in METRICS:
         value = _at(version.metrics, path)
         value = _at(version.metrics, otherwise) if value is None else value
         before = _at(parent, path)
         change = None if value is None or before is None else (value - before) * 100
-        figures.append(Figure(title, value, change, change is not None and (change >= 0) == more_is_better))
+        figures.append(Metric(title, value, change, change is not None and (change >= 0) == more_is_better))
     return figures
 
 
@@ -79,10 +79,10 @@ def checks_of(version: ModelVersion) -> list[dict]:
     return sorted(version.gate, key=lambda check: check["passed"])
 
 
-def what_comes_next() -> Next:
+def next_run() -> NextRun:
     cannot = "" if settings.TRAINER else NO_TRAINER
     when = next_retry() or next_scheduled()
-    return Next(labels_until_next(), settings.RETRAIN_AFTER_LABELS, when, not mnist.is_at_hand(), cannot)
+    return NextRun(labels_until_next(), settings.RETRAIN_AFTER_LABELS, when, not mnist.is_available(), cannot)
 
 
 def state_of(run: TrainingRun) -> dict[str, object]:

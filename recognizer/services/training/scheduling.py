@@ -41,9 +41,9 @@ log = logging.getLogger(__name__)
 
 TRAIN_TASK = "recognizer.tasks.train"
 # The message that calls the trainer may get lost; a run that nobody took is called again, less and less often.
-CALL_AGAIN_SECONDS = 15
+RESEND_SECONDS = 15
 # A run is expired after so many looks at least: one look after this process was suspended proves nothing.
-MIN_LOOKS = 3
+MIN_CHECKS = 3
 # A run that failed for no fault of its data is tried again after so long, and later and later after further ones.
 RETRY_SECONDS, RETRY_FACTOR, MAX_RETRY_SECONDS = 60, 4, 24 * 3600
 # More failures in a row are not counted: the delay is the longest already.
@@ -78,7 +78,7 @@ class AlreadyRunningError(CannotTrainError):
         self.run = run
 
 
-def trainable() -> QuerySet[Submission]:
+def trainable_submissions() -> QuerySet[Submission]:
     """The submissions whose labels train: settled, of the train fold, given for it."""
     return Submission.objects.filter(
         truth_state=TruthState.SETTLED, truth__in=TRAINING_VALUES, fold=Fold.TRAIN, may_train=True
@@ -92,7 +92,7 @@ def active_run() -> TrainingRun | None:
 
 
 @limit_rate(Kind.CHANGE)
-def ask(
+def request_run(
     *,
     trigger: TrainingRun.Trigger,
     actor: Actor | None = None,
@@ -118,7 +118,7 @@ def ask(
 
 def _ask(*, trigger: TrainingRun.Trigger, actor: Actor | None, recipe: str, seed: int) -> TrainingRun:
     if trigger == TrainingRun.Trigger.PERSON:
-        permissions.must_operate(actor or Actor())
+        permissions.require_operator(actor or Actor())
     if recipe not in (*RECIPES, SHIPPED):
         raise ValueError(f"There is no recipe {recipe!r}. Use one of: {', '.join(RECIPES)}.")
     if not settings.TRAINER:
@@ -130,7 +130,7 @@ def _ask(*, trigger: TrainingRun.Trigger, actor: Actor | None, recipe: str, seed
                 trigger=trigger,
                 requested_by=actor.user if actor else None,
                 recipe={"name": recipe, "seed": seed},
-                labels=trainable().count(),
+                labels=trainable_submissions().count(),
                 progress={"step": "waiting", "share": 0.0},
             )
             transaction.on_commit(lambda: _call_trainer(run))
@@ -150,7 +150,7 @@ def cancel(*, actor: Actor, run: TrainingRun) -> bool:
     Raises:
         NotAllowedError: the actor is no operator.
     """
-    permissions.must_operate(actor)
+    permissions.require_operator(actor)
     who = f"Cancelled by {actor.user.get_username() if actor.user else 'a command'}."
     waiting = TrainingRun.objects.filter(pk=run.pk, state=RunState.QUEUED)
     if waiting.update(state=RunState.CANCELLED, finished=timezone.now(), cancel_requested=True, reasons=[who]):
@@ -166,7 +166,7 @@ def expire_stale() -> int:
     """
     running = TrainingRun.objects.filter(state=RunState.RUNNING).values("pk", "token", "heartbeat").first()
     silence = settings.TRAINER_SILENCE_SECONDS
-    if _heartbeats.seconds(running, max_gap=silence / MIN_LOOKS) < silence or running is None:
+    if _heartbeats.seconds(running, max_gap=silence / MIN_CHECKS) < silence or running is None:
         return 0
     run = TrainingRun.objects.get(pk=running["pk"])
     expired = TrainingRun.objects.filter(state=RunState.RUNNING, **running).update(
@@ -184,7 +184,7 @@ def labels_until_next() -> int | None:
     """How many more settled labels start the next training by themselves; None where labels do not start any."""
     if not settings.RETRAIN_AFTER_LABELS:
         return None
-    return max(0, settings.RETRAIN_AFTER_LABELS - (trainable().count() - _labels_seen()))
+    return max(0, settings.RETRAIN_AFTER_LABELS - (trainable_submissions().count() - _labels_seen()))
 
 
 def next_scheduled() -> datetime | None:
@@ -216,7 +216,7 @@ def is_retried(run: TrainingRun) -> bool:
     return run.state == RunState.FAILED and bool(run.progress.get(run_state.INTERRUPTED))
 
 
-def tend() -> None:
+def run_maintenance() -> None:
     """Everything periodic: end runs without a trainer, call the trainer again, start a run that is due."""
     expire_stale()
     active = TrainingRun.objects.filter(state__in=ACTIVE_RUN_STATES).first()
@@ -227,14 +227,14 @@ def tend() -> None:
     if due is None:
         return
     try:
-        ask(trigger=due.trigger, recipe=due.recipe, seed=due.seed)
+        request_run(trigger=due.trigger, recipe=due.recipe, seed=due.seed)
     except AlreadyRunningError:
         log.debug("a run was due, and somebody else was quicker")
 
 
 @dataclass(frozen=True, slots=True)
 class DueRun:
-    """A run that the site asks for by itself; its fields are arguments of `ask`."""
+    """A run that the site asks for by itself; its fields are arguments of `request_run`."""
 
     trigger: TrainingRun.Trigger
     recipe: str = "site"
@@ -246,12 +246,16 @@ def _due() -> DueRun | None:
     if delay is not None:
         failed = TrainingRun.objects.defer("log").latest("id")
         return _again(failed) if _is_past(failed.finished + delay, delay) else None
-    if versions.new_base() is not None:
+    if versions.find_new_base() is not None:
         return DueRun(TrainingRun.Trigger.SCHEDULE, SHIPPED)
     if labels_until_next() == 0:
         return DueRun(TrainingRun.Trigger.LABELS)
     when = next_scheduled()
-    if when is not None and _is_past(when, timedelta(hours=settings.RETRAIN_SCHEDULE)) and trainable().exists():
+    if (
+        when is not None
+        and _is_past(when, timedelta(hours=settings.RETRAIN_SCHEDULE))
+        and trainable_submissions().exists()
+    ):
         return DueRun(TrainingRun.Trigger.SCHEDULE)
     return None
 
@@ -290,7 +294,7 @@ def _call_again(run: TrainingRun) -> None:
     waited = timezone.now() - run.created
     if waited < -CLOCK_TOLERANCE:  # the clock was set back: it waits from now on
         TrainingRun.objects.filter(pk=run.pk).update(created=timezone.now())
-    if run.state == RunState.QUEUED and waited >= timedelta(seconds=CALL_AGAIN_SECONDS * 2**calls):
+    if run.state == RunState.QUEUED and waited >= timedelta(seconds=RESEND_SECONDS * 2**calls):
         progress = run.progress | {"calls": calls + 1}
         unchanged = Q(pk=run.pk, state=RunState.QUEUED)
         if TrainingRun.objects.filter(unchanged).update(progress=progress):

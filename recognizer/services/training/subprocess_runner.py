@@ -24,15 +24,15 @@ log = logging.getLogger(__name__)
 
 # Told to the process in its environment, where other accounts of the machine cannot read it.
 TOKEN_VARIABLE = "TRAINING_RUN_TOKEN"  # noqa: S105 - the name of it
-WATCH_SECONDS = 0.5
+POLL_SECONDS = 0.5
 # More between two looks: this process was suspended, and most likely the training with it.
-MAX_GAP_SECONDS = 4 * WATCH_SECONDS
+MAX_GAP_SECONDS = 4 * POLL_SECONDS
 # At a process that a signal stopped: by the second look one that goes on with its whole group goes on.
-LOOKS = 2
-GOODBYE_SECONDS = 5
+MIN_SILENT_POLLS = 2
+STOP_TIMEOUT_SECONDS = 5
 
 
-def train(run_id: int, *, should_stop: Callable[[], bool]) -> None:
+def run_in_subprocess(run_id: int, *, should_stop: Callable[[], bool]) -> None:
     """Train, if nobody took the run yet.
 
     Args:
@@ -88,7 +88,7 @@ def _watch(process: subprocess.Popen, run_id: int, token: str, should_stop: Call
     clock, heartbeats, stopped = AwakeClock(), SilenceWatch(), 0
     while True:
         try:
-            code = process.wait(WATCH_SECONDS)
+            code = process.wait(POLL_SECONDS)
         except subprocess.TimeoutExpired:
             pass
         else:
@@ -105,14 +105,14 @@ def _watch(process: subprocess.Popen, run_id: int, token: str, should_stop: Call
         if beat is None:
             # Over, by itself (then it is about to exit) or because somebody declared it dead.
             try:
-                process.wait(GOODBYE_SECONDS)
+                process.wait(STOP_TIMEOUT_SECONDS)
             except subprocess.TimeoutExpired:
                 log.warning("training run %s is over and its process is not; it is killed", run_id)
             return Failure("It was over.")
         if heartbeats.seconds(beat, max_gap=MAX_GAP_SECONDS) > settings.TRAINER_SILENCE_SECONDS:
             return Failure(run_state.silent_for(settings.TRAINER_SILENCE_SECONDS))
         stopped = stopped + 1 if _is_stopped(process) else 0
-        if stopped == LOOKS:
+        if stopped == MIN_SILENT_POLLS:
             return Failure("The training process was stopped by a signal, and may keep others from writing.")
 
 

@@ -8,7 +8,7 @@ from django.shortcuts import redirect, render
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST
 
-from recognizer.middleware import known_actor
+from recognizer.middleware import ensure_visitor
 from recognizer.services.data import personal_data
 from recognizer.services.identity import training_consent
 from recognizer.services.lib.errors import BusyError
@@ -20,7 +20,7 @@ from recognizer.views.errors import error_page
 def show(request: HttpRequest) -> HttpResponse:
     """The page; POST with `train` or without it is the choice about training."""
     if request.method == "POST":
-        actor = known_actor(request)
+        actor = ensure_visitor(request)
         if "train" in request.POST:
             training_consent.opt_in(actor)
             messages.success(request, "What you send from now on may help this site to learn.")
@@ -31,14 +31,14 @@ def show(request: HttpRequest) -> HttpResponse:
     return render(
         request,
         "registration/my_data.html",
-        {"found": personal_data.summary(request.actor), "retention_days": settings.RETENTION_DAYS},
+        {"found": personal_data.summarize(request.actor), "retention_days": settings.RETENTION_DAYS},
     )
 
 
 @require_POST
 def download(request: HttpRequest) -> HttpResponse:
     try:
-        file = personal_data.export(request.actor)
+        file = personal_data.export_data(request.actor)
     except BusyError as error:
         return error_page(request, 503, retry_after=error.wait)
     return FileResponse(file, as_attachment=True, filename="my-digits.zip", content_type="application/zip")
@@ -49,11 +49,11 @@ def download(request: HttpRequest) -> HttpResponse:
 def delete(request: HttpRequest) -> HttpResponse:
     """Asks once more; POST deletes."""
     if request.method != "POST":
-        return render(request, "registration/my_data_delete.html", {"found": personal_data.summary(request.actor)})
+        return render(request, "registration/my_data_delete.html", {"found": personal_data.summarize(request.actor)})
     with_account = "account" in request.POST
     try:
         count = personal_data.delete_everything(request.actor, with_account=with_account)
-    except personal_data.AccountStaysError as error:
+    except personal_data.AccountNotDeletableError as error:
         messages.error(request, str(error))
         return redirect("my-data-delete")
     if with_account:

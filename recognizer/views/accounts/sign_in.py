@@ -111,7 +111,7 @@ class Forgotten(_ByMail, auth_views.PasswordResetView):
     extra_email_context = {"site_name": settings.SITE_NAME}
 
     def form_valid(self, form: PasswordResetForm) -> HttpResponse:
-        login_throttle.begin(
+        login_throttle.record_attempt(
             login_throttle.Kind.MAIL, account=form.cleaned_data["email"], address=self.request.actor.address
         )
         # Never the host that the request names: whoever sends it could have the link lead elsewhere.
@@ -183,7 +183,7 @@ def sign_in(request: HttpRequest, uid: str, token: str) -> HttpResponse:
         if user is None:
             return error_page(request, 410)
         return render(request, "registration/sign_in.html", {"name": user.get_username()})
-    user = users.redeem(uid, token, actor=request.actor)
+    user = users.redeem_link(uid, token, actor=request.actor)
     if user is None:
         return error_page(request, 410)
     login(request, user, backend=MODEL_BACKEND)

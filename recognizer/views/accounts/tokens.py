@@ -21,18 +21,18 @@ def show(request: HttpRequest) -> HttpResponse:
     context = {"form": form, "longest": settings.TOKEN_MAX_DAYS}
     if form.is_valid():
         try:
-            context["made"], context["key"] = tokens.make(actor=request.actor, **form.cleaned_data)
+            context["made"], context["key"] = tokens.create(actor=request.actor, **form.cleaned_data)
             context["form"] = TokenForm(scopes=tokens.scopes_for(request.actor))
         except tokens.TokenError as error:
             form.add_error(error.field, str(error))
-    context["tokens"] = tokens.of(request.actor)
+    context["tokens"] = tokens.for_actor(request.actor)
     return render(request, "registration/tokens.html", context, status=422 if form.errors else 200)
 
 
 @login_required
 @require_POST
 def delete(request: HttpRequest, pk: int) -> HttpResponse:
-    token = get_object_or_404(tokens.of(request.actor), pk=pk)
+    token = get_object_or_404(tokens.for_actor(request.actor), pk=pk)
     tokens.delete(actor=request.actor, token=token)
     messages.success(request, f"The token {token.name} opens nothing any more.")
     return redirect("tokens")

@@ -28,7 +28,7 @@ def add(request: HttpRequest) -> HttpResponse:
     _check_operates(request)
     role = request.POST.get("role", users.REVIEWER)
     try:
-        user = users.add_person(actor=request.actor, name=request.POST.get("name", ""), role=role)
+        user = users.add_user(actor=request.actor, name=request.POST.get("name", ""), role=role)
     except ValueError as error:
         messages.error(request, str(error))
         return _page(request, status=422)
@@ -57,11 +57,11 @@ def role(request: HttpRequest, pk: int) -> HttpResponse:
 def _page(request: HttpRequest, *, linked: User | None = None, status: int = 200) -> HttpResponse:
     search = request.GET.get("name", "").strip()
     try:
-        page = pagination.page_of(users.accounts(search), {"cursor": request.GET.get("cursor", "")})
+        page = pagination.paginate(users.accounts(search), {"cursor": request.GET.get("cursor", "")})
     except ValidationError:  # a mistyped address: begin at the beginning
         return redirect("people")
     context = {
-        "people": users.people(page.rows),
+        "people": users.list_users(page.rows),
         "next_url": _with_cursor(search, page.next_cursor),
         "previous_url": _with_cursor(search, page.previous_cursor),
         "search": search,
@@ -70,7 +70,7 @@ def _page(request: HttpRequest, *, linked: User | None = None, status: int = 200
     }
     if linked is not None:
         try:
-            path = users.hand_out_link(actor=request.actor, user=linked)
+            path = users.create_sign_in_link(actor=request.actor, user=linked)
         except (ValueError, NotAllowedError) as error:
             messages.error(request, str(error))
         else:

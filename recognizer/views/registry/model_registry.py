@@ -49,13 +49,13 @@ def overview(request: HttpRequest) -> HttpResponse:
     context = {
         "live": live,
         "rows": [
-            {"version": one, "figures": training.figures_beside_parent(one), "has_files": one.pk in with_files}
+            {"version": one, "figures": training.metrics_vs_parent(one), "has_files": one.pk in with_files}
             for one in versions
         ],
         "active": services_training.active_run(),
         "runs": TrainingRun.objects.select_related("requested_by", "version").defer("log")[:RUNS],
         "deployments": Deployment.objects.select_related("from_version", "to_version", "who")[:DEPLOYMENTS],
-        "next": training.what_comes_next(),
+        "next": training.next_run(),
         "traffic_by_day": by_day,
         "traffic_by_version": by_version,
         "days": statistics.PERIOD.days,
@@ -75,10 +75,10 @@ def version(request: HttpRequest, number: int) -> HttpResponse:
         "is_live": live.to_version_id == found.pk,
         "was_live": found.deployments.exists(),
         "has_files": ModelFiles.objects.filter(version=found).exists(),
-        "figures": training.figures_beside_parent(found),
+        "figures": training.metrics_vs_parent(found),
         "checks": training.checks_of(found),
         "plots": plots.names(found),
-        "matrix": confusion_matrix.matrix_of(found),
+        "matrix": confusion_matrix.matrix_for_version(found),
         "deployments": found.deployments.select_related("from_version", "who"),
         "run": TrainingRun.objects.filter(version=found).defer("log").first(),
     }
@@ -92,7 +92,7 @@ def plot(request: HttpRequest, number: int, name: str) -> HttpResponse:
     if name not in plots.names(found):
         raise Http404
     try:
-        drawn = plots.png(found, name)
+        drawn = plots.render_png(found, name)
     except plots.PlotError as error:
         messages.error(request, str(error))
         return redirect("model", number)
@@ -139,7 +139,7 @@ def _deploy(request: HttpRequest, number: int, act: Callable[..., Deployment], *
 @operators_only
 def start(request: HttpRequest) -> HttpResponse:
     try:
-        begun = services_training.ask(
+        begun = services_training.request_run(
             trigger=TrainingRun.Trigger.PERSON, actor=request.actor, recipe=request.POST.get("recipe", "site")
         )
     except services_training.AlreadyRunningError as error:

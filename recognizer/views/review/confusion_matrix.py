@@ -12,7 +12,7 @@ from recognizer.models import ModelVersion, TruthState
 from recognizer.services.registry import versions as model_versions
 from recognizer.services.review import confusion_matrix
 from recognizer.services.review.confusion_matrix import Matrix
-from recognizer.services.review.statistics import Share
+from recognizer.services.review.statistics import AccuracyShare
 
 from .queue import check_may_review
 
@@ -30,12 +30,12 @@ def matrix(request: HttpRequest) -> HttpResponse:
     version = next((one for one in versions if str(one.number) == asked_for), None)
     if version is None:
         raise Http404
-    made = confusion_matrix.matrix_of(version)
+    made = confusion_matrix.matrix_for_version(version)
     context = {
         "version": version,
         "versions": [{"number": one.number, "is_live": one.number == live} for one in versions],
         "matrix": made,
-        "accuracy": Share("accuracy", made.right, made.total),
+        "accuracy": AccuracyShare("accuracy", made.right, made.total),
         "rows": [_row(made, truth) for truth in range(10)],
         "digits": range(10),
     }

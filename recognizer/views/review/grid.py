@@ -28,7 +28,7 @@ def grid(request: HttpRequest) -> HttpResponse:
     digit = _digit(request.GET.get("digit", ""))
     if digit is None:
         digit = max(sizes, key=lambda one: sizes[one])
-    items = queue.take_grid(actor=request.actor, digit=digit)
+    items = queue.lease_grid(actor=request.actor, digit=digit)
     context = {
         "digit": digit,
         "items": items,
@@ -41,7 +41,7 @@ def grid(request: HttpRequest) -> HttpResponse:
 def _confirm(request: HttpRequest) -> HttpResponse:
     """`shown` names every picture; `is-<id>` says what one of them is, where it is not the grid's digit."""
     digit = _digit(request.POST.get("digit", ""))
-    shown = request.POST.getlist("shown")[: queue.MOST_AT_ONCE]
+    shown = request.POST.getlist("shown")[: queue.MAX_BATCH_SIZE]
     there = Submission.objects.defer(*LARGE_COLUMNS).filter(public_id__in=shown)
     said = {one: request.POST.get(f"is-{one.public_id}", "") or str(digit) for one in there}
     values = {one: value for one, value in said.items() if value != WRONG}

@@ -30,7 +30,7 @@ CONFIRMED = {Verdict.NOT_A_DIGIT.value: TruthValue.NOT_A_DIGIT, Verdict.SEVERAL.
 def review(request: HttpRequest) -> HttpResponse:
     check_may_review(request)
     rule = rule_of(request.GET.get("rule", ""))
-    items = queue.take(actor=request.actor, rule=rule, count=1)
+    items = queue.lease_next(actor=request.actor, rule=rule, count=1)
     item = items[0] if items else None
     return render(
         request,
@@ -97,7 +97,7 @@ def rule_of(name: str) -> LabelReason:
     return LabelReason(name) if name in queue.RULES else LabelReason.DOUBT
 
 
-def confirmed_by_enter(item: queue.Item | None) -> str:
+def confirmed_by_enter(item: queue.ReviewItem | None) -> str:
     """What "right" means for this item; nothing where the answer is not shown."""
     if item is None or item.answer is None:
         return ""

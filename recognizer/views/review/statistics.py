@@ -23,7 +23,7 @@ def show(request: HttpRequest) -> HttpResponse:
             "by_day": by_day,
             "by_version": by_version,
             "decisions": statistics.decisions_by_day(),
-            "paces": statistics.paces(),
+            "paces": statistics.reviewer_paces(),
             "agreement": statistics.agreement(),
             "days": statistics.PERIOD.days,
         },

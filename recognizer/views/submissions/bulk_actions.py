@@ -38,7 +38,9 @@ def bulk(request: HttpRequest) -> HttpResponse:
 
 def _chosen(request: HttpRequest) -> list[Submission]:
     ids = request.POST.getlist("s")[:PAGE_SIZE]
-    return list(service.with_answers(permissions.visible_submissions(request.actor)).filter(public_id__in=ids))
+    return list(
+        service.with_latest_prediction(permissions.visible_submissions(request.actor)).filter(public_id__in=ids)
+    )
 
 
 def _label(request: HttpRequest, rows: list[Submission]) -> None:

@@ -6,7 +6,7 @@ from django.views.decorators.csrf import ensure_csrf_cookie
 from django.views.decorators.http import require_safe
 
 from ml.serving.verdicts import Verdict
-from recognizer.middleware import known_actor
+from recognizer.middleware import ensure_visitor
 from recognizer.services.identity import training_consent
 from recognizer.templatetags.formatting import ANSWER_WORDS, VERDICT_HINTS, VERDICT_SENTENCES
 
@@ -22,7 +22,7 @@ PENS = (
 @require_safe
 def draw(request: HttpRequest) -> HttpResponse:
     # Known from the page on: of two first requests that its scripts send at once, each would get a key of its own.
-    actor = known_actor(request)
+    actor = ensure_visitor(request)
     return render(
         request,
         "recognizer/draw.html",

@@ -36,13 +36,13 @@ def history(request: HttpRequest) -> HttpResponse:
     if parameters != request.GET:
         # A form without scripts sends its empty fields along; the address is to say only what is asked for.
         return redirect(f"{request.path}?{parameters.urlencode()}" if parameters else request.path)
-    rows = service.with_answers(permissions.visible_submissions(request.actor))
+    rows = service.with_latest_prediction(permissions.visible_submissions(request.actor))
     chosen = SubmissionFilter(parameters, queryset=rows, actor=request.actor)
     problems: list[str] = []
     page = pagination.Page([], None, None)
     try:
         chosen.check(others=pagination.PARAMETERS)
-        page = pagination.page_of(chosen.qs, {"page_size": str(PAGE_SIZE), **parameters.dict()})
+        page = pagination.paginate(chosen.qs, {"page_size": str(PAGE_SIZE), **parameters.dict()})
     except ValidationError as error:
         problems = [f"{name}: {' '.join(texts)}" for name, texts in error.message_dict.items()]
     context = {

@@ -16,11 +16,11 @@ from recognizer.services.review import labels
 from recognizer.services.submissions import service
 
 # People may change their mind; a page shows so much of it, the API all.
-MOST_WORDS = 50
+MAX_LABELS_SHOWN = 50
 
 
 def _find(request: HttpRequest, public_id: str, *, key: str = "") -> Submission:
-    submission = get_object_or_404(service.with_answers(Submission.objects.all()), public_id=public_id)
+    submission = get_object_or_404(service.with_latest_prediction(Submission.objects.all()), public_id=public_id)
     if not permissions.can_see(request.actor, submission, key=key):
         raise Http404
     return submission
@@ -34,15 +34,17 @@ def show(request: HttpRequest, public_id: str) -> HttpResponse:
     predictions = submission.predictions.select_related("version")
     # Retractions have no value; they show at the word that they take back.
     said = submission.labels.filter(value__gt="").select_related("user", "retraction").order_by("-id")
-    words = [{"label": one, "mine": permissions.said(request.actor, one)} for one in said[: MOST_WORDS + 1]]
+    words = [
+        {"label": one, "mine": permissions.is_own_label(request.actor, one)} for one in said[: MAX_LABELS_SHOWN + 1]
+    ]
     standing = next((one["label"] for one in words if one["mine"] and not hasattr(one["label"], "retraction")), None)
     context = {
         "submission": submission,
         "answer": submission.latest_prediction,
         "is_pending": submission.state == SubmissionState.PENDING,
         "predictions": predictions,
-        "words": words[:MOST_WORDS],
-        "has_more_words": len(words) > MOST_WORDS,
+        "words": words[:MAX_LABELS_SHOWN],
+        "has_more_words": len(words) > MAX_LABELS_SHOWN,
         "names_are_shown": request.actor.is_reviewer or request.actor.is_operator,
         "my_value": standing.value if standing else "",
         "values": TruthValue.choices,
@@ -65,7 +67,7 @@ def _share_url(request: HttpRequest, submission: Submission) -> str:
 def label(request: HttpRequest, public_id: str) -> HttpResponse:
     submission = _find(request, public_id)
     try:
-        said = labels.label(
+        said = labels.create_label(
             actor=request.actor,
             submission=submission,
             value=request.POST.get("value", ""),

@@ -11,24 +11,24 @@ from django.views.decorators.http import require_http_methods, require_safe
 
 from ml.serving.images import FORMAT_NAMES
 from recognizer.forms import UploadForm
-from recognizer.middleware import known_actor
+from recognizer.middleware import ensure_visitor
 from recognizer.models import Source, Submission
 from recognizer.services.identity import permissions, quotas, training_consent
 from recognizer.services.identity.throttling import ThrottledError
 from recognizer.services.inference import handoff
 from recognizer.services.lib.errors import BusyError
-from recognizer.services.submissions import service
+from recognizer.services.submissions import intake, service
 from recognizer.templatetags.formatting import ANSWER_WORDS
 
 # As many as Django takes in one form (DATA_UPLOAD_MAX_NUMBER_FILES).
-MOST_RESULTS = 100
+MAX_RESULTS = 100
 TOO_MANY = "that was a lot at once. Wait a minute, then send them again."
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
 def upload(request: HttpRequest) -> HttpResponse:
     # Known from the page on: its scripts send several pictures at once, and all are to be the same person's.
-    known_actor(request)
+    ensure_visitor(request)
     form = UploadForm(request.POST, request.FILES) if request.method == "POST" else UploadForm()
     if form.is_valid():
         return _accept_all(request, form)
@@ -61,7 +61,7 @@ def _accept_all(request: HttpRequest, form: UploadForm) -> HttpResponse:
                 raise
             messages.error(request, f"{file.name} and what came after it were not taken: {TOO_MANY}")
             break
-        except (service.Refused, BusyError, quotas.QuotaError) as error:
+        except (intake.SubmissionRejectedError, BusyError, quotas.QuotaError) as error:
             messages.error(request, f"{file.name}: {error}")
             busy = error if isinstance(error, BusyError) else busy
     if not accepted:
@@ -81,13 +81,15 @@ def _accept_all(request: HttpRequest, form: UploadForm) -> HttpResponse:
 def _accept(request: HttpRequest, file: UploadedFile, *, may_train: bool) -> Submission:
     # One byte more than may be: enough to be refused for its size, however large the rest is.
     data = file.read(settings.MAX_UPLOAD_BYTES + 1)
-    return service.accept_image(actor=request.actor, data=data, source=Source.UPLOAD, may_train=may_train)
+    return service.create_from_image(actor=request.actor, data=data, source=Source.UPLOAD, may_train=may_train)
 
 
 @never_cache
 @require_safe
 def results(request: HttpRequest) -> HttpResponse:
-    asked_for = request.GET.getlist("s")[:MOST_RESULTS]
-    found = service.with_answers(permissions.visible_submissions(request.actor)).filter(public_id__in=asked_for)
+    asked_for = request.GET.getlist("s")[:MAX_RESULTS]
+    found = service.with_latest_prediction(permissions.visible_submissions(request.actor)).filter(
+        public_id__in=asked_for
+    )
     rows = sorted(found, key=lambda submission: asked_for.index(submission.public_id))
     return render(request, "recognizer/upload_results.html", {"submissions": rows})

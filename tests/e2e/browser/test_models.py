@@ -12,17 +12,17 @@ from playwright.sync_api import BrowserContext, Page, expect
 from digitsite.testing.site import BASE_DIR, Site
 
 SETUP = """
-from recognizer.services import accounts
-print(accounts.sign_in_link(accounts.make_operator("olga")))
+from recognizer.services.identity import users
+print(users.sign_in_link(users.make_operator("olga")))
 """
 # Nobody trains here: the test plays the trainer, by the same services.
 RUN = """
 from recognizer.models import TrainingRun
-from recognizer.services import retraining
-from recognizer.services.retraining import runs
-run = retraining.active_run() or retraining.ask(trigger=TrainingRun.Trigger.SCHEDULE)
-token = runs.claim(run.pk) or run.token
-recorder = runs.Recorder(run.pk, token)
+from recognizer.services import training
+from recognizer.services.training import run_state
+run = training.active_run() or training.request_run(trigger=TrainingRun.Trigger.SCHEDULE)
+token = run_state.claim(run.pk) or run.token
+recorder = run_state.Recorder(run.pk, token)
 recorder.step("training", "Training: 3 epochs of 18000 images.")
 recorder.history({"loss": [0.5, 0.4], "accuracy": [0.9, 0.95], "val_loss": [0.3, 0.2], "val_accuracy": [0.97, 0.98]})
 recorder._wrote = 0
@@ -31,9 +31,9 @@ print(run.pk)
 """
 END = """
 from recognizer.models import RunState, TrainingRun
-from recognizer.services.retraining import runs
+from recognizer.services.training import run_state
 run = TrainingRun.objects.first()
-runs.end(run.pk, run.token, RunState.FAILED, "The test ended it.")
+run_state.end(run.pk, run.token, RunState.FAILED, "The test ended it.")
 """
 
 

@@ -40,9 +40,9 @@ def nobody_is_at_it(running_site: Site) -> None:
 
 # One process makes the links of all reviewers: each test has one of its own, who has decided nothing yet.
 MAKE_LINKS = """
-from recognizer.services import accounts
+from recognizer.services.identity import users
 for number in range(12):
-    print(accounts.sign_in_link(accounts.make_operator(f"r{number}")))
+    print(users.sign_in_link(users.make_operator(f"r{number}")))
 """
 
 

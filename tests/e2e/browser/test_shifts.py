@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 # The last line leaves one picture's address; somebody else has all in front of them until the fixture lets them go.
 SETUP = """
 from recognizer.models import Submission
-from recognizer.services import accounts
-accounts.make_operator("elsa")
-print(accounts.sign_in_link(accounts.make_operator("moira")))
+from recognizer.services.identity import users
+users.make_operator("elsa")
+print(users.sign_in_link(users.make_operator("moira")))
 print(Submission.objects.first().get_absolute_url())
 """
 LEASE_ALL = """

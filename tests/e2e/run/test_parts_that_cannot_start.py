@@ -14,12 +14,12 @@ from digitsite.testing.supervised import SETTINGS, Supervised
 # The supervisor with nothing to prepare, a worker that does nothing, and one part that ends at once.
 SUPERVISOR = """
 import sys
-from digitsite.supervisor import __main__, parts, prepared
-prepared.is_current = lambda options: False
-parts.prepare = lambda: ["true"]
-parts.worker = lambda queue: ["sleep", "60"]
+from digitsite.supervisor import __main__, commands, startup_cache
+startup_cache.is_current = lambda options: False
+commands.prepare = lambda: ["true"]
+commands.worker = lambda queue: ["sleep", "60"]
 code = "print('The colour of the sky is wrong.'); raise SystemExit(3)"
-setattr(parts, sys.argv[1], lambda options: [sys.executable, "-c", code])
+setattr(commands, sys.argv[1], lambda options: [sys.executable, "-c", code])
 sys.exit(__main__.main())
 """
 

@@ -106,9 +106,9 @@ BODIES = {
 def world(operator: Actor, reviewer: Actor) -> dict:
     """One of everything, the owner's where it is anybody's; and a client for each caller."""
     owner, stranger = (Actor(user=User.objects.create_user(name)) for name in ("ann", "bob"))
-    submission = service.accept_strokes(actor=owner, strokes=SEVEN, source=Source.API)
+    submission = service.create_from_strokes(actor=owner, strokes=SEVEN, source=Source.API)
     make_prediction(submission)
-    label = labels.label(actor=owner, submission=submission, value="7", reason=LabelReason.API)
+    label = labels.create_label(actor=owner, submission=submission, value="7", reason=LabelReason.API)
     run = TrainingRun.objects.create(trigger="person", requested_by=operator.user)
     clients = {
         "nobody": Client(HTTP_HOST="localhost"),
@@ -119,7 +119,7 @@ def world(operator: Actor, reviewer: Actor) -> dict:
     }
     for name in SCOPED:
         scope = name.removeprefix("owner's ")
-        _, key = tokens.make(actor=operator if name == scope else owner, name=scope, scopes=[scope])
+        _, key = tokens.create(actor=operator if name == scope else owner, name=scope, scopes=[scope])
         clients[name] = Client(HTTP_HOST="localhost", headers={"Authorization": f"Bearer {key}"})
     return {
         "clients": clients,
@@ -177,7 +177,7 @@ def test_other_methods_are_refused_and_the_answer_names_those_that_there_are(wor
 
 
 def token_of(actor: Actor, *scopes: str) -> Client:
-    _, key = tokens.make(actor=actor, name=f"{len(scopes)} {scopes[-1]}", scopes=scopes)
+    _, key = tokens.create(actor=actor, name=f"{len(scopes)} {scopes[-1]}", scopes=scopes)
     return Client(HTTP_HOST="localhost", headers={"Authorization": f"Bearer {key}"})
 
 
@@ -193,7 +193,7 @@ def test_what_a_token_sees_is_what_its_scopes_allow(world: dict, operator: Actor
 
 def test_a_reviewers_word_is_a_review_only_with_a_token_to_review(world: dict, reviewer: Actor) -> None:
     others = f"/api/v1/submissions/{world['ids']['submissions']}/labels"
-    own = f"{service.accept_strokes(actor=reviewer, strokes=SEVEN, source=Source.API).public_id}/labels"
+    own = f"{service.create_from_strokes(actor=reviewer, strokes=SEVEN, source=Source.API).public_id}/labels"
     reviewing, submitting = token_of(reviewer, "review"), token_of(reviewer, "submit")
 
     def say(client: Client, address: str) -> HttpResponse:

@@ -60,7 +60,7 @@ def site(template_database: Path, django_db_blocker: DjangoDbBlocker) -> Iterato
         site.start_web()
         with django_db_blocker.unblock(), site.entered():
             site.olga = Actor(user=User.objects.create_superuser("olga"))
-            _, key = tokens.make(actor=site.olga, name="to begin with", scopes=["submit"])
+            _, key = tokens.create(actor=site.olga, name="to begin with", scopes=["submit"])
             with site.client(headers={"Authorization": f"Bearer {key}"}) as client:
                 for _ in range(4):
                     client.post("/api/v1/submissions", json={"strokes": SEVEN}).raise_for_status()
@@ -93,7 +93,7 @@ def test_an_example_works_as_it_stands(example, language: str, page: dict, site:
     environment = {name: value for name, value in os.environ.items() if not name.lower().endswith("_proxy")}
     if example.scopes:
         name = f"{example.name} in {language}"
-        _, environment["DIGITS_TOKEN"] = tokens.make(actor=site.olga, name=name, scopes=example.scopes)
+        _, environment["DIGITS_TOKEN"] = tokens.create(actor=site.olga, name=name, scopes=example.scopes)
     command = ["bash", "-c"] if language == "curl" else [sys.executable, "-c"]
     canceller = threading.Thread(target=cancel_the_training)
     if example.name == "retrain":  # there is no trainer here

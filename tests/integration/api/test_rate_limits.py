@@ -132,12 +132,14 @@ class World:
 
     def __init__(self) -> None:
         self.owner = Actor(user=User.objects.create_user("ann", "ann@example.org"))
-        self.submission = service.accept_strokes(actor=self.owner, strokes=SEVEN, source=Source.API)
+        self.submission = service.create_from_strokes(actor=self.owner, strokes=SEVEN, source=Source.API)
         make_prediction(self.submission)
-        self.label = labels.label(actor=self.owner, submission=self.submission, value="7", reason=LabelReason.API)
+        self.label = labels.create_label(
+            actor=self.owner, submission=self.submission, value="7", reason=LabelReason.API
+        )
         self.operator, self.reviewer = (_member(name) for name in ("operator", "reviewer"))
         self.run = TrainingRun.objects.create(trigger="person", requested_by=self.operator.user)
-        self.token = tokens.make(actor=self.owner, name="reader", scopes=["read"])[0]
+        self.token = tokens.create(actor=self.owner, name="reader", scopes=["read"])[0]
         self.link = users.sign_in_link(User.objects.create_user("guest")).split("/")
         self.clients = {name: self.client(name) for name in ("visitor", "owner", "reviewer", "operator")}
 
@@ -333,7 +335,7 @@ def _count_twice(actor: Actor) -> None:
 
 def test_a_bulk_deletion_that_is_refused_deletes_nothing(world: World, settings) -> None:
     settings.CHANGES_PER_MINUTE = (1, 1, 1)
-    ids = [service.accept_strokes(actor=Actor(visitor="a" * 32), strokes=SEVEN, source=Source.API) for _ in "ab"]
+    ids = [service.create_from_strokes(actor=Actor(visitor="a" * 32), strokes=SEVEN, source=Source.API) for _ in "ab"]
     answers = [
         world.clients["operator"].post("/history/bulk/", {"s": row.public_id, "act": "delete-now"})
         for row in (*ids, world.submission)

@@ -39,7 +39,7 @@ def running_site(template_database: Path, django_db_blocker: DjangoDbBlocker) ->
         site.start_web()
         with django_db_blocker.unblock(), site.entered():
             everything = Actor(user=User.objects.create_superuser("fuzz"))
-            _, site.key = tokens.make(actor=everything, name="everything", scopes=list(Scope))
+            _, site.key = tokens.create(actor=everything, name="everything", scopes=list(Scope))
         yield site
     finally:
         site.stop()

@@ -14,7 +14,7 @@ from digitsite import env
 from digitsite.testing.site import Site
 from recognizer.models import Submission, Usage
 from recognizer.services.identity import quotas, tokens
-from recognizer.services.identity.actors import THE_MACHINE, Actor
+from recognizer.services.identity.actors import SYSTEM_ACTOR, Actor
 from recognizer.services.identity.quotas import QuotaError, network_of
 from tests.image_samples import SEVEN, digit, png
 from tests.support.people import client_of
@@ -63,7 +63,7 @@ def test_an_account_and_its_tokens_are_counted_apart_and_wherever_they_come_from
     site.start_redis()
     with site.entered():
         actor = Actor(user=User.objects.create_user("ann"))
-        _, key = tokens.make(actor=actor, name="reader", scopes=["read"])
+        _, key = tokens.create(actor=actor, name="reader", scopes=["read"])
         browser = client_of(actor)
         programs = [elsewhere(f"192.0.2.{n}", Authorization=f"Bearer {key}") for n in range(6)]
         assert 2 <= refused([program.get("/api/v1/me") for program in programs]) <= 4
@@ -138,11 +138,11 @@ def test_a_refused_picture_costs_nothing_and_a_batch_costs_each_of_its_pictures(
 def test_bytes_are_counted_too(settings, media) -> None:
     settings.MEGABYTES_PER_DAY = (1, 1)
     actor = Actor(address="192.0.2.7")
-    quotas.spend(actor=actor, pictures=1, size=quotas.MEGABYTE - 1)
-    assert quotas.allowance(actor).bytes_left == 1
+    quotas.consume(actor=actor, pictures=1, size=quotas.MEGABYTE - 1)
+    assert quotas.remaining(actor).bytes_left == 1
     with pytest.raises(QuotaError):
-        quotas.spend(actor=actor, pictures=1, size=2)
-    quotas.spend(actor=actor, pictures=1, size=1)
+        quotas.consume(actor=actor, pictures=1, size=2)
+    quotas.consume(actor=actor, pictures=1, size=1)
     response = elsewhere().post("/upload/", {"images": SimpleUploadedFile("digit.png", png(digit()))})
     assert response.status_code == 422
     assert "as much as one may in a day" in response.content.decode()
@@ -153,23 +153,23 @@ def test_bytes_are_counted_too(settings, media) -> None:
 def test_a_new_day_begins_anew_and_old_days_are_forgotten(settings) -> None:
     settings.SUBMISSIONS_PER_DAY = (1, 1)
     actor = Actor(address="192.0.2.7")
-    quotas.spend(actor=actor, pictures=1, size=1)
-    assert quotas.forget_old_days() == 0
+    quotas.consume(actor=actor, pictures=1, size=1)
+    assert quotas.delete_old_days() == 0
     Usage.objects.update(day=timezone.now().date() - timedelta(days=2))
-    quotas.spend(actor=actor, pictures=1, size=1)
-    assert quotas.forget_old_days() == 1
+    quotas.consume(actor=actor, pictures=1, size=1)
+    assert quotas.delete_old_days() == 1
 
 
 @pytest.mark.django_db
 def test_operators_and_commands_have_no_limit(settings, operator, reviewer) -> None:
     settings.SUBMISSIONS_PER_DAY = (1, 1)
-    for actor in (operator, THE_MACHINE, Actor(address="127.0.0.1")):
+    for actor in (operator, SYSTEM_ACTOR, Actor(address="127.0.0.1")):
         for _ in range(3):
-            quotas.spend(actor=actor, pictures=1, size=1)
-        assert quotas.allowance(actor).submissions is None
-    quotas.spend(actor=reviewer, pictures=1, size=1)
+            quotas.consume(actor=actor, pictures=1, size=1)
+        assert quotas.remaining(actor).submissions is None
+    quotas.consume(actor=reviewer, pictures=1, size=1)
     with pytest.raises(QuotaError):
-        quotas.spend(actor=reviewer, pictures=1, size=1)
+        quotas.consume(actor=reviewer, pictures=1, size=1)
 
 
 # --- Where pictures are taken from accounts only ---------------------------------------------------------------------

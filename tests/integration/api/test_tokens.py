@@ -71,7 +71,7 @@ def test_a_deleted_token_opens_nothing_and_nobody_deletes_anothers(ann: Actor, r
 
 
 def test_a_token_manages_no_tokens(ann: Actor) -> None:
-    _, key = tokens.make(actor=ann, name="all", scopes=["read", "submit"])
+    _, key = tokens.create(actor=ann, name="all", scopes=["read", "submit"])
     program = bearer(key)
     assert make(program, name="more").status_code == 403
     assert program.get(TOKENS).status_code == 403
@@ -102,7 +102,7 @@ def test_nobody_and_visitors_have_no_tokens(program: Client, owner: Client) -> N
     ],
 )
 def test_a_token_that_makes_no_sense_is_refused(bad: dict, field: str, ann: Actor) -> None:
-    tokens.make(actor=ann, name="taken", scopes=["read"])
+    tokens.create(actor=ann, name="taken", scopes=["read"])
     response = make(client_of(ann), **bad)
     assert response.status_code == 400
     assert list(response.json()["errors"]) == [field]
@@ -115,17 +115,17 @@ def test_a_list_without_end_gets_one_error(ann: Actor) -> None:
 
 
 def test_a_scope_that_its_owner_lost_is_worth_nothing(reviewer: Actor) -> None:
-    _, key = tokens.make(actor=reviewer, name="reviews", scopes=["read", "review"])
+    _, key = tokens.create(actor=reviewer, name="reviews", scopes=["read", "review"])
     assert bearer(key).get(ME).json()["may_review"]
     reviewer.user.groups.clear()
     assert not bearer(key).get(ME).json()["may_review"]
 
 
 def test_one_has_at_most_fifty(ann: Actor) -> None:
-    for number in range(tokens.MOST_TOKENS):
-        tokens.make(actor=ann, name=str(number), scopes=["read"])
+    for number in range(tokens.MAX_TOKENS):
+        tokens.create(actor=ann, name=str(number), scopes=["read"])
     with pytest.raises(TokenError, match="Delete one"):
-        tokens.make(actor=ann, name="one more", scopes=["read"])
+        tokens.create(actor=ann, name="one more", scopes=["read"])
 
 
 @pytest.mark.django_db(transaction=True)
@@ -138,7 +138,7 @@ def test_of_two_made_at_once_with_one_name_one_is_refused(site: Site) -> None:
         def try_it() -> None:
             barrier.wait()
             try:
-                tokens.make(actor=ann, name="scanner", scopes=["read"])
+                tokens.create(actor=ann, name="scanner", scopes=["read"])
                 outcomes.append("made")
             except TokenError:
                 outcomes.append("refused")
@@ -157,7 +157,7 @@ def test_of_two_made_at_once_with_one_name_one_is_refused(site: Site) -> None:
 
 
 def test_what_opens_nothing_is_401_with_a_challenge_and_never_nobody(ann: Actor) -> None:
-    _, key = tokens.make(actor=ann, name="scanner", scopes=["read"])
+    _, key = tokens.create(actor=ann, name="scanner", scopes=["read"])
     Token.objects.update(expires=timezone.now() - timedelta(seconds=1))
     for value, words in [
         (f"Bearer {key}", "expired"),
@@ -187,7 +187,7 @@ def test_what_opens_nothing_is_401_with_a_challenge_and_never_nobody(ann: Actor)
 
 
 def test_a_switched_off_accounts_tokens_open_nothing(ann: Actor) -> None:
-    _, key = tokens.make(actor=ann, name="scanner", scopes=["read"])
+    _, key = tokens.create(actor=ann, name="scanner", scopes=["read"])
     User.objects.update(is_active=False)
     response = bearer(key).get(ME)
     assert (response.status_code, "switched off" in response.json()["detail"]) == (401, True)
@@ -203,7 +203,7 @@ def test_a_bad_token_is_refused_though_a_session_came_along(ann: Actor) -> None:
 
 
 def test_with_a_token_cookies_count_for_nothing(ann: Actor, reviewer: Actor) -> None:
-    _, key = tokens.make(actor=ann, name="scanner", scopes=["submit", "read"])
+    _, key = tokens.create(actor=ann, name="scanner", scopes=["submit", "read"])
     browser = client_of(reviewer, csrf=True)
     headers = {"Authorization": f"Bearer {key}", "Prefer": "wait=0"}
     assert browser.get(ME, headers=headers).json()["user"] == "ann"
@@ -213,15 +213,15 @@ def test_with_a_token_cookies_count_for_nothing(ann: Actor, reviewer: Actor) -> 
 
 
 def test_the_last_use_is_noted_but_not_written_each_time(ann: Actor) -> None:
-    _, key = tokens.make(actor=ann, name="scanner", scopes=["read"])
+    _, key = tokens.create(actor=ann, name="scanner", scopes=["read"])
     assert bearer(key).get(ME).status_code == 200
     first = Token.objects.get().last_used
     assert timezone.now() - first < timedelta(minutes=1)
     with CaptureQueriesContext(connection) as queries:
-        tokens.redeem(key)
+        tokens.authenticate(key)
     assert len(queries) == 1
     Token.objects.update(last_used=first - timedelta(minutes=6))
-    tokens.redeem(key)
+    tokens.authenticate(key)
     assert Token.objects.get().last_used >= first
 
 
@@ -249,6 +249,6 @@ def test_the_page_says_what_is_wrong(ann: Actor, reviewer: Actor, program: Clien
         assert response.status_code == 422
         assert 'class="bad"' in response.content.decode()
     assert not Token.objects.exists()
-    tokens.make(actor=ann, name="scanner", scopes=["read"])
+    tokens.create(actor=ann, name="scanner", scopes=["read"])
     assert client_of(reviewer).post(reverse("token-delete", args=[Token.objects.get().pk])).status_code == 404
     assert program.get(reverse("tokens")).status_code == 302

@@ -97,12 +97,15 @@ django.setup()
 from django.urls import get_resolver
 get_resolver().url_patterns
 import digitsite.wsgi, digitsite.bootsteps, recognizer.tasks
-from recognizer.services import registry, retraining, shifts, status, sweeper, deployments, repredictions
-from recognizer.services.retraining import trainer, overview
+from recognizer.services import training
+from recognizer.services.inference import backfill, recovery, shifts
+from recognizer.services.ops import status
+from recognizer.services.registry import deployments, versions
+from recognizer.services.training import presenters, subprocess_runner
 import numpy as np
-registry.live_classifier.current()[1].answer(np.zeros((1, 28, 28), np.uint8))
+versions.live_classifier.current()[1].answer(np.zeros((1, 28, 28), np.uint8))
 assert {check.name for check in status.checks()} >= {"model", "mnist", "training"}
-retraining.tend(), deployments.prune(), repredictions.tend()
+training.run_maintenance(), deployments.prune(), backfill.run_backfill()
 """
 
 

@@ -42,7 +42,7 @@ def all_predicted_once(count: int) -> None:
 def draw(number: int, actor: Actor) -> Submission:
     """Accept a drawing as the site does: kept, committed, pushed."""
     strokes = [[[60, 200, 120 + number % 40], [60, 60 + number % 30, 220]]]
-    return service.accept_strokes(actor=actor, strokes=strokes, source=Source.CANVAS)
+    return service.create_from_strokes(actor=actor, strokes=strokes, source=Source.CANVAS)
 
 
 @pytest.mark.both_databases(short="sqlite")

@@ -62,8 +62,8 @@ def test_who_asks_again_after_a_crash_waits_as_long_as_it_says(
         # At rest, and before it could answer what nobody has asked for yet.
         worker.freeze()
         with monkeypatch.context() as patched:
-            patched.setattr(idempotency, "give_back", lambda _claim: None)
-            patched.setattr(fsync, "wait", die)
+            patched.setattr(idempotency, "release", lambda _claim: None)
+            patched.setattr(fsync, "flush", die)
             with pytest.raises(Death):
                 send(body, Idempotency_Key="k")
         count = Submission.objects.count()

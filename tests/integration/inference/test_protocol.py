@@ -15,7 +15,7 @@ from recognizer.services.inference.handoff import asking, serving
 from recognizer.services.inference.handoff.connection import QUEUE, SHIFTS, WORKERS
 from recognizer.services.inference.handoff.serving import Batch, ShiftLease
 from recognizer.services.submissions import service
-from recognizer.services.submissions.intake import Sent
+from recognizer.services.submissions.intake import SubmissionInput
 
 TORN = answers.failure_message("It is torn.")
 
@@ -58,9 +58,9 @@ def test_an_item_says_where_its_answer_is_waited_for_and_one_of_an_older_version
 def test_what_nobody_will_wait_for_has_no_reply_sent(valkey: Site) -> None:
     begun()  # or each of these would have to call a worker
     person, strokes = Actor(visitor="a" * 32), [[[60, 200, 120], [60, 60, 220]]]
-    sent = Sent(source=Source.API, strokes=strokes)
-    awaited = service.accept(actor=person, sent=sent)
-    [later] = service.accept_all(actor=person, sent=[sent], seconds=0)
+    sent = SubmissionInput(source=Source.API, strokes=strokes)
+    awaited = service.create_submission(actor=person, sent=sent)
+    [later] = service.create_submissions(actor=person, sent=[sent], seconds=0)
     asked = [f"{awaited.pk} {handoff.link().replies.address}", f"{later.pk}"]
     assert [item.decode() for item in valkey.redis().lrange(QUEUE, 0, -1)] == asked
 

@@ -15,7 +15,7 @@ from recognizer.services.identity.actors import Actor
 from recognizer.services.inference import answers, handoff
 from recognizer.services.lib import request_context
 from recognizer.services.submissions import service, storing
-from recognizer.services.submissions.intake import Refused, Sent
+from recognizer.services.submissions.intake import SubmissionInput, SubmissionRejectedError
 from tests.image_samples import digit, png
 
 VISITOR = Actor(visitor="a" * 32)
@@ -29,24 +29,24 @@ def worker(site: Site) -> Part:
     return site.start_worker()
 
 
-def sent(seed: int) -> Sent:
-    return Sent(source=Source.API, image=png(digit(seed=seed)))
+def sent(seed: int) -> SubmissionInput:
+    return SubmissionInput(source=Source.API, image=png(digit(seed=seed)))
 
 
 def send(seed: int, seconds: float | None, within: Callable | None = None) -> tuple[Submission, float]:
     """What was stored, and how long that took."""
     started = time.monotonic()
     try:
-        row = service.accept(actor=VISITOR, sent=sent(seed), seconds=seconds, within=within)
+        row = service.create_submission(actor=VISITOR, sent=sent(seed), seconds=seconds, within=within)
     finally:
         connections.close_all()
     return row, time.monotonic() - started
 
 
-def send_many(count: int, seconds: float) -> tuple[list[Submission | Refused], float]:
+def send_many(count: int, seconds: float) -> tuple[list[Submission | SubmissionRejectedError], float]:
     started = time.monotonic()
     try:
-        rows = service.accept_all(actor=VISITOR, sent=[sent(seed) for seed in range(count)], seconds=seconds)
+        rows = service.create_submissions(actor=VISITOR, sent=[sent(seed) for seed in range(count)], seconds=seconds)
     finally:
         connections.close_all()
     return rows, time.monotonic() - started
@@ -135,10 +135,12 @@ def test_what_the_log_says_while_they_wait_is_said_of_all_of_them(site: Site, wo
 
 
 def test_who_sends_what_cannot_be_read_does_not_keep_the_others_from_their_answers(site: Site, worker: Part) -> None:
-    def send_damaged() -> tuple[Refused, float]:
+    def send_damaged() -> tuple[SubmissionRejectedError, float]:
         whole = png(digit(280, seed=9))
-        with pytest.raises(Refused) as refused:
-            service.accept(actor=VISITOR, sent=Sent(source=Source.API, image=whole[: len(whole) // 2]), seconds=2)
+        with pytest.raises(SubmissionRejectedError) as refused:
+            service.create_submission(
+                actor=VISITOR, sent=SubmissionInput(source=Source.API, image=whole[: len(whole) // 2]), seconds=2
+            )
         return refused.value, 0
 
     with site.entered():
@@ -220,7 +222,7 @@ def test_within_a_transaction_nobody_asks_for_what_comes_after_it(site: Site, wo
     with site.entered():
         asked = watch(monkeypatch)
         with transaction.atomic():
-            row = service.accept(actor=VISITOR, sent=sent(1), seconds=2)
+            row = service.create_submission(actor=VISITOR, sent=sent(1), seconds=2)
         assert asked == []
         handoff.wait_for(row, 5)
         assert is_answered(row)

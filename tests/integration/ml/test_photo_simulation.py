@@ -10,7 +10,7 @@ from digitsite.testing.simulated_photos import photographs
 from ml.data.mnist import load_mnist
 from ml.data.photo_simulation import KINDS, _ink, _skeleton, photograph
 from ml.data.synthetic_digits import draw_digits
-from ml.evaluation.folder_evaluation import Tally, outcomes
+from ml.evaluation.folder_evaluation import ResultSummary, evaluate_images
 from ml.serving.bundle import BASE_FOLDER, BUNDLE_FILE
 from ml.serving.classifier import load_classifier
 from ml.serving.verdicts import Verdict
@@ -54,7 +54,7 @@ def test_another_pen_makes_strokes_thinner_or_thicker_but_no_blot_a_line(mnist):
 
 def test_what_training_takes_from_photographs_looks_like_the_digits_it_is_labelled_with(mnist):
     drawn, labels = draw_digits(50, 3)
-    part = datasets.photographed(mnist, drawn, labels, np.random.default_rng(4), pool=200)
+    part = datasets.simulated_photos(mnist, drawn, labels, np.random.default_rng(4), pool=200)
     assert part.images.shape == (200, 28, 28)
     assert part.size == datasets.PHOTOGRAPHED_ROWS
     classifier = load_classifier((BASE_FOLDER / BUNDLE_FILE).read_bytes())
@@ -65,8 +65,8 @@ def test_what_training_takes_from_photographs_looks_like_the_digits_it_is_labell
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_shipped_model_reads_every_kind_of_photograph(kind):
     classifier = load_classifier((BASE_FOLDER / BUNDLE_FILE).read_bytes())
-    tally = Tally()
-    for outcome in outcomes(photographs(kind, 300), classifier):
+    tally = ResultSummary()
+    for outcome in evaluate_images(photographs(kind, 300), classifier):
         tally.add(outcome)
     found = tally.summary()
     assert found["accuracy"] > (0.85 if kind.startswith("pencil") else 0.92)

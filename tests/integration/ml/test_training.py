@@ -18,8 +18,16 @@ from ml.data.mnist import load_mnist
 from ml.evaluation.metrics import evaluate
 from ml.serving.bundle import BASE_FOLDER, BUNDLE_FILE, KERAS_FILE
 from ml.serving.classifier import load_classifier
-from ml.training.export_pipeline import Checks, SealError, measure, read_folder, seal, seal_again, write_folder
-from ml.training.loop import BASE, SEED, Cancelled, Part, epoch_arrays, fit, one_hot, uniform_targets
+from ml.training.export_pipeline import (
+    EvaluationSets,
+    ExportMismatchError,
+    evaluate_model,
+    export_model,
+    export_recalibrated,
+    read_folder,
+    write_folder,
+)
+from ml.training.loop import BASE, SEED, DataSource, TrainingCancelledError, epoch_arrays, fit, one_hot, uniform_targets
 
 ROOT = Path(__file__).parents[3]
 TENSORFLOW = pytest.mark.xdist_group("tensorflow")
@@ -33,8 +41,8 @@ def mnist():
 
 @pytest.fixture(scope="module")
 def parts(mnist):
-    non_digits = Part(np.random.default_rng(1).integers(0, 255, (64, 28, 28), np.uint8), uniform_targets(64))
-    return [Part(mnist.train_images[:640], one_hot(mnist.train_labels[:640])), non_digits]
+    non_digits = DataSource(np.random.default_rng(1).integers(0, 255, (64, 28, 28), np.uint8), uniform_targets(64))
+    return [DataSource(mnist.train_images[:640], one_hot(mnist.train_labels[:640])), non_digits]
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +57,7 @@ def trained(parts, validation):
 
 @pytest.fixture(scope="module")
 def checks(mnist, validation):
-    return Checks(
+    return EvaluationSets(
         validation=validation,
         distorted=(mnist.validation_images[300:600], mnist.validation_labels[300:600]),
         non_digits=np.random.default_rng(2).integers(0, 255, (50, 28, 28), np.uint8),
@@ -65,7 +73,7 @@ def test_the_seed_recipe_is_ten_epochs_of_64_with_nothing_else():
 
 def test_without_distortion_an_epoch_is_every_image_once_in_another_order(mnist):
     images, labels = mnist.train_images[:500], mnist.train_labels[:500]
-    pixels, targets = epoch_arrays([Part(images, one_hot(labels))], SEED, epoch=0)
+    pixels, targets = epoch_arrays([DataSource(images, one_hot(labels))], SEED, epoch=0)
     assert pixels.shape == (500, 28, 28)
     assert (pixels.dtype, targets.dtype) == (np.uint8, np.float32)
     assert sorted(map(bytes, pixels)) == sorted(map(bytes, images))
@@ -83,8 +91,8 @@ def test_an_epoch_depends_on_seed_and_number_alone(parts):
 
 def test_a_part_gives_as_many_rows_as_it_is_asked_for_and_uses_all_of_them(mnist):
     images, targets = mnist.train_images[:10], one_hot(np.arange(10))
-    few = epoch_arrays([Part(images, targets, rows=4)], SEED, epoch=0)[1]
-    many = epoch_arrays([Part(images, targets, rows=25)], SEED, epoch=0)[1]
+    few = epoch_arrays([DataSource(images, targets, rows=4)], SEED, epoch=0)[1]
+    many = epoch_arrays([DataSource(images, targets, rows=25)], SEED, epoch=0)[1]
     assert len(few) == 4
     assert sorted(many.sum(axis=0)) == [2] * 5 + [3] * 5
 
@@ -97,8 +105,8 @@ def test_smoothing_leaves_targets_that_add_up_and_the_uniform_ones_uniform(parts
 
 
 def test_a_part_that_is_not_to_be_distorted_stays_as_it_is(mnist):
-    kept = Part(mnist.train_images[:20], one_hot(mnist.train_labels[:20]), distort=False)
-    moved = Part(mnist.train_images[20:40], one_hot(mnist.train_labels[20:40]))
+    kept = DataSource(mnist.train_images[:20], one_hot(mnist.train_labels[:20]), distort=False)
+    moved = DataSource(mnist.train_images[20:40], one_hot(mnist.train_labels[20:40]))
     recipe = dataclasses.replace(SEED, distortion=Distortion())
     pixels, _ = epoch_arrays([kept, moved], recipe, epoch=0)
     given = {bytes(image) for image in kept.images}
@@ -162,7 +170,7 @@ def test_progress_is_told_every_few_hundred_images_and_at_the_end_of_an_epoch(pa
 @TENSORFLOW
 def test_a_training_can_be_cancelled_in_the_middle_of_an_epoch(parts, validation):
     told = []
-    with pytest.raises(Cancelled, match="epoch 2 of 2"):
+    with pytest.raises(TrainingCancelledError, match="epoch 2 of 2"):
         fit(TINY, parts, validation, on_progress=told.append, should_stop=lambda: len(told) == 3)
     assert [(p.epoch, p.batch) for p in told] == [(1, 8), (1, 11), (2, 8)]
 
@@ -180,8 +188,8 @@ def test_a_training_can_go_on_from_a_model(trained, parts, validation):
 @TENSORFLOW
 def test_a_trained_model_is_sealed_measured_and_written(trained, checks, tmp_path):
     model, history = trained
-    sealed = seal(model, "base", checks)
-    metrics = measure(sealed, checks)
+    sealed = export_model(model, "base", checks)
+    metrics = evaluate_model(sealed, checks)
     write_folder(tmp_path / "out", sealed, metrics, history)
     names = {path.name for path in (tmp_path / "out").iterdir()}
     assert names == {
@@ -205,21 +213,21 @@ def test_a_model_whose_export_does_not_agree_is_not_sealed(trained, checks, monk
 
     litert = export.to_litert(build_model())  # the right shape, other weights
     monkeypatch.setattr(export, "to_litert", lambda model: litert)
-    with pytest.raises(SealError, match="differ from the Keras model"):
-        seal(trained[0], "base", checks)
+    with pytest.raises(ExportMismatchError, match="differ from the Keras model"):
+        export_model(trained[0], "base", checks)
 
 
 @TENSORFLOW
 def test_a_model_can_be_calibrated_anew_without_training(trained, checks, tmp_path):
     model, history = trained
-    sealed = seal(model, "base", checks)
-    write_folder(tmp_path, sealed, measure(sealed, checks), history)
+    sealed = export_model(model, "base", checks)
+    write_folder(tmp_path, sealed, evaluate_model(sealed, checks), history)
     read, metrics, read_history = read_folder(tmp_path)
     assert read_history == history
-    assert metrics["test_accuracy"] == measure(read, checks)["test_accuracy"]
-    assert seal_again(read, checks).bundle == sealed.bundle
+    assert metrics["test_accuracy"] == evaluate_model(read, checks)["test_accuracy"]
+    assert export_recalibrated(read, checks).bundle == sealed.bundle
     fewer = dataclasses.replace(checks, validation=(checks.validation[0][:50], checks.validation[1][:50]))
-    other = seal_again(read, fewer)
+    other = export_recalibrated(read, fewer)
     assert other.manifest.temperature != sealed.manifest.temperature
     assert other.manifest.model_sha256 == sealed.manifest.model_sha256
     assert other.keras_file == sealed.keras_file
@@ -231,7 +239,7 @@ def test_only_a_whole_and_unchanged_training_is_calibrated_anew(tmp_path):
     for name in ("metrics.json", "history.json", BUNDLE_FILE):
         (tmp_path / name).write_bytes((BASE_FOLDER / name).read_bytes())
     (tmp_path / KERAS_FILE).write_bytes(b"another")
-    with pytest.raises(SealError, match="the Keras file is not the one that was recorded"):
+    with pytest.raises(ExportMismatchError, match="the Keras file is not the one that was recorded"):
         read_folder(tmp_path)
 
 

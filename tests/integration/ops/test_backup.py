@@ -27,8 +27,8 @@ ANN, BOB = Actor(visitor="a" * 32), Actor(visitor="b" * 32)
 
 def draw(number: int, actor: Actor = ANN) -> Submission:
     strokes = [[[60, 200, 120 + number % 40], [60, 60 + number / 10, 220]]]
-    submission = service.accept_strokes(actor=actor, strokes=strokes, source=Source.CANVAS)
-    labels.label(actor=actor, submission=submission, value="7", reason=LabelReason.OWN_PAGE)
+    submission = service.create_from_strokes(actor=actor, strokes=strokes, source=Source.CANVAS)
+    labels.create_label(actor=actor, submission=submission, value="7", reason=LabelReason.OWN_PAGE)
     return submission
 
 
@@ -78,7 +78,7 @@ def load(start: int) -> Iterator[list[int]]:
             drawn.append(draw(number, actor).pk)
             if len(drawn) % 5 == 0:
                 oldest = Submission.objects.order_by("pk").first()
-                service.delete(actor=Actor(is_the_machine=True), submission=oldest)
+                service.delete(actor=Actor(is_system=True), submission=oldest)
         connection.close()
 
     people = [threading.Thread(target=work, args=(start + one, actor)) for one, actor in enumerate((ANN, BOB))]

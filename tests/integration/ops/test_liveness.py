@@ -10,7 +10,7 @@ from recognizer.models import RunState, Submission, TrainingRun
 from recognizer.services.inference import handoff
 from recognizer.services.inference.handoff import serving
 from recognizer.services.ops import liveness
-from recognizer.services.ops.liveness import CANARIES, DEFAULT, PREDICTIONS, TRAIN
+from recognizer.services.ops.liveness import DEFAULT, PREDICTIONS, PROBES_KEY, TRAIN
 from tests.factories import make_submission
 from tests.support.trainer import start_trainer
 
@@ -25,50 +25,50 @@ def valkey(site):
 def silence(queue: str) -> None:
     """As if its canary had been heard of for the last time three minutes ago."""
     there = handoff.link().redis
-    there.hset(CANARIES, queue, there.time()[0] - 180)
+    there.hset(PROBES_KEY, queue, there.time()[0] - 180)
 
 
 def test_a_worker_is_heard_of_as_soon_as_it_takes_work(valkey):
-    assert liveness.heard() == {}
+    assert liveness.last_seen() == {}
     start_trainer(valkey)  # the beat's first canary would come after a minute, were there a beat
-    wait_until(lambda: TRAIN in liveness.heard(), seconds=10, what="the trainer's first canary")
+    wait_until(lambda: TRAIN in liveness.last_seen(), seconds=10, what="the trainer's first canary")
 
 
 def test_nobody_is_stuck_where_nothing_is_known_or_waits(valkey):
-    assert liveness.stuck() == []
+    assert liveness.stalled_queues() == []
     silence(TRAIN)  # nothing waits for it
-    assert liveness.stuck() == []
+    assert liveness.stalled_queues() == []
     valkey.redis().flushall()
-    assert liveness.stuck() == []
+    assert liveness.stalled_queues() == []
 
 
 def test_a_default_worker_whose_canary_fell_silent_is_stuck_until_the_next(valkey):
     silence(DEFAULT)
-    assert liveness.stuck() == [DEFAULT]
-    liveness.sing(DEFAULT)
-    assert liveness.stuck() == []
+    assert liveness.stalled_queues() == [DEFAULT]
+    liveness.record_probe(DEFAULT)
+    assert liveness.stalled_queues() == []
 
 
 def test_a_silent_trainer_is_stuck_when_a_run_waits_but_not_while_one_goes_on(valkey):
     silence(TRAIN)
     run = TrainingRun.objects.create(trigger="person")
-    assert liveness.stuck() == []  # it was asked for just now
+    assert liveness.stalled_queues() == []  # it was asked for just now
     TrainingRun.objects.update(created=timezone.now() - timedelta(minutes=5))
-    assert liveness.stuck() == [TRAIN]
+    assert liveness.stalled_queues() == [TRAIN]
     TrainingRun.objects.filter(pk=run.pk).update(state=RunState.RUNNING, heartbeat=timezone.now())
-    assert liveness.stuck() == []
+    assert liveness.stalled_queues() == []
 
 
 def test_prediction_workers_are_stuck_when_none_lives_and_a_submission_waits(valkey):
     submission = make_submission()
-    assert liveness.stuck() == []
+    assert liveness.stalled_queues() == []
     Submission.objects.update(created=timezone.now() - timedelta(minutes=1))
-    assert liveness.stuck() == [PREDICTIONS]
+    assert liveness.stalled_queues() == [PREDICTIONS]
     serving.heartbeat("w")
     handoff.push([submission.pk])  # hears anew who lives
-    assert liveness.stuck() == []
+    assert liveness.stalled_queues() == []
 
 
 def test_without_redis_nobody_knows(site):
     with site.entered():
-        assert liveness.stuck() == []
+        assert liveness.stalled_queues() == []

@@ -49,10 +49,10 @@ def test_the_id_of_a_proxy_is_taken_over_if_it_is_to_be_believed_and_can_be_one(
 
 
 def test_outside_of_a_request_there_is_no_trace() -> None:
-    request_context.note(submissions=[1])
+    request_context.add(submissions=[1])
     assert request_context.facts() == {}
     _, token = request_context.begin()
-    request_context.note(submissions=[1])
+    request_context.add(submissions=[1])
     assert request_context.facts()["submissions"] == [1]
     request_context.end(token)
     assert request_context.facts() == {}
@@ -174,7 +174,7 @@ def test_tokens_and_manage_keys_are_cut_out_of_every_line(formatter, db: None) -
     from recognizer.services.identity import permissions, tokens
     from recognizer.services.identity.actors import Actor
 
-    _, token = tokens.make(actor=member_of("reviewer", "rita"), name="scanner", scopes=["read"])
+    _, token = tokens.create(actor=member_of("reviewer", "rita"), name="scanner", scopes=["read"])
     keys = [token, permissions.manage_key("AAAAAAAAAAAAAAAA")]
     assert permissions.manage_key("AAAAAAAAAAAAAAAA") not in repr(Actor(manage_key=keys[1]))
     record = logging.makeLogRecord({"msg": "sent %s and %s", "args": tuple(keys), "levelname": "INFO"})

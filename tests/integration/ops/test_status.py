@@ -99,7 +99,7 @@ def test_a_failed_training_is_told_with_its_reason():
 
 
 def test_a_training_without_mnist_is_told(monkeypatch, settings):
-    monkeypatch.setattr("ml.data.mnist.is_at_hand", lambda: False)
+    monkeypatch.setattr("ml.data.mnist.is_available", lambda: False)
     assert not check_of("mnist").is_well
     settings.RETRAIN_SCHEDULE, settings.RETRAIN_AFTER_LABELS = 0.0, 0
     assert check_of("mnist").is_well
@@ -145,9 +145,9 @@ def test_pictures_are_counted_exactly_while_they_are_few_and_estimated_when_they
         folder.mkdir(parents=True)
         for name in range(4):
             (folder / f"{name}.png").write_bytes(bytes(100))
-    assert disk_usage.pictures() == disk_usage.Pictures(1024, 102_400, is_exact=True)
-    monkeypatch.setattr(disk_usage, "LOOKED_AT", 100)
-    assert disk_usage.pictures() == disk_usage.Pictures(1024, 102_400, is_exact=False)
+    assert disk_usage.image_usage() == disk_usage.ImageUsage(1024, 102_400, is_exact=True)
+    monkeypatch.setattr(disk_usage, "MAX_FILES_SCANNED", 100)
+    assert disk_usage.image_usage() == disk_usage.ImageUsage(1024, 102_400, is_exact=False)
 
 
 def test_the_page_asks_the_database_a_fixed_number_of_questions(operator):
@@ -175,12 +175,12 @@ def test_a_site_that_is_well_is_well_in_every_part(site: Site):
         assert name in check_of("predictions").says
         site.parts[-1].kill()
         assert check_of("default").says == "Not heard of yet"
-        liveness.sing(liveness.DEFAULT)
-        liveness.sing(liveness.TRAIN)
+        liveness.record_probe(liveness.DEFAULT)
+        liveness.record_probe(liveness.TRAIN)
         assert check_of("default").says == "Heard of 0 s ago"
         assert check_of("trainer").is_well
         long_ago = int(site.redis().time()[0]) - 3600
-        site.redis().hset(liveness.CANARIES, mapping={liveness.DEFAULT: long_ago, liveness.TRAIN: long_ago})
+        site.redis().hset(liveness.PROBES_KEY, mapping={liveness.DEFAULT: long_ago, liveness.TRAIN: long_ago})
         assert "keeps the time" in check_of("default").what_to_do
         assert "trainings wait for it" in check_of("trainer").what_to_do
         run = TrainingRun.objects.create(trigger="person", state=RunState.RUNNING)

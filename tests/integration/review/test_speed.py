@@ -75,8 +75,8 @@ def count(act: Callable[[], object]) -> int:
 
 def taking(actor: Actor, rule: LabelReason, number: int = 16) -> Callable[[], object]:
     def take() -> None:
-        queue.leave(actor=actor)
-        assert queue.take(actor=actor, rule=rule, count=number, randomness=random.Random(1))
+        queue.release_leases(actor=actor)
+        assert queue.lease_next(actor=actor, rule=rule, count=number, randomness=random.Random(1))
 
     return take
 
@@ -88,10 +88,12 @@ def test_a_site_that_was_used_for_long_is_quick(size, reviewer, second_reviewer,
     client = client_of(reviewer)
     history = {f"history {one}": lambda one=one: client.get(f"/history/?{one}") for one in FILTERS}
     versions = ModelVersion.objects.in_bulk(field_name="number")
-    matrix = {f"matrix {number}": lambda one=one: confusion_matrix.matrix_of(one) for number, one in versions.items()}
+    matrix = {
+        f"matrix {number}": lambda one=one: confusion_matrix.matrix_for_version(one) for number, one in versions.items()
+    }
     rules = {f"next by {rule}": taking(reviewer, rule) for rule in queue.RULES}
     api = {"POST review/next": lambda: client.post("/api/v1/review/next", {"count": 16}, "application/json")}
-    grid = {"grid": lambda: (queue.leave(actor=reviewer), queue.take_grid(actor=reviewer, digit=7))}
+    grid = {"grid": lambda: (queue.release_leases(actor=reviewer), queue.lease_grid(actor=reviewer, digit=7))}
     took = {name: milliseconds(act) for name, act in (rules | grid | api | history | matrix).items()}
     with capsys.disabled():
         print(
@@ -108,17 +110,17 @@ def test_every_list_is_found_in_an_index(reviewer, second_reviewer, settings):
         plan = plans(taking(reviewer, rule, 4))
         assert index in plan, f"{rule}\n{plan}"
         assert "SCAN recognizer_submission\n" not in plan + "\n", f"{rule}\n{plan}"
-    assert "submission_doubt" in plans(lambda: queue.take_grid(actor=reviewer, digit=7))
+    assert "submission_doubt" in plans(lambda: queue.lease_grid(actor=reviewer, digit=7))
     client = client_of(reviewer)
     for one in FILTERS:
         plan = plans(lambda one=one: client.get(f"/history/?{one}"))
         assert "SCAN recognizer_submission USING COVERING INDEX submission_narrow" in plan or one == "", (
             f"{one}\n{plan}"
         )
-    assert "COVERING INDEX submission_truth" in plans(lambda: submission_stats.of(reviewer))
-    assert "SCAN" not in plans(lambda: submission_stats.of(Actor(visitor=f"{7:032d}")))
+    assert "COVERING INDEX submission_truth" in plans(lambda: submission_stats.stats_for(reviewer))
+    assert "SCAN" not in plans(lambda: submission_stats.stats_for(Actor(visitor=f"{7:032d}")))
     assert "COVERING INDEX submission_truth" in plans(
-        lambda: confusion_matrix.matrix_of(ModelVersion.objects.get(number=2))
+        lambda: confusion_matrix.matrix_for_version(ModelVersion.objects.get(number=2))
     )
 
 
@@ -136,7 +138,7 @@ def test_the_number_of_queries_does_not_grow(reviewer, second_reviewer, settings
         assert few <= 24, url
         assert few == count(lambda url=url: client.get(url)), url
     assert count(lambda: statistics.progress(reviewer)) <= 6
-    [item, *_] = queue.take(actor=reviewer, rule=LabelReason.DOUBT, count=1)
+    [item, *_] = queue.lease_next(actor=reviewer, rule=LabelReason.DOUBT, count=1)
     decide = lambda: decisions.decide(  # noqa: E731 - as the others
         actor=reviewer, submission=item.submission, value="7", otherwise=LabelReason.API
     )

@@ -53,7 +53,7 @@ def test_readiness_status_and_consistency_check_name_what_cannot_be_written(
     folder = str(media_left_by_root / "pictures" / "00")
     assert program.get("/readyz").json()["storage"] is (os.geteuid() == 0)
     with ordinary_account():
-        assert folder in writability.unwritable()
+        assert folder in writability.unwritable_paths()
         ready = program.get("/readyz")
         assert (ready.status_code, ready.json()["storage"]) == (503, False)
         check = next(check for check in status.checks() if check.name == "storage")

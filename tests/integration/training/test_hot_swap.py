@@ -82,21 +82,21 @@ def were_live(live: list[tuple[float, float, int]], begin: float, end: float) ->
 
 @pytest.mark.django_db
 def test_after_a_change_recent_and_doubtful_submissions_are_predicted_again(make_version, monkeypatch):
-    monkeypatch.setattr(backfill, "NEWEST", 3)
-    monkeypatch.setattr(backfill, "MOST_DOUBTFUL", 2)
+    monkeypatch.setattr(backfill, "NEWEST_COUNT", 3)
+    monkeypatch.setattr(backfill, "DOUBTFUL_COUNT", 2)
     monkeypatch.setattr(backfill, "_somebody_waits", lambda: False)
     rows = [make_submission(pixels=some_pixels(i)) for i in range(8)]
     for i, row in enumerate(rows):
         make_prediction(row, doubt=0.9 if i in (0, 1) else 0.1)
         Submission.objects.filter(pk=row.pk).update(answered_by=1)
-    assert backfill.tend() == 0
+    assert backfill.run_backfill() == 0
     version = make_version()
     model_versions.deploy(version=version, kind=Deployment.Kind.PROMOTE, why="better")
-    backfill.tend()
+    backfill.run_backfill()
     again = set(Prediction.objects.filter(version=version).values_list("submission", flat=True))
     assert again >= {rows[i].pk for i in (0, 1, 5, 6, 7)}
     assert rows[0].predictions.count() == 2
-    assert not backfill.waiting().filter(pk__in=again).exists()
+    assert not backfill.remaining().filter(pk__in=again).exists()
 
 
 @pytest.mark.django_db
@@ -105,6 +105,6 @@ def test_whoever_waits_for_an_answer_goes_first(make_version, monkeypatch):
     Submission.objects.update(answered_by=1)
     model_versions.deploy(version=make_version(), kind=Deployment.Kind.PROMOTE, why="better")
     monkeypatch.setattr(backfill, "_somebody_waits", lambda: True)
-    assert backfill.tend() == 0
+    assert backfill.run_backfill() == 0
     monkeypatch.setattr(backfill, "_somebody_waits", lambda: False)
-    assert backfill.tend() == 1
+    assert backfill.run_backfill() == 1

@@ -45,7 +45,7 @@ def test_the_page_says_what_is_live_and_what_was(page, operator, make_version):
 
 
 def test_strangers_are_asked_to_sign_in_and_reviewers_are_turned_away(reviewer):
-    run = training.ask(trigger=TrainingRun.Trigger.SCHEDULE)
+    run = training.request_run(trigger=TrainingRun.Trigger.SCHEDULE)
     pages = ["/models/", "/models/1/", f"/models/runs/{run.pk}/", f"/models/runs/{run.pk}/progress/"]
     actions = ["/models/1/promote/", "/models/1/rollback/", "/models/runs/", f"/models/runs/{run.pk}/cancel/"]
     visitor, rita = Client(), Client()
@@ -202,7 +202,7 @@ def test_plots_are_pngs_to_take_away_and_the_web_process_never_loads_what_draws_
 
 
 def test_a_plot_that_cannot_be_drawn_says_so(page, monkeypatch):
-    monkeypatch.setattr(plots, "DRAWING_SECONDS", 0.001)
+    monkeypatch.setattr(plots, "PLOT_TIMEOUT_SECONDS", 0.001)
     assert "machine is busy" in page.get("/models/1/curves.png", follow=True).content.decode()
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from digitsite.testing.writers import common_hands
 from ml.data.mnist import MnistError
-from ml.evaluation.gate import Judgement
+from ml.evaluation.gate import GateResult
 from recognizer.models import Deployment, GateVerdict, ModelFiles, ModelVersion, RunState, TrainingRun
 from recognizer.services import training
 from recognizer.services.registry import versions
@@ -25,11 +25,11 @@ def no_broker(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def ask(**more: object) -> TrainingRun:
-    return training.ask(trigger=TrainingRun.Trigger.SCHEDULE, **more)
+    return training.request_run(trigger=TrainingRun.Trigger.SCHEDULE, **more)
 
 
 def carry_out(run: TrainingRun) -> TrainingRun:
-    pipeline.run(run.pk, run_state.claim(run.pk))
+    pipeline.run_pipeline(run.pk, run_state.claim(run.pk))
     run.refresh_from_db()
     return run
 
@@ -70,11 +70,11 @@ def test_a_run_learns_and_goes_live_and_the_next_one_finds_nothing_new():
 
 @pytest.mark.usefixtures("upgraded_base")
 def test_what_the_gate_refuses_is_kept_with_its_reasons_and_is_not_live(monkeypatch):
-    def refuse(*args: object, **more: object) -> Judgement:
+    def refuse(*args: object, **more: object) -> GateResult:
         return replace(judge(*args, **more), reasons=["Digit 7 lost."])
 
-    judge = evaluation.judge
-    monkeypatch.setattr(evaluation, "judge", refuse)
+    judge = evaluation.run_gate
+    monkeypatch.setattr(evaluation, "run_gate", refuse)
     run = carry_out(ask(recipe="shipped"))
     assert (run.state, run.reasons) == (RunState.REFUSED, ["Digit 7 lost."])
     assert run.version.gate_verdict == GateVerdict.REFUSED
@@ -125,7 +125,7 @@ def test_a_run_that_was_declared_dead_writes_nothing_when_it_goes_on(monkeypatch
 
     monkeypatch.setattr(pipeline, "_finish", dies_first)
     with pytest.raises(run_state.LostRunError):
-        pipeline.run(run.pk, run_state.claim(run.pk))
+        pipeline.run_pipeline(run.pk, run_state.claim(run.pk))
     run.refresh_from_db()
     assert (run.state, run.reasons) == (RunState.FAILED, ["silent"])
     assert ModelVersion.objects.count() == 1
@@ -151,18 +151,18 @@ def test_a_version_that_beat_a_champion_which_is_gone_waits_for_a_person(make_ve
 
 @pytest.mark.usefixtures("upgraded_base")
 def test_an_upgraded_base_is_a_candidate_that_must_pass_the_gate():
-    training.tend()
+    training.run_maintenance()
     run = TrainingRun.objects.get()
     carry_out(run)
     assert run.state == RunState.PROMOTED, run.reasons
     assert (run.version.origin, run.version.manifest["recipe"]) == ("base", "upgraded")
-    training.tend()
+    training.run_maintenance()
     assert TrainingRun.objects.count() == 1
 
 
 def test_a_shipped_base_that_is_known_is_no_candidate():
-    assert versions.new_base() is None
-    training.tend()
+    assert versions.find_new_base() is None
+    training.run_maintenance()
     assert not TrainingRun.objects.exists()
 
 

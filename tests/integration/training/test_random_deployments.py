@@ -21,17 +21,17 @@ from hypothesis.stateful import (
 )
 
 from digitsite.testing.site import Site
-from ml.evaluation.gate import Judgement
+from ml.evaluation.gate import GateResult
 from ml.serving import bundle as bundles
 from ml.serving.bundle import BASE_FOLDER, BUNDLE_FILE
 from ml.training.eval_sets import draw_balanced
 from recognizer.models import Deployment, GateVerdict, ModelFiles, ModelVersion, Origin, RunState, TrainingRun
 from recognizer.services import training
-from recognizer.services.identity.actors import THE_MACHINE
+from recognizer.services.identity.actors import SYSTEM_ACTOR
 from recognizer.services.registry import deployments
 from recognizer.services.registry import versions as model_versions
 from recognizer.services.training import pipeline, run_state, scheduling
-from recognizer.services.training.evaluation import Verdict
+from recognizer.services.training.evaluation import GateDecision
 
 BASE = bundles.read((BASE_FOLDER / BUNDLE_FILE).read_bytes())
 QUESTIONS = draw_balanced(3, 1)
@@ -80,7 +80,7 @@ class Operators(RuleBasedStateMachine):
         version = self._pick(data)
         self._try(
             lambda: deployments.promote(
-                actor=THE_MACHINE, version=version, force=force, why=why, seen=self.seen if stale else None
+                actor=SYSTEM_ACTOR, version=version, force=force, why=why, seen=self.seen if stale else None
             ),
             version,
             may=version.gate_verdict == GateVerdict.PASSED or (force and bool(why)),
@@ -91,7 +91,7 @@ class Operators(RuleBasedStateMachine):
     def roll_back(self, data: st.DataObject, stale: bool) -> None:
         version = self._pick(data)
         self._try(
-            lambda: deployments.roll_back(actor=THE_MACHINE, version=version, seen=self.seen if stale else None),
+            lambda: deployments.roll_back(actor=SYSTEM_ACTOR, version=version, seen=self.seen if stale else None),
             version,
             may=version.number in self.was_live,
             seen=self.seen if stale else None,
@@ -117,7 +117,7 @@ class Operators(RuleBasedStateMachine):
     @precondition(lambda self: self.run is None)
     @rule()
     def begin_a_training(self) -> None:
-        self.run = training.ask(trigger=TrainingRun.Trigger.SCHEDULE)
+        self.run = training.request_run(trigger=TrainingRun.Trigger.SCHEDULE)
         self.recorder = run_state.Recorder(self.run.pk, run_state.claim(self.run.pk))
         self.champion = model_versions.live_deployment()
 
@@ -181,7 +181,7 @@ def finish(recorder: run_state.Recorder, champion: Deployment, passed: bool) -> 
     reasons = [] if passed else ["It is worse."]
     pipeline._finish(
         recorder, champion, ModelVersion(origin=Origin.TRAINING, parent=champion.to_version),
-        keras_file=name.encode(), bundle=bundle, verdict=Verdict(Judgement([], reasons), {}), questions=QUESTIONS,
+        keras_file=name.encode(), bundle=bundle, verdict=GateDecision(GateResult([], reasons), {}), questions=QUESTIONS,
     )  # fmt: skip
 
 
@@ -245,11 +245,11 @@ def one_decision(rng: random.Random, versions: list[ModelVersion]) -> int:
     try:
         match rng.randrange(3):
             case 0:
-                deployments.promote(actor=THE_MACHINE, version=version, force=True, why="because")
+                deployments.promote(actor=SYSTEM_ACTOR, version=version, force=True, why="because")
             case 1:
-                deployments.roll_back(actor=THE_MACHINE, version=version)
+                deployments.roll_back(actor=SYSTEM_ACTOR, version=version)
             case _:
-                run = training.ask(trigger=TrainingRun.Trigger.SCHEDULE)
+                run = training.request_run(trigger=TrainingRun.Trigger.SCHEDULE)
                 recorder = run_state.Recorder(run.pk, run_state.claim(run.pk))
                 finish(recorder, model_versions.live_deployment(), passed=True)
                 run.refresh_from_db()

@@ -27,7 +27,7 @@ def test_the_median_answer_takes_at_most_half_as_long_again_while_it_trains(site
         median(client, 50)
         idle = median(client, REQUESTS)
         settle_drawings(leaning_hands(4, 2), 100)
-        run = training.ask(trigger=TrainingRun.Trigger.SCHEDULE)
+        run = training.request_run(trigger=TrainingRun.Trigger.SCHEDULE)
 
         def trains() -> bool:
             run.refresh_from_db()

@@ -94,7 +94,7 @@ def test_each_endpoint_says_how_much_it_accepts(path, program):
 @pytest.mark.sqlite_only
 @pytest.mark.django_db
 def test_a_label_is_a_kilobyte_at_most(visitor, media):
-    row = service.accept_strokes(actor=visitor, strokes=SEVEN, source=Source.CANVAS)
+    row = service.create_from_strokes(actor=visitor, strokes=SEVEN, source=Source.CANVAS)
     client, path = client_of(visitor), f"{SUBMISSIONS}/{row.public_id}/labels"
     response = client.post(path, b'{"value": "7"' + b" " * 1100 + b"}", content_type="application/json")
     assert (response.status_code, response.json()["code"]) == (413, "body_too_large")

@@ -61,7 +61,7 @@ def in_bulk(submission: Submission, _owner: Client, operating: Client) -> None:
 
 def by_retention(submission: Submission, _owner: Client, _operating: Client) -> None:
     Submission.objects.filter(pk=submission.pk).update(created=timezone.now() - timedelta(days=2))
-    assert retention.enforce() == 1
+    assert retention.delete_expired_submissions() == 1
 
 
 def with_everything_of_its_sender(submission: Submission, _owner: Client, _operating: Client) -> None:
@@ -99,7 +99,7 @@ def test_an_account_takes_its_kept_answers_along(client_of):
 
 def test_sent_again_it_is_not_stored_again_and_the_answer_says_that_it_was_deleted(owner):
     send(owner, SINGLE)
-    bulk_delete.erase(Submission.objects.all())
+    bulk_delete.delete_submissions(Submission.objects.all())
     for _ in range(2):
         response = send(owner, SINGLE)
         assert (response.status_code, response.json()["code"]) == (410, "deleted")
@@ -109,7 +109,7 @@ def test_sent_again_it_is_not_stored_again_and_the_answer_says_that_it_was_delet
 
 def test_of_a_batch_the_rest_is_answered_for_and_the_deleted_one_is_not_in_it(owner):
     first = send(owner, BATCH).json()
-    bulk_delete.erase(Submission.objects.filter(public_id=first[0]["submission"]["id"]))
+    bulk_delete.delete_submissions(Submission.objects.filter(public_id=first[0]["submission"]["id"]))
     assert first[0]["submission"]["id"] not in kept_text()
     for _ in range(2):
         again = send(owner, BATCH)
@@ -123,10 +123,10 @@ def test_of_a_batch_the_rest_is_answered_for_and_the_deleted_one_is_not_in_it(ow
 
 def test_what_is_deleted_while_it_is_being_answered_is_not_in_the_answer_that_is_kept(owner, monkeypatch):
     def delete(*_files: object) -> None:
-        bulk_delete.erase(Submission.objects.all())
+        bulk_delete.delete_submissions(Submission.objects.all())
 
     with monkeypatch.context() as patched:
-        patched.setattr(fsync, "wait", delete)
+        patched.setattr(fsync, "flush", delete)
         assert send(owner, SINGLE).status_code == 202
     assert IdempotencyKey.objects.get().body == ""
     assert send(owner, SINGLE).status_code == 410
@@ -136,8 +136,8 @@ def test_a_key_that_is_used_again_after_a_day_has_nothing_to_do_with_what_it_sto
     send(owner, SINGLE)
     IdempotencyKey.objects.update(expires=timezone.now())
     second = send(owner, SINGLE)
-    bulk_delete.erase(Submission.objects.exclude(public_id=second.json()["id"]))
+    bulk_delete.delete_submissions(Submission.objects.exclude(public_id=second.json()["id"]))
     assert send(owner, SINGLE).json() == second.json()
     IdempotencyKey.objects.update(expires=timezone.now())
-    assert idempotency.sweep() == 1
+    assert idempotency.delete_expired() == 1
     assert not IdempotencyItem.objects.exists()

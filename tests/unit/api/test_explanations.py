@@ -15,7 +15,7 @@ pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("media")]
 
 @pytest.fixture
 def submission(visitor) -> Submission:
-    return service.accept_strokes(actor=visitor, strokes=SEVEN, source=Source.CANVAS)
+    return service.create_from_strokes(actor=visitor, strokes=SEVEN, source=Source.CANVAS)
 
 
 def address(submission: Submission, part: str) -> str:

@@ -120,7 +120,7 @@ def test_of_one_caller_one_is_made_at_a_time_and_another_caller_need_not_wait(
 ) -> None:
     """At 07961fc one who took one after the other kept all others out."""
     monkeypatch.setattr(temp_files, "WAIT_SECONDS", 0.05)
-    with exports.gathered(exports.settled(reviewer), caller=reviewer.share_key):
+    with exports.snapshot(exports.settled_submissions(reviewer), caller=reviewer.share_key):
         response = reviewing.get(NPZ)
         assert content(operating.get(NPZ))
     assert (response.status_code, response.json()["code"]) == (503, "busy")
@@ -135,8 +135,8 @@ def test_an_archive_is_larger_than_the_memory_that_it_needs(reviewer) -> None:
     columns = {name: getattr(first, name) for name in names}
     Submission.objects.bulk_create((Submission(digest=str(n), **columns) for n in range(4000)), batch_size=500)
     tracemalloc.start()
-    with exports.gathered(exports.settled(reviewer), caller="a") as data:
-        with exports.archive(data, form="npz", filters={}) as file:
+    with exports.snapshot(exports.settled_submissions(reviewer), caller="a") as data:
+        with exports.write_archive(data, form="npz", filters={}) as file:
             size = file.seek(0, io.SEEK_END)
         _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()

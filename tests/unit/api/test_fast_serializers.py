@@ -17,7 +17,7 @@ from recognizer.services.identity.actors import Actor
 from recognizer.services.ops import submission_stats
 from recognizer.services.registry import versions
 from recognizer.services.review import labels
-from recognizer.services.review.queue import Item
+from recognizer.services.review.queue import ReviewItem
 from recognizer.services.submissions import service
 from tests.factories import make_prediction, make_submission
 from tests.image_samples import SEVEN
@@ -33,7 +33,7 @@ def context(actor: Actor, **more: object) -> dict:
 
 
 def answered(actor: Actor) -> Submission:
-    submission = service.accept_strokes(actor=actor, strokes=SEVEN, source=Source.CANVAS)
+    submission = service.create_from_strokes(actor=actor, strokes=SEVEN, source=Source.CANVAS)
     make_prediction(submission, energy=-3, certainty=1)  # whole numbers are shown as the framework shows them
     return submission
 
@@ -74,7 +74,7 @@ def test_predictions_and_labels(visitor, reviewer):
     submission = answered(visitor)
     for kind in (outputs.PredictionSerializer, outputs.PredictionOfSubmissionSerializer):
         assert_shown_alike(kind, submission.latest_prediction, context(visitor))
-    said = labels.label(actor=reviewer, submission=submission, value=TruthValue.SEVEN, reason=LabelReason.API)
+    said = labels.create_label(actor=reviewer, submission=submission, value=TruthValue.SEVEN, reason=LabelReason.API)
     for row in (said, labels.retract(actor=reviewer, label=said)):
         for actor in (visitor, reviewer):
             assert_shown_alike(outputs.LabelSerializer, row, context(actor))
@@ -84,7 +84,7 @@ def test_what_is_no_row(visitor):
     submission = answered(visitor)
     assert_shown_alike(outputs.ShareSerializer, {"submission": submission, "key": "k"}, context(visitor))
     for reason, blind in ((LabelReason.DOUBT, False), (LabelReason.SUSPECT, True)):
-        assert_shown_alike(ReviewItemSerializer, Item(submission, reason, blind=blind), {})
+        assert_shown_alike(ReviewItemSerializer, ReviewItem(submission, reason, blind=blind), {})
 
 
 @pytest.mark.parametrize("is_blank", [True, False])
@@ -102,4 +102,4 @@ def test_models_and_counts(visitor):
     for kind in (outputs.ModelVersionSerializer, outputs.ModelVersionDetailSerializer):
         assert_shown_alike(kind, version, {"live": version.pk})
     answered(visitor)
-    assert_shown_alike(outputs.StatsSerializer, submission_stats.of(visitor), {})
+    assert_shown_alike(outputs.StatsSerializer, submission_stats.stats_for(visitor), {})

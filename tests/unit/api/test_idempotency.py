@@ -14,7 +14,7 @@ from recognizer.models import IdempotencyKey, Submission
 from recognizer.services.identity import idempotency
 from recognizer.services.identity.idempotency import Claim, InProgressError
 from recognizer.services.lib import fsync
-from recognizer.services.submissions import service
+from recognizer.services.submissions import intake, service
 from tests.image_samples import SEVEN, digit, png
 
 if TYPE_CHECKING:
@@ -113,7 +113,7 @@ def test_a_batch_of_which_nothing_was_stored_is_not_kept_either(program):
 def test_a_fault_of_ours_is_not_kept(program, monkeypatch):
     program.raise_request_exception = False
     with monkeypatch.context() as broken:
-        broken.setattr(service, "accept", None)
+        broken.setattr(service, "create_submission", None)
         assert send(program).status_code == 500
     assert send(program).status_code == 202
 
@@ -124,7 +124,7 @@ def test_while_the_first_is_being_answered_the_second_is_told_to_come_back(progr
     def ask_again(*_given: object) -> None:
         answers.append(send(program))
 
-    monkeypatch.setattr(fsync, "wait", ask_again)
+    monkeypatch.setattr(fsync, "flush", ask_again)
     assert send(program).status_code == 202
     [second] = answers
     assert (second.status_code, second.json()["code"], second.headers["Retry-After"]) == (409, "in_progress", "1")
@@ -156,7 +156,7 @@ def death_at(monkeypatch: pytest.MonkeyPatch) -> Callable[..., AbstractContextMa
     @contextmanager
     def dying(module: object, name: str) -> Iterator[None]:
         with monkeypatch.context() as patched:
-            patched.setattr(idempotency, "give_back", lambda _claim: None)
+            patched.setattr(idempotency, "release", lambda _claim: None)
             patched.setattr(module, name, die)
             with pytest.raises(Death):
                 yield
@@ -166,7 +166,7 @@ def death_at(monkeypatch: pytest.MonkeyPatch) -> Callable[..., AbstractContextMa
 
 @pytest.mark.parametrize("body", [{"strokes": SEVEN}, [{"strokes": SEVEN}, {"strokes": []}]])
 def test_a_crash_after_storing_neither_locks_the_key_nor_stores_twice(body, program, death_at):
-    with death_at(fsync, "wait"):
+    with death_at(fsync, "flush"):
         send(program, body)
     stored = Submission.objects.get()
     assert send(program, body).status_code == 409  # for all that is known, the first one is still at work
@@ -180,7 +180,7 @@ def test_a_crash_after_storing_neither_locks_the_key_nor_stores_twice(body, prog
 
 
 def test_a_crash_before_storing_does_not_lock_the_key(program, death_at):
-    with death_at(service, "accept"):
+    with death_at(service, "create_submission"):
         send(program)
     assert send(program).status_code == 409
     let_time_pass(61)
@@ -189,7 +189,7 @@ def test_a_crash_before_storing_does_not_lock_the_key(program, death_at):
 
 
 def test_what_was_stored_and_deleted_since_is_not_stored_again(program, death_at):
-    with death_at(fsync, "wait"):
+    with death_at(fsync, "flush"):
         send(program)
     Submission.objects.all().delete()
     let_time_pass(60)
@@ -200,34 +200,34 @@ def test_what_was_stored_and_deleted_since_is_not_stored_again(program, death_at
 
 
 def test_an_attempt_that_was_slow_and_not_dead_stores_nothing_once_another_took_over(visitor):
-    slow = idempotency.begin(actor=visitor, key=KEY, fingerprint="1")
+    slow = idempotency.acquire(actor=visitor, key=KEY, fingerprint="1")
     let_time_pass(61)
-    quick = idempotency.begin(actor=visitor, key=KEY, fingerprint="1")
+    quick = idempotency.acquire(actor=visitor, key=KEY, fingerprint="1")
     assert isinstance(quick, Claim)
 
     def store(claim: Claim) -> None:
-        service.accept(
+        service.create_submission(
             actor=visitor,
-            sent=service.Sent(source="api", strokes=SEVEN),
+            sent=intake.SubmissionInput(source="api", strokes=SEVEN),
             within=lambda stored: idempotency.record(claim, stored),
         )
 
     store(quick)
     with pytest.raises(InProgressError):
         store(slow)
-    idempotency.give_back(slow)
+    idempotency.release(slow)
     assert Submission.objects.count() == IdempotencyKey.objects.count() == 1
 
 
 def test_after_a_day_a_key_is_as_new_and_is_swept(program):
     first = send(program).json()["id"]
     let_time_pass(24 * 3600 - 60)
-    assert idempotency.sweep() == 0
+    assert idempotency.delete_expired() == 0
     assert send(program).json()["id"] == first
     let_time_pass(61)
     assert send(program, {"strokes": SEVEN, "may_train": False}).json()["id"] != first
     let_time_pass(24 * 3600 + 1)
-    assert idempotency.sweep() == 1
+    assert idempotency.delete_expired() == 1
     assert not IdempotencyKey.objects.exists()
 
 

@@ -103,7 +103,7 @@ def test_submissions_are_filtered(visitor, reviewer, owner):
     seven, four, pending = make_submission(visitor), make_submission(visitor, source="api"), make_submission(visitor)
     make_prediction(seven)
     make_prediction(four, digit=4, certainty=0.5, verdict=Verdict.UNSURE)
-    labels.label(actor=reviewer, submission=four, value="9", reason=LabelReason.API)
+    labels.create_label(actor=reviewer, submission=four, value="9", reason=LabelReason.API)
     names = {seven.public_id: "seven", four.public_id: "four", pending.public_id: "pending"}
     tomorrow = (timezone.now() + timedelta(days=1)).date().isoformat()
     for query, expected in {
@@ -131,8 +131,8 @@ def test_predictions_are_filtered(visitor, reviewer, owner):
     make_prediction(right)
     make_prediction(wrong, certainty=0.5, doubt=0.7, verdict=Verdict.UNSURE)
     make_prediction(open_)
-    labels.label(actor=reviewer, submission=right, value="7", reason=LabelReason.API)
-    labels.label(actor=reviewer, submission=wrong, value="1", reason=LabelReason.API)
+    labels.create_label(actor=reviewer, submission=right, value="7", reason=LabelReason.API)
+    labels.create_label(actor=reviewer, submission=wrong, value="1", reason=LabelReason.API)
     names = {right.public_id: "right", wrong.public_id: "wrong", open_.public_id: "open"}
     for query, expected in {
         "reviewed=true": ["wrong", "right"],
@@ -162,7 +162,7 @@ def test_a_list_takes_the_same_few_queries_whatever_its_length(address, visitor,
         for _ in range(rows):
             submission = make_submission(visitor)
             make_prediction(submission)
-            labels.label(actor=visitor, submission=submission, value="7", reason=LabelReason.API)
+            labels.create_label(actor=visitor, submission=submission, value="7", reason=LabelReason.API)
         with CaptureQueriesContext(connection) as queries:
             assert len(owner.get(address).json()["results"]) >= rows
         counts.append(len(queries))

@@ -113,7 +113,7 @@ def test_a_manage_key_in_the_address_opens_nothing(sent, program):
 
 def test_accounts_and_visitors_get_none_and_theirs_have_none(visitor, program):
     ann = Actor(user=User.objects.create_user("ann"))
-    _, token = tokens.make(actor=ann, name="scanner", scopes=["submit"])
+    _, token = tokens.create(actor=ann, name="scanner", scopes=["submit"])
     bearer = Client(HTTP_HOST="localhost", headers={"Authorization": f"Bearer {token}"})
     for client in (client_of(visitor), client_of(ann), bearer):
         sent = send(client).json()
@@ -124,7 +124,7 @@ def test_accounts_and_visitors_get_none_and_theirs_have_none(visitor, program):
 
 
 def test_a_token_without_the_scope_does_not_manage_by_a_key(sent):
-    _, token = tokens.make(actor=Actor(user=User.objects.create_user("ann")), name="reader", scopes=["read"])
+    _, token = tokens.create(actor=Actor(user=User.objects.create_user("ann")), name="reader", scopes=["read"])
     reader = Client(HTTP_HOST="localhost", headers={"Authorization": f"Bearer {token}"})
     assert reader.delete(address(sent), **managing(sent["manage_key"])).status_code == 403
 

@@ -49,7 +49,7 @@ def test_a_fault_of_ours_is_a_problem_that_gives_nothing_away(program, monkeypat
     def fail(**_given: object) -> None:
         raise RuntimeError("the secret of the house")
 
-    monkeypatch.setattr(service, "accept", fail)
+    monkeypatch.setattr(service, "create_submission", fail)
     program.raise_request_exception = False
     response = program.post(ADDRESS, json.dumps({"strokes": SEVEN}), content_type="application/json")
     assert_problem(response, 500)
@@ -60,13 +60,13 @@ def test_a_fault_of_ours_is_a_problem_that_gives_nothing_away(program, monkeypat
 def test_while_the_site_is_busy_or_without_a_database_a_sender_is_told_to_come_back(program, monkeypatch, caplog):
     refusals = [BusyError("Come back later."), OperationalError("password of the house refused")]
     for refusal in refusals:
-        monkeypatch.setattr(service, "accept", mock.Mock(side_effect=refusal))
+        monkeypatch.setattr(service, "create_submission", mock.Mock(side_effect=refusal))
         response = program.post(ADDRESS, json.dumps({"strokes": SEVEN}), content_type="application/json")
         assert "password" not in assert_problem(response, 503)["detail"]
     assert "the database failed: password of the house refused" in caplog.text
     # A page says it too, without asking the database for anything.
     program.raise_request_exception = False
-    monkeypatch.setattr(draw, "known_actor", mock.Mock(side_effect=refusals[1]))
+    monkeypatch.setattr(draw, "ensure_visitor", mock.Mock(side_effect=refusals[1]))
     page = program.get("/")
     assert (page.status_code, page["Retry-After"]) == (503, "5")
 

@@ -36,7 +36,7 @@ def post(client: Client, call: str, **body):
 
 
 def test_the_next_items_come_with_answer_suggestion_and_progress(reviewing, visitor, submission):
-    labels.label(actor=visitor, submission=submission, value="1", reason=LabelReason.OWN_PAGE)
+    labels.create_label(actor=visitor, submission=submission, value="1", reason=LabelReason.OWN_PAGE)
     body = post(reviewing, "next", rule="doubt", count=5).json()
     [item] = body["items"]
     assert (item["id"], item["reason"], item["blind"]) == (submission.public_id, "suggestion", False)
@@ -48,8 +48,8 @@ def test_the_next_items_come_with_answer_suggestion_and_progress(reviewing, visi
 
 def test_a_blind_item_tells_neither_answer_nor_what_others_said(reviewing, second_reviewer, reviewer, submission):
     make_prediction(submission, verdict=Verdict.SURE, preprocessing_version=submission.preprocessing_version + 1)
-    labels.label(actor=reviewer, submission=make_submission(), value="1", reason=LabelReason.API)
-    labels.label(actor=second_reviewer, submission=submission, value="1", reason=LabelReason.DOUBT)
+    labels.create_label(actor=reviewer, submission=make_submission(), value="1", reason=LabelReason.API)
+    labels.create_label(actor=second_reviewer, submission=submission, value="1", reason=LabelReason.DOUBT)
     [item] = post(reviewing, "next", rule="doubt").json()["items"]
     assert (item["id"], item["blind"]) == (submission.public_id, True)
     assert item["answer"] is item["suggestion"] is None

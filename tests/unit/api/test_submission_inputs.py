@@ -13,7 +13,7 @@ from django.http import HttpResponse
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
-from ml.serving.images import Opened
+from ml.serving.images import ImageHeader
 from recognizer.api.views.submissions import SubmissionsView
 from recognizer.models import Source, Submission
 from recognizer.services.images import storage
@@ -88,7 +88,7 @@ def test_a_drawing_is_kept_with_its_pen_and_read_without_it(program):
     assert len({one.picture for one in (usual, thin, mixed)}) == 3
     assert len({one.digest for one in (usual, thin, mixed)}) == 1
     assert len({bytes(one.pixels) for one in (usual, thin, mixed)}) == 1
-    ink = [np.asarray(storage.open_picture(one)).mean() for one in (thin, usual, mixed)]
+    ink = [np.asarray(storage.open_stored(one)).mean() for one in (thin, usual, mixed)]
     assert ink == sorted(ink)
 
 
@@ -344,7 +344,7 @@ def test_large_pictures_share_what_one_request_may_have_decoded(program, setting
 
 
 def test_a_batch_that_comes_while_too_many_large_pictures_are_read_stores_nothing(program, media, monkeypatch):
-    def fail(_opened: Opened, *, caller: str) -> None:
+    def fail(_opened: ImageHeader, *, caller: str) -> None:
         raise BusyError(storage.BUSY)
 
     url = "data:image/png;base64," + base64.b64encode(png(digit())).decode()

@@ -14,7 +14,7 @@ pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("media")]
 
 @pytest.fixture
 def submission(visitor) -> Submission:
-    submission = service.accept_strokes(actor=visitor, strokes=SEVEN, source=Source.CANVAS)
+    submission = service.create_from_strokes(actor=visitor, strokes=SEVEN, source=Source.CANVAS)
     make_prediction(submission)
     return submission
 
@@ -37,7 +37,7 @@ def test_owner_reviewer_and_operator_read_it_and_a_stranger_does_not(
 
 @pytest.mark.parametrize("part", ["", "/image", "/pixels.png", "/explanation", "/explanation.png", "/labels"])
 def test_a_key_opens_it_to_anybody_and_only_this_one(part, submission, program, visitor):
-    another = service.accept_strokes(actor=visitor, strokes=SEVEN, source=Source.CANVAS)
+    another = service.create_from_strokes(actor=visitor, strokes=SEVEN, source=Source.CANVAS)
     share_key = service.share(actor=visitor, submission=submission)
     for key in (permissions.read_key(submission), share_key):
         assert program.get(address(submission, part, key)).status_code == 200

@@ -5,7 +5,7 @@ from django.test import Client
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from recognizer.middleware import address_of
+from recognizer.middleware import client_ip
 from recognizer.proxies import UNKNOWN_ADDRESS, client_address, client_scheme
 from recognizer.services.lib.addresses import UNKNOWN_NETWORK, is_loopback, rate_key
 
@@ -88,7 +88,7 @@ def test_address_in_front_of_two_proxies(settings) -> None:
     settings.BEHIND_PROXY, settings.TRUSTED_PROXIES = True, 2
     for header, address in (("192.0.2.7, 10.0.0.1", "192.0.2.7"), ("10.0.0.1", UNKNOWN_ADDRESS)):
         request = Client().get("/robots.txt", headers={"X-Forwarded-For": header}).wsgi_request
-        assert address_of(request) == address
+        assert client_ip(request) == address
 
 
 @pytest.mark.django_db
@@ -123,7 +123,7 @@ def test_socket_address_never_stands_in_for_the_client_behind_a_proxy(
     if behind_proxy:
         settings.SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
     request = Client(REMOTE_ADDR="127.0.0.1").get("/account/login/", headers=headers).wsgi_request
-    assert address_of(request) == address
+    assert client_ip(request) == address
     assert request.actor.share_key == f"network:{address}"
-    assert is_loopback(address_of(request)) != behind_proxy
+    assert is_loopback(client_ip(request)) != behind_proxy
     assert request.is_secure() == is_secure

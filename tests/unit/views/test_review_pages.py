@@ -74,9 +74,9 @@ def test_the_forms_decide_skip_and_undo(reviewing, rows):
 
 
 def test_a_blind_page_shows_neither_answer_nor_labels(reviewing, reviewer, second_reviewer, rows):
-    labels.label(actor=reviewer, submission=make_submission(), value="1", reason=LabelReason.API)
+    labels.create_label(actor=reviewer, submission=make_submission(), value="1", reason=LabelReason.API)
     make_prediction(rows[0], preprocessing_version=rows[0].preprocessing_version + 1)
-    labels.label(actor=second_reviewer, submission=rows[0], value="1", reason=LabelReason.DOUBT)
+    labels.create_label(actor=second_reviewer, submission=rows[0], value="1", reason=LabelReason.DOUBT)
     page = reviewing.get(reverse("review"))
     assert page.context["submission"] == rows[0]
     text = page.content.decode()
@@ -133,7 +133,7 @@ def test_only_operators_delete_what_others_sent_and_are_asked_first(reviewing, o
 
 def test_a_cell_of_the_matrix_opens_its_pictures(reviewing, reviewer, rows):
     for row, value in zip(rows, ("7", "7", "1", "not_a_digit"), strict=True):
-        labels.label(actor=reviewer, submission=row, value=value, reason=LabelReason.DOUBT)
+        labels.create_label(actor=reviewer, submission=row, value=value, reason=LabelReason.DOUBT)
     page = reviewing.get(reverse("matrix"))
     matrix = page.context["matrix"]
     assert (matrix.total, matrix.right) == (3, 2)
@@ -146,7 +146,7 @@ def test_the_matrix_of_an_older_version_counts_what_that_one_read(reviewing, rev
     from digitsite.testing.populated_site import second_version
 
     make_prediction(rows[0], version=second_version(), digit=1, runner_up=7, verdict=Verdict.UNSURE)
-    labels.label(actor=reviewer, submission=rows[0], value="1", reason=LabelReason.DOUBT)
+    labels.create_label(actor=reviewer, submission=rows[0], value="1", reason=LabelReason.DOUBT)
     for number, digit in ((1, 7), (2, 1)):
         page = reviewing.get(reverse("matrix"), {"version": number})
         assert page.context["matrix"].cells[1][digit] == page.context["matrix"].total == 1
@@ -166,6 +166,6 @@ def test_a_stranger_cannot_filter_their_way_to_others(rows):
 
 
 def test_settled_means_settled(reviewing, reviewer, rows):
-    labels.label(actor=reviewer, submission=rows[0], value="7", reason=LabelReason.DOUBT)
+    labels.create_label(actor=reviewer, submission=rows[0], value="7", reason=LabelReason.DOUBT)
     page = reviewing.get(reverse("history"), {"truth_state": TruthState.SETTLED.value, "truth": "7"})
     assert page.context["submissions"] == [rows[0]]

@@ -131,7 +131,7 @@ def test_nobodys_mailbox_is_filled(settings):
 
 def test_a_name_that_differs_in_capitals_alone_is_taken(operator):
     with pytest.raises(ValueError, match="There is an account ann already"):
-        users.add_person(actor=operator, name="Ann", role="reviewer")
+        users.add_user(actor=operator, name="Ann", role="reviewer")
     assert users.make_operator("ANN").username == "ann"
     assert User.objects.filter(username__iexact="ann").count() == 1
     form = {"username": "Ann", "password1": RIGHT, "password2": RIGHT}

@@ -83,7 +83,7 @@ def test_the_owners_word_is_a_suggestion_and_can_be_taken_back(owner: Client, su
 
 
 def test_what_was_pressed_stays_marked(owner: Client, visitor: Actor, submission: Submission) -> None:
-    labels.label(actor=visitor, submission=submission, value="9", reason="submission_page")
+    labels.create_label(actor=visitor, submission=submission, value="9", reason="submission_page")
     assert 'value="9" class="key" aria-pressed="true"' in " ".join(text_of(owner, submission).split())
 
 
@@ -94,7 +94,7 @@ def test_a_value_that_does_not_exist_is_refused_in_words(owner: Client, submissi
 
 
 def test_nobody_takes_back_another_persons_word(reviewing: Client, visitor: Actor, submission: Submission) -> None:
-    said = labels.label(actor=visitor, submission=submission, value="9", reason="submission_page")
+    said = labels.create_label(actor=visitor, submission=submission, value="9", reason="submission_page")
     address = reverse("submission-retract", args=[submission.public_id, said.pk])
     assert reviewing.post(address).status_code == 404
     assert Label.objects.count() == 1
@@ -111,7 +111,7 @@ def test_deleting_asks_first_and_needs_a_post(owner: Client, submission: Submiss
 def test_a_share_link_lets_a_stranger_look_and_nothing_else_until_it_is_stopped(
     owner: Client, other: Client, visitor: Actor, reviewer: Actor, submission: Submission
 ) -> None:
-    labels.label(actor=reviewer, submission=submission, value="7", reason="submission_page")
+    labels.create_label(actor=reviewer, submission=submission, value="7", reason="submission_page")
     assert act(owner, "submission-share", submission) == 302
     submission.refresh_from_db()
     key = submission.share_key
@@ -127,7 +127,7 @@ def test_a_share_link_lets_a_stranger_look_and_nothing_else_until_it_is_stopped(
 
 
 def test_reviewers_read_who_said_what(reviewing: Client, operator: Actor, submission: Submission) -> None:
-    labels.label(actor=operator, submission=submission, value="7", reason="submission_page")
+    labels.create_label(actor=operator, submission=submission, value="7", reason="submission_page")
     text = text_of(reviewing, submission)
     assert "otto" in text
     assert "Settled: 7" in text
@@ -169,8 +169,8 @@ def test_the_number_of_queries_does_not_grow_with_what_was_said(
 ) -> None:
     for number in range(8):
         make_prediction(submission, preprocessing_version=submission.preprocessing_version + 1 + number)
-        labels.label(actor=visitor, submission=submission, value=str(number), reason="submission_page")
-    labels.label(actor=reviewer, submission=submission, value="7", reason="submission_page")
+        labels.create_label(actor=visitor, submission=submission, value=str(number), reason="submission_page")
+    labels.create_label(actor=reviewer, submission=submission, value="7", reason="submission_page")
     with django_assert_max_num_queries(4):
         text_of(owner, submission)
 

@@ -21,7 +21,7 @@ from django.conf import settings
 from kombu.exceptions import OperationalError
 
 from recognizer.models import Prediction, Submission, SubmissionState
-from recognizer.services.identity.actors import THE_MACHINE
+from recognizer.services.identity.actors import SYSTEM_ACTOR
 from recognizer.services.inference import answers
 
 from .connection import PREVIEWS, QUEUE, Link, link
@@ -89,7 +89,7 @@ def wait_for(submission: Submission, seconds: float) -> Prediction | None:
     Returns:
         The prediction with its version (number only, the rest deferred), or None: pending still, or failed.
     """
-    wait_for_all([submission], seconds, caller=THE_MACHINE.share_key)
+    wait_for_all([submission], seconds, caller=SYSTEM_ACTOR.share_key)
     return submission.latest_prediction if submission.state == SubmissionState.PREDICTED else None
 
 

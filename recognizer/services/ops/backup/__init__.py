@@ -12,8 +12,8 @@ a password. `manage.py backup` and `restore` call this; docs/operations.md says 
 """
 
 from .archive import Manifest, verify
-from .create import make
+from .create import create_backup
 from .errors import BackupError
 from .restore import restore
 
-__all__ = ["BackupError", "Manifest", "make", "restore", "verify"]
+__all__ = ["BackupError", "Manifest", "create_backup", "restore", "verify"]

@@ -19,7 +19,7 @@ from .errors import BackupError
 log = logging.getLogger(__name__)
 
 
-def make(path: Path) -> Manifest:
+def create_backup(path: Path) -> Manifest:
     """Write a backup of the site, as it is at this moment, to `path`.
 
     Pages, workers and trainings go on meanwhile. The rows are those of one moment; the pictures are read after it, and
@@ -31,7 +31,7 @@ def make(path: Path) -> Manifest:
     try:
         with (
             tempfile.TemporaryDirectory(prefix=".backup-", dir=path.resolve().parent) as folder,
-            snapshots.of_this_database(Path(folder)) as snapshot,
+            snapshots.take_snapshot(Path(folder)) as snapshot,
         ):
             manifest = _describe(snapshot)
             with archive.writing(path, manifest) as writer:

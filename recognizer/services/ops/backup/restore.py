@@ -24,7 +24,7 @@ from recognizer.models import ModelVersion, Submission
 from recognizer.services.inference import handoff
 from recognizer.services.ops import consistency
 from recognizer.services.registry import versions
-from recognizer.services.submissions.bulk_delete import erase
+from recognizer.services.submissions.bulk_delete import delete_submissions
 
 from . import archive
 from .archive import CHUNK, DATABASE, MEDIA, Manifest
@@ -131,7 +131,7 @@ def _check(manifest: Manifest) -> None:
         if count != table["rows"]:
             raise BackupError(f"{name} has {count} rows instead of {table['rows']}.")
     call_command("migrate", verbosity=0, interactive=False)
-    erase(Submission.objects.filter(pk__in=manifest.deleted))
+    delete_submissions(Submission.objects.filter(pk__in=manifest.deleted))
     found = [one for one in consistency.check().findings if not one.is_harmless]
     found = [one for one in found if one.where not in manifest.missing]
     if found:

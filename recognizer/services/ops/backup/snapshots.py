@@ -29,7 +29,7 @@ class Snapshot(Protocol):
 
 
 @contextlib.contextmanager
-def of_this_database(folder: Path) -> Iterator[Snapshot]:
+def take_snapshot(folder: Path) -> Iterator[Snapshot]:
     """A snapshot of Django's default database; `folder` is empty and has room for a copy of it."""
     if connection.vendor == "sqlite":
         with contextlib.closing(_Sqlite(folder)) as snapshot:

@@ -5,7 +5,7 @@ import pytest
 
 from ml.data.augmentation import CHUNK, augment
 from ml.data.mnist import load_mnist
-from ml.data.outliers import draw_non_digits
+from ml.data.outliers import draw_outliers
 from ml.data.synthetic_digits import SHAPES, draw_digits
 from ml.serving.bundle import BASE_FOLDER, BUNDLE_FILE
 from ml.serving.classifier import load_classifier
@@ -73,7 +73,7 @@ def test_the_shipped_model_reads_the_shapes_that_mnist_lacks(classifier):
 
 
 def test_the_shipped_model_is_seldom_sure_of_a_non_digit(classifier):
-    images = draw_non_digits(500, seed=987)
+    images = draw_outliers(500, seed=987)
     assert images.any(axis=(1, 2)).mean() > 0.97
-    np.testing.assert_array_equal(images[:50], draw_non_digits(50, seed=987))
+    np.testing.assert_array_equal(images[:50], draw_outliers(50, seed=987))
     assert np.mean([answer.verdict == "sure" for answer in classifier.answer(images)]) < 0.1

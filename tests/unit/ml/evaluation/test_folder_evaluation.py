@@ -9,8 +9,15 @@ import pytest
 from PIL import Image
 
 from digitsite.testing.drawings import FIVE, SEVEN, drawing
-from ml.evaluation.folder_evaluation import Outcome, Picture, Tally, find_pictures, labelled, outcomes
-from ml.evaluation.html_report import card, describe, page
+from ml.evaluation.folder_evaluation import (
+    ImageResult,
+    LabelledImage,
+    ResultSummary,
+    evaluate_images,
+    find_images,
+    label_from_path,
+)
+from ml.evaluation.html_report import describe, render_card, render_page
 from ml.preprocessing import prepare_image
 from ml.serving.bundle import BASE_FOLDER, BUNDLE_FILE
 from ml.serving.classifier import Answer, load_classifier
@@ -20,14 +27,18 @@ IMAGE = Image.fromarray(255 - drawing())
 PREPARED = prepare_image(IMAGE)
 
 
-def answered(label: str, digit: int, verdict: Verdict = Verdict.SURE, *, source: str = "", side: int = 280) -> Outcome:
+def answered(
+    label: str, digit: int, verdict: Verdict = Verdict.SURE, *, source: str = "", side: int = 280
+) -> ImageResult:
     probabilities = tuple(0.91 if i == digit else 0.01 for i in range(10))
     answer = Answer(probabilities, digit, 0.91, (digit + 1) % 10, -8.0, 0.1, verdict)
-    return Outcome(Picture("some.png", label=label, source=source), Image.new("L", (side, side)), PREPARED, answer)
+    return ImageResult(
+        LabelledImage("some.png", label=label, source=source), Image.new("L", (side, side)), PREPARED, answer
+    )
 
 
-def tallied(*outcomes: Outcome) -> dict:
-    tally = Tally()
+def tallied(*outcomes: ImageResult) -> dict:
+    tally = ResultSummary()
     for outcome in outcomes:
         tally.add(outcome)
     return tally.summary()
@@ -40,7 +51,7 @@ def test_the_label_is_the_folders_digit_or_what_follows_the_last_underscore(tmp_
         path.touch()
     (tmp_path / "README.md").touch()
     (tmp_path / "ann" / ".hidden_3.png").touch()
-    found = {picture.name: (picture.label, picture.digit, picture.source) for picture in labelled(tmp_path)}
+    found = {picture.name: (picture.label, picture.digit, picture.source) for picture in label_from_path(tmp_path)}
     assert found == {
         "3/a.png": ("3", 3, ""),
         "ann/7/scan_4.png": ("7", 7, "ann"),
@@ -53,9 +64,9 @@ def test_the_label_is_the_folders_digit_or_what_follows_the_last_underscore(tmp_
 
 def test_a_named_file_is_taken_whatever_its_suffix_and_a_missing_one_is_named(tmp_path):
     (tmp_path / "scan").touch()
-    assert find_pictures([tmp_path / "scan"]) == [tmp_path / "scan"]
+    assert find_images([tmp_path / "scan"]) == [tmp_path / "scan"]
     with pytest.raises(FileNotFoundError, match="nowhere"):
-        find_pictures([tmp_path / "nowhere"])
+        find_images([tmp_path / "nowhere"])
 
 
 def test_a_digit_is_right_when_the_best_guess_is_whatever_the_verdict():
@@ -76,7 +87,7 @@ def test_the_figures():
         answered("7", 7, Verdict.UNSURE, source="ann", side=28),
         answered("7", 1, source="ann", side=32),
         answered("cat", 1, Verdict.NOT_A_DIGIT, source="bob"),
-        Outcome(Picture("broken.png", label="3", source="bob"), error="It is damaged."),
+        ImageResult(LabelledImage("broken.png", label="3", source="bob"), error="It is damaged."),
     )
     assert (summary["n"], summary["correct"], summary["accuracy"]) == (5, 3, 0.6)
     assert summary["mean_over_sources"] == pytest.approx((2 / 3 + 1 / 2) / 2)
@@ -107,7 +118,7 @@ def test_pictures_go_the_way_of_a_visitors_and_unreadable_ones_are_reported(tmp_
     (tmp_path / "b_7.png").write_bytes(b"no picture")
     Image.fromarray(255 - drawing(SEVEN)).save(tmp_path / "c_7.png")
     classifier = load_classifier((BASE_FOLDER / BUNDLE_FILE).read_bytes())
-    results = list(outcomes(labelled(tmp_path), classifier))
+    results = list(evaluate_images(label_from_path(tmp_path), classifier))
     assert [outcome.correct for outcome in results] == [True, False, True]
     assert np.array_equal(results[2].prepared.pixels, PREPARED.pixels)
     assert results[1].answer is None
@@ -116,8 +127,8 @@ def test_pictures_go_the_way_of_a_visitors_and_unreadable_ones_are_reported(tmp_
 
 def test_the_page_shows_every_miss_and_escapes_what_it_was_given():
     miss = answered("<b>7", 1, source="ann")
-    broken = Outcome(Picture("<script>", label="3"), error="It is damaged.")
-    html = page("A & B", tallied(miss, broken), [card(miss), card(broken)])
+    broken = ImageResult(LabelledImage("<script>", label="3"), error="It is damaged.")
+    html = render_page("A & B", tallied(miss, broken), [render_card(miss), render_card(broken)])
     assert "2 misses" in html
     assert html.count("data:image/png;base64,") == 2
     assert "<script>" not in html

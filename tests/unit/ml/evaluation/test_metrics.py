@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from ml.evaluation.calibration import REFUSED_DIGITS, choose_thresholds, fit_temperature
+from ml.evaluation.calibration import REFUSED_DIGIT_SHARE, choose_thresholds, fit_temperature
 from ml.evaluation.metrics import (
     confusion_matrix,
     evaluate,
@@ -68,7 +68,7 @@ def test_thresholds_refuse_few_digits_and_sure_answers_are_right():
     logits, labels = made_up(20_000, 1.0)
     chosen = choose_thresholds(logits, labels, 1.0)
     energies = energy(logits)
-    assert np.mean(energies > chosen.refuse_energy) == pytest.approx(REFUSED_DIGITS, abs=0.001)
+    assert np.mean(energies > chosen.refuse_energy) == pytest.approx(REFUSED_DIGIT_SHARE, abs=0.001)
     assert chosen.sure_energy < chosen.refuse_energy
     top = np.sort(softmax(logits), axis=1)
     sure = (top[:, -1] - top[:, -2] >= chosen.sure_margin) & (energies <= chosen.sure_energy)

@@ -21,7 +21,7 @@ from recognizer.services.identity.actors import Actor
 from recognizer.services.images import storage
 from recognizer.services.review import labels
 from recognizer.services.submissions import retention, service
-from recognizer.services.submissions.service import Sent
+from recognizer.services.submissions.intake import SubmissionInput
 from recognizer.services.training import scheduling
 from tests.factories import make_prediction, make_submission
 from tests.image_samples import SEVEN
@@ -31,8 +31,8 @@ pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("media")]
 
 def send(actor: Actor, *, shift: float = 0, may_train: bool = True) -> Submission:
     strokes = [[[60 + shift, 200, 120], SEVEN[0][1]]]
-    sent = Sent(source=Source.CANVAS, strokes=strokes, may_train=may_train)
-    return service.accept(actor=actor, sent=sent)
+    sent = SubmissionInput(source=Source.CANVAS, strokes=strokes, may_train=may_train)
+    return service.create_submission(actor=actor, sent=sent)
 
 
 @pytest.fixture
@@ -43,8 +43,8 @@ def used(visitor, stranger, reviewer, django_capture_on_commit_callbacks) -> lis
         send(stranger, shift=9)
         for one in mine:
             make_prediction(one)
-        labels.label(actor=visitor, submission=mine[0], value="1", reason=LabelReason.OWN_PAGE)
-        labels.label(actor=reviewer, submission=mine[0], value="7", reason=LabelReason.DOUBT)
+        labels.create_label(actor=visitor, submission=mine[0], value="1", reason=LabelReason.OWN_PAGE)
+        labels.create_label(actor=reviewer, submission=mine[0], value="7", reason=LabelReason.DOUBT)
     return mine
 
 
@@ -56,17 +56,17 @@ def files() -> set[str]:
 
 
 def exported(actor: Actor) -> tuple[dict, dict[str, bytes]]:
-    with personal_data.export(actor) as file, zipfile.ZipFile(file) as archive:
+    with personal_data.export_data(actor) as file, zipfile.ZipFile(file) as archive:
         content = {name: archive.read(name) for name in archive.namelist()}
     return json.loads(content.pop("data.json")), content
 
 
 def test_somebody_sees_how_much_there_is_of_them(used, visitor, stranger):
-    found = personal_data.summary(visitor)
+    found = personal_data.summarize(visitor)
     assert (found.pictures, found.answers, found.labels, found.in_training) == (2, 2, 1, 2)
     assert found.since == used[0].created
-    assert personal_data.summary(stranger).pictures == 1
-    assert personal_data.summary(Actor()) == personal_data.Summary(0, 0, 0, None, 0, opted_out=False)
+    assert personal_data.summarize(stranger).pictures == 1
+    assert personal_data.summarize(Actor()) == personal_data.Summary(0, 0, 0, None, 0, opted_out=False)
 
 
 def test_the_export_holds_everything_of_theirs_and_nothing_of_others(used, visitor, reviewer):
@@ -90,8 +90,8 @@ def test_the_export_holds_the_account_with_its_tokens_and_no_secret(reviewer):
     user.email, user.last_login = "rita@example.org", timezone.now()
     user.set_password("correct horse")
     user.save()
-    token, key = tokens.make(actor=reviewer, name="scanner", scopes=["read"], days=7)
-    tokens.redeem(key)
+    token, key = tokens.create(actor=reviewer, name="scanner", scopes=["read"], days=7)
+    tokens.authenticate(key)
     token.refresh_from_db()
     data, _ = exported(reviewer)
     assert data["account_details"] == {
@@ -117,12 +117,12 @@ def test_the_export_holds_the_account_with_its_tokens_and_no_secret(reviewer):
 def test_the_export_lies_beside_the_data_without_a_name(used, visitor, settings, tmp_path):
     settings.DATA_DIR = tmp_path / "elsewhere"
     settings.DATA_DIR.mkdir()
-    with personal_data.export(visitor) as file:
+    with personal_data.export_data(visitor) as file:
         assert os.fstat(file.fileno()).st_dev == settings.DATA_DIR.stat().st_dev
         assert not list(settings.DATA_DIR.iterdir())
     settings.DATA_DIR.rmdir()
     with pytest.raises(FileNotFoundError, match="elsewhere"):
-        personal_data.export(visitor)
+        personal_data.export_data(visitor)
 
 
 def test_deleting_everything_takes_pictures_answers_and_labels_but_what_others_sent_too(
@@ -136,7 +136,7 @@ def test_deleting_everything_takes_pictures_answers_and_labels_but_what_others_s
     assert not Label.objects.exists()
     assert len(files()) == 1
     assert default_storage.exists(Submission.objects.get().picture)
-    assert personal_data.summary(visitor).pictures == 0
+    assert personal_data.summarize(visitor).pictures == 0
     with django_capture_on_commit_callbacks(execute=True):
         personal_data.delete_everything(stranger)
     assert files() == set()
@@ -152,7 +152,7 @@ def test_an_account_goes_with_everything_but_the_reviews_that_it_gave(used, revi
 
 def test_what_an_account_sends_while_it_is_deleted_goes_too(reviewer, monkeypatch, django_capture_on_commit_callbacks):
     """Left behind it would be nobody's, to be deleted by none but operators."""
-    monkeypatch.setattr(personal_data.idempotency, "forget", lambda actor: send(actor, shift=30))
+    monkeypatch.setattr(personal_data.idempotency, "delete_for", lambda actor: send(actor, shift=30))
     with django_capture_on_commit_callbacks(execute=True):
         assert personal_data.delete_everything(reviewer, with_account=True) == 1
     assert not Submission.objects.exists()
@@ -161,7 +161,7 @@ def test_what_an_account_sends_while_it_is_deleted_goes_too(reviewer, monkeypatc
 
 def test_the_last_operator_stays(operator):
     mine = make_submission(operator)
-    with pytest.raises(personal_data.AccountStaysError, match="only operator"):
+    with pytest.raises(personal_data.AccountNotDeletableError, match="only operator"):
         personal_data.delete_everything(operator, with_account=True)
     assert Submission.objects.filter(pk=mine.pk).exists()
     User.objects.create_superuser("olga")
@@ -178,7 +178,7 @@ def test_a_standing_choice_keeps_everything_out_of_training_before_and_after(who
     assert OptOut.objects.count() == 1
     after, of_others = send(actor, shift=3), send(stranger, shift=6)
     Submission.objects.update(truth="7", truth_state=TruthState.SETTLED, fold="train")
-    assert set(scheduling.trainable()) == {of_others}
+    assert set(scheduling.trainable_submissions()) == {of_others}
     training_consent.opt_in(actor)
     assert send(actor, shift=9).may_train
     assert not send(actor, shift=12, may_train=False).may_train
@@ -191,9 +191,11 @@ def test_what_is_being_stored_while_somebody_opts_out_does_not_train(visitor, dj
     """On PostgreSQL neither transaction sees the other; the wish is here made after it was looked for."""
     if connection.vendor == "sqlite":
         pytest.skip("on SQLite one transaction follows the other")
-    sent = Sent(source=Source.CANVAS, strokes=SEVEN)
+    sent = SubmissionInput(source=Source.CANVAS, strokes=SEVEN)
     with django_capture_on_commit_callbacks(execute=True):
-        row = service.accept(actor=visitor, sent=sent, within=lambda _: OptOut.objects.create(visitor=visitor.visitor))
+        row = service.create_submission(
+            actor=visitor, sent=sent, within=lambda _: OptOut.objects.create(visitor=visitor.visitor)
+        )
     row.refresh_from_db()
     assert not row.may_train
 
@@ -223,12 +225,12 @@ def test_what_is_older_than_its_time_goes_and_nothing_else(used, settings, djang
     old.save()
     retention.clear_sessions()
     assert not Session.objects.exists()
-    assert retention.enforce() == 0
+    assert retention.delete_expired_submissions() == 0
     settings.RETENTION_DAYS = 30
     Submission.objects.filter(pk=used[0].pk).update(created=timezone.now() - timedelta(days=31))
     Submission.objects.filter(pk=used[1].pk).update(created=timezone.now() - timedelta(days=29))
     with django_capture_on_commit_callbacks(execute=True):
-        assert retention.enforce() == 1
+        assert retention.delete_expired_submissions() == 1
     assert not Submission.objects.filter(pk=used[0].pk).exists()
     assert Submission.objects.count() == 2
     assert len(files()) == 1

@@ -72,7 +72,7 @@ def test_every_call_that_hashes_a_password_is_known_and_limited() -> None:
                     match call:
                         case ast.Call(ast.Attribute(attr=name) | ast.Name(id=name)) if name in HASHING:
                             found.add((*place, name))
-                        case ast.Call(ast.Attribute(ast.Name("login_throttle"), "begin"), [kind, *_]):
+                        case ast.Call(ast.Attribute(ast.Name("login_throttle"), "record_attempt"), [kind, *_]):
                             limits[place] = ast.unparse(kind)
     assert found == set(CALLS), "Say of a new call what limits it."
     assert {(file, function): limit for (file, function, _), limit in CALLS.items()}.items() <= limits.items()
@@ -180,7 +180,7 @@ def test_only_so_many_passwords_are_hashed_at_once(monkeypatch: pytest.MonkeyPat
 def test_a_new_password_ends_tokens_unless_they_are_kept_on_purpose(ann: User) -> None:
     actor, client = Actor(user=ann), client_of(Actor(user=ann))
     for name in ("scanner", "script"):
-        tokens.make(actor=actor, name=name, scopes=["read"])
+        tokens.create(actor=actor, name=name, scopes=["read"])
     assert "Keep my 2 tokens working" in client.get(reverse("password_change")).content.decode()
     assert change(client, RIGHT, keep_tokens="on").status_code == 302
     assert Token.objects.count() == 2
@@ -210,5 +210,5 @@ def test_of_one_account_only_so_many_sessions_are_kept(ann: User, monkeypatch: p
 def test_notes_of_sessions_that_have_ended_are_forgotten(ann: User) -> None:
     client_of(Actor(user=ann)).post(reverse("logout"))
     client_of(Actor(user=ann))
-    assert sessions.forget_expired() == 1
+    assert sessions.delete_expired() == 1
     assert AccountSession.objects.count() == 1

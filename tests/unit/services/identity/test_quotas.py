@@ -11,7 +11,7 @@ from django.test import Client
 from recognizer.models import IdempotencyKey, LabelReason, Source, Submission, Usage
 from recognizer.services.identity import idempotency, quotas, training_consent
 from recognizer.services.identity.actors import Actor
-from recognizer.services.identity.idempotency import Kept
+from recognizer.services.identity.idempotency import StoredResponse
 from recognizer.services.identity.quotas import QuotaError
 from recognizer.services.images import storage
 from recognizer.services.review import labels
@@ -39,7 +39,7 @@ def used() -> int:
 
 
 def send(actor: Actor = ELSEWHERE, strokes: list = SEVEN) -> Submission:
-    return service.accept_strokes(actor=actor, strokes=strokes, source=Source.API)
+    return service.create_from_strokes(actor=actor, strokes=strokes, source=Source.API)
 
 
 @pytest.mark.both_databases
@@ -84,12 +84,12 @@ def test_labels_and_retractions_count_and_are_refused_when_nothing_is_left(setti
     settings.MEGABYTES_PER_DAY = (1, 1)
     submission = send()
     before = used()
-    label = labels.label(actor=ELSEWHERE, submission=submission, value="7", reason=LabelReason.API)
+    label = labels.create_label(actor=ELSEWHERE, submission=submission, value="7", reason=LabelReason.API)
     labels.retract(actor=ELSEWHERE, label=label)
     assert used() - before == 2 * quotas.LABEL_ROW_BYTES
     Usage.objects.update(bytes=quotas.MEGABYTE - 10)
     with pytest.raises(QuotaError):
-        labels.label(actor=ELSEWHERE, submission=submission, value="7", reason=LabelReason.API)
+        labels.create_label(actor=ELSEWHERE, submission=submission, value="7", reason=LabelReason.API)
     assert submission.labels.count() == 2
     training_consent.opt_out(ELSEWHERE)  # never refused
     assert training_consent.has_opted_out(ELSEWHERE)
@@ -100,7 +100,7 @@ def test_labels_go_on_when_the_days_pictures_are_used_up(settings) -> None:
     submission = send()
     with pytest.raises(QuotaError):
         send()
-    labels.label(actor=ELSEWHERE, submission=submission, value="7", reason=LabelReason.API)
+    labels.create_label(actor=ELSEWHERE, submission=submission, value="7", reason=LabelReason.API)
     page = Client(HTTP_HOST="localhost", REMOTE_ADDR=ELSEWHERE.address).get("/api/v1/me")
     assert page.json()["quota"]["submissions_left"] == 0
 
@@ -110,7 +110,7 @@ def _predicted() -> None:
 
 
 def _label_of(submission: Submission) -> Callable[[], None]:
-    return lambda: labels.label(
+    return lambda: labels.create_label(
         actor=ELSEWHERE, submission=submission, value=secrets.choice("0123456789"), reason=LabelReason.API
     )
 
@@ -120,9 +120,9 @@ def _opted_out() -> None:
 
 
 def _answered_once() -> None:
-    claim = idempotency.begin(actor=ELSEWHERE, key=secrets.token_hex(16), fingerprint="a" * 64)
+    claim = idempotency.acquire(actor=ELSEWHERE, key=secrets.token_hex(16), fingerprint="a" * 64)
     idempotency.record(claim, [{"status": 422}])
-    idempotency.finish(claim, Kept(207, {}, "x" * 1000))
+    idempotency.complete(claim, StoredResponse(207, {}, "x" * 1000))
 
 
 @pytest.mark.sqlite_only

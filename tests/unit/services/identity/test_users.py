@@ -50,9 +50,9 @@ def test_a_link_says_whose_it_is_without_being_used_up() -> None:
 def test_a_link_works_once_and_ends_all_older_ones() -> None:
     user = users.make_operator("olga")
     first, second = parts_of(users.sign_in_link(user)), parts_of(users.sign_in_link(user))
-    assert users.redeem(*second, actor=NOBODY).pk == user.pk
-    assert users.redeem(*second, actor=NOBODY) is None
-    assert users.redeem(*first, actor=NOBODY) is None
+    assert users.redeem_link(*second, actor=NOBODY).pk == user.pk
+    assert users.redeem_link(*second, actor=NOBODY) is None
+    assert users.redeem_link(*first, actor=NOBODY) is None
     assert users.find(*second) is None
 
 
@@ -60,9 +60,9 @@ def test_a_link_made_right_after_signing_in_works_once_too() -> None:
     user = users.make_operator("olga")
     for _ in range(3):  # all within the second to which Django's own tokens round
         link = parts_of(users.sign_in_link(user))
-        user = users.redeem(*link, actor=NOBODY)
+        user = users.redeem_link(*link, actor=NOBODY)
         assert user is not None
-        assert users.redeem(*link, actor=NOBODY) is None
+        assert users.redeem_link(*link, actor=NOBODY) is None
 
 
 def test_of_two_who_use_a_link_at_the_same_moment_one_wins(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -73,25 +73,25 @@ def test_of_two_who_use_a_link_at_the_same_moment_one_wins(monkeypatch: pytest.M
     def overtaken(uid: str, token: str) -> User | None:
         found = find(uid, token)
         monkeypatch.setattr(users, "find", find)
-        assert users.redeem(uid, token, actor=NOBODY) is not None  # the other one, between our look and our update
+        assert users.redeem_link(uid, token, actor=NOBODY) is not None  # the other one, between our look and our update
         return found
 
     monkeypatch.setattr(users, "find", overtaken)
-    assert users.redeem(*link, actor=NOBODY) is None
+    assert users.redeem_link(*link, actor=NOBODY) is None
 
 
 def test_a_link_expires(settings, monkeypatch: pytest.MonkeyPatch) -> None:
     link = parts_of(users.sign_in_link(users.make_operator("olga")))
     later = datetime.now() + timedelta(seconds=settings.PASSWORD_RESET_TIMEOUT + 60)  # noqa: DTZ005 - as Django does
     monkeypatch.setattr(users._tokens, "_now", lambda: later)
-    assert users.redeem(*link, actor=NOBODY) is None
+    assert users.redeem_link(*link, actor=NOBODY) is None
 
 
 def test_a_link_of_a_deactivated_account_is_dead() -> None:
     user = users.make_operator("olga")
     link = parts_of(users.sign_in_link(user))
     User.objects.update(is_active=False)
-    assert users.redeem(*link, actor=NOBODY) is None
+    assert users.redeem_link(*link, actor=NOBODY) is None
 
 
 @pytest.mark.parametrize(
@@ -99,12 +99,12 @@ def test_a_link_of_a_deactivated_account_is_dead() -> None:
 )
 def test_made_up_links_are_nobodys(uid: str, token: str) -> None:
     users.make_operator("olga")
-    assert users.redeem(uid, token, actor=NOBODY) is None
+    assert users.redeem_link(uid, token, actor=NOBODY) is None
 
 
 def test_the_first_operator_is_missing_until_one_has_signed_in() -> None:
-    assert not users.an_operator_has_signed_in()
+    assert not users.has_operator_signed_in()
     user = users.make_operator("olga")
-    assert not users.an_operator_has_signed_in()
-    users.redeem(*parts_of(users.sign_in_link(user)), actor=NOBODY)
-    assert users.an_operator_has_signed_in()
+    assert not users.has_operator_signed_in()
+    users.redeem_link(*parts_of(users.sign_in_link(user)), actor=NOBODY)
+    assert users.has_operator_signed_in()

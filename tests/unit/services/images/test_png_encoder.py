@@ -30,7 +30,7 @@ def by_pillow(pixels: np.ndarray) -> bytes:
 def test_pillow_and_libpng_read_the_same_pixels(shape, levels, seed):
     pixels = np.random.default_rng(seed).integers(256 - levels, 256, shape, dtype=np.uint8)
     pixels = pixels[..., 0] if shape[2] == 1 else pixels
-    data = png_encoder.encoded(pixels)
+    data = png_encoder.encode(pixels)
     image = Image.open(io.BytesIO(data))
     assert image.mode == {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}[shape[2]]
     assert np.array_equal(np.asarray(image), pixels)
@@ -50,14 +50,14 @@ def test_pillow_and_libpng_read_the_same_pixels(shape, levels, seed):
 def test_a_drawing_takes_no_more_room_than_with_pillow(channels):
     ink = render_strokes(SEVEN)
     pixels = ink if channels == 1 else np.dstack([np.full_like(ink, 40)] * (channels - 1) + [ink])
-    assert len(png_encoder.encoded(pixels)) < len(by_pillow(pixels))
+    assert len(png_encoder.encode(pixels)) < len(by_pillow(pixels))
 
 
 def test_a_photograph_goes_through_pillows_filters():
     y, x = np.mgrid[0:200, 0:200]
     pixels = (np.sin(x / 40) * 60 + y / 2 + 60).astype(np.uint8)
-    assert png_encoder.encoded(pixels) == by_pillow(pixels)
+    assert png_encoder.encode(pixels) == by_pillow(pixels)
 
 
 def test_equal_pixels_are_equal_bytes():
-    assert png_encoder.encoded(render_strokes(SEVEN)) == png_encoder.encoded(np.asfortranarray(render_strokes(SEVEN)))
+    assert png_encoder.encode(render_strokes(SEVEN)) == png_encoder.encode(np.asfortranarray(render_strokes(SEVEN)))

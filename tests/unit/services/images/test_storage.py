@@ -22,11 +22,11 @@ from tests.image_samples import digit, encoded, photo, png
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("media"), pytest.mark.sqlite_only]
 
 
-def decoded(data: bytes, caller: str = "a") -> images_storage.Decoded:
-    return images_storage.decode(images_storage.open_sent(data), caller=caller)
+def decoded(data: bytes, caller: str = "a") -> images_storage.DecodedImage:
+    return images_storage.decode(images_storage.open_upload(data), caller=caller)
 
 
-def kept(data: bytes) -> images_storage.KeptPicture:
+def kept(data: bytes) -> images_storage.EncodedImage:
     return images_storage.encode(decoded(data).pixels)
 
 
@@ -76,7 +76,7 @@ def test_what_preprocessing_sees_is_what_the_kept_file_holds(visitor):
         picture = kept(data)
         images_storage.write(picture)
         submission = make_submission(visitor, picture=picture.name)
-        assert np.array_equal(np.asarray(images_storage.open_picture(submission)), picture.pixels)
+        assert np.array_equal(np.asarray(images_storage.open_stored(submission)), picture.pixels)
 
 
 def test_the_size_as_sent_is_known_although_a_photo_is_decoded_smaller_and_turned():
@@ -143,12 +143,12 @@ def test_the_sweep_takes_old_orphans_and_drafts_and_nothing_else(visitor, media)
     draft.write_bytes(b"half")
     for path in (media / named.name, media / orphan.name, draft):
         age(path, orphaned_files.ORPHAN_AGE * 2)
-    assert orphaned_files.sweep() == 2
+    assert orphaned_files.delete_orphans() == 2
     assert files(media) == sorted([named.name, young.name])
 
 
 def test_the_sweep_of_an_empty_site_finds_nothing():
-    assert orphaned_files.sweep() == 0
+    assert orphaned_files.delete_orphans() == 0
 
 
 LARGE = png(Image.new("1", (3000, 3000)))
@@ -165,11 +165,11 @@ def test_large_pictures_share_the_memory_that_decoding_may_take(settings, monkey
 
 def test_what_was_made_to_take_long_is_no_little_picture():
     drawing = png(digit(280))
-    assert images_storage.is_little(images_storage.open_sent(drawing))
+    assert images_storage.is_cheap_to_decode(images_storage.open_upload(drawing))
     in_many_scans = encoded(photo(400, 400), "JPEG", progressive=True)
-    in_many_pieces = drawing + bytes(images_storage.LITTLE_FILE)
+    in_many_pieces = drawing + bytes(images_storage.CHEAP_FILE_BYTES)
     for long in (png(photo(1000, 800)), in_many_scans, in_many_pieces):
-        assert not images_storage.is_little(images_storage.open_sent(long))
+        assert not images_storage.is_cheap_to_decode(images_storage.open_upload(long))
 
 
 def test_who_waits_for_memory_goes_on_as_soon_as_there_is_some(settings):

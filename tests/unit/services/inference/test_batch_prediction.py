@@ -112,7 +112,7 @@ def test_a_new_live_version_answers_from_the_next_batch_on() -> None:
     batch_prediction.predict_batch([first.pk])
     base = ModelVersion.objects.get()
     files = ModelFiles.objects.get()
-    newer = versions.store(ModelVersion(origin="training"), keras_file=files.keras_file, bundle=files.bundle)
+    newer = versions.create_version(ModelVersion(origin="training"), keras_file=files.keras_file, bundle=files.bundle)
     versions.deploy(version=newer, kind=Deployment.Kind.PROMOTE, why="It is better.")
     batch_prediction.predict_batch([second.pk])
     assert list(Prediction.objects.order_by("id").values_list("version", flat=True)) == [base.pk, newer.pk]
@@ -173,7 +173,7 @@ def test_without_a_model_lost_submissions_are_not_blamed() -> None:
     Submission.objects.update(created=timezone.now() - timedelta(hours=1))
     Deployment.objects.all().delete()
     with pytest.raises(versions.NoLiveModelError):
-        recovery.serve_lost()
+        recovery.predict_lost()
     row.refresh_from_db()
     assert (row.state, row.attempts) == (SubmissionState.PENDING, 0)
 
@@ -205,7 +205,7 @@ def test_lost_submissions_are_served_in_company_then_alone_then_given_up(setting
         )
     recent = make_submission(pixels=some_pixels())
     turns = []
-    while said := recovery.serve_lost():
+    while said := recovery.predict_lost():
         turns.append(sorted(said))
     assert turns == [[rows[2].pk, rows[3].pk], [rows[0].pk], [rows[1].pk]]
     stored = {row.pk: row for row in Submission.objects.all()}

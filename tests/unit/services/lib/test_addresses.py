@@ -4,7 +4,7 @@ import pytest
 from django.contrib.auth.models import User
 
 from recognizer.models import Scope
-from recognizer.services.identity.actors import THE_MACHINE, Actor
+from recognizer.services.identity.actors import SYSTEM_ACTOR, Actor
 from recognizer.services.lib.addresses import UNKNOWN_NETWORK, is_loopback, rate_key
 
 pytestmark = [pytest.mark.sqlite_only]
@@ -51,4 +51,4 @@ def test_another_visitor_cookie_gives_no_other_share():
 
 
 def test_commands_on_the_machine_have_a_share_of_their_own():
-    assert THE_MACHINE.share_key not in {Actor().share_key, Actor(address="127.0.0.1").share_key}
+    assert SYSTEM_ACTOR.share_key not in {Actor().share_key, Actor(address="127.0.0.1").share_key}

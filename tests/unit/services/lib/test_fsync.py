@@ -14,7 +14,7 @@ from recognizer.models import Source, Submission
 from recognizer.services.identity.actors import Actor
 from recognizer.services.inference import batch_prediction, handoff
 from recognizer.services.submissions import service
-from recognizer.services.submissions.service import Refused, Sent
+from recognizer.services.submissions.intake import SubmissionInput, SubmissionRejectedError
 from tests.image_samples import digit, png
 
 NORMAL, FULL = 1, 2
@@ -43,7 +43,9 @@ def happened(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 def send(seed: int = 0) -> Submission:
-    return service.accept(actor=Actor(visitor="a" * 32), sent=Sent(source=Source.API, image=png(digit(seed=seed))))
+    return service.create_submission(
+        actor=Actor(visitor="a" * 32), sent=SubmissionInput(source=Source.API, image=png(digit(seed=seed)))
+    )
 
 
 def synchronous() -> int:
@@ -61,9 +63,9 @@ def test_row_and_picture_are_on_the_disk_when_the_sender_hears_of_it(entered, ha
 
 
 def test_a_hundred_pictures_wait_for_the_row_s_commit_once(entered, happened):
-    sent = [Sent(source=Source.API, image=png(digit(seed=seed))) for seed in range(100)]
-    stored = service.accept_all(actor=Actor(visitor="a" * 32), sent=sent)
-    assert not any(isinstance(one, Refused) for one in stored)
+    sent = [SubmissionInput(source=Source.API, image=png(digit(seed=seed))) for seed in range(100)]
+    stored = service.create_submissions(actor=Actor(visitor="a" * 32), sent=sent)
+    assert not any(isinstance(one, SubmissionRejectedError) for one in stored)
     assert happened.count(LOG) == 1
     assert {Path(one.picture).name for one in stored} <= set(happened)
 
@@ -73,7 +75,9 @@ def test_what_is_refused_in_the_transaction_leaves_commits_as_they_were(entered,
         raise RuntimeError
 
     with pytest.raises(RuntimeError):
-        service.accept(actor=Actor(visitor="a" * 32), sent=Sent(source=Source.API, image=png(digit())), within=refuse)
+        service.create_submission(
+            actor=Actor(visitor="a" * 32), sent=SubmissionInput(source=Source.API, image=png(digit())), within=refuse
+        )
     assert (happened, synchronous(), Submission.objects.count()) == ([], FULL, 0)
 
 

@@ -12,7 +12,7 @@ from django.core.management import call_command
 from recognizer.models import ModelFiles, Source, Submission
 from recognizer.services.ops import consistency
 from recognizer.services.submissions import service
-from recognizer.services.submissions.service import Sent
+from recognizer.services.submissions.intake import SubmissionInput
 from tests.factories import make_prediction
 from tests.image_samples import SEVEN
 
@@ -21,7 +21,7 @@ pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("media")]
 
 @pytest.fixture
 def kept(visitor) -> Submission:
-    submission = service.accept(actor=visitor, sent=Sent(source=Source.CANVAS, strokes=SEVEN))
+    submission = service.create_submission(actor=visitor, sent=SubmissionInput(source=Source.CANVAS, strokes=SEVEN))
     make_prediction(submission)
     return submission
 

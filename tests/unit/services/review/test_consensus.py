@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from recognizer.models import Label, LabelKind, LabelReason, Submission, TruthState, Verdict, Vote
 from recognizer.services.identity.actors import Actor
 from recognizer.services.review import decisions, labels
-from recognizer.services.submissions.bulk_delete import erase
+from recognizer.services.submissions.bulk_delete import delete_submissions
 from tests.factories import make_prediction, make_submission
 
 pytestmark = pytest.mark.django_db
@@ -95,15 +95,17 @@ def test_the_truth_is_what_all_labels_together_say(db: None, steps: list[tuple])
             elif copy is None:
                 continue
             elif step == "erase":
-                erase(Submission.objects.filter(pk=copy.pk))
+                delete_submissions(Submission.objects.filter(pk=copy.pk))
             elif step == "retract":
-                last = Label.objects.filter(submission=copy, **labels.STANDING).order_by("-id").first()
+                last = Label.objects.filter(submission=copy, **labels.ACTIVE).order_by("-id").first()
                 if last is None or (last.kind == LabelKind.REVIEW and last.user is None):
                     continue
                 labels.retract(actor=Actor(user=last.user) if last.user else VISITOR, label=last)
                 compare(copy, is_review=last.kind == LabelKind.REVIEW)
             else:
-                _, is_news = labels.label_once(actor=actor, submission=copy, value=value, reason=LabelReason.API)
+                _, is_news = labels.create_label_if_changed(
+                    actor=actor, submission=copy, value=value, reason=LabelReason.API
+                )
                 if is_news:  # a repeated word changes nothing, also not after somebody has left
                     compare(copy, is_review=step == "review")
         transaction.set_rollback(True)
@@ -128,14 +130,14 @@ def test_the_upgrade_counts_the_labels_that_there_are() -> None:
     one, two = reviewers(2)
     submission = make_submission(VISITOR)
     for actor, value in ((one, "1"), (two, "2"), (one, "3")):
-        last = labels.label(actor=actor, submission=submission, value=value, reason=LabelReason.API)
+        last = labels.create_label(actor=actor, submission=submission, value=value, reason=LabelReason.API)
     labels.retract(actor=one, label=last)
     gone = Actor(user=User.objects.create_superuser("gone"))
-    labels.label(actor=gone, submission=submission, value="1", reason=LabelReason.API)
+    labels.create_label(actor=gone, submission=submission, value="1", reason=LabelReason.API)
     User.objects.filter(pk=gone.user.pk).delete()
     expected = set(Vote.objects.values_list("digest", "user", "label"))
     assert len(expected) == 3
-    standing = set(Label.objects.filter(**labels.STANDING).values_list("pk", flat=True))
+    standing = set(Label.objects.filter(**labels.ACTIVE).values_list("pk", flat=True))
     Vote.objects.all().delete()
     Label.objects.update(stands=True)
     import_module("recognizer.migrations.0014_votes").derive(apps, None)
@@ -182,7 +184,7 @@ def test_one_more_label_costs_the_same_after_thousands(operation: str) -> None:
     submission = make_submission(VISITOR)
     make_prediction(submission)
     for actor in (VISITOR, reviewer, other):
-        labels.label(actor=actor, submission=submission, value="7", reason=LabelReason.API)
+        labels.create_label(actor=actor, submission=submission, value="7", reason=LabelReason.API)
     costs = defaultdict(list)
     for count in (10, 1000):
         for actor in (VISITOR, other, reviewer):
@@ -209,7 +211,7 @@ def perform(operation: str, submission: Submission, reviewer: Actor, *, value: s
     else:
         if operation == "repeat":
             value = labels.last_labels(actor, [submission])[submission.pk].value
-        labels.label(actor=actor, submission=submission, value=value, reason=LabelReason.API)
+        labels.create_label(actor=actor, submission=submission, value=value, reason=LabelReason.API)
 
 
 @pytest.mark.sqlite_only
@@ -232,6 +234,6 @@ def test_a_suggestion_costs_the_same_among_thousands_of_copies() -> None:
             for _ in range(count)
         )
         with Steps() as steps:
-            labels.label(actor=VISITOR, submission=submission, value=str(count % 7), reason=LabelReason.API)
+            labels.create_label(actor=VISITOR, submission=submission, value=str(count % 7), reason=LabelReason.API)
         costs[count] = steps.count
     assert costs[2000] <= 1.5 * costs[1] + 10, costs

@@ -8,7 +8,7 @@ from django.utils import timezone
 from recognizer.models import Label, LabelKind, LabelReason, Lease, Submission, TruthState, Verdict
 from recognizer.services.identity.actors import Actor
 from recognizer.services.review import decisions, labels, queue
-from recognizer.services.training.scheduling import trainable
+from recognizer.services.training.scheduling import trainable_submissions
 from tests.factories import make_prediction, make_submission
 
 pytestmark = pytest.mark.django_db
@@ -26,7 +26,7 @@ def answered(**columns) -> Submission:
 
 
 def shown(actor: Actor) -> Submission:
-    return queue.take(actor=actor, rule=LabelReason.DOUBT, count=1)[0].submission
+    return queue.lease_next(actor=actor, rule=LabelReason.DOUBT, count=1)[0].submission
 
 
 def decide(actor: Actor, submission: Submission, value: str = "7") -> Label:
@@ -104,7 +104,7 @@ def test_the_last_decision_is_known_and_what_was_said_elsewhere_is_none(reviewer
     answered()
     submission = shown(reviewer)
     decide(reviewer, submission)
-    labels.label(actor=reviewer, submission=answered(), value="3", reason=LabelReason.OWN_PAGE)
+    labels.create_label(actor=reviewer, submission=answered(), value="3", reason=LabelReason.OWN_PAGE)
     assert decisions.last_decided(reviewer) == submission
 
 
@@ -140,10 +140,10 @@ def test_the_grid_shows_one_digit_and_leases_it(reviewer, second_reviewer):
     no_digit = make_submission()
     make_prediction(no_digit, verdict=Verdict.NOT_A_DIGIT)
     assert queue.grid_sizes()[7] == 3
-    assert {item.submission for item in queue.take_grid(actor=reviewer, digit=7)} == sevens
-    assert queue.take_grid(actor=second_reviewer, digit=7) == []
-    assert [item.submission for item in queue.take_grid(actor=reviewer, digit=1)] == [other]
-    assert {item.submission for item in queue.take_grid(actor=second_reviewer, digit=7)} == sevens
+    assert {item.submission for item in queue.lease_grid(actor=reviewer, digit=7)} == sevens
+    assert queue.lease_grid(actor=second_reviewer, digit=7) == []
+    assert [item.submission for item in queue.lease_grid(actor=reviewer, digit=1)] == [other]
+    assert {item.submission for item in queue.lease_grid(actor=second_reviewer, digit=7)} == sevens
 
 
 def test_an_item_with_a_word_on_it_already_is_blind_whatever_the_rule(reviewer, second_reviewer):
@@ -151,21 +151,21 @@ def test_an_item_with_a_word_on_it_already_is_blind_whatever_the_rule(reviewer, 
     sure = make_submission()
     make_prediction(sure)
     decide(reviewer, sure, "1")
-    [item] = queue.take(actor=second_reviewer, rule=LabelReason.NEWEST, count=1)
+    [item] = queue.lease_next(actor=second_reviewer, rule=LabelReason.NEWEST, count=1)
     assert (item.submission, item.blind, item.answer, item.suggestion) == (sure, True, None, "")
 
 
 def test_no_visitors_word_becomes_a_training_label(visitor, stranger, reviewer):
     drawn = answered()
     for value in ("1", "7", "1"):
-        labels.label(actor=visitor, submission=drawn, value=value, reason=LabelReason.OWN_PAGE)
+        labels.create_label(actor=visitor, submission=drawn, value=value, reason=LabelReason.OWN_PAGE)
     for actor in (visitor, stranger, Actor()):
         with pytest.raises(labels.NotAllowedError):
             decide(actor, drawn)
     assert truth(drawn) == ("1", TruthState.PROVISIONAL)
-    assert not trainable().exists()
+    assert not trainable_submissions().exists()
     decide(reviewer, drawn, "7")
-    assert list(trainable()) == [drawn]
+    assert list(trainable_submissions()) == [drawn]
 
 
 def test_a_lone_reviewers_corrections_settle_and_train(reviewer):
@@ -173,7 +173,7 @@ def test_a_lone_reviewers_corrections_settle_and_train(reviewer):
     make_prediction(sure)
     decide(reviewer, sure, "1")
     assert truth(sure) == ("1", TruthState.SETTLED)
-    assert list(trainable()) == [sure]
+    assert list(trainable_submissions()) == [sure]
 
 
 def test_what_waits_for_a_colleague_who_left_settles_when_the_queue_is_empty(reviewer, second_reviewer):
@@ -181,10 +181,10 @@ def test_what_waits_for_a_colleague_who_left_settles_when_the_queue_is_empty(rev
     sure = make_submission()
     make_prediction(sure)
     decide(reviewer, sure, "1")
-    assert queue.take(actor=reviewer, rule=LabelReason.DOUBT) == []
+    assert queue.lease_next(actor=reviewer, rule=LabelReason.DOUBT) == []
     assert truth(sure) == ("1", TruthState.PROVISIONAL)
     Label.objects.filter(pk=old.pk).update(created=timezone.now() - timedelta(days=31))
-    queue.take(actor=reviewer, rule=LabelReason.DOUBT)
+    queue.lease_next(actor=reviewer, rule=LabelReason.DOUBT)
     assert truth(sure) == ("1", TruthState.SETTLED)
 
 
@@ -196,7 +196,7 @@ def test_two_reviewers_at_once_share_items_without_one_in_common_and_none_lost(r
     turns = [reviewer, second_reviewer, second_reviewer, reviewer, reviewer]
     while len(decided) < count:
         actor = turns[len(decided) % len(turns)]
-        items = queue.take(actor=actor, rule=LabelReason.DOUBT, count=6)
+        items = queue.lease_next(actor=actor, rule=LabelReason.DOUBT, count=6)
         on_screen[actor] = {item.submission.pk for item in items}
         assert not on_screen[reviewer] & on_screen[second_reviewer]
         if not items:

@@ -29,7 +29,7 @@ def submission(visitor: Actor) -> Submission:
 
 
 def say(actor: Actor, submission: Submission, value: str) -> Label:
-    return labels.label(actor=actor, submission=submission, value=value, reason=LabelReason.DOUBT)
+    return labels.create_label(actor=actor, submission=submission, value=value, reason=LabelReason.DOUBT)
 
 
 def truth(submission: Submission) -> tuple[str, str]:
@@ -55,7 +55,7 @@ def test_a_reviewers_word_settles(reviewer, submission):
 
 def test_a_reviewer_is_believed_about_their_own_drawing_at_once(reviewer):
     mine = make_submission(reviewer)
-    labels.label(actor=reviewer, submission=mine, value="4", reason=LabelReason.OWN_PAGE)
+    labels.create_label(actor=reviewer, submission=mine, value="4", reason=LabelReason.OWN_PAGE)
     assert truth(mine) == ("4", TruthState.SETTLED)
 
 

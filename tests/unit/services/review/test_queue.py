@@ -34,7 +34,10 @@ def answered(doubt: float = 0.5, **columns) -> Submission:
 
 
 def take(actor, rule=LabelReason.DOUBT, count=1, seed=1) -> list[Submission]:
-    return [item.submission for item in queue.take(actor=actor, rule=rule, count=count, randomness=random.Random(seed))]
+    return [
+        item.submission
+        for item in queue.lease_next(actor=actor, rule=rule, count=count, randomness=random.Random(seed))
+    ]
 
 
 def review(actor, submission, value="7", reason=LabelReason.DOUBT) -> Label:
@@ -49,8 +52,8 @@ def test_the_most_doubtful_comes_first(reviewer):
 def test_what_a_visitor_contradicted_comes_before_what_is_merely_doubtful(reviewer, visitor):
     answered(0.9)
     contradicted = answered(0.1)
-    labels.label(actor=visitor, submission=contradicted, value="1", reason=LabelReason.OWN_PAGE)
-    [item] = queue.take(actor=reviewer, rule=LabelReason.DOUBT, count=1)
+    labels.create_label(actor=visitor, submission=contradicted, value="1", reason=LabelReason.OWN_PAGE)
+    [item] = queue.lease_next(actor=reviewer, rule=LabelReason.DOUBT, count=1)
     assert (item.submission, item.reason, item.blind) == (contradicted, LabelReason.SUGGESTION, False)
 
 
@@ -102,7 +105,7 @@ def test_an_item_comes_back_when_its_lease_runs_out(reviewer, second_reviewer):
 def test_who_leaves_gives_their_items_back_at_once(reviewer, second_reviewer):
     submission = answered()
     take(reviewer)
-    queue.leave(actor=reviewer)
+    queue.release_leases(actor=reviewer)
     assert take(second_reviewer) == [submission]
 
 
@@ -112,7 +115,7 @@ def test_a_skipped_item_goes_to_others_and_returns_only_when_nothing_else_is_lef
     decisions.skip(actor=reviewer, submission=hard)
     assert take(reviewer) == [easy]
     assert take(second_reviewer) == [hard]
-    queue.leave(actor=second_reviewer)
+    queue.release_leases(actor=second_reviewer)
     review(reviewer, easy)
     assert take(reviewer) == [hard]
 
@@ -142,7 +145,7 @@ def test_a_contradicted_sure_answer_goes_blind_to_the_second_reviewer(reviewer, 
     make_prediction(sure)
     review(reviewer, sure, "1")
     assert take(reviewer) == []
-    [item] = queue.take(actor=second_reviewer, rule=LabelReason.DOUBT, count=1)
+    [item] = queue.lease_next(actor=second_reviewer, rule=LabelReason.DOUBT, count=1)
     assert (item.submission, item.reason, item.blind) == (sure, LabelReason.SECOND_OPINION, True)
 
 
@@ -152,7 +155,7 @@ def test_a_lone_reviewer_sees_a_contradicted_sure_answer_once_more_later_and_bli
     said = review(reviewer, sure, "1")
     assert take(reviewer, LabelReason.SUSPECT) == []
     Label.objects.filter(pk=said.pk).update(created=timezone.now() - timedelta(days=2))
-    [item] = queue.take(actor=reviewer, rule=LabelReason.SUSPECT, count=1)
+    [item] = queue.lease_next(actor=reviewer, rule=LabelReason.SUSPECT, count=1)
     assert (item.submission, item.blind) == (sure, True)
     again = review(reviewer, sure, "1", LabelReason.SUSPECT)
     Label.objects.filter(pk=again.pk).update(created=timezone.now() - timedelta(days=2))
@@ -163,7 +166,7 @@ def test_a_random_share_is_mixed_in_and_says_so(reviewer, settings):
     settings.REVIEW_RANDOM_SHARE = 0.15
     for _ in range(60):
         answered()
-    items = queue.take(actor=reviewer, rule=LabelReason.DOUBT, count=60, randomness=random.Random(7))
+    items = queue.lease_next(actor=reviewer, rule=LabelReason.DOUBT, count=60, randomness=random.Random(7))
     drawn = [item for item in items if item.reason == LabelReason.RANDOM]
     assert len(items) == 60
     assert 3 <= len(drawn) <= 18
@@ -182,11 +185,11 @@ def test_the_random_draw_reaches_everything(reviewer):
     drawn = set()
     for seed in range(30):
         drawn |= set(take(reviewer, LabelReason.RANDOM, seed=seed))
-        queue.leave(actor=reviewer)
+        queue.release_leases(actor=reviewer)
     assert drawn == everything
 
 
 def test_visitors_and_accounts_without_the_permission_have_no_queue(visitor):
     for actor in (visitor, Actor(), Actor(user=User.objects.create_user("ann"))):
         with pytest.raises(labels.NotAllowedError):
-            queue.take(actor=actor, rule=LabelReason.DOUBT)
+            queue.lease_next(actor=actor, rule=LabelReason.DOUBT)

@@ -60,8 +60,10 @@ def test_agreement_counts_pairs_of_reviewers_by_their_last_word(reviewer, second
     alike, unlike = reviewed(reviewer, "7"), reviewed(reviewer, "7")
     reviewed(reviewer, "2")
     for submission, value in ((alike, "1"), (alike, "7"), (unlike, "1")):
-        labels.label(actor=second_reviewer, submission=submission, value=value, reason=LabelReason.SECOND_OPINION)
-    labels.label(actor=operator, submission=unlike, value="1", reason=LabelReason.SECOND_OPINION)
+        labels.create_label(
+            actor=second_reviewer, submission=submission, value=value, reason=LabelReason.SECOND_OPINION
+        )
+    labels.create_label(actor=operator, submission=unlike, value="1", reason=LabelReason.SECOND_OPINION)
     agreement = statistics.agreement()
     assert (agreement.right, agreement.total) == (2, 4)
 
@@ -95,5 +97,5 @@ def test_a_reviewers_pace_is_of_the_minutes_in_which_they_decided(reviewer):
     start = timezone.now().replace(second=0, microsecond=0) - timedelta(hours=1)
     Label.objects.filter(pk__in=ids[:3]).update(created=start)
     Label.objects.filter(pk=ids[3]).update(created=start + timedelta(minutes=40))
-    [pace] = statistics.paces()
+    [pace] = statistics.reviewer_paces()
     assert (pace.reviewer, pace.decisions, pace.minutes, pace.per_minute) == ("rita", 4, 2, 2.0)

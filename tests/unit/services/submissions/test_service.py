@@ -15,7 +15,8 @@ from recognizer.services.identity.permissions import NotAllowedError
 from recognizer.services.images import storage
 from recognizer.services.review import labels
 from recognizer.services.submissions import intake, service
-from recognizer.services.submissions.service import Preview, Refused, Sent
+from recognizer.services.submissions.intake import SubmissionInput, SubmissionRejectedError
+from recognizer.services.submissions.service import Preview
 from tests.factories import make_prediction
 from tests.image_samples import SEVEN, SVG, animation, digit, encoded, huge_png, photo, png
 
@@ -24,15 +25,15 @@ pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("media")]
 
 def send(actor: Actor, data: bytes | None = None, **options: object) -> Submission:
     data = png(digit()) if data is None else data
-    return service.accept_image(actor=actor, data=data, source=Source.API, **options)
+    return service.create_from_image(actor=actor, data=data, source=Source.API, **options)
 
 
 def draw(actor: Actor, strokes: object = SEVEN, **options: object) -> Submission:
-    return service.accept_strokes(actor=actor, strokes=strokes, source=Source.CANVAS, **options)
+    return service.create_from_strokes(actor=actor, strokes=strokes, source=Source.CANVAS, **options)
 
 
 def preview(actor: Actor, **sent: object) -> Preview:
-    return service.preview(actor=actor, sent=Sent(source=Source.API, **sent))
+    return service.preview(actor=actor, sent=SubmissionInput(source=Source.API, **sent))
 
 
 def files(folder: Path) -> list[Path]:
@@ -45,7 +46,7 @@ def test_a_picture_becomes_a_pending_submission_with_its_pixels(visitor, media):
     assert submission.state == SubmissionState.PENDING
     assert (submission.visitor, submission.owner, submission.source) == (visitor.visitor, None, Source.API)
     assert submission.preprocessing_version == PREPROCESSING_VERSION
-    seen = prepare_image(storage.open_picture(submission))
+    seen = prepare_image(storage.open_stored(submission))
     assert bytes(submission.pixels) == seen.pixels.tobytes()
     assert submission.ink == seen.ink
     assert [str(path.relative_to(media)) for path in files(media)] == [submission.picture]
@@ -61,7 +62,7 @@ def test_a_drawing_is_kept_as_strokes_and_as_a_grey_picture(visitor):
     submission.refresh_from_db()
     assert submission.strokes == [[[60.0, 200.0, 120.0], [60.0, 60.0, 230.0], [0.0, 1.0, 2.0]]]
     assert (submission.picture_type, submission.picture_width, submission.picture_height) == ("image/png", 280, 280)
-    assert storage.open_picture(submission).mode == "L"
+    assert storage.open_stored(submission).mode == "L"
     assert not submission.may_train
     assert np.frombuffer(submission.pixels, np.uint8).any()
 
@@ -84,7 +85,7 @@ def test_copies_share_digest_fold_and_file(visitor, stranger, media):
     ],
 )
 def test_others_do_not_wait_for_a_drawing_of_thousands_of_points(strokes, takes_long):
-    assert intake.begin(Sent(source=Source.API, strokes=strokes)).takes_long is takes_long
+    assert intake.open_input(SubmissionInput(source=Source.API, strokes=strokes)).takes_long is takes_long
 
 
 def test_one_in_five_is_holdout():
@@ -95,7 +96,7 @@ def test_one_in_five_is_holdout():
 def test_a_crop_box_is_stored_in_the_kept_pictures_pixels(visitor):
     submission = send(visitor, encoded(photo(3200, 2400), "JPEG"), crop=(1280, 400, 1920, 2000))
     assert submission.crop == pytest.approx([409, 128, 615, 640], abs=1)
-    seen = prepare_image(storage.open_picture(submission), crop=tuple(submission.crop))
+    seen = prepare_image(storage.open_stored(submission), crop=tuple(submission.crop))
     assert bytes(submission.pixels) == seen.pixels.tobytes()
 
 
@@ -105,7 +106,7 @@ def test_a_crop_box_that_reaches_over_the_edge_is_cut_at_it(visitor):
 
 @pytest.mark.parametrize("crop", [(30, 0, 40, 28), (10, 0, 10, 28), (20, 20, 5, 5), (-9, -9, -1, -1)])
 def test_a_crop_box_without_a_picture_in_it_is_refused(visitor, crop, media):
-    with pytest.raises(Refused) as refusal:
+    with pytest.raises(SubmissionRejectedError) as refusal:
         send(visitor, crop=crop)
     assert (refusal.value.code, refusal.value.field) == ("bad_crop", "crop")
     assert not Submission.objects.exists()
@@ -123,7 +124,7 @@ BAD_PICTURES = {
 
 @pytest.mark.parametrize("code", BAD_PICTURES)
 def test_a_bad_picture_is_refused_and_nothing_is_stored(code, visitor, media):
-    with pytest.raises(Refused) as refusal:
+    with pytest.raises(SubmissionRejectedError) as refusal:
         send(visitor, BAD_PICTURES[code])
     assert refusal.value.code == code
     assert refusal.value.field == "image"
@@ -133,21 +134,21 @@ def test_a_bad_picture_is_refused_and_nothing_is_stored(code, visitor, media):
 
 
 def test_a_picture_of_900_million_pixels_is_refused_by_its_header(visitor, media):
-    with pytest.raises(Refused) as refusal:
+    with pytest.raises(SubmissionRejectedError) as refusal:
         send(visitor, huge_png())
     assert refusal.value.code == "too_many_pixels"
     assert not files(media)
 
 
 def test_an_svg_is_refused(visitor):
-    with pytest.raises(Refused) as refusal:
+    with pytest.raises(SubmissionRejectedError) as refusal:
         send(visitor, SVG)
     assert refusal.value.code == "not_an_image"
 
 
 def test_of_an_animation_the_first_frame_counts(visitor):
     submission = send(visitor, animation())
-    assert np.asarray(storage.open_picture(submission)).max() == 255
+    assert np.asarray(storage.open_stored(submission)).max() == 255
 
 
 BAD_STROKES = {
@@ -161,7 +162,7 @@ BAD_STROKES = {
 
 @pytest.mark.parametrize("code", BAD_STROKES)
 def test_bad_strokes_are_refused_and_nothing_is_stored(code, visitor, media):
-    with pytest.raises(Refused) as refusal:
+    with pytest.raises(SubmissionRejectedError) as refusal:
         draw(visitor, BAD_STROKES[code])
     assert (refusal.value.code, refusal.value.field) == (code, "strokes")
     assert not Submission.objects.exists()
@@ -181,7 +182,7 @@ def test_a_preview_of_nothing_is_blank_and_stores_nothing(visitor, media):
     assert blank.prepared.blank
     assert blank.answer is None
     assert preview(visitor, image=png(Image.new("L", (50, 50)))).prepared.blank
-    with pytest.raises(Refused):
+    with pytest.raises(SubmissionRejectedError):
         preview(visitor, strokes="nonsense")
     assert not Submission.objects.exists()
     assert not files(media)
@@ -191,7 +192,7 @@ def test_a_preview_of_nothing_is_blank_and_stores_nothing(visitor, media):
 def test_the_owner_deletes_a_submission_with_everything_said_of_it(visitor, reviewer, media):
     submission = draw(visitor)
     make_prediction(submission)
-    labels.label(actor=reviewer, submission=submission, value="7", reason=LabelReason.RANDOM)
+    labels.create_label(actor=reviewer, submission=submission, value="7", reason=LabelReason.RANDOM)
     service.delete(actor=visitor, submission=submission)
     assert not Submission.objects.exists()
     assert not Prediction.objects.exists()
@@ -203,7 +204,7 @@ def test_the_owner_deletes_a_submission_with_everything_said_of_it(visitor, revi
 def test_a_picture_that_somebody_else_sent_too_stays(visitor, stranger, media):
     mine, theirs = draw(visitor), draw(stranger)
     service.delete(actor=visitor, submission=mine)
-    assert storage.open_picture(theirs)
+    assert storage.open_stored(theirs)
     service.delete(actor=stranger, submission=theirs)
     assert not files(media)
 
@@ -240,6 +241,6 @@ def test_a_list_with_answers_takes_one_query(visitor, django_assert_num_queries)
     for _ in range(3):
         make_prediction(draw(visitor))
     with django_assert_num_queries(1):
-        rows = list(service.with_answers(permissions.visible_submissions(visitor)))
+        rows = list(service.with_latest_prediction(permissions.visible_submissions(visitor)))
         assert [row.latest_prediction.version.number for row in rows] == [1, 1, 1]
         assert [row.picture_width for row in rows] == [280] * 3

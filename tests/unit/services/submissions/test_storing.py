@@ -10,15 +10,15 @@ from django.db import connections, transaction
 from PIL import Image
 
 from digitsite.testing.site import wait_until
-from ml.serving.images import Opened
+from ml.serving.images import ImageHeader
 from recognizer.models import Source, Submission
 from recognizer.services.identity import quotas
 from recognizer.services.identity.actors import Actor
 from recognizer.services.identity.permissions import NotAllowedError
 from recognizer.services.images import storage
-from recognizer.services.images.storage import Decoded
+from recognizer.services.images.storage import DecodedImage
 from recognizer.services.submissions import service, storing
-from recognizer.services.submissions.intake import Refused, Sent
+from recognizer.services.submissions.intake import SubmissionInput, SubmissionRejectedError
 from tests.image_samples import digit, png
 
 VISITOR = Actor(visitor="a" * 32)
@@ -51,7 +51,9 @@ class Door:
 
 def send(seed: int, *, actor: Actor = VISITOR, within: Callable | None = None) -> Submission:
     try:
-        return service.accept(actor=actor, sent=Sent(source=Source.API, image=png(digit(seed=seed))), within=within)
+        return service.create_submission(
+            actor=actor, sent=SubmissionInput(source=Source.API, image=png(digit(seed=seed))), within=within
+        )
     finally:
         connections.close_all()
 
@@ -114,10 +116,12 @@ def test_one_that_cannot_be_decoded_spoils_nothing_for_those_with_whom_it_came(e
     whole = png(digit(280, seed=9))
 
     def send_damaged() -> Submission:
-        return service.accept(actor=VISITOR, sent=Sent(source=Source.API, image=whole[: len(whole) // 2]))
+        return service.create_submission(
+            actor=VISITOR, sent=SubmissionInput(source=Source.API, image=whole[: len(whole) // 2])
+        )
 
     good, damaged, also_good = together([lambda: send(1), send_damaged, lambda: send(3)])
-    assert isinstance(damaged, Refused)
+    assert isinstance(damaged, SubmissionRejectedError)
     assert damaged.code == "truncated"
     assert Submission.objects.filter(pk__in=[good.pk, also_good.pk]).count() == 2
     assert transactions == [1, 2]
@@ -127,8 +131,8 @@ def test_while_a_photograph_is_decoded_drawings_are_stored(entered, monkeypatch)
     decoding, may_go_on = threading.Event(), threading.Event()
     decode = storage.decode
 
-    def slow_for_large_ones(opened: Opened, *, caller: str) -> Decoded:
-        if not storage.is_little(opened):
+    def slow_for_large_ones(opened: ImageHeader, *, caller: str) -> DecodedImage:
+        if not storage.is_cheap_to_decode(opened):
             decoding.set()
             assert may_go_on.wait(10)
         return decode(opened, caller=caller)
@@ -136,7 +140,9 @@ def test_while_a_photograph_is_decoded_drawings_are_stored(entered, monkeypatch)
     monkeypatch.setattr(storage, "decode", slow_for_large_ones)
     large = png(Image.new("1", (3000, 3000)))
     with ThreadPoolExecutor(1) as pool:
-        photograph = pool.submit(service.accept, actor=VISITOR, sent=Sent(source=Source.API, image=large))
+        photograph = pool.submit(
+            service.create_submission, actor=VISITOR, sent=SubmissionInput(source=Source.API, image=large)
+        )
         assert decoding.wait(10)
         send(1)
         assert not photograph.done()
@@ -146,7 +152,7 @@ def test_while_a_photograph_is_decoded_drawings_are_stored(entered, monkeypatch)
 
 def test_within_somebody_else_s_transaction_nobody_else_s_rows_are_stored(entered, transactions):
     with transaction.atomic():
-        service.accept(actor=VISITOR, sent=Sent(source=Source.API, image=png(digit())))
+        service.create_submission(actor=VISITOR, sent=SubmissionInput(source=Source.API, image=png(digit())))
         transaction.set_rollback(True)
     assert transactions == [1]
     assert Submission.objects.count() == 0

@@ -4,32 +4,42 @@ import numpy as np
 import pytest
 
 from digitsite.testing.writers import leaning_hands, pictures, turning_hands
-from ml.evaluation.gate import BALANCE, BEST_ALLOWANCE, HOLDOUT, Answers, Check, Floor, Judgement, Pictures, judge
-from ml.evaluation.gate_summary import in_words
+from ml.evaluation.gate import (
+    BALANCE,
+    BEST_EVER_TOLERANCE,
+    HOLDOUT,
+    EvalDataset,
+    EvalResult,
+    Floor,
+    GateCheck,
+    GateResult,
+    run_gate,
+)
+from ml.evaluation.gate_summary import summarize
 from ml.serving.bundle import BASE_FOLDER, BUNDLE_FILE
 from ml.serving.classifier import load_classifier
-from ml.training.label_noise import Doubts, contested, suspicions
-from ml.training.site_recipe import between
+from ml.training.label_noise import NoiseThresholds, contested_rows, find_suspected_noise
+from ml.training.site_recipe import interpolate_weights
 
 N = 5000
-ALLOWED = BEST_ALLOWANCE["validation"]
+ALLOWED = BEST_EVER_TOLERANCE["validation"]
 LABELS = np.repeat(np.arange(10), N // 10)
 
 
-def a_set(name: str = "validation", labels: np.ndarray = LABELS, **more: object) -> Pictures:
-    return Pictures(name, name, np.zeros((len(labels), 28, 28), np.uint8), labels, calibration=False, **more)
+def a_set(name: str = "validation", labels: np.ndarray = LABELS, **more: object) -> EvalDataset:
+    return EvalDataset(name, name, np.zeros((len(labels), 28, 28), np.uint8), labels, calibration=False, **more)
 
 
-def said(right: np.ndarray) -> Answers:
-    return Answers(right, np.zeros(len(right)), {"accuracy": float(right.mean())})
+def said(right: np.ndarray) -> EvalResult:
+    return EvalResult(right, np.zeros(len(right)), {"accuracy": float(right.mean())})
 
 
-def verdict(champion: np.ndarray, candidate: np.ndarray, one: Pictures | None = None, **more: object):
+def verdict(champion: np.ndarray, candidate: np.ndarray, one: EvalDataset | None = None, **more: object):
     one = one or a_set()
-    return judge([one], {one.name: said(champion)}, {one.name: said(candidate)}, floors=(), **more)
+    return run_gate([one], {one.name: said(champion)}, {one.name: said(candidate)}, floors=(), **more)
 
 
-def named(judgement: Judgement, name: str) -> Check:
+def named(judgement: GateResult, name: str) -> GateCheck:
     return next(check for check in judgement.checks if check.name == name)
 
 
@@ -101,7 +111,7 @@ def test_floors_hold_whatever_the_champion_is_like():
     right = np.arange(N) % 10 != 0
     one = a_set()
     floors = (Floor("validation.accuracy", "MNIST validation, accuracy", 0.985),)
-    found = judge([one], {one.name: said(right)}, {one.name: said(right)}, floors=floors)
+    found = run_gate([one], {one.name: said(right)}, {one.name: said(right)}, floors=floors)
     assert [check.name for check in found.checks if not check.passed] == ["floor.validation.accuracy"]
     assert "below the bound" in found.reasons[0]
 
@@ -125,7 +135,7 @@ def balanced(lost: int, *, gained: int, missed: int = 0, held: int = 50):
         champion[HOLDOUT][:gained] = False
         candidate[HOLDOUT][gained : gained + missed] = False
     asked = ({name: said(right) for name, right in answered.items()} for answered in (champion, candidate))
-    return judge(sets, *asked, floors=())
+    return run_gate(sets, *asked, floors=())
 
 
 def test_small_losses_for_nothing_are_refused_and_for_a_gain_are_not():
@@ -155,7 +165,7 @@ def test_the_holdout_as_a_whole_stands_alone_among_forty_checks():
     ],
 )
 def test_what_was_gained_and_lost_is_said_in_words(figures, words):
-    said = " ".join(in_words(balanced(**figures).checks))
+    said = " ".join(summarize(balanced(**figures).checks))
     for one in words:
         assert one in said, said
 
@@ -164,17 +174,17 @@ def test_labels_that_look_like_somebodys_aim_are_refused_and_honest_corrections_
     hands = leaning_hands(5, 1)
     images, labels = pictures(hands, 400, 7)
     champion = load_classifier((BASE_FOLDER / BUNDLE_FILE).read_bytes())
-    assert suspicions(champion, images, labels, Doubts()) == []
+    assert find_suspected_noise(champion, images, labels, NoiseThresholds()) == []
     ones = np.flatnonzero(labels == 1)[:20]
     wrong = labels.copy()
     wrong[ones] = 7
-    found = suspicions(champion, images, wrong, Doubts())
+    found = find_suspected_noise(champion, images, wrong, NoiseThresholds())
     assert [check.name for check in found] == ["labels.1.7"]
     answers = np.ones(N, bool)
     refused = verdict(answers, answers, labels=found)
     assert "looked at a second time" in refused.reasons[0]
     contradicted = ones[champion.logits(images[ones]).argmax(axis=1) != 7]
-    assert contested(champion, images, wrong, Doubts())[contradicted].mean() > 0.7
+    assert contested_rows(champion, images, wrong, NoiseThresholds())[contradicted].mean() > 0.7
 
 
 def test_a_handwriting_that_is_surely_misread_is_not_contested_and_the_same_labels_at_random_are():
@@ -184,23 +194,23 @@ def test_a_handwriting_that_is_surely_misread_is_not_contested_and_the_same_labe
     said = champion.answer(images)
     sure = np.array([one.digit != label and one.certainty > 0.6 for one, label in zip(said, labels, strict=True)])
     assert sure.sum() >= 20
-    assert contested(champion, images, labels, Doubts())[sure].mean() < 0.3
+    assert contested_rows(champion, images, labels, NoiseThresholds())[sure].mean() < 0.3
     # As many wrong labels of the same digits, on pictures that are read right.
     rng = np.random.default_rng(1)
     right = np.flatnonzero([one.digit == label for one, label in zip(said, labels, strict=True)])
     wrong = labels.copy()
     ones = rng.permutation(right[np.isin(labels[right], (1, 7))])[:30]
     wrong[ones] = 8 - labels[ones]
-    assert contested(champion, images, wrong, Doubts())[ones].mean() > 0.7
+    assert contested_rows(champion, images, wrong, NoiseThresholds())[ones].mean() > 0.7
 
 
 def test_what_is_sealed_lies_between_the_champion_and_what_was_trained():
     before, after = [np.zeros((2, 3), np.float32)], [np.ones((2, 3), np.float32)]
-    assert between(before, after, 0.7)[0] == pytest.approx(np.full((2, 3), 0.7))
+    assert interpolate_weights(before, after, 0.7)[0] == pytest.approx(np.full((2, 3), 0.7))
 
 
 def test_it_is_said_that_less_of_what_is_no_digit_is_refused():
     worse = {"candidate": 0.79, "champion": 0.81, "n": 2000, "lost": 45, "won": 5, "loss": 0.02, "error": 0.0036}
-    said = in_words([Check("non_digits", "Non-digits refused", "paired", **worse)])
+    said = summarize([GateCheck("non_digits", "Non-digits refused", "paired", **worse)])
     assert said[0] == "No gain could be shown; a little less of what is no digit is refused."
     assert said[-1] == "It refuses 79.0 % of what is no digit, where 81.0 % was refused."

@@ -42,33 +42,33 @@ def end(run: TrainingRun, state: RunState = RunState.REFUSED) -> None:
 
 
 def test_an_operator_starts_a_run_and_a_second_one_is_told_which_is_going_on(operator):
-    run = training.ask(trigger=PERSON, actor=operator)
+    run = training.request_run(trigger=PERSON, actor=operator)
     assert (run.state, run.requested_by) == (RunState.QUEUED, operator.user)
     with pytest.raises(training.AlreadyRunningError) as told:
-        training.ask(trigger=PERSON, actor=operator)
+        training.request_run(trigger=PERSON, actor=operator)
     assert told.value.run == run
 
 
 def test_nobody_else_starts_or_cancels_one(reviewer, visitor, operator):
     for actor in (reviewer, visitor, None):
         with pytest.raises(NotAllowedError):
-            training.ask(trigger=PERSON, actor=actor)
-    run = training.ask(trigger=PERSON, actor=operator)
+            training.request_run(trigger=PERSON, actor=actor)
+    run = training.request_run(trigger=PERSON, actor=operator)
     with pytest.raises(NotAllowedError):
         training.cancel(actor=reviewer, run=run)
 
 
 def test_an_unknown_recipe_is_refused(operator):
     with pytest.raises(ValueError, match="site-from-scratch"):
-        training.ask(trigger=PERSON, actor=operator, recipe="secret")
+        training.request_run(trigger=PERSON, actor=operator, recipe="secret")
 
 
 def test_a_run_that_waits_is_cancelled_at_once_and_a_running_one_is_asked_to_stop(operator):
-    waiting = training.ask(trigger=PERSON, actor=operator)
+    waiting = training.request_run(trigger=PERSON, actor=operator)
     assert training.cancel(actor=operator, run=waiting)
     waiting.refresh_from_db()
     assert waiting.state == RunState.CANCELLED
-    running = training.ask(trigger=PERSON, actor=operator)
+    running = training.request_run(trigger=PERSON, actor=operator)
     run_state.claim(running.pk)
     assert training.cancel(actor=operator, run=running)
     running.refresh_from_db()
@@ -78,19 +78,19 @@ def test_a_run_that_waits_is_cancelled_at_once_and_a_running_one_is_asked_to_sto
 
 def test_n_newly_settled_labels_start_exactly_one_run():
     settle(4)
-    training.tend()
+    training.run_maintenance()
     assert not TrainingRun.objects.exists()
     assert training.labels_until_next() == 1
     settle(1)
-    training.tend()
-    training.tend()
+    training.run_maintenance()
+    training.run_maintenance()
     run = TrainingRun.objects.get()
     assert (run.trigger, run.labels) == (LABELS, 5)
     end(run)
-    training.tend()
+    training.run_maintenance()
     assert TrainingRun.objects.count() == 1
     settle(5)
-    training.tend()
+    training.run_maintenance()
     assert TrainingRun.objects.count() == 2
 
 
@@ -107,7 +107,7 @@ def test_only_labels_that_can_train_are_counted():
 def test_labels_start_nothing_where_that_is_switched_off(settings):
     settings.RETRAIN_AFTER_LABELS = 0
     settle(500 // 50)
-    training.tend()
+    training.run_maintenance()
     assert training.labels_until_next() is None
     assert not TrainingRun.objects.exists()
 
@@ -115,13 +115,13 @@ def test_labels_start_nothing_where_that_is_switched_off(settings):
 def test_the_schedule_asks_the_database_whether_it_is_due(settings, operator):
     settings.RETRAIN_SCHEDULE, settings.RETRAIN_AFTER_LABELS = 24.0, 0
     settle(1)
-    training.tend()
+    training.run_maintenance()
     assert not TrainingRun.objects.exists()  # the site was installed just now
-    run = training.ask(trigger=PERSON, actor=operator)
+    run = training.request_run(trigger=PERSON, actor=operator)
     end(run)
     TrainingRun.objects.filter(pk=run.pk).update(created=timezone.now() - timedelta(hours=25))
-    training.tend()
-    training.tend()
+    training.run_maintenance()
+    training.run_maintenance()
     assert TrainingRun.objects.filter(trigger=SCHEDULE).count() == 1
 
 
@@ -153,11 +153,11 @@ def look_every_ten_seconds(clock: Clock, looks: int) -> int:
 
 
 def test_a_run_whose_trainer_fell_silent_is_over_and_the_next_one_can_start(operator, clock):
-    run = training.ask(trigger=PERSON, actor=operator)
+    run = training.request_run(trigger=PERSON, actor=operator)
     token = run_state.claim(run.pk)
     assert look_every_ten_seconds(clock, 3) == 0
     assert look_every_ten_seconds(clock, 1) == 1
-    after = training.ask(trigger=PERSON, actor=operator)
+    after = training.request_run(trigger=PERSON, actor=operator)
     run.refresh_from_db()
     assert run.state == RunState.FAILED
     assert "not heard of" in run.reasons[0]
@@ -172,7 +172,7 @@ def test_a_run_whose_trainer_fell_silent_is_over_and_the_next_one_can_start(oper
 
 
 def test_a_run_goes_on_after_the_machine_slept(operator, clock):
-    run = training.ask(trigger=PERSON, actor=operator)
+    run = training.request_run(trigger=PERSON, actor=operator)
     token = run_state.claim(run.pk)
     assert look_every_ten_seconds(clock, 1) == 0
     clock.seconds += 8 * 3600  # macOS: the monotonic clock goes on; and the wall clock does everywhere
@@ -187,7 +187,7 @@ def test_a_run_goes_on_after_the_machine_slept(operator, clock):
 
 @pytest.mark.parametrize("hours", [-3, 3])
 def test_a_set_clock_neither_ends_a_run_nor_keeps_one_whose_trainer_is_gone(operator, clock, hours):
-    run = training.ask(trigger=PERSON, actor=operator)
+    run = training.request_run(trigger=PERSON, actor=operator)
     token = run_state.claim(run.pk)
     look_every_ten_seconds(clock, 1)
     TrainingRun.objects.update(heartbeat=timezone.now() - timedelta(hours=hours))
@@ -204,20 +204,20 @@ def fail(run: TrainingRun, *, ago: timedelta = timedelta(0), is_interruption: bo
 
 
 def test_a_run_that_failed_for_no_fault_of_its_data_is_tried_again_later_and_later(operator):
-    first = training.ask(trigger=PERSON, actor=operator, recipe="site-from-scratch", seed=7)
+    first = training.request_run(trigger=PERSON, actor=operator, recipe="site-from-scratch", seed=7)
     fail(first)
-    training.tend()
+    training.run_maintenance()
     assert TrainingRun.objects.get() == first
     TrainingRun.objects.update(finished=timezone.now() - timedelta(seconds=61))
-    training.tend()
+    training.run_maintenance()
     second = TrainingRun.objects.first()
     assert (second.trigger, second.recipe) == (SCHEDULE, {"name": "site-from-scratch", "seed": 7})
     fail(second, ago=timedelta(seconds=61))
-    training.tend()
+    training.run_maintenance()
     assert TrainingRun.objects.first() == second
-    assert presenters.what_comes_next().when == second_retry(second)
+    assert presenters.next_run().when == second_retry(second)
     TrainingRun.objects.filter(pk=second.pk).update(finished=timezone.now() - timedelta(minutes=5))
-    training.tend()
+    training.run_maintenance()
     assert TrainingRun.objects.count() == 3
 
 
@@ -227,52 +227,52 @@ def second_retry(run: TrainingRun) -> datetime:
 
 
 def test_a_run_that_failed_because_of_its_data_is_not_tried_again(operator):
-    fail(training.ask(trigger=PERSON, actor=operator), ago=timedelta(days=2), is_interruption=False)
-    training.tend()
+    fail(training.request_run(trigger=PERSON, actor=operator), ago=timedelta(days=2), is_interruption=False)
+    training.run_maintenance()
     assert TrainingRun.objects.count() == 1
 
 
 def test_a_retry_and_the_schedule_do_not_wait_for_a_clock_that_was_set_back(settings, operator):
-    run = training.ask(trigger=PERSON, actor=operator)
+    run = training.request_run(trigger=PERSON, actor=operator)
     fail(run, ago=timedelta(hours=-3))  # it failed, as it seems, later today
-    training.tend()
+    training.run_maintenance()
     again = TrainingRun.objects.first()
     assert again != run
     settle(1)
     end(again)
     settings.RETRAIN_SCHEDULE, settings.RETRAIN_AFTER_LABELS = 24.0, 0
     TrainingRun.objects.filter(pk=again.pk).update(created=timezone.now() + timedelta(hours=3))
-    training.tend()
+    training.run_maintenance()
     assert TrainingRun.objects.count() == 3
 
 
 def test_a_waiting_run_counts_from_now_after_the_clock_was_set_back(operator):
-    run = training.ask(trigger=PERSON, actor=operator)
+    run = training.request_run(trigger=PERSON, actor=operator)
     TrainingRun.objects.filter(pk=run.pk).update(created=timezone.now() + timedelta(hours=3))
-    training.tend()
+    training.run_maintenance()
     run.refresh_from_db()
     assert run.created <= timezone.now()  # so that it is called again in seconds, not in hours
 
 
 def test_a_run_is_claimed_once(operator):
-    run = training.ask(trigger=PERSON, actor=operator)
+    run = training.request_run(trigger=PERSON, actor=operator)
     assert run_state.claim(run.pk)
     assert run_state.claim(run.pk) is None
 
 
 def test_the_trainer_is_called_again_when_the_message_got_lost(operator, calls):
-    run = training.ask(trigger=PERSON, actor=operator)
+    run = training.request_run(trigger=PERSON, actor=operator)
     calls.clear()
-    training.tend()
+    training.run_maintenance()
     assert calls == []
     TrainingRun.objects.filter(pk=run.pk).update(created=timezone.now() - timedelta(seconds=40))
-    training.tend()
-    training.tend()
+    training.run_maintenance()
+    training.run_maintenance()
     assert calls == [run.pk]
 
 
 def test_a_process_that_was_stopped_is_given_up_at_once(operator):
-    run = training.ask(trigger=PERSON, actor=operator)
+    run = training.request_run(trigger=PERSON, actor=operator)
     token = run_state.claim(run.pk)
     process = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
     try:
@@ -286,7 +286,7 @@ def test_a_process_that_was_stopped_is_given_up_at_once(operator):
 def test_a_process_that_falls_silent_is_given_up_by_whoever_started_it(operator, settings):
     """Nobody else could: frozen while it holds the lock of an SQLite file, it keeps the others from saying so."""
     settings.TRAINER_SILENCE_SECONDS = 1
-    run = training.ask(trigger=PERSON, actor=operator)
+    run = training.request_run(trigger=PERSON, actor=operator)
     token = run_state.claim(run.pk)
     process = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
     try:
@@ -298,7 +298,7 @@ def test_a_process_that_falls_silent_is_given_up_by_whoever_started_it(operator,
 
 
 def test_progress_is_written_and_read_back(operator):
-    run = training.ask(trigger=PERSON, actor=operator)
+    run = training.request_run(trigger=PERSON, actor=operator)
     recorder = run_state.Recorder(run.pk, run_state.claim(run.pk))
     recorder.step("training", "Training.")
     recorder.history({"loss": [0.5]})
