@@ -6,6 +6,7 @@ PYTHON ?= $(shell for python in python3.13 python3.12 python3.11 python3; do \
 VENV := .venv
 BIN := $(VENV)/bin
 PEERS := .venv-peers
+BIOME := node_modules/.bin/biome
 AUDIT := $(VENV)/audit
 # Tests mostly wait for processes to start and to end: one more of them than there are processors.
 TEST_PROCESSES ?= 3
@@ -34,10 +35,11 @@ help:
 run: $(VENV)/site.stamp
 	@exec $(BIN)/python -m digitsite.supervisor
 
-lint: $(VENV)/tests.stamp
+lint: $(VENV)/tests.stamp node_modules/.package-lock.json
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/djlint --check --lint templates
+	@if [ -x $(BIOME) ]; then echo $(BIOME) ci; $(BIOME) ci; else echo 'no npm or no npm registry: JavaScript and CSS are not checked'; fi
 	DATA_DIR=$(VENV)/lint $(BIN)/python manage.py makemigrations --check --dry-run
 	DATA_DIR=$(VENV)/lint $(BIN)/python manage.py check
 	$(BIN)/lint-imports --no-logo
@@ -71,7 +73,7 @@ audit: $(VENV)/tests.stamp $(AUDIT)/audit.stamp
 		|| echo 'pip-audit has found something, or could not ask: see above'
 
 clean:
-	rm -rf $(VENV) $(PEERS) .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(PEERS) node_modules .pytest_cache .ruff_cache .hypothesis .import_linter_cache
 
 # --- What the above stand on; a stamp is renewed when what it was made from changes ---------------------------------
 
@@ -92,6 +94,10 @@ $(VENV)/tests.stamp: requirements.txt requirements-serve.txt requirements-dev.tx
 $(VENV)/browser.stamp: $(VENV)/tests.stamp
 	@$(BIN)/python -m digitsite.testing.chromium
 	@touch $@
+
+# Biome checks JavaScript and CSS. `make lint` does without where npm is missing or reaches no registry.
+node_modules/.package-lock.json: package.json package-lock.json
+	-@command -v npm >/dev/null && npm ci --silent --no-audit --no-fund --fetch-retries=1 --fetch-timeout=20000 && touch $@
 
 # Without one the tests of PostgreSQL are left out, and say so.
 $(VENV)/postgresql.stamp: $(VENV)/tests.stamp

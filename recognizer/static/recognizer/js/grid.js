@@ -30,7 +30,7 @@ function start() {
     const isWrong = choice.value !== "";
     faces[index].setAttribute("aria-pressed", String(isWrong));
     faces[index].setAttribute("aria-label", `Picture ${index + 1}: ${isWrong ? text : digit}`);
-    faces[index].lastChild.textContent = !isWrong ? "" : choice.value === "wrong" ? "Not a " + digit : text;
+    faces[index].lastChild.textContent = !isWrong ? "" : choice.value === "wrong" ? `Not a ${digit}` : text;
     number.textContent = cells.filter((_, one) => choiceOf(one).value === "").length;
   }
 

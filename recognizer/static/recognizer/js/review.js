@@ -214,7 +214,7 @@ const outbox = new Outbox(ACTS, {
       tell("decision", "Taken back. Another reviewer has it in front of them now.");
     }
   },
-  refused: (entry, problem) => {
+  refused: (_entry, problem) => {
     lost += 1;
     tell("decision", `${decisions(lost)} could not be stored: ${problem.message}`);
   },
