@@ -4,8 +4,14 @@
  * account's unsent work is neither shown nor sent under another. It stays when its account signs out, and is there
  * again when it signs in. */
 
-const { site = "", account = "", accountName = "", csrfCookie = "", signInUrl = "", meUrl = "" } =
-  document.documentElement.dataset;
+const {
+  site = "",
+  account = "",
+  accountName = "",
+  csrfCookie = "",
+  signInUrl = "",
+  meUrl = "",
+} = document.documentElement.dataset;
 
 export { account, accountName, meUrl, signInUrl };
 

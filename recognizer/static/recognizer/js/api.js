@@ -32,7 +32,8 @@ export const unreachable = () => new Problem(0, UNREACHABLE);
 /* A problem document says it itself (RFC 9457); anything else gets a plain sentence. */
 export function problemOf(status, body, retryAfter) {
   const more = { code: body?.code, retryAfter: Number(retryAfter) || 0 };
-  if (status === 429) return new Problem(status, body?.detail ?? "That was a lot at once. Wait a minute and try again.", more);
+  if (status === 429)
+    return new Problem(status, body?.detail ?? "That was a lot at once. Wait a minute and try again.", more);
   const detail = body?.detail ?? body?.title;
   return new Problem(status, detail ?? `The site answered with an error (${status}).`, more);
 }

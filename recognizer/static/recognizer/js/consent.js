@@ -1,6 +1,6 @@
 /* "It may help this site to learn": remembered in this browser for each account, for Draw and Upload alike. */
 
-import { account, AccountStore } from "./account.js";
+import { AccountStore, account } from "./account.js";
 
 const NAME = "may-train";
 const store = new AccountStore("localStorage");

@@ -53,8 +53,14 @@ export class CropBox {
   #anchorOf({ x, y, scale }) {
     if (!this.box) return null;
     const { left, top, right, bottom } = this.box;
-    for (const [cornerX, oppositeX] of [[left, right], [right, left]]) {
-      for (const [cornerY, oppositeY] of [[top, bottom], [bottom, top]]) {
+    for (const [cornerX, oppositeX] of [
+      [left, right],
+      [right, left],
+    ]) {
+      for (const [cornerY, oppositeY] of [
+        [top, bottom],
+        [bottom, top],
+      ]) {
         if (Math.hypot(x - cornerX, y - cornerY) < GRIP * scale) return { x: oppositeX, y: oppositeY };
       }
     }

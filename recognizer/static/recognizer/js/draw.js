@@ -1,7 +1,7 @@
 /* The Draw page: a live answer after each stroke, saving, and saying what the digit really was. */
 
+import { AccountStore, account } from "./account.js";
 import { hintOf, paintBars, paintPixels, sentenceOf } from "./answer.js";
-import { account, AccountStore } from "./account.js";
 import { call, keyed, Problem, sleep, untilAnswered } from "./api.js";
 import { Board } from "./board.js";
 import { rememberConsent } from "./consent.js";
@@ -127,7 +127,9 @@ async function preview(retryAfter = FIRST_RETRY) {
   const { signal } = asking;
   // While it is tried again, what was said the last time stays.
   const isRetry = retryAfter > FIRST_RETRY;
-  const patience = isRetry ? 0 : setTimeout(() => showNone("waiting", "Reading…", "The answer is on its way"), PATIENCE);
+  const patience = isRetry
+    ? 0
+    : setTimeout(() => showNone("waiting", "Reading…", "The answer is on its way"), PATIENCE);
   try {
     const { body } = await call("POST", page.dataset.previewUrl, {
       json: { strokes: board },
@@ -219,7 +221,10 @@ function complain(error) {
     return;
   }
   if (error.isAboutAccount) {
-    showNotice(error, { kept: "your drawing is kept", resumed: () => note("You are signed in again. Press once more.") });
+    showNotice(error, {
+      kept: "your drawing is kept",
+      resumed: () => note("You are signed in again. Press once more."),
+    });
     note(state.saved ? "Your drawing is saved, but not yet what it is." : "Not saved yet.", "error");
     return;
   }

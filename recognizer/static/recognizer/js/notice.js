@@ -50,7 +50,10 @@ function describe(problem, inNewTab) {
     return { text: "This browser is signed in with another account now. ", link };
   }
   if (problem.code === "csrf_failed") {
-    return { text: "The site could not tell that this came from you. Allow its cookies, then try again.", isOver: true };
+    return {
+      text: "The site could not tell that this came from you. Allow its cookies, then try again.",
+      isOver: true,
+    };
   }
   // Signed in, and not allowed: a role was taken away. Without an account, one is asked for.
   if (account) return { text: "Your account may not do this any more: ask an operator.", isOver: true };

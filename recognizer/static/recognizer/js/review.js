@@ -151,7 +151,9 @@ function showAnswer(answer) {
   find("verdict-box").dataset.verdict = answer?.verdict ?? "blind";
   find("digit").textContent = answer?.digit ?? "?";
   find("sentence").textContent = answer ? sentenceOf(answer) : "What is it?";
-  find("hint").textContent = answer ? `${hintOf(answer)} · runner-up ${answer.runner_up}` : "The answer is not shown here";
+  find("hint").textContent = answer
+    ? `${hintOf(answer)} · runner-up ${answer.runner_up}`
+    : "The answer is not shown here";
   const confirm = find("confirm");
   confirm.value = value;
   confirm.disabled = !value;
@@ -175,7 +177,10 @@ function showProgress(progress) {
 
 /* What the figures will be when what is on its way has arrived; the next refill brings the real ones. */
 function count(difference) {
-  for (const [name, sign] of [["today", 1], ["waiting", -1]]) {
+  for (const [name, sign] of [
+    ["today", 1],
+    ["waiting", -1],
+  ]) {
     find(name).textContent = Math.max(0, Number(find(name).textContent) + sign * difference);
   }
 }

@@ -68,7 +68,8 @@ function post(body, key, onProgress) {
     request.addEventListener("load", () => {
       const { status, response } = request;
       if (status >= 300) reject(problemOf(status, response, request.getResponseHeader("Retry-After")));
-      else if (response === null) reject(unreachable()); // cut off
+      else if (response === null)
+        reject(unreachable()); // cut off
       else resolve(response);
     });
     for (const name of ["error", "abort", "timeout"]) request.addEventListener(name, () => reject(unreachable()));
@@ -130,12 +131,16 @@ class Row {
     this.#part("progress").hidden = state !== "sending";
     this.#part("send").hidden = !["ready", "retry"].includes(state);
     this.#part("remove").hidden = !["ready", "retry", "refused"].includes(state);
-    if (["done", "refused", "retry"].includes(state)) news.textContent = `${this.#file.name}: ${this.#part("digit").textContent} ${text}`;
+    if (["done", "refused", "retry"].includes(state))
+      news.textContent = `${this.#file.name}: ${this.#part("digit").textContent} ${text}`;
   }
 
   async #start() {
     if (this.#file.size > maxBytes) {
-      this.#say("refused", `This file has ${megabytes(this.#file.size)}. We read pictures of up to ${megabytes(maxBytes)}.`);
+      this.#say(
+        "refused",
+        `This file has ${megabytes(this.#file.size)}. We read pictures of up to ${megabytes(maxBytes)}.`,
+      );
       return;
     }
     this.#say("queued", "Looking at it…");
@@ -174,7 +179,9 @@ class Row {
   #cropChanged() {
     const box = this.#crop.values;
     this.#part("send").textContent = box ? "Read the box" : "Read the whole picture";
-    this.#part("crop-status").textContent = box ? `Box: ${box[2] - box[0]} × ${box[3] - box[1]} pixels` : "No box: the whole picture";
+    this.#part("crop-status").textContent = box
+      ? `Box: ${box[2] - box[0]} × ${box[3] - box[1]} pixels`
+      : "No box: the whole picture";
   }
 
   #remove() {
