@@ -39,7 +39,7 @@ lint: $(VENV)/tests.stamp node_modules/.package-lock.json
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/djlint --check --lint templates
-	@if [ -x $(BIOME) ]; then echo $(BIOME) ci; $(BIOME) ci; else echo 'no npm or no npm registry: JavaScript and CSS are not checked'; fi
+	@if [ -x $(BIOME) ]; then $(BIOME) ci --colors=off; else echo 'no npm or no npm registry: JavaScript and CSS are not checked'; fi
 	DATA_DIR=$(VENV)/lint $(BIN)/python manage.py makemigrations --check --dry-run
 	DATA_DIR=$(VENV)/lint $(BIN)/python manage.py check
 	$(BIN)/lint-imports --no-logo
