@@ -1,9 +1,12 @@
-"""Who is acting: an account, a visitor known by a signed cookie, or nobody yet. Every rule about people takes one."""
+"""Actors: who makes a request (an account, a visitor with a signed cookie, or an unknown caller) and with which rights.
+
+Every permission check in the services takes an `Actor`.
+"""
 
 import secrets
 from dataclasses import dataclass, field, replace
 
-from django.contrib.auth.models import AbstractBaseUser
+from django.contrib.auth.models import User
 
 from recognizer.models import Scope
 from recognizer.services.lib.addresses import rate_key
@@ -14,17 +17,18 @@ OPERATE = "recognizer.operate"
 
 @dataclass(frozen=True, slots=True)
 class Actor:
-    """Somebody, and by what right.
+    """The authenticated principal and its permissions.
 
     Attributes:
-        user: an account, or None.
+        user: the account, or None.
         visitor: the random key of the visitor's cookie, or "".
-        scopes: what the token is good for that they came with; None without a token: for whatever they may do.
-        address: the network address of the request, for the limits of people without an account; never stored.
-        manage_key: the key that came with the request, or "": its submission counts as the actor's own.
+        is_system: whether this is `SYSTEM_ACTOR`.
+        scopes: the scopes of the bearer token; None without a token, which is the same as all scopes.
+        address: the network address of the request, for the limits of callers without an account; never stored.
+        manage_key: the manage key that came with the request, or "": its submission counts as the actor's own.
     """
 
-    user: AbstractBaseUser | None = None
+    user: User | None = None
     visitor: str = ""
     is_system: bool = False
     scopes: frozenset[str] | None = None
@@ -33,6 +37,7 @@ class Actor:
 
     @property
     def is_known(self) -> bool:
+        """Whether the actor has an account or a visitor's cookie."""
         return self.user is not None or bool(self.visitor)
 
     @property
@@ -47,22 +52,25 @@ class Actor:
         return f"account:{self.user.pk}" if self.user is not None else f"network:{rate_key(self.address)}"
 
     def has_scope(self, *scopes: Scope) -> bool:
-        """Whether their token is good for one of these, or they came without any."""
+        """Return whether the token has one of these scopes; True for requests without a token."""
         return self.scopes is None or not self.scopes.isdisjoint(scopes)
 
     @property
     def is_reviewer(self) -> bool:
+        """Whether the actor may review, and the token (if there is one) has the scope for it."""
         return self.user is not None and self.has_scope(Scope.REVIEW) and self.user.has_perm(REVIEW)
 
     @property
     def is_operator(self) -> bool:
+        """Whether the actor may operate the site, and the token (if there is one) has the scope for it."""
         if self.is_system:
             return True
         return self.user is not None and self.has_scope(Scope.OPERATE) and self.user.has_perm(OPERATE)
 
     def with_new_visitor(self) -> "Actor":
+        """Return this actor with a new random visitor key."""
         return replace(self, visitor=secrets.token_hex(16))
 
 
-# Whoever may run commands on the site's machine may do everything there; such an operator has no account.
+# The actor of management commands: it has every permission and no account.
 SYSTEM_ACTOR = Actor(is_system=True)
