@@ -90,7 +90,7 @@ def use() -> None:
 
     files = bodies.noise(serving.PICTURES_BEFORE)
     sent = [SubmissionInput(source=Source.API, image=file) for file in files]
-    service.create_submissions(actor=Actor(visitor="a" * 32), sent=sent, seconds=10)
+    service.create_submissions(actor=Actor(visitor="a" * 32), payloads=sent, seconds=10)
 
 
 def turn(inner: "Site", connection: load.Connection, files: Sequence[bytes], others: Sequence[bytes]) -> Columns:

@@ -125,7 +125,7 @@ class SubmissionsView(ListView):
 
     def _accept(self, sent: intake.SubmissionInput, claim: Claim | None) -> Submission:
         within = None if claim is None else (lambda outcomes: idempotency.record(claim, outcomes))
-        return service.create_submission(actor=self.actor, sent=sent, within=within, seconds=self._seconds)
+        return service.create_submission(actor=self.actor, payload=sent, within=within, seconds=self._seconds)
 
     def _accept_all(self, entries: list[request_parsing.Entry], claim: Claim | None) -> list[Outcome]:
         def together(accepted: Sequence[Submission | SubmissionRejectedError]) -> list[Outcome]:
@@ -139,7 +139,9 @@ class SubmissionsView(ListView):
                 idempotency.record(claim, together(accepted))
 
         sent = request_parsing.valid_entries(entries)
-        return together(service.create_submissions(actor=self.actor, sent=sent, within=within, seconds=self._seconds))
+        return together(
+            service.create_submissions(actor=self.actor, payloads=sent, within=within, seconds=self._seconds)
+        )
 
     @property
     def _seconds(self) -> float:
@@ -276,7 +278,7 @@ class PreviewView(ApiView):
     )
     def post(self, request: Request) -> Response:
         """What the live model says of a picture or strokes; nothing is stored."""
-        preview = service.preview(actor=self.actor, sent=request_parsing.read_one(request, request_parsing.PICTURE))
+        preview = service.preview(actor=self.actor, payload=request_parsing.read_one(request, request_parsing.PICTURE))
         if preview.answer is None and not preview.prepared.blank:
             raise Unavailable("The model is busy or away right now. Please try again in a moment.")
         return Response(_preview_body(preview))

@@ -44,29 +44,29 @@ class Allowance:
     bytes_left: int | None
 
 
-def consume(*, actor: Actor, pictures: int, size: int) -> None:
+def consume(*, actor: Actor, submissions: int, size: int) -> None:
     """Count what is stored today. Called in the transaction that stores it.
 
     Args:
         actor: whose it is.
-        pictures: how many pictures; 0 where only rows are added.
+        submissions: number of submissions; 0 if only other rows are added.
         size: bytes of all that is stored with them: files, strokes and rows.
 
     Raises:
         QuotaError: that is more than is left; nothing was counted.
     """
     who = _who(actor)
-    submissions, megabytes = _limits(actor)
-    if not who or not (submissions or megabytes):
+    max_submissions, max_megabytes = _limits(actor)
+    if not who or not (max_submissions or max_megabytes):
         return
-    most_submissions = submissions or NO_LIMIT
-    most_bytes = megabytes * MEGABYTE or NO_LIMIT
-    if pictures > most_submissions or size > most_bytes:
+    max_submissions = max_submissions or NO_LIMIT
+    max_bytes = max_megabytes * MEGABYTE or NO_LIMIT
+    if submissions > max_submissions or size > max_bytes:
         raise QuotaError("This is more at once than you may send in a day.")
     today = timezone.now().astimezone(UTC).date()
-    limits = (most_submissions - pictures, most_bytes - size)
+    limits = (max_submissions - submissions, max_bytes - size)
     with connection.cursor() as cursor:
-        cursor.execute(SPEND, (today, who, pictures, size, *limits))
+        cursor.execute(CONSUME_SQL, (today, who, submissions, size, *limits))
         if cursor.rowcount != 1:
             raise QuotaError("You have sent as much as one may in a day. Please go on tomorrow.")
 
@@ -82,7 +82,7 @@ def charge(*, actor: Actor, size: int) -> None:
 
 # Hand-written: every submission runs it, and the ORM takes ten times as long to compile it and has no upsert with a
 # condition. A row is added on the first use of a day; one that is used up is left alone.
-SPEND = """
+CONSUME_SQL = """
     INSERT INTO recognizer_usage (day, who, submissions, bytes) VALUES (%s, %s, %s, %s)
     ON CONFLICT (day, who) DO UPDATE
     SET submissions = recognizer_usage.submissions + excluded.submissions,

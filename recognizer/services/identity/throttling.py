@@ -128,13 +128,13 @@ def _limit(actor: Actor, kind: Kind) -> tuple[str, int]:
 def _increment(name: str) -> int:
     """Return how often this was counted in this minute, this time included; 0 without Redis."""
     key = _key(name)
-    counts = _exchange(("INCR", key), ("EXPIRE", key, 2 * WINDOW_SECONDS))
+    counts = _execute(("INCR", key), ("EXPIRE", key, 2 * WINDOW_SECONDS))
     return counts[0] if counts else 0
 
 
 def _current(name: str) -> int:
     """Return how often this was counted in this minute; 0 without Redis."""
-    counts = _exchange(("GET", _key(name)))
+    counts = _execute(("GET", _key(name)))
     return int(counts[0] or 0) if counts else 0
 
 
@@ -142,13 +142,13 @@ def _key(name: str) -> str:
     return f"asked:{int(time.time() // WINDOW_SECONDS)}:{name}"
 
 
-def _exchange(*commands: tuple[str | int, ...]) -> list:
+def _execute(*commands: tuple[str | int, ...]) -> list:
     """Return the answers of Redis; none where it is away."""
     client = redis_client()
     if client.circuit.is_open():
         return []
     try:
-        return client.exchange(*commands)
+        return client.execute(*commands)
     except redis.RedisError as error:
         if isinstance(error, redis.TimeoutError):
             client.circuit.trip()

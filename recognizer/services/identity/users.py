@@ -66,7 +66,7 @@ class UserSummary:
     decisions: int
 
 
-def accounts(search: str = "") -> QuerySet[User]:
+def search_users(search: str = "") -> QuerySet[User]:
     """Every account whose name holds `search`, the newest first."""
     return User.objects.filter(username__icontains=search).order_by("-pk")
 

@@ -39,7 +39,7 @@ class AwakeClock:
             return self._seconds
 
 
-class SilenceWatch:
+class HeartbeatMonitor:
     """For how long a sign of life has been the same, in time during which this process itself was running. Thread-safe.
 
     Args:
@@ -52,7 +52,7 @@ class SilenceWatch:
         self._sign: object = None
         self._since = 0.0
 
-    def seconds(self, sign: object, *, max_gap: float) -> float:
+    def unchanged_seconds(self, sign: object, *, max_gap: float) -> float:
         """Return how long ago `sign` was first seen; 0 where it differs from the last one.
 
         Args:

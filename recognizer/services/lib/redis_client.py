@@ -81,9 +81,9 @@ class Script:
     def run(self, client: RedisClient, keys: Sequence[str], arguments: Sequence[str | float]) -> Any:
         """Run the script and return its result."""
         try:
-            [result] = client.exchange(("EVALSHA", self._digest, len(keys), *keys, *arguments))
+            [result] = client.execute(("EVALSHA", self._digest, len(keys), *keys, *arguments))
         except redis.exceptions.NoScriptError:
-            [result] = client.exchange(("EVAL", self._text, len(keys), *keys, *arguments))
+            [result] = client.execute(("EVAL", self._text, len(keys), *keys, *arguments))
         return result
 
 
@@ -103,13 +103,13 @@ class RedisClient:
             socket_connect_timeout=timeout,
             retry=Retry(NoBackoff(), 1, supported_errors=(redis.ConnectionError,)),
             # The number of threads bounds the connections. The pool counts what it makes and never hears of those that
-            # `exchange` drops: after a hundred requests without Redis it would make no more.
+            # `execute` drops: after a hundred requests without Redis it would make no more.
             max_connections=2**31,
         )
         self.circuit = CircuitBreaker(url)
         self._connections: list[redis.Connection] = []
 
-    def exchange(self, *commands: Sequence[str | bytes | float], seconds: float = 0) -> list:
+    def execute(self, *commands: Sequence[str | bytes | float], seconds: float = 0) -> list:
         """Send commands together and return their answers as Redis gives them.
 
         A third of what the same costs through redis-py's client and pool, which look at each command a dozen times.
@@ -128,13 +128,13 @@ class RedisClient:
             except IndexError:
                 connection, is_new = self.redis.connection_pool.make_connection(), True
             try:
-                return self._exchange(connection, commands, seconds)
+                return self._execute(connection, commands, seconds)
             except redis.ConnectionError:
                 # One that was kept may have been dropped meanwhile (Redis was restarted), and so may all others.
                 if is_new:
                     raise
 
-    def _exchange(self, connection: redis.Connection, commands: Sequence, seconds: float) -> list:
+    def _execute(self, connection: redis.Connection, commands: Sequence, seconds: float) -> list:
         try:
             connection.send_packed_command(connection.pack_commands(commands))
             if seconds and not connection.can_read(seconds + GRACE_SECONDS):

@@ -106,7 +106,7 @@ def create_labels(
         locked = lock([word.submission for word in words])
     present = {submission.pk for submission in locked} & {word.submission.pk for word in words}
     kind = _kind_of_word(actor)
-    quotas.consume(actor=actor, pictures=0, size=len(present) * quotas.LABEL_ROW_BYTES)
+    quotas.consume(actor=actor, submissions=0, size=len(present) * quotas.LABEL_ROW_BYTES)
     added = Label.objects.bulk_create(
         Label(
             submission=word.submission,
@@ -157,7 +157,7 @@ def add_retraction(*, actor: Actor, label: Label) -> Label:
     [submission] = lock([label.submission])
     if label.retracts_id or Label.objects.filter(retracts=label).exists():
         raise LabelError("This was taken back already.")
-    quotas.consume(actor=actor, pictures=0, size=quotas.LABEL_ROW_BYTES)
+    quotas.consume(actor=actor, submissions=0, size=quotas.LABEL_ROW_BYTES)
     Label.objects.filter(pk=label.pk).update(stands=False)
     retraction = Label.objects.create(
         submission=submission,

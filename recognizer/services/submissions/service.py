@@ -53,7 +53,7 @@ class Preview:
 
 @limit_rate(Kind.SUBMIT)
 def create_submission(
-    *, actor: Actor, sent: SubmissionInput, within: Within | None = None, seconds: float | None = None
+    *, actor: Actor, payload: SubmissionInput, within: Within | None = None, seconds: float | None = None
 ) -> Submission:
     """Store what was sent and have it predicted.
 
@@ -70,9 +70,9 @@ def create_submission(
         quotas.QuotaError: they have sent as much as one may in a day.
         BusyError: too many large pictures at once.
     """
-    if not sent.demo:
+    if not payload.demo:
         _check_may_submit(actor)
-    begun = intake.open_input(sent)
+    begun = intake.open_input(payload)
     parcel = storing.Parcel(lambda: [intake.prepare(begun, actor=actor)], actor, within, seconds)
     if begun.takes_long:
         parcel.prepare()
@@ -82,7 +82,7 @@ def create_submission(
 
 @limit_rate(Kind.SUBMIT)
 def create_submissions(
-    *, actor: Actor, sent: Sequence[SubmissionInput], within: Within | None = None, seconds: float | None = None
+    *, actor: Actor, payloads: Sequence[SubmissionInput], within: Within | None = None, seconds: float | None = None
 ) -> list[Submission | SubmissionRejectedError]:
     """Store several inputs together, without the rejected ones, and have them predicted; see `create_submission`.
 
@@ -93,7 +93,7 @@ def create_submissions(
         NotAllowedError, ThrottledError, quotas.QuotaError, BusyError: nothing was stored.
     """
     _check_may_submit(actor)
-    parcel = storing.Parcel(lambda: list(intake.prepare_all(sent, actor=actor)), actor, within, seconds)
+    parcel = storing.Parcel(lambda: list(intake.prepare_all(payloads, actor=actor)), actor, within, seconds)
     parcel.prepare()
     return storing.store(parcel)
 
@@ -103,7 +103,7 @@ def create_from_image(
 ) -> Submission:
     """`create_submission` a picture."""
     return create_submission(
-        actor=actor, sent=SubmissionInput(source=source, image=data, crop=crop, may_train=may_train)
+        actor=actor, payload=SubmissionInput(source=source, image=data, crop=crop, may_train=may_train)
     )
 
 
@@ -118,12 +118,13 @@ def create_from_strokes(
 ) -> Submission:
     """`create_submission` a drawing."""
     return create_submission(
-        actor=actor, sent=SubmissionInput(source=source, strokes=strokes, frame=frame, may_train=may_train, demo=demo)
+        actor=actor,
+        payload=SubmissionInput(source=source, strokes=strokes, frame=frame, may_train=may_train, demo=demo),
     )
 
 
 @limit_rate(Kind.PREVIEW)
-def preview(*, actor: Actor, sent: SubmissionInput) -> Preview:
+def preview(*, actor: Actor, payload: SubmissionInput) -> Preview:
     """What the model says of something; nothing is stored.
 
     Raises:
@@ -131,7 +132,7 @@ def preview(*, actor: Actor, sent: SubmissionInput) -> Preview:
         BusyError: too many previews, or large pictures, at once.
     """
     _check_may_submit(actor)
-    begun = intake.open_input(sent)
+    begun = intake.open_input(payload)
     # What takes long waits for a slot of its own, and must not hold one for previews meanwhile.
     prepared = intake.preview_input(begun, actor=actor) if begun.takes_long else None
     with _preview_slots.slot(actor.share_key, seconds=PREVIEW_WAIT_SECONDS):

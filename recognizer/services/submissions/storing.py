@@ -199,7 +199,7 @@ def _write(parcels: Sequence[Parcel]) -> None:
     for parcel in parcels:
         # First, for whoever may send no more leaves no file behind.
         size = sum(one.size for one in parcel.drafts)
-        quotas.consume(actor=parcel.actor, pictures=len(parcel.drafts), size=size)
+        quotas.consume(actor=parcel.actor, submissions=len(parcel.drafts), size=size)
         _write_files(parcel)
         if _may_train(parcel) and training_consent.has_opted_out(parcel.actor):
             for one in parcel.drafts:

@@ -32,7 +32,7 @@ from recognizer.models.choices import ACTIVE_RUN_STATES
 from recognizer.services.identity import permissions
 from recognizer.services.identity.actors import Actor
 from recognizer.services.identity.throttling import Kind, limit_rate
-from recognizer.services.lib.clocks import SilenceWatch
+from recognizer.services.lib.clocks import HeartbeatMonitor
 from recognizer.services.registry import versions
 
 from . import run_state
@@ -56,7 +56,7 @@ SHIPPED = "shipped"
 # What a label must say to train; the others ("several", "unreadable") only leave the queue.
 TRAINING_VALUES = [*DIGITS, TruthValue.NOT_A_DIGIT.value]
 
-_heartbeats = SilenceWatch()
+_heartbeats = HeartbeatMonitor()
 
 
 class CannotTrainError(RuntimeError):
@@ -166,7 +166,7 @@ def expire_stale() -> int:
     """
     running = TrainingRun.objects.filter(state=RunState.RUNNING).values("pk", "token", "heartbeat").first()
     silence = settings.TRAINER_SILENCE_SECONDS
-    if _heartbeats.seconds(running, max_gap=silence / MIN_CHECKS) < silence or running is None:
+    if _heartbeats.unchanged_seconds(running, max_gap=silence / MIN_CHECKS) < silence or running is None:
         return 0
     run = TrainingRun.objects.get(pk=running["pk"])
     expired = TrainingRun.objects.filter(state=RunState.RUNNING, **running).update(

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from django.conf import settings
 
 from recognizer.models import RunState
-from recognizer.services.lib.clocks import AwakeClock, SilenceWatch
+from recognizer.services.lib.clocks import AwakeClock, HeartbeatMonitor
 
 from . import run_state
 
@@ -85,7 +85,7 @@ def _watch(process: subprocess.Popen, run_id: int, token: str, should_stop: Call
     Its heartbeat is watched as well: a process that is frozen while it holds the lock of an SQLite file keeps others
     from writing, and so from declaring its run dead. Where it was stopped by a signal, two looks are enough.
     """
-    clock, heartbeats, stopped = AwakeClock(), SilenceWatch(), 0
+    clock, heartbeats, stopped = AwakeClock(), HeartbeatMonitor(), 0
     while True:
         try:
             code = process.wait(POLL_SECONDS)
@@ -109,7 +109,7 @@ def _watch(process: subprocess.Popen, run_id: int, token: str, should_stop: Call
             except subprocess.TimeoutExpired:
                 log.warning("training run %s is over and its process is not; it is killed", run_id)
             return Failure("It was over.")
-        if heartbeats.seconds(beat, max_gap=MAX_GAP_SECONDS) > settings.TRAINER_SILENCE_SECONDS:
+        if heartbeats.unchanged_seconds(beat, max_gap=MAX_GAP_SECONDS) > settings.TRAINER_SILENCE_SECONDS:
             return Failure(run_state.silent_for(settings.TRAINER_SILENCE_SECONDS))
         stopped = stopped + 1 if _is_stopped(process) else 0
         if stopped == MIN_SILENT_POLLS:

@@ -57,7 +57,7 @@ def role(request: HttpRequest, pk: int) -> HttpResponse:
 def _page(request: HttpRequest, *, linked: User | None = None, status: int = 200) -> HttpResponse:
     search = request.GET.get("name", "").strip()
     try:
-        page = pagination.paginate(users.accounts(search), {"cursor": request.GET.get("cursor", "")})
+        page = pagination.paginate(users.search_users(search), {"cursor": request.GET.get("cursor", "")})
     except ValidationError:  # a mistyped address: begin at the beginning
         return redirect("people")
     context = {

@@ -46,11 +46,11 @@ def redis(site: Site, settings) -> None:
 def counts() -> Counter[str]:
     """How often each kind was counted so far, whoever asked and whenever; tries at passwords are ATTEMPT."""
     link = handoff.link()
-    [keys] = link.exchange(("KEYS", "asked:*"))
+    [keys] = link.execute(("KEYS", "asked:*"))
     result = Counter({"ATTEMPT": Attempt.objects.count()})
     for key in keys:
         kind = key.decode().split(":")[2]
-        result[kind] += int(link.exchange(("GET", key))[0])
+        result[kind] += int(link.execute(("GET", key))[0])
     return result
 
 

@@ -138,11 +138,11 @@ def test_a_refused_picture_costs_nothing_and_a_batch_costs_each_of_its_pictures(
 def test_bytes_are_counted_too(settings, media) -> None:
     settings.MEGABYTES_PER_DAY = (1, 1)
     actor = Actor(address="192.0.2.7")
-    quotas.consume(actor=actor, pictures=1, size=quotas.MEGABYTE - 1)
+    quotas.consume(actor=actor, submissions=1, size=quotas.MEGABYTE - 1)
     assert quotas.remaining(actor).bytes_left == 1
     with pytest.raises(QuotaError):
-        quotas.consume(actor=actor, pictures=1, size=2)
-    quotas.consume(actor=actor, pictures=1, size=1)
+        quotas.consume(actor=actor, submissions=1, size=2)
+    quotas.consume(actor=actor, submissions=1, size=1)
     response = elsewhere().post("/upload/", {"images": SimpleUploadedFile("digit.png", png(digit()))})
     assert response.status_code == 422
     assert "as much as one may in a day" in response.content.decode()
@@ -153,10 +153,10 @@ def test_bytes_are_counted_too(settings, media) -> None:
 def test_a_new_day_begins_anew_and_old_days_are_forgotten(settings) -> None:
     settings.SUBMISSIONS_PER_DAY = (1, 1)
     actor = Actor(address="192.0.2.7")
-    quotas.consume(actor=actor, pictures=1, size=1)
+    quotas.consume(actor=actor, submissions=1, size=1)
     assert quotas.delete_old_days() == 0
     Usage.objects.update(day=timezone.now().date() - timedelta(days=2))
-    quotas.consume(actor=actor, pictures=1, size=1)
+    quotas.consume(actor=actor, submissions=1, size=1)
     assert quotas.delete_old_days() == 1
 
 
@@ -165,11 +165,11 @@ def test_operators_and_commands_have_no_limit(settings, operator, reviewer) -> N
     settings.SUBMISSIONS_PER_DAY = (1, 1)
     for actor in (operator, SYSTEM_ACTOR, Actor(address="127.0.0.1")):
         for _ in range(3):
-            quotas.consume(actor=actor, pictures=1, size=1)
+            quotas.consume(actor=actor, submissions=1, size=1)
         assert quotas.remaining(actor).submissions is None
-    quotas.consume(actor=reviewer, pictures=1, size=1)
+    quotas.consume(actor=reviewer, submissions=1, size=1)
     with pytest.raises(QuotaError):
-        quotas.consume(actor=reviewer, pictures=1, size=1)
+        quotas.consume(actor=reviewer, submissions=1, size=1)
 
 
 # --- Where pictures are taken from accounts only ---------------------------------------------------------------------

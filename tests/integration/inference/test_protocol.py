@@ -59,8 +59,8 @@ def test_what_nobody_will_wait_for_has_no_reply_sent(valkey: Site) -> None:
     begun()  # or each of these would have to call a worker
     person, strokes = Actor(visitor="a" * 32), [[[60, 200, 120], [60, 60, 220]]]
     sent = SubmissionInput(source=Source.API, strokes=strokes)
-    awaited = service.create_submission(actor=person, sent=sent)
-    [later] = service.create_submissions(actor=person, sent=[sent], seconds=0)
+    awaited = service.create_submission(actor=person, payload=sent)
+    [later] = service.create_submissions(actor=person, payloads=[sent], seconds=0)
     asked = [f"{awaited.pk} {handoff.link().replies.address}", f"{later.pk}"]
     assert [item.decode() for item in valkey.redis().lrange(QUEUE, 0, -1)] == asked
 
@@ -217,7 +217,7 @@ def test_this_valkey_is_new_enough(valkey: Site) -> None:
 
 def test_a_child_process_has_connections_and_a_list_of_its_own(valkey: Site) -> None:
     mine = handoff.link()
-    mine.exchange(("PING",))
+    mine.execute(("PING",))
     reading, writing = os.pipe()
     child = os.fork()
     if not child:

@@ -37,7 +37,7 @@ def send(seed: int, seconds: float | None, within: Callable | None = None) -> tu
     """What was stored, and how long that took."""
     started = time.monotonic()
     try:
-        row = service.create_submission(actor=VISITOR, sent=sent(seed), seconds=seconds, within=within)
+        row = service.create_submission(actor=VISITOR, payload=sent(seed), seconds=seconds, within=within)
     finally:
         connections.close_all()
     return row, time.monotonic() - started
@@ -46,7 +46,9 @@ def send(seed: int, seconds: float | None, within: Callable | None = None) -> tu
 def send_many(count: int, seconds: float) -> tuple[list[Submission | SubmissionRejectedError], float]:
     started = time.monotonic()
     try:
-        rows = service.create_submissions(actor=VISITOR, sent=[sent(seed) for seed in range(count)], seconds=seconds)
+        rows = service.create_submissions(
+            actor=VISITOR, payloads=[sent(seed) for seed in range(count)], seconds=seconds
+        )
     finally:
         connections.close_all()
     return rows, time.monotonic() - started
@@ -139,7 +141,7 @@ def test_who_sends_what_cannot_be_read_does_not_keep_the_others_from_their_answe
         whole = png(digit(280, seed=9))
         with pytest.raises(SubmissionRejectedError) as refused:
             service.create_submission(
-                actor=VISITOR, sent=SubmissionInput(source=Source.API, image=whole[: len(whole) // 2]), seconds=2
+                actor=VISITOR, payload=SubmissionInput(source=Source.API, image=whole[: len(whole) // 2]), seconds=2
             )
         return refused.value, 0
 
@@ -222,7 +224,7 @@ def test_within_a_transaction_nobody_asks_for_what_comes_after_it(site: Site, wo
     with site.entered():
         asked = watch(monkeypatch)
         with transaction.atomic():
-            row = service.create_submission(actor=VISITOR, sent=sent(1), seconds=2)
+            row = service.create_submission(actor=VISITOR, payload=sent(1), seconds=2)
         assert asked == []
         handoff.wait_for(row, 5)
         assert is_answered(row)

@@ -208,7 +208,7 @@ def test_an_attempt_that_was_slow_and_not_dead_stores_nothing_once_another_took_
     def store(claim: Claim) -> None:
         service.create_submission(
             actor=visitor,
-            sent=intake.SubmissionInput(source="api", strokes=SEVEN),
+            payload=intake.SubmissionInput(source="api", strokes=SEVEN),
             within=lambda stored: idempotency.record(claim, stored),
         )
 

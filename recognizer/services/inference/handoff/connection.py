@@ -34,14 +34,14 @@ class Link:
     """The hand-off as one process sees it. Thread-safe.
 
     Attributes:
-        redis, circuit, exchange: those of the `RedisClient` below.
+        redis, circuit, execute: those of the `RedisClient` below.
         replies: the list on which the answers to this process come.
         waiting: slots for requests that wait for predictions.
     """
 
     def __init__(self, client: RedisClient, waiting_requests: int) -> None:
         self._client = client
-        self.redis, self.circuit, self.exchange = client.redis, client.circuit, client.exchange
+        self.redis, self.circuit, self.execute = client.redis, client.circuit, client.execute
         self._push, self._end = Script(FOLDER / "push.lua"), Script(FOLDER / "end.lua")
         self.replies = Replies(self._pop)
         self.waiting = FairSlots(waiting_requests)
@@ -94,7 +94,7 @@ class Link:
 
     def _pop(self, address: str, seconds: float) -> Sequence[bytes]:
         """What came on the list `address`, as soon as something did; nothing after `seconds`."""
-        [popped] = self.exchange(("BLMPOP", seconds, 1, address, "LEFT", "COUNT", REPLIES_AT_ONCE), seconds=seconds)
+        [popped] = self.execute(("BLMPOP", seconds, 1, address, "LEFT", "COUNT", REPLIES_AT_ONCE), seconds=seconds)
         return popped[1] if popped else ()
 
     def check_server(self) -> None:

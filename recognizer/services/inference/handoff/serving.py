@@ -90,7 +90,7 @@ class ShiftLease:
         """Up to `PREDICTION_BATCH` submissions, or as many previews if none waits; empty after `seconds`."""
         # BLMPOP waits for ever when told to wait for 0.
         seconds = max(seconds, 0.001)
-        [popped] = self._link.exchange(
+        [popped] = self._link.execute(
             ("BLMPOP", seconds, 2, QUEUE, PREVIEWS, "LEFT", "COUNT", settings.PREDICTION_BATCH), seconds=seconds
         )
         if popped is None:
@@ -130,7 +130,7 @@ class ShiftLease:
         """Hold the lease and the heartbeat for longer, and hand in what was counted."""
         self._renewed = time.monotonic()
         now = self._now()
-        self._link.exchange(
+        self._link.execute(
             ("ZADD", SHIFTS, now + LEASE_SECONDS, self._token),
             ("ZADD", WORKERS, now + HEARTBEAT_LIFE_SECONDS, self._worker),
             *self._sums.take(),
@@ -158,15 +158,15 @@ class ShiftLease:
         commands: list[tuple] = []
         for address, items in replies.items():
             commands += [("RPUSH", address, *items), ("EXPIRE", address, KEPT_SECONDS)]
-        lengths = self._link.exchange(*commands)[::2]
+        lengths = self._link.execute(*commands)[::2]
         # Nobody pops where nobody waits any more.
         full = [address for address, length in zip(replies, lengths, strict=True) if length > MOST_REPLIES]
         if full:
-            self._link.exchange(*(("LTRIM", address, -MOST_REPLIES, -1) for address in full))
+            self._link.execute(*(("LTRIM", address, -MOST_REPLIES, -1) for address in full))
 
     def _hand_in(self) -> None:
         if self._sums:
-            self._link.exchange(*self._sums.take())
+            self._link.execute(*self._sums.take())
 
     def _now(self) -> float:
         """Redis's time as this process can tell it without asking."""

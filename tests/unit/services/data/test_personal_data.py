@@ -32,7 +32,7 @@ pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("media")]
 def send(actor: Actor, *, shift: float = 0, may_train: bool = True) -> Submission:
     strokes = [[[60 + shift, 200, 120], SEVEN[0][1]]]
     sent = SubmissionInput(source=Source.CANVAS, strokes=strokes, may_train=may_train)
-    return service.create_submission(actor=actor, sent=sent)
+    return service.create_submission(actor=actor, payload=sent)
 
 
 @pytest.fixture
@@ -194,7 +194,7 @@ def test_what_is_being_stored_while_somebody_opts_out_does_not_train(visitor, dj
     sent = SubmissionInput(source=Source.CANVAS, strokes=SEVEN)
     with django_capture_on_commit_callbacks(execute=True):
         row = service.create_submission(
-            actor=visitor, sent=sent, within=lambda _: OptOut.objects.create(visitor=visitor.visitor)
+            actor=visitor, payload=sent, within=lambda _: OptOut.objects.create(visitor=visitor.visitor)
         )
     row.refresh_from_db()
     assert not row.may_train

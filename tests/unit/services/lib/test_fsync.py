@@ -44,7 +44,7 @@ def happened(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 def send(seed: int = 0) -> Submission:
     return service.create_submission(
-        actor=Actor(visitor="a" * 32), sent=SubmissionInput(source=Source.API, image=png(digit(seed=seed)))
+        actor=Actor(visitor="a" * 32), payload=SubmissionInput(source=Source.API, image=png(digit(seed=seed)))
     )
 
 
@@ -64,7 +64,7 @@ def test_row_and_picture_are_on_the_disk_when_the_sender_hears_of_it(entered, ha
 
 def test_a_hundred_pictures_wait_for_the_row_s_commit_once(entered, happened):
     sent = [SubmissionInput(source=Source.API, image=png(digit(seed=seed))) for seed in range(100)]
-    stored = service.create_submissions(actor=Actor(visitor="a" * 32), sent=sent)
+    stored = service.create_submissions(actor=Actor(visitor="a" * 32), payloads=sent)
     assert not any(isinstance(one, SubmissionRejectedError) for one in stored)
     assert happened.count(LOG) == 1
     assert {Path(one.picture).name for one in stored} <= set(happened)
@@ -76,7 +76,7 @@ def test_what_is_refused_in_the_transaction_leaves_commits_as_they_were(entered,
 
     with pytest.raises(RuntimeError):
         service.create_submission(
-            actor=Actor(visitor="a" * 32), sent=SubmissionInput(source=Source.API, image=png(digit())), within=refuse
+            actor=Actor(visitor="a" * 32), payload=SubmissionInput(source=Source.API, image=png(digit())), within=refuse
         )
     assert (happened, synchronous(), Submission.objects.count()) == ([], FULL, 0)
 

@@ -21,7 +21,7 @@ pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("media")]
 
 @pytest.fixture
 def kept(visitor) -> Submission:
-    submission = service.create_submission(actor=visitor, sent=SubmissionInput(source=Source.CANVAS, strokes=SEVEN))
+    submission = service.create_submission(actor=visitor, payload=SubmissionInput(source=Source.CANVAS, strokes=SEVEN))
     make_prediction(submission)
     return submission
 

@@ -33,7 +33,7 @@ def draw(actor: Actor, strokes: object = SEVEN, **options: object) -> Submission
 
 
 def preview(actor: Actor, **sent: object) -> Preview:
-    return service.preview(actor=actor, sent=SubmissionInput(source=Source.API, **sent))
+    return service.preview(actor=actor, payload=SubmissionInput(source=Source.API, **sent))
 
 
 def files(folder: Path) -> list[Path]:

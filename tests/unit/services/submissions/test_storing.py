@@ -52,7 +52,7 @@ class Door:
 def send(seed: int, *, actor: Actor = VISITOR, within: Callable | None = None) -> Submission:
     try:
         return service.create_submission(
-            actor=actor, sent=SubmissionInput(source=Source.API, image=png(digit(seed=seed))), within=within
+            actor=actor, payload=SubmissionInput(source=Source.API, image=png(digit(seed=seed))), within=within
         )
     finally:
         connections.close_all()
@@ -117,7 +117,7 @@ def test_one_that_cannot_be_decoded_spoils_nothing_for_those_with_whom_it_came(e
 
     def send_damaged() -> Submission:
         return service.create_submission(
-            actor=VISITOR, sent=SubmissionInput(source=Source.API, image=whole[: len(whole) // 2])
+            actor=VISITOR, payload=SubmissionInput(source=Source.API, image=whole[: len(whole) // 2])
         )
 
     good, damaged, also_good = together([lambda: send(1), send_damaged, lambda: send(3)])
@@ -141,7 +141,7 @@ def test_while_a_photograph_is_decoded_drawings_are_stored(entered, monkeypatch)
     large = png(Image.new("1", (3000, 3000)))
     with ThreadPoolExecutor(1) as pool:
         photograph = pool.submit(
-            service.create_submission, actor=VISITOR, sent=SubmissionInput(source=Source.API, image=large)
+            service.create_submission, actor=VISITOR, payload=SubmissionInput(source=Source.API, image=large)
         )
         assert decoding.wait(10)
         send(1)
@@ -152,7 +152,7 @@ def test_while_a_photograph_is_decoded_drawings_are_stored(entered, monkeypatch)
 
 def test_within_somebody_else_s_transaction_nobody_else_s_rows_are_stored(entered, transactions):
     with transaction.atomic():
-        service.create_submission(actor=VISITOR, sent=SubmissionInput(source=Source.API, image=png(digit())))
+        service.create_submission(actor=VISITOR, payload=SubmissionInput(source=Source.API, image=png(digit())))
         transaction.set_rollback(True)
     assert transactions == [1]
     assert Submission.objects.count() == 0

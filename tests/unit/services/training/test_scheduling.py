@@ -11,7 +11,7 @@ from django.utils import timezone
 from recognizer.models import Fold, RunState, Submission, TrainingRun, TruthState
 from recognizer.services import training
 from recognizer.services.identity.permissions import NotAllowedError
-from recognizer.services.lib.clocks import SilenceWatch
+from recognizer.services.lib.clocks import HeartbeatMonitor
 from recognizer.services.training import presenters, run_state, scheduling, subprocess_runner
 from tests.factories import make_submission
 
@@ -139,7 +139,7 @@ class Clock:
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     """What the expiry of runs measures silence by."""
     clock = Clock()
-    monkeypatch.setattr(scheduling, "_heartbeats", SilenceWatch(clock))
+    monkeypatch.setattr(scheduling, "_heartbeats", HeartbeatMonitor(clock))
     return clock
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from recognizer.services.lib.clocks import AwakeClock, SilenceWatch
+from recognizer.services.lib.clocks import AwakeClock, HeartbeatMonitor
 
 
 class Monotonic:
@@ -32,11 +32,11 @@ def test_time_counts_while_the_process_is_awake_and_hardly_while_it_is_suspended
 
 
 def test_silence_begins_with_the_first_look_and_anew_with_each_sign_of_life(monotonic: Monotonic) -> None:
-    watch = SilenceWatch(monotonic)
+    watch = HeartbeatMonitor(monotonic)
     monotonic.seconds += 100
-    assert watch.seconds("first", max_gap=10) == 0
+    assert watch.unchanged_seconds("first", max_gap=10) == 0
     monotonic.seconds += 4
-    assert watch.seconds("first", max_gap=10) == 4
-    assert watch.seconds("second", max_gap=10) == 0
+    assert watch.unchanged_seconds("first", max_gap=10) == 4
+    assert watch.unchanged_seconds("second", max_gap=10) == 0
     monotonic.seconds += 3600
-    assert watch.seconds("second", max_gap=10) == 10
+    assert watch.unchanged_seconds("second", max_gap=10) == 10
