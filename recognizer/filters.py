@@ -1,10 +1,11 @@
-"""Filters of lists, read from the address: History and the JSON API use the same ones."""
+"""Query parameter filters of lists, shared by the History page and the JSON API."""
 
 import copy
+import logging
 from collections import OrderedDict
 from collections.abc import Iterable
 from datetime import UTC, datetime
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import django_filters as filters
 from django.core.exceptions import ValidationError
@@ -38,60 +39,75 @@ from recognizer.services.identity import permissions
 from recognizer.services.identity.actors import Actor
 from recognizer.services.review import confusion_matrix
 
-SAID = r"^[0-9]{1,9}:[0-9]\Z"
+log = logging.getLogger(__name__)
+
+# `version:digit` of the `predicted` filter.
+PREDICTED_PATTERN = r"^[0-9]{1,9}:[0-9]\Z"
+PREDICTED_MESSAGE = "Write a model version and a digit: 3:7."
 
 
-def _representable(value: datetime) -> None:
-    """A moment near the ends of the calendar may lie beyond them in UTC, which is what the database is asked for."""
+def _validate_representable(value: datetime) -> None:
+    """Reject a time that overflows the calendar when it is converted to UTC for the database query."""
     try:
         value.astimezone(UTC)
     except OverflowError:
         raise ValidationError("This date lies outside the calendar.") from None
 
 
-class DateTimeFilter(filters.IsoDateTimeFilter):
-    """A date or time that the database can be asked for."""
+class DateTimeFilter(filters.IsoDateTimeFilter):  # type: ignore[misc] # django-filter has no annotations
+    """An ISO 8601 date or time that can be represented in UTC."""
 
-    def __init__(self, *args: object, **kwargs: object) -> None:
-        super().__init__(*args, validators=[_representable], **kwargs)
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, validators=[_validate_representable], **kwargs)
 
 
-class _Filters(OrderedDict):
-    """The filters of one kind of list. The library copies them for each request, with everything that they hold.
+class _Filters(OrderedDict[str, filters.Filter]):
+    """The filters of one filter set, copied shallowly for each request.
 
-    A request writes only to the filter itself: to which model and filter set it belongs. So that alone is copied.
+    django-filter deep-copies them with their choices and validators. A request only changes two attributes of the
+    filter itself (its model and its parent), so a shallow copy of each filter is enough.
     """
 
-    def __deepcopy__(self, _memo: dict) -> "_Filters":
-        copies = _Filters((name, copy.copy(one)) for name, one in self.items())
-        for one in copies.values():
-            one.method = one.method  # what calls the method is bound to its filter
+    def __deepcopy__(self, _memo: dict[int, Any]) -> "_Filters":
+        copies = _Filters((name, copy.copy(item)) for name, item in self.items())
+        for item in copies.values():
+            item.method = item.method  # binds the filter's method to the copy
         return copies
 
 
-class StrictFilterSet(filters.FilterSet):
-    """Filters that know who is asking and can refuse what they do not know."""
+class StrictFilterSet(filters.FilterSet):  # type: ignore[misc] # django-filter has no annotations
+    """A filter set that knows the actor and rejects unknown parameters.
+
+    Attributes:
+        actor: The caller, for filters such as `mine`.
+    """
 
     _form_classes: ClassVar[dict[type, type[Form]]] = {}
 
-    def __init__(self, data: QueryDict, queryset: QuerySet, *, actor: Actor) -> None:
+    def __init__(self, data: QueryDict, queryset: QuerySet[Any], *, actor: Actor) -> None:
         super().__init__(data, queryset)
         self.actor = actor
 
     @classmethod
     def get_filters(cls) -> _Filters:
+        """Return the declared filters in a dict that is cheap to copy."""
         return _Filters(super().get_filters())
 
     def get_form_class(self) -> type[Form]:
-        """Made once for each kind of list; the library would make one for each request."""
+        """Return the form class. django-filter builds one for each request; here it is cached by filter set class."""
         kind = type(self)
         if kind not in self._form_classes:
             self._form_classes[kind] = super().get_form_class()
         return self._form_classes[kind]
 
     def check(self, *, others: Iterable[str] = ()) -> None:
-        """Raises:
-        ValidationError: a parameter is unknown (and none of `others`), or has a value that makes no sense.
+        """Validate the parameters.
+
+        Args:
+            others: Names of parameters that are accepted but belong to something else, such as pagination.
+
+        Raises:
+            ValidationError: A parameter is unknown or has an invalid value. Messages by parameter.
         """
         known = [*self.filters, *others]
         messages = {
@@ -105,39 +121,54 @@ class StrictFilterSet(filters.FilterSet):
             raise ValidationError(messages)
 
 
-class _MultiChoiceFilter(filters.MultipleChoiceFilter):
-    """Any of the values given. No join here multiplies rows, so DISTINCT would only cost."""
+class _MultiChoiceFilter(filters.MultipleChoiceFilter):  # type: ignore[misc] # django-filter has no annotations
+    """Matches any of several values. Without DISTINCT, because no join here multiplies rows."""
 
-    def __init__(self, *args: object, **kwargs: object) -> None:
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, distinct=False, **kwargs)
 
 
-class StrictBooleanFilter(filters.TypedChoiceFilter):
-    """`true` or `false`; unlike the library's own filter it refuses everything else."""
+class StrictBooleanFilter(filters.TypedChoiceFilter):  # type: ignore[misc] # django-filter has no annotations
+    """Accepts only `true` and `false`; django-filter's own filter ignores other values."""
 
-    def __init__(self, **kwargs: object) -> None:
+    def __init__(self, **kwargs: Any) -> None:
         super().__init__(choices=(("true", "Yes"), ("false", "No")), coerce=lambda text: text == "true", **kwargs)
 
 
-class _CreatedOrdering(filters.OrderingFilter):
-    """Newest or oldest first; the id, given in the order of creation, stands for the time."""
+class _PredictedFilter(filters.CharFilter):  # type: ignore[misc] # django-filter has no annotations
+    """`version:digit`: the digit that one model version predicted.
+
+    Attributes:
+        is_deprecated: Marks the parameter as deprecated in the OpenAPI document.
+    """
+
+    def __init__(self, *, method: str, help_text: str, is_deprecated: bool = False) -> None:
+        validators = [RegexValidator(PREDICTED_PATTERN, PREDICTED_MESSAGE)]
+        super().__init__(method=method, validators=validators, help_text=help_text)
+        self.is_deprecated = is_deprecated
+
+
+class _CreatedOrdering(filters.OrderingFilter):  # type: ignore[misc] # django-filter has no annotations
+    """Orders by creation. Ids are assigned in that order, so the id replaces the time."""
 
     def __init__(self) -> None:
-        super().__init__(fields={"id": "created"}, help_text="`-created`: newest first (as without it).")
+        super().__init__(fields={"id": "created"}, help_text="`-created`: newest first (the default).")
 
 
-class _CreatedOrDoubtOrdering(filters.OrderingFilter):
-    """By time or by doubt, rows of one doubt by time. What has no answer has no doubt: that order leaves it out."""
+class _CreatedOrDoubtOrdering(filters.OrderingFilter):  # type: ignore[misc] # django-filter has no annotations
+    """Orders by creation or by doubt; rows of equal doubt by creation. Ordering by doubt excludes unpredicted rows."""
 
     def __init__(self) -> None:
         super().__init__(
             fields={"id": "created", "doubt": "doubt"},
-            help_text="`-created`: newest first (as without it). `-doubt`: most doubtful first, answered ones only.",
+            help_text="`-created`: newest first (the default). `-doubt`: most doubtful first; only submissions with a "
+            "prediction.",
         )
 
-    def filter(self, rows: QuerySet, value: list[str]) -> QuerySet:
+    def filter(self, rows: QuerySet[Any], value: list[str]) -> QuerySet[Any]:
+        """Apply the ordering, with the id as the tie-breaker that keyset pagination needs."""
         rows = super().filter(rows, value)
-        names = list(rows.query.order_by)
+        names = [str(name) for name in rows.query.order_by]
         if not {"doubt", "-doubt"} & set(names):
             return rows
         if not {"id", "-id"} & set(names):
@@ -146,52 +177,58 @@ class _CreatedOrDoubtOrdering(filters.OrderingFilter):
 
 
 class _NoIndex(Func):
-    """A column that SQLite is not to look up in an index of its own.
+    """A column for which SQLite must not use an index of its own.
 
-    History is read in one order, and one narrow index holds every column that it can be filtered by. Walking that one
-    takes 20 ms for 100,000 rows; gathering 30,000 rows from the index of one column, and sorting them, ten times as
-    long, and without statistics SQLite prefers it. https://www.sqlite.org/optoverview.html#uplus
+    History is read in one order, and one narrow index covers every column it can be filtered by. A scan of that index
+    takes 20 ms for 100,000 rows. Collecting 30,000 rows from a single-column index and sorting them takes ten times as
+    long, and SQLite prefers that plan without statistics. https://www.sqlite.org/optoverview.html#uplus
     """
 
     template = "%(expressions)s"
 
-    def as_sqlite(self, compiler: SQLCompiler, connection: BaseDatabaseWrapper, **context: object) -> tuple[str, list]:
+    def as_sqlite(
+        self, compiler: SQLCompiler, connection: BaseDatabaseWrapper, **context: Any
+    ) -> tuple[str, tuple[str | int, ...]]:
+        """Write the column with a unary plus, which hides it from the query planner."""
         return self.as_sql(compiler, connection, template="+%(expressions)s", **context)
 
 
+# Columns of the index that covers History (see `_NoIndex`).
 SCANNED = ("digit", "verdict", "certainty", "answered_by", "source", "state", "truth", "truth_state", "created")
 
 
 class SubmissionFilter(StrictFilterSet):
-    """What History and the list of submissions can be narrowed down to."""
+    """Filters of History and of the list of submissions."""
 
-    digit = _MultiChoiceFilter(field_name="scanned_digit", choices=Digit, help_text="The digit that was read.")
+    digit = _MultiChoiceFilter(field_name="scanned_digit", choices=Digit, help_text="The predicted digit.")
     verdict = _MultiChoiceFilter(field_name="scanned_verdict", choices=Verdict)
     certainty_min = filters.NumberFilter(field_name="scanned_certainty", lookup_expr="gte", min_value=0, max_value=1)
     certainty_max = filters.NumberFilter(field_name="scanned_certainty", lookup_expr="lte", min_value=0, max_value=1)
     version = filters.NumberFilter(
         field_name="scanned_answered_by",
         decimal_places=0,
-        help_text="Number of the model version that answered last.",
+        help_text="Number of the model version of the latest prediction.",
     )
-    said = filters.CharFilter(
-        method="filter_said",
-        validators=[RegexValidator(SAID, "Write a model version and a digit: 3:7.")],
-        help_text="`3:7`: model version 3 read a 7, whatever was read since.",
+    predicted = _PredictedFilter(
+        method="filter_predicted",
+        help_text="`3:7`: model version 3 predicted a 7, whatever later versions predicted.",
+    )
+    said = _PredictedFilter(
+        method="filter_said", help_text="Deprecated name of `predicted`, accepted until 2.0.", is_deprecated=True
     )
     source = _MultiChoiceFilter(field_name="scanned_source", choices=Source)
     state = _MultiChoiceFilter(field_name="scanned_state", choices=SubmissionState)
     truth = _MultiChoiceFilter(
-        field_name="scanned_truth", choices=TruthValue, help_text="What people say that it shows."
+        field_name="scanned_truth", choices=TruthValue, help_text="The digit, by label consensus."
     )
     truth_state = _MultiChoiceFilter(field_name="scanned_truth_state", choices=TruthState)
     corrected = StrictBooleanFilter(
-        method="filter_corrected", help_text="True: people say something else than was read. False: all others."
+        method="filter_corrected", help_text="True: the label consensus differs from the prediction. False: all others."
     )
     created_after = DateTimeFilter(field_name="scanned_created", lookup_expr="gte", help_text="Date or time.")
     created_before = DateTimeFilter(field_name="scanned_created", lookup_expr="lt", help_text="Date or time.")
     mine = StrictBooleanFilter(
-        method="filter_mine", help_text="True: only what the caller sent. Reviewers see everything without it."
+        method="filter_mine", help_text="True: only the caller's own submissions. Reviewers see everything without it."
     )
     ordering = _CreatedOrDoubtOrdering()
 
@@ -199,23 +236,32 @@ class SubmissionFilter(StrictFilterSet):
         model = Submission
         fields: list[str] = []
 
-    def filter_queryset(self, rows: QuerySet) -> QuerySet:
-        return super().filter_queryset(rows.alias(**{f"scanned_{name}": _NoIndex(name) for name in SCANNED}))
+    def filter_queryset(self, rows: QuerySet[Submission]) -> QuerySet[Submission]:
+        """Apply the filters to columns that SQLite reads from the covering index (see `_NoIndex`)."""
+        return super().filter_queryset(rows.alias(**{f"scanned_{name}": _NoIndex(name) for name in SCANNED}))  # type: ignore[no-any-return] # django-filter has no annotations
 
-    def filter_corrected(self, rows: QuerySet, _name: str, corrected: bool) -> QuerySet:
+    def filter_corrected(self, rows: QuerySet[Submission], _name: str, corrected: bool) -> QuerySet[Submission]:
+        """Keep submissions whose label consensus differs from the prediction, or all others."""
         differs = Q(doubt__isnull=False) & ~Q(scanned_truth="") & ~Q(scanned_truth=_as_text("digit"))
         return rows.filter(differs) if corrected else rows.exclude(differs)
 
-    def filter_said(self, rows: QuerySet, _name: str, said: str) -> QuerySet:
-        version, digit = said.split(":")
+    def filter_predicted(self, rows: QuerySet[Submission], _name: str, value: str) -> QuerySet[Submission]:
+        """Keep submissions for which the given version predicted the given digit."""
+        version, digit = value.split(":")
         return rows.filter(confusion_matrix.parse_cell(version=int(version), digit=int(digit)))
 
-    def filter_mine(self, rows: QuerySet, _name: str, mine: bool) -> QuerySet:
-        return rows & permissions.own_submissions(self.actor) if mine else rows
+    def filter_said(self, rows: QuerySet[Submission], name: str, value: str) -> QuerySet[Submission]:
+        """Apply `predicted` under its deprecated name."""
+        log.info("deprecated_parameter_used: said is now predicted")
+        return self.filter_predicted(rows, name, value)
+
+    def filter_mine(self, rows: QuerySet[Submission], _name: str, is_own: bool) -> QuerySet[Submission]:
+        """Keep the caller's own submissions; False filters nothing."""
+        return rows & permissions.own_submissions(self.actor) if is_own else rows
 
 
 class PredictionFilter(StrictFilterSet):
-    """What the history of predictions can be narrowed down to."""
+    """Filters of the list of predictions."""
 
     submission = filters.CharFilter(field_name="submission__public_id", help_text="Id of one submission.")
     version = filters.NumberFilter(field_name="version__number", decimal_places=0)
@@ -224,9 +270,10 @@ class PredictionFilter(StrictFilterSet):
     certainty_min = filters.NumberFilter(field_name="certainty", lookup_expr="gte", min_value=0, max_value=1)
     certainty_max = filters.NumberFilter(field_name="certainty", lookup_expr="lte", min_value=0, max_value=1)
     source = _MultiChoiceFilter(field_name="submission__source", choices=Source)
-    reviewed = StrictBooleanFilter(method="filter_reviewed", help_text="Whether the truth is settled.")
+    reviewed = StrictBooleanFilter(method="filter_reviewed", help_text="Whether the label consensus is settled.")
     correct = StrictBooleanFilter(
-        method="filter_correct", help_text="Whether the digit is the settled truth; what is not settled is left out."
+        method="filter_correct",
+        help_text="Whether the prediction equals the settled consensus. Unsettled submissions are left out.",
     )
     created_after = DateTimeFilter(field_name="created", lookup_expr="gte")
     created_before = DateTimeFilter(field_name="created", lookup_expr="lt")
@@ -236,16 +283,20 @@ class PredictionFilter(StrictFilterSet):
         model = Prediction
         fields: list[str] = []
 
-    def filter_reviewed(self, rows: QuerySet, _name: str, reviewed: bool) -> QuerySet:
+    def filter_reviewed(self, rows: QuerySet[Prediction], _name: str, reviewed: bool) -> QuerySet[Prediction]:
+        """Keep predictions of submissions with a settled consensus, or all others."""
         settled = Q(submission__truth_state=TruthState.SETTLED)
         return rows.filter(settled if reviewed else ~settled)
 
-    def filter_correct(self, rows: QuerySet, _name: str, correct: bool) -> QuerySet:
+    def filter_correct(self, rows: QuerySet[Prediction], _name: str, correct: bool) -> QuerySet[Prediction]:
+        """Keep predictions that equal the settled consensus, or those that differ from it."""
         same = Q(submission__truth=_as_text("digit"))
         return rows.filter(same if correct else ~same, submission__truth_state=TruthState.SETTLED)
 
 
 class LabelFilter(StrictFilterSet):
+    """Filters of the list of labels."""
+
     submission = filters.CharFilter(field_name="submission__public_id", help_text="Id of one submission.")
     kind = _MultiChoiceFilter(choices=LabelKind)
     value = _MultiChoiceFilter(choices=TruthValue)
@@ -259,7 +310,9 @@ class LabelFilter(StrictFilterSet):
 
 
 class ModelVersionFilter(StrictFilterSet):
-    ordering = filters.OrderingFilter(fields=["number"], help_text="`-number`: newest first (as without it).")
+    """Order of the list of model versions."""
+
+    ordering = filters.OrderingFilter(fields=["number"], help_text="`-number`: newest first (the default).")
 
     class Meta:
         model = ModelVersion
@@ -267,6 +320,8 @@ class ModelVersionFilter(StrictFilterSet):
 
 
 class TrainingRunFilter(StrictFilterSet):
+    """Filters of the list of training runs."""
+
     state = _MultiChoiceFilter(choices=RunState)
     trigger = _MultiChoiceFilter(choices=TrainingRun.Trigger)
     ordering = _CreatedOrdering()
@@ -277,6 +332,8 @@ class TrainingRunFilter(StrictFilterSet):
 
 
 class DeploymentFilter(StrictFilterSet):
+    """Filters of the list of deployments."""
+
     kind = _MultiChoiceFilter(choices=Deployment.Kind)
 
     class Meta:
@@ -285,12 +342,12 @@ class DeploymentFilter(StrictFilterSet):
 
 
 class SettledFilter(StrictFilterSet):
-    """What an export of settled data can be narrowed down to."""
+    """Filters of an export of settled data."""
 
-    truth = _MultiChoiceFilter(choices=TruthValue, help_text="What it shows.")
-    fold = _MultiChoiceFilter(choices=Fold, help_text="`holdout` never trains the site's own models.")
+    truth = _MultiChoiceFilter(choices=TruthValue, help_text="The settled label.")
+    fold = _MultiChoiceFilter(choices=Fold, help_text="`holdout` is never used for training.")
     source = _MultiChoiceFilter(choices=Source)
-    demo = StrictBooleanFilter(field_name="demo", help_text="False: without what the demo drew.")
+    demo = StrictBooleanFilter(field_name="demo", help_text="False: without the submissions of the demo.")
     created_after = DateTimeFilter(field_name="created", lookup_expr="gte")
     created_before = DateTimeFilter(field_name="created", lookup_expr="lt")
 
@@ -300,6 +357,8 @@ class SettledFilter(StrictFilterSet):
 
 
 class TokenFilter(StrictFilterSet):
+    """The list of tokens has no filters; unknown parameters are rejected."""
+
     class Meta:
         model = Token
         fields: list[str] = []

@@ -142,7 +142,7 @@ def describe_list(
 
 
 def filter_parameters(filterset: type[StrictFilterSet]) -> list[OpenApiParameter]:
-    return [_parameter(name, one) for name, one in filterset.base_filters.items()]
+    return [_parameter(name, item) for name, item in filterset.base_filters.items()]
 
 
 @cache
@@ -170,7 +170,8 @@ def _parameter(name: str, one: filters.Filter) -> OpenApiParameter:
         return OpenApiParameter(name, MOMENT, description=description)
     if isinstance(one, filters.NumberFilter):
         return OpenApiParameter(name, _number(one), description=description)
-    return OpenApiParameter(name, _text(one), description=description)
+    is_deprecated = getattr(one, "is_deprecated", False)
+    return OpenApiParameter(name, _text(one), description=description, deprecated=is_deprecated)
 
 
 def _text(one: filters.Filter) -> dict:

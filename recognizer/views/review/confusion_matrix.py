@@ -63,5 +63,5 @@ def _row(made: Matrix, truth: int) -> dict:
 
 
 def _pictures(version: int, truth: int, digit: int) -> str:
-    query = urlencode({"truth": truth, "truth_state": TruthState.SETTLED.value, "said": f"{version}:{digit}"})
+    query = urlencode({"truth": truth, "truth_state": TruthState.SETTLED.value, "predicted": f"{version}:{digit}"})
     return f"{reverse('history')}?{query}"

@@ -90,9 +90,9 @@ def _filters(parameters: QueryDict, *, sees_all: bool) -> dict:
         selects.insert(0, ("mine", "Whose", WHOSE))
         selects.append(("truth_state", "Truth", TRUTH_STATES))
         selects.append(("truth", "Shows, people say", (("", "Anything"), *TruthValue.choices)))
-    version, _, digit = parameters.get("said", "").partition(":")
+    version, _, digit = _predicted(parameters).partition(":")
     return {
-        "said": {"value": parameters["said"], "version": version, "digit": digit} if digit else None,
+        "predicted": {"value": f"{version}:{digit}", "version": version, "digit": digit} if digit else None,
         "ticks": [
             _ticks("digit", "Digit", [(str(value), label) for value, label in Digit.choices], parameters),
             _ticks("verdict", "Verdict", VERDICTS, parameters),
@@ -123,3 +123,8 @@ def _ticks(name: str, label: str, choices: list[tuple[str, str]], parameters: Qu
         "label": label,
         "options": [{"value": value, "text": text, "chosen": value in chosen} for value, text in choices],
     }
+
+
+def _predicted(parameters: QueryDict) -> str:
+    """Return the value of the `predicted` filter, also under its deprecated name `said`."""
+    return parameters.get("predicted") or parameters.get("said", "")

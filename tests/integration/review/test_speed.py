@@ -29,7 +29,7 @@ FILTERS = (
     "digit=7",
     "digit=7&verdict=unsure&certainty_max=0.6",
     "certainty_min=0.999",
-    "truth=3&truth_state=settled&said=1:4",
+    "truth=3&truth_state=settled&predicted=1:4",
     "corrected=true",
     "version=1",
     "source=api&digit=4&truth_state=disputed",

@@ -31,6 +31,17 @@ def test_everybody_sees_their_own_and_reviewers_see_all(visitor, stranger, owner
     assert ids(program.get(ADDRESS)) == []
 
 
+@pytest.mark.parametrize("name", ["predicted", "said"])
+def test_submissions_can_be_filtered_by_the_prediction_of_one_version(visitor, owner, caplog, name):
+    submission = make_submission(visitor)
+    prediction = make_prediction(submission, digit=7)
+    caplog.set_level("INFO", logger="recognizer.filters")
+    assert ids(owner.get(f"{ADDRESS}?{name}={prediction.version.number}:7")) == [submission.public_id]
+    assert ids(owner.get(f"{ADDRESS}?{name}={prediction.version.number}:1")) == []
+    assert owner.get(f"{ADDRESS}?{name}=7").status_code == 400
+    assert ("deprecated_parameter_used" in caplog.text) is (name == "said")
+
+
 def test_a_reviewer_can_ask_for_their_own_only(reviewer, visitor, reviewing):
     own, _ = make_submission(reviewer), make_submission(visitor)
     assert ids(reviewing.get(f"{ADDRESS}?mine=true")) == [own.public_id]

@@ -161,8 +161,14 @@ def test_a_visitors_history_has_no_boxes_to_choose_from(visitor, reviewing, rows
 
 
 def test_a_stranger_cannot_filter_their_way_to_others(rows):
-    page = Client().get(reverse("history"), {"said": "1:7"})
+    page = Client().get(reverse("history"), {"predicted": "1:7"})
     assert page.context["submissions"] == []
+
+
+@pytest.mark.parametrize("name", ["predicted", "said"])
+def test_history_shows_the_prediction_filter_under_both_names(reviewing, rows, name):
+    page = reviewing.get(reverse("history"), {name: "1:7"})
+    assert page.context["filters"]["predicted"] == {"value": "1:7", "version": "1", "digit": "7"}
 
 
 def test_settled_means_settled(reviewing, reviewer, rows):
