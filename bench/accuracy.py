@@ -27,7 +27,7 @@ from ml.evaluation.folder_evaluation import (
 )
 from ml.evaluation.metrics import expected_calibration_error
 from ml.preprocessing import prepare_image
-from ml.preprocessing.background import flat_map, flatten
+from ml.preprocessing.background import flatten_alpha, subtract_flat_background
 from ml.preprocessing.normalization import BOX, SIDE, normalize
 from ml.preprocessing.segmentation import segment
 from ml.serving.bundle import BASE_FOLDER, BUNDLE_FILE
@@ -46,7 +46,7 @@ def naive(image: Image.Image) -> np.ndarray:
 
 def otsu(image: Image.Image) -> np.ndarray:
     """The border tells paper from ink, one threshold (Otsu), the box of all ink, the centre of mass in the middle."""
-    pixels = _within(flatten(np.asarray(image)))
+    pixels = _within(flatten_alpha(np.asarray(image)))
     grey = pixels if pixels.ndim == 2 else cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)
     border = np.concatenate([grey[0], grey[-1], grey[:, 0], grey[:, -1]])
     ink = 255 - grey if np.median(border) > 127 else grey
@@ -60,8 +60,8 @@ def otsu(image: Image.Image) -> np.ndarray:
 
 def quick(image: Image.Image) -> np.ndarray:
     """Our quick path for every picture, clean or not: one paper colour, the digit's parts, the width of strokes."""
-    reading = segment(flat_map(_within(flatten(np.asarray(image))))[0])
-    return _BLANK if reading is None else normalize(reading.soft, reading.box, reading.stroke)
+    reading = segment(subtract_flat_background(_within(flatten_alpha(np.asarray(image))))[0])
+    return _BLANK if reading is None else normalize(reading.alpha, reading.bbox, reading.stroke)
 
 
 def full(image: Image.Image) -> np.ndarray:

@@ -3,7 +3,7 @@
 import numpy as np
 
 from ml.data.mnist import load_mnist
-from ml.data.photo_simulation import KINDS, photograph
+from ml.data.photo_simulation import KINDS, simulate_photo
 from ml.evaluation.folder_evaluation import LabelledImage
 
 SEED = 20_240_711
@@ -18,7 +18,7 @@ def photographs(kind: str, number: int) -> list[LabelledImage]:
     return [
         LabelledImage(
             name=f"{kind} {row}",
-            image=photograph(images[row], images[rng.integers(0, len(images), 2)], KINDS[kind], rng),
+            image=simulate_photo(images[row], images[rng.integers(0, len(images), 2)], KINDS[kind], rng),
             label=str(int(labels[row])),
             source=kind,
         )

@@ -17,7 +17,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from ml.data.mnist import default_cache, write_arrays
+from ml.data.mnist import get_cache_dir, write_arrays
 
 logger = logging.getLogger(__name__)
 
@@ -40,7 +40,7 @@ def cached(name: str, make: Callable[[], Arrays], *given: object) -> Arrays:
         make: depends on nothing but `given`, this package and its libraries.
         given: what distinguishes one call from another; arrays count by their content.
     """
-    path = default_cache() / "kept" / f"{name}-{_mark(given)}.npz"
+    path = get_cache_dir() / "kept" / f"{name}-{_mark(given)}.npz"
     try:
         # opened here: of a damaged file np.load forgets to close its own
         with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:

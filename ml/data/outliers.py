@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from ml.data.synthetic_digits import SHAPES, Line, Rng, arc, prepare, write_by_hand
+from ml.data.synthetic_digits import SHAPES, Line, Rng, arc_points, prepare_random_source, write_by_hand
 from ml.preprocessing import prepare_image, prepare_strokes
 
 Lines = list[tuple[Line, bool]]
@@ -92,11 +92,11 @@ def _doodle(r: Rng) -> Lines:
     lines: Lines = []
     if r.random() < 0.6:
         rx, ry = r.uniform(0.3, 0.5, 2)
-        lines.append((arc(0.5, 0.5, rx, ry, 0, 365, 16), True))
+        lines.append((arc_points(0.5, 0.5, rx, ry, 0, 365, 16), True))
         for _ in range(r.integers(1, 5)):
             x, y = r.uniform(0.3, 0.7, 2)
             size = r.uniform(0.05, 0.2)
-            lines.append((arc(x, y, size, size, r.uniform(0, 360), r.uniform(300, 760), 9), True))
+            lines.append((arc_points(x, y, size, size, r.uniform(0, 360), r.uniform(300, 760), 9), True))
     if not lines or r.random() < 0.4:
         rays, inner = int(r.integers(3, 9)), r.uniform(0, 0.6)
         for k in range(rays):
@@ -162,7 +162,7 @@ def draw_outliers(n: int, seed: int) -> np.ndarray:
         draw = _DRAWN[r.integers(len(_DRAWN))]
         strokes = write_by_hand(draw(r), r)
         # out of a picture of several digits the preprocessing may choose one, which then is a digit
-        images[i] = prepare_strokes(strokes).pixels if draw is _several else prepare(strokes, r)
+        images[i] = prepare_strokes(strokes).pixels if draw is _several else prepare_random_source(strokes, r)
     return images
 
 

@@ -41,7 +41,7 @@ _MARKER: tuple[Colour, ...] = ((30, 30, 35), (25, 45, 140), (170, 30, 35), (20, 
 
 
 @dataclass(frozen=True)
-class Kind:
+class PhotoKind:
     """One kind of photograph. Pairs are ranges, drawn from evenly unless it says otherwise.
 
     Attributes:
@@ -85,35 +85,35 @@ class Kind:
     quality: Range = (45, 95)
 
 
-KINDS: dict[str, Kind] = {
-    "plain": Kind(shadow=0.0, ruled=0.0, squared=0.0),
-    "shadow": Kind(shadow=1.0, light=(0.1, 0.5), ruled=0.0, squared=0.0),
-    "ruled": Kind(ruled=1.0, squared=0.0, margin=(0.3, 1.0)),
-    "squared": Kind(ruled=0.0, squared=1.0, margin=(0.3, 1.0)),
-    "shadow, ruled": Kind(shadow=1.0, ruled=1.0, squared=0.0, light=(0.1, 0.4), margin=(0.3, 1.0)),
-    "pencil": Kind(inks=((70, 70, 75), (95, 95, 98)), contrast=(0.18, 0.55), grain=(0.2, 0.5), pen=(0.4, 0.9)),
-    "pencil, ruled, shadow": Kind(
+KINDS: dict[str, PhotoKind] = {
+    "plain": PhotoKind(shadow=0.0, ruled=0.0, squared=0.0),
+    "shadow": PhotoKind(shadow=1.0, light=(0.1, 0.5), ruled=0.0, squared=0.0),
+    "ruled": PhotoKind(ruled=1.0, squared=0.0, margin=(0.3, 1.0)),
+    "squared": PhotoKind(ruled=0.0, squared=1.0, margin=(0.3, 1.0)),
+    "shadow, ruled": PhotoKind(shadow=1.0, ruled=1.0, squared=0.0, light=(0.1, 0.4), margin=(0.3, 1.0)),
+    "pencil": PhotoKind(inks=((70, 70, 75), (95, 95, 98)), contrast=(0.18, 0.55), grain=(0.2, 0.5), pen=(0.4, 0.9)),
+    "pencil, ruled, shadow": PhotoKind(
         inks=((70, 70, 75), (95, 95, 98)), contrast=(0.25, 0.6), grain=(0.2, 0.4), pen=(0.4, 0.9),
         ruled=1.0, shadow=0.6, margin=(0.3, 1.0),
     ),
-    "thin pen": Kind(pen=(0.15, 0.4), height=(60, 200), margin=(0.3, 1.5)),
-    "far away": Kind(height=(50, 120), margin=(1.5, 4.0), pen=(0.4, 1.0), shadow=0.3),
-    "tiny": Kind(height=(16, 40), margin=(0.05, 0.4), blur=(0.3, 0.8), quality=(60, 95), ruled=0.0, squared=0.0),
-    "naively shrunk": Kind(
+    "thin pen": PhotoKind(pen=(0.15, 0.4), height=(60, 200), margin=(0.3, 1.5)),
+    "far away": PhotoKind(height=(50, 120), margin=(1.5, 4.0), pen=(0.4, 1.0), shadow=0.3),
+    "tiny": PhotoKind(height=(16, 40), margin=(0.05, 0.4), blur=(0.3, 0.8), quality=(60, 95), ruled=0.0, squared=0.0),
+    "naively shrunk": PhotoKind(
         height=(15, 24), margin=(0.1, 0.4), pen=(0.25, 0.8), blur=(0.2, 0.6), noise=(0, 2), quality=(80, 95),
         ruled=0.0, squared=0.0, shadow=0.1,
     ),
-    "register": Kind(
+    "register": PhotoKind(
         height=(20, 60), margin=(0.02, 0.3), papers=_CREAM, inks=((70, 50, 40), (90, 65, 45), (40, 38, 40)),
         contrast=(0.4, 0.95), grain=(0.1, 0.4), neighbours=0.35, stop=0.4, ruled=0.3, squared=0.0,
         print_through=0.3, blur=(0.4, 1.0), quality=(40, 85),
     ),
-    "neighbours": Kind(neighbours=0.75, margin=(0.05, 0.45)),
-    "cut": Kind(margin=(-0.04, 0.25)),
-    "coloured paper": Kind(papers=_COLOURED),
-    "chalk": Kind(papers=_BOARD, inks=_CHALK, grain=(0.2, 0.5), contrast=(0.5, 0.95), ruled=0.0, squared=0.0),
-    "whiteboard": Kind(inks=_MARKER, gleam=0.6, light=(0.1, 0.4), pen=(0.6, 1.3), ruled=0.0, squared=0.0),
-    "screen": Kind(
+    "neighbours": PhotoKind(neighbours=0.75, margin=(0.05, 0.45)),
+    "cut": PhotoKind(margin=(-0.04, 0.25)),
+    "coloured paper": PhotoKind(papers=_COLOURED),
+    "chalk": PhotoKind(papers=_BOARD, inks=_CHALK, grain=(0.2, 0.5), contrast=(0.5, 0.95), ruled=0.0, squared=0.0),
+    "whiteboard": PhotoKind(inks=_MARKER, gleam=0.6, light=(0.1, 0.4), pen=(0.6, 1.3), ruled=0.0, squared=0.0),
+    "screen": PhotoKind(
         pixels=1.0, gleam=0.3, inks=((20, 20, 30), (30, 60, 200)), papers=((225, 230, 245), (200, 205, 225)),
         ruled=0.0, squared=0.0,
     ),
@@ -121,7 +121,7 @@ KINDS: dict[str, Kind] = {
 KINDS["dark screen"] = replace(KINDS["screen"], papers=((25, 25, 35), (50, 50, 60)), inks=((230, 230, 240),))
 
 
-def photograph(digit: np.ndarray, others: Sequence[np.ndarray], kind: Kind, r: Rng) -> Image.Image:
+def simulate_photo(digit: np.ndarray, others: Sequence[np.ndarray], kind: PhotoKind, r: Rng) -> Image.Image:
     """Photograph a digit.
 
     Args:
@@ -202,7 +202,7 @@ _AROUND = np.array([[128, 1, 2], [64, 0, 4], [32, 16, 8]], np.float32)
 _DELETABLE = (_deletable(True), _deletable(False))
 
 
-def _compose(mask: np.ndarray, others: Sequence[np.ndarray], kind: Kind, r: Rng) -> tuple[np.ndarray, np.ndarray]:
+def _compose(mask: np.ndarray, others: Sequence[np.ndarray], kind: PhotoKind, r: Rng) -> tuple[np.ndarray, np.ndarray]:
     """The digit with its margins and neighbours: float32 (h, w), and its top left corner, row and column."""
     high, wide = mask.shape
     size = max(high, wide)
@@ -236,7 +236,7 @@ def _pasted(ink: np.ndarray, mask: np.ndarray, top: int, left: int) -> np.ndarra
     return ink
 
 
-def _paper(rows: int, columns: int, kind: Kind, height: float, r: Rng) -> np.ndarray:
+def _paper(rows: int, columns: int, kind: PhotoKind, height: float, r: Rng) -> np.ndarray:
     paper = np.full((rows, columns, 3), kind.papers[r.integers(len(kind.papers))], np.float32)
     stains = r.normal(0, 1, (max(2, rows // 40), max(2, columns // 40))).astype(np.float32)
     paper *= 1 + 0.012 * cv2.resize(stains, (columns, rows), interpolation=cv2.INTER_CUBIC)[..., None]
@@ -259,7 +259,7 @@ def _lines(across: np.ndarray, spacing: float, thick: float) -> np.ndarray:
     return np.clip(thick + 0.5 - np.abs(across % spacing - spacing / 2), 0, 1)
 
 
-def _light(rows: int, columns: int, kind: Kind, r: Rng) -> np.ndarray:
+def _light(rows: int, columns: int, kind: PhotoKind, r: Rng) -> np.ndarray:
     y, x = np.mgrid[-1 : 1 : rows * 1j, -1 : 1 : columns * 1j].astype(np.float32)
     angle = r.uniform(0, 2 * np.pi)
     across = (np.cos(angle) * x + np.sin(angle) * y) / 1.4142
@@ -280,7 +280,7 @@ def _gleam(rows: int, columns: int, r: Rng) -> np.ndarray:
     return (r.uniform(20, 90) * np.exp(-((x - cx) ** 2 + (y - cy) ** 2) / size**2))[..., None]
 
 
-def _camera(picture: np.ndarray, kind: Kind, scale: float, r: Rng) -> Image.Image:
+def _camera(picture: np.ndarray, kind: PhotoKind, scale: float, r: Rng) -> Image.Image:
     """Reduce, blur, add the grid of a screen and noise, and store as a JPEG."""
     rows, columns = picture.shape[:2]
     size = (max(8, round(columns * scale)), max(8, round(rows * scale)))
@@ -318,7 +318,7 @@ def main() -> None:
         row = []
         for digit in images[r.permutation(len(images))[:14]]:
             others = images[r.integers(0, len(images), 2)]
-            picture = photograph(digit, others, kind, r).convert("RGB")
+            picture = simulate_photo(digit, others, kind, r).convert("RGB")
             picture.thumbnail((90, 90))
             tile = Image.new("RGB", (92, 92))
             tile.paste(picture)

@@ -25,7 +25,7 @@ Rng = np.random.Generator
 Shape = Callable[[Rng], list[tuple[Line, bool]]]
 
 
-def arc(  # noqa: PLR0917 - an ellipse and two angles, in the order in which one draws
+def arc_points(  # noqa: PLR0917 - an ellipse and two angles, in the order in which one draws
     cx: float, cy: float, rx: float, ry: float, start: float, end: float, n: int = 12
 ) -> Line:
     """Points of an ellipse's arc; degrees, 0 to the right, 90 downwards."""
@@ -33,37 +33,42 @@ def arc(  # noqa: PLR0917 - an ellipse and two angles, in the order in which one
     return [(cx + rx * float(np.cos(a)), cy + ry * float(np.sin(a))) for a in angles]
 
 
-def zero(r: Rng) -> list[tuple[Line, bool]]:
+def draw_zero(r: Rng) -> list[tuple[Line, bool]]:
     """Round or narrow, begun anywhere at the top, not always closed."""
     start = r.uniform(-150, -50)
-    return [(arc(0, 0.5, r.uniform(0.25, 0.45), 0.5, start, start + r.choice([-1, 1]) * r.uniform(335, 395), 16), True)]
+    return [
+        (
+            arc_points(0, 0.5, r.uniform(0.25, 0.45), 0.5, start, start + r.choice([-1, 1]) * r.uniform(335, 395), 16),
+            True,
+        )
+    ]
 
 
-def broken_zero(r: Rng) -> list[tuple[Line, bool]]:
+def draw_open_zero(r: Rng) -> list[tuple[Line, bool]]:
     """Not closed by far, or closed past its beginning; often narrow and leaning."""
     w, lean = r.uniform(0.18, 0.4), r.uniform(-0.1, 0.35)
     start = r.uniform(-170, 10)
-    ring = arc(0, 0.5, w, 0.5, start, start + r.choice([-1, 1]) * r.uniform(300, 345), 16)
+    ring = arc_points(0, 0.5, w, 0.5, start, start + r.choice([-1, 1]) * r.uniform(300, 345), 16)
     return [([(x + lean * (0.5 - y), y) for x, y in ring], True)]
 
 
-def slashed_zero(r: Rng) -> list[tuple[Line, bool]]:
+def draw_slashed_zero(r: Rng) -> list[tuple[Line, bool]]:
     """With the stroke that tells it from an O."""
     w = r.uniform(0.32, 0.45)
     out = r.uniform(0.75, 1.15)
     return [
-        (arc(0, 0.5, w, 0.5, -90, 275, 16), True),
+        (arc_points(0, 0.5, w, 0.5, -90, 275, 16), True),
         ([(w * out * 0.75, 0.5 - 0.38 * out), (-w * out * 0.75, 0.5 + 0.38 * out)], False),
     ]
 
 
-def bar_one(r: Rng) -> list[tuple[Line, bool]]:
+def draw_bar_one(r: Rng) -> list[tuple[Line, bool]]:
     """A single stroke, slanted or slightly bent."""
     slant = r.uniform(-0.25, 0.3)
     return [([(slant, 0), (slant / 2 + r.normal(0, 0.02), 0.5), (0, 1)], True)]
 
 
-def flag_one(r: Rng) -> list[tuple[Line, bool]]:
+def draw_flag_one(r: Rng) -> list[tuple[Line, bool]]:
     """With an upstroke, short or down to the middle; always steep, where the 7's bar is flat."""
     reach = r.uniform(0.12, 0.45)
     drop = reach * r.uniform(0.75, 1.6)
@@ -71,48 +76,48 @@ def flag_one(r: Rng) -> list[tuple[Line, bool]]:
     return [([(-reach + lean, drop), (lean, 0), (r.normal(0, 0.03), 1)], False)]
 
 
-def foot_one(r: Rng) -> list[tuple[Line, bool]]:
+def draw_foot_one(r: Rng) -> list[tuple[Line, bool]]:
     """With a foot, and mostly with an upstroke."""
     left, right = r.uniform(0.15, 0.4, 2)
     tilt = r.normal(0, 0.03)
     foot = ([(-left, 1 + tilt), (right, 1 - tilt)], False)
-    stem = flag_one(r) if r.random() < 0.75 else [([(0.0, 0.0), (0.0, 1.0)], False)]
+    stem = draw_flag_one(r) if r.random() < 0.75 else [([(0.0, 0.0), (0.0, 1.0)], False)]
     return [*stem, foot]
 
 
-def two(r: Rng) -> list[tuple[Line, bool]]:
+def draw_two(r: Rng) -> list[tuple[Line, bool]]:
     """A round head, then a plain corner or a loop, and a flat, wavy or rising base."""
     w, base = r.uniform(0.28, 0.42), r.uniform(0.0, 0.12)
-    head = arc(0, 0.3, w, 0.3, r.uniform(-200, -150), r.uniform(10, 45), 9)
+    head = arc_points(0, 0.3, w, 0.3, r.uniform(-200, -150), r.uniform(10, 45), 9)
     if r.random() < 0.45:
-        loop = arc(-w + 0.12, 0.9, 0.12, r.uniform(0.06, 0.12), 60, -200, 8)
+        loop = arc_points(-w + 0.12, 0.9, 0.12, r.uniform(0.06, 0.12), 60, -200, 8)
         return [([*head, *loop, (w * 0.3, 0.97), (w + 0.1, 0.93 - base)], True)]
     corner = (-w, 1.0)
     tail = [corner, (w + r.uniform(-0.05, 0.15), 1.0 - base)]
     return [([*head, corner], True), (tail, False)]
 
 
-def looped_two(r: Rng) -> list[tuple[Line, bool]]:
+def draw_looped_two(r: Rng) -> list[tuple[Line, bool]]:
     """With a loop at the foot as large as another's head."""
     w, rx, ry = r.uniform(0.25, 0.4), r.uniform(0.12, 0.26), r.uniform(0.08, 0.17)
-    head = arc(0, 0.28, w, 0.28, r.uniform(-200, -140), r.uniform(10, 40), 9)
-    loop = arc(-w + rx * 0.8, 0.97 - ry, rx, ry, r.uniform(0, 40), -r.uniform(190, 260), 9)
+    head = arc_points(0, 0.28, w, 0.28, r.uniform(-200, -140), r.uniform(10, 40), 9)
+    loop = arc_points(-w + rx * 0.8, 0.97 - ry, rx, ry, r.uniform(0, 40), -r.uniform(190, 260), 9)
     tail = [(w * 0.2, 0.95), (w + r.uniform(-0.05, 0.2), r.uniform(0.82, 1.0))]
     return [([*head, *loop, *tail], True)]
 
 
-def three(r: Rng) -> list[tuple[Line, bool]]:
+def draw_three(r: Rng) -> list[tuple[Line, bool]]:
     """Two bows that meet in a point, a nose or a loop; sometimes with a flat top."""
     w = r.uniform(0.26, 0.4)
     waist, nose = r.uniform(0.4, 0.5), r.uniform(-0.15, 0.12)
-    lower = arc(0, (1 + waist) / 2, w, (1 - waist) / 2, -80, r.uniform(130, 175), 10)
+    lower = arc_points(0, (1 + waist) / 2, w, (1 - waist) / 2, -80, r.uniform(130, 175), 10)
     if r.random() < 0.3:
         return [([(-w, 0.02), (w, 0.0), (nose, waist)], False), ([(nose, waist), *lower], True)]
-    upper = arc(0, waist / 2, w * r.uniform(0.75, 1), waist / 2, r.uniform(-190, -140), 70, 9)
+    upper = arc_points(0, waist / 2, w * r.uniform(0.75, 1), waist / 2, r.uniform(-190, -140), 70, 9)
     return [([*upper, (nose, waist), *lower], True)]
 
 
-def open_four(r: Rng) -> list[tuple[Line, bool]]:
+def draw_open_four(r: Rng) -> list[tuple[Line, bool]]:
     """Two strokes that leave the top open; the stem may begin at the top or just above the bar."""
     bar, stem = r.uniform(0.5, 0.7), r.uniform(0.2, 0.42)
     left, top = r.uniform(-0.42, -0.25), r.uniform(-0.05, 0.15)
@@ -122,7 +127,7 @@ def open_four(r: Rng) -> list[tuple[Line, bool]]:
     return [(angle, bool(r.random() < 0.3)), ([(stem + lean, r.uniform(-0.05, 0.35)), (stem - lean / 2, 1)], False)]
 
 
-def closed_four(r: Rng) -> list[tuple[Line, bool]]:
+def draw_closed_four(r: Rng) -> list[tuple[Line, bool]]:
     """A triangle with a stem, in one or two strokes."""
     bar, stem, lean = r.uniform(0.58, 0.75), r.uniform(0.05, 0.2), r.uniform(-0.02, 0.08)
     bar_end = (stem + r.uniform(0.1, 0.3), bar + r.normal(0, 0.02))
@@ -131,7 +136,7 @@ def closed_four(r: Rng) -> list[tuple[Line, bool]]:
     return [(first, False), ([top, (stem - lean, 1)], False)]
 
 
-def one_stroke_four(r: Rng) -> list[tuple[Line, bool]]:
+def draw_single_stroke_four(r: Rng) -> list[tuple[Line, bool]]:
     """Down, right, up and down again without lifting the pen: open at the top, where a 9 is closed."""
     bar, stem = r.uniform(0.42, 0.6), r.uniform(0.25, 0.42)
     left, back = r.uniform(-0.4, -0.25), r.uniform(-0.05, 0.25)
@@ -141,17 +146,19 @@ def one_stroke_four(r: Rng) -> list[tuple[Line, bool]]:
     return [([*cup, *up], True), ([(stem + lean, back), (stem - lean / 2, 1)], False)]
 
 
-def five(r: Rng) -> list[tuple[Line, bool]]:
+def draw_five(r: Rng) -> list[tuple[Line, bool]]:
     """The bar drawn last or first, apart from the body or joined; a round or a nearly straight neck."""
     w, neck = r.uniform(0.24, 0.36), r.uniform(0.36, 0.46)
     left = -w * r.uniform(0.6, 1)
-    bowl = arc(0, (1 + neck) / 2 - 0.03, w, (1 - neck) / 2 + 0.05, r.uniform(-130, -100), r.uniform(110, 165), 10)
+    bowl = arc_points(
+        0, (1 + neck) / 2 - 0.03, w, (1 - neck) / 2 + 0.05, r.uniform(-130, -100), r.uniform(110, 165), 10
+    )
     gap = r.uniform(-0.02, 0.06)
     bar = ([(left + gap, r.normal(0.0, 0.03)), (w * r.uniform(0.7, 1.4), r.uniform(-0.08, 0.06))], False)
     return [([(left, 0.02), (left - r.uniform(0, 0.05), neck)], False), ([(left, neck), *bowl], True), bar]
 
 
-def lightning_four(r: Rng) -> list[tuple[Line, bool]]:
+def draw_lightning_four(r: Rng) -> list[tuple[Line, bool]]:
     """In one stroke from the top: slanting or bowed down, across, and slanting down again."""
     bar = r.uniform(0.36, 0.62)
     left, right = r.uniform(-0.45, -0.25), r.uniform(0.15, 0.35)
@@ -164,7 +171,7 @@ def lightning_four(r: Rng) -> list[tuple[Line, bool]]:
     return [(first, bool(r.random() < 0.5)), ([first[-1], end], False)]
 
 
-def pointed_four(r: Rng) -> list[tuple[Line, bool]]:
+def draw_pointed_four(r: Rng) -> list[tuple[Line, bool]]:
     """In one stroke with a closed, pointed loop: the bar from right to left, up to the top and down the stem, or the
     other way round."""
     bar, left, stem = r.uniform(0.5, 0.72), r.uniform(-0.45, -0.25), r.uniform(0.08, 0.28)
@@ -176,28 +183,28 @@ def pointed_four(r: Rng) -> list[tuple[Line, bool]]:
     return [(loop, False), ([loop[-1], foot], False)]
 
 
-def five_at_once(r: Rng) -> list[tuple[Line, bool]]:
+def draw_single_stroke_five(r: Rng) -> list[tuple[Line, bool]]:
     """In one stroke from the right end of the bar, with corners or nearly an S."""
     w, neck = r.uniform(0.22, 0.36), r.uniform(0.32, 0.46)
     left, rise = -w * r.uniform(0.6, 1), r.uniform(-0.08, 0.04)
-    bowl = arc(0, (1 + neck) / 2 - 0.03, w, (1 - neck) / 2 + 0.05, r.uniform(-125, -95), r.uniform(100, 165), 10)
+    bowl = arc_points(0, (1 + neck) / 2 - 0.03, w, (1 - neck) / 2 + 0.05, r.uniform(-125, -95), r.uniform(100, 165), 10)
     top = [(w * r.uniform(0.6, 1.5), rise), (left + r.uniform(-0.02, 0.1), 0.02), (left - r.uniform(-0.03, 0.05), neck)]
     if r.random() < 0.4:
         return [([*top, *bowl], True)]
     return [(top, False), ([top[-1], *bowl], True)]
 
 
-def six(r: Rng) -> list[tuple[Line, bool]]:
+def draw_six(r: Rng) -> list[tuple[Line, bool]]:
     """A stem, straight, bent or hooked, that runs into a small or a wide bowl."""
     w, h = r.uniform(0.22, 0.42), r.uniform(0.2, 0.33)
     bend = r.uniform(-0.25, 0.05)
-    bowl = arc(0, 1 - h, w, h, -180, -180 - r.uniform(310, 400), 14)
+    bowl = arc_points(0, 1 - h, w, h, -180, -180 - r.uniform(310, 400), 14)
     top = w * r.uniform(-0.4, 0.9)
     hook: Line = [(top + r.uniform(0.05, 0.2), r.uniform(0.05, 0.2))] if r.random() < 0.3 else []
     return [([*hook, (top, 0), (-w + 0.08 + bend * 0.3, 0.3), *bowl], True)]
 
 
-def square_six(r: Rng) -> list[tuple[Line, bool]]:
+def draw_square_six(r: Rng) -> list[tuple[Line, bool]]:
     """With corners: a stem, and a box instead of a bowl; or the bowl written the other way round."""
     w, bar = r.uniform(0.25, 0.4), r.uniform(0.4, 0.6)
     rise = r.normal(0, 0.04)
@@ -207,7 +214,7 @@ def square_six(r: Rng) -> list[tuple[Line, bool]]:
     return [([*top, (-w, 1), (w, 1 + rise), (w, bar + rise), (-w, bar)], bool(r.random() < 0.4))]
 
 
-def plain_seven(r: Rng) -> list[tuple[Line, bool]]:
+def draw_plain_seven(r: Rng) -> list[tuple[Line, bool]]:
     """A flat bar and a straight or bent stem; sometimes with a serif at the left."""
     w, foot = r.uniform(0.28, 0.42), r.uniform(-0.3, 0.1)
     rise = r.uniform(-0.05, 0.08)
@@ -220,9 +227,9 @@ def plain_seven(r: Rng) -> list[tuple[Line, bool]]:
     ]
 
 
-def crossed_seven(r: Rng) -> list[tuple[Line, bool]]:
+def draw_crossed_seven(r: Rng) -> list[tuple[Line, bool]]:
     """A 7 with the stroke through its stem."""
-    lines = plain_seven(r)
+    lines = draw_plain_seven(r)
     (top, _), (bottom_x, _) = lines[-1][0][-2 if len(lines) == 1 else 0], lines[-1][0][-1]
     height = r.uniform(0.36, 0.68)
     middle = top + (bottom_x - top) * height
@@ -231,32 +238,32 @@ def crossed_seven(r: Rng) -> list[tuple[Line, bool]]:
     return [*lines, ([(middle - left, height + tilt), (middle + right, height - tilt)], False)]
 
 
-def eight(r: Rng) -> list[tuple[Line, bool]]:
+def draw_eight(r: Rng) -> list[tuple[Line, bool]]:
     """One stroke that crosses itself, or a snowman of two circles."""
     w, top = r.uniform(0.22, 0.34), r.uniform(0.4, 0.5)
     upper = w * r.uniform(0.7, 1.0)
     if r.random() < 0.35:
         a, b = r.uniform(0, 360, 2)
-        return [(arc(0, top / 2, upper, top / 2, a, a + 375, 14), True),
-                (arc(0, (1 + top) / 2, w, (1 - top) / 2, b, b + 375, 14), True)]  # fmt: skip
-    head = arc(0, top / 2, upper, top / 2, -30, -240, 8)
-    body = arc(0, (1 + top) / 2, w, (1 - top) / 2, -60, 240, 12)
-    return [([*head, *body, *arc(0, top / 2, upper, top / 2, 60, -r.uniform(10, 60), 6)], True)]
+        return [(arc_points(0, top / 2, upper, top / 2, a, a + 375, 14), True),
+                (arc_points(0, (1 + top) / 2, w, (1 - top) / 2, b, b + 375, 14), True)]  # fmt: skip
+    head = arc_points(0, top / 2, upper, top / 2, -30, -240, 8)
+    body = arc_points(0, (1 + top) / 2, w, (1 - top) / 2, -60, 240, 12)
+    return [([*head, *body, *arc_points(0, top / 2, upper, top / 2, 60, -r.uniform(10, 60), 6)], True)]
 
 
-def nine(r: Rng) -> list[tuple[Line, bool]]:
+def draw_nine(r: Rng) -> list[tuple[Line, bool]]:
     """A closed bowl with a straight, bent or hooked stem."""
     w, h = r.uniform(0.22, 0.34), r.uniform(0.2, 0.3)
-    bowl = arc(0, h, w, h, -20, -20 - r.uniform(345, 385), 14)
+    bowl = arc_points(0, h, w, h, -20, -20 - r.uniform(345, 385), 14)
     foot = r.uniform(-0.2, 0.12)
     hook = [(w * 0.3 + foot, 1.0), (-w, 1 - r.uniform(0.02, 0.15))] if r.random() < 0.4 else [(w + foot, 1.0)]
     return [([*bowl, (w, h), (w + foot * 0.2, 0.6), *hook], True)]
 
 
-def footed_nine(r: Rng) -> list[tuple[Line, bool]]:
+def draw_footed_nine(r: Rng) -> list[tuple[Line, bool]]:
     """With a foot that runs back to the left, flat or bent up, under a small or a large bowl."""
     w, h = r.uniform(0.2, 0.38), r.uniform(0.18, 0.3)
-    bowl = arc(0, h, w, h, -30, -30 - r.uniform(330, 380), 14)
+    bowl = arc_points(0, h, w, h, -30, -30 - r.uniform(330, 380), 14)
     heel = (w * r.uniform(0.3, 1.0), r.uniform(0.9, 1.0))
     foot = [(-w * r.uniform(0.0, 0.6), 1.0), (-w * r.uniform(0.8, 1.5), r.uniform(0.8, 1.0))]
     if r.random() < 0.3:
@@ -264,34 +271,34 @@ def footed_nine(r: Rng) -> list[tuple[Line, bool]]:
     return [([*bowl, (w, h), (w, 0.6), heel, *foot], True)]
 
 
-def open_nine(r: Rng) -> list[tuple[Line, bool]]:
+def draw_open_nine(r: Rng) -> list[tuple[Line, bool]]:
     """Whose bowl does not come round to the stem, or begins apart from it."""
     w, h = r.uniform(0.24, 0.4), r.uniform(0.2, 0.3)
-    bowl = arc(0, h, w, h, r.uniform(-75, -35), r.uniform(-345, -295), 12)
+    bowl = arc_points(0, h, w, h, r.uniform(-75, -35), r.uniform(-345, -295), 12)
     foot = r.uniform(-0.2, 0.1)
     hook = [(foot, 1.0), (-w, 1 - r.uniform(0.02, 0.15))] if r.random() < 0.3 else [(w + foot, 1.0)]
     return [(bowl, True), ([(w, r.uniform(0.0, 0.25)), (w * 0.98, 0.5), *hook], True)]
 
 
 SHAPES: dict[int, tuple[Shape, ...]] = {
-    0: (zero, zero, broken_zero, slashed_zero),
-    1: (bar_one, flag_one, flag_one, flag_one, foot_one),
-    2: (two, two, looped_two),
-    3: (three,),
-    4: (open_four, closed_four, one_stroke_four, lightning_four, pointed_four),
-    5: (five, five_at_once),
-    6: (six, six, square_six),
-    7: (plain_seven, crossed_seven),
-    8: (eight,),
-    9: (nine, nine, footed_nine, open_nine),
+    0: (draw_zero, draw_zero, draw_open_zero, draw_slashed_zero),
+    1: (draw_bar_one, draw_flag_one, draw_flag_one, draw_flag_one, draw_foot_one),
+    2: (draw_two, draw_two, draw_looped_two),
+    3: (draw_three,),
+    4: (draw_open_four, draw_closed_four, draw_single_stroke_four, draw_lightning_four, draw_pointed_four),
+    5: (draw_five, draw_single_stroke_five),
+    6: (draw_six, draw_six, draw_square_six),
+    7: (draw_plain_seven, draw_crossed_seven),
+    8: (draw_eight,),
+    9: (draw_nine, draw_nine, draw_footed_nine, draw_open_nine),
 }
 # The digits whose other ways of writing MNIST lacks most get the largest share.
 SHARES = np.array([6, 19, 7, 6, 20, 6, 8, 13, 5, 10]) / 100
 
 
 # Pictures are drawn this many pixels large, with pens from a hair to a broad marker, in units of the frame.
-PICTURE = 140
-PENS = (4.0, 34.0)
+IMAGE_SIDE = 140
+PEN_WIDTH_RANGE = (4.0, 34.0)
 
 
 def smooth(line: np.ndarray, passes: int = 3) -> np.ndarray:
@@ -327,14 +334,14 @@ def write_by_hand(lines: list[tuple[Line, bool]], r: Rng) -> list[list[list[floa
     return [[line[:, 0].tolist(), line[:, 1].tolist()] for line in placed]
 
 
-def prepare(strokes: list[list[list[float]]], r: Rng) -> np.ndarray:
+def prepare_random_source(strokes: list[list[list[float]]], r: Rng) -> np.ndarray:
     """Bring strokes to (28, 28) uint8 on either way that a visitor's digit may take.
 
     Drawn on the canvas they come as strokes; out of a paint program as a picture, with a pen of any width.
     """
     if r.random() < 0.5:
         return prepare_strokes(strokes).pixels
-    picture = render_strokes(strokes, side=PICTURE, pen=float(np.exp(r.uniform(*np.log(PENS)))))
+    picture = render_strokes(strokes, side=IMAGE_SIDE, pen=float(np.exp(r.uniform(*np.log(PEN_WIDTH_RANGE)))))
     return prepare_image(Image.fromarray(picture)).pixels
 
 
@@ -349,7 +356,7 @@ def draw_digits(n: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     images = np.empty((n, 28, 28), np.uint8)
     for i, label in enumerate(labels):
         shapes = SHAPES[int(label)]
-        images[i] = prepare(write_by_hand(shapes[r.integers(len(shapes))](r), r), r)
+        images[i] = prepare_random_source(write_by_hand(shapes[r.integers(len(shapes))](r), r), r)
     return images, labels
 
 

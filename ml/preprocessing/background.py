@@ -22,7 +22,7 @@ _LOCAL = 0.2
 _ALL_LIGHT = 170.0
 
 
-def flatten(pixels: np.ndarray) -> np.ndarray:
+def flatten_alpha(pixels: np.ndarray) -> np.ndarray:
     """The picture without transparency.
 
     Two kinds of transparent pictures exist. In most the ink alone is opaque, whatever its colour (black or
@@ -59,7 +59,7 @@ def flatten(pixels: np.ndarray) -> np.ndarray:
     return np.rint(cv2.merge(mixed)).astype(np.uint8)
 
 
-def drop_colour(pixels: np.ndarray) -> np.ndarray:
+def drop_redundant_channels(pixels: np.ndarray) -> np.ndarray:
     """One channel instead of three where the three say the same: a third of the work from here on."""
     if pixels.ndim == 2:
         return pixels
@@ -69,12 +69,12 @@ def drop_colour(pixels: np.ndarray) -> np.ndarray:
     return pixels
 
 
-def ring(pixels: np.ndarray) -> np.ndarray:
+def border_pixels(pixels: np.ndarray) -> np.ndarray:
     """The outermost pixels: (n,), or (n, channels)."""
     return np.concatenate([pixels[0], pixels[-1], pixels[1:-1, 0], pixels[1:-1, -1]])
 
 
-def strongest(difference: np.ndarray) -> np.ndarray:
+def max_over_channels(difference: np.ndarray) -> np.ndarray:
     """The largest of the channels: ink of any colour changes at least one of them."""
     if difference.ndim == 2:
         return difference
@@ -82,18 +82,18 @@ def strongest(difference: np.ndarray) -> np.ndarray:
     return cv2.max(cv2.max(first, second), third)
 
 
-def flat_map(pixels: np.ndarray) -> tuple[np.ndarray, float]:
+def subtract_flat_background(pixels: np.ndarray) -> tuple[np.ndarray, float]:
     """Difference from one paper colour, that of the border.
 
     Returns:
         The map, and the share of border pixels that really have that colour: 1.0 for a clean drawing.
     """
-    border = ring(pixels)
+    border = border_pixels(pixels)
     paper = _middle(border)
     close = np.abs(border - paper) <= _GREY
     even = int(np.count_nonzero(close if close.ndim == 1 else close.all(axis=1))) / len(border)
     colour = np.rint(paper).tolist()
-    return strongest(cv2.absdiff(pixels, (*colour, 0.0) if pixels.ndim == 3 else colour)), even
+    return max_over_channels(cv2.absdiff(pixels, (*colour, 0.0) if pixels.ndim == 3 else colour)), even
 
 
 def _middle(values: np.ndarray) -> np.ndarray:
@@ -103,7 +103,7 @@ def _middle(values: np.ndarray) -> np.ndarray:
     return (ordered[low] + ordered[high].astype(np.float64)) / 2
 
 
-def curved_maps(pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def subtract_curved_background(pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Difference from a paper whose light changes smoothly: a quadratic surface per channel, fitted robustly.
 
     A lamp at one side, a vignette or a soft shadow is nearly quadratic over a picture; ink is what does not
@@ -137,7 +137,7 @@ def _basis(height: int, width: int) -> np.ndarray:
     return np.stack([np.ones_like(x), x, y, x * x, x * y, y * y], axis=-1).reshape(-1, 6)
 
 
-def local_maps(pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def subtract_local_background(pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Difference from the brightest, or darkest, of the neighbourhood: sees through hard shadows.
 
     A morphological closing fills dark strokes narrower than its window with the paper around them and leaves
@@ -156,11 +156,11 @@ def local_maps(pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         surface = cv2.GaussianBlur(cv2.morphologyEx(small, operation, element), (5, 5), 0)
         surface = cv2.resize(surface, (width, height), interpolation=cv2.INTER_LINEAR)
         maps.append(cv2.subtract(surface, pixels) if operation == cv2.MORPH_CLOSE else cv2.subtract(pixels, surface))
-    return strongest(maps[0]), strongest(maps[1])
+    return max_over_channels(maps[0]), max_over_channels(maps[1])
 
 
-def relative_map(pixels: np.ndarray) -> np.ndarray:
-    """The share of the paper's light that dark ink takes, where `local_maps` has the plain difference.
+def divide_by_local_background(pixels: np.ndarray) -> np.ndarray:
+    """The share of the paper's light that dark ink takes, where `subtract_local_background` has the plain difference.
 
     Pencil that takes a fifth of the light differs from the paper by 45 steps in the sun and by 10 in the shade; the
     share is the same in both. No smoothing of the surface here: it would leave a seam along a shadow's edge, which
@@ -171,9 +171,9 @@ def relative_map(pixels: np.ndarray) -> np.ndarray:
     """
     window = max(3, int(max(pixels.shape[:2]) * _LOCAL)) | 1
     surface = cv2.morphologyEx(pixels, cv2.MORPH_CLOSE, np.ones((window, window), np.uint8))
-    return strongest(cv2.divide(cv2.subtract(surface, pixels), surface, scale=_ALL_LIGHT))
+    return max_over_channels(cv2.divide(cv2.subtract(surface, pixels), surface, scale=_ALL_LIGHT))
 
 
 def _two_maps(pixels: np.ndarray, surface: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     # cv2.subtract stops at 0, so each map holds one direction only
-    return strongest(cv2.subtract(surface, pixels)), strongest(cv2.subtract(pixels, surface))
+    return max_over_channels(cv2.subtract(surface, pixels)), max_over_channels(cv2.subtract(pixels, surface))

@@ -68,14 +68,14 @@ def prepare_image(image: Image.Image | np.ndarray, *, crop: tuple[int, int, int,
         pixels = pixels[top:bottom, left:right]
     if min(pixels.shape[:2]) < _LEAST_SIDE:
         return Prepared(np.zeros((SIDE, SIDE), np.uint8), blank=True)
-    reading = _find(background.flatten(pixels))
+    reading = _find(background.flatten_alpha(pixels))
     if reading is None:
         return Prepared(np.zeros((SIDE, SIDE), np.uint8), blank=True)
-    if not reading.evidence["quick"] and max(reading.box[2:]) < _MIN_INK_PIXELS:
-        reading = reading.with_evidence(doubtful=True)
-    finished = reading.evidence["quick"] and is_normalized(reading.ink_map)
+    if not reading.features["quick"] and max(reading.bbox[2:]) < _MIN_INK_PIXELS:
+        reading = reading.with_features(doubtful=True)
+    finished = reading.features["quick"] and is_normalized(reading.ink_map)
     return Prepared(
-        reading.ink_map if finished else normalize(reading.soft, reading.box, reading.stroke), reading.evidence
+        reading.ink_map if finished else normalize(reading.alpha, reading.bbox, reading.stroke), reading.features
     )
 
 
@@ -85,15 +85,15 @@ def _find(pixels: np.ndarray) -> Segmentation | None:
     reading = _quick(small)
     if reading is None:
         reading = _search(small := _fit_within(small, _SEARCH_SIDE))
-    if reading is None or max(reading.box[2:]) >= _CLOSE or max(pixels.shape) <= 1.5 * max(small.shape):
+    if reading is None or max(reading.bbox[2:]) >= _CLOSE or max(pixels.shape) <= 1.5 * max(small.shape):
         return reading
-    closer = _close_up(pixels, reading.box, max(pixels.shape) / max(small.shape))
+    closer = _close_up(pixels, reading.bbox, max(pixels.shape) / max(small.shape))
     found = _quick(closer) or _search(_fit_within(closer, _SEARCH_SIDE))
     # what lies beside the digit was seen in the whole picture only
-    whole = {name: reading.evidence[name] for name in ("large", "several", "coverage")}
+    whole = {name: reading.features[name] for name in ("large", "several", "coverage")}
     if found is None:
         return reading
-    return found.with_evidence(**whole, doubtful=found.evidence["doubtful"] or reading.evidence["doubtful"])
+    return found.with_features(**whole, doubtful=found.features["doubtful"] or reading.features["doubtful"])
 
 
 def _reduce(pixels: np.ndarray, side: int) -> np.ndarray:
@@ -123,13 +123,13 @@ def _close_up(pixels: np.ndarray, box: tuple[int, int, int, int], scale: float) 
 
 def _quick(pixels: np.ndarray) -> Segmentation | None:
     """The reading against one paper colour, if the picture itself shows no reason to doubt it."""
-    flat, even = background.flat_map(pixels)
+    flat, even = background.subtract_flat_background(pixels)
     if even < 0.98:
         return None
     reading = segment(flat)
     if reading is None:
         return None
-    found = reading.evidence
+    found = reading.features
     certain = (
         found["contrast"] >= 60
         and found["noise"] <= 0.12 * found["contrast"]
@@ -140,7 +140,7 @@ def _quick(pixels: np.ndarray) -> Segmentation | None:
         and found["halo"] < 0.6
         and not (found["coverage"] > 0.6 and found["fill"] > 0.8)
     )
-    return reading.with_evidence(quick=True) if certain else None
+    return reading.with_features(quick=True) if certain else None
 
 
 def _search(pixels: np.ndarray) -> Segmentation | None:
@@ -157,30 +157,30 @@ def _search(pixels: np.ndarray) -> Segmentation | None:
             if reading is None:
                 break
             score = trust * _plausible(reading) * (1.0 if faint == _GENEROUS else 0.95)
-            if reading.evidence["contrast"] < _PALE and score < _PALE_ENOUGH:
+            if reading.features["contrast"] < _PALE and score < _PALE_ENOUGH:
                 break
-            pale = faint == _STRICT and reading.evidence["contrast"] < _MIN_STRICT_CONTRAST
-            doubtful = score < _DOUBTFUL or reading.evidence["neighbours"] > _CROWDED or pale
-            reading = reading.with_evidence(lines=lines, doubtful=doubtful)
+            pale = faint == _STRICT and reading.features["contrast"] < _MIN_STRICT_CONTRAST
+            doubtful = score < _DOUBTFUL or reading.features["neighbours"] > _CROWDED or pale
+            reading = reading.with_features(lines=lines, doubtful=doubtful)
             if score >= _GOOD_ENOUGH:
                 return reading
             found.append((score, reading))
             best = max(best, score)
-            if reading.evidence["edge"] == 0:
+            if reading.features["edge"] == 0:
                 break
     if not found:
         return None
     # of two readings, that of the stronger ink is more likely the pen's and not the paper's
-    strongest = max(reading.evidence["contrast"] for _, reading in found)
-    return max(found, key=lambda pair: pair[0] * (pair[1].evidence["contrast"] / strongest) ** _STRENGTH)[1]
+    strongest = max(reading.features["contrast"] for _, reading in found)
+    return max(found, key=lambda pair: pair[0] * (pair[1].features["contrast"] / strongest) ** _STRENGTH)[1]
 
 
 def _maps(pixels: np.ndarray, *, smooth: bool) -> Iterator[tuple[float, np.ndarray]]:
     """Maps to read, cheapest first, each with how far it is trusted: 1.0 is fully."""
-    flat, even = background.flat_map(pixels)
+    flat, even = background.subtract_flat_background(pixels)
     if even > 0.75:
         yield even, flat
-    pixels = background.drop_colour(pixels)
+    pixels = background.drop_redundant_channels(pixels)
     if smooth:
         pixels = cv2.GaussianBlur(pixels, (3, 3), 0)
     # Dark ink on bright paper or bright ink on dark: the other two are rare, and shadows and gleams look like
@@ -188,19 +188,19 @@ def _maps(pixels: np.ndarray, *, smooth: bool) -> Iterator[tuple[float, np.ndarr
     brightness = float(np.median(pixels))
     dark_trust = float(np.interp(brightness, (50, 80), (0.5, 1.0)))
     bright_trust = float(np.interp(brightness, (70, 100), (1.0, 0.35)))
-    dark, bright = background.curved_maps(pixels)
+    dark, bright = background.subtract_curved_background(pixels)
     yield from sorted(((dark_trust, dark), (bright_trust, bright)), key=lambda pair: -pair[0])
-    dark, bright = background.local_maps(pixels)
+    dark, bright = background.subtract_local_background(pixels)
     yield 0.85 * dark_trust, dark
     if smooth:  # in a picture of few pixels its window is as narrow as a stroke
-        yield 0.8 * dark_trust, background.relative_map(pixels)
+        yield 0.8 * dark_trust, background.divide_by_local_background(pixels)
     # the inside of every loop of dark ink is a bright spot to this map
     yield 0.5 * bright_trust, bright
 
 
 def _plausible(reading: Segmentation) -> float:
     """How much a reading looks like the strokes of one digit, 0 to 1: each doubt takes its share."""
-    found = reading.evidence
+    found = reading.features
     separation = min(1.0, found["contrast"] / (10 * found["noise"] + 1))
     pieces = 1 / (1 + 0.1 * (found["parts"] - 1))
     sharp = min(1.0, 2 * (1 - found["halo"]))

@@ -11,13 +11,13 @@ import cv2
 import numpy as np
 
 
-def mean(values: np.ndarray, mask: np.ndarray) -> float:
+def masked_mean(values: np.ndarray, mask: np.ndarray) -> float:
     """Mean of the values, uint8 (h, w), where the mask is 255 and not 0; 0 where it is nowhere."""
     number = cv2.countNonZero(mask)
     return cv2.sumElems(cv2.bitwise_and(values, mask))[0] * (1 / number) if number else 0.0
 
 
-def scatter(values: np.ndarray, mask: np.ndarray) -> float:
+def masked_std(values: np.ndarray, mask: np.ndarray) -> float:
     """Standard deviation of the values, uint8 (h, w), where the mask is 255 and not 0; 0 where it is nowhere."""
     number = cv2.countNonZero(mask)
     if number == 0:

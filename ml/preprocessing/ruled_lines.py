@@ -9,7 +9,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from ml.preprocessing.masked import mean, scatter
+from ml.preprocessing.masked import masked_mean, masked_std
 
 # A printed line is no thicker than this share of the picture's short side …
 _THICKNESS = 0.04
@@ -39,7 +39,7 @@ def remove_ruled_lines(ink_map: np.ndarray) -> tuple[np.ndarray, int]:
         The map without them (the same array when there are none) and the number of lines.
     """
     above = cv2.threshold(ink_map, 0, 255, cv2.THRESH_BINARY | cv2.THRESH_OTSU)[1]
-    least = max(_WEAKEST, 0.15 * mean(ink_map, above), scatter(ink_map, cv2.bitwise_not(above)))
+    least = max(_WEAKEST, 0.15 * masked_mean(ink_map, above), masked_std(ink_map, cv2.bitwise_not(above)))
     thickness = max(2, round(_THICKNESS * min(ink_map.shape)))
     level = _lines(ink_map, least, thickness)
     upright = _lines(np.ascontiguousarray(ink_map.T), least, thickness)
@@ -70,7 +70,7 @@ def _pen_is_stronger(ink_map: np.ndarray, printed: float) -> bool:
     """Whether something in the map is at least twice as strong as the printed lines, and more than a few
     pixels of noise."""
     pen = cv2.compare(ink_map, _STRONGER * printed, cv2.CMP_GT)
-    return cv2.countNonZero(pen) > 0.003 * ink_map.size and mean(ink_map, pen) > 2 * printed
+    return cv2.countNonZero(pen) > 0.003 * ink_map.size and masked_mean(ink_map, pen) > 2 * printed
 
 
 def _lines(ink_map: np.ndarray, least: float, thickness: int) -> tuple[np.ndarray, int, int] | None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from ml.preprocessing.masked import mean, scatter
+from ml.preprocessing.masked import masked_mean, masked_std
 
 # Less difference than this between ink and paper (of 255) is no ink.
 _FAINTEST = 8
@@ -52,14 +52,14 @@ class Segmentation:
     """
 
     ink_map: np.ndarray
-    soft: np.ndarray
-    box: tuple[int, int, int, int]
+    alpha: np.ndarray
+    bbox: tuple[int, int, int, int]
     stroke: float
-    evidence: dict[str, float | int | bool]
+    features: dict[str, float | int | bool]
 
-    def with_evidence(self, **more: float | int | bool) -> Segmentation:
+    def with_features(self, **more: float | int | bool) -> Segmentation:
         """The same reading with some evidence set."""
-        return Segmentation(self.ink_map, self.soft, self.box, self.stroke, self.evidence | more)
+        return Segmentation(self.ink_map, self.alpha, self.bbox, self.stroke, self.features | more)
 
 
 def segment(ink_map: np.ndarray, *, faint: float = _FAINT) -> Segmentation | None:
@@ -109,10 +109,10 @@ def segment(ink_map: np.ndarray, *, faint: float = _FAINT) -> Segmentation | Non
 def _level_and_noise(ink_map: np.ndarray) -> tuple[float, float] | None:
     """Strength of full ink and unrest of the paper, in steps of 255; None when nothing stands out."""
     above = cv2.threshold(ink_map, 0, 255, cv2.THRESH_BINARY | cv2.THRESH_OTSU)[1]
-    level = mean(ink_map, above)
+    level = masked_mean(ink_map, above)
     if level < 1:
         return None
-    noise = scatter(ink_map, cv2.bitwise_not(above))
+    noise = masked_std(ink_map, cv2.bitwise_not(above))
     if level >= max(_FAINTEST, _OVER_NOISE * noise):
         return level, noise
     # Otsu's threshold halves the noise when there is little ink. A map holds one side of the noise: one
@@ -120,7 +120,7 @@ def _level_and_noise(ink_map: np.ndarray) -> tuple[float, float] | None:
     noise = max(0.5, float(np.partition(ink_map, int(0.84 * ink_map.size), axis=None)[int(0.84 * ink_map.size)]))
     least = max(0.7 * _FAINTEST, _FAR_OVER_NOISE * noise)
     above = cv2.threshold(ink_map, least, 255, cv2.THRESH_BINARY)[1]
-    level = mean(ink_map, above)
+    level = masked_mean(ink_map, above)
     # fewer pixels than a short stroke holds are no digit
     enough = level >= _FAINTEST and cv2.countNonZero(above) >= 0.3 * max(ink_map.shape)
     return (level, noise) if enough else None

@@ -10,7 +10,7 @@ import numpy as np
 
 from ml.preprocessing.normalization import BOX, SIDE, Prepared, normalize
 from ml.preprocessing.segmentation import Segmentation, segment
-from ml.preprocessing.strokes import FRAME, STORED_PEN_WIDTH, Strokes, draw_lines, stroke_points
+from ml.preprocessing.strokes import FRAME, STORED_PEN_WIDTH, Strokes, draw_lines, to_point_arrays
 
 # Width of a stroke in the 28x28, in pixels: the median over MNIST's digits is 2.45, the middle half 2.0 to
 # 2.9.
@@ -34,7 +34,7 @@ def prepare_strokes(strokes: Strokes, *, pen: float = PEN) -> Prepared:
     Returns:
         The 28x28 and the evidence about the ink; `blank` when there is no point at all.
     """
-    lines = stroke_points(strokes)
+    lines = to_point_arrays(strokes)
     looked = _look(lines) if lines else None
     if looked is None:
         return Prepared(np.zeros((SIDE, SIDE), np.uint8), blank=True)
@@ -46,7 +46,7 @@ def prepare_strokes(strokes: Strokes, *, pen: float = PEN) -> Prepared:
     width, height = np.ceil((high - low) * scale + wide).astype(int).tolist()
     # a pixel of margin, or the anti-aliased edge would be cut off
     large = draw_lines([(line - low) * scale + wide / 2 + 1 for line in kept], (height + 2, width + 2), wide)
-    return Prepared(normalize(large, (1, 1, width, height), wide), reading.evidence)
+    return Prepared(normalize(large, (1, 1, width, height), wide), reading.features)
 
 
 def _corners(lines: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
@@ -69,8 +69,8 @@ def _look(lines: list[np.ndarray]) -> tuple[Segmentation, list[bool]] | None:
     if reading is None:
         return None
     # a drawing no longer than the pen is wide
-    reading = reading.with_evidence(quick=True, dot=longest < STORED_PEN_WIDTH)
-    return reading, _are_inked(small, reading.soft)
+    reading = reading.with_features(quick=True, dot=longest < STORED_PEN_WIDTH)
+    return reading, _are_inked(small, reading.alpha)
 
 
 def _are_inked(lines: list[np.ndarray], soft: np.ndarray) -> list[bool]:

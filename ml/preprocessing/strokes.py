@@ -142,7 +142,7 @@ def _is_float(item: float) -> bool:
     return isinstance(item, float)
 
 
-def stroke_points(strokes: Strokes) -> list[np.ndarray]:
+def to_point_arrays(strokes: Strokes) -> list[np.ndarray]:
     """Each stroke as a float64 array (n, 2) of x and y."""
     return [np.array(stroke[:2], np.float64).T for stroke in strokes if len(stroke[0])]
 
@@ -218,7 +218,7 @@ def render_strokes(strokes: Strokes, *, side: int = FRAME, pen: float | Sequence
         uint8 (side, side), white on black.
     """
     scale = side / FRAME
-    lines = [points * scale for points in stroke_points(strokes)]
+    lines = [points * scale for points in to_point_arrays(strokes)]
     if not isinstance(pen, Sequence):
         return draw_lines(lines, (side, side), (STORED_PEN_WIDTH if pen is None else pen) * scale)
     coarse = sum(map(len, lines)) > MAX_EXACT_POINTS

@@ -24,7 +24,7 @@ from ml.serving.verdicts import Verdict
 
 Runtime = Literal["litert", "keras"]
 # Longest batch given to the model at once: 256 pictures take about 10 ms and some 20 MB of scratch memory.
-MAX_BATCH = 256
+MAX_BATCH_SIZE = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,9 +86,9 @@ def load_classifier(
     """
     read = bundles.read(bundle, sha256=sha256)
     if runtime == "litert":
-        return _LiteRT(read.model, read.manifest)
+        return _LiteRTClassifier(read.model, read.manifest)
     if runtime == "keras":
-        return _Keras(keras_file or b"", keras_sha256, read.manifest)
+        return _KerasClassifier(keras_file or b"", keras_sha256, read.manifest)
     raise BundleError(f"The inference runtime must be 'litert' or 'keras', not {runtime!r}.")
 
 
@@ -159,7 +159,7 @@ def decide(
     return answers
 
 
-class _Served(ABC):
+class _BatchedClassifier(ABC):
     """What both runtimes share: batches in, answers out."""
 
     def __init__(self, manifest: Manifest) -> None:
@@ -168,7 +168,7 @@ class _Served(ABC):
     def logits(self, pixels: np.ndarray) -> np.ndarray:
         if pixels.ndim != 3 or pixels.shape[1:] != (28, 28) or pixels.dtype != np.uint8:
             raise ValueError(f"Pixels must be (N, 28, 28) uint8, not {pixels.shape} {pixels.dtype}.")
-        parts = [self._run(to_input(pixels[i : i + MAX_BATCH])) for i in range(0, len(pixels), MAX_BATCH)]
+        parts = [self._run(to_input(pixels[i : i + MAX_BATCH_SIZE])) for i in range(0, len(pixels), MAX_BATCH_SIZE)]
         return np.concatenate(parts) if parts else np.zeros((0, 10), np.float32)
 
     def answer(self, pixels: np.ndarray, ink: Sequence[Mapping] | None = None) -> list[Answer]:
@@ -180,7 +180,7 @@ class _Served(ABC):
         """(N, 28, 28, 1) float32 to (N, 10) logits, for a batch that is not too large."""
 
 
-class _LiteRT(_Served):
+class _LiteRTClassifier(_BatchedClassifier):
     def __init__(self, model: bytes, manifest: Manifest) -> None:
         from ai_edge_litert.interpreter import Interpreter
 
@@ -206,17 +206,17 @@ class _LiteRT(_Served):
         return self._interpreter.get_tensor(self._output)  # a copy: a view would pin the interpreter's memory
 
 
-class _Keras(_Served):
+class _KerasClassifier(_BatchedClassifier):
     def __init__(self, keras_file: bytes, sha256: str | None, manifest: Manifest) -> None:
         import tensorflow as tf
 
-        from ml.serving.export import load_keras, logits_twin, weights_sha256
+        from ml.serving.export import build_logits_model, load_keras, weights_sha256
 
         super().__init__(manifest)
         model = load_keras(keras_file, sha256=sha256)
         if weights_sha256(model) != manifest.weights_sha256:
             raise BundleError("The Keras model and the serving bundle do not belong together: weights differ.")
-        twin = logits_twin(model)
+        twin = build_logits_model(model)
         signature = [tf.TensorSpec((None, 28, 28, 1), tf.float32)]
         self._function = tf.function(lambda x: twin(x, training=False), input_signature=signature)
         self._run(np.zeros((1, 28, 28, 1), np.float32))  # traced once, here, and not by the first visitor

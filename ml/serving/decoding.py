@@ -30,7 +30,7 @@ _NEXT_MARKER = re.compile(rb"\xff[\x01-\xcf\xd8-\xfe]")
 _ROWS_PER_STRIP, _TILE_WIDTH, _TILE_LENGTH = 278, 322, 323
 
 
-def decoding_memory(image: Image.Image, *, scans: int, working_side: int) -> int:
+def estimate_decoding_memory(image: Image.Image, *, scans: int, working_side: int) -> int:
     """Bytes that decoding takes at its peak, beside the file itself.
 
     Args:

@@ -31,7 +31,7 @@ def weights_sha256(model: keras.Model) -> str:
     return digest.hexdigest()
 
 
-def logits_twin(model: keras.Model) -> keras.Model:
+def build_logits_model(model: keras.Model) -> keras.Model:
     """A functional copy of `ml.training.model`'s network that ends before the softmax and drops the dropout.
 
     Returns:
@@ -61,7 +61,7 @@ def to_litert(model: keras.Model) -> bytes:
     """
     import tensorflow as tf
 
-    converter = tf.lite.TFLiteConverter.from_keras_model(logits_twin(model))
+    converter = tf.lite.TFLiteConverter.from_keras_model(build_logits_model(model))
     with contextlib.redirect_stdout(io.StringIO()):  # it prints the signature of a temporary file
         return converter.convert()
 

@@ -84,8 +84,8 @@ MAX_SCANNED_PIXELS = 1_500_000_000
 # Pillow keeps every piece of a header, copies some of them together again with each one more, and goes over all of them
 # in Python: ten megabytes in pieces of some bytes take minutes and gigabytes. A large header of a camera needs 700
 # readings, a picture's data one for some kilobytes.
-HEADER_READINGS = 2_000
-DATA_READINGS = 100_000
+MAX_HEADER_READS = 2_000
+MAX_DATA_READS = 100_000
 
 
 def decode(data: bytes, limits: Limits = Limits(), *, working_side: int = 1024) -> Image.Image:
@@ -132,7 +132,7 @@ def open_image(data: bytes, limits: Limits = Limits(), *, working_side: int = 10
     _check_size(image.size, limits)
     try:
         scans = decoding.count_scans(data) if image.format in decoding.JPEGS else 1
-        memory = decoding.decoding_memory(image, scans=scans, working_side=working_side)
+        memory = decoding.estimate_decoding_memory(image, scans=scans, working_side=working_side)
     except Exception as error:
         raise ImageError("truncated", "The picture's header is damaged. Please save or send it again.") from error
     pixels = scans * image.width * image.height
@@ -157,7 +157,7 @@ def read(opened: ImageHeader) -> np.ndarray:
     try:
         if image.format in decoding.JPEGS:
             _reduce(image, working_side)
-        image.fp.readings = DATA_READINGS
+        image.fp.readings = MAX_DATA_READS
         image.load()
         _check_size(image.size, opened.limits)
         turn = _TURNS.get(opened.orientation)
@@ -176,10 +176,10 @@ def read(opened: ImageHeader) -> np.ndarray:
         ) from error
 
 
-class _Patient(io.BytesIO):
+class ReadLimitedFile(io.BytesIO):
     """A file that is read in a number of pieces and then no more; ImageError says so."""
 
-    readings = HEADER_READINGS
+    readings = MAX_HEADER_READS
 
     def read(self, size: int | None = -1, /) -> bytes:
         self.readings -= 1
@@ -192,7 +192,7 @@ class _Patient(io.BytesIO):
 
 def _open(data: bytes) -> Image.Image:
     try:
-        return Image.open(_Patient(data), formats=FORMATS)
+        return Image.open(ReadLimitedFile(data), formats=FORMATS)
     except ImageError:
         raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:

@@ -14,7 +14,7 @@ from PIL import Image
 from ml.data.augmentation import SIDE, STRONG, augment
 from ml.data.mnist import Mnist
 from ml.data.outliers import draw_outliers
-from ml.data.photo_simulation import KINDS, photograph
+from ml.data.photo_simulation import KINDS, simulate_photo
 from ml.data.synthetic_digits import draw_digits
 from ml.preprocessing import prepare_image
 from ml.training.export_pipeline import EvaluationSets
@@ -119,7 +119,7 @@ def simulated_photos(
     while len(images) < pool:
         row = int(rng.integers(first, len(originals)) if rng.random() < 0.25 else rng.integers(first))
         others = mnist.train_images[rng.integers(0, first, 2)]
-        found = prepare_image(photograph(originals[row], others, kinds[rng.integers(len(kinds))], rng))
+        found = prepare_image(simulate_photo(originals[row], others, kinds[rng.integers(len(kinds))], rng))
         if not found.blank and likeness(found.pixels, originals[row]) >= LIKE:
             images.append(found.pixels)
             chosen.append(row)

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ml.data.mnist import ARRAYS, CACHE_FILE, MnistError, default_cache, load_mnist, validation_rows
+from ml.data.mnist import ARRAYS, CACHE_FILE, MnistError, get_cache_dir, load_mnist, select_validation_rows
 
 ROOT = Path(__file__).parents[3]
 
@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[3]
 @pytest.fixture(scope="module")
 def arrays() -> dict[str, np.ndarray]:
     load_mnist()
-    with np.load(default_cache() / CACHE_FILE) as file:
+    with np.load(get_cache_dir() / CACHE_FILE) as file:
         return {name: file[name] for name, *_ in ARRAYS}
 
 
@@ -41,7 +41,7 @@ def test_the_parts_have_the_right_sizes_and_do_not_overlap():
 
 
 def test_the_validation_set_is_stratified_and_the_same_for_ever(arrays):
-    rows = validation_rows(arrays["x_train"], arrays["y_train"])
+    rows = select_validation_rows(arrays["x_train"], arrays["y_train"])
     assert len(set(rows)) == 5_000
     shares = np.bincount(arrays["y_train"][rows]) / np.bincount(arrays["y_train"])
     assert np.abs(shares - 1 / 12).max() < 0.0002

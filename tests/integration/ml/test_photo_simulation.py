@@ -8,7 +8,7 @@ import pytest
 
 from digitsite.testing.simulated_photos import photographs
 from ml.data.mnist import load_mnist
-from ml.data.photo_simulation import KINDS, _ink, _skeleton, photograph
+from ml.data.photo_simulation import KINDS, _ink, _skeleton, simulate_photo
 from ml.data.synthetic_digits import draw_digits
 from ml.evaluation.folder_evaluation import ResultSummary, evaluate_images
 from ml.serving.bundle import BASE_FOLDER, BUNDLE_FILE
@@ -25,7 +25,7 @@ def mnist():
 def test_the_same_chance_gives_the_same_photograph_and_another_another(mnist):
     digit, *others = mnist.train_images[:3]
     for kind in KINDS.values():
-        first, again, other = (photograph(digit, others, kind, np.random.default_rng(seed)) for seed in (1, 1, 2))
+        first, again, other = (simulate_photo(digit, others, kind, np.random.default_rng(seed)) for seed in (1, 1, 2))
         assert first.tobytes() == again.tobytes() != other.tobytes()
         assert first.mode in ("L", "RGB")
         assert min(first.size) >= 8

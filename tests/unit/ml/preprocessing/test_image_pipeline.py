@@ -16,7 +16,7 @@ from PIL import Image
 from digitsite.testing.drawings import FIVE, SEVEN, TWELVE, drawing, jpeg, lamp_and_shadow, on_paper, placed, rule
 from ml.data.mnist import load_mnist
 from ml.preprocessing import Prepared, prepare_image
-from ml.preprocessing.background import flat_map
+from ml.preprocessing.background import subtract_flat_background
 
 WHITE, BLACK, BLUE = (255, 255, 255), (0, 0, 0), (30, 40, 160)
 
@@ -321,7 +321,7 @@ def test_evidence_about_a_doubtful_picture_is_plain_numbers_as_well():
     for start in range(0, 280, 10):
         for edge in (picture[:9], picture[-9:], picture[:, :9].T, picture[:, -9:].T):
             edge[:, start : start + 2] = 0
-    _, trust = flat_map(picture)
+    _, trust = subtract_flat_background(picture)
     assert 0.75 < trust < 0.98  # the search reads this map first, and its doubts are this number's
     assert type(trust) is float
     evidence = prepare(picture).ink

@@ -3,7 +3,7 @@
 import cv2
 import numpy as np
 
-from ml.preprocessing.masked import mean, scatter
+from ml.preprocessing.masked import masked_mean, masked_std
 
 
 def test_mean_and_scatter_are_opencvs_own():
@@ -14,5 +14,5 @@ def test_mean_and_scatter_are_opencvs_own():
             values = (values > 200).astype(np.uint8) * np.uint8(number % 256)
         mask = cv2.threshold(values, int(random.integers(0, 255)), 255, cv2.THRESH_BINARY)[1]
         for chosen in (mask, cv2.bitwise_not(mask)):
-            assert mean(values, chosen) == cv2.mean(values, mask=chosen)[0]
-            assert scatter(values, chosen) == cv2.meanStdDev(values, mask=chosen)[1][0, 0]
+            assert masked_mean(values, chosen) == cv2.mean(values, mask=chosen)[0]
+            assert masked_std(values, chosen) == cv2.meanStdDev(values, mask=chosen)[1][0, 0]
