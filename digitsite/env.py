@@ -4,6 +4,7 @@ import os
 import re
 import unicodedata
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 from urllib.parse import unquote, urlsplit
@@ -156,11 +157,32 @@ def sender(name: str, default: str) -> str:
     return value
 
 
-def email(name: str) -> dict[str, object]:
-    """`smtp://user:password@host:587` (or `smtps://…:465`, or `smtp+tls://…`) as Django's settings; none: empty."""
+@dataclass(frozen=True)
+class MailServer:
+    """An SMTP server and how to log in."""
+
+    host: str
+    port: int
+    user: str
+    password: str
+    use_tls: bool
+    """Upgrade the connection with STARTTLS."""
+    use_ssl: bool
+    """Open the connection with TLS."""
+
+
+def mail_server(name: str) -> MailServer | None:
+    """Parse the URL of a mail server: `smtp://user:password@host:587`, `smtps://…:465` or `smtp+tls://…`.
+
+    Returns:
+        The server, or None if the setting is empty.
+
+    Raises:
+        ImproperlyConfigured: The URL is invalid. The message does not repeat it, because it may contain a password.
+    """
     raw = text(name)
     if not raw:
-        return {}
+        return None
     try:
         url = urlsplit(raw)
         port = url.port
@@ -169,14 +191,14 @@ def email(name: str) -> dict[str, object]:
     has_more = url.path.strip("/") or url.query or url.fragment
     if url.scheme not in ("smtp", "smtp+tls", "smtps") or not url.hostname or has_more or port == 0:
         raise ImproperlyConfigured(f"{name} must look like smtp+tls://user:password@mail.example.org:587.")
-    return {
-        "EMAIL_HOST": url.hostname,
-        "EMAIL_PORT": port or {"smtp": 25, "smtp+tls": 587, "smtps": 465}[url.scheme],
-        "EMAIL_HOST_USER": unquote(url.username or ""),
-        "EMAIL_HOST_PASSWORD": unquote(url.password or ""),
-        "EMAIL_USE_TLS": url.scheme == "smtp+tls",
-        "EMAIL_USE_SSL": url.scheme == "smtps",
-    }
+    return MailServer(
+        host=url.hostname,
+        port=port or {"smtp": 25, "smtp+tls": 587, "smtps": 465}[url.scheme],
+        user=unquote(url.username or ""),
+        password=unquote(url.password or ""),
+        use_tls=url.scheme == "smtp+tls",
+        use_ssl=url.scheme == "smtps",
+    )
 
 
 def site_url(name: str, *, hosts: list[str], https: bool, behind_proxy: bool, needed: bool) -> str:

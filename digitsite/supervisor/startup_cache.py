@@ -15,7 +15,7 @@ from .process import BASE_DIR
 
 STATE_FILE = "prepared"
 # What tables and static files are made from; the requirements stand for what installed packages bring along.
-SOURCES = ("requirements-serve.txt", "digitsite/settings.py", "*/migrations/*.py", "*/static/**/*")
+SOURCES = ("requirements-serve.txt", "digitsite/settings/*.py", "*/migrations/*.py", "*/static/**/*")
 
 
 def is_current(options: Options) -> bool:

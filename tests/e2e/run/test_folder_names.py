@@ -1,7 +1,6 @@
 """Data folders with names that would mean something else in an address, a shell or a Makefile."""
 
 import os
-import runpy
 import shutil
 import sqlite3
 import string
@@ -19,6 +18,7 @@ from redis.connection import parse_url
 from digitsite import env, redis_urls
 from digitsite.testing.site import BASE_DIR
 from digitsite.testing.supervised import SETTINGS, Supervised
+from tests.support.settings import import_settings
 
 PRINTABLE = "".join(one for one in string.printable if one.isprintable() and one != "/")
 # 180 characters of which no one may be lost: the socket is then elsewhere.
@@ -45,7 +45,7 @@ def read_settings(monkeypatch: pytest.MonkeyPatch, folder: str) -> dict:
     for name in SETTINGS:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("DATA_DIR", folder)
-    return runpy.run_path(str(Path(BASE_DIR, "digitsite", "settings.py")), run_name="digitsite.settings")
+    return import_settings(monkeypatch)
 
 
 @pytest.mark.parametrize("name", [*NAMES, *(f"a{one}b" for one in PRINTABLE if not one.isalnum())])

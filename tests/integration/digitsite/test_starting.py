@@ -2,7 +2,6 @@
 
 import os
 import re
-import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +10,7 @@ import pytest
 from django.core.exceptions import ImproperlyConfigured
 
 from digitsite.testing.site import BASE_DIR
+from tests.support.settings import import_settings
 
 NEEDED = ("PATH", "HOME", "LANG")
 
@@ -23,7 +23,7 @@ def read_settings(monkeypatch: pytest.MonkeyPatch, folder: Path, given: dict[str
         monkeypatch.delenv(name, raising=False)
     for name, value in (given | {"DATA_DIR": str(folder)}).items():
         monkeypatch.setenv(name, value)
-    return runpy.run_path(str(Path(BASE_DIR, "digitsite", "settings.py")), run_name="digitsite.settings")
+    return import_settings(monkeypatch)
 
 
 @pytest.mark.parametrize(

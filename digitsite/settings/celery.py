@@ -1,0 +1,86 @@
+"""Celery: queues, routes, broker options and periodic tasks.
+
+https://docs.celeryq.dev/en/stable/userguide/configuration.html
+"""
+
+from kombu import Exchange, Queue
+
+from digitsite import env, redis_urls
+
+from .redis import REDIS_TIMEOUT, REDIS_URL
+
+CELERY_BROKER_URL = redis_urls.broker_url(REDIS_URL)
+CELERY_BROKER_USE_SSL = redis_urls.broker_tls(REDIS_URL)
+CELERY_TASK_IGNORE_RESULT = True
+CELERY_TASK_SERIALIZER = "json"
+CELERY_ACCEPT_CONTENT = ["json"]
+CELERY_TASK_DEFAULT_QUEUE = "default"
+# Messages that start worker sessions are not acknowledged. One that is lost with its worker costs one lease, no more.
+# And a worker whose acknowledgement fails because Redis is down would count that message against its prefetch limit of
+# one and never take another: https://github.com/celery/kombu/blob/main/kombu/transport/redis.py (QoS.ack)
+# Each queue has its own exchange: without one, all three would be bound to the default exchange under one key.
+CELERY_TASK_QUEUES = [
+    Queue("predictions", Exchange("predictions"), "predictions", no_ack=True),
+    Queue("default", Exchange("default"), "default"),
+    Queue("train", Exchange("train"), "train"),
+]
+CELERY_TASK_ROUTES = {
+    "recognizer.tasks.serve_shift": {"queue": "predictions"},
+    "recognizer.tasks.train": {"queue": "train"},
+}
+# A request that cannot publish continues without a retry: the recovery task publishes later.
+CELERY_TASK_PUBLISH_RETRY = False
+CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+CELERY_BROKER_CONNECTION_MAX_RETRIES = None  # a worker retries without limit
+CELERY_BROKER_TRANSPORT_OPTIONS = {
+    "socket_timeout": REDIS_TIMEOUT,
+    "socket_connect_timeout": REDIS_TIMEOUT,
+    "max_retries": 0,
+    # A message that is not acknowledged within this time is delivered again. Longer than any task of the queue
+    # `default`, which would otherwise run twice. Work that must resume sooner after a crash is found in the database,
+    # where every job has a row. The trainer has its own timeout (digitsite/worker.py); messages of worker sessions are
+    # never held.
+    "visibility_timeout": 3600,
+    # Look for such messages every 10 s; kombu's default is about every 100 s.
+    "unacked_restore_interval": 10,
+    "unacked_restore_throttle": 1,
+}
+CELERY_WORKER_PREFETCH_MULTIPLIER = 1
+# How long running tasks may take after SIGQUIT; after SIGTERM there is no limit. The supervisor sends SIGTERM and waits
+# this long itself; the messages of a process that is killed afterwards are delivered again.
+CELERY_WORKER_SOFT_SHUTDOWN_TIMEOUT = 2.0
+CELERY_WORKER_HIJACK_ROOT_LOGGER = False
+CELERY_WORKER_ENABLE_REMOTE_CONTROL = False  # heartbeats are stored in Redis and in the database
+CELERY_TIMEZONE = "UTC"
+CELERY_BEAT_SCHEDULER = "digitsite.bootsteps:Scheduler"
+SWEEP_SECONDS = env.number("SWEEP_SECONDS", 10, minimum=0.5, maximum=3600)
+# Interval of the liveness probe of each worker.
+CANARY_SECONDS = env.number("CANARY_SECONDS", 60, minimum=1, maximum=3600)
+# Interval in seconds of each periodic task of recognizer/tasks.py.
+PERIODIC_TASKS = {
+    "sweep": SWEEP_SECONDS,
+    "tend_training_runs": SWEEP_SECONDS,
+    "prune_model_files": SWEEP_SECONDS,
+    "predict_again": SWEEP_SECONDS,
+    "enforce_retention": 3600,
+    "clear_sessions": 3600,
+    "empty_write_ahead_log": 3600,
+    "sweep_orphans": 3600,
+    "sweep_idempotency_keys": 3600,
+    "forget_usage": 3600,
+}
+CELERY_BEAT_SCHEDULE = {
+    **{
+        name: {"task": f"recognizer.tasks.{name}", "schedule": seconds, "options": {"expires": seconds}}
+        for name, seconds in PERIODIC_TASKS.items()
+    },
+    **{
+        f"canary {queue}": {
+            "task": "recognizer.tasks.canary",
+            "args": (queue,),
+            "schedule": CANARY_SECONDS,
+            "options": {"queue": queue, "expires": CANARY_SECONDS},
+        }
+        for queue in ("default", "train")
+    },
+}

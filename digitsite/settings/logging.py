@@ -1,0 +1,27 @@
+"""Logging to standard error, one line per event, and the token for /metrics."""
+
+from digitsite import env
+
+LOG_LEVEL = env.choice("LOG_LEVEL", "INFO", ("DEBUG", "INFO", "WARNING", "ERROR"))
+LOG_FORMAT = env.choice("LOG_FORMAT", "text", ("text", "json"))
+_celery_level = "DEBUG" if LOG_LEVEL == "DEBUG" else "WARNING"
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "filters": {"rejected": {"()": "digitsite.logs.RejectedRequest"}, "context": {"()": "digitsite.logs.Context"}},
+    "formatters": {"text": {"()": "digitsite.logs.Text"}, "json": {"()": "digitsite.logs.json_formatter"}},
+    "handlers": {
+        "stderr": {"class": "logging.StreamHandler", "formatter": LOG_FORMAT, "filters": ["rejected", "context"]}
+    },
+    "root": {"handlers": ["stderr"], "level": LOG_LEVEL},
+    "loggers": {
+        # Celery logs three lines per task, and periodic tasks run every ten seconds. Failures are still logged.
+        "celery.beat": {"level": _celery_level},
+        "celery.worker.strategy": {"level": _celery_level},
+        "celery.app.trace": {"level": _celery_level},
+        # The access log has a line with the status of every request; Django would log each 4xx a second time.
+        "django.request": {"level": "ERROR"},
+    },
+}
+# Bearer token for /metrics. Without it, only clients on this machine may read them, and no client behind a proxy.
+METRICS_TOKEN = env.secret("METRICS_TOKEN")
