@@ -1,7 +1,9 @@
-"""Celery's doors: what workers run. A few lines each; the rules live in recognizer/services.
+"""Celery tasks: thin wrappers around `recognizer.services`.
 
-Every worker imports this file, so each task imports what it alone needs.
+Every worker imports this module, so tasks import their dependencies inside the function.
 """
+
+from typing import Any
 
 from celery import Task, shared_task
 from celery.worker import state
@@ -10,25 +12,29 @@ from recognizer.services.inference import recovery
 
 
 @shared_task(bind=True, name="recognizer.tasks.serve_shift")
-def serve_shift(self: Task, token: str) -> None:
-    """Queue `predictions`. Acknowledged early: a message lost with its worker costs a lease, no more."""
+def serve_shift(self: "Task[Any, Any]", token: str) -> None:
+    """Run a worker session (queue `predictions`).
+
+    Acknowledged early: if the message is lost with its worker, the next session starts when the lease expires.
+    """
     from recognizer.services.inference import shifts
 
-    shifts.serve(token, worker=self.request.hostname, should_stop=_worker_is_stopping)
+    # Celery sets the hostname of every request that a worker runs.
+    shifts.serve(token, worker=self.request.hostname or "", should_stop=_is_worker_stopping)
 
 
 @shared_task(name="recognizer.tasks.sweep", acks_late=True, reject_on_worker_lost=True)
 def sweep() -> None:
-    """Queue `default`, every `SWEEP_SECONDS`."""
+    """Wake a worker if there are lost submissions (queue `default`, every `SWEEP_SECONDS`)."""
     recovery.requeue_lost()
 
 
-# --- Periodic jobs: one task each, so that the failure of one hides no other ----------------------------------------
+# --- Periodic jobs: one task each, so that the failure of one does not prevent the others -----------------------------
 
 
 @shared_task(name="recognizer.tasks.tend_training_runs", acks_late=True, reject_on_worker_lost=True)
 def tend_training_runs() -> None:
-    """Queue `default`, every `SWEEP_SECONDS`: start runs that are due, end those whose trainer is gone."""
+    """Start runs that are due and end runs whose training process is gone (queue `default`, every `SWEEP_SECONDS`)."""
     from recognizer.services import training
 
     training.run_maintenance()
@@ -36,7 +42,7 @@ def tend_training_runs() -> None:
 
 @shared_task(name="recognizer.tasks.prune_model_files", acks_late=True, reject_on_worker_lost=True)
 def prune_model_files() -> None:
-    """Queue `default`, every `SWEEP_SECONDS`: delete the files of old model versions."""
+    """Delete the files of old model versions (queue `default`, every `SWEEP_SECONDS`)."""
     from recognizer.services.registry import deployments
 
     deployments.prune()
@@ -44,7 +50,7 @@ def prune_model_files() -> None:
 
 @shared_task(name="recognizer.tasks.predict_again", acks_late=True, reject_on_worker_lost=True)
 def predict_again() -> None:
-    """Queue `default`, every `SWEEP_SECONDS`: replace predictions of versions that are not live any more."""
+    """Predict again what older model versions predicted (queue `default`, every `SWEEP_SECONDS`)."""
     from recognizer.services.inference import backfill
 
     backfill.run_backfill()
@@ -52,7 +58,7 @@ def predict_again() -> None:
 
 @shared_task(name="recognizer.tasks.enforce_retention", acks_late=True, reject_on_worker_lost=True)
 def enforce_retention() -> None:
-    """Queue `default`, hourly: delete submissions that are older than `RETENTION_DAYS`."""
+    """Delete submissions that are older than `RETENTION_DAYS` (queue `default`, hourly)."""
     from recognizer.services.submissions import retention
 
     retention.delete_expired_submissions()
@@ -60,7 +66,7 @@ def enforce_retention() -> None:
 
 @shared_task(name="recognizer.tasks.clear_sessions", acks_late=True, reject_on_worker_lost=True)
 def clear_sessions() -> None:
-    """Queue `default`, hourly: delete expired sessions."""
+    """Delete expired sessions (queue `default`, hourly)."""
     from recognizer.services.submissions import retention
 
     retention.clear_sessions()
@@ -68,7 +74,7 @@ def clear_sessions() -> None:
 
 @shared_task(name="recognizer.tasks.empty_write_ahead_log", acks_late=True, reject_on_worker_lost=True)
 def empty_write_ahead_log() -> None:
-    """Queue `default`, hourly: remove deleted rows from SQLite's log."""
+    """Remove deleted rows from SQLite's write-ahead log (queue `default`, hourly)."""
     from recognizer.services.lib import fsync
 
     fsync.empty_write_ahead_log()
@@ -76,7 +82,7 @@ def empty_write_ahead_log() -> None:
 
 @shared_task(name="recognizer.tasks.sweep_orphans", acks_late=True, reject_on_worker_lost=True)
 def sweep_orphans() -> None:
-    """Queue `default`, hourly: delete picture files that no submission names."""
+    """Delete image files that no submission references (queue `default`, hourly)."""
     from recognizer.services.images import orphaned_files
 
     orphaned_files.delete_orphans()
@@ -84,7 +90,7 @@ def sweep_orphans() -> None:
 
 @shared_task(name="recognizer.tasks.sweep_idempotency_keys", acks_late=True, reject_on_worker_lost=True)
 def sweep_idempotency_keys() -> None:
-    """Queue `default`, hourly: delete expired idempotency keys."""
+    """Delete expired idempotency keys (queue `default`, hourly)."""
     from recognizer.services.identity import idempotency
 
     idempotency.delete_expired()
@@ -92,7 +98,7 @@ def sweep_idempotency_keys() -> None:
 
 @shared_task(name="recognizer.tasks.forget_usage", acks_late=True, reject_on_worker_lost=True)
 def forget_usage() -> None:
-    """Queue `default`, hourly: delete the usage counters of past days."""
+    """Delete the usage counters of past days (queue `default`, hourly)."""
     from recognizer.services.identity import quotas
 
     quotas.delete_old_days()
@@ -100,21 +106,21 @@ def forget_usage() -> None:
 
 @shared_task(name="recognizer.tasks.tend", acks_late=True, reject_on_worker_lost=True)
 def tend() -> None:
-    """Deprecated: messages of release 0.9.0 that are still queued, or come from a host that still runs it."""
+    """Handle messages of release 0.9.0 that are still queued, or come from a host that still runs it (deprecated)."""
     for task in (tend_training_runs, prune_model_files, predict_again):
         task.delay()
 
 
 @shared_task(name="recognizer.tasks.sweep_pictures", acks_late=True, reject_on_worker_lost=True)
 def sweep_pictures() -> None:
-    """Deprecated, as `tend`."""
+    """Handle messages of release 0.9.0, as `tend` does (deprecated)."""
     for task in (enforce_retention, clear_sessions, sweep_orphans, sweep_idempotency_keys, forget_usage):
         task.delay()
 
 
 @shared_task(name="recognizer.tasks.canary")
 def canary(queue: str) -> None:
-    """Queues `default` and `train`, every `CANARY_SECONDS`. One that is lost is followed by the next."""
+    """Record a liveness probe (queues `default` and `train`, every `CANARY_SECONDS`). A lost probe is not retried."""
     from recognizer.services.ops import liveness
 
     liveness.record_probe(queue)
@@ -122,12 +128,16 @@ def canary(queue: str) -> None:
 
 @shared_task(name="recognizer.tasks.train")
 def train(run_id: int) -> None:
-    """Queue `train`. Acknowledged early: the run's row says what became of it, and nothing is trained twice."""
+    """Run a training (queue `train`).
+
+    Acknowledged early, so that no run is executed twice; the run's row records the outcome.
+    """
     from recognizer.services.training import subprocess_runner
 
-    subprocess_runner.run_in_subprocess(run_id, should_stop=_worker_is_stopping)
+    subprocess_runner.run_in_subprocess(run_id, should_stop=_is_worker_stopping)
 
 
-def _worker_is_stopping() -> bool:
-    # Unset, these are None or False; set, they hold an exit code, which may be 0.
-    return not all(flag is None or flag is False for flag in (state.should_stop, state.should_terminate))
+def _is_worker_stopping() -> bool:
+    # Unset flags are None or False; set flags hold an exit code, which may be 0.
+    flags: tuple[object, ...] = (state.should_stop, state.should_terminate)
+    return not all(flag is None or flag is False for flag in flags)

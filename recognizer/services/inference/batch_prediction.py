@@ -1,4 +1,4 @@
-"""Answering submissions: one forward pass and one transaction for a batch."""
+"""Batch prediction: one forward pass and one transaction for a batch of submissions."""
 
 import logging
 import time
@@ -21,73 +21,87 @@ from .settling import Row, Said
 
 log = logging.getLogger(__name__)
 
-# What went wrong with the site and not with one picture: the rows stay pending and are tried again later.
+# Errors of the site, not of an image: the rows stay pending and are tried again later.
 SITE_ERRORS = (DatabaseError, BundleError, versions.RegistryError, MemoryError)
 
 
 def predict_batch(ids: Sequence[int]) -> dict[int, bytes]:
-    """Answer those of the submissions that are pending still, and commit.
+    """Predict the pending submissions among `ids`, and commit.
 
-    A picture on which the model fails does not take its batch with it: it becomes `failed`, with a reason.
+    An image on which the model fails does not fail its batch: its submission becomes `failed`, with a reason.
+
+    Args:
+        ids: Primary keys of submissions.
 
     Returns:
-        For each submission that was settled here the message for `answers.take`.
+        By submission id, the message for `answers.take` for each submission that was predicted or failed here.
 
     Raises:
-        DatabaseError, BundleError, RegistryError: the site cannot answer now; nothing was changed.
+        DatabaseError: The database is unavailable; nothing was changed. The same holds for the next two.
+        BundleError: The files of the live model are missing or damaged.
+        RegistryError: No model is live.
     """
     rows = settling.read(ids, SubmissionState.PENDING)
     if not rows:
         return {}
-    settled = _settle(rows, *versions.live_classifier.current())
-    log.info("settled", extra={"submissions": list(settled)})
-    return settled
+    messages = _predict(rows, *versions.live_classifier.current())
+    log.info("predicted", extra={"submissions": list(messages)})
+    return messages
 
 
 def predict_again(ids: Sequence[int]) -> int:
-    """Answer submissions that have an answer once more, with what is live now. Returns how many."""
+    """Predict submissions again that have a prediction, with the live version.
+
+    Args:
+        ids: Primary keys of submissions.
+
+    Returns:
+        The number of predicted submissions.
+    """
     rows = settling.read(ids, SubmissionState.PREDICTED)
-    return len(_settle(rows, *versions.live_classifier.current())) if rows else 0
+    return len(_predict(rows, *versions.live_classifier.current())) if rows else 0
 
 
-def _settle(rows: list[Row], version: ModelVersion, classifier: Classifier) -> dict[int, bytes]:
+def _predict(rows: list[Row], version: ModelVersion, classifier: Classifier) -> dict[int, bytes]:
+    """Predict rows together or, if that fails, one by one."""
     try:
-        return _answer(rows, version, classifier)
+        return _predict_together(rows, version, classifier)
     except (DataError, IntegrityError) as error:
-        culprit: Exception = error  # the database refuses what one picture brought
+        culprit: Exception = error  # the database rejects the values of one image
     except SITE_ERRORS:
         raise
-    except Exception as error:  # noqa: BLE001  whatever a decoder or a model raises on an odd picture
+    except Exception as error:  # noqa: BLE001  any error that a decoder or a model raises on an unusual image
         culprit = error
     if len(rows) == 1:
         return _fail(rows[0].pk, culprit)
-    log.warning("a batch of %s failed (%r); trying its pictures one by one", len(rows), culprit)
-    return {pk: message for row in rows for pk, message in _settle([row], version, classifier).items()}
+    log.warning("batch of %s failed (%r); predicting its images one by one", len(rows), culprit)
+    return {pk: message for row in rows for pk, message in _predict([row], version, classifier).items()}
 
 
-def _answer(rows: list[Row], version: ModelVersion, classifier: Classifier) -> dict[int, bytes]:
-    old: list[Submission] = []
+def _predict_together(rows: list[Row], version: ModelVersion, classifier: Classifier) -> dict[int, bytes]:
+    """Run one forward pass for all rows, and store its results in one transaction."""
+    stale: list[Submission] = []
     if any(row.preprocessing_version != PREPROCESSING_VERSION for row in rows):
-        rows, old = _brought_up_to_date(rows)
+        rows, stale = _update_preprocessing(rows)
     pixels = np.frombuffer(b"".join([row.pixels for row in rows]), np.uint8).reshape(len(rows), 28, 28)
     started = time.perf_counter()
-    given = classifier.answer(pixels, [row.ink for row in rows])
+    results = classifier.answer(pixels, [row.ink for row in rows])
     milliseconds = (time.perf_counter() - started) * 1000 / len(rows)
     now = timezone.now()
-    said = [_said(row, version, one, now, milliseconds) for row, one in zip(rows, given, strict=True)]
+    records = [_to_record(row, version, answer, now, milliseconds) for row, answer in zip(rows, results, strict=True)]
     try:
-        ids = _store(said, version, old)
+        ids = _store(records, version, stale)
     except IntegrityError:
-        # Most likely somebody deleted a submission meanwhile. Held fast, the others can be stored.
+        # Most likely a submission was deleted since it was read. Lock the others, so that they can be stored.
         with transaction.atomic():
-            held = Submission.objects.select_for_update().filter(pk__in=[row.pk for row in rows])
-            there = set(held.values_list("pk", flat=True))
-            said = [one for one in said if one.submission_id in there]
-            ids = _store(said, version, [row for row in old if row.pk in there])
-    return {one.submission_id: answers.message(ids[one.submission_id], one, version) for one in said}
+            locked = Submission.objects.select_for_update().filter(pk__in=[row.pk for row in rows])
+            existing_ids = set(locked.values_list("pk", flat=True))
+            records = [record for record in records if record.submission_id in existing_ids]
+            ids = _store(records, version, [submission for submission in stale if submission.pk in existing_ids])
+    return {record.submission_id: answers.message(ids[record.submission_id], record, version) for record in records}
 
 
-def _said(row: Row, version: ModelVersion, answer: Answer, now: datetime, milliseconds: float) -> Said:
+def _to_record(row: Row, version: ModelVersion, answer: Answer, now: datetime, milliseconds: float) -> Said:
     return Said(
         submission_id=row.pk,
         version_id=version.pk,
@@ -104,26 +118,32 @@ def _said(row: Row, version: ModelVersion, answer: Answer, now: datetime, millis
     )
 
 
-def _store(said: list[Said], version: ModelVersion, prepared_again: list[Submission]) -> dict[int, int]:
+def _store(records: list[Said], version: ModelVersion, prepared_again: list[Submission]) -> dict[int, int]:
     with fsync.relaxed_sync(), transaction.atomic():
         if prepared_again:
             Submission.objects.bulk_update(prepared_again, ["pixels", "ink", "preprocessing_version"])
-        return settling.write(said, version.number)
+        return settling.write(records, version.number)
 
 
-def _brought_up_to_date(rows: list[Row]) -> tuple[list[Row], list[Submission]]:
-    """The same rows with pixels of today's preprocessing, and the submissions whose pixels that changed."""
-    stale = [row.pk for row in rows if row.preprocessing_version != PREPROCESSING_VERSION]
-    # Without one that was deleted meanwhile: its own foreign key will refuse it, as any other that goes now.
-    old = Submission.objects.in_bulk(stale)
-    for submission in old.values():
+def _update_preprocessing(rows: list[Row]) -> tuple[list[Row], list[Submission]]:
+    """Return the rows with pixels of the current preprocessing, and the submissions whose pixels changed."""
+    stale_ids = [row.pk for row in rows if row.preprocessing_version != PREPROCESSING_VERSION]
+    # A submission that was deleted since is missing here; storing its prediction violates the foreign key.
+    stale = Submission.objects.in_bulk(stale_ids)
+    for submission in stale.values():
         prepare_again(submission)
-    fresh = {one.pk: Row(one.pk, bytes(one.pixels), one.ink, one.preprocessing_version) for one in old.values()}
-    return [fresh.get(row.pk, row) for row in rows], list(old.values())
+    updated = {
+        pk: Row(pk, bytes(submission.pixels), submission.ink, submission.preprocessing_version)
+        for pk, submission in stale.items()
+    }
+    return [updated.get(row.pk, row) for row in rows], list(stale.values())
 
 
 def prepare_again(row: Submission) -> None:
-    """Bring the cached pixels up to today's preprocessing. Seldom needed, so OpenCV is loaded here."""
+    """Compute the cached pixels and image features of a submission with the current preprocessing, without saving.
+
+    OpenCV is imported here because this is rarely needed.
+    """
     from ml.preprocessing import prepare_image, prepare_strokes
 
     if row.strokes:
@@ -137,12 +157,20 @@ def prepare_again(row: Submission) -> None:
 
 
 def _fail(pk: int, error: Exception) -> dict[int, bytes]:
-    log.error("submission %s cannot be predicted", pk, exc_info=error)
+    log.error("prediction of submission %s failed", pk, exc_info=error)
     return mark_failed([pk], f"The picture could not be read ({error}).")
 
 
 def mark_failed(ids: Sequence[int], reason: str) -> dict[int, bytes]:
-    """Mark pending submissions as failed; the messages for whoever waits for them."""
+    """Mark pending submissions as failed.
+
+    Args:
+        ids: Primary keys of submissions.
+        reason: The text that visitors see.
+
+    Returns:
+        By submission id, the message for `answers.take`.
+    """
     Submission.objects.filter(pk__in=ids, state=SubmissionState.PENDING).update(
         state=SubmissionState.FAILED, failure=reason
     )

@@ -1,32 +1,39 @@
-"""Why a submission got its answer: which of its pixels the answer leaned on. For its page and the JSON API.
+"""Explanations: how much each pixel contributed to a prediction.
 
-Worked out by whoever is asked, on LiteRT: 5 ms of CPU, so neither the worker's queue nor a table is needed for it.
+Computed with LiteRT in the web process: it takes 5 ms of CPU, so it needs neither the worker's queue nor a table.
 """
 
 import threading
 
 import numpy as np
+import numpy.typing as npt
 
 from ml.serving.classifier import Classifier
 from ml.serving.occlusion import explain
 from recognizer.models import ModelVersion, Submission
 from recognizer.services.registry import versions
 
-# One interpreter for the whole process, whatever the number of its threads: explanations are rare.
+# One interpreter for all threads of the process: explanations are rare.
 _lock = threading.Lock()
 _loaded: tuple[int, Classifier] | None = None
 
 
 class NothingToExplainError(ValueError):
-    """The submission has no answer yet."""
+    """The submission has no prediction yet."""
 
 
-def explanation(submission: Submission) -> tuple[ModelVersion, np.ndarray]:
-    """The version of the latest answer, and what each pixel did for it: (28, 28) float32 in -1..1.
+def explanation(submission: Submission) -> tuple[ModelVersion, npt.NDArray[np.float32]]:
+    """Explain the latest prediction of a submission.
+
+    Args:
+        submission: The submission, with its pixels.
+
+    Returns:
+        The model version of the prediction, and the contribution of each pixel: (28, 28) float32 in -1..1.
 
     Raises:
-        NothingToExplainError: there is no answer yet.
-        ml.serving.bundle.BundleError: that version's files were pruned or are damaged.
+        NothingToExplainError: The submission has no prediction yet.
+        ml.serving.bundle.BundleError: The files of that version were pruned or are damaged.
     """
     if submission.latest_prediction is None:
         raise NothingToExplainError("There is no answer yet that could be explained.")
@@ -37,7 +44,7 @@ def explanation(submission: Submission) -> tuple[ModelVersion, np.ndarray]:
 
 
 def _classifier_of(version: ModelVersion) -> Classifier:
-    global _loaded  # noqa: PLW0603 - a cache of one, guarded by _lock
+    global _loaded  # noqa: PLW0603 - a cache of one classifier, guarded by _lock
     if _loaded is None or _loaded[0] != version.pk:
         _loaded = version.pk, versions.classifier_of(version)
     return _loaded[1]

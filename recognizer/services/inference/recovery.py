@@ -1,7 +1,7 @@
-"""What was pushed and then lost: pending rows that are older than any hand-off takes.
+"""Recovery of submissions that were stored but never predicted: rows still pending after LOST_AFTER_SECONDS.
 
-A crash between commit and push, a flushed Redis, a worker killed between pop and write: the row stays pending, and a
-shift finds it here. `attempts` counts these tries, so that a picture that kills the worker is given up in the end.
+A crash between commit and push, a flushed Redis or a worker killed between pop and write leaves the row pending.
+`attempts` counts the recoveries of a row, so that an image that crashes the worker is marked as failed in the end.
 """
 
 import logging
@@ -17,22 +17,32 @@ from . import handoff
 
 log = logging.getLogger(__name__)
 
-# A row pending for longer than this was lost, or waits in a long queue: served twice, it is answered once.
+# A row that is pending for longer was lost, or waits in a long queue. In the latter case it is popped twice and
+# predicted once.
 LOST_AFTER_SECONDS = 5.0
-# Tries in company before a row is tried alone, and tries altogether before it is given up.
+# Attempts in a batch before a row is tried alone, and attempts in all before it is marked as failed.
 MAX_BATCH_ATTEMPTS, MAX_ATTEMPTS = 2, 4
 
 
 def lost_submissions() -> QuerySet[Submission]:
-    """Submissions that are pending and should not be any more; also those of before the clock was set back."""
-    now, patience = timezone.now(), timedelta(seconds=LOST_AFTER_SECONDS)
-    is_late = Q(created__lt=now - patience) | Q(created__gt=now + patience)
-    return Submission.objects.filter(is_late, state=SubmissionState.PENDING)
+    """Return submissions that have been pending for too long.
+
+    Creation times in the future count too: they are from before the clock was set back.
+    """
+    now, timeout = timezone.now(), timedelta(seconds=LOST_AFTER_SECONDS)
+    is_overdue = Q(created__lt=now - timeout) | Q(created__gt=now + timeout)
+    return Submission.objects.filter(is_overdue, state=SubmissionState.PENDING)
 
 
 def requeue_lost() -> bool:
-    """Call a worker if there are lost submissions. Their ids are not pushed again: in a backlog that would multiply
-    the list; the shift reads them from the database."""
+    """Wake a worker if there are lost submissions.
+
+    Their ids are not pushed again, because in a backlog that would multiply the queue. The worker session reads them
+    from the database.
+
+    Returns:
+        Whether there are lost submissions.
+    """
     if not lost_submissions().exists():
         return False
     handoff.ring()
@@ -40,36 +50,38 @@ def requeue_lost() -> bool:
 
 
 def predict_lost() -> dict[int, bytes]:
-    """Answer one batch of lost submissions, the oldest first, or one that must be tried alone.
+    """Predict one batch of lost submissions, the oldest first, or a single one that must be tried alone.
 
     Returns:
-        The messages for whoever may still wait; empty when nothing is lost.
+        By submission id, the message for `answers.take`; empty if nothing is lost.
 
     Raises:
-        DatabaseError, BundleError, RegistryError: the site cannot answer now; nothing was counted as a try.
+        DatabaseError: The database is unavailable; no attempt was counted. The same holds for the next two.
+        BundleError: The files of the live model are missing or damaged.
+        RegistryError: No model is live.
     """
-    from recognizer.services.registry import (
-        versions,  # here: the default worker, which only sweeps, does without the model
-    )
+    # Imported here because the default worker, which calls `requeue_lost` only, does not load the model.
+    from recognizer.services.registry import versions
 
     from . import batch_prediction
 
     lost = lost_submissions()
-    in_company = lost.filter(attempts__lt=MAX_BATCH_ATTEMPTS).order_by("created")
-    ids = list(in_company.values_list("pk", flat=True)[: settings.PREDICTION_BATCH])
+    batchable = lost.filter(attempts__lt=MAX_BATCH_ATTEMPTS).order_by("created")
+    ids = list(batchable.values_list("pk", flat=True)[: settings.PREDICTION_BATCH])
     if not ids:
-        # The least tried first: a picture that kills the worker shall not keep the others from their turn.
-        alone = lost.order_by("attempts", "created").values_list("pk", "attempts").first()
-        if alone is None:
+        # Fewest attempts first, so that an image that crashes the worker does not block the others.
+        single = lost.order_by("attempts", "created").values_list("pk", "attempts").first()
+        if single is None:
             return {}
-        pk, attempts = alone
+        pk, attempts = single
         ids = [pk]
         if attempts >= MAX_ATTEMPTS:
-            log.error("submission %s is given up: the worker died over it", pk)
+            log.error("submission %s failed: the worker stopped in each of %s attempts", pk, attempts)
             return batch_prediction.mark_failed(
                 ids, f"The worker stopped each of the {attempts} times it tried this picture."
             )
-    versions.live_classifier.current()  # without a model nobody can be blamed
+    # Fail early if no model can be loaded, so that no attempt is counted against these submissions.
+    versions.live_classifier.current()
     Submission.objects.filter(pk__in=ids).update(attempts=F("attempts") + 1)
-    log.info("serving %s lost submissions", len(ids))
+    log.info("recovering %s lost submissions", len(ids))
     return batch_prediction.predict_batch(ids)

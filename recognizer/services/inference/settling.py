@@ -1,13 +1,13 @@
-"""The statements of a batch of answers: what is asked of the database before the forward pass, and written after it.
+"""SQL statements of batch prediction: reading the inputs and writing the predictions.
 
-Plain SQL, the same on SQLite and PostgreSQL: to have Django put such statements together anew for each batch took more
-than the model, SQLite and Redis together.
+Plain SQL that works on SQLite and PostgreSQL: compiling these queries through the ORM for each batch took longer than
+the model, SQLite and Redis together.
 """
 
 import json
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from django.db import connection
 
@@ -15,16 +15,16 @@ from recognizer.models import SubmissionState
 
 
 class Row(NamedTuple):
-    """Of a submission what the model needs: 28x28 uint8, row by row, and the evidence about the ink."""
+    """The model's input for a submission: 28x28 uint8 in row-major order, and the image features."""
 
     pk: int
     pixels: bytes
-    ink: Mapping
+    ink: Mapping[str, Any]
     preprocessing_version: int
 
 
 class Said(NamedTuple):
-    """A prediction to be: the columns of the model `Prediction`, but for the id, which the database gives."""
+    """A new prediction: the columns of the model `Prediction` without the id, which the database assigns."""
 
     submission_id: int
     version_id: int
@@ -41,15 +41,15 @@ class Said(NamedTuple):
 
 
 PARAMETERS = f"({', '.join(['%s'] * len(Said._fields))})"
-# The same model said the same of the same pixels before: that row stays. DO NOTHING would not tell its id, and on
-# SQLite it would also swallow a row that breaks another constraint.
+# A conflict means that this model predicted the same pixels before; that row stays. DO NOTHING would not return its
+# id, and on SQLite it would also ignore violations of other constraints.
 INSERT_PREDICTIONS = f"""
     INSERT INTO recognizer_prediction ({", ".join(Said._fields)}) VALUES {{}}
     ON CONFLICT (submission_id, version_id, preprocessing_version)
     DO UPDATE SET preprocessing_version = excluded.preprocessing_version
     RETURNING submission_id, id
 """  # noqa: S608 - the columns above
-# What lists and the review queue need of the latest answer, beside the submission's own columns.
+# Copies the columns of the latest prediction that lists and the review queue filter and sort by.
 UPDATE_SUBMISSION = """
     UPDATE recognizer_submission SET
         state = %s, latest_prediction_id = %s, doubt = %s, digit = %s, certainty = %s, verdict = %s, answered_by = %s,
@@ -61,36 +61,40 @@ UPDATE_SUBMISSION = """
 
 
 def read(ids: Sequence[int], state: SubmissionState) -> list[Row]:
-    """Those of the submissions that are in `state`."""
-    places = ", ".join(["%s"] * len(ids))
+    """Return the model inputs of the submissions among `ids` that are in `state`."""
+    placeholders = ", ".join(["%s"] * len(ids))
     with connection.cursor() as cursor:
         cursor.execute(
-            "SELECT id, pixels, ink, preprocessing_version FROM recognizer_submission "  # noqa: S608 - places only
-            f"WHERE state = %s AND id IN ({places})",
+            "SELECT id, pixels, ink, preprocessing_version FROM recognizer_submission "  # noqa: S608 - placeholders only
+            f"WHERE state = %s AND id IN ({placeholders})",
             [state.value, *ids],
         )
-        found = cursor.fetchall()
-    return [Row(pk, bytes(pixels), json.loads(ink), version) for pk, pixels, ink, version in found]
+        rows = cursor.fetchall()
+    return [Row(pk, bytes(pixels), json.loads(ink), version) for pk, pixels, ink, version in rows]
 
 
 def write(said: Sequence[Said], version_number: int) -> dict[int, int]:
-    """Store predictions of one model version and bring their submissions up to date; called in a transaction.
+    """Store predictions of one model version and update their submissions. Requires a transaction.
+
+    Args:
+        said: The predictions.
+        version_number: The number of the model version.
 
     Returns:
-        For each submission the id of its prediction.
+        By submission id, the id of its prediction.
 
     Raises:
-        DataError, IntegrityError: the database refuses one of them.
+        DataError: The database rejects a value.
+        IntegrityError: A row violates a constraint, for example because its submission was deleted.
     """
     if not said:
         return {}
-    adapt = connection.ops
-    parameters: list[object] = []
-    for one in said:
-        parameters += one._replace(
-            created=adapt.adapt_datetimefield_value(one.created),
-            probabilities=adapt.adapt_json_value(one.probabilities, None),
-        )
+    parameters: list[Any] = []
+    for record in said:
+        columns = record._asdict()
+        columns["created"] = connection.ops.adapt_datetimefield_value(record.created)
+        columns["probabilities"] = connection.ops.adapt_json_value(record.probabilities, None)
+        parameters += columns.values()
     with connection.cursor() as cursor:
         cursor.execute(INSERT_PREDICTIONS.format(", ".join([PARAMETERS] * len(said))), parameters)
         ids = dict(cursor.fetchall())
@@ -98,10 +102,17 @@ def write(said: Sequence[Said], version_number: int) -> dict[int, int]:
             UPDATE_SUBMISSION,
             [
                 (
-                    *(SubmissionState.PREDICTED.value, ids[one.submission_id], one.doubt, one.digit, one.certainty),
-                    *(one.verdict, version_number, one.digit, one.submission_id),
+                    SubmissionState.PREDICTED.value,
+                    ids[record.submission_id],
+                    record.doubt,
+                    record.digit,
+                    record.certainty,
+                    record.verdict,
+                    version_number,
+                    record.digit,
+                    record.submission_id,
                 )
-                for one in said
+                for record in said
             ],
         )
     return ids

@@ -1,4 +1,4 @@
-"""A shift: one Celery task in which a worker serves the hand-off list, so that Celery's price is paid once a shift."""
+"""Worker session: one long-running Celery task that drains the queue, amortizing Celery's overhead per task."""
 
 import logging
 import time
@@ -15,20 +15,20 @@ from .handoff.serving import POP_SECONDS, Batch, ShiftLease
 
 log = logging.getLogger(__name__)
 
-# Before it looks for lost rows a shift waits a moment for the list: whoever was just answered shall have the processor.
-BREATH_SECONDS = 0.02
+# Wait for the queue before lost rows are looked up: yields the CPU to the web threads that have just been woken.
+YIELD_SECONDS = 0.02
 
 
 def serve(token: str, *, worker: str, should_stop: Callable[[], bool]) -> int:
-    """Serve the list until nothing came for `SHIFT_IDLE_SECONDS`, or for about `SHIFT_SECONDS`.
+    """Drain the queue until it was idle for `SHIFT_IDLE_SECONDS`, or for about `SHIFT_SECONDS`.
 
     Args:
-        token: the lease that was made for this shift.
-        worker: whose heartbeat the shift renews while the worker's main loop cannot.
-        should_stop: asked between batches; when true, the shift hands over to whoever comes.
+        token: The lease that was created for this session.
+        worker: Name of the worker, whose heartbeat the session renews while the worker's main loop is blocked.
+        should_stop: Checked between batches; if true, the session transfers its lease to a successor and ends.
 
     Returns:
-        How many submissions were answered.
+        The number of submissions that were predicted.
     """
     lease = ShiftLease(token, worker)
     try:
@@ -40,7 +40,7 @@ def serve(token: str, *, worker: str, should_stop: Callable[[], bool]) -> int:
             lease.drop()
             raise
     except redis.RedisError as error:
-        log.warning("a shift ends early, Redis failed: %s", error)
+        log.warning("worker session ended early: redis error: %s", error)
         return 0
 
 
@@ -49,12 +49,12 @@ def _serve(lease: ShiftLease, should_stop: Callable[[], bool]) -> int:
     started = last_work = time.monotonic()
     looked_for_lost_at = float("-inf")
     look_for_lost, is_first = False, True
-    # A message that comes late, when nobody waits for it any more, shall not hold the worker for long.
+    # A late message, for which no request waits any more, must not occupy the worker for long.
     idle_seconds = settings.SHIFT_IDLE_SECONDS if lease.wanted else 0.0
     lost: dict[int, bytes] = {}
     while True:
-        patience = BREATH_SECONDS if look_for_lost else min(POP_SECONDS, idle_seconds)
-        batch = lease.pop(0 if lost or is_first else patience)
+        timeout = YIELD_SECONDS if look_for_lost else min(POP_SECONDS, idle_seconds)
+        batch = lease.pop(0 if lost or is_first else timeout)
         answers = batch_prediction.predict_batch(batch.ids) if batch.asked else {}
         _answer_previews(lease, batch)
         lease.answer(batch, answers)
@@ -68,16 +68,16 @@ def _serve(lease: ShiftLease, should_stop: Callable[[], bool]) -> int:
         now = time.monotonic()
         if batch or lost:
             last_work = now
-        # Whoever called for the shift is waiting, so lost rows come second. They are older than the list, so a batch of
-        # them goes before the rest of it, and the others when it is empty: in a backlog the oldest rows are on the list
-        # as well, and two workers would do the same work twice.
-        nothing_else = not batch and (bool(lost) or now - looked_for_lost_at >= recovery.LOST_AFTER_SECONDS)
-        look_for_lost, is_first = is_first or nothing_else, False
+        # The first batch is for the request that started the session. One batch of lost rows follows, since they are
+        # older than the rest of the queue; the other lost rows follow when the queue is empty. In a backlog the oldest
+        # rows are in the queue as well, and two workers would predict them twice.
+        is_idle = not batch and (bool(lost) or now - looked_for_lost_at >= recovery.LOST_AFTER_SECONDS)
+        look_for_lost, is_first = is_first or is_idle, False
         if should_stop():
             lease.hand_over(always=False)
             return served
         if now - started >= settings.SHIFT_SECONDS:
-            # While people draw, the next shift follows at once: no request has to pay for calling it.
+            # While there is traffic the next session follows at once, so that no request has to start it.
             lease.hand_over(always=now - last_work < settings.SHIFT_IDLE_SECONDS)
             return served
         if now - last_work >= idle_seconds and not look_for_lost and lease.end():

@@ -76,7 +76,7 @@ def test_the_answers_of_a_batch_go_to_each_process_that_waits_at_once(valkey: Si
 
 
 def test_answers_that_nobody_takes_fill_no_redis(valkey: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(serving, "MOST_REPLIES", 3)
+    monkeypatch.setattr(serving, "MAX_REPLIES", 3)
     lease = begun()
     for pk in range(5):
         lease.answer(Batch(asked=[(pk, "replies:dead")]), {pk: TORN})

@@ -1,17 +1,17 @@
-"""The hand-off: how an accepted submission gets to a prediction worker and its answer back. All over Redis lists.
+"""Prediction queue between web processes and prediction workers, on Redis lists.
 
 Redis holds, in a database number of its own:
 
-    queue            list of submission ids, each with the list on which its answer is waited for, if it is
-    previews         list of pictures being drawn; served only while the queue is empty, dropped when they get old
-    shifts           sorted set, token -> end of its lease: the shifts that serve, or were called for
-    workers          sorted set, worker -> end of its heartbeat's life
-    replies:<token>  list of the answers to one process, each after the id (or a preview's key) that it belongs to
-    asked:<minute>:… how often somebody asked in this minute (services.identity.throttling, over the same link)
+    queue            list of submission ids, each with the name of its reply list if a request waits for the result
+    previews         list of unsaved images to predict; read only while the queue is empty, dropped when stale
+    shifts           sorted set, token -> end of lease: worker sessions that run or have been started
+    workers          sorted set, worker -> expiry of its heartbeat
+    replies:<token>  reply list of one process; each item begins with the submission id or preview key
+    asked:<minute>:… rate limit counters of a minute (services.identity.throttling, over the same connection)
 
-All of it are bells. The truth is the pending row in the database: whatever is lost here, the sweeper makes good.
-`asking` is the side of web requests and whoever else calls a worker; in `replies` they wait. `serving`, the worker's
-side, is imported by shifts alone: it needs NumPy.
+Redis only carries notifications. The pending row in the database is authoritative, and `recovery` finds the rows that
+are lost here. `asking` is the producer side, used by web requests; `replies` correlates results with waiting threads.
+`serving` is the consumer side; only worker sessions import it because it needs NumPy.
 """
 
 from .asking import prepare, preview, push, ring, wait_for, wait_for_all, wait_in_slot, wait_slots, worker_alive

@@ -1,13 +1,12 @@
--- End a shift, unless that would strand what was pushed a moment ago.
+-- Release or transfer the lease of a worker session, unless items are queued and there is no successor.
 --
 -- KEYS  1 queue   2 previews   3 shifts (token -> lease end)
--- ARGV  1 the shift's token   2 the token of the shift that takes over, or ""   3 the lease of that one, seconds
---       4 "1": somebody takes over even when nothing waits
+-- ARGV  1 token of the session   2 token of its successor, or ""   3 lease of the successor, seconds
+--       4 "1": transfer the lease even if nothing is queued
 --
--- Returns "over" (nothing waits; the token is gone, so the next push calls for a shift), "handed over" (the
--- successor holds a lease; the caller must call it) or "go on" (something waits and there is no successor).
--- Looking and leaving are one step here. As two, a push in between would still see the token, call nobody, and wait
--- for ever.
+-- Returns "over" (nothing is queued; the token is removed, so the next push starts a session), "handed over" (the
+-- successor has a lease; the caller must start it) or "go on" (items are queued and there is no successor).
+-- The check and the release must be atomic: a push between them would still see the token and start no session.
 local token, successor, lease = ARGV[1], ARGV[2], tonumber(ARGV[3])
 local waiting = redis.call('LLEN', KEYS[1]) + redis.call('LLEN', KEYS[2])
 if waiting == 0 and ARGV[4] ~= '1' then
