@@ -1,4 +1,4 @@
-"""Every kind of row in Django's admin, for operators: to be read there; what may be changed has a page of its own."""
+"""Read-only admin for operators. Changes are made on the pages of the site, through the services."""
 
 from django.contrib import admin
 from django.contrib.auth.admin import UserAdmin
@@ -12,24 +12,29 @@ from recognizer import models
 admin.site.unregister(User)
 
 
-class ReadOnlyAdmin(admin.ModelAdmin):
-    """For rows that services alone write: looking is welcome, a change here would go around the rules."""
+class ReadOnlyAdmin(admin.ModelAdmin):  # type: ignore[type-arg] # not subscriptable at run time
+    """Base class for models that only the services may write."""
 
     show_full_result_count = False
     list_per_page = 50
 
     def has_add_permission(self, request: HttpRequest) -> bool:
+        """Deny; see the class."""
         return False
 
     def has_change_permission(self, request: HttpRequest, obj: object | None = None) -> bool:
+        """Deny; see the class."""
         return False
 
     def has_delete_permission(self, request: HttpRequest, obj: object | None = None) -> bool:
+        """Deny; see the class."""
         return False
 
 
 @admin.register(models.Submission)
 class SubmissionAdmin(ReadOnlyAdmin):
+    """Submissions, without the pixels."""
+
     list_display = ("public_id", "created", "source", "state", "latest_prediction", "truth", "truth_state", "fold")
     list_filter = ("source", "state", "truth_state", "fold")
     list_select_related = ("latest_prediction",)
@@ -39,6 +44,8 @@ class SubmissionAdmin(ReadOnlyAdmin):
 
 @admin.register(models.Prediction)
 class PredictionAdmin(ReadOnlyAdmin):
+    """Predictions."""
+
     list_display = ("submission", "version", "digit", "certainty", "verdict", "created")
     list_filter = ("verdict", "digit")
     list_select_related = ("submission", "version")
@@ -46,6 +53,8 @@ class PredictionAdmin(ReadOnlyAdmin):
 
 @admin.register(models.Label)
 class LabelAdmin(ReadOnlyAdmin):
+    """Labels and retractions."""
+
     list_display = ("submission", "kind", "value", "user", "reason", "created")
     list_filter = ("kind", "value", "reason")
     list_select_related = ("submission", "user")
@@ -53,16 +62,22 @@ class LabelAdmin(ReadOnlyAdmin):
 
 @admin.register(models.Lease)
 class LeaseAdmin(ReadOnlyAdmin):
+    """Leases of the review queue."""
+
     list_display = ("submission", "reviewer", "reason", "expires")
 
 
 @admin.register(models.Skip)
 class SkipAdmin(ReadOnlyAdmin):
+    """Skipped submissions of reviewers."""
+
     list_display = ("submission", "reviewer", "created")
 
 
 @admin.register(models.Token)
 class TokenAdmin(ReadOnlyAdmin):
+    """Tokens, without their digests."""
+
     list_display = ("name", "user", "get_scopes_display", "created", "expires", "last_used")
     list_select_related = ("user",)
     exclude = ("digest",)
@@ -70,40 +85,49 @@ class TokenAdmin(ReadOnlyAdmin):
 
 @admin.register(models.ModelVersion)
 class ModelVersionAdmin(ReadOnlyAdmin):
+    """Model versions."""
+
     list_display = ("number", "created", "origin", "parent", "gate_verdict", "bundle_sha256")
 
 
 @admin.register(models.ModelFiles)
 class ModelFilesAdmin(ReadOnlyAdmin):
-    """Only that there are files: binary columns are not shown, and so need not be read."""
+    """Lists versions that have files, without reading the binary columns."""
 
     list_display = ("version",)
     list_select_related = ("version",)
 
-    def get_queryset(self, request: HttpRequest) -> QuerySet:
+    def get_queryset(self, request: HttpRequest) -> QuerySet[models.ModelFiles]:
+        """Defer the binary columns."""
         return super().get_queryset(request).defer("keras_file", "bundle")
 
 
 @admin.register(models.TrainingRun)
 class TrainingRunAdmin(ReadOnlyAdmin):
+    """Training runs."""
+
     list_display = ("id", "created", "trigger", "state", "requested_by", "version")
     list_filter = ("state", "trigger")
 
 
 @admin.register(models.Deployment)
 class DeploymentAdmin(ReadOnlyAdmin):
+    """Deployments of model versions."""
+
     list_display = ("sequence", "created", "kind", "from_version", "to_version", "who", "why")
 
 
 @admin.register(models.Attempt)
 class AttemptAdmin(ReadOnlyAdmin):
+    """Login attempts and other throttled attempts."""
+
     list_display = ("kind", "created", "account", "address")
     list_filter = ("kind",)
 
 
 @admin.register(User)
-class AccountAdmin(UserAdmin):
-    """Accounts can be switched off here, by those who may change them; names and passwords have pages with limits."""
+class AccountAdmin(UserAdmin):  # type: ignore[type-arg] # not subscriptable at run time
+    """Activate accounts and change their rights. Names and passwords are changed on throttled pages."""
 
     fieldsets = (
         (None, {"fields": ("username", "email")}),
@@ -113,7 +137,9 @@ class AccountAdmin(UserAdmin):
     readonly_fields = ("username", "last_login", "date_joined")
 
     def has_add_permission(self, request: HttpRequest) -> bool:
+        """Deny; see the class."""
         return False
 
     def get_urls(self) -> list[URLPattern]:
+        """Leave out the password form."""
         return [url for url in super().get_urls() if url.name != "auth_user_password_change"]

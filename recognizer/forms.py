@@ -1,20 +1,25 @@
-"""Forms of the pages: they check the shape of what was sent; what may be done with it is for the services to say."""
+"""Forms of the pages. They validate the format of the input; permissions and limits are checked by the services."""
 
 from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any, TypedDict, cast
 
 from django import forms
 from django.conf import settings
 from django.contrib.auth.forms import AuthenticationForm, SetPasswordForm, UserCreationForm
 from django.contrib.auth.models import User
 from django.core.exceptions import ValidationError
-from django.core.files.uploadedfile import UploadedFile
+from django.http import QueryDict
 from django.views.decorators.debug import sensitive_variables
 
 from recognizer.models import Scope
+from recognizer.requests import SiteRequest
 from recognizer.services.identity import login_throttle, passwords, users
 from recognizer.services.lib.errors import BusyError
 
-SCOPE_WORDS = {
+if TYPE_CHECKING:
+    from django.core.files.uploadedfile import UploadedFile
+
+SCOPE_TEXTS = {
     Scope.READ: "read: pictures, predictions, labels and models that you see",
     Scope.SUBMIT: "submit: send pictures; label, share and delete your own",
     Scope.REVIEW: "review: see every picture and be believed about it, as you are; export",
@@ -27,16 +32,19 @@ class _ManyFilesInput(forms.ClearableFileInput):
 
 
 class _ManyFilesField(forms.FileField):
-    """One or several files. An empty file is not refused here: it gets its own plain error beside the others."""
+    """A field for one or more files. Empty files are accepted here and rejected one by one when they are decoded."""
 
     widget = _ManyFilesInput
 
-    def clean(self, data: object, initial: object = None) -> list[UploadedFile]:
+    def clean(self, data: object, initial: object = None) -> "list[UploadedFile[bytes]]":
+        """Validate each file."""
         files = data if isinstance(data, list | tuple) else [data]
-        return [super(_ManyFilesField, self).clean(one, initial) for one in files or [None]]
+        return [super(_ManyFilesField, self).clean(file, initial) for file in files or [None]]
 
 
 class UploadForm(forms.Form):
+    """Images to recognize, and consent to training."""
+
     images = _ManyFilesField(
         allow_empty_file=True,
         max_length=255,
@@ -46,12 +54,18 @@ class UploadForm(forms.Form):
 
 
 class SignInForm(AuthenticationForm):
-    """Name and password, as often as one may try. `wait`: seconds until the next try, 0 when this one was made."""
+    """Sign in by name and password, throttled.
 
+    Attributes:
+        wait: Seconds until the next attempt is allowed; 0 if this attempt was.
+    """
+
+    request: SiteRequest
     wait = 0.0
 
     @sensitive_variables()
-    def clean(self) -> dict:
+    def clean(self) -> dict[str, Any]:
+        """Check the password, unless there were too many attempts."""
         name = self.cleaned_data.get("username", "")
         if not name or not self.cleaned_data.get("password"):
             return self.cleaned_data
@@ -68,8 +82,8 @@ class SignInForm(AuthenticationForm):
         return self.cleaned_data
 
 
-class SignUpForm(UserCreationForm):
-    """What a new account needs; the mail address is asked for only where it is of use."""
+class SignUpForm(UserCreationForm):  # type: ignore[type-arg] # not subscriptable at run time
+    """Create an account. The e-mail field exists only if the site sends mail."""
 
     email = forms.EmailField(
         required=False, label="E-mail address", help_text="Only for a new password, should you forget yours."
@@ -79,24 +93,35 @@ class SignUpForm(UserCreationForm):
         model = User
         fields = ("username", "email")
 
-    def __init__(self, *args: object, **kwargs: object) -> None:
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         if not settings.SENDS_MAIL:
             del self.fields["email"]
 
     def clean_username(self) -> str:
+        """Normalize the name and check that it is free."""
         try:
             return users.prepare_account(self.cleaned_data["username"]).get_username()
         except ValueError as error:
             raise ValidationError(str(error)) from error
 
 
-class NewPasswordForm(SetPasswordForm):
-    """A new password, and whether the account's tokens go on working; that is asked where there are any."""
+class PasswordChangeData(TypedDict):
+    """Keyword arguments for `passwords.change`."""
+
+    old: str | None
+    new: str
+    keep_tokens: bool
+
+
+class NewPasswordForm(SetPasswordForm):  # type: ignore[type-arg] # not subscriptable at run time
+    """Set a new password. If the account has tokens, ask whether to keep them."""
+
+    user: User
 
     keep_tokens = forms.BooleanField(required=False)
 
-    def __init__(self, user: User, *args: object, **kwargs: object) -> None:
+    def __init__(self, user: User | None, *args: Any, **kwargs: Any) -> None:
         super().__init__(user, *args, **kwargs)
         count = user.tokens.count() if user is not None else 0
         if not count:
@@ -109,8 +134,8 @@ class NewPasswordForm(SetPasswordForm):
         ].help_text = "Otherwise they end. Let them end if someone else may know your password."
 
     @property
-    def change(self) -> dict[str, object]:
-        """What `passwords.change` is to do."""
+    def change(self) -> PasswordChangeData:
+        """Return the arguments for `passwords.change`."""
         return {
             "old": self.cleaned_data.get("old_password"),
             "new": self.cleaned_data["new_password1"],
@@ -119,7 +144,7 @@ class NewPasswordForm(SetPasswordForm):
 
 
 class PasswordForm(NewPasswordForm):
-    """The same for a person who has a password already."""
+    """Change the password of an account that has one."""
 
     old_password = forms.CharField(
         label="Old password",
@@ -130,13 +155,13 @@ class PasswordForm(NewPasswordForm):
 
 
 class TokenForm(forms.Form):
-    """What a new token is called, what it may do, and for how long."""
+    """Create a token: name, scopes and lifetime in days."""
 
     name = forms.CharField(label="Name", max_length=60, help_text="What it is for: the scanner in room 2, say.")
     scopes = forms.MultipleChoiceField(label="It may", widget=forms.CheckboxSelectMultiple)
     days = forms.IntegerField(label="Days", min_value=1, max_value=settings.TOKEN_MAX_DAYS)
 
-    def __init__(self, *args: object, scopes: Iterable[Scope], **kwargs: object) -> None:
-        initial = {"scopes": [Scope.READ, Scope.SUBMIT], "days": settings.TOKEN_DAYS}
-        super().__init__(*args, initial=initial, **kwargs)
-        self.fields["scopes"].choices = [(one.value, SCOPE_WORDS[one]) for one in scopes]
+    def __init__(self, data: QueryDict | None = None, *, scopes: Iterable[Scope]) -> None:
+        super().__init__(data, initial={"scopes": [Scope.READ, Scope.SUBMIT], "days": settings.TOKEN_DAYS})
+        field = cast("forms.MultipleChoiceField", self.fields["scopes"])
+        field.choices = [(scope.value, SCOPE_TEXTS[scope]) for scope in scopes]

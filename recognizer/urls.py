@@ -1,4 +1,4 @@
-"""Addresses of the pages."""
+"""URLs of the pages."""
 
 from django.urls import path
 
@@ -16,7 +16,7 @@ urlpatterns = [
     path("history/bulk/", bulk_actions.bulk, name="history-bulk"),
     path("history/matrix/", confusion_matrix.matrix, name="matrix"),
     path("s/<str:public_id>/", submission.show, name="submission"),
-    path("s/<str:public_id>/label/", submission.label, name="submission-label"),
+    path("s/<str:public_id>/label/", submission.add_label, name="submission-label"),
     path("s/<str:public_id>/labels/<int:label_id>/retract/", submission.retract, name="submission-retract"),
     path("s/<str:public_id>/delete/", submission.delete, name="submission-delete"),
     path("s/<str:public_id>/share/", submission.share, name="submission-share"),
@@ -25,12 +25,12 @@ urlpatterns = [
     path("review/grid/", grid.grid, name="review-grid"),
     path("review/figures/", statistics.show, name="review-figures"),
     path("models/", model_registry.overview, name="models"),
-    path("models/<int:number>/", model_registry.version, name="model"),
+    path("models/<int:number>/", model_registry.version_detail, name="model"),
     path("models/<int:number>/<slug:name>.png", model_registry.plot, name="model-plot"),
     path("models/<int:number>/promote/", model_registry.promote, name="model-promote"),
     path("models/<int:number>/rollback/", model_registry.roll_back, name="model-roll-back"),
     path("models/runs/", model_registry.start, name="training-start"),
-    path("models/runs/<int:pk>/", model_registry.run, name="training-run"),
+    path("models/runs/<int:pk>/", model_registry.run_detail, name="training-run"),
     path("models/runs/<int:pk>/progress/", model_registry.progress, name="training-progress"),
     path("models/runs/<int:pk>/cancel/", model_registry.cancel, name="training-cancel"),
     path("status/", status.show, name="status"),
@@ -40,15 +40,19 @@ urlpatterns = [
     path("account/people/add/", users.add, name="people-add"),
     path("account/people/<int:pk>/link/", users.link, name="people-link"),
     path("account/people/<int:pk>/role/", users.role, name="people-role"),
-    path("account/forgotten/", sign_in.Forgotten.as_view(), name="password_reset"),
-    path("account/forgotten/sent/", sign_in.ForgottenSent.as_view(), name="password_reset_done"),
-    path("account/forgotten/<str:uidb64>/<str:token>/", sign_in.NewPassword.as_view(), name="password_reset_confirm"),
+    path("account/forgotten/", sign_in.PasswordReset.as_view(), name="password_reset"),
+    path("account/forgotten/sent/", sign_in.PasswordResetSent.as_view(), name="password_reset_done"),
+    path(
+        "account/forgotten/<str:uidb64>/<str:token>/",
+        sign_in.PasswordResetConfirm.as_view(),
+        name="password_reset_confirm",
+    ),
     path("account/logout/", sign_in.Logout.as_view(), name="logout"),
     path("account/tokens/", tokens.show, name="tokens"),
     path("account/tokens/<int:pk>/delete/", tokens.delete, name="token-delete"),
     path("account/data/", my_data.show, name="my-data"),
     path("account/data/download/", my_data.download, name="my-data-download"),
     path("account/data/delete/", my_data.delete, name="my-data-delete"),
-    path("account/password/", sign_in.Password.as_view(), name="password_change"),
+    path("account/password/", sign_in.PasswordChange.as_view(), name="password_change"),
     path("account/sign-in/<str:uid>/<str:token>/", sign_in.sign_in, name="sign-in"),
 ]

@@ -1,1 +1,1 @@
-"""Doors of the pages. Each view asks a service and shows what it says; no rule lives here."""
+"""Views of the pages. They call services and render templates; business rules are in recognizer.services."""

@@ -1,4 +1,4 @@
-"""Error pages in the site's design, each saying what to do next. digitsite.urls names these as Django's handlers."""
+"""Error pages: Django's error handlers (see digitsite.urls), pages for limits and for storage errors."""
 
 import math
 import sys
@@ -17,9 +17,12 @@ from django.views.decorators.csrf import requires_csrf_token
 
 from recognizer.api.http.problems import CONTENT_TYPE, UNAVAILABLE_SECONDS, problem
 from recognizer.services.identity.account_tags import PageAccountError
+from recognizer.services.identity.login_throttle import TooManyAttemptsError
+from recognizer.services.identity.quotas import QuotaError
+from recognizer.services.identity.throttling import ThrottledError
 from recognizer.services.lib.storage_errors import StorageError, StorageFullError, log_storage_error, storage_error_of
 
-# Title, and what to do next.
+# Status -> title and advice.
 PAGES = {
     400: (
         "That request makes no sense to us",
@@ -77,7 +80,7 @@ CSRF_TEXT = (
 
 
 def error_page(request: HttpRequest, status: int, *, retry_after: float | None = None) -> HttpResponse:
-    """The page for `status`; `retry_after` are the seconds after which the same may work."""
+    """Return the error page for `status`, with a Retry-After header of `retry_after` seconds."""
     title, text = PAGES[status]
     response = _page(request, status, title, text)
     if retry_after is not None:
@@ -85,8 +88,8 @@ def error_page(request: HttpRequest, status: int, *, retry_after: float | None =
     return response
 
 
-def limit_page(request: HttpRequest, error: Exception) -> HttpResponse:
-    """The page for an operation that was refused for its limit; `error` says so, and has the seconds to `wait`."""
+def limit_page(request: HttpRequest, error: ThrottledError | TooManyAttemptsError | QuotaError) -> HttpResponse:
+    """Return the 429 page for an operation that exceeded a limit."""
     title, _ = PAGES[429]
     response = _page(request, 429, title, f"{error} Nothing was changed.")
     response["Retry-After"] = str(math.ceil(error.wait))
@@ -100,12 +103,14 @@ def _page(request: HttpRequest, status: int, title: str, text: str, *, sign_in: 
 
 @requires_csrf_token
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
+    """Handle SuspiciousOperation: the exception's own status, or 413 for too many files or fields, or 400."""
     too_large = isinstance(exception, RequestDataTooBig | TooManyFilesSent)
     return error_page(request, 413 if too_large else getattr(exception, "status", 400))
 
 
 @requires_csrf_token
-def forbidden(request: HttpRequest, exception: Exception) -> HttpResponse:  # noqa: ARG001 - Django gives it
+def forbidden(request: HttpRequest, exception: Exception) -> HttpResponse:  # noqa: ARG001 - required by Django
+    """Handle PermissionDenied; an anonymous visitor gets a link to sign in."""
     user = getattr(request, "user", None)
     if user is not None and user.is_authenticated:
         return error_page(request, 403)
@@ -114,7 +119,7 @@ def forbidden(request: HttpRequest, exception: Exception) -> HttpResponse:  # no
 
 
 def page_account_error(request: HttpRequest, error: PageAccountError) -> HttpResponse:
-    """The page for a form whose account is not signed in any more."""
+    """Return the page for a form whose account is no longer signed in."""
     if error.status == 401:
         title, text = SIGNED_OUT
         return _page(request, 401, title, text, sign_in=_sign_in_url(request))
@@ -123,7 +128,7 @@ def page_account_error(request: HttpRequest, error: PageAccountError) -> HttpRes
 
 
 def _sign_in_url(request: HttpRequest) -> str:
-    """The sign-in page, which leads back to this page, or for a form to the page that the form is on."""
+    """Return the URL of the sign-in page, leading back to this page or, for a form, to the page with the form."""
     if request.method in ("GET", "HEAD"):
         return redirect_to_login(request.get_full_path()).url
     referrer = urlsplit(request.headers.get("Referer", ""))
@@ -133,52 +138,57 @@ def _sign_in_url(request: HttpRequest) -> str:
 
 
 @requires_csrf_token
-def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:  # noqa: ARG001 - Django gives it
+def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:  # noqa: ARG001 - required by Django
+    """Handle Http404."""
     return error_page(request, 404)
 
 
 @requires_csrf_token
-def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:  # noqa: ARG001 - Django gives it
+def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:  # noqa: ARG001 - required by Django
+    """Handle a failed CSRF check: a problem document for scripts, a page for forms."""
     if not request.accepts("text/html"):
-        # The site's own scripts, which then renew the cookie and send the same again.
+        # The site's scripts renew the cookie and repeat the request.
         document = problem(403, CSRF_TITLE, code="csrf_failed")
         return JsonResponse(document, status=403, content_type=CONTENT_TYPE)
     return _page(request, 403, CSRF_TITLE, CSRF_TEXT)
 
 
-def server_error(request: HttpRequest) -> HttpResponse:  # noqa: ARG001 - whatever it carries may be what is broken
-    """Rendered without the request: no session, no account, no database."""
+def server_error(request: HttpRequest) -> HttpResponse:  # noqa: ARG001 - see below
+    """Handle unexpected errors. Rendered without the request: its session, account or database may be broken."""
     error = sys.exc_info()[1]
     if (storage := storage_error_of(error)) is not None:
         return storage_page(storage)
-    is_database = isinstance(error, OperationalError | InterfaceError)  # away, or it restarts
+    is_database = isinstance(error, OperationalError | InterfaceError)  # unreachable or restarting
     status = 503 if is_database else 500
     headers = {"Retry-After": str(UNAVAILABLE_SECONDS)} if is_database else {}
     return HttpResponse(render_to_string("500.html", {"status": status}), status=status, headers=headers)
 
 
 def storage_page(refusal: StorageError) -> HttpResponse:
-    """The page where nothing can be stored. It needs no session, which could not be stored either."""
+    """Return the page for a full or unwritable storage. It uses no session, which could not be stored either."""
     log_storage_error(refusal)
     status = 507 if isinstance(refusal, StorageFullError) else 503
     page = render_to_string("500.html", {"status": status, "title": "Nothing can be saved here now", "text": refusal})
     response = HttpResponse(page, status=status, headers={"Retry-After": str(refusal.wait)})
-    response._has_been_logged = True  # noqa: SLF001 - Django's own mark: there is no public one
+    # Stops Django from logging the response again. There is no public attribute for this.
+    response._has_been_logged = True  # type: ignore[attr-defined] # noqa: SLF001
     return response
 
 
 class StorageErrorMiddleware:
-    """Answers pages that could not store something because the disk or the database is full or unwritable.
+    """Return the storage error page when a page fails because the disk or the database is full or unwritable.
 
-    The API has an exception handler of its own (recognizer.api.http.problems).
+    The API has its own exception handler (recognizer.api.http.problems).
     """
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
+        """Pass the request on; errors are handled in `process_exception`."""
         return self.get_response(request)
 
     def process_exception(self, _request: HttpRequest, error: Exception) -> HttpResponse | None:
+        """Return the page for a storage error, or None for other exceptions."""
         refusal = storage_error_of(error)
         return None if refusal is None else storage_page(refusal)

@@ -1,11 +1,12 @@
-"""Rate limits of the pages: what reads is counted here, what changes something by the operations themselves."""
+"""Rate limits of the pages. Reads are counted here, changes by the operations themselves."""
 
 from collections.abc import Callable
 from http import HTTPStatus
 
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpResponse
 
 from recognizer.middleware import is_api
+from recognizer.requests import SiteRequest
 from recognizer.services.identity import throttling
 from recognizer.services.identity.login_throttle import TooManyAttemptsError
 from recognizer.services.identity.quotas import QuotaError
@@ -15,45 +16,48 @@ from recognizer.services.lib.errors import BusyError
 from .errors import error_page, limit_page
 
 SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
-# Counted already: what was one too many, and tokens that are none.
+# Counted elsewhere: throttled requests and invalid tokens.
 COUNTED_STATUSES = (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.UNAUTHORIZED)
-# Asked by load balancers, monitoring and browsers on their own account.
+# Requested automatically by load balancers, monitoring and browsers.
 UNCOUNTED_VIEWS = ("healthz", "readyz", "metrics", "robots", "favicon")
 
 
 class ThrottleMiddleware:
-    """Counts the pages that are read, and shows a page where an operation was refused for its limit.
+    """Count page requests against the rate limits, and show the 429 page when an operation exceeds a limit.
 
-    Also counts, of pages and API alike, what is refused before it reaches the operation that would count it. After
-    ActorMiddleware and the messages, which the page needs. What the API reads is counted in `api.throttles`, once the
-    token has been looked at.
+    Also counts changes, of pages and of the API, that are rejected before the operation that would count them. Runs
+    after `ActorMiddleware` and the message middleware, which the page needs. Reads of the API are counted in
+    `api.throttles`, after the token has been checked.
     """
 
-    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+    def __init__(self, get_response: Callable[[SiteRequest], HttpResponse]) -> None:
         self.get_response = get_response
 
-    def __call__(self, request: HttpRequest) -> HttpResponse:
+    def __call__(self, request: SiteRequest) -> HttpResponse:
+        """Count rejected changes."""
         response = self.get_response(request)
         is_refusal = 400 <= response.status_code < 500 and response.status_code not in COUNTED_STATUSES
         if is_refusal and request.method not in SAFE_METHODS:
             throttling.count_refusal(request.actor)
         return response
 
-    def process_view(self, request: HttpRequest, *_view: object) -> HttpResponse | None:
+    def process_view(self, request: SiteRequest, *_view: object) -> HttpResponse | None:
+        """Count the request, or return the 429 page if the limit is exceeded."""
         match = request.resolver_match
-        if is_api(request) or match.view_name in UNCOUNTED_VIEWS:
+        if match is None or is_api(request) or match.view_name in UNCOUNTED_VIEWS:
             return None
         is_safe = request.method in SAFE_METHODS
         try:
             throttling.count_request(request.actor, is_safe=is_safe)
             if match.app_name == "admin" and not is_safe:
-                # The admin's operations are Django's own, which count nothing.
+                # Operations of Django's admin count nothing themselves.
                 throttling.count(request.actor, throttling.Kind.CHANGE)
         except ThrottledError as error:
             return limit_page(request, error)
         return None
 
-    def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
+    def process_exception(self, request: SiteRequest, exception: Exception) -> HttpResponse | None:
+        """Return the 429 or 503 page for errors of limits and capacity, or None for other exceptions."""
         if isinstance(exception, ThrottledError | TooManyAttemptsError | QuotaError):
             return limit_page(request, exception)
         if isinstance(exception, BusyError):

@@ -1,4 +1,4 @@
-"""Answers to requests whose body the web server did not receive (digitsite/server): pages or problem documents."""
+"""Error responses for requests whose body the web server could not receive (see digitsite/server)."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,16 +10,18 @@ from recognizer.middleware import is_api
 
 from .errors import error_page
 
-# Where the web server puts the code of what went wrong; the body is empty then.
+# WSGI environ key in which the web server puts the error code; the body is empty then.
 ENVIRON_KEY = "digits.receive_error"
 
 
 @dataclass(frozen=True, slots=True)
 class ReceiveError:
-    """What the client is told.
+    """Error response for a failed receipt.
 
     Attributes:
-        retry_after: seconds after which the same request may work; None if it never will.
+        status: HTTP status code.
+        detail: Text for the client.
+        retry_after: Seconds after which the same request may succeed; None if it cannot.
     """
 
     status: int
@@ -37,12 +39,13 @@ RECEIVE_ERRORS = {
 
 
 class ReceiveErrorMiddleware:
-    """Answer for the web server before anything looks for a body."""
+    """Return the web server's receive error before any other code reads the body."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
+        """Return a page or a problem document if the environ has a receive error."""
         code = request.META.get(ENVIRON_KEY)
         if code is None:
             return self.get_response(request)

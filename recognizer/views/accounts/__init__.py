@@ -1,1 +1,1 @@
-"""Pages of accounts: signing in, users, tokens, personal data."""
+"""Account pages: sign-in, users, tokens and personal data."""

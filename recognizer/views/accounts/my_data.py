@@ -1,14 +1,15 @@
-"""My data: what this site has of whoever asks, for them to have, to delete, or to keep out of training."""
+"""The My data page: summary, download and deletion of personal data, and consent to training."""
 
 from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth import logout
-from django.http import FileResponse, HttpRequest, HttpResponse
+from django.http import FileResponse, HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST
 
 from recognizer.middleware import ensure_visitor
+from recognizer.requests import SiteRequest
 from recognizer.services.data import personal_data
 from recognizer.services.identity import training_consent
 from recognizer.services.lib.errors import BusyError
@@ -17,8 +18,8 @@ from recognizer.views.errors import error_page
 
 @never_cache
 @require_http_methods(["GET", "HEAD", "POST"])
-def show(request: HttpRequest) -> HttpResponse:
-    """The page; POST with `train` or without it is the choice about training."""
+def show(request: SiteRequest) -> HttpResponse:
+    """Show the page. A POST stores the consent to training: given with `train`, withdrawn without it."""
     if request.method == "POST":
         actor = ensure_visitor(request)
         if "train" in request.POST:
@@ -31,12 +32,13 @@ def show(request: HttpRequest) -> HttpResponse:
     return render(
         request,
         "registration/my_data.html",
-        {"found": personal_data.summarize(request.actor), "retention_days": settings.RETENTION_DAYS},
+        {"summary": personal_data.summarize(request.actor), "retention_days": settings.RETENTION_DAYS},
     )
 
 
 @require_POST
-def download(request: HttpRequest) -> HttpResponse:
+def download(request: SiteRequest) -> HttpResponse | FileResponse:
+    """Send the zip file of the actor's personal data."""
     try:
         file = personal_data.export_data(request.actor)
     except BusyError as error:
@@ -46,10 +48,11 @@ def download(request: HttpRequest) -> HttpResponse:
 
 @never_cache
 @require_http_methods(["GET", "HEAD", "POST"])
-def delete(request: HttpRequest) -> HttpResponse:
-    """Asks once more; POST deletes."""
+def delete(request: SiteRequest) -> HttpResponse:
+    """Ask for confirmation; a POST deletes the data, and with `account` the account too."""
     if request.method != "POST":
-        return render(request, "registration/my_data_delete.html", {"found": personal_data.summarize(request.actor)})
+        context = {"summary": personal_data.summarize(request.actor)}
+        return render(request, "registration/my_data_delete.html", context)
     with_account = "account" in request.POST
     try:
         count = personal_data.delete_everything(request.actor, with_account=with_account)
@@ -58,8 +61,8 @@ def delete(request: HttpRequest) -> HttpResponse:
         return redirect("my-data-delete")
     if with_account:
         logout(request)
-    what = "1 picture is" if count == 1 else f"{count} pictures are"
+    images = "1 picture is" if count == 1 else f"{count} pictures are"
     messages.success(
-        request, f"{what} gone for good, with every answer and label{', and so is your account' * with_account}."
+        request, f"{images} gone for good, with every answer and label{', and so is your account' * with_account}."
     )
     return redirect("draw" if with_account else "my-data")

@@ -1,7 +1,9 @@
-"""Requests of pages whose account has gone: signed out on another tab, expired, or replaced by another account.
+"""Middleware that rejects requests from pages of another account.
 
-Without this check they would be stored under whatever account the browser holds now. Scripts state the page's account
-in a header and get a problem document; forms state it in a field, which `forms.js` adds, and get an error page.
+The account of an open page may have been signed out in another tab, have expired, or have been replaced by another
+account. Without this check, the request would be stored under the account that is signed in now. Scripts state the
+page's account in a header and get a problem document; forms state it in a field, which `forms.js` adds, and get an
+error page.
 """
 
 from collections.abc import Callable
@@ -18,12 +20,13 @@ FIELD = "page_account"
 
 
 class PageAccountMiddleware:
-    """Refuse requests of a page that another account opened. After AuthenticationMiddleware."""
+    """Reject requests of a page that another account opened. Runs after `AuthenticationMiddleware`."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
+        """Check the account that a script states in its header."""
         tag = request.headers.get(HEADER)
         if tag is None:
             return self.get_response(request)
@@ -33,11 +36,12 @@ class PageAccountMiddleware:
             return _problem_response(error)
         response = self.get_response(request)
         if response.status_code == 302 and not is_api(request):
-            # A script cannot read where a redirect leads, and must not follow it: messages are shown once.
+            # A script cannot read the target of a redirect, and must not follow it: that would use up the messages.
             return _with_location(response)
         return response
 
     def process_view(self, request: HttpRequest, *_view: object) -> HttpResponse | None:
+        """Check the account that the form of a page states."""
         if request.method != "POST" or is_api(request) or HEADER in request.headers or FIELD not in request.POST:
             return None
         try:
@@ -57,7 +61,7 @@ def _problem_response(error: PageAccountError) -> JsonResponse:
 
 
 def _with_location(redirect: HttpResponse) -> HttpResponse:
-    """204 with the Location and the cookies of a redirect."""
+    """Return a 204 response with the Location and the cookies of a redirect."""
     response = HttpResponse(status=204, headers={"Location": redirect["Location"]})
     response.cookies = redirect.cookies
     return response

@@ -1,31 +1,33 @@
-"""Operators look after accounts: who may review, and one-time links for whoever has no password or forgot it."""
+"""The People page: operators add accounts, change roles and create one-time sign-in links."""
 
 from urllib.parse import urlencode
 
 from django.contrib import messages
 from django.contrib.auth.models import User
 from django.core.exceptions import PermissionDenied, ValidationError
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST, require_safe
 
 from recognizer import pagination
+from recognizer.requests import SiteRequest
 from recognizer.services.identity import users
 from recognizer.services.identity.permissions import NotAllowedError
 
 
 @never_cache
 @require_safe
-def show(request: HttpRequest) -> HttpResponse:
-    _check_operates(request)
+def show(request: SiteRequest) -> HttpResponse:
+    """List the accounts, filtered by `name`."""
+    _require_operator(request)
     return _page(request)
 
 
 @require_POST
-def add(request: HttpRequest) -> HttpResponse:
-    """A new account; its link is shown once, on the page that answers."""
-    _check_operates(request)
+def add(request: SiteRequest) -> HttpResponse:
+    """Create an account and show its one-time link in the response."""
+    _require_operator(request)
     role = request.POST.get("role", users.REVIEWER)
     try:
         user = users.add_user(actor=request.actor, name=request.POST.get("name", ""), role=role)
@@ -36,14 +38,16 @@ def add(request: HttpRequest) -> HttpResponse:
 
 
 @require_POST
-def link(request: HttpRequest, pk: int) -> HttpResponse:
-    _check_operates(request)
+def link(request: SiteRequest, pk: int) -> HttpResponse:
+    """Create a one-time sign-in link for an account and show it in the response."""
+    _require_operator(request)
     return _page(request, linked=get_object_or_404(User, pk=pk))
 
 
 @require_POST
-def role(request: HttpRequest, pk: int) -> HttpResponse:
-    _check_operates(request)
+def role(request: SiteRequest, pk: int) -> HttpResponse:
+    """Change the role of an account."""
+    _require_operator(request)
     user = get_object_or_404(User, pk=pk)
     try:
         users.set_role(actor=request.actor, user=user, role=request.POST.get("role", ""))
@@ -54,13 +58,13 @@ def role(request: HttpRequest, pk: int) -> HttpResponse:
     return redirect("people")
 
 
-def _page(request: HttpRequest, *, linked: User | None = None, status: int = 200) -> HttpResponse:
+def _page(request: SiteRequest, *, linked: User | None = None, status: int = 200) -> HttpResponse:
     search = request.GET.get("name", "").strip()
     try:
         page = pagination.paginate(users.search_users(search), {"cursor": request.GET.get("cursor", "")})
-    except ValidationError:  # a mistyped address: begin at the beginning
+    except ValidationError:  # invalid cursor: show the first page
         return redirect("people")
-    context = {
+    context: dict[str, object] = {
         "people": users.list_users(page.rows),
         "next_url": _with_cursor(search, page.next_cursor),
         "previous_url": _with_cursor(search, page.previous_cursor),
@@ -84,6 +88,6 @@ def _with_cursor(search: str, cursor: str | None) -> str | None:
     return "?" + urlencode({"name": search, "cursor": cursor} if search else {"cursor": cursor})
 
 
-def _check_operates(request: HttpRequest) -> None:
+def _require_operator(request: SiteRequest) -> None:
     if not request.actor.is_operator:
         raise PermissionDenied

@@ -1,20 +1,22 @@
-"""Models: what is live and what was, every version with its figures, training runs. Operators only.
+"""The Models pages: live version, deployments, versions with their metrics, and training runs. Operators only.
 
-Who signed in and is no operator gets 403; who did not is asked to sign in.
+Other accounts get 403; anonymous visitors are redirected to sign in.
 """
 
 from collections.abc import Callable
 from functools import wraps
+from typing import Concatenate, ParamSpec
 
 from django.contrib import messages
 from django.contrib.auth.views import redirect_to_login
 from django.core.exceptions import PermissionDenied
-from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
+from django.http import Http404, HttpResponse, JsonResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST, require_safe
 
 from recognizer.models import Deployment, ModelFiles, ModelVersion, TrainingRun
+from recognizer.requests import SiteRequest
 from recognizer.services import training as services_training
 from recognizer.services.registry import deployments, plots
 from recognizer.services.registry import versions as model_versions
@@ -22,13 +24,18 @@ from recognizer.services.review import confusion_matrix, statistics
 from recognizer.services.training import presenters as training
 from recognizer.templatetags.charts import curves
 
-# Rows of the tables on the Models page; older versions are reached through their children's pages.
-VERSIONS, DEPLOYMENTS, RUNS = 50, 20, 10
+# Rows in the tables of the Models page. Older versions are linked from the pages of their children.
+MAX_VERSIONS, MAX_DEPLOYMENTS, MAX_RUNS = 50, 20, 10
+
+P = ParamSpec("P")
+View = Callable[Concatenate[SiteRequest, P], HttpResponse]
 
 
-def operators_only(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
+def operators_only(view: View[P]) -> View[P]:
+    """Restrict a view to operators."""
+
     @wraps(view)
-    def guarded(request: HttpRequest, *args: object, **kwargs: object) -> HttpResponse:
+    def guarded(request: SiteRequest, /, *args: P.args, **kwargs: P.kwargs) -> HttpResponse:
         if request.actor.user is None:
             return redirect_to_login(request.get_full_path())
         if not request.actor.is_operator:
@@ -41,20 +48,25 @@ def operators_only(view: Callable[..., HttpResponse]) -> Callable[..., HttpRespo
 @never_cache
 @require_safe
 @operators_only
-def overview(request: HttpRequest) -> HttpResponse:
+def overview(request: SiteRequest) -> HttpResponse:
+    """Show the live version, the next training and the newest versions, runs and deployments."""
     live = model_versions.live_deployment()
-    versions = list(ModelVersion.objects.select_related("parent").defer("history", "gate")[:VERSIONS])
+    versions = list(ModelVersion.objects.select_related("parent").defer("history", "gate")[:MAX_VERSIONS])
     by_day, by_version = statistics.accuracy_on_traffic()
     with_files = set(ModelFiles.objects.values_list("version_id", flat=True))
     context = {
         "live": live,
         "rows": [
-            {"version": one, "figures": training.metrics_vs_parent(one), "has_files": one.pk in with_files}
-            for one in versions
+            {
+                "version": version,
+                "figures": training.metrics_vs_parent(version),
+                "has_files": version.pk in with_files,
+            }
+            for version in versions
         ],
         "active": services_training.active_run(),
-        "runs": TrainingRun.objects.select_related("requested_by", "version").defer("log")[:RUNS],
-        "deployments": Deployment.objects.select_related("from_version", "to_version", "who")[:DEPLOYMENTS],
+        "runs": TrainingRun.objects.select_related("requested_by", "version").defer("log")[:MAX_RUNS],
+        "deployments": Deployment.objects.select_related("from_version", "to_version", "who")[:MAX_DEPLOYMENTS],
         "next": training.next_run(),
         "traffic_by_day": by_day,
         "traffic_by_version": by_version,
@@ -66,64 +78,67 @@ def overview(request: HttpRequest) -> HttpResponse:
 @never_cache
 @require_safe
 @operators_only
-def version(request: HttpRequest, number: int) -> HttpResponse:
-    found = _version(number)
+def version_detail(request: SiteRequest, number: int) -> HttpResponse:
+    """Show one model version: metrics, gate checks, plots, confusion matrix and deployments."""
+    version = _get_version(number)
     live = model_versions.live_deployment()
     context = {
-        "version": found,
+        "version": version,
         "live": live,
-        "is_live": live.to_version_id == found.pk,
-        "was_live": found.deployments.exists(),
-        "has_files": ModelFiles.objects.filter(version=found).exists(),
-        "figures": training.metrics_vs_parent(found),
-        "checks": training.checks_of(found),
-        "plots": plots.names(found),
-        "matrix": confusion_matrix.matrix_for_version(found),
-        "deployments": found.deployments.select_related("from_version", "who"),
-        "run": TrainingRun.objects.filter(version=found).defer("log").first(),
+        "is_live": live.to_version_id == version.pk,
+        "was_live": version.deployments.exists(),
+        "has_files": ModelFiles.objects.filter(version=version).exists(),
+        "figures": training.metrics_vs_parent(version),
+        "checks": training.checks_of(version),
+        "plots": plots.names(version),
+        "matrix": confusion_matrix.matrix_for_version(version),
+        "deployments": version.deployments.select_related("from_version", "who"),
+        "run": TrainingRun.objects.filter(version=version).defer("log").first(),
     }
     return render(request, "recognizer/model.html", context)
 
 
 @require_safe
 @operators_only
-def plot(request: HttpRequest, number: int, name: str) -> HttpResponse:
-    found = _version(number)
-    if name not in plots.names(found):
+def plot(request: SiteRequest, number: int, name: str) -> HttpResponse:
+    """Send a plot of a version as a PNG file."""
+    version = _get_version(number)
+    if name not in plots.names(version):
         raise Http404
     try:
-        drawn = plots.render_png(found, name)
+        png = plots.render_png(version, name)
     except plots.PlotError as error:
         messages.error(request, str(error))
         return redirect("model", number)
-    # A version's figures never change.
+    # The metrics of a version never change.
     headers = {
         "Content-Disposition": f'attachment; filename="version-{number}-{name}.png"',
         "Cache-Control": "private, max-age=86400",
     }
-    return HttpResponse(drawn, content_type="image/png", headers=headers)
+    return HttpResponse(png, content_type="image/png", headers=headers)
 
 
 @require_POST
 @operators_only
-def promote(request: HttpRequest, number: int) -> HttpResponse:
-    """With `force` also a version that the gate refused; `why` is needed then."""
+def promote(request: SiteRequest, number: int) -> HttpResponse:
+    """Promote a version. With `force`, also one that the gate refused; this needs a reason in `why`."""
     return _deploy(request, number, deployments.promote, force="force" in request.POST)
 
 
 @require_POST
 @operators_only
-def roll_back(request: HttpRequest, number: int) -> HttpResponse:
+def roll_back(request: SiteRequest, number: int) -> HttpResponse:
+    """Roll back to an earlier version."""
     return _deploy(request, number, deployments.roll_back)
 
 
-def _deploy(request: HttpRequest, number: int, act: Callable[..., Deployment], **options: bool) -> HttpResponse:
-    found = _version(number)
+def _deploy(request: SiteRequest, number: int, deploy: Callable[..., Deployment], **options: bool) -> HttpResponse:
+    version = _get_version(number)
     seen = request.POST.get("seen", "")
     try:
-        act(
+        deploy(
             actor=request.actor,
-            version=found,
+            version=version,
             why=request.POST.get("why", ""),
             seen=int(seen) if seen.isdecimal() and len(seen) < 10 else None,
             **options,
@@ -137,52 +152,55 @@ def _deploy(request: HttpRequest, number: int, act: Callable[..., Deployment], *
 
 @require_POST
 @operators_only
-def start(request: HttpRequest) -> HttpResponse:
+def start(request: SiteRequest) -> HttpResponse:
+    """Request a training run, and show it or the run that is active already."""
     try:
-        begun = services_training.request_run(
+        run = services_training.request_run(
             trigger=TrainingRun.Trigger.PERSON, actor=request.actor, recipe=request.POST.get("recipe", "site")
         )
     except services_training.AlreadyRunningError as error:
         messages.error(request, str(error))
-        begun = error.run
+        run = error.run
     except (services_training.NoTrainerError, ValueError) as error:
         messages.error(request, str(error))
         return redirect("models")
-    return redirect("training-run", begun.pk)
+    return redirect("training-run", run.pk)
 
 
 @never_cache
 @require_safe
 @operators_only
-def run(request: HttpRequest, pk: int) -> HttpResponse:
+def run_detail(request: SiteRequest, pk: int) -> HttpResponse:
+    """Show the state, progress and log of a training run."""
     services_training.expire_stale()
-    found = _run(pk)
-    return render(request, "recognizer/training_run.html", {"run": found, "now": training.state_of(found)})
+    run = _get_run(pk)
+    return render(request, "recognizer/training_run.html", {"run": run, "now": training.state_of(run)})
 
 
 @never_cache
 @require_safe
 @operators_only
-def progress(request: HttpRequest, pk: int) -> JsonResponse:  # noqa: ARG001 - Django gives it
-    """What the page of a run asks for every second; `curves` is ready to be shown."""
+def progress(request: SiteRequest, pk: int) -> JsonResponse:  # noqa: ARG001 - required by Django
+    """Return the state of a run, its log and its curves as HTML. Polled every second by the page of the run."""
     services_training.expire_stale()
-    found = _run(pk)
-    return JsonResponse(training.state_of(found) | {"log": found.log, "curves": curves(training.history_of(found))})
+    run = _get_run(pk)
+    return JsonResponse(training.state_of(run) | {"log": run.log, "curves": curves(training.history_of(run))})
 
 
 @require_POST
 @operators_only
-def cancel(request: HttpRequest, pk: int) -> HttpResponse:
-    if services_training.cancel(actor=request.actor, run=_run(pk)):
+def cancel(request: SiteRequest, pk: int) -> HttpResponse:
+    """Cancel a training run."""
+    if services_training.cancel(actor=request.actor, run=_get_run(pk)):
         messages.success(request, "It stops within seconds. Nothing of it is kept.")
     else:
         messages.error(request, "It had ended already.")
     return redirect("training-run", pk)
 
 
-def _version(number: int) -> ModelVersion:
+def _get_version(number: int) -> ModelVersion:
     return get_object_or_404(ModelVersion.objects.select_related("parent"), number=number)
 
 
-def _run(pk: int) -> TrainingRun:
+def _get_run(pk: int) -> TrainingRun:
     return get_object_or_404(TrainingRun.objects.select_related("requested_by", "version"), pk=pk)

@@ -1,1 +1,1 @@
-"""Pages of review: the queue, the grid, statistics, the confusion matrix."""
+"""Review pages: queue, grid, statistics and confusion matrix."""

@@ -1,14 +1,15 @@
-"""The confusion matrix of settled submissions, for one model version; each cell opens the very pictures in History."""
+"""The confusion matrix of one model version on settled submissions. Each cell links to its submissions in History."""
 
 from urllib.parse import urlencode
 
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import Http404, HttpResponse
 from django.shortcuts import render
 from django.urls import reverse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
 from recognizer.models import ModelVersion, TruthState
+from recognizer.requests import SiteRequest
 from recognizer.services.registry import versions as model_versions
 from recognizer.services.review import confusion_matrix
 from recognizer.services.review.confusion_matrix import Matrix
@@ -16,34 +17,35 @@ from recognizer.services.review.statistics import AccuracyShare
 
 from .queue import check_may_review
 
-# How dark a cell is, by its share of what shows that digit; the number is written in it.
+# Thresholds for the shade of a cell: its share of the row. The count is written in the cell.
 SHADES = (0.0, 0.001, 0.01, 0.05, 0.2, 0.6)
 
 
 @never_cache
 @require_safe
-def matrix(request: HttpRequest) -> HttpResponse:
+def matrix(request: SiteRequest) -> HttpResponse:
+    """Show the matrix of the version in the query, by default of the live one."""
     check_may_review(request)
     versions = list(ModelVersion.objects.only("number"))
     live = model_versions.live_version().number
-    asked_for = request.GET.get("version") or str(live)
-    version = next((one for one in versions if str(one.number) == asked_for), None)
+    number = request.GET.get("version") or str(live)
+    version = next((version for version in versions if str(version.number) == number), None)
     if version is None:
         raise Http404
-    made = confusion_matrix.matrix_for_version(version)
+    counts = confusion_matrix.matrix_for_version(version)
     context = {
         "version": version,
-        "versions": [{"number": one.number, "is_live": one.number == live} for one in versions],
-        "matrix": made,
-        "accuracy": AccuracyShare("accuracy", made.right, made.total),
-        "rows": [_row(made, truth) for truth in range(10)],
+        "versions": [{"number": item.number, "is_live": item.number == live} for item in versions],
+        "matrix": counts,
+        "accuracy": AccuracyShare("accuracy", counts.right, counts.total),
+        "rows": [_row(counts, truth) for truth in range(10)],
         "digits": range(10),
     }
     return render(request, "recognizer/matrix.html", context)
 
 
-def _row(made: Matrix, truth: int) -> dict:
-    counts = made.cells[truth]
+def _row(matrix: Matrix, truth: int) -> dict[str, object]:
+    counts = matrix.cells[truth]
     total = sum(counts)
     return {
         "truth": truth,
@@ -53,7 +55,7 @@ def _row(made: Matrix, truth: int) -> dict:
             {
                 "digit": digit,
                 "count": count,
-                "url": _pictures(made.version, truth, digit),
+                "url": _history_url(matrix.version, truth, digit),
                 "is_right": digit == truth,
                 "shade": sum(count / total > shade for shade in SHADES) if count else 0,
             }
@@ -62,6 +64,6 @@ def _row(made: Matrix, truth: int) -> dict:
     }
 
 
-def _pictures(version: int, truth: int, digit: int) -> str:
+def _history_url(version: int, truth: int, digit: int) -> str:
     query = urlencode({"truth": truth, "truth_state": TruthState.SETTLED.value, "predicted": f"{version}:{digit}"})
     return f"{reverse('history')}?{query}"

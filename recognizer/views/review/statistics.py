@@ -1,10 +1,11 @@
-"""The figures of reviewing: pace, agreement, accuracy on real traffic."""
+"""Review statistics: pace, agreement between reviewers, and accuracy on real traffic."""
 
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpResponse
 from django.shortcuts import render
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
+from recognizer.requests import SiteRequest
 from recognizer.services.review import statistics
 
 from .queue import check_may_review
@@ -12,7 +13,8 @@ from .queue import check_may_review
 
 @never_cache
 @require_safe
-def show(request: HttpRequest) -> HttpResponse:
+def show(request: SiteRequest) -> HttpResponse:
+    """Show the statistics page."""
     check_may_review(request)
     by_day, by_version = statistics.accuracy_on_traffic()
     return render(

@@ -1,1 +1,1 @@
-"""Pages of submissions: drawing, uploading, history, one submission."""
+"""Pages of submissions: drawing, upload, history and the page of one submission."""

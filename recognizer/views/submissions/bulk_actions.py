@@ -1,13 +1,14 @@
-"""What reviewers do with many submissions of History at once: say what they show; operators may also delete them."""
+"""Bulk actions of History: reviewers label the selected submissions; operators may also delete them."""
 
 from django.contrib import messages
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.http import require_POST
 
 from recognizer.models import LabelReason, Submission
+from recognizer.requests import SiteRequest
 from recognizer.services.identity import permissions
 from recognizer.services.review import decisions
 from recognizer.services.review.labels import LabelError
@@ -18,44 +19,46 @@ from .history import PAGE_SIZE
 
 
 @require_POST
-def bulk(request: HttpRequest) -> HttpResponse:
-    """`s` names the submissions; `act` is `label` (with `value`), `delete` (which asks first) or `delete-now`."""
+def bulk(request: SiteRequest) -> HttpResponse:
+    """Carry out `act` on the submissions `s`: `label` with `value`, `delete` (asks first) or `delete-now`."""
     check_may_review(request)
-    rows = _chosen(request)
+    rows = _selected(request)
     act = request.POST.get("act", "")
     if not rows:
         messages.error(request, "Choose some pictures first.")
     elif act == "label":
         _label(request, rows)
     elif act == "delete":
-        allowed = [one for one in rows if permissions.can_delete(request.actor, one)]
-        context = {"submissions": allowed, "refused": len(rows) - len(allowed), "next": _back(request)}
+        allowed = [row for row in rows if permissions.can_delete(request.actor, row)]
+        context = {"submissions": allowed, "refused": len(rows) - len(allowed), "next": _next_url(request)}
         return render(request, "recognizer/bulk_delete.html", context)
     elif act == "delete-now":
         _delete(request, rows)
-    return redirect(_back(request))
+    return redirect(_next_url(request))
 
 
-def _chosen(request: HttpRequest) -> list[Submission]:
+def _selected(request: SiteRequest) -> list[Submission]:
     ids = request.POST.getlist("s")[:PAGE_SIZE]
     return list(
         service.with_latest_prediction(permissions.visible_submissions(request.actor)).filter(public_id__in=ids)
     )
 
 
-def _label(request: HttpRequest, rows: list[Submission]) -> None:
+def _label(request: SiteRequest, rows: list[Submission]) -> None:
     value = request.POST.get("value", "")
     try:
-        said = decisions.decide_many(
+        labels = decisions.decide_many(
             actor=request.actor, values=dict.fromkeys(rows, value), otherwise=LabelReason.HISTORY
         )
     except LabelError as error:
         messages.error(request, str(error))
     else:
-        messages.success(request, f"{len(said)} labelled: {said[0].get_value_display()}." if said else "Nothing left.")
+        messages.success(
+            request, f"{len(labels)} labelled: {labels[0].get_value_display()}." if labels else "Nothing left."
+        )
 
 
-def _delete(request: HttpRequest, rows: list[Submission]) -> None:
+def _delete(request: SiteRequest, rows: list[Submission]) -> None:
     try:
         service.delete_many(actor=request.actor, rows=rows)
     except permissions.NotAllowedError as error:
@@ -64,7 +67,7 @@ def _delete(request: HttpRequest, rows: list[Submission]) -> None:
         messages.success(request, f"{len(rows)} deleted, with everything that was said about them.")
 
 
-def _back(request: HttpRequest) -> str:
-    """The page of History that was left; never an address of another site."""
-    given = request.POST.get("next", "")
-    return given if given.startswith("/") and url_has_allowed_host_and_scheme(given, None) else reverse("history")
+def _next_url(request: SiteRequest) -> str:
+    """Return the page of History that the form was on, never a URL of another site."""
+    url = request.POST.get("next", "")
+    return url if url.startswith("/") and url_has_allowed_host_and_scheme(url, None) else reverse("history")

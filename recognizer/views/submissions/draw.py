@@ -1,16 +1,17 @@
-"""The home page: draw a digit and see the answer. Its scripts talk to the JSON API."""
+"""The Draw page, which is the home page. Its scripts use the JSON API."""
 
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpResponse
 from django.shortcuts import render
 from django.views.decorators.csrf import ensure_csrf_cookie
 from django.views.decorators.http import require_safe
 
 from ml.serving.verdicts import Verdict
 from recognizer.middleware import ensure_visitor
+from recognizer.requests import SiteRequest
 from recognizer.services.identity import training_consent
 from recognizer.templatetags.formatting import ANSWER_WORDS, VERDICT_HINTS, VERDICT_SENTENCES
 
-# Width in units of the 280 x 280 canvas, and the radius of the dot that stands for it on its button.
+# Widths in units of the 280 x 280 canvas, and the radius of the dot on the button.
 PENS = (
     {"name": "Thin", "width": 12, "dot": 3},
     {"name": "Medium", "width": 20, "dot": 5, "default": True},
@@ -20,8 +21,9 @@ PENS = (
 
 @ensure_csrf_cookie
 @require_safe
-def draw(request: HttpRequest) -> HttpResponse:
-    # Known from the page on: of two first requests that its scripts send at once, each would get a key of its own.
+def draw(request: SiteRequest) -> HttpResponse:
+    """Show the Draw page."""
+    # Set the visitor here: two concurrent first requests of the scripts would get a different key each.
     actor = ensure_visitor(request)
     return render(
         request,

@@ -1,7 +1,7 @@
-"""History: what this person sent (reviewers: everybody), narrowed down by the address, page by page."""
+"""The History page: submissions that the actor may see, filtered by the query string, in pages."""
 
 from django.core.exceptions import ValidationError
-from django.http import HttpRequest, HttpResponse, QueryDict
+from django.http import HttpResponse, QueryDict
 from django.shortcuts import redirect, render
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
@@ -9,10 +9,11 @@ from django.views.decorators.http import require_safe
 from recognizer import pagination
 from recognizer.filters import SubmissionFilter
 from recognizer.models import Digit, ModelVersion, Source, TruthState, TruthValue, Verdict
+from recognizer.requests import SiteRequest
 from recognizer.services.identity import permissions
 from recognizer.services.submissions import service
 
-# Whole rows in grids of 2, 3, 4, 6 and 8 columns.
+# Divisible by 2, 3, 4, 6 and 8, the possible numbers of columns.
 PAGE_SIZE = 48
 CERTAINTIES = (("0.5", "50 %"), ("0.8", "80 %"), ("0.95", "95 %"), ("0.99", "99 %"))
 ORDERINGS = (
@@ -22,27 +23,30 @@ ORDERINGS = (
     ("doubt", "Surest first"),
 )
 CORRECTED = (("", "Any"), ("true", "Yes"), ("false", "No"))
-WHOSE = (("", "Everybody’s"), ("true", "Mine"))
-# A blank picture is never stored, so nothing in History has that verdict.
+OWNERS = (("", "Everybody’s"), ("true", "Mine"))
+# Blank images are never stored.
 VERDICTS = [(verdict.value, verdict.label) for verdict in Verdict if verdict != Verdict.BLANK]
 TRUTH_STATES = (("", "Any"), *TruthState.choices)
-PLACE = ("cursor", "page_size", "ordering")
+PAGINATION_PARAMETERS = ("cursor", "page_size", "ordering")
 
 
 @never_cache
 @require_safe
-def history(request: HttpRequest) -> HttpResponse:
+def history(request: SiteRequest) -> HttpResponse:
+    """Show a page of submissions and the filter form."""
     parameters = _without_empty(request.GET)
     if parameters != request.GET:
-        # A form without scripts sends its empty fields along; the address is to say only what is asked for.
+        # Without scripts, the form sends its empty fields too. Redirect to the canonical URL without them.
         return redirect(f"{request.path}?{parameters.urlencode()}" if parameters else request.path)
     rows = service.with_latest_prediction(permissions.visible_submissions(request.actor))
-    chosen = SubmissionFilter(parameters, queryset=rows, actor=request.actor)
+    submissions = SubmissionFilter(parameters, queryset=rows, actor=request.actor)
     problems: list[str] = []
     page = pagination.Page([], None, None)
     try:
-        chosen.check(others=pagination.PARAMETERS)
-        page = pagination.paginate(chosen.qs, {"page_size": str(PAGE_SIZE), **parameters.dict()})
+        submissions.check(others=pagination.PARAMETERS)
+        page = pagination.paginate(
+            submissions.qs, {"page_size": str(PAGE_SIZE), **{name: str(value) for name, value in parameters.items()}}
+        )
     except ValidationError as error:
         problems = [f"{name}: {' '.join(texts)}" for name, texts in error.message_dict.items()]
     context = {
@@ -52,20 +56,20 @@ def history(request: HttpRequest) -> HttpResponse:
         "problems": problems,
         "is_reviewer": request.actor.is_reviewer,
         "truth_values": TruthValue.choices,
-        "here": request.get_full_path(),
+        "current_url": request.get_full_path(),
         "filters": _filters(parameters, sees_all=request.actor.is_reviewer or request.actor.is_operator),
-        "is_filtered": any(name not in PLACE for name in parameters),
+        "is_filtered": any(name not in PAGINATION_PARAMETERS for name in parameters),
     }
     return render(request, "recognizer/history.html", context, status=400 if problems else 200)
 
 
 def _without_empty(parameters: QueryDict) -> QueryDict:
-    kept = QueryDict(mutable=True)
+    result = QueryDict(mutable=True)
     for name, values in parameters.lists():
-        given = [value for value in values if value]
-        if given:
-            kept.setlist(name, given)
-    return kept
+        nonempty = [value for value in values if value]
+        if nonempty:
+            result.setlist(name, nonempty)
+    return result
 
 
 def _with_cursor(parameters: QueryDict, cursor: str | None) -> str | None:
@@ -76,8 +80,8 @@ def _with_cursor(parameters: QueryDict, cursor: str | None) -> str | None:
     return f"?{parameters.urlencode()}"
 
 
-def _filters(parameters: QueryDict, *, sees_all: bool) -> dict:
-    """What the filter form shows: groups of boxes to tick, and lists of which one is chosen."""
+def _filters(parameters: QueryDict, *, sees_all: bool) -> dict[str, object]:
+    """Return the template context of the filter form: groups of checkboxes, selects and dates."""
     versions = [(str(number), f"Version {number}") for number in ModelVersion.objects.values_list("number", flat=True)]
     selects = [
         ("ordering", "Order", ORDERINGS),
@@ -87,23 +91,23 @@ def _filters(parameters: QueryDict, *, sees_all: bool) -> dict:
         ("version", "Model", (("", "Any"), *versions)),
     ]
     if sees_all:
-        selects.insert(0, ("mine", "Whose", WHOSE))
+        selects.insert(0, ("mine", "Whose", OWNERS))
         selects.append(("truth_state", "Truth", TRUTH_STATES))
         selects.append(("truth", "Shows, people say", (("", "Anything"), *TruthValue.choices)))
     version, _, digit = _predicted(parameters).partition(":")
     return {
         "predicted": {"value": f"{version}:{digit}", "version": version, "digit": digit} if digit else None,
-        "ticks": [
-            _ticks("digit", "Digit", [(str(value), label) for value, label in Digit.choices], parameters),
-            _ticks("verdict", "Verdict", VERDICTS, parameters),
-            _ticks("source", "Source", Source.choices, parameters),
+        "checkboxes": [
+            _checkboxes("digit", "Digit", [(str(value), label) for value, label in Digit.choices], parameters),
+            _checkboxes("verdict", "Verdict", VERDICTS, parameters),
+            _checkboxes("source", "Source", Source.choices, parameters),
         ],
         "selects": [
             {
                 "name": name,
                 "label": label,
                 "options": [
-                    {"value": value, "text": text, "chosen": parameters.get(name, "") == value}
+                    {"value": value, "text": text, "is_selected": parameters.get(name, "") == value}
                     for value, text in options
                 ],
             }
@@ -116,12 +120,12 @@ def _filters(parameters: QueryDict, *, sees_all: bool) -> dict:
     }
 
 
-def _ticks(name: str, label: str, choices: list[tuple[str, str]], parameters: QueryDict) -> dict:
-    chosen = parameters.getlist(name)
+def _checkboxes(name: str, label: str, choices: list[tuple[str, str]], parameters: QueryDict) -> dict[str, object]:
+    selected = parameters.getlist(name)
     return {
         "name": name,
         "label": label,
-        "options": [{"value": value, "text": text, "chosen": value in chosen} for value, text in choices],
+        "options": [{"value": value, "text": text, "is_selected": value in selected} for value, text in choices],
     }
 
 

@@ -1,25 +1,36 @@
-"""The page of one submission: what was kept, what was said of it, and what its owner or a reviewer may do with it.
+"""The page of one submission: image, predictions and labels, with the actions of its owner or a reviewer.
 
-Whoever may not see a submission gets 404, for reading and for every action alike.
+Actors that may not see a submission get 404, for reading and for every action.
 """
 
+from dataclasses import dataclass
+
 from django.contrib import messages
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import Http404, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from recognizer.models import Label, LabelReason, Submission, SubmissionState, TruthValue
+from recognizer.requests import SiteRequest
 from recognizer.services.identity import permissions
 from recognizer.services.review import labels
 from recognizer.services.submissions import service
 
-# People may change their mind; a page shows so much of it, the API all.
+# Newest labels on the page. The API lists all.
 MAX_LABELS_SHOWN = 50
 
 
-def _find(request: HttpRequest, public_id: str, *, key: str = "") -> Submission:
+@dataclass(frozen=True, slots=True)
+class _LabelRow:
+    """A row in the list of labels."""
+
+    label: Label
+    is_own: bool
+
+
+def _get_submission(request: SiteRequest, public_id: str, *, key: str = "") -> Submission:
     submission = get_object_or_404(service.with_latest_prediction(Submission.objects.all()), public_id=public_id)
     if not permissions.can_see(request.actor, submission, key=key):
         raise Http404
@@ -28,25 +39,27 @@ def _find(request: HttpRequest, public_id: str, *, key: str = "") -> Submission:
 
 @never_cache
 @require_safe
-def show(request: HttpRequest, public_id: str) -> HttpResponse:
+def show(request: SiteRequest, public_id: str) -> HttpResponse:
+    """Show the page. `key` in the query is a share key."""
     key = request.GET.get("key", "")
-    submission = _find(request, public_id, key=key)
+    submission = _get_submission(request, public_id, key=key)
     predictions = submission.predictions.select_related("version")
-    # Retractions have no value; they show at the word that they take back.
-    said = submission.labels.filter(value__gt="").select_related("user", "retraction").order_by("-id")
-    words = [
-        {"label": one, "mine": permissions.is_own_label(request.actor, one)} for one in said[: MAX_LABELS_SHOWN + 1]
+    # Retractions have no value; they are shown with the label that they retract.
+    newest = submission.labels.filter(value__gt="").select_related("user", "retraction").order_by("-id")
+    rows = [
+        _LabelRow(label, is_own=permissions.is_own_label(request.actor, label))
+        for label in newest[: MAX_LABELS_SHOWN + 1]
     ]
-    standing = next((one["label"] for one in words if one["mine"] and not hasattr(one["label"], "retraction")), None)
+    own = next((row.label for row in rows if row.is_own and not hasattr(row.label, "retraction")), None)
     context = {
         "submission": submission,
         "answer": submission.latest_prediction,
         "is_pending": submission.state == SubmissionState.PENDING,
         "predictions": predictions,
-        "words": words[:MAX_LABELS_SHOWN],
-        "has_more_words": len(words) > MAX_LABELS_SHOWN,
+        "label_rows": rows[:MAX_LABELS_SHOWN],
+        "has_more_labels": len(rows) > MAX_LABELS_SHOWN,
         "names_are_shown": request.actor.is_reviewer or request.actor.is_operator,
-        "my_value": standing.value if standing else "",
+        "own_value": own.value if own else "",
         "values": TruthValue.choices,
         "can_label": permissions.can_label(request.actor, submission),
         "can_delete": permissions.can_delete(request.actor, submission),
@@ -57,17 +70,18 @@ def show(request: HttpRequest, public_id: str) -> HttpResponse:
     return render(request, "recognizer/submission.html", context)
 
 
-def _share_url(request: HttpRequest, submission: Submission) -> str:
+def _share_url(request: SiteRequest, submission: Submission) -> str:
     if not submission.share_key:
         return ""
     return request.build_absolute_uri(f"{submission.get_absolute_url()}?key={submission.share_key}")
 
 
 @require_POST
-def label(request: HttpRequest, public_id: str) -> HttpResponse:
-    submission = _find(request, public_id)
+def add_label(request: SiteRequest, public_id: str) -> HttpResponse:
+    """Add the actor's label `value`."""
+    submission = _get_submission(request, public_id)
     try:
-        said = labels.create_label(
+        label = labels.create_label(
             actor=request.actor,
             submission=submission,
             value=request.POST.get("value", ""),
@@ -78,16 +92,17 @@ def label(request: HttpRequest, public_id: str) -> HttpResponse:
     except labels.LabelError as error:
         messages.error(request, str(error))
     else:
-        messages.success(request, f"Noted: {said.get_value_display()}. Thank you.")
+        messages.success(request, f"Noted: {label.get_value_display()}. Thank you.")
     return redirect(submission)
 
 
 @require_POST
-def retract(request: HttpRequest, public_id: str, label_id: int) -> HttpResponse:
-    submission = _find(request, public_id)
-    said = get_object_or_404(Label, pk=label_id, submission=submission)
+def retract(request: SiteRequest, public_id: str, label_id: int) -> HttpResponse:
+    """Retract one of the actor's labels."""
+    submission = _get_submission(request, public_id)
+    label = get_object_or_404(Label, pk=label_id, submission=submission)
     try:
-        labels.retract(actor=request.actor, label=said)
+        labels.retract(actor=request.actor, label=label)
     except permissions.NotAllowedError as error:
         raise Http404 from error
     except labels.LabelError as error:
@@ -98,8 +113,9 @@ def retract(request: HttpRequest, public_id: str, label_id: int) -> HttpResponse
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
-def delete(request: HttpRequest, public_id: str) -> HttpResponse:
-    submission = _find(request, public_id)
+def delete(request: SiteRequest, public_id: str) -> HttpResponse:
+    """Ask for confirmation; a POST deletes the submission."""
+    submission = _get_submission(request, public_id)
     if not permissions.can_delete(request.actor, submission):
         raise Http404
     if request.method != "POST":
@@ -110,9 +126,9 @@ def delete(request: HttpRequest, public_id: str) -> HttpResponse:
 
 
 @require_POST
-def share(request: HttpRequest, public_id: str) -> HttpResponse:
-    """Make the share link, or with `stop` make it stop working."""
-    submission = _find(request, public_id)
+def share(request: SiteRequest, public_id: str) -> HttpResponse:
+    """Create the share link, or with `stop` revoke it."""
+    submission = _get_submission(request, public_id)
     act = service.unshare if "stop" in request.POST else service.share
     try:
         act(actor=request.actor, submission=submission)

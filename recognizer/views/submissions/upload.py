@@ -1,9 +1,10 @@
-"""The Upload page. With scripts each picture goes to the JSON API by itself; without, one plain form takes them all."""
+"""The Upload page. Scripts send each image to the JSON API; without scripts one form sends all of them."""
+
+from typing import TYPE_CHECKING
 
 from django.conf import settings
 from django.contrib import messages
-from django.core.files.uploadedfile import UploadedFile
-from django.http import HttpRequest, HttpResponse, QueryDict
+from django.http import HttpResponse, QueryDict
 from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.views.decorators.cache import never_cache
@@ -13,6 +14,7 @@ from ml.serving.images import FORMAT_NAMES
 from recognizer.forms import UploadForm
 from recognizer.middleware import ensure_visitor
 from recognizer.models import Source, Submission
+from recognizer.requests import SiteRequest
 from recognizer.services.identity import permissions, quotas, training_consent
 from recognizer.services.identity.throttling import ThrottledError
 from recognizer.services.inference import handoff
@@ -20,22 +22,26 @@ from recognizer.services.lib.errors import BusyError
 from recognizer.services.submissions import intake, service
 from recognizer.templatetags.formatting import ANSWER_WORDS
 
-# As many as Django takes in one form (DATA_UPLOAD_MAX_NUMBER_FILES).
+if TYPE_CHECKING:
+    from django.core.files.uploadedfile import UploadedFile
+
+# Django's limit for files in a form (DATA_UPLOAD_MAX_NUMBER_FILES).
 MAX_RESULTS = 100
-TOO_MANY = "that was a lot at once. Wait a minute, then send them again."
+THROTTLED_TEXT = "that was a lot at once. Wait a minute, then send them again."
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
-def upload(request: HttpRequest) -> HttpResponse:
-    # Known from the page on: its scripts send several pictures at once, and all are to be the same person's.
+def upload(request: SiteRequest) -> HttpResponse:
+    """Show the form; a POST creates a submission for each file."""
+    # Set the visitor here: concurrent first requests of the scripts would get a different key each.
     ensure_visitor(request)
     form = UploadForm(request.POST, request.FILES) if request.method == "POST" else UploadForm()
     if form.is_valid():
-        return _accept_all(request, form)
+        return _create_submissions(request, form)
     return _page(request, form, status=422 if form.is_bound else 200)
 
 
-def _page(request: HttpRequest, form: UploadForm, *, status: int) -> HttpResponse:
+def _page(request: SiteRequest, form: UploadForm, *, status: int) -> HttpResponse:
     context = {
         "form": form,
         "formats": FORMAT_NAMES,
@@ -46,20 +52,20 @@ def _page(request: HttpRequest, form: UploadForm, *, status: int) -> HttpRespons
     return render(request, "recognizer/upload.html", context, status=status)
 
 
-def _accept_all(request: HttpRequest, form: UploadForm) -> HttpResponse:
-    """Take each file by itself: one bad file spoils no other."""
-    accepted = []
-    busy = None
+def _create_submissions(request: SiteRequest, form: UploadForm) -> HttpResponse:
+    """Create the submissions one by one, so that a bad file does not affect the others."""
+    accepted: list[Submission] = []
+    busy: BusyError | None = None
     for file in form.cleaned_data["images"]:
         try:
-            accepted.append(_accept(request, file, may_train=form.cleaned_data["may_train"]))
+            accepted.append(_create_submission(request, file, may_train=form.cleaned_data["may_train"]))
         except permissions.NotAllowedError as error:
             messages.error(request, str(error))
             return redirect("login")
         except ThrottledError:
             if not accepted:
                 raise
-            messages.error(request, f"{file.name} and what came after it were not taken: {TOO_MANY}")
+            messages.error(request, f"{file.name} and what came after it were not taken: {THROTTLED_TEXT}")
             break
         except (intake.SubmissionRejectedError, BusyError, quotas.QuotaError) as error:
             messages.error(request, f"{file.name}: {error}")
@@ -69,7 +75,7 @@ def _accept_all(request: HttpRequest, form: UploadForm) -> HttpResponse:
         if busy is not None:
             response["Retry-After"] = str(busy.wait)
         return response
-    # A moment for all of them together; what is not answered by then shows as waiting.
+    # One timeout for all of them. Submissions without a prediction by then are shown as waiting.
     handoff.wait_for_all(accepted, settings.PREDICTION_WAIT_SECONDS, caller=request.actor.share_key)
     if len(accepted) == 1:
         return redirect(accepted[0])
@@ -78,18 +84,17 @@ def _accept_all(request: HttpRequest, form: UploadForm) -> HttpResponse:
     return redirect(f"{reverse('upload-results')}?{query.urlencode()}")
 
 
-def _accept(request: HttpRequest, file: UploadedFile, *, may_train: bool) -> Submission:
-    # One byte more than may be: enough to be refused for its size, however large the rest is.
+def _create_submission(request: SiteRequest, file: "UploadedFile[bytes]", *, may_train: bool) -> Submission:
+    # One byte more than the limit is enough to reject the file for its size.
     data = file.read(settings.MAX_UPLOAD_BYTES + 1)
     return service.create_from_image(actor=request.actor, data=data, source=Source.UPLOAD, may_train=may_train)
 
 
 @never_cache
 @require_safe
-def results(request: HttpRequest) -> HttpResponse:
-    asked_for = request.GET.getlist("s")[:MAX_RESULTS]
-    found = service.with_latest_prediction(permissions.visible_submissions(request.actor)).filter(
-        public_id__in=asked_for
-    )
-    rows = sorted(found, key=lambda submission: asked_for.index(submission.public_id))
+def results(request: SiteRequest) -> HttpResponse:
+    """Show the submissions `s` of the query, in that order."""
+    ids = request.GET.getlist("s")[:MAX_RESULTS]
+    visible = service.with_latest_prediction(permissions.visible_submissions(request.actor))
+    rows = sorted(visible.filter(public_id__in=ids), key=lambda submission: ids.index(submission.public_id))
     return render(request, "recognizer/upload_results.html", {"submissions": rows})
