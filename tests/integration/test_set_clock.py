@@ -22,9 +22,9 @@ THREE_HOURS = 3 * 3600
 
 
 @pytest.fixture
-def later(entered: Site) -> float:
+def later(site_context: Site) -> float:
     """Redis's time three hours from now: that of entries of before its clock was set back."""
-    return entered.redis().time()[0] + THREE_HOURS
+    return site_context.redis().time()[0] + THREE_HOURS
 
 
 def test_periodic_jobs_go_on(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -47,8 +47,8 @@ def test_periodic_jobs_are_sent_at_their_intervals() -> None:
     assert 599 < scheduler.tick() <= 600
 
 
-def test_a_canary_of_the_future_is_no_sign_of_life(entered: Site, later: float) -> None:
-    entered.redis().hset(PROBES_KEY, DEFAULT, int(later))
+def test_a_canary_of_the_future_is_no_sign_of_life(site_context: Site, later: float) -> None:
+    site_context.redis().hset(PROBES_KEY, DEFAULT, int(later))
     assert liveness.last_seen() == {DEFAULT: math.inf}
     assert liveness.stalled_queues() == [DEFAULT]
     check = next(check for check in status.checks() if check.name == "default")
@@ -58,8 +58,8 @@ def test_a_canary_of_the_future_is_no_sign_of_life(entered: Site, later: float) 
     assert liveness.stalled_queues() == []
 
 
-def test_a_worker_that_died_before_the_clock_was_set_back_is_not_alive(entered: Site, later: float) -> None:
-    entered.redis().zadd(WORKERS, {"dead": later})
+def test_a_worker_that_died_before_the_clock_was_set_back_is_not_alive(site_context: Site, later: float) -> None:
+    site_context.redis().zadd(WORKERS, {"dead": later})
     assert not handoff.link().worker_alive()
     assert handoff.link().heartbeats() == {}
     assert handoff.link().push("queue", [1], token="t", lease=2)[0] == "new"
@@ -67,14 +67,14 @@ def test_a_worker_that_died_before_the_clock_was_set_back_is_not_alive(entered: 
 
 
 def test_a_lease_of_before_the_clock_was_set_back_keeps_no_worker_from_being_called(
-    entered: Site, later: float
+    site_context: Site, later: float
 ) -> None:
-    entered.redis().zadd(SHIFTS, {"dead": later})
+    site_context.redis().zadd(SHIFTS, {"dead": later})
     assert handoff.link().push("queue", [1], token="t", lease=2)[0] == "new"
-    assert entered.redis().zrange(SHIFTS, 0, -1) == [b"t"]
+    assert site_context.redis().zrange(SHIFTS, 0, -1) == [b"t"]
 
 
-def test_a_submission_of_before_the_clock_was_set_back_is_found_again(entered: Site) -> None:
+def test_a_submission_of_before_the_clock_was_set_back_is_found_again(site_context: Site) -> None:
     submission = make_submission()
     assert not recovery.lost_submissions().exists()
     Submission.objects.update(created=timezone.now() + timedelta(hours=3))
@@ -83,7 +83,7 @@ def test_a_submission_of_before_the_clock_was_set_back_is_found_again(entered: S
     assert not check.is_well
 
 
-def test_a_request_whose_attempt_died_is_tried_again_after_the_clock_was_set_back(entered: Site) -> None:
+def test_a_request_whose_attempt_died_is_tried_again_after_the_clock_was_set_back(site_context: Site) -> None:
     person = Actor(visitor="a" * 32)
     idempotency.acquire(actor=person, key="one", fingerprint="f" * 64)
     with pytest.raises(idempotency.InProgressError):

@@ -40,7 +40,7 @@ def site(make_site: Callable[..., Site]) -> Site:
 
 
 @pytest.fixture
-def entered(site: Site) -> Iterator[Site]:
+def site_context(site: Site) -> Iterator[Site]:
     """A site with a Redis and nobody who serves; this process is a part of it."""
     site.start_redis()
     with site.entered():

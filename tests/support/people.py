@@ -64,26 +64,26 @@ def _client_of() -> Callable[..., Client]:
 
 
 @pytest.fixture
-def program() -> Client:
+def anonymous_client() -> Client:
     """A caller without any cookie."""
     return Client(HTTP_HOST="localhost")
 
 
 @pytest.fixture
-def owner(visitor: Actor) -> Client:
+def owner_client(visitor: Actor) -> Client:
     return client_of(visitor)
 
 
 @pytest.fixture
-def other(stranger: Actor) -> Client:
+def other_client(stranger: Actor) -> Client:
     return client_of(stranger)
 
 
 @pytest.fixture
-def reviewing(reviewer: Actor) -> Client:
+def reviewer_client(reviewer: Actor) -> Client:
     return client_of(reviewer)
 
 
 @pytest.fixture
-def operating(operator: Actor) -> Client:
+def operator_client(operator: Actor) -> Client:
     return client_of(operator)

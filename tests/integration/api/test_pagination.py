@@ -40,17 +40,17 @@ def walk_through(client: Client, ordering: str) -> list[float]:
     return took
 
 
-def test_of_1000_predictions_none_is_missed_and_none_comes_twice_while_others_arrive(reviewer, reviewing):
+def test_of_1000_predictions_none_is_missed_and_none_comes_twice_while_others_arrive(reviewer, reviewer_client):
     fill(500, reviewers=[reviewer])  # each was read by two versions
     for ordering in ORDERINGS:
-        walk_through(reviewing, ordering)
+        walk_through(reviewer_client, ordering)
 
 
 @pytest.mark.acceptance
-def test_the_last_page_of_100_000_predictions_takes_as_long_as_the_first(reviewer, reviewing, capsys):
+def test_the_last_page_of_100_000_predictions_takes_as_long_as_the_first(reviewer, reviewer_client, capsys):
     fill(50_000, reviewers=[reviewer])
     for ordering in ORDERINGS:
-        took = walk_through(reviewing, ordering)
+        took = walk_through(reviewer_client, ordering)
         first, last = statistics.median(took[1 : ENDS + 1]), statistics.median(took[-ENDS:])
         with capsys.disabled():
             print(f"\n{ordering}: {len(took)} pages of {PAGE}; first {first * 1000:.1f} ms, last {last * 1000:.1f} ms")

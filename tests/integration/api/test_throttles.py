@@ -71,11 +71,11 @@ def test_an_account_and_its_tokens_are_counted_apart_and_wherever_they_come_from
         assert refused([elsewhere().get("/api/v1/me") for _ in range(9)]) == 0
 
 
-def test_this_machine_itself_is_not_counted(site: Site, settings, program) -> None:
+def test_this_machine_itself_is_not_counted(site: Site, settings, anonymous_client) -> None:
     settings.READS_PER_MINUTE = (1, 1, 1)
     site.start_redis()
     with site.entered():
-        assert refused([program.get("/api/v1/me") for _ in range(9)]) == 0
+        assert refused([anonymous_client.get("/api/v1/me") for _ in range(9)]) == 0
 
 
 @pytest.mark.django_db
@@ -177,10 +177,12 @@ def test_operators_and_commands_have_no_limit(settings, operator, reviewer) -> N
 
 @pytest.mark.django_db
 @pytest.mark.usefixtures("media")
-def test_every_door_is_shut_to_who_has_no_account(program: Client, owner: Client, reviewing: Client, settings) -> None:
+def test_every_door_is_shut_to_who_has_no_account(
+    anonymous_client: Client, owner_client: Client, reviewer_client: Client, settings
+) -> None:
     settings.ANONYMOUS_SUBMISSIONS = False
     batch = [{"strokes": SEVEN}, {"strokes": SEVEN}]
-    for client in (program, owner):
+    for client in (anonymous_client, owner_client):
         for address, body in (
             (SUBMISSIONS, {"strokes": SEVEN}),
             (SUBMISSIONS, batch),
@@ -196,7 +198,7 @@ def test_every_door_is_shut_to_who_has_no_account(program: Client, owner: Client
         assert not client.get("/api/v1/me").json()["may_submit"]
     assert not Submission.objects.exists()
     headers = {"Prefer": "wait=0"}
-    accepted = reviewing.post(SUBMISSIONS, {"strokes": SEVEN}, content_type="application/json", headers=headers)
+    accepted = reviewer_client.post(SUBMISSIONS, {"strokes": SEVEN}, content_type="application/json", headers=headers)
     assert accepted.status_code == 202
 
 

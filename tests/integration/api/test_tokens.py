@@ -80,8 +80,8 @@ def test_a_token_manages_no_tokens(ann: Actor) -> None:
 
 
 @pytest.mark.usefixtures("visitor")
-def test_nobody_and_visitors_have_no_tokens(program: Client, owner: Client) -> None:
-    for client in (program, owner):
+def test_nobody_and_visitors_have_no_tokens(anonymous_client: Client, owner_client: Client) -> None:
+    for client in (anonymous_client, owner_client):
         assert make(client).status_code == client.get(TOKENS).status_code == 403
 
 
@@ -242,7 +242,7 @@ def test_the_page_makes_shows_and_deletes_tokens(ann: Actor) -> None:
     assert bearer(key).get(ME).status_code == 401
 
 
-def test_the_page_says_what_is_wrong(ann: Actor, reviewer: Actor, program: Client) -> None:
+def test_the_page_says_what_is_wrong(ann: Actor, reviewer: Actor, anonymous_client: Client) -> None:
     browser = client_of(ann)
     for bad in ({"name": ""}, {"scopes": []}, {"scopes": ["operate"]}, {"days": "0"}, {"days": "ten"}):
         response = browser.post(reverse("tokens"), {"name": "scanner", "scopes": ["read"], "days": "30"} | bad)
@@ -251,4 +251,4 @@ def test_the_page_says_what_is_wrong(ann: Actor, reviewer: Actor, program: Clien
     assert not Token.objects.exists()
     tokens.create(actor=ann, name="scanner", scopes=["read"])
     assert client_of(reviewer).post(reverse("token-delete", args=[Token.objects.get().pk])).status_code == 404
-    assert program.get(reverse("tokens")).status_code == 302
+    assert anonymous_client.get(reverse("tokens")).status_code == 302

@@ -34,7 +34,7 @@ def ordinary_account() -> Callable[[], AbstractContextManager[None]]:
 
 
 @pytest.fixture
-def program(db: None) -> Client:
+def anonymous_client(db: None) -> Client:
     """A client whose requests need nothing any more that another account could not read, such as modules."""
     client = Client(HTTP_HOST="localhost", raise_request_exception=False)
     client.get("/readyz")

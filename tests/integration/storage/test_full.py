@@ -33,10 +33,10 @@ def pragma() -> Iterator[Callable[[str], None]]:
 
 @pytest.mark.django_db(transaction=True)
 def test_a_full_database_is_507_and_stores_nothing(
-    program: Client, pragma: Callable[[str], None], media: Path, caplog: pytest.LogCaptureFixture
+    anonymous_client: Client, pragma: Callable[[str], None], media: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     pragma("max_page_count = 1")  # SQLite makes it the present number
-    answers = [program.post(ADDRESS, **BODY) for _ in range(60)]
+    answers = [anonymous_client.post(ADDRESS, **BODY) for _ in range(60)]
     refused = [answer for answer in answers if answer.status_code != 202]
     assert refused
     assert {(answer.status_code, answer.json()["code"], answer["Retry-After"]) for answer in refused} == {
@@ -49,21 +49,21 @@ def test_a_full_database_is_507_and_stores_nothing(
 
 @pytest.mark.django_db(transaction=True)
 def test_a_read_only_database_is_503_for_programs_and_on_pages(
-    program: Client, pragma: Callable[[str], None], media: Path, caplog: pytest.LogCaptureFixture
+    anonymous_client: Client, pragma: Callable[[str], None], media: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     pragma("query_only = 1")
-    answer = program.post(ADDRESS, **BODY)
+    answer = anonymous_client.post(ADDRESS, **BODY)
     assert (answer.status_code, answer.json()["code"]) == (503, "storage_unavailable")
-    page = program.post("/account/login/", {"username": "olga", "password": "wrong"})
+    page = anonymous_client.post("/account/login/", {"username": "olga", "password": "wrong"})
     assert (page.status_code, page["Retry-After"]) == (503, "60")
     assert "Nothing can be saved here now" in page.content.decode()
     assert "storage_unavailable: attempt to write a readonly database" in caplog.text
     assert "Traceback" not in caplog.text
-    assert program.get("/").status_code == 200
+    assert anonymous_client.get("/").status_code == 200
 
 
-def test_a_redis_without_memory_keeps_no_submission_out_and_status_says_so(entered: Site) -> None:
-    entered.redis().config_set("maxmemory", "1")
+def test_a_redis_without_memory_keeps_no_submission_out_and_status_says_so(site_context: Site) -> None:
+    site_context.redis().config_set("maxmemory", "1")
     answer = Client(HTTP_HOST="localhost").post(ADDRESS, **BODY)
     assert answer.status_code == 202
     assert Submission.objects.count() == 1

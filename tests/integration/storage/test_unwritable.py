@@ -31,10 +31,10 @@ def drawing(number: int) -> str:
 
 
 def test_each_submission_is_stored_or_refused_with_503_and_none_half(
-    program: Client, media_left_by_root: Path, ordinary_account: Account, caplog: pytest.LogCaptureFixture
+    anonymous_client: Client, media_left_by_root: Path, ordinary_account: Account, caplog: pytest.LogCaptureFixture
 ) -> None:
     with ordinary_account():
-        answers = [program.post(ADDRESS, drawing(n), content_type="application/json") for n in range(40)]
+        answers = [anonymous_client.post(ADDRESS, drawing(n), content_type="application/json") for n in range(40)]
     refused = [answer for answer in answers if answer.status_code != 202]
     assert 0 < len(refused) < 40
     assert {(answer.status_code, answer.json()["code"], answer["Retry-After"]) for answer in refused} == {
@@ -48,13 +48,13 @@ def test_each_submission_is_stored_or_refused_with_503_and_none_half(
 
 
 def test_readiness_status_and_consistency_check_name_what_cannot_be_written(
-    program: Client, media_left_by_root: Path, ordinary_account: Account
+    anonymous_client: Client, media_left_by_root: Path, ordinary_account: Account
 ) -> None:
     folder = str(media_left_by_root / "pictures" / "00")
-    assert program.get("/readyz").json()["storage"] is (os.geteuid() == 0)
+    assert anonymous_client.get("/readyz").json()["storage"] is (os.geteuid() == 0)
     with ordinary_account():
         assert folder in writability.unwritable_paths()
-        ready = program.get("/readyz")
+        ready = anonymous_client.get("/readyz")
         assert (ready.status_code, ready.json()["storage"]) == (503, False)
         check = next(check for check in status.checks() if check.name == "storage")
         assert (check.is_well, "May not be written: " in check.says) == (False, True)
@@ -65,7 +65,11 @@ def test_readiness_status_and_consistency_check_name_what_cannot_be_written(
 
 
 def test_pages_say_that_nothing_can_be_saved(
-    program: Client, media_left_by_root: Path, ordinary_account: Account, settings, caplog: pytest.LogCaptureFixture
+    anonymous_client: Client,
+    media_left_by_root: Path,
+    ordinary_account: Account,
+    settings,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     for folder in (media_left_by_root / "pictures").iterdir():
         folder.chmod(0o555)
@@ -73,11 +77,11 @@ def test_pages_say_that_nothing_can_be_saved(
             os.chown(folder, 0, 0)
     with ordinary_account():
         file = SimpleUploadedFile("one.png", png(digit()), "image/png")
-        answer = program.post("/upload/", {"images": [file], "may_train": "on"})
+        answer = anonymous_client.post("/upload/", {"images": [file], "may_train": "on"})
         assert answer.status_code in (422, 503)
         assert "nothing was stored" in answer.content.decode()
         settings.DATA_DIR = media_left_by_root / "pictures" / "00"
-        answer = program.post("/account/data/download/")
+        answer = anonymous_client.post("/account/data/download/")
         assert (answer.status_code, answer["Retry-After"]) == (503, "60")
         assert "Nothing can be saved here now" in answer.content.decode()
     assert "storage_unavailable: [Errno 13] Permission denied" in caplog.text

@@ -12,7 +12,7 @@ from recognizer.services.training.subprocess_runner import TOKEN_VARIABLE
 
 
 @pytest.fixture
-def run(entered: Site) -> TrainingRun:
+def run(site_context: Site) -> TrainingRun:
     """A run that ends within a second, for there is no label to learn from."""
     return TrainingRun.objects.create(trigger=TrainingRun.Trigger.PERSON, recipe={"name": "site", "seed": 1})
 
@@ -30,8 +30,8 @@ def start_process(site: Site, run: TrainingRun) -> subprocess.Popen[str]:
     )
 
 
-def test_a_training_process_ends_with_status_0_and_a_clean_log(entered: Site, run: TrainingRun) -> None:
-    with start_process(entered, run) as process:
+def test_a_training_process_ends_with_status_0_and_a_clean_log(site_context: Site, run: TrainingRun) -> None:
+    with start_process(site_context, run) as process:
         process.wait(60)  # its standard input is still open, as the trainer's worker keeps it
         log = process.stdout.read()
     run.refresh_from_db()
@@ -40,14 +40,14 @@ def test_a_training_process_ends_with_status_0_and_a_clean_log(entered: Site, ru
     assert "Fatal" not in log
 
 
-def test_a_training_process_ends_with_the_worker_that_started_it(entered: Site, run: TrainingRun) -> None:
-    with start_process(entered, run) as process:
+def test_a_training_process_ends_with_the_worker_that_started_it(site_context: Site, run: TrainingRun) -> None:
+    with start_process(site_context, run) as process:
         process.stdin.close()
         assert process.wait(60) == 1
 
 
 def test_the_trainer_reports_a_process_that_crashed_after_its_run_had_ended(
-    entered: Site, run: TrainingRun, caplog: pytest.LogCaptureFixture
+    site_context: Site, run: TrainingRun, caplog: pytest.LogCaptureFixture
 ) -> None:
     token = run_state.claim(run.pk)
     run_state.end(run.pk, token, RunState.UNCHANGED)

@@ -84,11 +84,11 @@ SMALL = {
 @pytest.mark.sqlite_only
 @pytest.mark.django_db
 @pytest.mark.parametrize("path", SMALL)
-def test_each_endpoint_says_how_much_it_accepts(path, program):
-    response = program.post(path, b" " * (SMALL[path] + 1), content_type="application/json")
+def test_each_endpoint_says_how_much_it_accepts(path, anonymous_client):
+    response = anonymous_client.post(path, b" " * (SMALL[path] + 1), content_type="application/json")
     assert (response.status_code, response.json()["code"]) == (413, "body_too_large")
     assert f"{SMALL[path]:,} bytes" in response.json()["detail"]
-    assert program.post(path, b" " * SMALL[path], content_type="application/json").status_code in (400, 403)
+    assert anonymous_client.post(path, b" " * SMALL[path], content_type="application/json").status_code in (400, 403)
 
 
 @pytest.mark.sqlite_only
@@ -104,9 +104,9 @@ def test_a_label_is_a_kilobyte_at_most(visitor, media):
 
 @pytest.mark.sqlite_only
 @pytest.mark.django_db
-def test_a_field_that_is_no_file_is_small(program, media):
+def test_a_field_that_is_no_file_is_small(anonymous_client, media):
     image = SimpleUploadedFile("digit.png", png(digit(60)))
-    response = program.post(SUBMISSIONS, {"image": image, "crop": "1" * 5000})
+    response = anonymous_client.post(SUBMISSIONS, {"image": image, "crop": "1" * 5000})
     assert (response.status_code, response.json()["code"]) == (413, "body_too_large")
     assert not Submission.objects.exists()
 

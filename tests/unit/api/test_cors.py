@@ -23,30 +23,30 @@ def ask_first(client: Client, *, origin: str = ORIGIN, address: str = ADDRESS) -
     return client.options(address, headers=headers)
 
 
-def test_by_itself_the_site_lets_nobody_in(program: Client) -> None:
-    assert "Access-Control-Allow-Origin" not in ask_first(program).headers
-    assert "Access-Control-Allow-Origin" not in program.get(ADDRESS, headers={"Origin": ORIGIN}).headers
+def test_by_itself_the_site_lets_nobody_in(anonymous_client: Client) -> None:
+    assert "Access-Control-Allow-Origin" not in ask_first(anonymous_client).headers
+    assert "Access-Control-Allow-Origin" not in anonymous_client.get(ADDRESS, headers={"Origin": ORIGIN}).headers
 
 
-def test_an_origin_that_is_named_may_use_the_api_and_no_page(program: Client, settings) -> None:
+def test_an_origin_that_is_named_may_use_the_api_and_no_page(anonymous_client: Client, settings) -> None:
     settings.CORS_ALLOWED_ORIGINS = [ORIGIN]
-    asked = ask_first(program)
+    asked = ask_first(anonymous_client)
     assert (asked.status_code, asked.headers["Access-Control-Allow-Origin"]) == (200, ORIGIN)
     allowed = asked.headers["Access-Control-Allow-Headers"]
     assert all(name in allowed for name in ("authorization", "idempotency-key", "prefer"))
     assert "DELETE" in asked.headers["Access-Control-Allow-Methods"]
-    answer = program.get(ADDRESS, headers={"Origin": ORIGIN})
+    answer = anonymous_client.get(ADDRESS, headers={"Origin": ORIGIN})
     assert answer.headers["Access-Control-Allow-Origin"] == ORIGIN
     assert "location" in answer.headers["Access-Control-Expose-Headers"]
-    assert "Access-Control-Allow-Origin" not in ask_first(program, origin="https://evil.example").headers
+    assert "Access-Control-Allow-Origin" not in ask_first(anonymous_client, origin="https://evil.example").headers
     for page in ("/", "/history/", "/account/login/"):
-        assert "Access-Control-Allow-Origin" not in program.get(page, headers={"Origin": ORIGIN}).headers
+        assert "Access-Control-Allow-Origin" not in anonymous_client.get(page, headers={"Origin": ORIGIN}).headers
 
 
-def test_refusals_can_be_read_too(program: Client, settings) -> None:
+def test_refusals_can_be_read_too(anonymous_client: Client, settings) -> None:
     settings.CORS_ALLOWED_ORIGINS = [ORIGIN]
     for address in (f"{ADDRESS}/nothing", "/api/v1/nothing", "/api/v1/exports"):
-        answer = program.get(address, headers={"Origin": ORIGIN})
+        answer = anonymous_client.get(address, headers={"Origin": ORIGIN})
         assert (answer.status_code in (403, 404), answer.headers["Access-Control-Allow-Origin"]) == (True, ORIGIN)
 
 

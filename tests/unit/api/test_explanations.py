@@ -22,26 +22,26 @@ def address(submission: Submission, part: str) -> str:
     return f"/api/v1/submissions/{submission.public_id}/{part}"
 
 
-def test_an_answer_is_explained_pixel_by_pixel(submission, owner):
+def test_an_answer_is_explained_pixel_by_pixel(submission, owner_client):
     make_prediction(submission)
-    body = owner.get(address(submission, "explanation")).json()
+    body = owner_client.get(address(submission, "explanation")).json()
     assert (body["model_version"], body["digit"]) == (1, 7)
     assert [len(row) for row in body["leaning"]] == [28] * 28
     assert max(abs(number) for row in body["leaning"] for number in row) == 1
 
 
-def test_the_explanation_is_a_picture_as_well_and_is_sent_once(submission, owner):
+def test_the_explanation_is_a_picture_as_well_and_is_sent_once(submission, owner_client):
     make_prediction(submission)
-    response = owner.get(address(submission, "explanation.png"))
+    response = owner_client.get(address(submission, "explanation.png"))
     with Image.open(io.BytesIO(response.content)) as picture:
         assert (picture.format, picture.size, picture.mode) == ("PNG", (28, 28), "RGB")
     assert response["X-Content-Type-Options"] == "nosniff"
-    again = owner.get(address(submission, "explanation.png"), headers={"if-none-match": response["ETag"]})
+    again = owner_client.get(address(submission, "explanation.png"), headers={"if-none-match": response["ETag"]})
     assert again.status_code == 304
 
 
 @pytest.mark.parametrize("part", ["explanation", "explanation.png"])
-def test_there_is_nothing_to_explain_before_there_is_an_answer(part, submission, owner):
-    response = owner.get(address(submission, part))
+def test_there_is_nothing_to_explain_before_there_is_an_answer(part, submission, owner_client):
+    response = owner_client.get(address(submission, part))
     assert response.status_code == 409
     assert "no answer yet" in response.json()["detail"]

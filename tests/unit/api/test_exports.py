@@ -44,8 +44,8 @@ def content(response: HttpResponse) -> bytes:
     return b"".join(response.streaming_content)
 
 
-def test_the_arrays_hold_what_was_settled(settled: list[Submission], reviewing: Client) -> None:
-    response = reviewing.get(NPZ)
+def test_the_arrays_hold_what_was_settled(settled: list[Submission], reviewer_client: Client) -> None:
+    response = reviewer_client.get(NPZ)
     data = content(response)
     assert int(response.headers["Content-Length"]) == len(data)
     arrays = np.load(io.BytesIO(data), allow_pickle=False)
@@ -60,8 +60,8 @@ def test_the_arrays_hold_what_was_settled(settled: list[Submission], reviewing: 
     assert manifest["content_hash"] == response.headers["X-Content-Hash"]
 
 
-def test_the_table_and_the_pictures_say_the_same(settled: list[Submission], operating: Client) -> None:
-    archive = zipfile.ZipFile(io.BytesIO(content(operating.get(ZIP))))
+def test_the_table_and_the_pictures_say_the_same(settled: list[Submission], operator_client: Client) -> None:
+    archive = zipfile.ZipFile(io.BytesIO(content(operator_client.get(ZIP))))
     assert archive.testzip() is None
     rows = list(csv.DictReader(io.StringIO(archive.read("settled.csv").decode())))
     assert [row["truth"] for row in rows] == ["7", "3", "not_a_digit", "0"]
@@ -72,60 +72,62 @@ def test_the_table_and_the_pictures_say_the_same(settled: list[Submission], oper
 
 
 def test_the_same_data_gives_the_same_bytes_and_the_same_hash_in_every_form(
-    settled: list[Submission], reviewing: Client, operating: Client
+    settled: list[Submission], reviewer_client: Client, operator_client: Client
 ) -> None:
-    first, second = reviewing.get(NPZ), operating.get(NPZ)
+    first, second = reviewer_client.get(NPZ), operator_client.get(NPZ)
     data = content(first)
     assert data == content(second)
     digest = base64.b64encode(hashlib.sha256(data).digest()).decode()
     assert first.headers["Repr-Digest"] == f"sha-256=:{digest}:"
-    summary = reviewing.get(EXPORTS).json()
-    pictures = reviewing.get(ZIP)
+    summary = reviewer_client.get(EXPORTS).json()
+    pictures = reviewer_client.get(ZIP)
     assert content(pictures) != data
     hashes = {first.headers["X-Content-Hash"], pictures.headers["X-Content-Hash"], summary["content_hash"]}
     assert len(hashes) == 1
     assert (summary["count"], summary["by_source"]) == (4, {"canvas": 4})
-    assert reviewing.get(NPZ, headers={"If-None-Match": first.headers["ETag"]}).status_code == 304
+    assert reviewer_client.get(NPZ, headers={"If-None-Match": first.headers["ETag"]}).status_code == 304
     Submission.objects.filter(pk=settled[0].pk).update(truth="1")
-    assert reviewing.get(EXPORTS).json()["content_hash"] not in hashes
-    assert content(reviewing.get(NPZ, headers={"If-None-Match": first.headers["ETag"]})) != data
+    assert reviewer_client.get(EXPORTS).json()["content_hash"] not in hashes
+    assert content(reviewer_client.get(NPZ, headers={"If-None-Match": first.headers["ETag"]})) != data
 
 
-def test_filters_narrow_it_down_and_what_is_unknown_is_refused(settled: list[Submission], reviewing: Client) -> None:
-    arrays = np.load(io.BytesIO(content(reviewing.get(f"{NPZ}?truth=7&truth=3&fold=holdout"))))
+def test_filters_narrow_it_down_and_what_is_unknown_is_refused(
+    settled: list[Submission], reviewer_client: Client
+) -> None:
+    arrays = np.load(io.BytesIO(content(reviewer_client.get(f"{NPZ}?truth=7&truth=3&fold=holdout"))))
     assert arrays["y"].tolist() == [3]
     assert json.loads(arrays["manifest.json"])["filters"] == {"fold": ["holdout"], "truth": ["7", "3"]}
-    summary = reviewing.get(f"{EXPORTS}?fold=train").json()
+    summary = reviewer_client.get(f"{EXPORTS}?fold=train").json()
     assert summary["count"] == 2
     assert all(one["url"].endswith("?fold=train") for one in summary["formats"])
     for bad in ("truth=ten", "digit=7", "created_after=soon"):
-        assert [reviewing.get(f"{address}?{bad}").status_code for address in (EXPORTS, NPZ, ZIP)] == [400] * 3
+        assert [reviewer_client.get(f"{address}?{bad}").status_code for address in (EXPORTS, NPZ, ZIP)] == [400] * 3
 
 
-def test_nothing_settled_is_an_empty_archive(reviewing: Client) -> None:
-    arrays = np.load(io.BytesIO(content(reviewing.get(NPZ))))
+def test_nothing_settled_is_an_empty_archive(reviewer_client: Client) -> None:
+    arrays = np.load(io.BytesIO(content(reviewer_client.get(NPZ))))
     assert (arrays["x"].shape, arrays["y"].shape, arrays["id"].shape) == ((0, 28, 28), (0,), (0,))
-    assert zipfile.ZipFile(io.BytesIO(content(reviewing.get(ZIP)))).read("settled.csv").count(b"\n") == 1
+    assert zipfile.ZipFile(io.BytesIO(content(reviewer_client.get(ZIP)))).read("settled.csv").count(b"\n") == 1
 
 
 def test_only_reviewers_and_operators_take_it_away(
-    settled: list[Submission], program: Client, owner: Client, other: Client
+    settled: list[Submission], anonymous_client: Client, owner_client: Client, other_client: Client
 ) -> None:
-    for client in (program, owner, other):
+    for client in (anonymous_client, owner_client, other_client):
         assert [client.get(address).status_code for address in (EXPORTS, NPZ, ZIP)] == [403] * 3
 
 
 def test_of_one_caller_one_is_made_at_a_time_and_another_caller_need_not_wait(
-    settled: list[Submission], reviewing: Client, operating: Client, reviewer, monkeypatch
+    settled: list[Submission], reviewer_client: Client, operator_client: Client, reviewer, monkeypatch
 ) -> None:
     """At 07961fc one who took one after the other kept all others out."""
     monkeypatch.setattr(temp_files, "WAIT_SECONDS", 0.05)
     with exports.snapshot(exports.settled_submissions(reviewer), caller=reviewer.share_key):
-        response = reviewing.get(NPZ)
-        assert content(operating.get(NPZ))
+        response = reviewer_client.get(NPZ)
+        assert content(operator_client.get(NPZ))
     assert (response.status_code, response.json()["code"]) == (503, "busy")
     assert response.headers["Retry-After"]
-    assert content(reviewing.get(NPZ))
+    assert content(reviewer_client.get(NPZ))
 
 
 @pytest.mark.sqlite_only

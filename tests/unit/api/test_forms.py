@@ -39,21 +39,21 @@ def post(client: Client, body: bytes, boundary: str = f'; boundary="{BOUNDARY}"'
     ],
     ids=["plain", "preamble", "quotes", "encoded name", "with an option", "beside a file that nobody chose"],
 )
-def test_a_picture_is_taken_out_of_a_form(program, body):
-    response = post(program, body)
+def test_a_picture_is_taken_out_of_a_form(anonymous_client, body):
+    response = post(anonymous_client, body)
     assert response.status_code == 202, response.content
     assert Submission.objects.get().picture_width == 28
 
 
-def test_several_pictures_are_taken_out_of_a_form(program):
-    assert post(program, IMAGE + IMAGE + END).status_code == 207
+def test_several_pictures_are_taken_out_of_a_form(anonymous_client):
+    assert post(anonymous_client, IMAGE + IMAGE + END).status_code == 207
     assert Submission.objects.count() == 2
 
 
-def test_options_are_read_as_text(program):
+def test_options_are_read_as_text(anonymous_client):
     body = part('name="may_train"', b"\xff") + IMAGE + END
-    assert "may_train" in post(program, body).json()["errors"]
-    assert post(program, part('name="may_train"', b"false") + IMAGE + END).status_code == 202
+    assert "may_train" in post(anonymous_client, body).json()["errors"]
+    assert post(anonymous_client, part('name="may_train"', b"false") + IMAGE + END).status_code == 202
     assert not Submission.objects.get().may_train
 
 
@@ -79,8 +79,8 @@ def test_options_are_read_as_text(program):
         *("no form", "long header", "many headers", "no name", "no file chosen", "many fields"),
     ],
 )
-def test_a_form_that_is_none_is_refused_whole(program, body, boundary):
-    response = post(program, body, boundary)
+def test_a_form_that_is_none_is_refused_whole(anonymous_client, body, boundary):
+    response = post(anonymous_client, body, boundary)
     assert response.status_code == 400
     assert response.headers["Content-Type"] == "application/problem+json"
     assert not Submission.objects.exists()

@@ -50,82 +50,82 @@ def assert_same(first: HttpResponse, again: HttpResponse) -> None:
 
 
 @pytest.mark.parametrize("body", [{"strokes": SEVEN}, [{"strokes": SEVEN}, {"strokes": []}, {"strokes": SEVEN}]])
-def test_the_same_key_and_body_get_the_same_answer_and_store_once(body, program):
-    first = send(program, body)
+def test_the_same_key_and_body_get_the_same_answer_and_store_once(body, anonymous_client):
+    first = send(anonymous_client, body)
     assert first.status_code in (202, 207)
     count = Submission.objects.count()
-    assert_same(first, send(program, body))
+    assert_same(first, send(anonymous_client, body))
     assert Submission.objects.count() == count
 
 
-def test_a_form_is_the_same_whatever_its_boundary_and_another_one_with_another_picture(program):
-    first = send_form(program)
+def test_a_form_is_the_same_whatever_its_boundary_and_another_one_with_another_picture(anonymous_client):
+    first = send_form(anonymous_client)
     assert first.status_code == 202
-    assert_same(first, send_form(program, name="another-name.png"))
-    assert send_form(program, seed=3).status_code == 422
+    assert_same(first, send_form(anonymous_client, name="another-name.png"))
+    assert send_form(anonymous_client, seed=3).status_code == 422
     assert Submission.objects.count() == 1
 
 
-def test_a_picture_as_it_is_has_its_key_too(program):
+def test_a_picture_as_it_is_has_its_key_too(anonymous_client):
     answers = [
-        program.post(ADDRESS + query, png(digit()), content_type="image/png", headers={"Idempotency-Key": KEY})
+        anonymous_client.post(ADDRESS + query, png(digit()), content_type="image/png", headers={"Idempotency-Key": KEY})
         for query in ("", "", "?may_train=false")
     ]
     assert_same(*answers[:2])
     assert answers[2].status_code == 422
 
 
-def test_another_body_with_the_same_key_is_refused(program):
-    send(program)
-    response = send(program, {"strokes": SEVEN, "may_train": False})
+def test_another_body_with_the_same_key_is_refused(anonymous_client):
+    send(anonymous_client)
+    response = send(anonymous_client, {"strokes": SEVEN, "may_train": False})
     assert (response.status_code, response.json()["code"]) == (422, "key_reused")
     assert Submission.objects.count() == 1
 
 
-def test_two_people_may_use_the_same_key(program, owner, other, reviewing):
-    ids = {send(client).json()["id"] for client in (program, owner, other, reviewing)}
+def test_two_people_may_use_the_same_key(anonymous_client, owner_client, other_client, reviewer_client):
+    ids = {send(client).json()["id"] for client in (anonymous_client, owner_client, other_client, reviewer_client)}
     assert len(ids) == Submission.objects.count() == 4
 
 
-def test_a_key_may_stand_in_quotes_and_must_be_one(program):
-    assert_same(send(program, key=f'"{KEY}"'), send(program))
+def test_a_key_may_stand_in_quotes_and_must_be_one(anonymous_client):
+    assert_same(send(anonymous_client, key=f'"{KEY}"'), send(anonymous_client))
     for bad in ("", '""', "k" * 256, "schl\u00fcssel"):
-        response = send(program, key=bad)
+        response = send(anonymous_client, key=bad)
         assert response.status_code == 400, bad
         assert list(response.json()["errors"]) == ["Idempotency-Key"]
 
 
-def test_a_refusal_is_not_kept_so_the_key_is_good_for_the_right_body(program):
-    assert send(program, {"strokes": []}).status_code == 422
+def test_a_refusal_is_not_kept_so_the_key_is_good_for_the_right_body(anonymous_client):
+    assert send(anonymous_client, {"strokes": []}).status_code == 422
     assert not IdempotencyKey.objects.exists()
-    assert send(program).status_code == 202
+    assert send(anonymous_client).status_code == 202
 
 
-def test_a_batch_of_which_nothing_was_stored_is_not_kept_either(program):
+def test_a_batch_of_which_nothing_was_stored_is_not_kept_either(anonymous_client):
     """Or whoever sends nonsense would fill the disk with answers, past every quota."""
     for body in ([{}] * 100, [{"strokes": []}]):
-        response = send(program, body)
+        response = send(anonymous_client, body)
         assert (response.status_code, "Idempotent-Replayed" in response.headers) == (207, False)
         assert not IdempotencyKey.objects.exists()
-    assert send(program).status_code == 202
+    assert send(anonymous_client).status_code == 202
 
 
-def test_a_fault_of_ours_is_not_kept(program, monkeypatch):
-    program.raise_request_exception = False
+def test_a_fault_of_ours_is_not_kept(anonymous_client, monkeypatch):
+    anonymous_client.raise_request_exception = False
     with monkeypatch.context() as broken:
         broken.setattr(service, "create_submission", None)
-        assert send(program).status_code == 500
-    assert send(program).status_code == 202
+        assert send(anonymous_client).status_code == 500
+    assert send(anonymous_client).status_code == 202
 
 
-def test_while_the_first_is_being_answered_the_second_is_told_to_come_back(program, monkeypatch):
+def test_while_the_first_is_being_answered_the_second_is_told_to_come_back(anonymous_client, monkeypatch):
     answers = []
 
     def ask_again(*_given: object) -> None:
-        answers.append(send(program))
+        answers.append(send(anonymous_client))
 
     monkeypatch.setattr(fsync, "flush", ask_again)
-    assert send(program).status_code == 202
+    assert send(anonymous_client).status_code == 202
     [second] = answers
     assert (second.status_code, second.json()["code"], second.headers["Retry-After"]) == (409, "in_progress", "1")
     assert Submission.objects.count() == 1
@@ -165,36 +165,36 @@ def death_at(monkeypatch: pytest.MonkeyPatch) -> Callable[..., AbstractContextMa
 
 
 @pytest.mark.parametrize("body", [{"strokes": SEVEN}, [{"strokes": SEVEN}, {"strokes": []}]])
-def test_a_crash_after_storing_neither_locks_the_key_nor_stores_twice(body, program, death_at):
+def test_a_crash_after_storing_neither_locks_the_key_nor_stores_twice(body, anonymous_client, death_at):
     with death_at(fsync, "flush"):
-        send(program, body)
+        send(anonymous_client, body)
     stored = Submission.objects.get()
-    assert send(program, body).status_code == 409  # for all that is known, the first one is still at work
+    assert send(anonymous_client, body).status_code == 409  # for all that is known, the first one is still at work
     let_time_pass(60)
-    again = send(program, body)
+    again = send(anonymous_client, body)
     items = again.json() if isinstance(body, list) else [{"submission": again.json()}]
     assert items[0]["submission"]["id"] == stored.public_id
     assert [one["status"] for one in items if "problem" in one] == [422] * (len(items) - 1)
-    assert_same(again, send(program, body))
+    assert_same(again, send(anonymous_client, body))
     assert Submission.objects.count() == 1
 
 
-def test_a_crash_before_storing_does_not_lock_the_key(program, death_at):
+def test_a_crash_before_storing_does_not_lock_the_key(anonymous_client, death_at):
     with death_at(service, "create_submission"):
-        send(program)
-    assert send(program).status_code == 409
+        send(anonymous_client)
+    assert send(anonymous_client).status_code == 409
     let_time_pass(61)
-    assert send(program).status_code == 202
+    assert send(anonymous_client).status_code == 202
     assert Submission.objects.count() == 1
 
 
-def test_what_was_stored_and_deleted_since_is_not_stored_again(program, death_at):
+def test_what_was_stored_and_deleted_since_is_not_stored_again(anonymous_client, death_at):
     with death_at(fsync, "flush"):
-        send(program)
+        send(anonymous_client)
     Submission.objects.all().delete()
     let_time_pass(60)
     for _ in range(2):
-        response = send(program)
+        response = send(anonymous_client)
         assert (response.status_code, response.headers["Content-Type"]) == (410, "application/problem+json")
     assert not Submission.objects.exists()
 
@@ -219,18 +219,18 @@ def test_an_attempt_that_was_slow_and_not_dead_stores_nothing_once_another_took_
     assert Submission.objects.count() == IdempotencyKey.objects.count() == 1
 
 
-def test_after_a_day_a_key_is_as_new_and_is_swept(program):
-    first = send(program).json()["id"]
+def test_after_a_day_a_key_is_as_new_and_is_swept(anonymous_client):
+    first = send(anonymous_client).json()["id"]
     let_time_pass(24 * 3600 - 60)
     assert idempotency.delete_expired() == 0
-    assert send(program).json()["id"] == first
+    assert send(anonymous_client).json()["id"] == first
     let_time_pass(61)
-    assert send(program, {"strokes": SEVEN, "may_train": False}).json()["id"] != first
+    assert send(anonymous_client, {"strokes": SEVEN, "may_train": False}).json()["id"] != first
     let_time_pass(24 * 3600 + 1)
     assert idempotency.delete_expired() == 1
     assert not IdempotencyKey.objects.exists()
 
 
-def test_no_address_is_kept(program):
-    send(program)
+def test_no_address_is_kept(anonymous_client):
+    send(anonymous_client)
     assert "127.0.0.1" not in IdempotencyKey.objects.get().scope

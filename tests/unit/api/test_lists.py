@@ -23,36 +23,38 @@ def ids(response) -> list[str]:
     return [one["id"] for one in response.json()["results"]]
 
 
-def test_everybody_sees_their_own_and_reviewers_see_all(visitor, stranger, owner, other, reviewing, operating, program):
+def test_everybody_sees_their_own_and_reviewers_see_all(
+    visitor, stranger, owner_client, other_client, reviewer_client, operator_client, anonymous_client
+):
     mine, theirs = make_submission(visitor), make_submission(stranger)
-    assert ids(owner.get(ADDRESS)) == [mine.public_id]
-    assert ids(other.get(ADDRESS)) == [theirs.public_id]
-    assert ids(reviewing.get(ADDRESS)) == ids(operating.get(ADDRESS)) == [theirs.public_id, mine.public_id]
-    assert ids(program.get(ADDRESS)) == []
+    assert ids(owner_client.get(ADDRESS)) == [mine.public_id]
+    assert ids(other_client.get(ADDRESS)) == [theirs.public_id]
+    assert ids(reviewer_client.get(ADDRESS)) == ids(operator_client.get(ADDRESS)) == [theirs.public_id, mine.public_id]
+    assert ids(anonymous_client.get(ADDRESS)) == []
 
 
 @pytest.mark.parametrize("name", ["predicted", "said"])
-def test_submissions_can_be_filtered_by_the_prediction_of_one_version(visitor, owner, caplog, name):
+def test_submissions_can_be_filtered_by_the_prediction_of_one_version(visitor, owner_client, caplog, name):
     submission = make_submission(visitor)
     prediction = make_prediction(submission, digit=7)
     caplog.set_level("INFO", logger="recognizer.filters")
-    assert ids(owner.get(f"{ADDRESS}?{name}={prediction.version.number}:7")) == [submission.public_id]
-    assert ids(owner.get(f"{ADDRESS}?{name}={prediction.version.number}:1")) == []
-    assert owner.get(f"{ADDRESS}?{name}=7").status_code == 400
+    assert ids(owner_client.get(f"{ADDRESS}?{name}={prediction.version.number}:7")) == [submission.public_id]
+    assert ids(owner_client.get(f"{ADDRESS}?{name}={prediction.version.number}:1")) == []
+    assert owner_client.get(f"{ADDRESS}?{name}=7").status_code == 400
     assert ("deprecated_parameter_used" in caplog.text) is (name == "said")
 
 
-def test_a_reviewer_can_ask_for_their_own_only(reviewer, visitor, reviewing):
+def test_a_reviewer_can_ask_for_their_own_only(reviewer, visitor, reviewer_client):
     own, _ = make_submission(reviewer), make_submission(visitor)
-    assert ids(reviewing.get(f"{ADDRESS}?mine=true")) == [own.public_id]
-    assert len(ids(reviewing.get(f"{ADDRESS}?mine=false"))) == 2
+    assert ids(reviewer_client.get(f"{ADDRESS}?mine=true")) == [own.public_id]
+    assert len(ids(reviewer_client.get(f"{ADDRESS}?mine=false"))) == 2
 
 
-def test_pages_hold_every_row_once_although_rows_come_and_go_meanwhile(visitor, owner):
+def test_pages_hold_every_row_once_although_rows_come_and_go_meanwhile(visitor, owner_client):
     rows = [make_submission(visitor).public_id for _ in range(23)]
     seen, address = [], f"{ADDRESS}?page_size=5"
     while address:
-        body = owner.get(address).json()
+        body = owner_client.get(address).json()
         seen += [one["id"] for one in body["results"]]
         make_submission(visitor)
         Submission.objects.filter(public_id=seen[-1]).delete()
@@ -61,37 +63,37 @@ def test_pages_hold_every_row_once_although_rows_come_and_go_meanwhile(visitor, 
 
 
 @pytest.mark.parametrize("ordering", ["-created", "created", "-doubt", "doubt"])
-def test_pages_lead_back_the_same_way(ordering, visitor, owner):
+def test_pages_lead_back_the_same_way(ordering, visitor, owner_client):
     for number in range(12):
         make_prediction(make_submission(visitor), doubt=number % 3 / 7)
-    whole = ids(owner.get(f"{ADDRESS}?ordering={ordering}"))
+    whole = ids(owner_client.get(f"{ADDRESS}?ordering={ordering}"))
     pages, address = [], f"{ADDRESS}?ordering={ordering}&page_size=5"
     while address:
-        body = owner.get(address).json()
+        body = owner_client.get(address).json()
         pages.append(body)
         address = body["next"]
     assert [one["id"] for body in pages for one in body["results"]] == whole
     back = pages[-1]
     for body in reversed(pages[:-1]):
-        back = owner.get(back["previous"]).json()
+        back = owner_client.get(back["previous"]).json()
         assert back["results"] == body["results"]
     assert back["previous"] is None
     assert pages[0]["previous"] is None
 
 
-def test_by_doubt_come_those_that_have_an_answer(visitor, owner):
+def test_by_doubt_come_those_that_have_an_answer(visitor, owner_client):
     sure, _, unsure = (make_submission(visitor) for _ in range(3))
     make_prediction(sure, doubt=0.1)
     make_prediction(unsure, doubt=0.9)
-    assert ids(owner.get(f"{ADDRESS}?ordering=-doubt")) == [unsure.public_id, sure.public_id]
-    assert ids(owner.get(f"{ADDRESS}?ordering=doubt")) == [sure.public_id, unsure.public_id]
+    assert ids(owner_client.get(f"{ADDRESS}?ordering=-doubt")) == [unsure.public_id, sure.public_id]
+    assert ids(owner_client.get(f"{ADDRESS}?ordering=doubt")) == [sure.public_id, unsure.public_id]
 
 
-def test_a_cursor_of_another_order_is_refused(visitor, owner):
+def test_a_cursor_of_another_order_is_refused(visitor, owner_client):
     for _ in range(3):
         make_prediction(make_submission(visitor))
-    cursor = owner.get(f"{ADDRESS}?page_size=1&ordering=-doubt").json()["next"].partition("cursor=")[2]
-    response = owner.get(f"{ADDRESS}?page_size=1&cursor={cursor}")
+    cursor = owner_client.get(f"{ADDRESS}?page_size=1&ordering=-doubt").json()["next"].partition("cursor=")[2]
+    response = owner_client.get(f"{ADDRESS}?page_size=1&cursor={cursor}")
     assert (response.status_code, list(response.json()["errors"])) == (400, ["cursor"])
 
 
@@ -104,13 +106,13 @@ def test_a_cursor_of_another_order_is_refused(visitor, owner):
         *("created_after=yesterday", "version=1.5", "ordering=digit", "truth=12", "surname=Smith", "source=fax"),
     ],
 )
-def test_a_parameter_that_makes_no_sense_is_refused_by_its_name(bad, owner):
-    response = owner.get(f"{ADDRESS}?{bad}")
+def test_a_parameter_that_makes_no_sense_is_refused_by_its_name(bad, owner_client):
+    response = owner_client.get(f"{ADDRESS}?{bad}")
     assert response.status_code == 400
     assert list(response.json()["errors"]) == [bad.partition("=")[0]]
 
 
-def test_submissions_are_filtered(visitor, reviewer, owner):
+def test_submissions_are_filtered(visitor, reviewer, owner_client):
     seven, four, pending = make_submission(visitor), make_submission(visitor, source="api"), make_submission(visitor)
     make_prediction(seven)
     make_prediction(four, digit=4, certainty=0.5, verdict=Verdict.UNSURE)
@@ -134,10 +136,10 @@ def test_submissions_are_filtered(visitor, reviewer, owner):
         f"created_before={tomorrow}": ["pending", "four", "seven"],
         f"created_after={tomorrow}": [],
     }.items():
-        assert [names[one] for one in ids(owner.get(f"{ADDRESS}?{query}"))] == expected, query
+        assert [names[one] for one in ids(owner_client.get(f"{ADDRESS}?{query}"))] == expected, query
 
 
-def test_predictions_are_filtered(visitor, reviewer, owner):
+def test_predictions_are_filtered(visitor, reviewer, owner_client):
     right, wrong, open_ = (make_submission(visitor) for _ in range(3))
     make_prediction(right)
     make_prediction(wrong, certainty=0.5, doubt=0.7, verdict=Verdict.UNSURE)
@@ -162,12 +164,12 @@ def test_predictions_are_filtered(visitor, reviewer, owner):
         "ordering=-doubt": ["wrong", "open", "right"],
         "ordering=doubt": ["right", "open", "wrong"],
     }.items():
-        results = owner.get(f"/api/v1/predictions?{query}").json()["results"]
+        results = owner_client.get(f"/api/v1/predictions?{query}").json()["results"]
         assert [names[one["submission"]] for one in results] == expected, query
 
 
 @pytest.mark.parametrize("address", [ADDRESS, "/api/v1/predictions", "/api/v1/labels"])
-def test_a_list_takes_the_same_few_queries_whatever_its_length(address, visitor, owner):
+def test_a_list_takes_the_same_few_queries_whatever_its_length(address, visitor, owner_client):
     counts = []
     for rows in (1, 10):
         for _ in range(rows):
@@ -175,14 +177,14 @@ def test_a_list_takes_the_same_few_queries_whatever_its_length(address, visitor,
             make_prediction(submission)
             labels.create_label(actor=visitor, submission=submission, value="7", reason=LabelReason.API)
         with CaptureQueriesContext(connection) as queries:
-            assert len(owner.get(address).json()["results"]) >= rows
+            assert len(owner_client.get(address).json()["results"]) >= rows
         counts.append(len(queries))
     assert counts[0] == counts[1] <= 2
 
 
-def test_nobody_without_a_name_owns_anything(program):
+def test_nobody_without_a_name_owns_anything(anonymous_client):
     make_submission(Actor())
-    assert ids(program.get(ADDRESS)) == []
+    assert ids(anonymous_client.get(ADDRESS)) == []
 
 
 @pytest.mark.parametrize(
@@ -194,7 +196,7 @@ def test_nobody_without_a_name_owns_anything(program):
         ("page_size", "9" * 5_000),
     ],
 )
-def test_a_parameter_made_to_hurt_is_refused_like_any_other(parameter, value, owner):
-    response = owner.get(ADDRESS, {parameter: value})
+def test_a_parameter_made_to_hurt_is_refused_like_any_other(parameter, value, owner_client):
+    response = owner_client.get(ADDRESS, {parameter: value})
     assert response.status_code == 400
     assert parameter in response.json()["errors"]

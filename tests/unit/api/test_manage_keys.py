@@ -34,30 +34,30 @@ def managing(key: str) -> dict:
 
 
 @pytest.fixture
-def sent(program: Client) -> dict:
+def sent(anonymous_client: Client) -> dict:
     """What a program without an account got for a submission."""
-    return send(program).json()
+    return send(anonymous_client).json()
 
 
-def test_the_manage_key_corrects_shares_and_deletes(sent, program):
+def test_the_manage_key_corrects_shares_and_deletes(sent, anonymous_client):
     manage = managing(sent["manage_key"])
-    label = program.post(address(sent, "/labels"), {"value": "4"}, **manage)
+    label = anonymous_client.post(address(sent, "/labels"), {"value": "4"}, **manage)
     assert (label.status_code, label.json()["kind"], label.json()["mine"]) == (201, "suggestion", True)
-    assert program.post(address(sent, "/labels"), {"value": "4"}, **manage).status_code == 200
-    assert program.post(address(sent, "/labels"), {"value": "7"}, **manage).status_code == 201
-    read = program.get(address(sent), headers=manage["headers"]).json()
+    assert anonymous_client.post(address(sent, "/labels"), {"value": "4"}, **manage).status_code == 200
+    assert anonymous_client.post(address(sent, "/labels"), {"value": "7"}, **manage).status_code == 201
+    read = anonymous_client.get(address(sent), headers=manage["headers"]).json()
     assert (read["truth"], read["mine"]) == ("7", True)
-    link = program.post(address(sent, "/share"), **manage).json()
-    assert program.get(link["url"]).status_code == 200
-    assert program.delete(address(sent, "/share"), **manage).status_code == 204
-    assert program.get(link["url"]).status_code == 404
-    assert program.delete(address(sent), **manage).status_code == 204
+    link = anonymous_client.post(address(sent, "/share"), **manage).json()
+    assert anonymous_client.get(link["url"]).status_code == 200
+    assert anonymous_client.delete(address(sent, "/share"), **manage).status_code == 204
+    assert anonymous_client.get(link["url"]).status_code == 404
+    assert anonymous_client.delete(address(sent), **manage).status_code == 204
     assert not Submission.objects.exists()
-    assert program.get(address(sent), headers=manage["headers"]).status_code == 404
+    assert anonymous_client.get(address(sent), headers=manage["headers"]).status_code == 404
 
 
-def test_the_manage_key_is_in_the_body_and_nowhere_else(program, caplog):
-    response = send(program, **{"Idempotency-Key": "k"})
+def test_the_manage_key_is_in_the_body_and_nowhere_else(anonymous_client, caplog):
+    response = send(anonymous_client, **{"Idempotency-Key": "k"})
     key = response.json()["manage_key"]
     assert key.startswith(permissions.MANAGE_KEY_PREFIX)
     assert not any(key in value for value in response.headers.values())
@@ -66,52 +66,52 @@ def test_the_manage_key_is_in_the_body_and_nowhere_else(program, caplog):
     assert key not in row.body + json.dumps([row.headers, row.stored])
     sent = response.json()
     for body in (
-        program.get(address(sent, key=sent["read_key"])),
-        program.get(address(sent), headers={"X-Manage-Key": key}),
+        anonymous_client.get(address(sent, key=sent["read_key"])),
+        anonymous_client.get(address(sent), headers={"X-Manage-Key": key}),
     ):
         assert "manage_key" not in body.json()
         assert key not in body.content.decode()
 
 
-def test_the_answer_to_a_repeated_request_holds_the_same_key(program):
-    first, again = (send(program, **{"Idempotency-Key": "k"}) for _ in range(2))
+def test_the_answer_to_a_repeated_request_holds_the_same_key(anonymous_client):
+    first, again = (send(anonymous_client, **{"Idempotency-Key": "k"}) for _ in range(2))
     assert again.headers["Idempotent-Replayed"] == "true"
     assert again.content == first.content
     assert again.headers["Location"] == first.headers["Location"]
     batch = [{"strokes": SEVEN}, {}, {"strokes": [[[1, 270], [1, 270]]]}]
-    first, again = (send(program, batch, **{"Idempotency-Key": "b"}) for _ in range(2))
+    first, again = (send(anonymous_client, batch, **{"Idempotency-Key": "b"}) for _ in range(2))
     assert again.content == first.content
     keys = [item["submission"]["manage_key"] for item in again.json() if "submission" in item]
     assert len(set(keys)) == 2
 
 
 @pytest.mark.parametrize("wrong", ["", "manage_", "nonsense\u20ac", "of another", "read key", "share key"])
-def test_no_other_key_manages_it(wrong, sent, program):
+def test_no_other_key_manages_it(wrong, sent, anonymous_client):
     manager = Actor(manage_key=sent["manage_key"])
     row = Submission.objects.get(public_id=sent["id"])
     wrong = {
-        "of another": send(program).json()["manage_key"],
+        "of another": send(anonymous_client).json()["manage_key"],
         "read key": sent["read_key"],
         "share key": service.share(actor=manager, submission=row),
     }.get(wrong, wrong)
     manage = {"content_type": "application/json", "HTTP_X_MANAGE_KEY": wrong}
     for query in ("", sent["read_key"], service.share(actor=manager, submission=row)):
         status = 403 if query else 404
-        assert program.post(address(sent, "/labels", query), {"value": "4"}, **manage).status_code == status
-        assert program.delete(address(sent, "", query), **manage).status_code == status
-        assert program.post(address(sent, "/share", query), **manage).status_code == status
-        assert program.delete(address(sent, "/share", query), **manage).status_code == status
-        assert program.delete(address(sent, "/read-key", query), **manage).status_code == status
+        assert anonymous_client.post(address(sent, "/labels", query), {"value": "4"}, **manage).status_code == status
+        assert anonymous_client.delete(address(sent, "", query), **manage).status_code == status
+        assert anonymous_client.post(address(sent, "/share", query), **manage).status_code == status
+        assert anonymous_client.delete(address(sent, "/share", query), **manage).status_code == status
+        assert anonymous_client.delete(address(sent, "/read-key", query), **manage).status_code == status
     assert not Label.objects.exists()
     assert Submission.objects.filter(public_id=sent["id"], read_key_revocations=0).exclude(share_key="").exists()
 
 
-def test_a_manage_key_in_the_address_opens_nothing(sent, program):
-    assert program.get(address(sent, key=sent["manage_key"])).status_code == 404
-    assert program.delete(address(sent, key=sent["manage_key"])).status_code == 404
+def test_a_manage_key_in_the_address_opens_nothing(sent, anonymous_client):
+    assert anonymous_client.get(address(sent, key=sent["manage_key"])).status_code == 404
+    assert anonymous_client.delete(address(sent, key=sent["manage_key"])).status_code == 404
 
 
-def test_accounts_and_visitors_get_none_and_theirs_have_none(visitor, program):
+def test_accounts_and_visitors_get_none_and_theirs_have_none(visitor, anonymous_client):
     ann = Actor(user=User.objects.create_user("ann"))
     _, token = tokens.create(actor=ann, name="scanner", scopes=["submit"])
     bearer = Client(HTTP_HOST="localhost", headers={"Authorization": f"Bearer {token}"})
@@ -119,7 +119,7 @@ def test_accounts_and_visitors_get_none_and_theirs_have_none(visitor, program):
         sent = send(client).json()
         assert sent["manage_key"] is None
         key = permissions.manage_key(sent["id"])  # what it would be
-        assert program.delete(address(sent), **managing(key)).status_code == 404
+        assert anonymous_client.delete(address(sent), **managing(key)).status_code == 404
     assert Submission.objects.count() == 3
 
 
@@ -129,29 +129,29 @@ def test_a_token_without_the_scope_does_not_manage_by_a_key(sent):
     assert reader.delete(address(sent), **managing(sent["manage_key"])).status_code == 403
 
 
-def test_the_read_key_can_be_revoked_by_those_who_may_share(sent, program):
+def test_the_read_key_can_be_revoked_by_those_who_may_share(sent, anonymous_client):
     manage = managing(sent["manage_key"])
-    assert program.get(address(sent, key=sent["read_key"])).status_code == 200
-    assert program.delete(address(sent, "/read-key"), **manage).status_code == 204
-    assert program.get(address(sent, key=sent["read_key"])).status_code == 404
-    assert program.get(address(sent, "/image", key=sent["read_key"])).status_code == 404
-    assert program.get(address(sent), headers=manage["headers"]).status_code == 200
+    assert anonymous_client.get(address(sent, key=sent["read_key"])).status_code == 200
+    assert anonymous_client.delete(address(sent, "/read-key"), **manage).status_code == 204
+    assert anonymous_client.get(address(sent, key=sent["read_key"])).status_code == 404
+    assert anonymous_client.get(address(sent, "/image", key=sent["read_key"])).status_code == 404
+    assert anonymous_client.get(address(sent), headers=manage["headers"]).status_code == 200
     row = Submission.objects.get()
     assert permissions.can_see(Actor(), row, key=permissions.read_key(row))
     service.revoke_read_key(actor=Actor(manage_key=sent["manage_key"]), submission=row)
     assert row.read_key_revocations == 2
 
 
-def test_read_keys_of_the_previous_release_work_until_they_are_revoked(settings, sent, program):
+def test_read_keys_of_the_previous_release_work_until_they_are_revoked(settings, sent, anonymous_client):
     key = signing.Signer(key=settings.SECRET_KEY, salt="recognizer.read-key").signature(sent["id"])
-    assert program.get(address(sent, key=key)).status_code == 200
-    program.delete(address(sent, "/read-key"), **managing(sent["manage_key"]))
-    assert program.get(address(sent, key=key)).status_code == 404
+    assert anonymous_client.get(address(sent, key=key)).status_code == 200
+    anonymous_client.delete(address(sent, "/read-key"), **managing(sent["manage_key"]))
+    assert anonymous_client.get(address(sent, key=key)).status_code == 404
 
 
-def test_pages_of_allowed_origins_may_send_it(program, settings):
+def test_pages_of_allowed_origins_may_send_it(anonymous_client, settings):
     settings.CORS_ALLOWED_ORIGINS = ["https://elsewhere.example"]
-    response = program.options(
+    response = anonymous_client.options(
         SUBMISSIONS,
         headers={
             "Origin": "https://elsewhere.example",

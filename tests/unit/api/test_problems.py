@@ -29,50 +29,52 @@ def assert_problem(response, status: int) -> dict:
 
 
 @pytest.mark.parametrize("address", ["/api/", "/api/v1/nothing", "/api/v2/submissions", "/api/v1/submissions/a.b"])
-def test_an_unknown_address_is_a_problem(address, program):
-    assert_problem(program.get(address), 404)
-    assert_problem(program.post(address), 404)
+def test_an_unknown_address_is_a_problem(address, anonymous_client):
+    assert_problem(anonymous_client.get(address), 404)
+    assert_problem(anonymous_client.post(address), 404)
 
 
-def test_a_method_that_is_not_there_is_a_problem_that_names_the_others(program):
-    response = program.put(ADDRESS)
+def test_a_method_that_is_not_there_is_a_problem_that_names_the_others(anonymous_client):
+    response = anonymous_client.put(ADDRESS)
     assert_problem(response, 405)
     assert "POST" in response.headers["Allow"]
-    assert_problem(program.options(ADDRESS), 405)
+    assert_problem(anonymous_client.options(ADDRESS), 405)
 
 
-def test_an_unknown_host_is_a_problem(program):
-    assert_problem(program.get(ADDRESS, headers={"Host": "evil.example"}), 400)
+def test_an_unknown_host_is_a_problem(anonymous_client):
+    assert_problem(anonymous_client.get(ADDRESS, headers={"Host": "evil.example"}), 400)
 
 
-def test_a_fault_of_ours_is_a_problem_that_gives_nothing_away(program, monkeypatch, caplog):
+def test_a_fault_of_ours_is_a_problem_that_gives_nothing_away(anonymous_client, monkeypatch, caplog):
     def fail(**_given: object) -> None:
         raise RuntimeError("the secret of the house")
 
     monkeypatch.setattr(service, "create_submission", fail)
-    program.raise_request_exception = False
-    response = program.post(ADDRESS, json.dumps({"strokes": SEVEN}), content_type="application/json")
+    anonymous_client.raise_request_exception = False
+    response = anonymous_client.post(ADDRESS, json.dumps({"strokes": SEVEN}), content_type="application/json")
     assert_problem(response, 500)
     assert b"secret" not in response.content
     assert "the secret of the house" in caplog.text
 
 
-def test_while_the_site_is_busy_or_without_a_database_a_sender_is_told_to_come_back(program, monkeypatch, caplog):
+def test_while_the_site_is_busy_or_without_a_database_a_sender_is_told_to_come_back(
+    anonymous_client, monkeypatch, caplog
+):
     refusals = [BusyError("Come back later."), OperationalError("password of the house refused")]
     for refusal in refusals:
         monkeypatch.setattr(service, "create_submission", mock.Mock(side_effect=refusal))
-        response = program.post(ADDRESS, json.dumps({"strokes": SEVEN}), content_type="application/json")
+        response = anonymous_client.post(ADDRESS, json.dumps({"strokes": SEVEN}), content_type="application/json")
         assert "password" not in assert_problem(response, 503)["detail"]
     assert "the database failed: password of the house refused" in caplog.text
     # A page says it too, without asking the database for anything.
-    program.raise_request_exception = False
+    anonymous_client.raise_request_exception = False
     monkeypatch.setattr(draw, "ensure_visitor", mock.Mock(side_effect=refusals[1]))
-    page = program.get("/")
+    page = anonymous_client.get("/")
     assert (page.status_code, page["Retry-After"]) == (503, "5")
 
 
-def test_an_error_outside_of_the_api_stays_a_page(program):
-    response = program.get("/nothing")
+def test_an_error_outside_of_the_api_stays_a_page(anonymous_client):
+    response = anonymous_client.get("/nothing")
     assert response.status_code == 404
     assert response.headers["Content-Type"].startswith("text/html")
 

@@ -35,9 +35,9 @@ def post(client: Client, call: str, **body):
     return client.post(f"/api/v1/review/{call}", body, content_type="application/json")
 
 
-def test_the_next_items_come_with_answer_suggestion_and_progress(reviewing, visitor, submission):
+def test_the_next_items_come_with_answer_suggestion_and_progress(reviewer_client, visitor, submission):
     labels.create_label(actor=visitor, submission=submission, value="1", reason=LabelReason.OWN_PAGE)
-    body = post(reviewing, "next", rule="doubt", count=5).json()
+    body = post(reviewer_client, "next", rule="doubt", count=5).json()
     [item] = body["items"]
     assert (item["id"], item["reason"], item["blind"]) == (submission.public_id, "suggestion", False)
     assert item["answer"]["digit"] == 7
@@ -46,23 +46,23 @@ def test_the_next_items_come_with_answer_suggestion_and_progress(reviewing, visi
     assert set(body["progress"]) == {"today", "per_minute", "waiting", "until_training"}
 
 
-def test_a_blind_item_tells_neither_answer_nor_what_others_said(reviewing, second_reviewer, reviewer, submission):
+def test_a_blind_item_tells_neither_answer_nor_what_others_said(reviewer_client, second_reviewer, reviewer, submission):
     make_prediction(submission, verdict=Verdict.SURE, preprocessing_version=submission.preprocessing_version + 1)
     labels.create_label(actor=reviewer, submission=make_submission(), value="1", reason=LabelReason.API)
     labels.create_label(actor=second_reviewer, submission=submission, value="1", reason=LabelReason.DOUBT)
-    [item] = post(reviewing, "next", rule="doubt").json()["items"]
+    [item] = post(reviewer_client, "next", rule="doubt").json()["items"]
     assert (item["id"], item["blind"]) == (submission.public_id, True)
     assert item["answer"] is item["suggestion"] is None
 
 
-def test_decide_skip_and_undo(reviewing, submission):
-    post(reviewing, "next")
+def test_decide_skip_and_undo(reviewer_client, submission):
+    post(reviewer_client, "next")
     name = {"submission": submission.public_id}
-    made = post(reviewing, "decisions", **name, value="4")
+    made = post(reviewer_client, "decisions", **name, value="4")
     assert (made.status_code, made.json()["kind"], made.json()["reason"]) == (201, "review", "doubt")
-    assert post(reviewing, "decisions", **name, value="4").json()["id"] == made.json()["id"]
-    assert post(reviewing, "undo", **name).json()["item"]["id"] == submission.public_id
-    assert post(reviewing, "skips", **name).status_code == 204
+    assert post(reviewer_client, "decisions", **name, value="4").json()["id"] == made.json()["id"]
+    assert post(reviewer_client, "undo", **name).json()["item"]["id"] == submission.public_id
+    assert post(reviewer_client, "skips", **name).status_code == 204
     assert Skip.objects.count() == 1
     submission.refresh_from_db()
     assert submission.truth_state == TruthState.NONE
@@ -93,33 +93,33 @@ def test_nobody_else_sees_or_decides_anything(others, submission):
         ("undo", {"submission": "nowhere", "why": "because"}, 400),
     ],
 )
-def test_what_makes_no_sense_is_refused_with_a_problem(reviewing, call, body, status):
-    answer = post(reviewing, call, **body)
+def test_what_makes_no_sense_is_refused_with_a_problem(reviewer_client, call, body, status):
+    answer = post(reviewer_client, call, **body)
     assert answer.status_code == status
     assert answer.headers["Content-Type"] == "application/problem+json"
 
 
-def test_a_grid_is_taken_and_decided_at_once_and_sent_again_changes_nothing(reviewing, visitor):
+def test_a_grid_is_taken_and_decided_at_once_and_sent_again_changes_nothing(reviewer_client, visitor):
     for _ in range(3):
         make_prediction(make_submission(visitor))
     make_prediction(make_submission(visitor), digit=4)
-    body = post(reviewing, "grid", digit=7).json()
+    body = post(reviewer_client, "grid", digit=7).json()
     assert (len(body["items"]), body["sizes"]["7"], body["sizes"]["4"]) == (3, 3, 1)
     ids = [one["id"] for one in body["items"]]
     decisions = [{"submission": one, "value": value} for one, value in zip(ids, "771", strict=True)]
     decisions.append({"submission": "nobody-knows-it", "value": "7"})
-    decided = post(reviewing, "decisions/several", decisions=decisions).json()
+    decided = post(reviewer_client, "decisions/several", decisions=decisions).json()
     assert decided["missing"] == ["nobody-knows-it"]
     assert {one["reason"] for one in decided["labels"]} == {"grid"}
-    again = post(reviewing, "decisions/several", decisions=decisions).json()
+    again = post(reviewer_client, "decisions/several", decisions=decisions).json()
     assert sorted(one["id"] for one in again["labels"]) == sorted(one["id"] for one in decided["labels"])
     assert Label.objects.count() == 3
 
 
-def test_if_one_of_several_decisions_is_wrong_none_is_noted(reviewing, submission):
+def test_if_one_of_several_decisions_is_wrong_none_is_noted(reviewer_client, submission):
     right = {"submission": submission.public_id, "value": "4"}
     for wrong in ({"submission": submission.public_id, "value": "ten"}, {"submission": submission.public_id}, 7):
-        response = post(reviewing, "decisions/several", decisions=[right, wrong])
+        response = post(reviewer_client, "decisions/several", decisions=[right, wrong])
         assert response.status_code == 400
         assert any(name.startswith("decisions.1") for name in response.json()["errors"])
     assert not Label.objects.exists()

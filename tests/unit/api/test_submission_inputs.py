@@ -36,8 +36,8 @@ def send(client: Client, body: object, **headers: str) -> HttpResponse:
     return client.post(ADDRESS, text, content_type="application/json", headers=headers)
 
 
-def test_a_file_becomes_a_submission(program):
-    response = upload(program, png(digit()))
+def test_a_file_becomes_a_submission(anonymous_client):
+    response = upload(anonymous_client, png(digit()))
     assert response.status_code == 202
     body = response.json()
     submission = Submission.objects.get()
@@ -47,14 +47,14 @@ def test_a_file_becomes_a_submission(program):
     assert submission.visitor == ""
 
 
-def test_a_data_url_becomes_a_submission(program):
+def test_a_data_url_becomes_a_submission(anonymous_client):
     url = "data:image/png;base64," + base64.b64encode(png(digit())).decode()
-    assert send(program, {"image": url}).status_code == 202
+    assert send(anonymous_client, {"image": url}).status_code == 202
     assert Submission.objects.get().picture_width == 28
 
 
-def test_strokes_become_a_submission(program):
-    assert send(program, {"strokes": [[[30, 100, 60], [30, 30, 115]]], "frame": 140}).status_code == 202
+def test_strokes_become_a_submission(anonymous_client):
+    assert send(anonymous_client, {"strokes": [[[30, 100, 60], [30, 30, 115]]], "frame": 140}).status_code == 202
     assert Submission.objects.get().strokes == [[[60.0, 200.0, 120.0], [60.0, 60.0, 230.0]]]
 
 
@@ -62,27 +62,27 @@ def test_strokes_become_a_submission(program):
     ("content_type", "kind"),
     [*((f"image/{kind.lower()}", kind) for kind in ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF")), ("image/x", "PNG")],
 )
-def test_a_picture_as_it_is_becomes_a_submission(content_type, kind, program):
-    response = program.post(ADDRESS, encoded(digit(60), kind), content_type=content_type)
+def test_a_picture_as_it_is_becomes_a_submission(content_type, kind, anonymous_client):
+    response = anonymous_client.post(ADDRESS, encoded(digit(60), kind), content_type=content_type)
     assert response.status_code == 202, response.json()
     assert Submission.objects.get().picture_width == 60
 
 
-def test_an_array_of_28_rows_becomes_the_submission_that_the_same_picture_becomes(program):
+def test_an_array_of_28_rows_becomes_the_submission_that_the_same_picture_becomes(anonymous_client):
     pixels = np.asarray(digit()).tolist()
-    assert send(program, {"pixels": pixels}).status_code == 202
-    upload(program, png(digit()))
+    assert send(anonymous_client, {"pixels": pixels}).status_code == 202
+    upload(anonymous_client, png(digit()))
     first, second = Submission.objects.order_by("id")
     assert (first.digest, bytes(first.pixels)) == (second.digest, bytes(second.pixels))
     dark = [[255 - value for value in row] for row in pixels]
-    send(program, {"pixels": dark})
+    send(anonymous_client, {"pixels": dark})
     assert bytes(Submission.objects.latest("id").pixels) == bytes(first.pixels)
 
 
-def test_a_drawing_is_kept_with_its_pen_and_read_without_it(program):
+def test_a_drawing_is_kept_with_its_pen_and_read_without_it(anonymous_client):
     for pen in ({}, {"pen": 6}, {"pen": [10, 15]}):
         strokes = [[[30, 100, 60], [30, 30, 115]], [[40, 80], [70, 70]]]
-        assert send(program, {"strokes": strokes, "frame": 140, **pen}).status_code == 202
+        assert send(anonymous_client, {"strokes": strokes, "frame": 140, **pen}).status_code == 202
     usual, thin, mixed = Submission.objects.order_by("id")
     assert [one.pen for one in (usual, thin, mixed)] == [None, [12.0, 12.0], [20.0, 30.0]]
     assert len({one.picture for one in (usual, thin, mixed)}) == 3
@@ -92,35 +92,35 @@ def test_a_drawing_is_kept_with_its_pen_and_read_without_it(program):
     assert ink == sorted(ink)
 
 
-def test_whoever_opts_out_of_training_is_heard_in_every_kind_of_body(program):
-    send(program, {"strokes": SEVEN, "may_train": False})
-    upload(program, png(digit()), may_train="false")
-    program.post(f"{ADDRESS}?may_train=false", png(digit()), content_type="image/png")
-    send(program, [{"strokes": SEVEN, "may_train": False}])
-    program.post(ADDRESS, {"image": [io.BytesIO(png(digit())) for _ in range(2)], "may_train": "false"})
+def test_whoever_opts_out_of_training_is_heard_in_every_kind_of_body(anonymous_client):
+    send(anonymous_client, {"strokes": SEVEN, "may_train": False})
+    upload(anonymous_client, png(digit()), may_train="false")
+    anonymous_client.post(f"{ADDRESS}?may_train=false", png(digit()), content_type="image/png")
+    send(anonymous_client, [{"strokes": SEVEN, "may_train": False}])
+    anonymous_client.post(ADDRESS, {"image": [io.BytesIO(png(digit())) for _ in range(2)], "may_train": "false"})
     assert list(Submission.objects.values_list("may_train", flat=True)) == [False] * 6
 
 
-def test_a_crop_box_of_a_thousand_brackets_is_refused(program, media):
-    assert_refused(upload(program, png(digit(60)), crop="[" * 4_000), 400, "crop", "invalid", media)
+def test_a_crop_box_of_a_thousand_brackets_is_refused(anonymous_client, media):
+    assert_refused(upload(anonymous_client, png(digit(60)), crop="[" * 4_000), 400, "crop", "invalid", media)
 
 
-def test_a_crop_box_comes_as_a_list_or_as_text_in_a_form(program):
+def test_a_crop_box_comes_as_a_list_or_as_text_in_a_form(anonymous_client):
     url = "data:image/png;base64," + base64.b64encode(png(digit(60))).decode()
-    send(program, {"image": url, "crop": [10, 5, 50, 55]})
-    upload(program, png(digit(60)), crop="[10, 5, 50, 55]")
-    program.post(f"{ADDRESS}?crop=[10,5,50,55]", png(digit(60)), content_type="image/png")
+    send(anonymous_client, {"image": url, "crop": [10, 5, 50, 55]})
+    upload(anonymous_client, png(digit(60)), crop="[10, 5, 50, 55]")
+    anonymous_client.post(f"{ADDRESS}?crop=[10,5,50,55]", png(digit(60)), content_type="image/png")
     assert list(Submission.objects.values_list("crop", flat=True)) == [[10, 5, 50, 55]] * 3
 
 
-def test_a_program_reads_its_submission_back_by_the_location_that_it_got(program):
-    response = send(program, {"strokes": SEVEN})
+def test_a_program_reads_its_submission_back_by_the_location_that_it_got(anonymous_client):
+    response = send(anonymous_client, {"strokes": SEVEN})
     location = response.headers["Location"]
     assert response.headers["Retry-After"] == "1"
-    assert program.get(location).json()["id"] == response.json()["id"]
-    assert program.get(location.partition("?")[0]).status_code == 404
+    assert anonymous_client.get(location).json()["id"] == response.json()["id"]
+    assert anonymous_client.get(location.partition("?")[0]).status_code == 404
     for name in ("image", "pixels", "url"):
-        assert program.get(response.json()[name]).status_code == 200
+        assert anonymous_client.get(response.json()[name]).status_code == 200
     assert response.json()["read_key"] in location
 
 
@@ -134,14 +134,14 @@ def test_a_browser_that_comes_for_the_first_time_becomes_a_visitor(client_of, vi
     assert body["results"][0]["mine"]
 
 
-def test_a_program_gets_no_cookie(program):
-    assert not send(program, {"strokes": SEVEN}).cookies
+def test_a_program_gets_no_cookie(anonymous_client):
+    assert not send(anonymous_client, {"strokes": SEVEN}).cookies
 
 
-def test_the_source_says_whether_a_page_or_a_program_sent_it(program, owner):
-    send(program, {"strokes": SEVEN})
-    send(owner, {"strokes": SEVEN})
-    upload(owner, png(digit()))
+def test_the_source_says_whether_a_page_or_a_program_sent_it(anonymous_client, owner_client):
+    send(anonymous_client, {"strokes": SEVEN})
+    send(owner_client, {"strokes": SEVEN})
+    upload(owner_client, png(digit()))
     assert list(Submission.objects.order_by("id").values_list("source", flat=True)) == [
         Source.API,
         Source.CANVAS,
@@ -149,15 +149,15 @@ def test_the_source_says_whether_a_page_or_a_program_sent_it(program, owner):
     ]
 
 
-def test_where_accounts_are_required_nobody_else_may_send(program, owner, reviewing, settings):
+def test_where_accounts_are_required_nobody_else_may_send(anonymous_client, owner_client, reviewer_client, settings):
     settings.ANONYMOUS_SUBMISSIONS = False
-    for client in (program, owner):
+    for client in (anonymous_client, owner_client):
         for address in (ADDRESS, "/api/v1/preview"):
             response = client.post(address, {"strokes": SEVEN}, content_type="application/json")
             assert response.status_code == 403
         assert send(client, [{"strokes": SEVEN}]).status_code == 403
         assert "sign in" in response.json()["detail"]
-    assert send(reviewing, {"strokes": SEVEN}).status_code == 202
+    assert send(reviewer_client, {"strokes": SEVEN}).status_code == 202
 
 
 # --- Bad input: a clear message, a right status, nothing stored ----------------------------------------------------
@@ -187,17 +187,17 @@ BAD_FILES = {
 
 
 @pytest.mark.parametrize("what", BAD_FILES)
-def test_a_bad_file_is_refused(what, program, media):
+def test_a_bad_file_is_refused(what, anonymous_client, media):
     data, status, code = BAD_FILES[what]
-    assert_refused(upload(program, data), status, "image", code, media)
+    assert_refused(upload(anonymous_client, data), status, "image", code, media)
 
 
-def test_a_picture_of_900_million_pixels_is_refused(program, media):
-    assert_refused(upload(program, huge_png()), 413, "image", "too_many_pixels", media)
+def test_a_picture_of_900_million_pixels_is_refused(anonymous_client, media):
+    assert_refused(upload(anonymous_client, huge_png()), 413, "image", "too_many_pixels", media)
 
 
-def test_of_an_animated_gif_the_first_frame_is_taken(program):
-    assert upload(program, animation(), "digit.gif").status_code == 202
+def test_of_an_animated_gif_the_first_frame_is_taken(anonymous_client):
+    assert upload(anonymous_client, animation(), "digit.gif").status_code == 202
 
 
 BAD_BODIES = {
@@ -241,55 +241,55 @@ BAD_BODIES = {
 
 
 @pytest.mark.parametrize("what", BAD_BODIES)
-def test_a_bad_body_is_refused(what, program, media):
+def test_a_bad_body_is_refused(what, anonymous_client, media):
     body, status, field, code = BAD_BODIES[what]
-    assert_refused(send(program, body), status, field, code, media)
+    assert_refused(send(anonymous_client, body), status, field, code, media)
 
 
-def test_a_form_without_a_file_is_refused(program, media):
-    assert_refused(program.post(ADDRESS, {"image": "text"}), 400, "image", "invalid", media)
-    assert_refused(program.post(ADDRESS, {"crop": "[1,2,3,4]"}), 400, "image", "invalid", media)
+def test_a_form_without_a_file_is_refused(anonymous_client, media):
+    assert_refused(anonymous_client.post(ADDRESS, {"image": "text"}), 400, "image", "invalid", media)
+    assert_refused(anonymous_client.post(ADDRESS, {"crop": "[1,2,3,4]"}), 400, "image", "invalid", media)
 
 
-def test_a_body_over_the_limit_is_refused_before_it_is_read(program, media, monkeypatch):
+def test_a_body_over_the_limit_is_refused_before_it_is_read(anonymous_client, media, monkeypatch):
     monkeypatch.setattr(SubmissionsView, "max_body_bytes", 1000)
-    assert_refused(send(program, {"strokes": [[[1] * 1000, [1] * 1000]]}), 413, None, "body_too_large", media)
-    assert_refused(upload(program, bytes(2000)), 413, None, "body_too_large", media)
+    assert_refused(send(anonymous_client, {"strokes": [[[1] * 1000, [1] * 1000]]}), 413, None, "body_too_large", media)
+    assert_refused(upload(anonymous_client, bytes(2000)), 413, None, "body_too_large", media)
 
 
-def test_a_body_of_an_unknown_kind_is_refused_and_told_which_ones_there_are(program, media):
-    response = program.post(ADDRESS, "7", content_type="text/plain")
+def test_a_body_of_an_unknown_kind_is_refused_and_told_which_ones_there_are(anonymous_client, media):
+    response = anonymous_client.post(ADDRESS, "7", content_type="text/plain")
     assert_refused(response, 415, None, "unsupported_media_type", media)
     assert "application/json or multipart/form-data or image/*" in response.json()["detail"]
 
 
 @pytest.mark.parametrize("charset", ["latin-1", "utf-16"])
-def test_text_that_is_not_utf_8_is_refused(charset, program, media):
-    response = program.post(ADDRESS, b"{}", content_type=f"application/json; charset={charset}")
+def test_text_that_is_not_utf_8_is_refused(charset, anonymous_client, media):
+    response = anonymous_client.post(ADDRESS, b"{}", content_type=f"application/json; charset={charset}")
     assert_refused(response, 415, None, "unsupported_charset", media)
 
 
-def test_what_stands_in_the_address_beside_a_body_that_says_it_itself_is_refused(program, media):
-    response = program.post(f"{ADDRESS}?may_train=false", {"strokes": SEVEN}, content_type="application/json")
+def test_what_stands_in_the_address_beside_a_body_that_says_it_itself_is_refused(anonymous_client, media):
+    response = anonymous_client.post(f"{ADDRESS}?may_train=false", {"strokes": SEVEN}, content_type="application/json")
     assert_refused(response, 400, "may_train", "invalid", media)
-    response = program.post(f"{ADDRESS}?mayTrain=false", png(digit()), content_type="image/png")
+    response = anonymous_client.post(f"{ADDRESS}?mayTrain=false", png(digit()), content_type="image/png")
     assert_refused(response, 400, "mayTrain", "invalid", media)
 
 
-def test_a_form_of_a_hundred_and_one_pictures_is_refused(program, media):
+def test_a_form_of_a_hundred_and_one_pictures_is_refused(anonymous_client, media):
     files = [io.BytesIO(png(digit())) for _ in range(101)]
-    assert_refused(program.post(ADDRESS, {"image": files}), 413, None, "too_many", media)
+    assert_refused(anonymous_client.post(ADDRESS, {"image": files}), 413, None, "too_many", media)
 
 
-def test_several_pictures_do_not_share_a_crop_box(program, media):
+def test_several_pictures_do_not_share_a_crop_box(anonymous_client, media):
     files = [io.BytesIO(png(digit())) for _ in range(2)]
-    assert_refused(program.post(ADDRESS, {"image": files, "crop": "[1,2,9,9]"}), 400, "crop", "invalid", media)
+    assert_refused(anonymous_client.post(ADDRESS, {"image": files, "crop": "[1,2,9,9]"}), 400, "crop", "invalid", media)
 
 
 # --- Several at once -----------------------------------------------------------------------------------------------
 
 
-def test_of_a_list_each_gets_its_own_outcome_in_order(program, media):
+def test_of_a_list_each_gets_its_own_outcome_in_order(anonymous_client, media):
     url = "data:image/png;base64," + base64.b64encode(png(digit())).decode()
     body = [
         {"strokes": SEVEN},
@@ -299,7 +299,7 @@ def test_of_a_list_each_gets_its_own_outcome_in_order(program, media):
         7,
         {"image": "data:image/png;base64,AAAA"},
     ]
-    response = send(program, body)
+    response = send(anonymous_client, body)
     assert response.status_code == 207
     items = response.json()
     assert [one["status"] for one in items] == [202, 422, 202, 400, 400, 415]
@@ -312,59 +312,59 @@ def test_of_a_list_each_gets_its_own_outcome_in_order(program, media):
     stored = [one["submission"] for one in items if "submission" in one]
     assert [one["id"] for one in stored] == list(Submission.objects.order_by("id").values_list("public_id", flat=True))
     for one in stored:
-        assert program.get(one["url"]).json()["id"] == one["id"]
+        assert anonymous_client.get(one["url"]).json()["id"] == one["id"]
     assert len([path for path in media.rglob("*") if path.is_file()]) == 2
 
 
-def test_a_form_may_hold_several_pictures(owner):
+def test_a_form_may_hold_several_pictures(owner_client):
     files = [io.BytesIO(png(digit(seed=0))), io.BytesIO(b"text"), io.BytesIO(png(digit(seed=3)))]
-    response = owner.post(ADDRESS, {"image": files})
+    response = owner_client.post(ADDRESS, {"image": files})
     assert response.status_code == 207
     assert [one["status"] for one in response.json()] == [202, 415, 202]
-    assert [one["id"] for one in owner.get(f"{ADDRESS}?ordering=created").json()["results"]] == [
+    assert [one["id"] for one in owner_client.get(f"{ADDRESS}?ordering=created").json()["results"]] == [
         one["submission"]["id"] for one in response.json() if "submission" in one
     ]
 
 
-def test_a_hundred_at_once_take_as_many_transactions_as_one(program, django_assert_max_num_queries):
+def test_a_hundred_at_once_take_as_many_transactions_as_one(anonymous_client, django_assert_max_num_queries):
     bodies = [{"pixels": np.asarray(digit(seed=seed)).tolist()} for seed in range(100)]
     # SQLite takes 999 parameters at a time, so the rows come in a few INSERTs.
     with django_assert_max_num_queries(10):
-        response = send(program, bodies)
+        response = send(anonymous_client, bodies)
     assert [one["status"] for one in response.json()] == [202] * 100
     assert Submission.objects.count() == 100
 
 
-def test_large_pictures_share_what_one_request_may_have_decoded(program, settings):
+def test_large_pictures_share_what_one_request_may_have_decoded(anonymous_client, settings):
     settings.MAX_UPLOAD_PIXELS = 10_000
     url = "data:image/png;base64," + base64.b64encode(png(digit(60))).decode()
-    items = send(program, [{"image": url}] * 4).json()
+    items = send(anonymous_client, [{"image": url}] * 4).json()
     assert [one["status"] for one in items] == [202, 202, 413, 413]
     assert items[2]["problem"]["code"] == "too_many_pixels"
 
 
-def test_a_batch_that_comes_while_too_many_large_pictures_are_read_stores_nothing(program, media, monkeypatch):
+def test_a_batch_that_comes_while_too_many_large_pictures_are_read_stores_nothing(anonymous_client, media, monkeypatch):
     def fail(_opened: ImageHeader, *, caller: str) -> None:
         raise BusyError(storage.BUSY)
 
     url = "data:image/png;base64," + base64.b64encode(png(digit())).decode()
     monkeypatch.setattr(storage, "decode", fail)
-    response = send(program, [{"strokes": SEVEN}, {"image": url}])
+    response = send(anonymous_client, [{"strokes": SEVEN}, {"image": url}])
     assert_refused(response, 503, None, "busy", media)
     assert response.headers["Retry-After"] == "2"
 
 
 @pytest.mark.parametrize(("key", "most"), [({}, 1), ({"Idempotency-Key": "k"}, 5)])
-def test_a_submission_takes_few_statements(key, most, program):
+def test_a_submission_takes_few_statements(key, most, anonymous_client):
     with CaptureQueriesContext(connection) as queries:
-        assert send(program, {"strokes": SEVEN}, Prefer="respond-async", **key).status_code == 202
+        assert send(anonymous_client, {"strokes": SEVEN}, Prefer="respond-async", **key).status_code == 202
     statements = [one["sql"] for one in queries if one["sql"].startswith(("SELECT", "INSERT", "UPDATE", "DELETE"))]
     assert len(statements) <= most, statements
 
 
 @pytest.mark.parametrize("several", [False, True])
-def test_a_refusal_is_small_however_much_was_wrong(several, program):
+def test_a_refusal_is_small_however_much_was_wrong(several, anonymous_client):
     fields = {f"{number:x}" * 20: 1 for number in range(5_000)}
-    response = send(program, [fields] * 2 if several else fields)
+    response = send(anonymous_client, [fields] * 2 if several else fields)
     assert response.status_code == (207 if several else 400)
     assert len(response.content) < 3_000

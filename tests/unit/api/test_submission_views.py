@@ -25,30 +25,30 @@ def address(submission: Submission, part: str = "", key: str = "") -> str:
 
 @pytest.mark.parametrize("part", ["", "/image", "/pixels.png", "/explanation", "/explanation.png", "/labels"])
 def test_owner_reviewer_and_operator_read_it_and_a_stranger_does_not(
-    part, submission, owner, reviewing, operating, other, program
+    part, submission, owner_client, reviewer_client, operator_client, other_client, anonymous_client
 ):
-    for client in (owner, reviewing, operating):
+    for client in (owner_client, reviewer_client, operator_client):
         assert client.get(address(submission, part)).status_code == 200
-    for client in (other, program):
+    for client in (other_client, anonymous_client):
         response = client.get(address(submission, part))
         assert response.status_code == 404
         assert response.json()["code"] == "not_found"
 
 
 @pytest.mark.parametrize("part", ["", "/image", "/pixels.png", "/explanation", "/explanation.png", "/labels"])
-def test_a_key_opens_it_to_anybody_and_only_this_one(part, submission, program, visitor):
+def test_a_key_opens_it_to_anybody_and_only_this_one(part, submission, anonymous_client, visitor):
     another = service.create_from_strokes(actor=visitor, strokes=SEVEN, source=Source.CANVAS)
     share_key = service.share(actor=visitor, submission=submission)
     for key in (permissions.read_key(submission), share_key):
-        assert program.get(address(submission, part, key)).status_code == 200
-        assert program.get(address(another, part, key)).status_code == 404
+        assert anonymous_client.get(address(submission, part, key)).status_code == 200
+        assert anonymous_client.get(address(another, part, key)).status_code == 404
     service.unshare(actor=visitor, submission=submission)
-    assert program.get(address(submission, part, share_key)).status_code == 404
-    assert program.get(address(submission, part, "nonsense\u20ac")).status_code == 404
+    assert anonymous_client.get(address(submission, part, share_key)).status_code == 404
+    assert anonymous_client.get(address(submission, part, "nonsense\u20ac")).status_code == 404
 
 
-def test_a_submission_says_what_was_read_and_by_which_model(submission, owner):
-    body = owner.get(address(submission)).json()
+def test_a_submission_says_what_was_read_and_by_which_model(submission, owner_client):
+    body = owner_client.get(address(submission)).json()
     assert body["prediction"]["digit"] == 7
     assert body["prediction"]["version"] == 1
     assert len(body["prediction"]["probabilities"]) == 10
@@ -57,90 +57,99 @@ def test_a_submission_says_what_was_read_and_by_which_model(submission, owner):
     assert body["page"].endswith(f"/s/{submission.public_id}/")
 
 
-def test_reading_one_takes_one_query(submission, program, django_assert_num_queries):
+def test_reading_one_takes_one_query(submission, anonymous_client, django_assert_num_queries):
     with django_assert_num_queries(1):
-        program.get(address(submission, key=permissions.read_key(submission)))
+        anonymous_client.get(address(submission, key=permissions.read_key(submission)))
 
 
-def test_a_picture_is_served_so_that_nothing_in_it_can_run(submission, owner):
+def test_a_picture_is_served_so_that_nothing_in_it_can_run(submission, owner_client):
     for part in ("/image", "/pixels.png"):
-        response = owner.get(address(submission, part))
+        response = owner_client.get(address(submission, part))
         assert response.headers["Content-Type"] == "image/png"
         assert response.headers["X-Content-Type-Options"] == "nosniff"
         assert response.headers["Content-Security-Policy"] == "default-src 'none'; sandbox"
         assert "private" in response.headers["Cache-Control"]
 
 
-def test_a_picture_that_the_browser_has_is_not_sent_again(submission, owner):
+def test_a_picture_that_the_browser_has_is_not_sent_again(submission, owner_client):
     for part in ("/image", "/pixels.png"):
-        etag = owner.get(address(submission, part)).headers["ETag"]
-        again = owner.get(address(submission, part), headers={"If-None-Match": etag})
+        etag = owner_client.get(address(submission, part)).headers["ETag"]
+        again = owner_client.get(address(submission, part), headers={"If-None-Match": etag})
         assert (again.status_code, again.content) == (304, b"")
-        assert owner.get(address(submission, part), headers={"If-None-Match": '"x"'}).status_code == 200
+        assert owner_client.get(address(submission, part), headers={"If-None-Match": '"x"'}).status_code == 200
 
 
-def test_a_picture_is_sent_whatever_the_client_accepts(submission, owner):
-    assert owner.get(address(submission, "/image"), headers={"Accept": "image/png"}).status_code == 200
-    assert owner.get(address(submission), headers={"Accept": "text/html"}).headers["Content-Type"] == "application/json"
+def test_a_picture_is_sent_whatever_the_client_accepts(submission, owner_client):
+    assert owner_client.get(address(submission, "/image"), headers={"Accept": "image/png"}).status_code == 200
+    assert (
+        owner_client.get(address(submission), headers={"Accept": "text/html"}).headers["Content-Type"]
+        == "application/json"
+    )
 
 
-def test_the_pixels_are_those_that_the_model_sees(submission, owner, tmp_path):
-    (tmp_path / "pixels.png").write_bytes(owner.get(address(submission, "/pixels.png")).content)
+def test_the_pixels_are_those_that_the_model_sees(submission, owner_client, tmp_path):
+    (tmp_path / "pixels.png").write_bytes(owner_client.get(address(submission, "/pixels.png")).content)
     with Image.open(tmp_path / "pixels.png") as image:
         assert image.tobytes() == bytes(submission.pixels)
 
 
-def test_the_owner_deletes_it(submission, owner):
-    assert owner.delete(address(submission)).status_code == 204
+def test_the_owner_deletes_it(submission, owner_client):
+    assert owner_client.delete(address(submission)).status_code == 204
     assert not Submission.objects.exists()
-    assert owner.get(address(submission)).status_code == 404
+    assert owner_client.get(address(submission)).status_code == 404
 
 
-def test_an_operator_deletes_it_and_nobody_else(submission, other, reviewing, program, operating):
-    assert other.delete(address(submission)).status_code == 404
-    assert reviewing.delete(address(submission)).status_code == 403
-    assert program.delete(address(submission, key=permissions.read_key(submission))).status_code == 403
+def test_an_operator_deletes_it_and_nobody_else(
+    submission, other_client, reviewer_client, anonymous_client, operator_client
+):
+    assert other_client.delete(address(submission)).status_code == 404
+    assert reviewer_client.delete(address(submission)).status_code == 403
+    assert anonymous_client.delete(address(submission, key=permissions.read_key(submission))).status_code == 403
     assert Submission.objects.exists()
-    assert operating.delete(address(submission)).status_code == 204
+    assert operator_client.delete(address(submission)).status_code == 204
 
 
-def test_the_owner_shares_it_by_a_link_until_they_take_it_back(submission, owner, other, reviewing, program):
+def test_the_owner_shares_it_by_a_link_until_they_take_it_back(
+    submission, owner_client, other_client, reviewer_client, anonymous_client
+):
     share = address(submission, "/share")
-    assert other.post(share).status_code == other.delete(share).status_code == 404
-    assert reviewing.post(share).status_code == reviewing.delete(share).status_code == 403
-    link = owner.post(share).json()
-    assert owner.post(share).json() == link
+    assert other_client.post(share).status_code == other_client.delete(share).status_code == 404
+    assert reviewer_client.post(share).status_code == reviewer_client.delete(share).status_code == 403
+    link = owner_client.post(share).json()
+    assert owner_client.post(share).json() == link
     for at in (link["url"], link["page"]):
         assert link["key"] in at
-        assert program.get(at).status_code == 200
-    assert owner.delete(share).status_code == 204
-    assert program.get(link["url"]).status_code == 404
-    assert owner.post(share).json()["key"] != link["key"]
+        assert anonymous_client.get(at).status_code == 200
+    assert owner_client.delete(share).status_code == 204
+    assert anonymous_client.get(link["url"]).status_code == 404
+    assert owner_client.post(share).json()["key"] != link["key"]
 
 
-def test_predictions_are_read_by_those_who_see_the_submission(submission, owner, reviewing, other, program):
+def test_predictions_are_read_by_those_who_see_the_submission(
+    submission, owner_client, reviewer_client, other_client, anonymous_client
+):
     pk = submission.latest_prediction_id
-    for client in (owner, reviewing):
+    for client in (owner_client, reviewer_client):
         body = client.get(f"/api/v1/predictions/{pk}").json()
         assert body["submission"] == submission.public_id
         assert [one["id"] for one in client.get("/api/v1/predictions").json()["results"]] == [pk]
-    for client in (other, program):
+    for client in (other_client, anonymous_client):
         assert client.get(f"/api/v1/predictions/{pk}").status_code == 404
         assert client.get("/api/v1/predictions").json()["results"] == []
 
 
-def test_anybody_reads_which_models_there_are_but_not_their_bytes(program):
-    (version,) = program.get("/api/v1/models").json()["results"]
+def test_anybody_reads_which_models_there_are_but_not_their_bytes(anonymous_client):
+    (version,) = anonymous_client.get("/api/v1/models").json()["results"]
     assert (version["number"], version["live"], version["parent"]) == (1, True, None)
-    body = program.get("/api/v1/models/1").json()
+    body = anonymous_client.get("/api/v1/models/1").json()
     assert {"history", "gate", "manifest"} < set(body)
     assert not {"bundle", "keras_file"} & set(body)
-    assert program.get("/api/v1/models/2").status_code == 404
-    assert program.get("/api/v1/models/99999999999999999999").status_code == 404
+    assert anonymous_client.get("/api/v1/models/2").status_code == 404
+    assert anonymous_client.get("/api/v1/models/99999999999999999999").status_code == 404
 
 
-def test_stats_count_what_the_caller_sees(submission, owner, reviewing, program):
-    body = owner.get("/api/v1/stats").json()
+def test_stats_count_what_the_caller_sees(submission, owner_client, reviewer_client, anonymous_client):
+    body = owner_client.get("/api/v1/stats").json()
     assert (body["submissions"], body["by_digit"]["7"], body["live_version"]) == (1, 1, 1)
-    assert reviewing.get("/api/v1/stats").json()["submissions"] == 1
-    assert program.get("/api/v1/stats").json()["submissions"] == 0
+    assert reviewer_client.get("/api/v1/stats").json()["submissions"] == 1
+    assert anonymous_client.get("/api/v1/stats").json()["submissions"] == 0

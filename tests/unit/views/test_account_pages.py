@@ -92,11 +92,11 @@ def test_signing_in_does_not_lead_to_another_site(client: Client, otto: User) ->
     assert client.post(reverse("login"), form).url == reverse("draw")
 
 
-def test_signing_out_needs_a_post(reviewing: Client, reviewer: Actor) -> None:
-    assert "rita" in reviewing.get("/").content.decode()
-    assert reviewing.get(reverse("logout")).status_code == 405
-    reviewing.post(reverse("logout"))
-    assert "rita" not in reviewing.get("/").content.decode()
+def test_signing_out_needs_a_post(reviewer_client: Client, reviewer: Actor) -> None:
+    assert "rita" in reviewer_client.get("/").content.decode()
+    assert reviewer_client.get(reverse("logout")).status_code == 405
+    reviewer_client.post(reverse("logout"))
+    assert "rita" not in reviewer_client.get("/").content.decode()
 
 
 def test_the_password_page_is_for_those_who_are_signed_in(client: Client) -> None:

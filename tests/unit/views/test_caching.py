@@ -59,33 +59,33 @@ def test_every_answer_that_depends_on_the_caller_is_private(who: str, request, c
 @pytest.mark.parametrize(
     "address", ["submissions", "submissions/nothing", "me", "models", "stats", "nothing", "labels"]
 )
-def test_json_is_stored_by_no_cache(address: str, program: Client, reviewing: Client) -> None:
-    for client in (program, reviewing):
+def test_json_is_stored_by_no_cache(address: str, anonymous_client: Client, reviewer_client: Client) -> None:
+    for client in (anonymous_client, reviewer_client):
         response = client.get(f"/api/v1/{address}")
         assert directives(response) == {"private", "no-store"}
         assert {"Cookie", "Authorization"} <= vary(response)
-    bad = program.get(f"/api/v1/{address}", headers={"Authorization": "Bearer digits_unknown"})
+    bad = anonymous_client.get(f"/api/v1/{address}", headers={"Authorization": "Bearer digits_unknown"})
     assert directives(bad) == {"private", "no-store"}
 
 
-def test_pictures_are_kept_by_the_callers_browser_alone(owner: Client, visitor: Actor, media) -> None:
+def test_pictures_are_kept_by_the_callers_browser_alone(owner_client: Client, visitor: Actor, media) -> None:
     submission = make_submission(actor=visitor)
     make_prediction(submission)
-    response = owner.get(f"/api/v1/submissions/{Submission.objects.get().public_id}/pixels.png")
+    response = owner_client.get(f"/api/v1/submissions/{Submission.objects.get().public_id}/pixels.png")
     assert response.status_code == 200
     assert directives(response) == {"private", "max-age=3600"}
     assert {"Cookie", "Authorization"} <= vary(response)
 
 
-def test_pages_of_a_signed_in_person_come_from_no_cache_after_signing_out(reviewing: Client) -> None:
+def test_pages_of_a_signed_in_person_come_from_no_cache_after_signing_out(reviewer_client: Client) -> None:
     for name in ("history", "review", "tokens", "my-data"):
-        assert {"private", "no-store"} <= directives(reviewing.get(reverse(name))), name
+        assert {"private", "no-store"} <= directives(reviewer_client.get(reverse(name))), name
     # Back brings a half-finished drawing back, which a page that is stored nowhere could not.
-    assert directives(reviewing.get("/")) == {"private", "no-cache"}
+    assert directives(reviewer_client.get("/")) == {"private", "no-cache"}
 
 
-def test_schema_may_be_kept_for_a_while_by_anyone(program: Client) -> None:
-    response = program.get("/api/v1/schema/")
+def test_schema_may_be_kept_for_a_while_by_anyone(anonymous_client: Client) -> None:
+    response = anonymous_client.get("/api/v1/schema/")
     assert response.status_code == 200
     assert directives(response) == {"public", "max-age=300"}
     assert "Accept" in vary(response)

@@ -39,11 +39,11 @@ handler400, handler403, handler404, handler500 = real.handler400, real.handler40
 
 
 @pytest.mark.django_db
-def test_no_page_has_anything_that_the_policy_would_block(owner: Client, visitor: Actor) -> None:
+def test_no_page_has_anything_that_the_policy_would_block(owner_client: Client, visitor: Actor) -> None:
     submission = make_submission(visitor)
     make_prediction(submission)
     for address in ("/", "/upload/", "/history/", submission.get_absolute_url(), "/account/login/", "/nothing"):
-        response = owner.get(address)
+        response = owner_client.get(address)
         assert "default-src 'self'" in response["Content-Security-Policy"]
         assert "unsafe" not in response["Content-Security-Policy"]
         assert not INLINE.search(response.content.decode()), address
@@ -86,10 +86,10 @@ def test_errors_have_pages_that_say_what_to_do(client: Client, address: str, sta
 
 @pytest.mark.django_db
 @pytest.mark.urls(__name__)
-def test_a_stranger_who_may_not_is_offered_to_sign_in_and_come_back(client: Client, reviewing: Client) -> None:
+def test_a_stranger_who_may_not_is_offered_to_sign_in_and_come_back(client: Client, reviewer_client: Client) -> None:
     assert 'href="/account/login/?next=/test/denied%3Fpage%3D2">Sign in' in _text(client.get("/test/denied?page=2"))
     assert 'href="/account/login/?next=/">Sign in' in _text(client.post("/test/denied"))
-    assert ">Sign in</a>" not in _text(reviewing.get("/test/denied"))
+    assert ">Sign in</a>" not in _text(reviewer_client.get("/test/denied"))
 
 
 def _text(response: HttpResponse) -> str:
@@ -113,10 +113,10 @@ def test_what_was_counted_may_be_all_or_none() -> None:
 
 @pytest.mark.django_db
 @pytest.mark.urls(__name__)
-def test_the_page_for_our_own_faults_asks_the_database_nothing(reviewing: Client) -> None:
-    reviewing.raise_request_exception = False
+def test_the_page_for_our_own_faults_asks_the_database_nothing(reviewer_client: Client) -> None:
+    reviewer_client.raise_request_exception = False
     with CaptureQueriesContext(connection) as queries:
-        response = reviewing.get("/test/broken")
+        response = reviewer_client.get("/test/broken")
     assert response.status_code == 500
     assert "Something broke on our side" in response.content.decode()
     # Who asks, for the rate limit, before the view that broke; nothing for the page.

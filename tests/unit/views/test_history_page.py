@@ -32,96 +32,101 @@ def shown(client: Client, address: str = HISTORY) -> list[str]:
 
 
 def test_everybody_sees_their_own_and_reviewers_see_all(
-    owner: Client, other: Client, reviewing: Client, operating: Client, visitor: Actor, reviewer: Actor
+    owner_client: Client,
+    other_client: Client,
+    reviewer_client: Client,
+    operator_client: Client,
+    visitor: Actor,
+    reviewer: Actor,
 ) -> None:
     theirs, mine = make_answered(visitor), make_answered(reviewer)
-    assert shown(owner) == [theirs.public_id]
-    assert shown(other) == []
-    assert shown(reviewing) == shown(operating) == [mine.public_id, theirs.public_id]
-    assert shown(reviewing, f"{HISTORY}?mine=true") == [mine.public_id]
+    assert shown(owner_client) == [theirs.public_id]
+    assert shown(other_client) == []
+    assert shown(reviewer_client) == shown(operator_client) == [mine.public_id, theirs.public_id]
+    assert shown(reviewer_client, f"{HISTORY}?mine=true") == [mine.public_id]
 
 
-def test_an_empty_history_says_what_to_do_next(owner: Client) -> None:
-    text = owner.get(HISTORY).content.decode()
+def test_an_empty_history_says_what_to_do_next(owner_client: Client) -> None:
+    text = owner_client.get(HISTORY).content.decode()
     assert "Nothing here yet" in text
     assert f'href="{reverse("draw")}">Draw a digit' in text
     assert "Filter and order" not in text
 
 
-def test_a_tile_says_the_answer_in_words_and_what_people_say(owner: Client, visitor: Actor) -> None:
+def test_a_tile_says_the_answer_in_words_and_what_people_say(owner_client: Client, visitor: Actor) -> None:
     submission = make_answered(visitor, verdict=Verdict.UNSURE)
     Submission.objects.filter(pk=submission.pk).update(truth="1", truth_state="provisional")
     make_submission(visitor)
-    text = owner.get(HISTORY).content.decode()
+    text = owner_client.get(HISTORY).content.decode()
     for words in ("Not sure", "99.0\u00a0%", "Suggested:", "Waiting"):
         assert words in text
 
 
-def test_filters_are_in_the_address(owner: Client, visitor: Actor) -> None:
+def test_filters_are_in_the_address(owner_client: Client, visitor: Actor) -> None:
     seven = make_answered(visitor)
     doubtful = make_answered(visitor, digit=3, runner_up=5, certainty=0.55, verdict=Verdict.UNSURE)
     uploaded = make_submission(visitor, source=Source.UPLOAD)
-    assert shown(owner, f"{HISTORY}?digit=3") == [doubtful.public_id]
-    assert shown(owner, f"{HISTORY}?digit=3&digit=7") == [doubtful.public_id, seven.public_id]
-    assert shown(owner, f"{HISTORY}?verdict=sure") == [seven.public_id]
-    assert shown(owner, f"{HISTORY}?certainty_max=0.8") == [doubtful.public_id]
-    assert shown(owner, f"{HISTORY}?source=upload") == [uploaded.public_id]
-    assert shown(owner, f"{HISTORY}?version=1&ordering=created") == [seven.public_id, doubtful.public_id]
-    assert shown(owner, f"{HISTORY}?created_before=2020-01-01") == []
-    text = owner.get(f"{HISTORY}?digit=3").content.decode()
+    assert shown(owner_client, f"{HISTORY}?digit=3") == [doubtful.public_id]
+    assert shown(owner_client, f"{HISTORY}?digit=3&digit=7") == [doubtful.public_id, seven.public_id]
+    assert shown(owner_client, f"{HISTORY}?verdict=sure") == [seven.public_id]
+    assert shown(owner_client, f"{HISTORY}?certainty_max=0.8") == [doubtful.public_id]
+    assert shown(owner_client, f"{HISTORY}?source=upload") == [uploaded.public_id]
+    assert shown(owner_client, f"{HISTORY}?version=1&ordering=created") == [seven.public_id, doubtful.public_id]
+    assert shown(owner_client, f"{HISTORY}?created_before=2020-01-01") == []
+    text = owner_client.get(f"{HISTORY}?digit=3").content.decode()
     assert re.search(r'name="digit"\s+value="3"\s+checked', text)
 
 
-def test_corrected_ones_can_be_found(owner: Client, visitor: Actor) -> None:
+def test_corrected_ones_can_be_found(owner_client: Client, visitor: Actor) -> None:
     right, wrong = make_answered(visitor), make_answered(visitor)
     Submission.objects.filter(pk=right.pk).update(truth="7", truth_state="provisional")
     Submission.objects.filter(pk=wrong.pk).update(truth="1", truth_state="provisional")
-    assert shown(owner, f"{HISTORY}?corrected=true") == [wrong.public_id]
-    assert shown(owner, f"{HISTORY}?corrected=false") == [right.public_id]
+    assert shown(owner_client, f"{HISTORY}?corrected=true") == [wrong.public_id]
+    assert shown(owner_client, f"{HISTORY}?corrected=false") == [right.public_id]
 
 
-def test_filters_that_fit_nothing_say_so(owner: Client, visitor: Actor) -> None:
+def test_filters_that_fit_nothing_say_so(owner_client: Client, visitor: Actor) -> None:
     make_answered(visitor)
-    text = owner.get(f"{HISTORY}?digit=0").content.decode()
+    text = owner_client.get(f"{HISTORY}?digit=0").content.decode()
     assert "Nothing fits these filters" in text
 
 
 @pytest.mark.parametrize(
     "query", ["digit=12", "colour=blue", "certainty_min=x", "cursor=rubbish", "created_after=soon"]
 )
-def test_an_address_that_makes_no_sense_is_said_in_words(owner: Client, query: str) -> None:
-    response = owner.get(f"{HISTORY}?{query}")
+def test_an_address_that_makes_no_sense_is_said_in_words(owner_client: Client, query: str) -> None:
+    response = owner_client.get(f"{HISTORY}?{query}")
     assert response.status_code == 400
     assert f"{query.split('=', maxsplit=1)[0]}: " in response.content.decode()
 
 
-def test_the_empty_fields_of_the_form_do_not_stay_in_the_address(owner: Client) -> None:
-    response = owner.get(f"{HISTORY}?digit=3&ordering=&corrected=&created_after=")
+def test_the_empty_fields_of_the_form_do_not_stay_in_the_address(owner_client: Client) -> None:
+    response = owner_client.get(f"{HISTORY}?digit=3&ordering=&corrected=&created_after=")
     assert response.url == f"{HISTORY}?digit=3"
-    assert owner.get(f"{HISTORY}?ordering=").url == HISTORY
+    assert owner_client.get(f"{HISTORY}?ordering=").url == HISTORY
 
 
-def test_pages_follow_each_other_and_keep_the_filters(owner: Client, visitor: Actor) -> None:
+def test_pages_follow_each_other_and_keep_the_filters(owner_client: Client, visitor: Actor) -> None:
     made = [make_answered(visitor).public_id for _ in range(PAGE_SIZE + 3)]
     newest_first = made[::-1]
-    first = owner.get(f"{HISTORY}?digit=7").content.decode()
+    first = owner_client.get(f"{HISTORY}?digit=7").content.decode()
     following = re.search(r'href="(\?[^"]+)" rel="next"', first)[1].replace("&amp;", "&")
     assert "digit=7" in following
     assert 'rel="prev"' not in first
-    assert shown(owner, f"{HISTORY}?digit=7") == newest_first[:PAGE_SIZE]
+    assert shown(owner_client, f"{HISTORY}?digit=7") == newest_first[:PAGE_SIZE]
     make_answered(visitor)
-    assert shown(owner, HISTORY + following) == newest_first[PAGE_SIZE:]
-    second = owner.get(HISTORY + following).content.decode()
+    assert shown(owner_client, HISTORY + following) == newest_first[PAGE_SIZE:]
+    second = owner_client.get(HISTORY + following).content.decode()
     back = re.search(r'href="(\?[^"]+)" rel="prev"', second)[1].replace("&amp;", "&")
-    assert shown(owner, HISTORY + back) == newest_first[:PAGE_SIZE]
+    assert shown(owner_client, HISTORY + back) == newest_first[:PAGE_SIZE]
 
 
-def test_the_number_of_queries_does_not_grow_with_the_rows(reviewing: Client, visitor: Actor) -> None:
+def test_the_number_of_queries_does_not_grow_with_the_rows(reviewer_client: Client, visitor: Actor) -> None:
     def count() -> int:
         with CaptureQueriesContext(
             connection,
         ) as queries:
-            shown(reviewing)
+            shown(reviewer_client)
         return len(queries)
 
     make_answered(visitor)

@@ -24,40 +24,40 @@ def names_in(download: FileResponse) -> list[str]:
         return zipfile.ZipFile(io.BytesIO(b"".join(download.streaming_content))).namelist()
 
 
-def test_a_visitor_sees_takes_and_deletes_what_is_theirs(owner: Client, visitor, stranger) -> None:
+def test_a_visitor_sees_takes_and_deletes_what_is_theirs(owner_client: Client, visitor, stranger) -> None:
     mine, other = make_submission(visitor), make_submission(stranger)
-    text = owner.get(PAGE).content.decode()
+    text = owner_client.get(PAGE).content.decode()
     assert "It knows you by a cookie in this browser" in text
     assert ">1</a>, the oldest of" in text
 
-    response = owner.post(PAGE + "download/")
+    response = owner_client.post(PAGE + "download/")
     assert response["Content-Disposition"] == 'attachment; filename="my-digits.zip"'
     assert names_in(response) == ["data.json"]  # these rows have no file
 
-    assert "1 picture, 0 answers" in owner.get(PAGE + "delete/").content.decode()
+    assert "1 picture, 0 answers" in owner_client.get(PAGE + "delete/").content.decode()
     assert Submission.objects.count() == 2
-    done = owner.post(PAGE + "delete/", follow=True)
+    done = owner_client.post(PAGE + "delete/", follow=True)
     assert "1 picture is gone for good, with every answer and label." in done.content.decode()
     assert list(Submission.objects.all()) == [other]
     assert mine.public_id not in done.content.decode()
 
 
-def test_of_one_person_one_download_is_made_at_a_time(owner: Client, visitor, monkeypatch) -> None:
+def test_of_one_person_one_download_is_made_at_a_time(owner_client: Client, visitor, monkeypatch) -> None:
     meanwhile, make = [], personal_data._write
 
     def write(*args: object) -> None:
-        meanwhile.append(owner.post(PAGE + "download/"))
+        meanwhile.append(owner_client.post(PAGE + "download/"))
         make(*args)
 
     monkeypatch.setattr(personal_data, "_write", write)
     monkeypatch.setattr(temp_files, "WAIT_SECONDS", 0.05)
-    first = owner.post(PAGE + "download/")
+    first = owner_client.post(PAGE + "download/")
     (second,) = meanwhile
     assert (second.status_code, second["Retry-After"]) == (503, "2")
     assert "Go back, wait a moment and try again." in second.content.decode()
     assert names_in(first) == ["data.json"]
     monkeypatch.undo()
-    assert names_in(owner.post(PAGE + "download/")) == ["data.json"]
+    assert names_in(owner_client.post(PAGE + "download/")) == ["data.json"]
 
 
 def test_a_stranger_finds_nothing_and_can_do_nothing(client: Client, visitor) -> None:
@@ -68,29 +68,29 @@ def test_a_stranger_finds_nothing_and_can_do_nothing(client: Client, visitor) ->
     assert Submission.objects.count() == 1
 
 
-def test_who_keeps_out_of_training_is_told_on_every_page_that_asks(owner: Client, visitor) -> None:
-    assert re.search(r"data-may-train\s+checked", owner.get("/").content.decode())
-    done = owner.post(PAGE, follow=True).content.decode()
+def test_who_keeps_out_of_training_is_told_on_every_page_that_asks(owner_client: Client, visitor) -> None:
+    assert re.search(r"data-may-train\s+checked", owner_client.get("/").content.decode())
+    done = owner_client.post(PAGE, follow=True).content.decode()
     assert "Nothing of yours trains any more." in done
     assert OptOut.objects.get().visitor == visitor.visitor
     for page in ("/", "/upload/"):
-        assert re.search(r"data-may-train\s+disabled", owner.get(page).content.decode())
-    assert "from now on may help" in owner.post(PAGE, {"train": "1"}, follow=True).content.decode()
+        assert re.search(r"data-may-train\s+disabled", owner_client.get(page).content.decode())
+    assert "from now on may help" in owner_client.post(PAGE, {"train": "1"}, follow=True).content.decode()
     assert not OptOut.objects.exists()
 
 
-def test_an_account_may_go_too(reviewing: Client, reviewer, operating: Client) -> None:
-    assert "rita" in reviewing.get(PAGE + "delete/").content.decode()
-    done = reviewing.post(PAGE + "delete/", {"account": "1"}, follow=True)
+def test_an_account_may_go_too(reviewer_client: Client, reviewer, operator_client: Client) -> None:
+    assert "rita" in reviewer_client.get(PAGE + "delete/").content.decode()
+    done = reviewer_client.post(PAGE + "delete/", {"account": "1"}, follow=True)
     assert "and so is your account" in done.content.decode()
     assert not done.wsgi_request.user.is_authenticated
-    refused = operating.post(PAGE + "delete/", {"account": "1"}, follow=True)
+    refused = operator_client.post(PAGE + "delete/", {"account": "1"}, follow=True)
     assert "only operator" in refused.content.decode()
 
 
-def test_how_long_things_are_kept_is_said(owner: Client, settings) -> None:
+def test_how_long_things_are_kept_is_said(owner_client: Client, settings) -> None:
     settings.RETENTION_DAYS = 90
-    assert "90 days, then deleted" in owner.get(PAGE).content.decode()
+    assert "90 days, then deleted" in owner_client.get(PAGE).content.decode()
 
 
 def test_who_has_nothing_here_is_offered_nothing_to_take_along_or_to_delete(client: Client, reviewer) -> None:

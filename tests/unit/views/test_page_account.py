@@ -48,7 +48,7 @@ def test_a_request_of_the_pages_own_account_is_answered(reviewer: Actor) -> None
     assert submit(client_of(reviewer), account_tag(reviewer.user)).status_code in (201, 202)
 
 
-@pytest.mark.parametrize("who", ["visitor", "program"])
+@pytest.mark.parametrize("who", ["visitor", "anonymous_client"])
 def test_signed_out_is_401_even_where_a_visitor_may_do_the_same(
     who: str, reviewer: Actor, request: pytest.FixtureRequest
 ) -> None:

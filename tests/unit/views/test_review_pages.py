@@ -32,15 +32,15 @@ def truths() -> list[str]:
     return sorted(Submission.objects.values_list("truth", flat=True))
 
 
-def test_a_reviewer_opens_every_page_and_the_navigation_says_so(reviewing, rows):
+def test_a_reviewer_opens_every_page_and_the_navigation_says_so(reviewer_client, rows):
     for name in PAGES:
-        assert reviewing.get(reverse(name)).status_code == 200
-    assert 'href="/review/"' in reviewing.get("/").content.decode()
+        assert reviewer_client.get(reverse(name)).status_code == 200
+    assert 'href="/review/"' in reviewer_client.get("/").content.decode()
 
 
-def test_every_page_opens_on_an_empty_site(reviewing):
+def test_every_page_opens_on_an_empty_site(reviewer_client):
     for name in PAGES:
-        assert reviewing.get(reverse(name)).status_code == 200
+        assert reviewer_client.get(reverse(name)).status_code == 200
 
 
 def test_an_operator_may_review_too(operator, rows):
@@ -60,24 +60,24 @@ def test_nobody_else_gets_in_or_changes_anything(others, rows):
     assert not Label.objects.exists()
 
 
-def test_the_forms_decide_skip_and_undo(reviewing, rows):
-    shown = reviewing.get(reverse("review")).context["submission"]
+def test_the_forms_decide_skip_and_undo(reviewer_client, rows):
+    shown = reviewer_client.get(reverse("review")).context["submission"]
     url = reverse("review-decide")
-    answer = reviewing.post(url, {"submission": shown.public_id, "act": "3", "rule": "newest"})
+    answer = reviewer_client.post(url, {"submission": shown.public_id, "act": "3", "rule": "newest"})
     assert answer.headers["Location"] == "/review/?rule=newest"
     assert truths() == ["", "", "", "3"]
-    reviewing.post(url, {"submission": shown.public_id, "act": "undo"})
+    reviewer_client.post(url, {"submission": shown.public_id, "act": "undo"})
     assert truths() == [""] * 4
-    assert reviewing.get(reverse("review")).context["submission"] == shown
-    reviewing.post(url, {"submission": shown.public_id, "act": "skip"})
-    assert reviewing.get(reverse("review")).context["submission"] != shown
+    assert reviewer_client.get(reverse("review")).context["submission"] == shown
+    reviewer_client.post(url, {"submission": shown.public_id, "act": "skip"})
+    assert reviewer_client.get(reverse("review")).context["submission"] != shown
 
 
-def test_a_blind_page_shows_neither_answer_nor_labels(reviewing, reviewer, second_reviewer, rows):
+def test_a_blind_page_shows_neither_answer_nor_labels(reviewer_client, reviewer, second_reviewer, rows):
     labels.create_label(actor=reviewer, submission=make_submission(), value="1", reason=LabelReason.API)
     make_prediction(rows[0], preprocessing_version=rows[0].preprocessing_version + 1)
     labels.create_label(actor=second_reviewer, submission=rows[0], value="1", reason=LabelReason.DOUBT)
-    page = reviewing.get(reverse("review"))
+    page = reviewer_client.get(reverse("review"))
     assert page.context["submission"] == rows[0]
     text = page.content.decode()
     assert "Right, it is" not in text
@@ -88,26 +88,26 @@ def test_a_blind_page_shows_neither_answer_nor_labels(reviewing, reviewer, secon
     assert page.context["answer"] is None
 
 
-def test_a_grid_is_confirmed_in_one_request(reviewing, rows):
-    page = reviewing.get(reverse("review-grid"), {"digit": "7"})
+def test_a_grid_is_confirmed_in_one_request(reviewer_client, rows):
+    page = reviewer_client.get(reverse("review-grid"), {"digit": "7"})
     ids = [item.submission.public_id for item in page.context["items"]]
     body = {"digit": "7", "shown": ids, f"is-{ids[0]}": "1", f"is-{ids[1]}": "wrong"}
-    reviewing.post(reverse("review-grid"), body)
+    reviewer_client.post(reverse("review-grid"), body)
     assert truths() == ["", "1", "7", "7"]
     assert set(Label.objects.values_list("reason", flat=True)) == {LabelReason.GRID}
-    reviewing.post(reverse("review-grid"), body)
+    reviewer_client.post(reverse("review-grid"), body)
     assert Label.objects.count() == 3
 
 
-def test_a_grid_of_nonsense_changes_nothing(reviewing, rows):
+def test_a_grid_of_nonsense_changes_nothing(reviewer_client, rows):
     for body in ({"digit": "x"}, {"digit": "7", f"is-{rows[0].public_id}": "twelve"}):
-        reviewing.post(reverse("review-grid"), body | {"shown": [rows[0].public_id]})
+        reviewer_client.post(reverse("review-grid"), body | {"shown": [rows[0].public_id]})
     assert not Label.objects.exists()
 
 
-def test_many_are_labelled_from_history(reviewing, rows):
+def test_many_are_labelled_from_history(reviewer_client, rows):
     chosen = [row.public_id for row in rows[:3]]
-    back = reviewing.post(
+    back = reviewer_client.post(
         reverse("history-bulk"), {"act": "label", "value": "5", "s": chosen, "next": "/history/?digit=7"}
     )
     assert back.headers["Location"] == "/history/?digit=7"
@@ -115,14 +115,14 @@ def test_many_are_labelled_from_history(reviewing, rows):
     assert set(Label.objects.values_list("reason", flat=True)) == {LabelReason.HISTORY}
 
 
-def test_nobody_is_sent_to_another_site(reviewing, rows):
-    back = reviewing.post(reverse("history-bulk"), {"act": "label", "next": "//elsewhere.example/"})
+def test_nobody_is_sent_to_another_site(reviewer_client, rows):
+    back = reviewer_client.post(reverse("history-bulk"), {"act": "label", "next": "//elsewhere.example/"})
     assert back.headers["Location"] == "/history/"
 
 
-def test_only_operators_delete_what_others_sent_and_are_asked_first(reviewing, operator, rows, media):
+def test_only_operators_delete_what_others_sent_and_are_asked_first(reviewer_client, operator, rows, media):
     body = {"s": [row.public_id for row in rows[:2]], "next": "/history/"}
-    reviewing.post(reverse("history-bulk"), body | {"act": "delete-now"})
+    reviewer_client.post(reverse("history-bulk"), body | {"act": "delete-now"})
     assert Submission.objects.count() == 4
     operating = client_of(operator)
     assert "Delete 2 for good?" in operating.post(reverse("history-bulk"), body | {"act": "delete"}).content.decode()
@@ -131,33 +131,33 @@ def test_only_operators_delete_what_others_sent_and_are_asked_first(reviewing, o
     assert Submission.objects.count() == 2
 
 
-def test_a_cell_of_the_matrix_opens_its_pictures(reviewing, reviewer, rows):
+def test_a_cell_of_the_matrix_opens_its_pictures(reviewer_client, reviewer, rows):
     for row, value in zip(rows, ("7", "7", "1", "not_a_digit"), strict=True):
         labels.create_label(actor=reviewer, submission=row, value=value, reason=LabelReason.DOUBT)
-    page = reviewing.get(reverse("matrix"))
+    page = reviewer_client.get(reverse("matrix"))
     matrix = page.context["matrix"]
     assert (matrix.total, matrix.right) == (3, 2)
     assert matrix.cells[1][7] == 1
     url = page.context["rows"][1]["cells"][7]["url"]
-    assert reviewing.get(url).context["submissions"] == [rows[2]]
+    assert reviewer_client.get(url).context["submissions"] == [rows[2]]
 
 
-def test_the_matrix_of_an_older_version_counts_what_that_one_read(reviewing, reviewer, rows):
+def test_the_matrix_of_an_older_version_counts_what_that_one_read(reviewer_client, reviewer, rows):
     from digitsite.testing.populated_site import second_version
 
     make_prediction(rows[0], version=second_version(), digit=1, runner_up=7, verdict=Verdict.UNSURE)
     labels.create_label(actor=reviewer, submission=rows[0], value="1", reason=LabelReason.DOUBT)
     for number, digit in ((1, 7), (2, 1)):
-        page = reviewing.get(reverse("matrix"), {"version": number})
+        page = reviewer_client.get(reverse("matrix"), {"version": number})
         assert page.context["matrix"].cells[1][digit] == page.context["matrix"].total == 1
         url = page.context["rows"][1]["cells"][digit]["url"]
-        assert reviewing.get(url).context["submissions"] == [rows[0]]
-    assert reviewing.get(reverse("matrix"), {"version": 99}).status_code == 404
+        assert reviewer_client.get(url).context["submissions"] == [rows[0]]
+    assert reviewer_client.get(reverse("matrix"), {"version": 99}).status_code == 404
 
 
-def test_a_visitors_history_has_no_boxes_to_choose_from(visitor, reviewing, rows):
+def test_a_visitors_history_has_no_boxes_to_choose_from(visitor, reviewer_client, rows):
     assert "data-choose" not in client_of(visitor).get(reverse("history")).content.decode()
-    assert "data-choose" in reviewing.get(reverse("history")).content.decode()
+    assert "data-choose" in reviewer_client.get(reverse("history")).content.decode()
 
 
 def test_a_stranger_cannot_filter_their_way_to_others(rows):
@@ -166,12 +166,12 @@ def test_a_stranger_cannot_filter_their_way_to_others(rows):
 
 
 @pytest.mark.parametrize("name", ["predicted", "said"])
-def test_history_shows_the_prediction_filter_under_both_names(reviewing, rows, name):
-    page = reviewing.get(reverse("history"), {name: "1:7"})
+def test_history_shows_the_prediction_filter_under_both_names(reviewer_client, rows, name):
+    page = reviewer_client.get(reverse("history"), {name: "1:7"})
     assert page.context["filters"]["predicted"] == {"value": "1:7", "version": "1", "digit": "7"}
 
 
-def test_settled_means_settled(reviewing, reviewer, rows):
+def test_settled_means_settled(reviewer_client, reviewer, rows):
     labels.create_label(actor=reviewer, submission=rows[0], value="7", reason=LabelReason.DOUBT)
-    page = reviewing.get(reverse("history"), {"truth_state": TruthState.SETTLED.value, "truth": "7"})
+    page = reviewer_client.get(reverse("history"), {"truth_state": TruthState.SETTLED.value, "truth": "7"})
     assert page.context["submissions"] == [rows[0]]

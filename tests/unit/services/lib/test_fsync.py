@@ -54,7 +54,7 @@ def synchronous() -> int:
         return cursor.fetchone()[0]
 
 
-def test_row_and_picture_are_on_the_disk_when_the_sender_hears_of_it(entered, happened):
+def test_row_and_picture_are_on_the_disk_when_the_sender_hears_of_it(site_context, happened):
     submission = send()
     picture = Path(submission.picture).name
     assert sorted(happened) == sorted(["handed over", picture, LOG])
@@ -62,7 +62,7 @@ def test_row_and_picture_are_on_the_disk_when_the_sender_hears_of_it(entered, ha
     assert synchronous() == FULL
 
 
-def test_a_hundred_pictures_wait_for_the_row_s_commit_once(entered, happened):
+def test_a_hundred_pictures_wait_for_the_row_s_commit_once(site_context, happened):
     sent = [SubmissionInput(source=Source.API, image=png(digit(seed=seed))) for seed in range(100)]
     stored = service.create_submissions(actor=Actor(visitor="a" * 32), payloads=sent)
     assert not any(isinstance(one, SubmissionRejectedError) for one in stored)
@@ -70,7 +70,7 @@ def test_a_hundred_pictures_wait_for_the_row_s_commit_once(entered, happened):
     assert {Path(one.picture).name for one in stored} <= set(happened)
 
 
-def test_what_is_refused_in_the_transaction_leaves_commits_as_they_were(entered, happened):
+def test_what_is_refused_in_the_transaction_leaves_commits_as_they_were(site_context, happened):
     def refuse(_stored: object) -> None:
         raise RuntimeError
 
@@ -81,16 +81,16 @@ def test_what_is_refused_in_the_transaction_leaves_commits_as_they_were(entered,
     assert (happened, synchronous(), Submission.objects.count()) == ([], FULL, 0)
 
 
-def test_what_is_left_of_a_file_after_a_power_cut_is_written_anew(entered):
+def test_what_is_left_of_a_file_after_a_power_cut_is_written_anew(site_context):
     submission = send()
-    path = entered.folder / "media" / submission.picture
+    path = site_context.folder / "media" / submission.picture
     whole = path.read_bytes()
     path.write_bytes(whole[:-10])
     send()
     assert path.read_bytes() == whole
 
 
-def test_answers_do_not_wait_for_the_disk_for_they_can_be_computed_again(entered, happened):
+def test_answers_do_not_wait_for_the_disk_for_they_can_be_computed_again(site_context, happened):
     submission = send()
     happened.clear()
     levels: list[int] = []

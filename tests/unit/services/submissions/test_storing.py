@@ -71,7 +71,7 @@ def together(others: list[Callable[[], Submission]]) -> list[Submission | Except
         return [one.exception(20) or one.result() for one in sent]
 
 
-def test_those_who_come_meanwhile_share_the_next_transaction(entered, transactions):
+def test_those_who_come_meanwhile_share_the_next_transaction(site_context, transactions):
     stored = together([lambda seed=seed: send(seed) for seed in range(1, 9)])
     assert transactions == [1, 8]
     assert len({row.pk for row in stored}) == 8
@@ -79,7 +79,7 @@ def test_those_who_come_meanwhile_share_the_next_transaction(entered, transactio
         assert Submission.objects.get(pk=row.pk).digest == row.digest
 
 
-def test_one_that_may_send_no_more_spoils_nothing_for_the_others(entered, transactions, settings):
+def test_one_that_may_send_no_more_spoils_nothing_for_the_others(site_context, transactions, settings):
     settings.SUBMISSIONS_PER_DAY = (1, 1)
     full = Actor(visitor="b" * 32, address="192.0.2.7")
     send(20, actor=full)
@@ -91,7 +91,7 @@ def test_one_that_may_send_no_more_spoils_nothing_for_the_others(entered, transa
     assert transactions == [1, 3, 1, 1, 1]
 
 
-def test_what_fails_within_one_request_s_transaction_is_told_to_that_one_alone(entered):
+def test_what_fails_within_one_request_s_transaction_is_told_to_that_one_alone(site_context):
     def fail(_stored: object) -> None:
         raise RuntimeError("taken over by another attempt")
 
@@ -101,7 +101,9 @@ def test_what_fails_within_one_request_s_transaction_is_told_to_that_one_alone(e
     assert Submission.objects.count() == 3
 
 
-def test_one_whose_account_was_deleted_meanwhile_is_told_so_and_spoils_nothing_for_the_others(entered, transactions):
+def test_one_whose_account_was_deleted_meanwhile_is_told_so_and_spoils_nothing_for_the_others(
+    site_context, transactions
+):
     user = User.objects.create_user("gone")
     actor = Actor(user=User.objects.get(pk=user.pk))
     user.delete()
@@ -112,7 +114,7 @@ def test_one_whose_account_was_deleted_meanwhile_is_told_so_and_spoils_nothing_f
     assert transactions == [1, 3, 1, 1, 1]
 
 
-def test_one_that_cannot_be_decoded_spoils_nothing_for_those_with_whom_it_came(entered, transactions):
+def test_one_that_cannot_be_decoded_spoils_nothing_for_those_with_whom_it_came(site_context, transactions):
     whole = png(digit(280, seed=9))
 
     def send_damaged() -> Submission:
@@ -127,7 +129,7 @@ def test_one_that_cannot_be_decoded_spoils_nothing_for_those_with_whom_it_came(e
     assert transactions == [1, 2]
 
 
-def test_while_a_photograph_is_decoded_drawings_are_stored(entered, monkeypatch):
+def test_while_a_photograph_is_decoded_drawings_are_stored(site_context, monkeypatch):
     decoding, may_go_on = threading.Event(), threading.Event()
     decode = storage.decode
 
@@ -150,7 +152,7 @@ def test_while_a_photograph_is_decoded_drawings_are_stored(entered, monkeypatch)
         assert photograph.exception(20).code == "blank"
 
 
-def test_within_somebody_else_s_transaction_nobody_else_s_rows_are_stored(entered, transactions):
+def test_within_somebody_else_s_transaction_nobody_else_s_rows_are_stored(site_context, transactions):
     with transaction.atomic():
         service.create_submission(actor=VISITOR, payload=SubmissionInput(source=Source.API, image=png(digit())))
         transaction.set_rollback(True)
