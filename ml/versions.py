@@ -1,4 +1,4 @@
-"""Versions that much of the code asks for, where asking loads nothing: OpenCV alone takes 15 MB of a worker."""
+"""Version numbers that can be read without importing OpenCV, which takes 15 MB of a worker's memory."""
 
-# Raised whenever ml.preprocessing may give other pixels for the same input: cached pixels are then computed again.
+# Increment when ml.preprocessing may return other pixels for the same input: cached pixels are then computed again.
 PREPROCESSING_VERSION = 2

@@ -1,4 +1,4 @@
-"""From a picture or from strokes to the 28x28 uint8 that the model sees. Pure, deterministic, versioned."""
+"""Preprocessing: images and strokes to the model's 28x28 uint8 input. Pure, deterministic and versioned."""
 
 import cv2
 
@@ -20,6 +20,6 @@ __all__ = [
     "render_strokes",
 ]
 
-# Pictures are a few hundred pixels wide here: handing them round between threads takes longer than the work,
-# and the processes that call this are many.
+# Images are a few hundred pixels wide at this point, so distributing the work over threads takes longer than the work,
+# and several processes run at the same time.
 cv2.setNumThreads(1)

@@ -1,102 +1,102 @@
-"""A picture to the 28x28 that the model sees: a quick path for clean pictures, a search where that is in
-doubt.
-
-Called through `ml.preprocessing` by the services that accept pictures and by the commands.
-"""
+"""Preprocessing of images: a quick path for clean images, and a search over background models for the others."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
-from PIL import Image
 
 from ml.preprocessing import background
 from ml.preprocessing.normalization import SIDE, Prepared, is_normalized, normalize
 from ml.preprocessing.ruled_lines import remove_ruled_lines
 from ml.preprocessing.segmentation import Segmentation, segment
 
-# Pictures are reduced by a whole factor to at most this long a side; a canvas of 280 stays as it is.
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from PIL import Image
+
+# Images are reduced by an integer factor until the long side is at most this; a canvas of 280 pixels is unchanged.
 _QUICK_SIDE = 320
-# The search looks at several maps and needs less: MNIST's 20 pixels are still many times finer.
+# The search examines several maps and needs fewer pixels: this is still many times finer than MNIST's 20 pixels.
 _SEARCH_SIDE = 192
-# Nothing narrower than this can be read.
-_LEAST_SIDE = 3
-# Ink whose long side is below this many pixels is looked at again, closer, when the picture has more to give
-# …
-_CLOSE = 60
-# … with so much of its surroundings, as a share of its size, that the paper around it can be judged.
-_SURROUNDINGS = 0.4
-# Below this many pixels along a side, lines of ruled paper cannot be told from strokes, and smoothing would
-# eat them.
-_DETAILED = 48
-# Ink is faint down to these shares of full ink. Where the generous one makes it run out of the picture, the
-# strict one may cut it free.
-_GENEROUS, _STRICT = 0.25, 0.5
-# A reading this plausible ends the search.
-_GOOD_ENOUGH = 0.9
-# What is as pale as this, in steps of 255, is pencil in the shade if it is as plausible as that, else stained paper.
-_PALE, _PALE_ENOUGH = 12, 0.6
-# How much the strength of the ink counts beside that: fully (1), and a shadow's edge beats every pencil.
-_STRENGTH = 0.7
-# One less plausible than this, or among so much ink that runs out of the picture, may be noise, clouds or a
-# pattern: the answer is never called sure. On real digits that costs 1 sure answer in 150.
-_DOUBTFUL = 0.5
-_CROWDED = 0.4
-# Two more readings that are never called sure, measured in docs/accuracy.md ("Soft clouds"). Ink paler than this that
-# only the strict threshold cuts free has no outline: it fades into what surrounds it, as a cloud does.
-_MIN_STRICT_CONTRAST = 20
-# Ink of fewer pixels along its long side has less detail than the model was trained on; it is mostly misread.
+# Images with a shorter side than this cannot be read.
+_MIN_SIDE = 3
+# Ink with a shorter long side, in pixels, is segmented a second time in a crop, if the image has more detail …
+_MIN_CLOSE_UP_SIDE = 60
+# … with this margin around it, as a share of its size, so that the paper can be estimated.
+_CLOSE_UP_MARGIN = 0.4
+# With a shorter side, in pixels, ruled lines cannot be distinguished from strokes, and smoothing would remove strokes.
+_MIN_DETAILED_SIDE = 48
+# Faint ink counts down to these shares of full ink. If ink touches the edge at the low threshold, the high one may
+# separate it.
+_LOW_THRESHOLD, _HIGH_THRESHOLD = 0.25, 0.5
+# The search ends at a segmentation with this score.
+_GOOD_SCORE = 0.9
+# Ink with less contrast than this, in steps of 255, is pencil in the shade above that score, and stained paper below.
+_PALE_CONTRAST, _MIN_PALE_SCORE = 12, 0.6
+# Exponent of the relative contrast in the final score. With 1, the edge of a shadow beats any pencil.
+_CONTRAST_EXPONENT = 0.7
+# A segmentation with a lower score, or with a greater share of ink that touches the edge of the image, may be noise,
+# clouds or a pattern, so the answer is never "sure". On real digits that costs 1 sure answer in 150.
+_MIN_SURE_SCORE = 0.5
+_MAX_SURE_NEIGHBOURS = 0.4
+# Two more cases that are never "sure", measured in docs/accuracy.md ("Soft clouds"). Ink with less contrast than this
+# that only the high threshold separates has no outline: like a cloud, it fades into its surroundings.
+_MIN_HIGH_THRESHOLD_CONTRAST = 20
+# Ink with fewer pixels along its long side has less detail than the training data and is mostly misread.
 _MIN_INK_PIXELS = 14
 
 
 def prepare_image(image: Image.Image | np.ndarray, *, crop: tuple[int, int, int, int] | None = None) -> Prepared:
-    """Find the ink of one digit and bring it into MNIST's form.
+    """Find the ink of one digit and convert it to MNIST's form.
 
     Args:
-        image: mode L, LA, RGB or RGBA, as `ml.serving.images.decode` gives it, or an array as
-        `ml.serving.images.read` does. crop: left, top, right, bottom in the image's pixels, when a person has framed
-        the digit.
+        image: mode L, LA, RGB or RGBA, as `ml.serving.images.decode` returns it, or an array as
+            `ml.serving.images.read` returns it.
+        crop: left, top, right, bottom of a region selected by a person, in pixels of the image.
 
     Returns:
-        The 28x28 and the evidence about the ink; `blank` when no ink was found.
+        The 28x28 pixels and the image features; `blank` if no ink was found.
     """
     pixels = np.asarray(image)
     if crop is not None:
         left, top, right, bottom = (max(0, edge) for edge in crop)
         pixels = pixels[top:bottom, left:right]
-    if min(pixels.shape[:2]) < _LEAST_SIDE:
+    if min(pixels.shape[:2]) < _MIN_SIDE:
         return Prepared(np.zeros((SIDE, SIDE), np.uint8), blank=True)
-    reading = _find(background.flatten_alpha(pixels))
-    if reading is None:
+    segmentation = _segment_image(background.flatten_alpha(pixels))
+    if segmentation is None:
         return Prepared(np.zeros((SIDE, SIDE), np.uint8), blank=True)
-    if not reading.features["quick"] and max(reading.bbox[2:]) < _MIN_INK_PIXELS:
-        reading = reading.with_features(doubtful=True)
-    finished = reading.features["quick"] and is_normalized(reading.ink_map)
-    return Prepared(
-        reading.ink_map if finished else normalize(reading.alpha, reading.bbox, reading.stroke), reading.features
-    )
+    if not segmentation.features["quick"] and max(segmentation.bbox[2:]) < _MIN_INK_PIXELS:
+        segmentation = segmentation.with_features(doubtful=True)
+    if segmentation.features["quick"] and is_normalized(segmentation.ink_map):
+        return Prepared(segmentation.ink_map, segmentation.features)
+    normalized = normalize(segmentation.alpha, segmentation.bbox, segmentation.stroke)
+    return Prepared(normalized, segmentation.features)
 
 
-def _find(pixels: np.ndarray) -> Segmentation | None:
-    """The best reading of a picture; looked at twice when its ink is small in it."""
+def _segment_image(pixels: np.ndarray) -> Segmentation | None:
+    """Return the best segmentation of an image, with a second pass on a crop if the ink is small in it."""
     small = _reduce(pixels, _QUICK_SIDE)
-    reading = _quick(small)
-    if reading is None:
-        reading = _search(small := _fit_within(small, _SEARCH_SIDE))
-    if reading is None or max(reading.bbox[2:]) >= _CLOSE or max(pixels.shape) <= 1.5 * max(small.shape):
-        return reading
-    closer = _close_up(pixels, reading.bbox, max(pixels.shape) / max(small.shape))
-    found = _quick(closer) or _search(_fit_within(closer, _SEARCH_SIDE))
-    # what lies beside the digit was seen in the whole picture only
-    whole = {name: reading.features[name] for name in ("large", "several", "coverage")}
-    if found is None:
-        return reading
-    return found.with_features(**whole, doubtful=found.features["doubtful"] or reading.features["doubtful"])
+    whole = _segment_clean(small)
+    if whole is None:
+        whole = _search(small := _fit_within(small, _SEARCH_SIDE))
+    if whole is None or max(whole.bbox[2:]) >= _MIN_CLOSE_UP_SIDE or max(pixels.shape) <= 1.5 * max(small.shape):
+        return whole
+    close_up = _crop_close_up(pixels, whole.bbox, max(pixels.shape) / max(small.shape))
+    detailed = _segment_clean(close_up) or _search(_fit_within(close_up, _SEARCH_SIDE))
+    if detailed is None:
+        return whole
+    # Only the whole image shows what lies beside the digit.
+    surroundings = {name: whole.features[name] for name in ("large", "several", "coverage")}
+    is_doubtful = detailed.features["doubtful"] or whole.features["doubtful"]
+    return detailed.with_features(**surroundings, doubtful=is_doubtful)
 
 
 def _reduce(pixels: np.ndarray, side: int) -> np.ndarray:
+    """Reduce an image by an integer factor until its long side is at most `side`."""
     factor = -(-max(pixels.shape[:2]) // side)
     if factor < 2:
         return pixels
@@ -105,6 +105,7 @@ def _reduce(pixels: np.ndarray, side: int) -> np.ndarray:
 
 
 def _fit_within(pixels: np.ndarray, side: int) -> np.ndarray:
+    """Reduce an image until its long side is `side`, if it is longer."""
     scale = side / max(pixels.shape[:2])
     if scale >= 1:
         return pixels
@@ -113,78 +114,81 @@ def _fit_within(pixels: np.ndarray, side: int) -> np.ndarray:
     return cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)
 
 
-def _close_up(pixels: np.ndarray, box: tuple[int, int, int, int], scale: float) -> np.ndarray:
-    left, top, width, height = (value * scale for value in box)
-    margin = _SURROUNDINGS * max(width, height)
+def _crop_close_up(pixels: np.ndarray, bbox: tuple[int, int, int, int], scale: float) -> np.ndarray:
+    """Crop the ink and its margin from an image that is `scale` times larger than the one with the bounding box."""
+    left, top, width, height = (value * scale for value in bbox)
+    margin = _CLOSE_UP_MARGIN * max(width, height)
     rows = slice(max(0, int(top - margin)), int(top + height + margin) + 1)
     columns = slice(max(0, int(left - margin)), int(left + width + margin) + 1)
     return _reduce(np.ascontiguousarray(pixels[rows, columns]), _QUICK_SIDE)
 
 
-def _quick(pixels: np.ndarray) -> Segmentation | None:
-    """The reading against one paper colour, if the picture itself shows no reason to doubt it."""
-    flat, even = background.subtract_flat_background(pixels)
-    if even < 0.98:
+def _segment_clean(pixels: np.ndarray) -> Segmentation | None:
+    """Segment against a flat background; None unless the image is clean."""
+    ink_map, border_share = background.subtract_flat_background(pixels)
+    if border_share < 0.98:
         return None
-    reading = segment(flat)
-    if reading is None:
+    segmentation = segment(ink_map)
+    if segmentation is None:
         return None
-    found = reading.features
-    certain = (
-        found["contrast"] >= 60
-        and found["noise"] <= 0.12 * found["contrast"]
-        and found["speckle"] < 0.02
-        and found["edge"] == 0
-        # nearly all of it faint, or a filled shape as large as the picture: a sheet inside a frame of another
-        # colour
-        and found["halo"] < 0.6
-        and not (found["coverage"] > 0.6 and found["fill"] > 0.8)
+    features = segmentation.features
+    is_clean = (
+        features["contrast"] >= 60
+        and features["noise"] <= 0.12 * features["contrast"]
+        and features["speckle"] < 0.02
+        and features["edge"] == 0
+        # Mostly faint ink, or a filled shape as large as the image: a sheet of paper on a desk of another colour.
+        and features["halo"] < 0.6
+        and not (features["coverage"] > 0.6 and features["fill"] > 0.8)
     )
-    return reading.with_features(quick=True) if certain else None
+    return segmentation.with_features(quick=True) if is_clean else None
 
 
 def _search(pixels: np.ndarray) -> Segmentation | None:
-    """The most plausible reading over several ideas of what is paper."""
-    detailed = min(pixels.shape[:2]) >= _DETAILED
-    found: list[tuple[float, Segmentation]] = []
-    best = 0.0
-    for trust, ink_map in _maps(pixels, smooth=detailed):
-        if trust <= best:  # even a perfect reading of it would not be chosen
+    """Return the segmentation with the highest score over several background models."""
+    is_detailed = min(pixels.shape[:2]) >= _MIN_DETAILED_SIDE
+    candidates: list[tuple[float, Segmentation]] = []
+    best_score = 0.0
+    for trust, ink_map in _iter_ink_maps(pixels, smooth=is_detailed):
+        if trust <= best_score:  # even a perfect segmentation of this map would not win
             continue
-        cleaned, lines = remove_ruled_lines(ink_map) if detailed else (ink_map, 0)
-        for faint in (_GENEROUS, _STRICT):
-            reading = segment(cleaned, faint=faint)
-            if reading is None:
+        cleaned, lines = remove_ruled_lines(ink_map) if is_detailed else (ink_map, 0)
+        for threshold in (_LOW_THRESHOLD, _HIGH_THRESHOLD):
+            segmentation = segment(cleaned, faint=threshold)
+            if segmentation is None:
                 break
-            score = trust * _plausible(reading) * (1.0 if faint == _GENEROUS else 0.95)
-            if reading.features["contrast"] < _PALE and score < _PALE_ENOUGH:
+            features = segmentation.features
+            score = trust * _score(segmentation) * (1.0 if threshold == _LOW_THRESHOLD else 0.95)
+            if features["contrast"] < _PALE_CONTRAST and score < _MIN_PALE_SCORE:
                 break
-            pale = faint == _STRICT and reading.features["contrast"] < _MIN_STRICT_CONTRAST
-            doubtful = score < _DOUBTFUL or reading.features["neighbours"] > _CROWDED or pale
-            reading = reading.with_features(lines=lines, doubtful=doubtful)
-            if score >= _GOOD_ENOUGH:
-                return reading
-            found.append((score, reading))
-            best = max(best, score)
-            if reading.features["edge"] == 0:
+            is_cloudy = threshold == _HIGH_THRESHOLD and features["contrast"] < _MIN_HIGH_THRESHOLD_CONTRAST
+            is_doubtful = score < _MIN_SURE_SCORE or features["neighbours"] > _MAX_SURE_NEIGHBOURS or is_cloudy
+            segmentation = segmentation.with_features(lines=lines, doubtful=is_doubtful)
+            if score >= _GOOD_SCORE:
+                return segmentation
+            candidates.append((score, segmentation))
+            best_score = max(best_score, score)
+            if features["edge"] == 0:
                 break
-    if not found:
+    if not candidates:
         return None
-    # of two readings, that of the stronger ink is more likely the pen's and not the paper's
-    strongest = max(reading.features["contrast"] for _, reading in found)
-    return max(found, key=lambda pair: pair[0] * (pair[1].features["contrast"] / strongest) ** _STRENGTH)[1]
+    # Of two candidates, the one with the stronger ink is more likely pen than paper.
+    max_contrast = max(candidate.features["contrast"] for _, candidate in candidates)
+    return max(
+        candidates, key=lambda pair: pair[0] * (pair[1].features["contrast"] / max_contrast) ** _CONTRAST_EXPONENT
+    )[1]
 
 
-def _maps(pixels: np.ndarray, *, smooth: bool) -> Iterator[tuple[float, np.ndarray]]:
-    """Maps to read, cheapest first, each with how far it is trusted: 1.0 is fully."""
-    flat, even = background.subtract_flat_background(pixels)
-    if even > 0.75:
-        yield even, flat
+def _iter_ink_maps(pixels: np.ndarray, *, smooth: bool) -> Iterator[tuple[float, np.ndarray]]:
+    """Yield ink maps, cheapest first, each with a prior weight for its score, at most 1.0."""
+    flat, border_share = background.subtract_flat_background(pixels)
+    if border_share > 0.75:
+        yield border_share, flat
     pixels = background.drop_redundant_channels(pixels)
     if smooth:
         pixels = cv2.GaussianBlur(pixels, (3, 3), 0)
-    # Dark ink on bright paper or bright ink on dark: the other two are rare, and shadows and gleams look like
-    # them.
+    # Dark ink is expected on bright paper and bright ink on dark paper. The other combinations are rare, and shadows
+    # and reflections look like them.
     brightness = float(np.median(pixels))
     dark_trust = float(np.interp(brightness, (50, 80), (0.5, 1.0)))
     bright_trust = float(np.interp(brightness, (70, 100), (1.0, 0.35)))
@@ -192,21 +196,21 @@ def _maps(pixels: np.ndarray, *, smooth: bool) -> Iterator[tuple[float, np.ndarr
     yield from sorted(((dark_trust, dark), (bright_trust, bright)), key=lambda pair: -pair[0])
     dark, bright = background.subtract_local_background(pixels)
     yield 0.85 * dark_trust, dark
-    if smooth:  # in a picture of few pixels its window is as narrow as a stroke
+    if smooth:  # in an image with few pixels the window is as narrow as a stroke
         yield 0.8 * dark_trust, background.divide_by_local_background(pixels)
-    # the inside of every loop of dark ink is a bright spot to this map
+    # In this map the inside of every loop of dark ink is a bright spot.
     yield 0.5 * bright_trust, bright
 
 
-def _plausible(reading: Segmentation) -> float:
-    """How much a reading looks like the strokes of one digit, 0 to 1: each doubt takes its share."""
-    found = reading.features
-    separation = min(1.0, found["contrast"] / (10 * found["noise"] + 1))
-    pieces = 1 / (1 + 0.1 * (found["parts"] - 1))
-    sharp = min(1.0, 2 * (1 - found["halo"]))
-    lonely = (1 - found["speckle"]) ** 2 * (1 - 0.5 * found["neighbours"])
-    inside = 1 / (1 + 10 * found["edge"])
-    thin = 1.0 if found["stroke"] < 0.3 else 0.3
-    # a filled shape that is no upright stroke is a shadow or the inside of something
-    lines = 0.4 if found["fill"] > 0.58 and found["aspect"] > 0.4 else 1.0
-    return separation * pieces * sharp * lonely * inside * thin * lines
+def _score(segmentation: Segmentation) -> float:
+    """Return the plausibility of a segmentation as the strokes of one digit, 0 to 1: a product of penalties."""
+    features = segmentation.features
+    separation = min(1.0, features["contrast"] / (10 * features["noise"] + 1))
+    few_parts = 1 / (1 + 0.1 * (features["parts"] - 1))
+    sharpness = min(1.0, 2 * (1 - features["halo"]))
+    isolation = (1 - features["speckle"]) ** 2 * (1 - 0.5 * features["neighbours"])
+    inside = 1 / (1 + 10 * features["edge"])
+    thinness = 1.0 if features["stroke"] < 0.3 else 0.3
+    # A filled shape that is not an upright stroke is a shadow or the inside of an object.
+    openness = 0.4 if features["fill"] > 0.58 and features["aspect"] > 0.4 else 1.0
+    return separation * few_parts * sharpness * isolation * inside * thinness * openness

@@ -1,52 +1,59 @@
-"""The last step of preprocessing: ink of any size to the 28x28 that the model was trained on.
+"""Size and position normalization: ink of any size to the 28x28 pixels the model was trained on.
 
-MNIST's own recipe (LeCun, Cortes, Burges, "The MNIST database"): the digit fits a 20x20 box, its centre of
-mass lies in the middle of the 28x28 field.
+This follows MNIST's own procedure (LeCun, Cortes, Burges, "The MNIST database"): the digit fits a 20x20 box, and its
+centre of mass lies in the middle of the 28x28 field.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import cv2
-import numpy as np
+
+if TYPE_CHECKING:
+    import numpy as np
 
 SIDE = 28
 BOX = 20
 # MNIST's centres of mass lie at pixel 14 of 0..27, counted from the middle of the first pixel (measured:
-# 14.00 +- 0.29, both ways), half a pixel beside the middle of the field.
+# 14.00 +- 0.29 on both axes), half a pixel beside the middle of the field.
 CENTRE = 14.0
-# Widths of strokes in the 28x28, in pixels, that the model has seen often: MNIST's 5th and 95th percentiles
-# are 1.6 and 3.8.
+# Stroke widths in the 28x28, in pixels, that are frequent in training data: MNIST's 5th and 95th percentiles are 1.6
+# and 3.8.
 MIN_STROKE_WIDTH = 1.9
 MAX_STROKE_WIDTH = 4.2
-# Wider than this it is no stroke but a filled shape, which is left as it is.
-_FILLED = 7.0
-# The canvas on which strokes are made thicker or thinner is this many times finer than the 28x28.
-_FINE = 8
+# Anything wider is a filled shape, not a stroke, and keeps its width.
+_MIN_FILLED_WIDTH = 7.0
+# Oversampling of the 28x28 while strokes are made thicker or thinner.
+_OVERSAMPLING = 8
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """What the model sees.
+    """The model's input and the image features it was derived with.
 
     Attributes:
         pixels: uint8 (28, 28), white ink on black, as in MNIST.
-        ink: JSON-able evidence about the ink, from which a verdict may be drawn; empty when blank:
-            `contrast` of ink against paper, 0 to 255, and `noise`, the unrest of the paper, in the same
-            steps; `parts` that the digit was put together from;
-            `large`, how many pieces of a digit's height stand side by side, 1 for a lone digit, and
-            `several`, whether that or a great width tells of more than one;
-            `speckle`, the share of all ink that lies scattered elsewhere, high for noise and texture;
-            `neighbours`, the share of all ink that was left aside because it runs out of the picture;
-            `edge`, the share of the picture's outermost pixels that the digit covers;
-            `coverage`, the share of the picture, and `fill`, the share of its own box, that the digit covers;
-            `aspect`, width of its box over height; `stroke`, width of its strokes over the long side of its
-            box; `dot`, whether that makes it a dot or a filled shape; `doubtful`, whether it may be no writing
-            at all but noise or a pattern, so that no answer to it is sure; `halo`, the share of its area that is
-            faint; `lines` of ruled paper that were taken out; `quick`, whether the picture was clean enough
-            for the quick path.
-        blank: nothing was found; then all pixels are zero.
+        ink: image features, JSON-serializable, on which the verdict depends; empty when blank.
+            `contrast`: strength of ink over paper, 0 to 255;
+            `noise`: standard deviation of the paper, in the same steps;
+            `parts`: number of components of the digit;
+            `large`: number of components of a digit's height side by side, 1 for a single digit;
+            `several`: whether `large` or a great width indicates several digits;
+            `speckle`: share of all ink that is scattered elsewhere, high for noise and texture;
+            `neighbours`: share of all ink that was ignored because it touches the edge of the image;
+            `edge`: share of the image's outermost pixels that the digit covers;
+            `coverage`: share of the image that the digit covers;
+            `fill`: share of its own bounding box that the digit covers;
+            `aspect`: width of the bounding box over its height;
+            `stroke`: width of the strokes over the long side of the bounding box;
+            `dot`: whether the stroke width makes it a dot or a filled shape;
+            `doubtful`: whether it may be noise or a pattern instead of writing, so that no answer is sure;
+            `halo`: share of the digit's area that is faint;
+            `lines`: number of ruled lines that were removed;
+            `quick`: whether the image was clean enough for the quick path.
+        blank: no ink was found; all pixels are zero.
     """
 
     pixels: np.ndarray
@@ -55,70 +62,72 @@ class Prepared:
 
 
 def is_normalized(pixels: np.ndarray) -> bool:
-    """Whether a picture already has MNIST's form: 28x28, one bright digit on black in the 20x20 box, centred
-    by its mass."""
+    """Return whether an image is already in MNIST's form.
+
+    That is 28x28 with one bright digit on black in the 20x20 box, centred by its mass.
+    """
     if pixels.shape != (SIDE, SIDE) or pixels.max() < 200:
         return False
     width, height = cv2.boundingRect(pixels)[2:]
     if not BOX - 2 <= max(width, height) <= BOX or cv2.countNonZero(pixels) > pixels.size / 2:
         return False
-    x, y = _mass_centre(pixels)
+    x, y = _centre_of_mass(pixels)
     return max(abs(x - CENTRE), abs(y - CENTRE)) <= 0.75
 
 
-def normalize(soft: np.ndarray, box: tuple[int, int, int, int], stroke: float) -> np.ndarray:
-    """Bring ink into the field: the long side of its box BOX pixels, its centre of mass at CENTRE, no stroke
-    too thin or too thick.
+def normalize(alpha: np.ndarray, bbox: tuple[int, int, int, int], stroke: float) -> np.ndarray:
+    """Scale and centre ink in the field.
 
-    Everything happens in one cut and one averaging, so a digit that was drawn large is placed by fractions of
-    a pixel and does not jump when it is drawn a little to the side.
+    The long side of the bounding box becomes BOX pixels, the centre of mass goes to CENTRE, and strokes get a width
+    between MIN_STROKE_WIDTH and MAX_STROKE_WIDTH. There is one crop and one averaging step, so a large drawing is
+    positioned with sub-pixel precision and does not jump when it is drawn slightly to the side.
 
     Args:
-        soft: uint8 (h, w), ink bright.
-        box: left, top, width, height of the ink proper; its faint fringe lies outside and is kept.
+        alpha: uint8 (h, w), ink bright.
+        bbox: left, top, width, height of the full ink; its faint fringe may lie outside and is kept.
         stroke: width of the strokes in pixels.
 
     Returns:
-        uint8 (28, 28), averaged over areas as MNIST's anti-aliasing did.
+        uint8 (28, 28), averaged over areas as MNIST's anti-aliasing does.
     """
-    size = max(box[2:])
+    size = max(bbox[2:])
     relative = stroke * BOX / size
-    wanted = min(max(relative, MIN_STROKE_WIDTH), MAX_STROKE_WIDTH) if relative < _FILLED else relative
-    if wanted == relative:
-        return _shrink(_cut(soft, box, size), SIDE)
-    # The digit grows or shrinks with its strokes: cut so much more or less around it.
-    grown = size * (BOX - relative) / (BOX - wanted)
-    # A canvas fine enough to change the width by a fraction of a pixel.
-    fine = _shrink(_cut(soft, box, grown), SIDE * _FINE)
-    reach = round(_FINE * abs(wanted - relative))
+    target = min(max(relative, MIN_STROKE_WIDTH), MAX_STROKE_WIDTH) if relative < _MIN_FILLED_WIDTH else relative
+    if target == relative:
+        return _resize(_crop(alpha, bbox, size), SIDE)
+    # The digit grows or shrinks with its strokes, so the crop is adjusted by the same amount.
+    adjusted_size = size * (BOX - relative) / (BOX - target)
+    # Fine enough to change the width by a fraction of a pixel.
+    fine = _resize(_crop(alpha, bbox, adjusted_size), SIDE * _OVERSAMPLING)
+    reach = round(_OVERSAMPLING * abs(target - relative))
     disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (reach + 1, reach + 1))
-    change = cv2.dilate if wanted > relative else cv2.erode
-    return _shrink(change(fine, disc, borderType=cv2.BORDER_CONSTANT, borderValue=0), SIDE)
+    morph = cv2.dilate if target > relative else cv2.erode
+    return _resize(morph(fine, disc, borderType=cv2.BORDER_CONSTANT, borderValue=0), SIDE)
 
 
-def _cut(soft: np.ndarray, box: tuple[int, int, int, int], size: float) -> np.ndarray:
-    """The square around the ink that becomes the field, when `size` pixels become BOX."""
+def _crop(alpha: np.ndarray, bbox: tuple[int, int, int, int], size: float) -> np.ndarray:
+    """Crop the square that becomes the field when `size` pixels become BOX."""
     side = max(1, round(size * SIDE / BOX))
-    left, top, width, height = box
-    ink = soft[top : top + height, left : left + width]
-    x, y = _mass_centre(ink)
+    left, top, width, height = bbox
+    ink = alpha[top : top + height, left : left + width]
+    x, y = _centre_of_mass(ink)
     middle = (CENTRE + 0.5) * side / SIDE - 0.5
-    # the centre of mass decides, as long as the box stays inside
+    # Centre by mass, as far as the bounding box stays inside.
     first_x = min(max(round(left + x - middle), left + width - side), left)
     first_y = min(max(round(top + y - middle), top + height - side), top)
     bottom, right = first_y + side, first_x + side
-    inside = soft[max(first_y, 0) : bottom, max(first_x, 0) : right]
-    missing = (max(-first_y, 0), max(bottom - soft.shape[0], 0), max(-first_x, 0), max(right - soft.shape[1], 0))
-    return cv2.copyMakeBorder(inside, *missing, cv2.BORDER_CONSTANT) if any(missing) else inside
+    inside = alpha[max(first_y, 0) : bottom, max(first_x, 0) : right]
+    padding = (max(-first_y, 0), max(bottom - alpha.shape[0], 0), max(-first_x, 0), max(right - alpha.shape[1], 0))
+    return cv2.copyMakeBorder(inside, *padding, cv2.BORDER_CONSTANT) if any(padding) else inside
 
 
-def _shrink(square: np.ndarray, side: int) -> np.ndarray:
+def _resize(square: np.ndarray, side: int) -> np.ndarray:
     method = cv2.INTER_AREA if side <= len(square) else cv2.INTER_CUBIC
     return cv2.resize(square, (side, side), interpolation=method)
 
 
-def _mass_centre(glyph: np.ndarray) -> tuple[float, float]:
-    """x and y of the centre of mass, counted from the middle of the first pixel."""
-    moments = cv2.moments(glyph)
+def _centre_of_mass(ink: np.ndarray) -> tuple[float, float]:
+    """Return the x and y of the centre of mass, counted from the middle of the first pixel."""
+    moments = cv2.moments(ink)
     total = moments["m00"] or 1.0
     return moments["m10"] / total, moments["m01"] / total
