@@ -1,4 +1,4 @@
-"""Rows and their constraints. What may happen to them is decided in recognizer/services."""
+"""Django models with their constraints. Business logic is in recognizer.services."""
 
 from .accounts import AccountName, AccountSession
 from .attempts import Attempt

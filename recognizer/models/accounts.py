@@ -1,4 +1,4 @@
-"""What the site keeps of an account beside Django's own row: its name in a comparable form, and its sessions."""
+"""Data of an account besides Django's user row: the normalized name and the sessions."""
 
 from django.conf import settings
 from django.db import models
@@ -7,10 +7,10 @@ MAX_KEY_LENGTH = 255
 
 
 class AccountName(models.Model):
-    """The comparable form of an account's name, unique: names that people would take for each other have the same one.
+    """The normalized name of an account. Unique, so that two accounts cannot have confusingly similar names.
 
-    Written whenever an account is saved (`recognizer.signals`). Without a constraint to the account's row, so that a
-    release that does not know this table can delete accounts; a name without an account is free.
+    Written whenever an account is saved (`recognizer.signals`). It has no foreign key constraint, so that a release
+    without this table can delete accounts. A name without an account is free.
     """
 
     user = models.OneToOneField(
@@ -27,7 +27,7 @@ class AccountName(models.Model):
 
 
 class AccountSession(models.Model):
-    """A browser in which an account is signed in; Django's own table of sessions does not say whose they are."""
+    """A session of an account. Django's own session table has no column for the account."""
 
     user = models.ForeignKey(
         settings.AUTH_USER_MODEL, on_delete=models.CASCADE, db_constraint=False, related_name="sessions"

@@ -1,12 +1,14 @@
-"""Attempt: one try at something that others must not be able to try for ever, such as a password."""
+"""Attempts at throttled operations, such as signing in."""
 
 from django.db import models
 
 
 class Attempt(models.Model):
-    """Who tried what when. Account and address are keyed digests: enough to count by, not to learn from."""
+    """One attempt. Account and address are keyed digests: they can be counted, but not read."""
 
     class Kind(models.TextChoices):
+        """The operation that was attempted."""
+
         SIGN_IN = "sign-in", "Wrong password"
         SIGN_UP = "sign-up", "New account"
         MAIL = "mail", "Mail for a new password"

@@ -1,27 +1,29 @@
-"""The words that rows are made of: one enumeration for each, used by the database, the JSON, the pages and the log."""
+"""Enumerations that the database, the API, the pages and the log share."""
 
 from django.db import models
 
 from ml.serving.verdicts import Verdict as ModelVerdict
 
-# What the model may say of a picture; the list itself belongs to the model.
-Verdict = models.TextChoices(
-    "Verdict",
-    [
-        ("SURE", (ModelVerdict.SURE.value, "Sure")),
-        ("UNSURE", (ModelVerdict.UNSURE.value, "Not sure")),
-        ("NOT_A_DIGIT", (ModelVerdict.NOT_A_DIGIT.value, "Not a digit")),
-        ("SEVERAL", (ModelVerdict.SEVERAL.value, "Several digits")),
-        ("BLANK", (ModelVerdict.BLANK.value, "Blank")),
-    ],
-)
+
+class Verdict(models.TextChoices):
+    """Quality of a prediction, with the values of `ml.serving.verdicts.Verdict`."""
+
+    SURE = ModelVerdict.SURE.value, "Sure"
+    UNSURE = ModelVerdict.UNSURE.value, "Not sure"
+    NOT_A_DIGIT = ModelVerdict.NOT_A_DIGIT.value, "Not a digit"
+    SEVERAL = ModelVerdict.SEVERAL.value, "Several digits"
+    BLANK = ModelVerdict.BLANK.value, "Blank"
 
 
 class Digit(models.IntegerChoices):
+    """A predicted digit."""
+
     ZERO, ONE, TWO, THREE, FOUR, FIVE, SIX, SEVEN, EIGHT, NINE = ((number, str(number)) for number in range(10))
 
 
 class Source(models.TextChoices):
+    """How a submission was sent."""
+
     CANVAS = "canvas", "Drawn"
     UPLOAD = "upload", "Uploaded"
     API = "api", "API"
@@ -29,18 +31,22 @@ class Source(models.TextChoices):
 
 
 class SubmissionState(models.TextChoices):
+    """Progress of the prediction."""
+
     PENDING = "pending", "Waiting"
     PREDICTED = "predicted", "Answered"
     FAILED = "failed", "Failed"
 
 
 class Fold(models.TextChoices):
+    """Split of the site's data: training or holdout."""
+
     TRAIN = "train", "Train"
     HOLDOUT = "holdout", "Holdout"
 
 
 class TruthValue(models.TextChoices):
-    """What a person may say a picture shows."""
+    """A label: what a person says that an image shows."""
 
     ZERO = "0", "0"
     ONE = "1", "1"
@@ -61,7 +67,7 @@ DIGITS = [value for value in TruthValue.values if value.isdigit()]
 
 
 class TruthState(models.TextChoices):
-    """How far the labels of a submission agree. Only settled truths train."""
+    """Consensus of the labels of a submission. Only settled ones are used for training."""
 
     NONE = "none", "No label"
     PROVISIONAL = "provisional", "Suggested"
@@ -70,12 +76,14 @@ class TruthState(models.TextChoices):
 
 
 class LabelKind(models.TextChoices):
+    """Who labelled: the sender or a visitor (suggestion), or a reviewer (review)."""
+
     SUGGESTION = "suggestion", "Suggestion"
     REVIEW = "review", "Review"
 
 
 class LabelReason(models.TextChoices):
-    """Why the labelled item was in front of that person; statistics on real traffic use the random share alone."""
+    """Why the person was shown the submission. Statistics on real traffic use random samples only."""
 
     OWN_PAGE = "own_page", "The drawer's own page"
     SUBMISSION_PAGE = "submission_page", "The submission's page"
@@ -92,17 +100,23 @@ class LabelReason(models.TextChoices):
 
 
 class Origin(models.TextChoices):
+    """Where a model version comes from."""
+
     BASE = "base", "Shipped base"
     TRAINING = "training", "Trained here"
 
 
 class GateVerdict(models.TextChoices):
+    """Decision of the promotion gate."""
+
     NOT_RUN = "not_run", "Not run"
     PASSED = "passed", "Passed"
     REFUSED = "refused", "Refused"
 
 
 class RunState(models.TextChoices):
+    """State of a training run."""
+
     QUEUED = "queued", "Waiting for the trainer"
     RUNNING = "running", "Running"
     PROMOTED = "promoted", "Promoted"

@@ -1,10 +1,10 @@
-"""Usage: how much somebody has stored today, for the daily quotas."""
+"""Daily usage, for the quotas."""
 
 from django.db import models
 
 
 class Usage(models.Model):
-    """What one account or one address stored on one day (UTC). Older days are swept."""
+    """What an account or an address stored on one day (UTC). Rows of older days are deleted."""
 
     day = models.DateField()
     who = models.CharField(

@@ -1,4 +1,4 @@
-"""IdempotencyKey: what was answered to a request that may come again because its answer was lost on the way."""
+"""Stored responses of requests with an `Idempotency-Key`, for clients that repeat a request."""
 
 from django.db import models
 
@@ -6,10 +6,10 @@ from .submissions import Submission
 
 
 class IdempotencyKey(models.Model):
-    """One `Idempotency-Key` of one caller. How it is taken, kept and let go: services.identity.idempotency.
+    """An `Idempotency-Key` of a client. Its life cycle is described in services.identity.idempotency.
 
-    From `stored` on, what the request stored is there: it is written in the same transaction. From `status` on, so is
-    the answer. Once everything that it stored was deleted, the fingerprint is empty.
+    `stored` is written in the transaction that stores the request's data; `status`, `headers` and `body` are written
+    with the response. The fingerprint is empty once all the data that the request stored has been deleted.
     """
 
     scope = models.CharField(max_length=80, help_text="Who asks.")
@@ -32,9 +32,9 @@ class IdempotencyKey(models.Model):
 
 
 class IdempotencyItem(models.Model):
-    """A submission that a request with an `Idempotency-Key` stored: finds the answers that a deletion must redact.
+    """A submission that a request with an `Idempotency-Key` stored. Finds the responses that a deletion must redact.
 
-    Without constraints in the database, so that release 0.9.0, which does not know this table, can delete both sides.
+    It has no foreign key constraints, so that release 0.9.0, which lacks this table, can delete both sides.
     """
 
     key = models.ForeignKey(IdempotencyKey, on_delete=models.CASCADE, related_name="items", db_constraint=False)

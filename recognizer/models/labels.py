@@ -1,4 +1,6 @@
-"""Label, and the Lease and Skip rows of the review queue."""
+"""Labels, votes, and the leases and skips of the review queue."""
+
+from typing import Any
 
 from django.conf import settings
 from django.db import models
@@ -9,17 +11,17 @@ from .submissions import Submission
 
 
 class AppendOnlyError(RuntimeError):
-    """Somebody tried to change a row that is a record of what was said."""
+    """A label was about to be changed."""
 
 
 class Label(models.Model):
-    """One word of one person about one submission: a value, or the retraction of an earlier word.
+    """A label that a person gave a submission, or the retraction of an earlier label.
 
-    Append-only: labels are added and never changed, but for `stands`, which follows from the retractions; they go only
-    when their submission is deleted.
+    Append-only: rows are never changed, except for `stands`, which follows from the retractions. They are deleted only
+    with their submission.
     """
 
-    # Submission and user are the first columns of indexes below.
+    # No own index for submission and user: they are the first columns of indexes below.
     submission = models.ForeignKey(Submission, on_delete=models.CASCADE, related_name="labels", db_index=False)
     kind = models.CharField(max_length=10, choices=LabelKind)
     value = models.CharField(max_length=12, choices=TruthValue, blank=True, help_text="Empty for a retraction.")
@@ -44,12 +46,12 @@ class Label(models.Model):
         indexes = [
             models.Index(fields=["kind", "reason", "-id"], name="label_kind_reason"),
             models.Index(fields=["submission", "-id"], name="label_of_submission"),
-            # The last word about a submission: of one person, and of anyone.
+            # The newest active label of a submission: by one person, and by anyone.
             models.Index(
                 fields=["submission", "kind", "user", "-id"], condition=Q(stands=True), name="label_stands_by_user"
             ),
             models.Index(fields=["submission", "kind", "-id"], condition=Q(stands=True), name="label_stands"),
-            # What one person said lately.
+            # Recent labels of one person.
             models.Index(fields=["user", "kind", "-created"], name="label_lately"),
         ]
         constraints = [
@@ -64,18 +66,23 @@ class Label(models.Model):
     def __str__(self) -> str:
         return f"{self.kind}: {self.value or 'retracted'}"
 
-    def save(self, *args, **kwargs) -> None:
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        """Insert the label.
+
+        Raises:
+            AppendOnlyError: The label is stored already.
+        """
         if not self._state.adding:
-            raise AppendOnlyError("A label is never changed; add a retraction and a new label.")
+            raise AppendOnlyError("Labels cannot be changed. Add a retraction and a new label.")
         super().save(*args, **kwargs)
 
 
 class Vote(models.Model):
-    """The review of one person that counts for a picture: their last one that stands, of all submissions of one digest.
+    """A reviewer's vote on an image: their newest active label, of all submissions with the same digest.
 
-    Derived from the labels, so that another label costs the same however many there are. Without constraints to other
-    tables, so that a release that does not know this one can delete what it names; a vote whose label is gone is
-    counted again from the labels when it is next needed.
+    Derived from the labels, so that the cost of adding a label does not grow with their number. It has no foreign key
+    constraints, so that a release without this table can delete the rows it refers to. A vote whose label was deleted
+    is recomputed from the labels when it is next needed.
     """
 
     digest = models.CharField(max_length=64)
@@ -97,7 +104,7 @@ class Vote(models.Model):
 
 
 class Lease(models.Model):
-    """A submission that is in front of one reviewer until `expires`: nobody else is shown it meanwhile."""
+    """A submission that is reserved for one reviewer until `expires`."""
 
     submission = models.OneToOneField(Submission, on_delete=models.CASCADE, related_name="lease")
     digest = models.CharField(max_length=64, unique=True, help_text="The submission's: a copy is not leased beside it.")
@@ -114,7 +121,7 @@ class Lease(models.Model):
 
 
 class Skip(models.Model):
-    """A reviewer passed over a submission: it comes back to others first."""
+    """A submission that a reviewer skipped. Other reviewers are shown it first."""
 
     submission = models.ForeignKey(Submission, on_delete=models.CASCADE, related_name="skips")
     reviewer = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="skips")

@@ -1,4 +1,4 @@
-"""OptOut: somebody's standing wish that nothing of theirs trains."""
+"""Opt-outs from training."""
 
 from django.conf import settings
 from django.db import models
@@ -6,7 +6,7 @@ from django.db.models import Q
 
 
 class OptOut(models.Model):
-    """A row means: what this account, or the browser with this visitor's key, sends is left out of every training."""
+    """Excludes the submissions of an account, or of a visitor without an account, from training."""
 
     user = models.OneToOneField(
         settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.CASCADE, related_name="opt_out"

@@ -1,4 +1,4 @@
-"""ModelVersion, ModelFiles, TrainingRun, Deployment: which models there are, how they came about, which one is live."""
+"""Model versions with their files, training runs and deployments."""
 
 import secrets
 
@@ -10,7 +10,7 @@ from .choices import ACTIVE_RUN_STATES, GateVerdict, Origin, RunState
 
 
 class ModelVersion(models.Model):
-    """One trained model: where it came from and how good it was found to be. Its bytes are its ModelFiles."""
+    """A trained model: its origin, recipe and metrics. The files are in `ModelFiles`."""
 
     number = models.PositiveIntegerField(unique=True)
     parent = models.ForeignKey("self", null=True, blank=True, on_delete=models.PROTECT, related_name="children")
@@ -41,10 +41,10 @@ class ModelVersion(models.Model):
 
 
 class ModelFiles(models.Model):
-    """The bytes of a version, 1.8 MB, in a table of their own so that no list or join ever drags them along.
+    """The files of a version, 1.8 MB. A separate table keeps them out of lists and joins.
 
-    They live in the database: a backup of it is a backup of the models, every host sees the same ones, and nothing
-    is ever half-written. Pruning an old version deletes this row and leaves its figures.
+    They are stored in the database so that its backups include the models, all hosts see the same ones, and writes are
+    atomic. Pruning an old version deletes this row and keeps the metrics.
     """
 
     version = models.OneToOneField(ModelVersion, primary_key=True, on_delete=models.CASCADE, related_name="files")
@@ -59,16 +59,19 @@ class ModelFiles(models.Model):
 
 
 def new_run_token() -> str:
+    """Return 128 random bits in hex."""
     return secrets.token_hex(16)
 
 
 class TrainingRun(models.Model):
-    """One attempt to make a better model. At most one is active at a time.
+    """A training run. At most one is active at a time.
 
-    A run may write and promote only while its `token` is the one it started with.
+    A run may write and promote only while `token` has the value that the run was started with.
     """
 
     class Trigger(models.TextChoices):
+        """What started the run."""
+
         SCHEDULE = "schedule", "Schedule"
         LABELS = "labels", "New labels"
         PERSON = "person", "A person"
@@ -101,7 +104,7 @@ class TrainingRun(models.Model):
     class Meta:
         ordering = ["-id"]
         constraints = [
-            # NULLs are distinct in a unique index, so only active runs collide, whichever active state they are in.
+            # NULLs are distinct in a unique index, so only active runs conflict, in any combination of states.
             models.UniqueConstraint(
                 Case(When(state__in=ACTIVE_RUN_STATES, then=Value(1)), output_field=models.IntegerField()),
                 name="training_run_one_active",
@@ -118,12 +121,14 @@ class TrainingRun(models.Model):
 
 
 class Deployment(models.Model):
-    """One change of the live version. The newest row alone says what is live.
+    """A change of the live version. The newest row determines the live version.
 
-    `sequence` is unique and taken as "the last one plus one": of two promotions at once, one fails.
+    `sequence` is unique, and a new row takes the last value plus one. Of two concurrent promotions, one fails.
     """
 
     class Kind(models.TextChoices):
+        """How the version went live."""
+
         INSTALL = "install", "First installation"
         PROMOTE = "promote", "Promoted by the gate"
         FORCE = "force", "Forced by an operator"

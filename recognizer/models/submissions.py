@@ -1,4 +1,4 @@
-"""Submission and Prediction: what somebody gave us, and what model versions said of it."""
+"""Submissions and their predictions."""
 
 import secrets
 
@@ -13,21 +13,21 @@ PIXELS = 28 * 28
 
 
 def new_public_id() -> str:
-    """96 random bits, 16 characters that need no quoting in an address."""
+    """Return 96 random bits as 16 URL-safe characters."""
     return secrets.token_urlsafe(12)
 
 
 class Submission(models.Model):
-    """One image of one digit that somebody gave us.
+    """An image of a handwritten digit, sent for recognition.
 
-    `digest` is the sha256 of the strokes (drawn) or of the kept picture (all others); `fold` follows from it and
-    never changes, so copies of a picture always fall on the same side.
+    `digest` is the SHA-256 of the strokes (drawings) or of the stored image (all others). `fold` is derived from it and
+    never changes, so that all copies of an image are in the same fold.
     """
 
     public_id = models.CharField(max_length=16, unique=True, default=new_public_id, editable=False)
     created = models.DateTimeField(auto_now_add=True)
     source = models.CharField(max_length=8, choices=Source)
-    # Foreign keys have no index of their own where one of those below begins with them: each costs every submission.
+    # A foreign key has no own index if an index below begins with it: each index slows every insert down.
     owner = models.ForeignKey(
         settings.AUTH_USER_MODEL,
         null=True,
@@ -57,8 +57,7 @@ class Submission(models.Model):
     attempts = models.PositiveSmallIntegerField(default=0)
     failure = models.TextField(blank=True)
 
-    # Denormalised from predictions and labels, for lists. `inference.batch_prediction` copies the latest prediction,
-    # `review.labels` the consensus.
+    # Denormalized for lists: `inference.batch_prediction` copies the latest prediction, `review.labels` the consensus.
     latest_prediction = models.ForeignKey(
         "Prediction", null=True, blank=True, on_delete=models.SET_NULL, related_name="+", db_index=False
     )
@@ -77,7 +76,7 @@ class Submission(models.Model):
         default=0, db_default=0, help_text="How often its read key was revoked; part of what the next one signs."
     )
 
-    # For pictures of several digits, each to be a submission of its own. Nothing writes these yet.
+    # Unused so far: for images of several digits, each of which becomes a submission.
     parent = models.ForeignKey(
         "self", null=True, blank=True, on_delete=models.CASCADE, related_name="parts", db_index=False
     )
@@ -87,24 +86,24 @@ class Submission(models.Model):
         ordering = ["-id"]
         permissions = [("review", "Can review: sees every submission and is believed about it")]
         indexes = [
-            # What most rows do not have is in no index of theirs.
+            # Partial indexes, for columns that are empty in most rows.
             models.Index(fields=["owner", "-id"], condition=Q(owner__isnull=False), name="submission_owner"),
             models.Index(fields=["visitor", "-id"], condition=~Q(visitor=""), name="submission_visitor"),
             models.Index(fields=["parent"], condition=Q(parent__isnull=False), name="submission_parent"),
-            # Whoever deletes a prediction, the database among them, asks which submission it was the latest of.
+            # Deleting a prediction, also by a cascade of the database, looks up the submission it is the latest of.
             models.Index(
                 fields=["latest_prediction"], condition=Q(latest_prediction__isnull=False), name="submission_latest"
             ),
             models.Index(fields=["created"], condition=Q(state="pending"), name="submission_pending"),
             models.Index(fields=["picture"], name="submission_picture"),
-            # Copies of a picture; and the queue at random, for a digest is as good as a random number.
+            # Copies of an image, and random order of the queue: digests are uniformly distributed.
             models.Index(fields=["digest", "truth_state", "fold"], name="submission_digest"),
-            # The queue by doubt, and the grid; by disagreement.
+            # The review queue by doubt and the grid; the queue by disagreement.
             models.Index(fields=["truth_state", "-doubt", "-id", "digit", "verdict"], name="submission_doubt"),
             models.Index(
                 fields=["-doubt", "-id", "truth_state"], condition=Q(models_disagree=True), name="submission_disagree"
             ),
-            # What people say beside what was read: suspects, the confusion matrix, what can train, counts of all.
+            # Consensus and prediction together: suspects, the confusion matrix, training candidates, counts.
             models.Index(
                 fields=[
                     *("truth_state", "truth", "digit", "verdict", "source", "state"),
@@ -112,8 +111,7 @@ class Submission(models.Model):
                 ],
                 name="submission_truth",
             ),
-            # A narrow copy of the table for every filter of History: whatever is asked for together, it is found here,
-            # and only the rows of one page are read whole.
+            # A covering index for all filters of History: only the rows of one page are read from the table.
             models.Index(
                 fields=[
                     *("-id", "digit", "verdict", "certainty", "doubt", "answered_by", "source", "state"),
@@ -150,13 +148,14 @@ class Submission(models.Model):
         return self.public_id
 
     def get_absolute_url(self) -> str:
+        """Return the URL of the submission's page."""
         return reverse("submission", args=[self.public_id])
 
 
 class Prediction(models.Model):
-    """What one model version said of one submission under one preprocessing version."""
+    """The output of a model version for a submission, under one preprocessing version."""
 
-    # Both are the first column of what is below.
+    # No own index for submission and version: constraints and indexes below begin with them.
     submission = models.ForeignKey(Submission, on_delete=models.CASCADE, related_name="predictions", db_index=False)
     version = models.ForeignKey("ModelVersion", on_delete=models.PROTECT, related_name="predictions", db_index=False)
     preprocessing_version = models.PositiveSmallIntegerField()

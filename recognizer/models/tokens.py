@@ -1,4 +1,4 @@
-"""Token: a key with which a program acts for an account, within its scopes."""
+"""API tokens."""
 
 from django.conf import settings
 from django.db import models
@@ -8,9 +8,10 @@ from .choices import Scope
 
 
 class Token(models.Model):
-    """One personal token. The key itself is shown once, to its owner, and kept nowhere: `digest` is its sha256.
+    """A token with which a program acts for an account, within its scopes.
 
-    The keys are 256 random bits, so neither salt nor slow hash would add anything.
+    The key is shown to its owner once and not stored: `digest` is its SHA-256. A key has 256 random bits, so that a
+    salt or a slow hash would add no security.
     """
 
     user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="tokens")
@@ -30,7 +31,9 @@ class Token(models.Model):
 
     @property
     def has_expired(self) -> bool:
+        """Whether the token is no longer valid."""
         return self.expires <= timezone.now()
 
     def get_scopes_display(self) -> str:
-        return ", ".join(Scope(one).label for one in self.scopes)
+        """Return the labels of the scopes."""
+        return ", ".join(Scope(scope).label for scope in self.scopes)

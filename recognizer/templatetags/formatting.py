@@ -1,4 +1,4 @@
-"""How the pages say things: verdicts in words, figures with sensible digits, times that browsers can localise."""
+"""Formatting of verdicts, percentages, sizes and times on the pages."""
 
 from datetime import UTC, datetime
 
@@ -11,7 +11,7 @@ from recognizer.models import Prediction
 
 register = template.Library()
 
-# One list for the server's templates and the scripts: the Draw page hands it to its modules as JSON.
+# Used by the templates and, as JSON, by the scripts.
 VERDICT_SENTENCES = {
     Verdict.SURE.value: "Sure",
     Verdict.UNSURE.value: "Not sure: {digit} or {runner_up}?",
@@ -27,13 +27,13 @@ VERDICT_HINTS = {
     Verdict.BLANK.value: "Draw one digit, large, anywhere",
 }
 
-# What a page hands to its scripts with json_script.
+# Passed to the scripts with json_script.
 ANSWER_WORDS = {"sentences": VERDICT_SENTENCES, "hints": VERDICT_HINTS}
 
 
 @register.filter
 def percent(share: float | None) -> str:
-    """0.99403 → 99.4 %. Never rounds doubt away: 0.9999 is > 99.9 %, 0.0001 is < 0.1 %. Nothing for None."""
+    """Format a probability: 0.99403 → 99.4 %, 0.9999 → > 99.9 %, 0.0001 → < 0.1 %, None → ""."""
     if share is None:
         return ""
     if share >= 0.9995:
@@ -45,19 +45,19 @@ def percent(share: float | None) -> str:
 
 @register.filter
 def counted_percent(share: float | None) -> str:
-    """As percent, but of things that were counted: 29 of 29 is 100 %, and none of them 0 %."""
+    """Format the share of a count: like `percent`, but 1 → 100 % and 0 → 0 %."""
     return whole_percent(share) if share in (0, 1) else percent(share)
 
 
 @register.filter
 def whole_percent(share: float) -> str:
-    """0.955 → 96 %: for the ticks of an axis."""
+    """Format a share without decimals: 0.955 → 96 %."""
     return f"{share * 100:.0f}\u00a0%"
 
 
 @register.filter
 def megabytes(size: int) -> str:
-    """10485760 → 10 MB."""
+    """Format a size in bytes: 10485760 → 10 MB."""
     return f"{size / 1024 / 1024:.3g}\u00a0MB"
 
 
@@ -69,31 +69,33 @@ def _fill(sentences: dict[str, str], prediction: Prediction) -> str:
 
 @register.filter
 def verdict_sentence(prediction: Prediction) -> str:
+    """Return the sentence for the verdict of a prediction."""
     return _fill(VERDICT_SENTENCES, prediction)
 
 
 @register.filter
 def verdict_hint(prediction: Prediction) -> str:
+    """Return the hint below the sentence."""
     return _fill(VERDICT_HINTS, prediction)
 
 
 @register.filter
-def bars(prediction: Prediction | None) -> list[dict]:
-    """Ten rows for the bars: digit, share 0..1 (None where nothing was answered yet), and which one leads."""
+def bars(prediction: Prediction | None) -> list[dict[str, object]]:
+    """Return a row for each digit: its share (0 to 1, None without a prediction) and whether it is the largest."""
     shares = prediction.probabilities if prediction else [None] * 10
-    leader = prediction.digit if prediction else None
-    return [{"digit": digit, "share": share, "leads": digit == leader} for digit, share in enumerate(shares)]
+    leading = prediction.digit if prediction else None
+    return [{"digit": digit, "share": share, "leads": digit == leading} for digit, share in enumerate(shares)]
 
 
 @register.filter
 def bar_width(share: float | None) -> str:
-    """A length for an SVG attribute: inline styles are forbidden by the content security policy."""
+    """Return a length for an SVG attribute; the content security policy forbids inline styles."""
     return f"{(share or 0) * 100:.2f}%"
 
 
 @register.filter
 def moment(when: datetime | None) -> SafeString | str:
-    """A time that reads right without scripts (UTC, said so) and in the reader's own zone with them."""
+    """Format a time in UTC; `times.js` converts it to the time zone of the browser."""
     if when is None:
         return "–"
     in_utc = when.astimezone(UTC)
@@ -102,3 +104,15 @@ def moment(when: datetime | None) -> SafeString | str:
         in_utc.isoformat(timespec="seconds"),
         in_utc.strftime("%-d %b %Y, %H:%M"),
     )
+
+
+@register.filter
+def points(change: float | None) -> str:
+    """Format a change in percentage points with its sign: 0.42 → +0.42."""
+    return "" if change is None else f"{change:+.2f}".replace("-", "−")
+
+
+@register.filter
+def exact(share: float | None) -> str:
+    """Format a share with two decimals: 0.99403 → 99.40 %. Versions often differ in the second decimal only."""
+    return "–" if share is None else f"{share * 100:.2f}\u00a0%"

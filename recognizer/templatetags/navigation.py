@@ -1,11 +1,11 @@
-"""The site's main navigation: each entry with the page it leads to and who may see it."""
+"""The main navigation and the tabs of the Review pages."""
 
 from django import template
 from django.urls import reverse
 
 register = template.Library()
 
-# Text, url name, further url names of the same section, and what the actor must be (an attribute of Actor).
+# Text, URL name, other URL names of the same section, and the attribute of Actor that must be true.
 ENTRIES = (
     ("Draw", "draw", (), None),
     ("Upload", "upload", ("upload-results",), None),
@@ -18,24 +18,26 @@ ENTRIES = (
 
 
 @register.inclusion_tag("recognizer/parts/navigation.html", takes_context=True)
-def navigation(context: template.Context) -> dict:
+def navigation(context: template.Context) -> dict[str, object]:
+    """Render the entries that the actor may use, and mark the current one."""
     request, actor = context.get("request"), context.get("actor")
     match = getattr(request, "resolver_match", None)
-    here = match.url_name if match else None
+    current = match.url_name if match else None
     return {
         "entries": [
-            {"text": text, "url": reverse(name), "is_here": here == name or here in others}
-            for text, name, others, needs in ENTRIES
-            if needs is None or (actor is not None and getattr(actor, needs))
+            {"text": text, "url": reverse(name), "is_current": current == name or current in related}
+            for text, name, related, requirement in ENTRIES
+            if requirement is None or (actor is not None and getattr(actor, requirement))
         ]
     }
 
 
-# The pages of Review: text and url name.
+# Text and URL name.
 REVIEW_TABS = (("One at a time", "review"), ("Grid", "review-grid"), ("Figures", "review-figures"))
 
 
 @register.inclusion_tag("recognizer/parts/review_tabs.html", takes_context=True)
-def review_tabs(context: template.Context) -> dict:
-    here = context["request"].resolver_match.url_name
-    return {"tabs": [{"text": text, "url": reverse(name), "is_here": here == name} for text, name in REVIEW_TABS]}
+def review_tabs(context: template.Context) -> dict[str, object]:
+    """Render the tabs of the Review pages, and mark the current one."""
+    current = context["request"].resolver_match.url_name
+    return {"tabs": [{"text": text, "url": reverse(name), "is_current": current == name} for text, name in REVIEW_TABS]}
