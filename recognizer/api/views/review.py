@@ -159,7 +159,7 @@ class DecisionsView(_ReviewView):
         submission = self.named(sent["submission"])
         try:
             said = decisions_service.decide(
-                actor=self.actor, submission=submission, value=sent["value"], otherwise=LabelReason.API
+                actor=self.actor, submission=submission, value=sent["value"], default_reason=LabelReason.API
             )
         except LabelError as error:
             raise Conflict(str(error)) from error
@@ -185,7 +185,7 @@ class SeveralDecisionsView(_ReviewView):
         queue.check_may_review(self.actor)
         rows = Submission.objects.defer(*LARGE_COLUMNS).filter(public_id__in=wanted)
         values = {row: wanted[row.public_id] for row in rows}
-        said = decisions_service.decide_many(actor=self.actor, values=values, otherwise=LabelReason.API)
+        said = decisions_service.decide_many(actor=self.actor, values=values, default_reason=LabelReason.API)
         there = {one.submission_id for one in said}
         missing = set(wanted) - {row.public_id for row in values if row.pk in there}
         body = {"labels": said, "missing": sorted(missing)}

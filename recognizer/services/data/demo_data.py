@@ -139,7 +139,7 @@ def _label(meant: dict[int, str], chance: np.random.Generator) -> int:
             labels.create_label(actor=writer, submission=one, value=meant[one.pk], reason=LabelReason.OWN_PAGE)
             corrected += 1
     words = [word for some in reviewed.values() for word in some]
-    labels.create_labels(actor=reviewer, words=words)
+    labels.create_labels(actor=reviewer, inputs=words)
     User.objects.filter(pk=reviewer.user.pk).update(is_active=False)
     return len(words) + corrected
 

@@ -1,4 +1,4 @@
-"""The confusion matrix of settled submissions: what they show against what one model version read."""
+"""Confusion matrix of a model version over submissions with a settled label."""
 
 from dataclasses import dataclass
 
@@ -9,24 +9,32 @@ from recognizer.models import DIGITS, ModelVersion, Prediction, Submission, Trut
 
 @dataclass(frozen=True, slots=True)
 class Matrix:
-    """`cells[truth][digit]`: how many settled submissions that show `truth` were read as `digit`."""
+    """A confusion matrix.
+
+    Attributes:
+        version: Number of the model version.
+        cells: 10 rows of 10 counts; `cells[truth][digit]` is the number of submissions with the settled label `truth`
+            that were predicted as `digit`.
+    """
 
     version: int
     cells: list[list[int]]
 
     @property
     def total(self) -> int:
+        """Number of submissions."""
         return sum(map(sum, self.cells))
 
     @property
     def right(self) -> int:
+        """Number of correct predictions."""
         return sum(self.cells[digit][digit] for digit in range(10))
 
 
 def matrix_for_version(version: ModelVersion) -> Matrix:
-    """Of every settled submission that shows a digit and that `version` read in the form in which it is kept now."""
+    """Count all submissions with a settled digit that `version` predicted with their current preprocessing."""
     settled = Submission.objects.filter(truth_state=TruthState.SETTLED, truth__in=DIGITS).order_by()
-    # Most were answered by that version last, and say so themselves.
+    # For most submissions this is the latest prediction, whose columns are on the submission itself.
     last = settled.filter(answered_by=version.number).values_list("truth", "digit")
     earlier = settled.exclude(answered_by=version.number).filter(
         predictions__version=version, predictions__preprocessing_version=F("preprocessing_version")
@@ -39,7 +47,12 @@ def matrix_for_version(version: ModelVersion) -> Matrix:
 
 
 def parse_cell(*, version: int, digit: int) -> Exists:
-    """That version number `version` read a submission, in the form in which it is kept now, as `digit`."""
+    """Return a filter for submissions that a version predicted as `digit` with their current preprocessing.
+
+    Args:
+        version: Number of the model version.
+        digit: The predicted digit.
+    """
     return Exists(
         Prediction.objects.filter(
             submission=OuterRef("pk"),

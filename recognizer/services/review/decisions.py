@@ -1,7 +1,6 @@
-"""What a reviewer decides about what the queue showed: a label, passing over, taking either back.
+"""Decisions of reviewers on items of the queue: label, skip and undo.
 
-A request that is sent again, because its answer was lost on the way,
-changes nothing more: clients may repeat whatever they are not sure of.
+All of them are idempotent, so clients may repeat a request whose response was lost.
 """
 
 from collections.abc import Collection, Mapping
@@ -17,20 +16,23 @@ from .labels import LabelError, LabelInput
 from .queue import ReviewItem
 
 
-def decide(*, actor: Actor, submission: Submission, value: str, otherwise: LabelReason) -> Label:
-    """Say what `submission` shows, and be done with it.
+def decide(*, actor: Actor, submission: Submission, value: str, default_reason: LabelReason) -> Label:
+    """Label a submission as a reviewer, and release its lease.
 
     Args:
-        otherwise: the label's reason where the queue did not show it, or did so too long ago.
+        actor: The reviewer.
+        submission: The submission.
+        value: The label, a value of `TruthValue`.
+        default_reason: Reason of the label if the reviewer has no lease on the submission.
 
     Raises:
-        LabelError: `value` is no label, or the submission was deleted meanwhile.
-        NotAllowedError: the actor may not review.
+        LabelError: `value` is not a label, or the submission was deleted.
+        NotAllowedError: The actor may not review.
     """
-    said = decide_many(actor=actor, values={submission: value}, otherwise=otherwise)
-    if not said:
+    added = decide_many(actor=actor, values={submission: value}, default_reason=default_reason)
+    if not added:
         raise LabelError("This was deleted meanwhile.")
-    return said[0]
+    return added[0]
 
 
 @limit_rate(Kind.CHANGE)
@@ -39,41 +41,51 @@ def decide_many(
     *,
     actor: Actor,
     values: Mapping[Submission, str],
-    otherwise: LabelReason,
+    default_reason: LabelReason,
     undecided: Collection[Submission] = (),
 ) -> list[Label]:
-    """The same for many, all or none of them. What was deleted meanwhile is left out.
+    """Label several submissions as a reviewer, all or none of them, and release their leases.
 
     Args:
-        undecided: what the actor was shown beside these and gives back; it waits for the next reviewer.
+        actor: The reviewer.
+        values: The label of each submission.
+        default_reason: Reason of the labels of submissions on which the reviewer has no lease.
+        undecided: Submissions that the reviewer saw and did not label, whose leases are released too.
+
+    Returns:
+        The labels, without those of submissions that were deleted.
+
+    Raises:
+        LabelError: One of the values is not a label.
+        NotAllowedError: The actor may not review.
     """
     queue.check_may_review(actor)
     locked = labels.lock(values)
     leases = Lease.objects.filter(reviewer=actor.user, submission__in=values)
-    shown = dict(leases.values_list("submission", "reason"))
-    standing = labels.last_labels(actor, values)
-    said, words = [], []
+    leased_reasons = dict(leases.values_list("submission", "reason"))
+    previous = labels.last_labels(actor, values)
+    result, inputs = [], []
     for submission, value in values.items():
-        last = standing.get(submission.pk)
-        if submission.pk in shown:
-            words.append(LabelInput(submission, value, LabelReason(shown[submission.pk])))
+        last = previous.get(submission.pk)
+        if submission.pk in leased_reasons:
+            inputs.append(LabelInput(submission, value, LabelReason(leased_reasons[submission.pk])))
         elif last is None:
-            words.append(LabelInput(submission, value, otherwise))
+            inputs.append(LabelInput(submission, value, default_reason))
         elif last.value != value:
-            # Somebody who thinks better of it was shown it for the same reason as before.
-            words.append(LabelInput(submission, value, LabelReason(last.reason)))
+            # A corrected label keeps the reason for which its submission was shown.
+            inputs.append(LabelInput(submission, value, LabelReason(last.reason)))
         else:
-            said.append(last)
-    if words:
-        said += labels.create_labels(actor=actor, words=words, locked=locked)
+            result.append(last)
+    if inputs:
+        result += labels.create_labels(actor=actor, inputs=inputs, locked=locked)
     Lease.objects.filter(reviewer=actor.user, submission__in=[*values, *undecided]).delete()
-    return said
+    return result
 
 
 @limit_rate(Kind.CHANGE)
 @transaction.atomic
 def skip(*, actor: Actor, submission: Submission) -> None:
-    """Pass over `submission`: it goes to others, and to this reviewer only when nothing else is left."""
+    """Skip a submission: this reviewer sees it again only if the queue is otherwise empty."""
     queue.check_may_review(actor)
     Lease.objects.filter(reviewer=actor.user, submission=submission).delete()
     Skip.objects.get_or_create(reviewer=actor.user, submission=submission)
@@ -82,23 +94,23 @@ def skip(*, actor: Actor, submission: Submission) -> None:
 @limit_rate(Kind.CHANGE)
 @transaction.atomic
 def undo(*, actor: Actor, submission: Submission) -> ReviewItem | None:
-    """Take back what the actor decided about `submission`, or that they passed over it, and show it again.
+    """Retract the actor's label or skip of a submission, and lease the submission to them again.
 
     Returns:
-        The item, leased; None when somebody else has it in front of them now.
+        The leased item, or None if another reviewer has a lease on it.
     """
     queue.check_may_review(actor)
     Skip.objects.filter(reviewer=actor.user, submission=submission).delete()
-    said = labels.last_labels(actor, [submission]).get(submission.pk)
-    if said is not None:
-        labels.add_retraction(actor=actor, label=said)
-    lease = Lease.objects.filter(reviewer=actor.user, submission=submission).first()
-    reason = (said or lease).reason if said or lease else LabelReason.NEWEST
+    label = labels.last_labels(actor, [submission]).get(submission.pk)
+    if label is not None:
+        labels.add_retraction(actor=actor, label=label)
+    shown = label or Lease.objects.filter(reviewer=actor.user, submission=submission).first()
+    reason = shown.reason if shown is not None else LabelReason.NEWEST
     return queue.renew_lease(actor=actor, submission=submission, reason=LabelReason(reason))
 
 
 def last_decided(actor: Actor) -> Submission | None:
-    """What the actor reviewed last and did not take back."""
+    """Return the submission of the actor's newest review that was not retracted."""
     last = labels.active_labels(actor).filter(reason__in=QUEUE_REASONS).select_related("submission").first()
     return last.submission if last else None
 

@@ -1,7 +1,7 @@
-"""Labels: what people say a picture shows, and which truth follows from all that was said.
+"""Labels of submissions, and the consensus that follows from them.
 
-Suggestions (a visitor's word) move a submission up the review queue and never train. Reviews (the word of anybody
-with the review permission) settle it.
+Suggestions (labels of visitors) move a submission up the review queue and are not used for training. Reviews (labels
+of accounts with the review permission) settle it.
 """
 
 from collections import Counter, defaultdict
@@ -31,22 +31,21 @@ from recognizer.services.identity.actors import Actor
 from recognizer.services.identity.permissions import NotAllowedError
 from recognizer.services.identity.throttling import Kind, limit_rate
 
-# Second opinions are asked for only where somebody is there to give one.
+# Second opinions are required only if there is another reviewer who was active in this time.
 ACTIVE_REVIEWER_DAYS = 30
 
-
-# Neither a retraction, which has no value, nor retracted. (Asked for `retracts IS NULL`, SQLite would look it up in
-# that column's unique index, where nearly every row is null.)
+# Labels that are neither a retraction, which has no value, nor retracted. (With `retracts IS NULL`, SQLite would use
+# the unique index of that column, where nearly every row is null.)
 ACTIVE = {"stands": True, "value__gt": "", "retraction__isnull": True}
 
 
 class LabelError(ValueError):
-    """What was said cannot be taken; the message says why."""
+    """The label cannot be added or retracted; the message says why."""
 
 
 @dataclass(frozen=True, slots=True)
 class LabelInput:
-    """What somebody is about to say of one submission, and why it was in front of them."""
+    """A label to be created, with the reason for which the submission was shown."""
 
     submission: Submission
     value: str
@@ -54,13 +53,13 @@ class LabelInput:
 
 
 def create_label(*, actor: Actor, submission: Submission, value: str, reason: LabelReason) -> Label:
-    """Record what `actor` says `submission` shows, and work out its truth anew.
+    """Label a submission, and update its consensus.
 
-    A person's newer word replaces the older one without erasing it; the same one again is the one that stands.
+    A person's newer label replaces the older one, which stays in the history. A repeated label creates no row.
 
     Raises:
-        LabelError: `value` is none of TruthValue, or the submission was deleted meanwhile.
-        NotAllowedError: the actor neither owns the submission nor may review.
+        LabelError: `value` is not a value of `TruthValue`, or the submission was deleted.
+        NotAllowedError: The actor neither owns the submission nor may review.
     """
     return create_label_if_changed(actor=actor, submission=submission, value=value, reason=reason)[0]
 
@@ -70,54 +69,70 @@ def create_label(*, actor: Actor, submission: Submission, value: str, reason: La
 def create_label_if_changed(
     *, actor: Actor, submission: Submission, value: str, reason: LabelReason
 ) -> tuple[Label, bool]:
-    """The same, and whether that is news: whoever repeats their last word about a submission has said nothing new."""
+    """Label a submission unless the actor's last label of it is the same.
+
+    Returns:
+        The label, and whether it is new.
+
+    Raises:
+        LabelError: `value` is not a value of `TruthValue`, or the submission was deleted.
+        NotAllowedError: The actor neither owns the submission nor may review.
+    """
     if permissions.can_label(actor, submission) and lock([submission]):
         last = last_labels(actor, [submission]).get(submission.pk)
-        if last is not None and (last.value, last.kind) == (value, _kind_of_word(actor)):
+        if last is not None and (last.value, last.kind) == (value, _kind_of_label(actor)):
             return last, False
-    added = create_labels(actor=actor, words=[LabelInput(submission, value, reason)])
+    added = create_labels(actor=actor, inputs=[LabelInput(submission, value, reason)])
     if not added:
         raise LabelError("This was deleted meanwhile.")
     return added[0], True
 
 
-def _kind_of_word(actor: Actor) -> LabelKind:
+def _kind_of_label(actor: Actor) -> LabelKind:
     return LabelKind.REVIEW if actor.is_reviewer else LabelKind.SUGGESTION
 
 
 @transaction.atomic
 def create_labels(
-    *, actor: Actor, words: Sequence[LabelInput], locked: Collection[Submission] | None = None
+    *, actor: Actor, inputs: Sequence[LabelInput], locked: Collection[Submission] | None = None
 ) -> list[Label]:
-    """The same for many submissions, with as many queries as for one: all are recorded or, if one is refused, none.
+    """Label several submissions, all or none of them. The number of queries does not depend on their number.
 
-    No operation by itself: those that call it count themselves. What was deleted meanwhile is left out of what is
-    returned.
+    The rate limit is not applied here but by the callers.
 
     Args:
-        locked: what `lock` returned of these submissions, where the caller holds them already.
+        actor: The author of the labels.
+        inputs: The labels to create.
+        locked: The result of `lock` for these submissions, if the caller has locked them already.
+
+    Returns:
+        The labels, without those of submissions that were deleted.
+
+    Raises:
+        LabelError: One of the values is not a value of `TruthValue`.
+        NotAllowedError: The actor neither owns one of the submissions nor may review.
     """
-    for value in {word.value for word in words}:
+    for value in {label_input.value for label_input in inputs}:
         if value not in TruthValue.values:
             raise LabelError(f"{value!r} is not a label. Use one of: {', '.join(TruthValue.values)}.")
-    if not all(permissions.can_label(actor, word.submission) for word in words):
+    if not all(permissions.can_label(actor, label_input.submission) for label_input in inputs):
         raise NotAllowedError("Only whoever drew it, or a reviewer, can say what this picture shows.")
     if locked is None:
-        locked = lock([word.submission for word in words])
-    present = {submission.pk for submission in locked} & {word.submission.pk for word in words}
-    kind = _kind_of_word(actor)
+        locked = lock([label_input.submission for label_input in inputs])
+    present = {submission.pk for submission in locked} & {label_input.submission.pk for label_input in inputs}
+    kind = _kind_of_label(actor)
     quotas.consume(actor=actor, submissions=0, size=len(present) * quotas.LABEL_ROW_BYTES)
     added = Label.objects.bulk_create(
         Label(
-            submission=word.submission,
+            submission=label_input.submission,
             kind=kind,
-            value=word.value,
+            value=label_input.value,
             user=actor.user,
             visitor="" if actor.user else actor.visitor,
-            reason=word.reason,
+            reason=label_input.reason,
         )
-        for word in words
-        if word.submission.pk in present
+        for label_input in inputs
+        if label_input.submission.pk in present
     )
     if kind == LabelKind.REVIEW:
         _cast_votes(added)
@@ -126,7 +141,7 @@ def create_labels(
 
 
 def _cast_votes(reviews: Sequence[Label]) -> None:
-    """Make new reviews of one person the ones that count for their pictures."""
+    """Make new reviews of one reviewer the votes for their images."""
     last = {label.submission.digest: label for label in reviews}
     Vote.objects.bulk_create(
         [Vote(digest=digest, user=label.user, label=label) for digest, label in last.items()],
@@ -138,18 +153,18 @@ def _cast_votes(reviews: Sequence[Label]) -> None:
 
 @limit_rate(Kind.CHANGE)
 def retract(*, actor: Actor, label: Label) -> Label:
-    """Take back one's own word. What was said before it counts again.
+    """Retract a label of the actor. The label before it becomes active again.
 
     Raises:
-        NotAllowedError: it is somebody else's label, or a review and they came with a token that is not good for those.
-        LabelError: it is a retraction, or retracted already.
+        NotAllowedError: The label is another person's, or it is a review and the actor's token lacks the review scope.
+        LabelError: The label is a retraction, or was retracted before.
     """
     return add_retraction(actor=actor, label=label)
 
 
 @transaction.atomic
 def add_retraction(*, actor: Actor, label: Label) -> Label:
-    """Retract a label as part of another operation. Raises as `retract` does."""
+    """Retract a label as part of another operation, without the rate limit of `retract`."""
     if not permissions.is_own_label(actor, label):
         raise NotAllowedError("You can take back only what you said yourself.")
     if label.kind == LabelKind.REVIEW and not actor.has_scope(Scope.REVIEW):
@@ -173,40 +188,47 @@ def add_retraction(*, actor: Actor, label: Label) -> Label:
 
 
 def active_labels(actor: Actor) -> QuerySet[Label]:
-    """What this account said and did not take back, the newest first."""
+    """Return the labels of this account that were not retracted, newest first."""
     return Label.objects.filter(user=actor.user, **ACTIVE).order_by("-id")
 
 
 def last_labels(actor: Actor, submissions: Collection[Submission]) -> dict[int, Label]:
-    """Return this person's last standing label of each submission that has one, by the submission's id."""
-    own = {"user": actor.user} if actor.user else {"user": None, "visitor": actor.visitor}
-    # One look for each kind: an index leads to it directly, and the cost does not grow with the labels.
+    """Return the actor's last active label of each submission, by submission id."""
+    author: dict[str, object] = {"user": actor.user} if actor.user else {"user": None, "visitor": actor.visitor}
+    # One index lookup for each kind, so that the cost does not grow with the number of labels.
     last = [
         Subquery(
-            Label.objects.filter(submission=OuterRef("pk"), kind=kind, **own, **ACTIVE).order_by("-id").values("pk")[:1]
+            Label.objects.filter(submission=OuterRef("pk"), kind=kind, **author, **ACTIVE)
+            .order_by("-id")
+            .values("pk")[:1]
         )
         for kind in LabelKind
     ]
     rows = Submission.objects.filter(pk__in=[submission.pk for submission in submissions]).order_by()
-    ids = {pk: max(filter(None, found), default=None) for pk, *found in rows.values_list("pk", *last)}
+    ids = {pk: max(filter(None, label_ids), default=None) for pk, *label_ids in rows.values_list("pk", *last)}
     labels = Label.objects.in_bulk([pk for pk in ids.values() if pk])
     return {submission: labels[pk] for submission, pk in ids.items() if pk}
 
 
 def lock(submissions: Collection[Submission]) -> list[Submission]:
-    """Hold the rows until the transaction ends: of two who speak at once, the second sees what the first said."""
-    rows = Submission.objects.select_for_update().filter(pk__in=[one.pk for one in submissions])
+    """Lock the rows until the transaction ends, so that concurrent labels see each other.
+
+    Returns:
+        The submissions that still exist, with their primary key and digest only.
+    """
+    rows = Submission.objects.select_for_update().filter(pk__in=[submission.pk for submission in submissions])
     return list(rows.only("pk", "digest").order_by("pk"))
 
 
 def update_consensus(submissions: Collection[Submission], *, with_copies: bool = True) -> None:
-    """Write the truth that follows from what was said onto the submissions and their copies.
+    """Update the consensus of the submissions and their copies from their labels.
 
-    A review of a picture holds for every copy of it (same digest), so nobody reviews the same picture twice; a
-    suggestion holds for the submission it was made on.
+    A review of an image applies to all copies of it (same digest), so that no image has to be reviewed twice. A
+    suggestion applies to its own submission only.
 
     Args:
-        with_copies: False where only suggestions were added or retracted: no copy's truth can have changed.
+        submissions: Submissions whose labels changed.
+        with_copies: Whether reviews changed; suggestions do not change the consensus of copies.
     """
     digests = {submission.digest for submission in submissions}
     votes = _votes(digests)
@@ -219,33 +241,33 @@ def update_consensus(submissions: Collection[Submission], *, with_copies: bool =
     changed = defaultdict(list)
     truths = {}
     for row in rows.only("digest", "truth", "truth_state", "digit", "verdict").annotate(suggestion=last):
-        truths[row.pk] = truth = _truth(row, votes[row.digest], row.suggestion, reviewers)
+        truths[row.pk] = truth = _compute_consensus(row, votes[row.digest], row.suggestion, reviewers)
         if (row.truth, row.truth_state) != truth:
             changed[truth].append(row.pk)
-    for (truth, state), keys in changed.items():
-        Submission.objects.filter(pk__in=keys).update(truth=truth, truth_state=state)
+    for (value, state), keys in changed.items():
+        Submission.objects.filter(pk__in=keys).update(truth=value, truth_state=state)
     for submission in submissions:
         submission.truth, submission.truth_state = truths[submission.pk]
 
 
-def reviewed(digests: Collection[str]) -> set[str]:
-    """Return those of the digests whose pictures were reviewed, by a review that stands."""
+def reviewed_digests(digests: Collection[str]) -> set[str]:
+    """Return the digests among `digests` whose images have an active review."""
     return {digest for digest, votes in _votes(digests).items() if votes}
 
 
 def _votes(digests: Collection[str]) -> defaultdict[str, list[str]]:
-    """Return what the reviewers of each picture say of it, one value each; those whose accounts are gone are one."""
+    """Return the votes for each image, one value per reviewer. Reviewers with deleted accounts count as one."""
     last: defaultdict[str, dict[int | None, Label]] = defaultdict(dict)
     for vote in Vote.objects.filter(digest__in=digests).select_related("label"):
-        label = vote.label if vote.label_id and vote.label and vote.label.stands else _counted_again(vote)
-        other = last[vote.digest].get(vote.user_id)
-        if label is not None and (other is None or other.pk < label.pk):
+        label = vote.label if vote.label_id and vote.label and vote.label.stands else _replace_vote(vote)
+        previous = last[vote.digest].get(vote.user_id)
+        if label is not None and (previous is None or previous.pk < label.pk):
             last[vote.digest][vote.user_id] = label
-    return defaultdict(list, {digest: [one.value for one in votes.values()] for digest, votes in last.items()})
+    return defaultdict(list, {digest: [label.value for label in votes.values()] for digest, votes in last.items()})
 
 
-def _counted_again(vote: Vote) -> Label | None:
-    """Return the review that counts now that the vote's own was retracted or deleted; without one the vote goes."""
+def _replace_vote(vote: Vote) -> Label | None:
+    """Replace the retracted or deleted label of a vote by the reviewer's previous review, or delete the vote."""
     reviews = Label.objects.filter(submission=OuterRef("pk"), kind=LabelKind.REVIEW, user=vote.user_id, **ACTIVE)
     last = Subquery(reviews.order_by("-id").values("pk")[:1])
     newest = Submission.objects.filter(digest=vote.digest).aggregate(newest=Max(last))["newest"]
@@ -258,7 +280,11 @@ def _counted_again(vote: Vote) -> Label | None:
 
 @transaction.atomic
 def resolve_single_reviewer() -> int:
-    """Settle what waits for a second opinion that nobody is there any more to give; how many that were."""
+    """Settle submissions that wait for a second opinion, if there is no second active reviewer.
+
+    Returns:
+        The number of submissions that waited.
+    """
     if _Reviewers().active > 1:
         return 0
     reviews = Label.objects.filter(submission=OuterRef("pk"), kind=LabelKind.REVIEW, **ACTIVE)
@@ -269,28 +295,30 @@ def resolve_single_reviewer() -> int:
 
 
 class _Reviewers:
-    """How many people reviewed lately; asked at most once, and seldom at all."""
+    """Lazy count of active reviewers, which is rarely needed."""
 
     @cached_property
     def active(self) -> int:
+        """Number of accounts that reviewed in the last ACTIVE_REVIEWER_DAYS days."""
         since = timezone.now() - timedelta(days=ACTIVE_REVIEWER_DAYS)
-        lately = Label.objects.filter(user=OuterRef("pk"), kind=LabelKind.REVIEW, created__gte=since)
-        return get_user_model().objects.filter(Exists(lately), is_active=True).count()
+        recent = Label.objects.filter(user=OuterRef("pk"), kind=LabelKind.REVIEW, created__gte=since)
+        return get_user_model().objects.filter(Exists(recent), is_active=True).count()
 
 
-def _truth(
+def _compute_consensus(
     submission: Submission, reviews: list[str], suggestion: str | None, reviewers: _Reviewers
 ) -> tuple[str, TruthState]:
+    """Return the consensus and its state from the votes for an image and the last suggestion for its submission."""
     if not reviews:
         return (suggestion, TruthState.PROVISIONAL) if suggestion else ("", TruthState.NONE)
     votes = Counter(reviews).most_common()
     if len(votes) > 1 and votes[0][1] == votes[1][1]:
         return "", TruthState.DISPUTED
     value, count = votes[0]
-    if count == 1 and _contradicts_a_sure_answer(submission, value) and reviewers.active > 1:
+    if count == 1 and _contradicts_sure_prediction(submission, value) and reviewers.active > 1:
         return value, TruthState.PROVISIONAL
     return value, TruthState.SETTLED
 
 
-def _contradicts_a_sure_answer(submission: Submission, value: str) -> bool:
+def _contradicts_sure_prediction(submission: Submission, value: str) -> bool:
     return submission.verdict == Verdict.SURE and value != str(submission.digit)

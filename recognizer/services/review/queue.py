@@ -1,11 +1,10 @@
-"""The review queue: which submissions a reviewer sees next, and why.
+"""Review queue: selection and leasing of the next submissions for a reviewer.
 
-A reviewer's next items are leased, so that two reviewers never have the same one in front of them; a lease that runs
-out gives its item back. Every rule is stated in RULES, and a random share, drawn mainly from the holdout fold, is
-mixed into each of them: accuracy on real traffic is computed from that share alone, because a doubt-first queue is a
-biased sample.
+Items are leased, so that two reviewers never get the same one at a time; an item is free again when its lease expires.
+RULES lists the rules. A random share, drawn mainly from the holdout fold, is mixed into each of them. Accuracy on real
+traffic is computed from that share alone, because a queue sorted by doubt is a biased sample.
 
-Candidates are found by their ids, in indexes that hold all that is asked for; only what is shown is read whole.
+Candidates are selected by id from covering indexes; only leased items are read in full.
 """
 
 import random
@@ -35,15 +34,15 @@ from recognizer.services.identity.permissions import NotAllowedError
 from recognizer.services.identity.throttling import Kind, limit_rate
 from recognizer.services.submissions.service import with_latest_prediction
 
-from .labels import ACTIVE, resolve_single_reviewer, reviewed, update_consensus
+from .labels import ACTIVE, resolve_single_reviewer, reviewed_digests, update_consensus
 
-# Long enough to think about one hard picture, short enough that what a reviewer left behind is soon seen by another.
+# Long enough to decide on a difficult image, short enough that abandoned items soon reach another reviewer.
 LEASE_DURATION = timedelta(minutes=10)
-# A lone reviewer sees a contradicted sure answer a second time, but not while the first decision is still in mind.
+# A single reviewer sees a label that contradicts a sure prediction again, but not while they remember the decision.
 SECOND_LOOK_AFTER = timedelta(days=1)
-# Of the random share, how much comes from the holdout fold: these labels measure, the others also train.
+# Part of the random share that comes from the holdout fold, whose labels measure accuracy. Other labels also train.
 HOLDOUT_SHARE_OF_RANDOM = 0.8
-# Candidates looked at beyond those asked for: enough to step over late copies and what others take at this moment.
+# Extra candidates, in place of copies of settled images and items that other reviewers lease at the same time.
 SPARE_CANDIDATES = 8
 MAX_BATCH_SIZE = 60
 
@@ -54,13 +53,19 @@ RULES: dict[LabelReason, str] = {
     LabelReason.NEWEST: "The newest first.",
     LabelReason.RANDOM: "At random, mainly from the holdout fold.",
 }
-# Shown without the answer and without what others said, so that a second look is a look and no echo.
+# Shown without the prediction and without other labels, so that the second decision is independent.
 BLIND_REASONS = (LabelReason.SECOND_OPINION, LabelReason.SUSPECT)
 
 
 @dataclass(frozen=True, slots=True)
 class ReviewItem:
-    """One submission in front of one reviewer. `blind`: show neither the answer nor what others said."""
+    """A submission that is leased to a reviewer.
+
+    Attributes:
+        submission: The submission with its latest prediction.
+        reason: Why the queue selected it.
+        blind: Whether to hide the prediction and other labels.
+    """
 
     submission: Submission
     reason: LabelReason
@@ -68,17 +73,17 @@ class ReviewItem:
 
     @property
     def why(self) -> str:
-        """In words; of a suspected label not that it is suspected, for that would tell what to look for."""
+        """Reason as text. Does not say that a label is suspect, which would bias the reviewer."""
         return "Second look" if self.reason in BLIND_REASONS else self.reason.label
 
     @property
     def answer(self) -> Prediction | None:
-        """What the model said, if that may be shown."""
+        """Latest prediction, or None if the item is blind."""
         return None if self.blind else self.submission.latest_prediction
 
     @property
     def suggestion(self) -> str:
-        """What the visitor said that it is, if that may be shown."""
+        """Provisional label, or "" if the item is blind."""
         return "" if self.blind else self.submission.truth
 
 
@@ -86,105 +91,115 @@ class ReviewItem:
 def lease_next(
     *, actor: Actor, rule: LabelReason, count: int = 2, randomness: random.Random | None = None
 ) -> list[ReviewItem]:
-    """Lease the next items of `actor`: those leased to them before, then new ones by `rule` and the random share.
+    """Return the next items of a reviewer: those they have leases on, then new ones by `rule` and the random share.
 
     Args:
-        count: how many items the reviewer wants to have at hand, at most MOST_AT_ONCE.
-        randomness: where chance comes from; a test gives its own.
+        actor: The reviewer.
+        rule: A key of RULES.
+        count: Number of items, limited to MAX_BATCH_SIZE.
+        randomness: Random number generator; the system's by default.
 
     Raises:
-        NotAllowedError: the actor may not review.
-        KeyError: `rule` is none of RULES.
+        NotAllowedError: The actor may not review.
+        KeyError: `rule` is not in RULES.
     """
     check_may_review(actor)
     RULES[rule]
     randomness = randomness or random.SystemRandom()
     count = min(count, MAX_BATCH_SIZE)
-    held = list(_held(actor).exclude(reason=LabelReason.GRID).values_list("submission", "reason")[:count])
-    missing = count - len(held)
-    by_chance = [
+    leased = _leased_items(_active_leases(actor).exclude(reason=LabelReason.GRID), count)
+    missing = count - len(leased)
+    is_random = [
         rule == LabelReason.RANDOM or randomness.random() < settings.REVIEW_RANDOM_SHARE for _ in range(missing)
     ]
-    ruled = _lease_some(actor, _by_rule(rule, actor), missing - sum(by_chance))
-    if rule == LabelReason.DOUBT and len(ruled) < missing - sum(by_chance):
+    by_rule = _lease_candidates(actor, _candidates_by_rule(rule, actor), missing - sum(is_random))
+    if rule == LabelReason.DOUBT and len(by_rule) < missing - sum(is_random):
         resolve_single_reviewer()
-    if not sum(by_chance) or not (held or ruled or sum(by_chance) == missing):
-        # A rule that finds nothing has nothing to be mixed with.
-        return _items(held + ruled)
-    drawn = _lease_some(actor, _by_chance(actor, randomness), sum(by_chance))
-    if len(drawn) < sum(by_chance):
-        ruled += _lease_some(actor, _by_rule(rule, actor), missing - len(ruled) - len(drawn))
-    return _items(held + _mixed(ruled, drawn, by_chance))
+    if not sum(is_random) or not (leased or by_rule or sum(is_random) == missing):
+        # The random share is mixed into a rule's items; it does not replace them when there are none.
+        return _to_items(leased + by_rule)
+    at_random = _lease_candidates(actor, _random_sample(actor, randomness), sum(is_random))
+    if len(at_random) < sum(is_random):
+        by_rule += _lease_candidates(actor, _candidates_by_rule(rule, actor), missing - len(by_rule) - len(at_random))
+    return _to_items(leased + _interleave(by_rule, at_random, is_random))
 
 
 @limit_rate(Kind.CHANGE)
 def lease_grid(*, actor: Actor, digit: int, count: int = MAX_BATCH_SIZE) -> list[ReviewItem]:
-    """Lease up to `count` pictures that were all read as `digit`, the most doubtful first.
+    """Lease up to `count` submissions that were predicted as `digit`, highest doubt first.
 
-    What the actor holds for another digit's grid is given back.
+    The actor's leases of other digits' grids are released.
+
+    Raises:
+        NotAllowedError: The actor may not review.
     """
     check_may_review(actor)
     Lease.objects.filter(reviewer=actor.user, reason=LabelReason.GRID).exclude(submission__digit=digit).delete()
-    held = list(_held(actor).filter(reason=LabelReason.GRID).values_list("submission", "reason")[:count])
-    rows = _free(_of_grid().filter(digit=digit), actor).order_by("-doubt", "-id")
-    found = _lease_some(actor, [(LabelReason.GRID, rows)], count - len(held))
-    return _items(held + found)
+    leased = _leased_items(_active_leases(actor).filter(reason=LabelReason.GRID), count)
+    rows = _unreviewed(_grid_candidates().filter(digit=digit), actor).order_by("-doubt", "-id")
+    return _to_items(leased + _lease_candidates(actor, [(LabelReason.GRID, rows)], count - len(leased)))
 
 
 def grid_sizes() -> dict[int, int]:
-    """How many pictures wait in the grid of each digit."""
-    counts = _of_grid().order_by().values_list("digit").annotate(count=Count("id"))
+    """Return the number of submissions that wait in the grid of each digit."""
+    counts = _grid_candidates().order_by().values_list("digit").annotate(count=Count("id"))
     return dict.fromkeys(range(10), 0) | dict(counts)
 
 
 def check_may_review(actor: Actor) -> None:
-    """Raises:
-    NotAllowedError: the actor may not.
+    """Check the review permission.
+
+    Raises:
+        NotAllowedError: The actor may not review.
     """
     if not actor.is_reviewer:
         raise NotAllowedError("Only reviewers have a review queue.")
 
 
 def release_leases(*, actor: Actor) -> None:
-    """Give back everything that `actor` has leased."""
+    """Release all leases of a reviewer."""
     Lease.objects.filter(reviewer=actor.user).delete()
 
 
 def renew_lease(*, actor: Actor, submission: Submission, reason: LabelReason) -> ReviewItem | None:
-    """Put one submission in front of `actor` once more; None when somebody else has it in front of them."""
+    """Lease a submission to `actor` again; returns None if another reviewer has a lease on it."""
     Lease.objects.filter(reviewer=actor.user, digest=submission.digest).delete()
-    leased = _lease(actor, reason, [(submission.pk, submission.digest)])
-    return _items(leased)[0] if leased else None
+    leased = _create_leases(actor, reason, [(submission.pk, submission.digest)])
+    return _to_items(leased)[0] if leased else None
 
 
-def waiting() -> int:
-    """How many submissions have an answer and no settled truth."""
+def count_waiting() -> int:
+    """Return the number of submissions that have a prediction and no settled label."""
     return _unsettled().count()
 
 
 # --- Leases ----------------------------------------------------------------------------------------------------------
 
-# The submission's primary key, and why it is shown.
-Leased = tuple[int, LabelReason]
-Offers = Iterable[tuple[LabelReason, QuerySet[Submission]]]
+# Primary key of a submission, and the reason for which it is shown.
+LeasedItem = tuple[int, LabelReason]
+Candidates = Iterable[tuple[LabelReason, QuerySet[Submission]]]
 
 
-def _held(actor: Actor) -> QuerySet[Lease]:
-    # The newest first: what was taken back is what its reviewer wants to see.
+def _active_leases(actor: Actor) -> QuerySet[Lease]:
+    # Newest first, so that an item whose decision was undone is shown first.
     return Lease.objects.filter(reviewer=actor.user, expires__gt=timezone.now()).order_by("-expires", "id")
 
 
-def _lease_some(actor: Actor, offers: Offers, count: int) -> list[Leased]:
-    """Lease `count` free candidates, from the first offers as far as they reach."""
-    leased: list[Leased] = []
-    taken = dict(Lease.objects.filter(expires__gt=timezone.now()).values_list("submission", "digest"))
-    passed, digests = set(taken), set(taken.values())
-    for reason, candidates in offers if count else ():
+def _leased_items(leases: QuerySet[Lease], count: int) -> list[LeasedItem]:
+    return [(pk, LabelReason(reason)) for pk, reason in leases.values_list("submission", "reason")[:count]]
+
+
+def _lease_candidates(actor: Actor, groups: Candidates, count: int) -> list[LeasedItem]:
+    """Lease up to `count` candidates that are free, from the groups in order."""
+    leased: list[LeasedItem] = []
+    unavailable = dict(Lease.objects.filter(expires__gt=timezone.now()).values_list("submission", "digest"))
+    visited, digests = set(unavailable), set(unavailable.values())
+    for reason, candidates in groups if count else ():
         while len(leased) < count:
             missing = count - len(leased)
-            ids = list(candidates.exclude(pk__in=passed).values_list("pk", flat=True)[: missing + SPARE_CANDIDATES])
-            passed.update(ids)
-            leased += _lease(actor, reason, _first_of_each(ids, digests)[:missing])
+            ids = list(candidates.exclude(pk__in=visited).values_list("pk", flat=True)[: missing + SPARE_CANDIDATES])
+            visited.update(ids)
+            leased += _create_leases(actor, reason, _deduplicate(ids, digests)[:missing])
             if len(ids) < missing + SPARE_CANDIDATES:
                 break
         if len(leased) == count:
@@ -192,21 +207,26 @@ def _lease_some(actor: Actor, offers: Offers, count: int) -> list[Leased]:
     return leased
 
 
-def _first_of_each(ids: Sequence[int], digests: set[str]) -> list[tuple[int, str]]:
-    """One submission of each digest that is not among `digests`, which grows by them.
+def _deduplicate(ids: Sequence[int], digests: set[str]) -> list[tuple[int, str]]:
+    """Return the first submission of each digest, and settle copies of images with a settled label.
 
-    Copies of what was reviewed before take over its truth, and nobody is asked again.
+    Args:
+        ids: Primary keys of candidates.
+        digests: Digests to leave out; those of the result are added.
+
+    Returns:
+        Primary key and digest of each submission.
     """
-    rows = {pk: (digest, state) for pk, digest, state in _facts(Submission.objects.filter(pk__in=ids))}
+    rows = {pk: (digest, state) for pk, digest, state in _digests_and_states(Submission.objects.filter(pk__in=ids))}
     unsettled = {digest for digest, state in rows.values() if state != TruthState.SETTLED}
     settled = {
         digest
-        for _, digest, state in _facts(Submission.objects.filter(digest__in=unsettled))
+        for _, digest, state in _digests_and_states(Submission.objects.filter(digest__in=unsettled))
         if state == TruthState.SETTLED
     }
-    late = [pk for pk, (digest, _) in rows.items() if digest in settled]
-    if late:
-        update_consensus(list(Submission.objects.filter(pk__in=late).only("digest")))
+    copies = [pk for pk, (digest, _) in rows.items() if digest in settled]
+    if copies:
+        update_consensus(list(Submission.objects.filter(pk__in=copies).only("digest")))
         digests |= settled
     first = []
     for pk in ids:
@@ -217,15 +237,16 @@ def _first_of_each(ids: Sequence[int], digests: set[str]) -> list[tuple[int, str
     return first
 
 
-def _facts(rows: QuerySet[Submission]) -> Iterable[tuple[int, str, str]]:
+def _digests_and_states(rows: QuerySet[Submission]) -> Iterable[tuple[int, str, str]]:
     return rows.order_by().values_list("pk", "digest", "truth_state")
 
 
-def _lease(actor: Actor, reason: LabelReason, free: Sequence[tuple[int, str]]) -> list[Leased]:
+def _create_leases(actor: Actor, reason: LabelReason, free: Sequence[tuple[int, str]]) -> list[LeasedItem]:
+    """Lease submissions, given by primary key and digest, and return those that no other reviewer leased first."""
     now = timezone.now()
     expires = now + LEASE_DURATION
     Lease.objects.filter(digest__in=[digest for _, digest in free], expires__lte=now).delete()
-    # The unique digest decides between two reviewers who come at the same moment.
+    # The unique digest decides between concurrent reviewers.
     Lease.objects.bulk_create(
         (
             Lease(submission_id=pk, digest=digest, reviewer=actor.user, reason=reason, expires=expires)
@@ -233,90 +254,96 @@ def _lease(actor: Actor, reason: LabelReason, free: Sequence[tuple[int, str]]) -
         ),
         ignore_conflicts=True,
     )
-    mine = Lease.objects.filter(reviewer=actor.user, expires=expires, submission__in=[pk for pk, _ in free])
-    got = set(mine.values_list("submission", flat=True))
-    return [(pk, reason) for pk, _ in free if pk in got]
+    created = Lease.objects.filter(reviewer=actor.user, expires=expires, submission__in=[pk for pk, _ in free])
+    created_ids = set(created.values_list("submission", flat=True))
+    return [(pk, reason) for pk, _ in free if pk in created_ids]
 
 
-def _items(leased: Sequence[Leased]) -> list[ReviewItem]:
+def _to_items(leased: Sequence[LeasedItem]) -> list[ReviewItem]:
     rows = with_latest_prediction(Submission.objects.filter(pk__in=[pk for pk, _ in leased]))
     submissions = {submission.pk: submission for submission in rows}
-    digests = reviewed({row.digest for row in rows})
+    digests = reviewed_digests({row.digest for row in rows})
     return [
-        ReviewItem(
-            submissions[pk], LabelReason(reason), blind=reason in BLIND_REASONS or submissions[pk].digest in digests
-        )
+        ReviewItem(submissions[pk], reason, blind=reason in BLIND_REASONS or submissions[pk].digest in digests)
         for pk, reason in leased
-        if pk in submissions  # deleted meanwhile
+        if pk in submissions  # others were deleted
     ]
 
 
-def _mixed(ruled: Iterable[Leased], drawn: Iterable[Leased], by_chance: Iterable[bool]) -> list[Leased]:
-    """Each at its place: those drawn by chance where chance fell, as far as there are any."""
-    ruled, drawn = iter(ruled), iter(drawn)
-    places = [next(drawn, None) or next(ruled, None) if chance else next(ruled, None) for chance in by_chance]
-    return [one for one in [*places, *drawn, *ruled] if one]
+def _interleave(
+    by_rule: Iterable[LeasedItem], at_random: Iterable[LeasedItem], is_random: Iterable[bool]
+) -> list[LeasedItem]:
+    """Merge both lists, with random items at the positions where `is_random` is true as far as there are any."""
+    by_rule, at_random = iter(by_rule), iter(at_random)
+    merged = [next(at_random, None) or next(by_rule, None) if pick else next(by_rule, None) for pick in is_random]
+    return [item for item in [*merged, *at_random, *by_rule] if item]
 
 
 # --- Rules -----------------------------------------------------------------------------------------------------------
 
 
-def _by_rule(rule: LabelReason, actor: Actor) -> Iterator[tuple[LabelReason, QuerySet[Submission]]]:
-    """Candidates to be tried in order, each with the reason that will stand beside the label."""
+def _candidates_by_rule(rule: LabelReason, actor: Actor) -> Iterator[tuple[LabelReason, QuerySet[Submission]]]:
+    """Yield groups of candidates in order, each with the reason that its labels will get."""
     if rule == LabelReason.SUSPECT:
         yield rule, _suspects(actor)
         return
-    # What this reviewer passed over comes back only when nothing else is left.
+    # Submissions that this reviewer skipped come last.
     for skipped in (False, True):
-        free = _free(_unsettled(), actor, skipped=skipped)
+        free = _unreviewed(_unsettled(), actor, skipped=skipped)
         if rule == LabelReason.DISAGREEMENT:
             yield rule, free.filter(models_disagree=True).order_by("-doubt", "-id")
         elif rule == LabelReason.NEWEST:
             yield rule, free.order_by("-id")
         elif rule == LabelReason.DOUBT:
-            asked = free.filter(truth_state__in=[TruthState.PROVISIONAL, TruthState.DISPUTED])
-            yield LabelReason.SECOND_OPINION, asked.filter(_reviewed()).order_by("id")
+            open_labels = free.filter(truth_state__in=[TruthState.PROVISIONAL, TruthState.DISPUTED])
+            yield LabelReason.SECOND_OPINION, open_labels.filter(_has_review()).order_by("id")
             yield LabelReason.SUSPECT, _suspects(actor)
-            yield LabelReason.SUGGESTION, asked.filter(~_reviewed()).order_by("-doubt", "-id")
+            yield LabelReason.SUGGESTION, open_labels.filter(~_has_review()).order_by("-doubt", "-id")
             yield LabelReason.DOUBT, free.filter(truth_state=TruthState.NONE).order_by("-doubt", "-id")
 
 
-def _by_chance(actor: Actor, randomness: random.Random) -> Iterator[tuple[LabelReason, QuerySet[Submission]]]:
-    """Digests are uniform, so the one that follows a random digest is a fair draw, and an index finds it."""
+def _random_sample(actor: Actor, randomness: random.Random) -> Iterator[tuple[LabelReason, QuerySet[Submission]]]:
+    """Yield groups of candidates in random order.
+
+    Digests are uniform, so the row that follows a random digest is a fair draw, which an index finds.
+    """
     folds = [Fold.HOLDOUT, Fold.TRAIN]
     if randomness.random() >= HOLDOUT_SHARE_OF_RANDOM:
         folds.reverse()
     pivot = f"{randomness.getrandbits(256):064x}"
-    free = _free(_unsettled(), actor).order_by("digest")
+    free = _unreviewed(_unsettled(), actor).order_by("digest")
     for fold in folds:
         yield LabelReason.RANDOM, free.filter(fold=fold, digest__gte=pivot)
         yield LabelReason.RANDOM, free.filter(fold=fold)
 
 
 def _unsettled() -> QuerySet[Submission]:
-    # Said as "not settled", so that no plan gathers and sorts most of the table instead of walking an index in order.
+    # With "not settled" the planner scans an index in order; with the other states it would sort most of the table.
     return Submission.objects.filter(~Q(truth_state=TruthState.SETTLED), doubt__isnull=False)
 
 
-def _of_grid() -> QuerySet[Submission]:
-    """Read as a digit, and nobody said anything yet."""
-    read = [Verdict.SURE, Verdict.UNSURE]
-    return Submission.objects.filter(truth_state=TruthState.NONE, truth="", verdict__in=read)
+def _grid_candidates() -> QuerySet[Submission]:
+    """Return submissions that were predicted as a digit and have no label."""
+    digits = [Verdict.SURE, Verdict.UNSURE]
+    return Submission.objects.filter(truth_state=TruthState.NONE, truth="", verdict__in=digits)
 
 
-def _reviewed() -> Exists:
+def _has_review() -> Exists:
     return Exists(Label.objects.filter(submission=OuterRef("pk"), kind=LabelKind.REVIEW, **ACTIVE))
 
 
-def _free(submissions: QuerySet[Submission], actor: Actor, *, skipped: bool = False) -> QuerySet[Submission]:
-    """Those that this reviewer did not review yet, passed over by them or not."""
+def _unreviewed(submissions: QuerySet[Submission], actor: Actor, *, skipped: bool = False) -> QuerySet[Submission]:
+    """Narrow down to submissions that this reviewer has not reviewed, and has or has not skipped."""
     reviews = Label.objects.filter(submission=OuterRef("pk"), kind=LabelKind.REVIEW, user=actor.user, **ACTIVE)
-    passed_over = Exists(Skip.objects.filter(submission=OuterRef("pk"), reviewer=actor.user))
-    return submissions.filter(~Exists(reviews), passed_over if skipped else ~passed_over)
+    is_skipped = Exists(Skip.objects.filter(submission=OuterRef("pk"), reviewer=actor.user))
+    return submissions.filter(~Exists(reviews), is_skipped if skipped else ~is_skipped)
 
 
 def _suspects(actor: Actor) -> QuerySet[Submission]:
-    """Settled truths that a sure answer contradicts, once more and blind: to somebody else, or later to the same."""
+    """Return submissions whose settled label contradicts a sure prediction, and which had no blind review yet.
+
+    A reviewer does not get them within SECOND_LOOK_AFTER of their own review.
+    """
     reviews = Label.objects.filter(submission=OuterRef("pk"), kind=LabelKind.REVIEW)
     recent = reviews.filter(user=actor.user, created__gt=timezone.now() - SECOND_LOOK_AFTER)
     contradicted = Submission.objects.filter(

@@ -1,13 +1,15 @@
-"""Figures of reviewing: how quick it goes, how far reviewers agree, how good the live model is on real traffic.
+"""Review statistics: pace and agreement of reviewers, and accuracy of the model on real traffic.
 
-Accuracy is computed from the random share of the queue alone, for every other rule picks
-what the model finds hard, and from the answer that a submission got first, from the version that was live then.
+Accuracy is computed from the random share of the queue alone, because the other rules select difficult images. It uses
+the first prediction of each submission, from the version that was live at the time.
 """
 
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date, timedelta
+from itertools import combinations
+from typing import Any
 
 from django.db.models import BooleanField, CharField, Count, ExpressionWrapper, Min, Q, QuerySet
 from django.db.models.functions import Cast, Substr
@@ -23,15 +25,21 @@ from .labels import ACTIVE
 
 PACE_WINDOW = timedelta(minutes=5)
 PERIOD = timedelta(days=30)
-# A moment as both databases write it, in UTC: "2026-11-22 19:14:27.5…". For each row that Django's own functions cut to
-# its day SQLite calls Python, which took longer than all the rest.
+# Prefixes of a timestamp as both databases format it, in UTC: "2026-11-22 19:14:27.5…". Django's date functions call
+# Python for each row on SQLite, which took longer than the rest of the query.
 DAY, MINUTE = (Substr(Cast("created", CharField()), 1, length) for length in (10, 16))
 
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """`per_minute`: the reviewer's pace of the last minutes, None before there is any. `until_training`: None if
-    labels start no training."""
+    """Progress of a reviewer.
+
+    Attributes:
+        today: Number of decisions today.
+        per_minute: Decisions per minute in the last PACE_WINDOW; None for fewer than three.
+        waiting: Number of submissions that wait for a review.
+        until_training: Number of labels until the next training; None if labels do not start trainings.
+    """
 
     today: int
     per_minute: float | None
@@ -41,7 +49,13 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class AccuracyShare:
-    """`right` of `total`, with the 95 % interval of the share behind it."""
+    """A share of correct cases.
+
+    Attributes:
+        name: What the share is of, for example a day or the number of a version.
+        right: Number of correct cases.
+        total: Number of cases.
+    """
 
     name: object
     right: int
@@ -49,16 +63,24 @@ class AccuracyShare:
 
     @property
     def share(self) -> float:
+        """`right` divided by `total`; 0 without cases."""
         return self.right / self.total if self.total else 0.0
 
     @property
     def interval(self) -> tuple[float, float]:
+        """95 % Wilson interval of the share."""
         return wilson(self.right, self.total)
 
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """What one reviewer decided in PERIOD; `per_minute` counts only minutes in which they decided something."""
+    """Decisions of a reviewer in PERIOD.
+
+    Attributes:
+        reviewer: Name of the account.
+        decisions: Number of decisions.
+        minutes: Number of minutes with at least one decision.
+    """
 
     reviewer: str
     decisions: int
@@ -66,66 +88,72 @@ class Pace:
 
     @property
     def per_minute(self) -> float:
+        """Decisions per minute with at least one decision."""
         return self.decisions / self.minutes
 
 
 def progress(actor: Actor) -> Progress:
+    """Return the progress of a reviewer."""
     now = timezone.now()
-    mine = Label.objects.filter(user=actor.user, kind=LabelKind.REVIEW, value__gt="").order_by()
-    lately = mine.filter(created__gt=now - PACE_WINDOW).aggregate(count=Count("id"), first=Min("created"))
-    minutes = (now - lately["first"]).total_seconds() / 60 if lately["first"] else 0
+    decisions = Label.objects.filter(user=actor.user, kind=LabelKind.REVIEW, value__gt="").order_by()
+    recent = decisions.filter(created__gt=now - PACE_WINDOW).aggregate(count=Count("id"), first=Min("created"))
+    minutes = (now - recent["first"]).total_seconds() / 60 if recent["first"] else 0
     return Progress(
-        today=mine.filter(created__gte=now.replace(hour=0, minute=0, second=0, microsecond=0)).count(),
-        # Two decisions make no pace yet; a window of seconds would show absurd ones.
-        per_minute=lately["count"] / max(minutes, 0.5) if lately["count"] > 2 else None,
-        waiting=queue.waiting(),
+        today=decisions.filter(created__gte=now.replace(hour=0, minute=0, second=0, microsecond=0)).count(),
+        # Two decisions are too few for a pace, and over a window of seconds the pace would be absurd.
+        per_minute=recent["count"] / max(minutes, 0.5) if recent["count"] > 2 else None,
+        waiting=queue.count_waiting(),
         until_training=labels_until_next(),
     )
 
 
 def decisions_by_day() -> list[tuple[date, int]]:
-    """How many reviews each day of PERIOD brought, days without any included."""
+    """Return the number of reviews on each day of PERIOD, including days without any."""
     today = timezone.now().date()
-    counted = dict(_recent().annotate(day=DAY).values_list("day").annotate(count=Count("id")))
+    counts = dict(_recent().annotate(day=DAY).values_list("day").annotate(count=Count("id")))
     days = (today - timedelta(days=ago) for ago in reversed(range(PERIOD.days)))
-    return [(day, counted.get(day.isoformat(), 0)) for day in days]
+    return [(day, counts.get(day.isoformat(), 0)) for day in days]
 
 
 def reviewer_paces() -> list[Pace]:
-    rows = _recent().filter(user__isnull=False).values_list("user__username")
-    rows = rows.annotate(count=Count("id"), minutes=Count(MINUTE, distinct=True)).order_by("-count")
-    return [Pace(*row) for row in rows]
+    """Return the decisions of each reviewer in PERIOD, the busiest first."""
+    rows = _recent().filter(user__isnull=False).values("user__username")
+    rows = rows.annotate(decisions=Count("id"), minutes=Count(MINUTE, distinct=True)).order_by("-decisions")
+    return [Pace(row["user__username"], row["decisions"], row["minutes"]) for row in rows]
 
 
 def agreement() -> AccuracyShare:
-    """Of the pictures that several people reviewed, how many pairs of reviewers said the same."""
+    """Return the share of equal labels among all pairs of reviewers of the same image."""
     reviews = Label.objects.filter(kind=LabelKind.REVIEW, user__isnull=False, **ACTIVE).order_by()
     twice = reviews.values("submission__digest").annotate(people=Count("user", distinct=True)).filter(people__gt=1)
     shown = Submission.objects.filter(digest__in=twice.values("submission__digest"))
-    said = reviews.filter(submission__in=shown).order_by("id")
-    words: dict[str, dict[int, str]] = defaultdict(dict)
-    for digest, user, value in said.values_list("submission__digest", "user", "value"):
-        words[digest][user] = value
+    shared = reviews.filter(submission__in=shown).order_by("id")
+    labels: dict[str, dict[int, str]] = defaultdict(dict)
+    for digest, user, value in shared.values_list("submission__digest", "user", "value"):
+        labels[digest][user] = value
     right = total = 0
-    for values in words.values():
-        said_by_all = list(values.values())
-        pairs = [(one, other) for i, one in enumerate(said_by_all) for other in said_by_all[:i]]
+    for labels_by_user in labels.values():
+        pairs = list(combinations(labels_by_user.values(), 2))
         total += len(pairs)
-        right += sum(one == other for one, other in pairs)
+        right += sum(first == second for first, second in pairs)
     return AccuracyShare("agreement", right, total)
 
 
 def accuracy_on_traffic() -> tuple[list[AccuracyShare], list[AccuracyShare]]:
-    """Accuracy of the first answers to the random share's pictures of digits: by day of PERIOD, and by version."""
-    drawn = Label.objects.filter(kind=LabelKind.REVIEW, reason=LabelReason.RANDOM, **ACTIVE).order_by()
-    of_drawn = Prediction.objects.filter(submission__in=drawn.values("submission")).order_by()
-    # From the few that were drawn to their rows, not from every settled submission to its answers.
-    first = of_drawn.values("submission").annotate(first=Min("pk")).values("first")
-    answers = Prediction.objects.filter(
+    """Return the accuracy of first predictions over the random share's digits.
+
+    Returns:
+        The accuracy on each day of PERIOD, and the accuracy of each version.
+    """
+    sample = Label.objects.filter(kind=LabelKind.REVIEW, reason=LabelReason.RANDOM, **ACTIVE).order_by()
+    predictions = Prediction.objects.filter(submission__in=sample.values("submission")).order_by()
+    # Starts from the small sample, not from all settled submissions.
+    first = predictions.values("submission").annotate(first=Min("pk")).values("first")
+    first_predictions = Prediction.objects.filter(
         pk__in=first, submission__truth_state=TruthState.SETTLED, submission__truth__in=DIGITS
     ).order_by()
     is_right = ExpressionWrapper(Q(submission__truth=Cast("digit", CharField())), output_field=BooleanField())
-    groups = answers.annotate(day=DAY, is_right=is_right).values_list("day", "version__number", "is_right")
+    groups = first_predictions.annotate(day=DAY, is_right=is_right).values_list("day", "version__number", "is_right")
     counts = [(date.fromisoformat(day), *rest) for day, *rest in groups.annotate(count=Count("pk"))]
     since = timezone.now().date() - PERIOD
     by_day = ((day, is_right, count) for day, _, is_right, count in counts if day > since)
@@ -133,8 +161,10 @@ def accuracy_on_traffic() -> tuple[list[AccuracyShare], list[AccuracyShare]]:
     return _shares(by_day), _shares(by_version)
 
 
-def _shares(counts: Iterable[tuple[object, bool, int]]) -> list[AccuracyShare]:
-    right, total = defaultdict(int), defaultdict(int)
+def _shares(counts: Iterable[tuple[Any, bool, int]]) -> list[AccuracyShare]:
+    """Return the share of correct cases for each name, sorted by name."""
+    right: defaultdict[Any, int] = defaultdict(int)
+    total: defaultdict[Any, int] = defaultdict(int)
     for name, is_right, count in counts:
         right[name] += count if is_right else 0
         total[name] += count

@@ -56,7 +56,7 @@ def _confirm(request: SiteRequest) -> HttpResponse:
         labels = decisions.decide_many(
             actor=request.actor,
             values=values,
-            otherwise=LabelReason.GRID,
+            default_reason=LabelReason.GRID,
             undecided=choices.keys() - values.keys(),
         )
     except LabelError as error:

@@ -76,7 +76,9 @@ def decide(request: SiteRequest) -> HttpResponse:
 
 def _label(request: SiteRequest, submission: Submission, value: str) -> None:
     try:
-        decisions.decide(actor=request.actor, submission=submission, value=value, otherwise=LabelReason.SUBMISSION_PAGE)
+        decisions.decide(
+            actor=request.actor, submission=submission, value=value, default_reason=LabelReason.SUBMISSION_PAGE
+        )
     except LabelError as error:
         messages.error(request, str(error))
 

@@ -48,7 +48,7 @@ def _label(request: SiteRequest, rows: list[Submission]) -> None:
     value = request.POST.get("value", "")
     try:
         labels = decisions.decide_many(
-            actor=request.actor, values=dict.fromkeys(rows, value), otherwise=LabelReason.HISTORY
+            actor=request.actor, values=dict.fromkeys(rows, value), default_reason=LabelReason.HISTORY
         )
     except LabelError as error:
         messages.error(request, str(error))

@@ -140,6 +140,6 @@ def test_the_number_of_queries_does_not_grow(reviewer, second_reviewer, settings
     assert count(lambda: statistics.progress(reviewer)) <= 6
     [item, *_] = queue.lease_next(actor=reviewer, rule=LabelReason.DOUBT, count=1)
     decide = lambda: decisions.decide(  # noqa: E731 - as the others
-        actor=reviewer, submission=item.submission, value="7", otherwise=LabelReason.API
+        actor=reviewer, submission=item.submission, value="7", default_reason=LabelReason.API
     )
     assert count(decide) <= 14

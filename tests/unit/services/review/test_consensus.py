@@ -202,7 +202,7 @@ def test_one_more_label_costs_the_same_after_thousands(operation: str) -> None:
 def perform(operation: str, submission: Submission, reviewer: Actor, *, value: str) -> None:
     actor = reviewer if "review" in operation else VISITOR
     if operation == "decide":
-        decisions.decide(actor=reviewer, submission=submission, value=value, otherwise=LabelReason.API)
+        decisions.decide(actor=reviewer, submission=submission, value=value, default_reason=LabelReason.API)
     elif operation == "undo":
         decisions.undo(actor=reviewer, submission=submission)
     elif operation.startswith("retract"):

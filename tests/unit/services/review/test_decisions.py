@@ -30,7 +30,7 @@ def shown(actor: Actor) -> Submission:
 
 
 def decide(actor: Actor, submission: Submission, value: str = "7") -> Label:
-    return decisions.decide(actor=actor, submission=submission, value=value, otherwise=LabelReason.API)
+    return decisions.decide(actor=actor, submission=submission, value=value, default_reason=LabelReason.API)
 
 
 def truth(submission: Submission) -> tuple[str, str]:
@@ -112,7 +112,7 @@ def test_many_decisions_are_one_transaction_all_or_none(reviewer):
     rows = [answered() for _ in range(5)]
     with pytest.raises(labels.LabelError):
         decisions.decide_many(
-            actor=reviewer, values=dict.fromkeys(rows, "7") | {rows[4]: "eleven"}, otherwise=LabelReason.GRID
+            actor=reviewer, values=dict.fromkeys(rows, "7") | {rows[4]: "eleven"}, default_reason=LabelReason.GRID
         )
     assert not Label.objects.exists()
 
@@ -122,14 +122,14 @@ def test_many_decisions_cost_as_many_queries_as_few(reviewer, count, django_asse
     rows = [answered() for _ in range(count)]
     reviewer.user.has_perm("recognizer.review")
     with django_assert_max_num_queries(14):
-        decisions.decide_many(actor=reviewer, values=dict.fromkeys(rows, "7"), otherwise=LabelReason.GRID)
+        decisions.decide_many(actor=reviewer, values=dict.fromkeys(rows, "7"), default_reason=LabelReason.GRID)
     assert Submission.objects.filter(truth="7", truth_state=TruthState.SETTLED).count() == count
 
 
 def test_what_was_deleted_meanwhile_does_not_spoil_the_others(reviewer):
     rows = [answered() for _ in range(3)]
     Submission.objects.filter(pk=rows[1].pk).delete()
-    said = decisions.decide_many(actor=reviewer, values=dict.fromkeys(rows, "7"), otherwise=LabelReason.GRID)
+    said = decisions.decide_many(actor=reviewer, values=dict.fromkeys(rows, "7"), default_reason=LabelReason.GRID)
     assert {one.submission_id for one in said} == {rows[0].pk, rows[2].pk}
 
 

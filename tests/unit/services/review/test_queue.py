@@ -41,7 +41,7 @@ def take(actor, rule=LabelReason.DOUBT, count=1, seed=1) -> list[Submission]:
 
 
 def review(actor, submission, value="7", reason=LabelReason.DOUBT) -> Label:
-    return decisions.decide(actor=actor, submission=submission, value=value, otherwise=reason)
+    return decisions.decide(actor=actor, submission=submission, value=value, default_reason=reason)
 
 
 def test_the_most_doubtful_comes_first(reviewer):

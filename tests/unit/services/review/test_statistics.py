@@ -17,7 +17,7 @@ pytestmark = [pytest.mark.django_db, pytest.mark.both_databases]
 def reviewed(actor, value="7", *, reason=LabelReason.RANDOM, digit=7):
     submission = make_submission()
     make_prediction(submission, digit=digit, runner_up=(digit + 1) % 10, verdict=Verdict.UNSURE)
-    decisions.decide(actor=actor, submission=submission, value=value, otherwise=reason)
+    decisions.decide(actor=actor, submission=submission, value=value, default_reason=reason)
     return submission
 
 
