@@ -57,7 +57,7 @@ def main() -> int:
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="bench-") as name, sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium.executable(), args=chromium.ARGUMENTS)
-        with serving.started(None, Path(name) / "data", SHIFT_IDLE_SECONDS="8") as site:
+        with serving.started(None, Path(name) / "data", WORKER_IDLE_SECONDS="8") as site:
             stages = previews(browser, site.url, asked.drawings)
             times = [sum(one) for one in stages]
             quartiles = statistics.quantiles(times, n=20)

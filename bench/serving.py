@@ -33,7 +33,7 @@ HEAD = (
 )
 PARTS = ("web", "predictions", "redis")
 # No limits, no trainer: what is measured is the serving side.
-SETTINGS = {"TRAINER": "0", "LOG_LEVEL": "ERROR", "SHIFT_IDLE_SECONDS": "2"}
+SETTINGS = {"TRAINER": "0", "LOG_LEVEL": "ERROR", "WORKER_IDLE_SECONDS": "2"}
 WARMING_SECONDS = 1
 FIRST_REQUESTS = 10
 PICTURES_BEFORE = 1500
@@ -184,7 +184,7 @@ def after_idling(site: Supervised, bodies: load.Bodies) -> list[float]:
     times = []
     with load.Connection(site.url) as connection:
         for number in range(FIRST_REQUESTS):
-            time.sleep(float(SETTINGS["SHIFT_IDLE_SECONDS"]) + 1)  # what is measured is just this: nobody came for long
+            time.sleep(float(SETTINGS["WORKER_IDLE_SECONDS"]) + 1)  # measures the first request after an idle time
             connection.ask("GET", "/healthz")  # the connection is there already
             body = (bodies.folder / str(number)).read_bytes()
             status, milliseconds = connection.ask("POST", "/api/v1/submissions", body, bodies.content_type)

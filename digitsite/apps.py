@@ -1,13 +1,25 @@
-"""Lets every Django process know the Celery app, so that a task sent from anywhere finds the broker.
+"""App config of the project: loads the Celery app and warns of deprecated settings."""
 
-Not in the package's `__init__`: the supervisor belongs to this package and must stay small.
-"""
+import logging
 
 from django.apps import AppConfig
 
+from . import env
+
+log = logging.getLogger(__name__)
+
 
 class DigitsiteConfig(AppConfig):
+    """Imports the Celery app, so that tasks can be sent from every Django process.
+
+    The package's `__init__` does not, because the supervisor imports it and has to stay small.
+    """
+
     name = "digitsite"
 
     def ready(self) -> None:
-        from . import celery  # noqa: F401 - importing it makes it Celery's current app
+        """Make Celery's app the current one, and log one warning for each deprecated setting."""
+        from . import celery  # noqa: F401 - the import sets Celery's current app
+
+        for warning in env.deprecation_warnings():
+            log.warning("%s", warning)

@@ -118,7 +118,11 @@ class FirstCanary(bootsteps.StartStopStep):
         for queue in self._queues:
             try:
                 parent.app.send_task(
-                    "recognizer.tasks.canary", (queue,), queue=queue, expires=settings.CANARY_SECONDS, retry=False
+                    "recognizer.tasks.canary",
+                    (queue,),
+                    queue=queue,
+                    expires=settings.LIVENESS_INTERVAL_SECONDS,
+                    retry=False,
                 )
             except OperationalError as error:
                 log.warning("the first canary of %s was not sent; the beat sends the next: %s", queue, error)

@@ -1,12 +1,15 @@
-"""Reading settings from the environment, loudly: a bad value stops the start with one clear line."""
+"""Readers for settings in environment variables.
+
+An invalid value raises ImproperlyConfigured with a message of one line, which stops the start.
+"""
 
 import os
 import re
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 from urllib.parse import unquote, urlsplit
 
 from django.core.exceptions import ImproperlyConfigured
@@ -14,29 +17,70 @@ from django.core.exceptions import ImproperlyConfigured
 N = TypeVar("N", int, float)
 
 TRUE = {"1", "true", "yes", "on"}
-SQLITE, POSTGRESQL = "django.db.backends.sqlite3", "django.db.backends.postgresql"
 FALSE = {"0", "false", "no", "off", ""}
+SQLITE, POSTGRESQL = "django.db.backends.sqlite3", "django.db.backends.postgresql"
+
+# --- Deprecated names --------------------------------------------------------------------------------------------
+
+# Old name -> new name. The old names work until release 2.0.
+DEPRECATED_NAMES = {
+    "SHIFT_SECONDS": "WORKER_SESSION_SECONDS",
+    "SHIFT_IDLE_SECONDS": "WORKER_IDLE_SECONDS",
+    "CANARY_SECONDS": "LIVENESS_INTERVAL_SECONDS",
+    "SWEEP_SECONDS": "RECOVERY_INTERVAL_SECONDS",
+    "SIGN_IN_TRIES": "MAX_LOGIN_ATTEMPTS",
+    "MAX_KEPT_SIDE": "MAX_STORED_IMAGE_SIDE",
+}
+_OLD_NAMES = {new: old for old, new in DEPRECATED_NAMES.items()}
+
+
+def deprecation_warnings() -> list[str]:
+    """Return one line for each deprecated name that is set."""
+    return [
+        f"setting_deprecated: {old} is now called {new}; "
+        + (f"{old} is ignored because both are set" if os.environ.get(new) else "the old name works until release 2.0")
+        for old, new in DEPRECATED_NAMES.items()
+        if os.environ.get(old)
+    ]
+
+
+def with_current_names(environ: Mapping[str, str]) -> dict[str, str]:
+    """Return the environment with deprecated names replaced by the current ones."""
+    renamed = {DEPRECATED_NAMES[name]: value for name, value in environ.items() if name in DEPRECATED_NAMES}
+    current = {name: value for name, value in environ.items() if name not in DEPRECATED_NAMES}
+    return current | {name: value for name, value in renamed.items() if not current.get(name)}
+
+
+def _get(name: str) -> str | None:
+    """Return the raw value of a setting, also if it is set under its deprecated name; None if it is not set."""
+    value = os.environ.get(name)
+    return value or os.environ.get(_OLD_NAMES[name], value) if name in _OLD_NAMES else value
+
+
+# --- Simple values -----------------------------------------------------------------------------------------------
 
 
 def text(name: str, default: str = "") -> str:
-    """Return a setting without the blanks around it.
+    """Return a setting without surrounding whitespace.
 
     Raises:
-        ImproperlyConfigured: it holds a control character, which would break a log line, a header or an address.
+        ImproperlyConfigured: The value contains a control character, which would break a log line, a header or a URL.
     """
-    value = os.environ.get(name, default).strip()
-    if not _is_printable(value):
+    raw = _get(name)
+    value = (default if raw is None else raw).strip()
+    if not is_printable(value):
         raise ImproperlyConfigured(f"{name} holds a line break or another control character.")
     return value
 
 
-def _is_printable(value: str) -> bool:
-    """Whether it holds no control characters, line ends or bytes that are no UTF-8; blanks of any kind are fine."""
-    return value.isprintable() or not any(unicodedata.category(one) in ("Cc", "Cs", "Zl", "Zp") for one in value)
+def is_printable(value: str) -> bool:
+    """Return whether the value is free of control characters, line separators and surrogates. Spaces are allowed."""
+    return value.isprintable() or not any(unicodedata.category(char) in ("Cc", "Cs", "Zl", "Zp") for char in value)
 
 
 def boolean(name: str, default: bool) -> bool:
-    raw = os.environ.get(name)
+    """Return a setting that is true (1, true, yes, on) or false (0, false, no, off, empty)."""
+    raw = _get(name)
     if raw is None:
         return default
     if raw.strip().lower() in TRUE:
@@ -60,14 +104,17 @@ def _number(name: str, default: N, kind: Callable[[str], N], minimum: N, maximum
 
 
 def integer(name: str, default: int, *, minimum: int = 0, maximum: int = 2**31) -> int:
+    """Return an integer between `minimum` and `maximum`."""
     return _number(name, default, int, minimum, maximum)
 
 
 def number(name: str, default: float, *, minimum: float = 0.0, maximum: float = 1e12) -> float:
+    """Return a float between `minimum` and `maximum`."""
     return _number(name, default, float, minimum, maximum)
 
 
 def choice(name: str, default: str, allowed: tuple[str, ...]) -> str:
+    """Return one of the allowed values."""
     value = text(name, default)
     if value not in allowed:
         raise ImproperlyConfigured(f"{name} is {value!r}; write one of: {', '.join(allowed)}.")
@@ -75,7 +122,7 @@ def choice(name: str, default: str, allowed: tuple[str, ...]) -> str:
 
 
 def limits(name: str, default: tuple[int, ...]) -> tuple[int, ...]:
-    """As many whole numbers as `default` has, with commas between; a single one stands for all of them."""
+    """Return comma-separated integers, as many as `default` has. A single integer is used for all of them."""
     raw = text(name)
     if not raw:
         return default
@@ -92,7 +139,7 @@ SCHEDULES = {"off": 0.0, "hourly": 1.0, "daily": 24.0, "weekly": 168.0}
 
 
 def schedule(name: str, default: str) -> float:
-    """How often, in hours: off, hourly, daily, weekly, or a number of hours. 0 means off."""
+    """Return an interval in hours: off, hourly, daily, weekly, or a number of hours. 0 means off."""
     raw = text(name, default).lower() or default
     if raw in SCHEDULES:
         return SCHEDULES[raw]
@@ -104,53 +151,106 @@ def schedule(name: str, default: str) -> float:
 
 
 def words(name: str, default: tuple[str, ...] = ()) -> list[str]:
-    """A comma-separated list."""
-    raw = os.environ.get(name)
+    """Return the items of a comma-separated list."""
+    raw = _get(name)
     if raw is None:
         return list(default)
     return [word.strip() for word in raw.split(",") if word.strip()]
 
 
-# What a browser or a program can write into the header Host, without the port.
+# --- Hosts and URLs ----------------------------------------------------------------------------------------------
+
+# A value of the Host header that a client can send, without the port.
 HOST = r"[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]"
 
 
 def hosts(name: str, default: tuple[str, ...]) -> list[str]:
-    """Read a comma-separated list of host names and addresses.
+    """Return a comma-separated list of host names and addresses.
 
     Raises:
-        ImproperlyConfigured: one of them, such as an address with a port, would never match a request.
+        ImproperlyConfigured: An item, such as an address with a port, would never match a request.
     """
-    found = words(name, default)
-    for host in found:
+    names = words(name, default)
+    for host in names:
         if "*" not in host and not re.fullmatch(HOST, host):
             raise ImproperlyConfigured(
                 f"{name} holds {host!r}; write names and addresses alone, without scheme, port and path, and IPv6 in "
                 "brackets."
             )
-    return found
+    return names
 
 
 def origins(name: str, *, wildcard: str) -> list[str]:
-    """Read a comma-separated list of origins such as https://digits.example.com, in lower case as browsers send them.
+    """Return a comma-separated list of origins such as https://digits.example.com, in lower case as browsers send them.
 
     Args:
-        wildcard: a regular expression of what may also stand there.
+        name: The setting.
+        wildcard: Regular expression of other values that are allowed.
 
     Raises:
-        ImproperlyConfigured: one of them would never match a request.
+        ImproperlyConfigured: An item would never match a request.
     """
-    found = [origin.lower() for origin in words(name)]
-    for origin in found:
+    items = [origin.lower() for origin in words(name)]
+    for origin in items:
         if not re.fullmatch(rf"https?://(?:{HOST})(?::[0-9]+)?|{wildcard}", origin):
             raise ImproperlyConfigured(
                 f"{name} holds {origin!r}; write origins alone, such as https://digits.example.com, without a path."
             )
-    return found
+    return items
+
+
+def public_names(hosts: list[str]) -> list[str]:
+    """Return the hosts that the public DNS may resolve: no IP addresses and no names of local networks."""
+    return [host for host in hosts if "." in host and not _is_local(host.strip(".").lower())]
+
+
+# RFC 6761 (https://www.rfc-editor.org/rfc/rfc6761), RFC 6762, RFC 8375, and endings in use by routers and companies.
+LOCAL_ENDINGS = (".localhost", ".local", ".lan", ".internal", ".intranet", ".home", ".home.arpa", ".test", ".invalid")
+
+
+def _is_local(host: str) -> bool:
+    if host.startswith("[") or host.replace(".", "").isdigit():  # an IP address, which rarely has a certificate
+        return True
+    return host.endswith(LOCAL_ENDINGS)
+
+
+def site_url(name: str, *, hosts: list[str], https: bool, behind_proxy: bool, needed: bool) -> str:
+    """Return the base URL of the site for links in mail: the setting, or a URL derived from other settings.
+
+    Args:
+        name: The setting.
+        hosts: ALLOWED_HOSTS. The first public name is used, otherwise the first item.
+        https: Whether the site is served with HTTPS.
+        behind_proxy: Whether a proxy serves the site, on a default port.
+        needed: Whether mail is sent. A URL that cannot be derived is an error in this case.
+
+    Raises:
+        ImproperlyConfigured: The setting is invalid, or it is needed and cannot be derived.
+    """
+    raw = text(name)
+    if not raw:
+        host = (public_names(hosts) or hosts)[0]
+        if host.startswith("."):
+            if needed:
+                raise ImproperlyConfigured(f"ALLOWED_HOSTS names every host below {host}; set {name} for mailed links.")
+            host = host.removeprefix(".")
+        port = 0 if https or behind_proxy else integer("PORT", 8000, maximum=65535)
+        return f"{'https' if https else 'http'}://{host}{f':{port}' if port not in (0, 80) else ''}"
+    try:
+        url = urlsplit(raw)
+        is_address = url.scheme in ("http", "https") and bool(url.hostname) and url.port != 0
+    except ValueError:
+        is_address = False
+    if not is_address or url.path.strip("/") or url.query or url.fragment or "@" in url.netloc:
+        raise ImproperlyConfigured(f"{name} is {raw!r}; write scheme and host, as in https://digits.example.org.")
+    return f"{url.scheme}://{url.netloc}"
+
+
+# --- Mail --------------------------------------------------------------------------------------------------------
 
 
 def sender(name: str, default: str) -> str:
-    """Read the sender of mail: `digits@example.com` or `Digits <digits@example.com>`."""
+    """Return a sender of mail: `digits@example.com` or `Digits <digits@example.com>`."""
     value = text(name, default) or default
     if not re.fullmatch(r"[^<>@]*<[^<>@\s]+@[^<>@\s]+>|[^<>@\s]+@[^<>@\s]+", value):
         raise ImproperlyConfigured(f"{name} is {value!r}; write an address such as digits@example.com.")
@@ -159,26 +259,33 @@ def sender(name: str, default: str) -> str:
 
 @dataclass(frozen=True)
 class MailServer:
-    """An SMTP server and how to log in."""
+    """An SMTP server.
+
+    Attributes:
+        host: Name or address.
+        port: TCP port.
+        user: Login name; empty if the server requires none.
+        password: Password of the user.
+        use_tls: Upgrade the connection with STARTTLS.
+        use_ssl: Open the connection with TLS.
+    """
 
     host: str
     port: int
     user: str
     password: str
     use_tls: bool
-    """Upgrade the connection with STARTTLS."""
     use_ssl: bool
-    """Open the connection with TLS."""
 
 
 def mail_server(name: str) -> MailServer | None:
-    """Parse the URL of a mail server: `smtp://user:password@host:587`, `smtps://…:465` or `smtp+tls://…`.
+    """Return the mail server of a URL: `smtp://user:password@host:587`, `smtps://…:465` or `smtp+tls://…`.
 
     Returns:
         The server, or None if the setting is empty.
 
     Raises:
-        ImproperlyConfigured: The URL is invalid. The message does not repeat it, because it may contain a password.
+        ImproperlyConfigured: The URL is invalid. The message omits it because it may contain a password.
     """
     raw = text(name)
     if not raw:
@@ -201,192 +308,73 @@ def mail_server(name: str) -> MailServer | None:
     )
 
 
-def site_url(name: str, *, hosts: list[str], https: bool, behind_proxy: bool, needed: bool) -> str:
-    """The site's own address, as mailed links begin: as it is set, or made up of the other settings.
+# --- Secrets -----------------------------------------------------------------------------------------------------
 
-    Args:
-        hosts: ALLOWED_HOSTS; the first public name stands for the site, or else the first one.
-        needed: mail is sent, so an address that cannot be made up stops the start.
-    """
-    raw = text(name)
-    if not raw:
-        host = (public_names(hosts) or hosts)[0]
-        if host.startswith("."):
-            if needed:
-                raise ImproperlyConfigured(f"ALLOWED_HOSTS names every host below {host}; set {name} for mailed links.")
-            host = host.removeprefix(".")
-        port = 0 if https or behind_proxy else integer("PORT", 8000, maximum=65535)
-        return f"{'https' if https else 'http'}://{host}{f':{port}' if port not in (0, 80) else ''}"
-    try:
-        url = urlsplit(raw)
-        is_address = url.scheme in ("http", "https") and bool(url.hostname) and url.port != 0
-    except ValueError:
-        is_address = False
-    if not is_address or url.path.strip("/") or url.query or url.fragment or "@" in url.netloc:
-        raise ImproperlyConfigured(f"{name} is {raw!r}; write scheme and host, as in https://digits.example.org.")
-    return f"{url.scheme}://{url.netloc}"
-
-
-# As Django's deployment check wants it (security.W009).
-MIN_KEY_LENGTH = 50
 MIN_TOKEN_LENGTH = 16
 PLACEHOLDERS = ("django-insecure", "change", "secret", "example", "placeholder")
 
 
 def secret(name: str) -> str:
-    """A password that another program must show; empty: not set."""
-    given = text(name)
-    if given:
-        _check_secret(name, given, MIN_TOKEN_LENGTH)
-        if not given.isascii():  # a header would not carry it
+    """Return a secret that another program has to send; empty if it is not set.
+
+    Raises:
+        ImproperlyConfigured: It is short, can be guessed, or contains non-ASCII characters.
+    """
+    value = text(name)
+    if value:
+        check_secret(name, value, MIN_TOKEN_LENGTH)
+        if not value.isascii():  # HTTP headers are ASCII
             raise ImproperlyConfigured(
                 f"{name} holds a letter outside of ASCII; `openssl rand -hex 32` makes a good one."
             )
-    return given
+    return value
 
 
-def _check_secret(name: str, given: str, shortest: int) -> None:
-    if len(given) < shortest:
-        raise ImproperlyConfigured(f"{name} is shorter than {shortest} characters; write a long random one.")
-    if len(set(given)) < 5 or given.lower().startswith(PLACEHOLDERS):
+def check_secret(name: str, value: str, min_length: int) -> None:
+    """Check that a secret is long and not a placeholder.
+
+    Raises:
+        ImproperlyConfigured: It is too short or can be guessed.
+    """
+    if len(value) < min_length:
+        raise ImproperlyConfigured(f"{name} is shorter than {min_length} characters; write a long random one.")
+    if len(set(value)) < 5 or value.lower().startswith(PLACEHOLDERS):
         raise ImproperlyConfigured(
             f"{name} is a placeholder that anybody can guess; write a long random one, as `openssl rand -hex 32` does."
         )
 
 
-def public_names(hosts: list[str]) -> list[str]:
-    """Those of `hosts` that anybody on the internet could look up: no addresses, no names of a home network."""
-    return [host for host in hosts if "." in host and not _is_local(host.strip(".").lower())]
+# --- Database ----------------------------------------------------------------------------------------------------
 
 
-# https://www.rfc-editor.org/rfc/rfc6761, RFC 6762, RFC 8375, and what home routers and companies use
-LOCAL_ENDINGS = (".localhost", ".local", ".lan", ".internal", ".intranet", ".home", ".home.arpa", ".test", ".invalid")
-
-
-def _is_local(host: str) -> bool:
-    if host.startswith("[") or host.replace(".", "").isdigit():  # an address, for which nobody has a certificate
-        return True
-    return host.endswith(LOCAL_ENDINGS)
-
-
-def data_dir() -> Path:
-    """Return `DATA_DIR`, else the folder `data` beside the code: database, pictures, secret key, embedded Redis.
-
-    Raises:
-        ImproperlyConfigured: its name cannot stand in a log line or an address.
-    """
-    # Blanks at either end belong to the name: without them it would be another folder, perhaps that of another site.
-    named = os.environ.get("DATA_DIR") or Path(__file__).resolve().parent.parent / "data"
-    try:
-        folder = Path(named).expanduser().resolve()
-    except (OSError, RuntimeError, ValueError) as error:
-        raise ImproperlyConfigured(f"DATA_DIR is {str(named)!r}, which is no folder: {error}.") from None
-    if not _is_printable(str(folder)):
-        raise ImproperlyConfigured(
-            f"The data folder is {str(folder)!r}; its name holds a line break or another control character. Rename it "
-            "or choose another one: make run DATA_DIR=…"
-        )
-    _check_owner(folder)
-    return folder
-
-
-# By their owner the account is known where the data folder itself belongs to root. SQLite keeps it when root writes.
-SITE_FILES = (".", "db.sqlite3", "secret_key", "media")
-
-
-def _check_owner(folder: Path) -> None:
-    """Refuse to work as root on the site of another account.
-
-    What root writes that account could not write afterwards: one command as root, and every tenth submission failed.
-
-    Raises:
-        ImproperlyConfigured: this is root, and the site is not root's.
-    """
-    if os.geteuid() != 0:
-        return
-    owners = (path.stat().st_uid for name in SITE_FILES if (path := folder / name).exists())
-    owner = next(filter(None, owners), 0)
-    if owner:
-        import pwd
-
-        try:
-            account = pwd.getpwuid(owner).pw_name
-        except KeyError:
-            account = f"#{owner}"
-        raise ImproperlyConfigured(
-            f"The data folder {folder} belongs to the account {account}, which could not write what root leaves there. "
-            f"Run this as that account: sudo -u '{account}' …"
-        )
-
-
-def database(name: str, default: Path) -> dict[str, object]:
-    """Read the address of the database as an entry of Django's DATABASES.
+def database(name: str, default: Path) -> dict[str, Any]:
+    """Return the database of a URL as an entry of Django's DATABASES.
 
     Args:
-        name: the setting's name.
-        default: the SQLite file to use where it is not set. A path is not an address: `#`, `?` and `%` are parts of it.
+        name: The setting.
+        default: SQLite file to use if the setting is empty. It is a path and not a URL: `#`, `?` and `%` are allowed.
 
     Raises:
-        ImproperlyConfigured: it is no address of SQLite or PostgreSQL. The message leaves out what may be a password.
+        ImproperlyConfigured: It is not a URL of SQLite or PostgreSQL. The message omits it because it may contain a
+            password.
     """
     address = text(name)
     if not address:
         return {"ENGINE": SQLITE, "NAME": default}
-    import dj_database_url  # not needed by the supervisor
+    import dj_database_url  # the supervisor does not need it
 
     try:
         url = urlsplit(address)
-        found: dict[str, object] = {**dj_database_url.parse(address)}
+        entry: dict[str, Any] = {**dj_database_url.parse(address)}
     except (ValueError, KeyError):
-        found = {}
-    if found.get("ENGINE") not in (SQLITE, POSTGRESQL):
+        entry = {}
+    if entry.get("ENGINE") not in (SQLITE, POSTGRESQL):
         raise ImproperlyConfigured(f"{name} must look like postgres://user:password@host/name or sqlite:////path/file.")
-    if url.fragment or (url.query and found["ENGINE"] == SQLITE):
+    if url.fragment or (url.query and entry["ENGINE"] == SQLITE):
         raise ImproperlyConfigured(f"{name} holds # or ?; inside a name or password write %23 and %3F for them.")
-    if found["ENGINE"] == SQLITE:
-        if found["NAME"] in ("", ":memory:"):
+    if entry["ENGINE"] == SQLITE:
+        if entry["NAME"] in ("", ":memory:"):
             raise ImproperlyConfigured(f"{name} names no file; each process would have a database of its own.")
-        # Every process of the site finds the same file, wherever it was started.
-        found["NAME"] = Path(__file__).resolve().parent.parent / str(found["NAME"])
-    return found
-
-
-def secret_key(data_dir: Path) -> str:
-    """`SECRET_KEY`, else the key that this installation once made for itself in its data folder (mode 600).
-
-    Several hosts that serve one site must be given the same `SECRET_KEY`.
-    """
-    given = text("SECRET_KEY")
-    if given:
-        _check_secret("SECRET_KEY", given, MIN_KEY_LENGTH)
-        return given
-    path = data_dir / "secret_key"
-    try:
-        data_dir.mkdir(parents=True, exist_ok=True)
-        # Written whole under another name and then linked, so that of two processes starting together
-        # the second reads the first one's key instead of half of it.
-        if not path.exists():
-            import secrets  # brings OpenSSL, 4 MB that the supervisor need not carry
-
-            draft = data_dir / f".secret_key.{secrets.token_hex(4)}"  # not one that an interrupted start has left
-            with os.fdopen(os.open(draft, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "w") as file:
-                file.write(secrets.token_urlsafe(48))
-                file.flush()
-                os.fsync(file.fileno())
-            try:
-                os.link(draft, path)
-            except FileExistsError:
-                pass
-            finally:
-                draft.unlink()
-        key = path.read_text().strip()
-    except OSError as error:
-        raise ImproperlyConfigured(
-            f"The secret key cannot be kept in {path} ({error.strerror}). Make DATA_DIR writable or set SECRET_KEY."
-        ) from error
-    if not key:
-        raise ImproperlyConfigured(
-            f"The secret key in {path} is empty, as after a power cut. Put it back from a backup, or delete the file: "
-            "then everybody has to sign in again."
-        )
-    return key
+        # Relative to the project, so that all processes open the same file, whatever their working directory.
+        entry["NAME"] = Path(__file__).resolve().parent.parent / str(entry["NAME"])
+    return entry

@@ -25,7 +25,7 @@ def serve_shift(self: "Task[Any, Any]", token: str) -> None:
 
 @shared_task(name="recognizer.tasks.sweep", acks_late=True, reject_on_worker_lost=True)
 def sweep() -> None:
-    """Wake a worker if there are lost submissions (queue `default`, every `SWEEP_SECONDS`)."""
+    """Wake a worker if there are lost submissions (queue `default`, every `RECOVERY_INTERVAL_SECONDS`)."""
     recovery.requeue_lost()
 
 
@@ -34,7 +34,7 @@ def sweep() -> None:
 
 @shared_task(name="recognizer.tasks.tend_training_runs", acks_late=True, reject_on_worker_lost=True)
 def tend_training_runs() -> None:
-    """Start runs that are due and end runs whose training process is gone (queue `default`, every `SWEEP_SECONDS`)."""
+    """Start due runs and end runs whose trainer is gone (queue `default`, every `RECOVERY_INTERVAL_SECONDS`)."""
     from recognizer.services import training
 
     training.run_maintenance()
@@ -42,7 +42,7 @@ def tend_training_runs() -> None:
 
 @shared_task(name="recognizer.tasks.prune_model_files", acks_late=True, reject_on_worker_lost=True)
 def prune_model_files() -> None:
-    """Delete the files of old model versions (queue `default`, every `SWEEP_SECONDS`)."""
+    """Delete the files of old model versions (queue `default`, every `RECOVERY_INTERVAL_SECONDS`)."""
     from recognizer.services.registry import deployments
 
     deployments.prune()
@@ -50,7 +50,7 @@ def prune_model_files() -> None:
 
 @shared_task(name="recognizer.tasks.predict_again", acks_late=True, reject_on_worker_lost=True)
 def predict_again() -> None:
-    """Predict again what older model versions predicted (queue `default`, every `SWEEP_SECONDS`)."""
+    """Predict again what older model versions predicted (queue `default`, every `RECOVERY_INTERVAL_SECONDS`)."""
     from recognizer.services.inference import backfill
 
     backfill.run_backfill()
@@ -120,7 +120,7 @@ def sweep_pictures() -> None:
 
 @shared_task(name="recognizer.tasks.canary")
 def canary(queue: str) -> None:
-    """Record a liveness probe (queues `default` and `train`, every `CANARY_SECONDS`). A lost probe is not retried."""
+    """Record a liveness probe (queues `default` and `train`, every `LIVENESS_INTERVAL_SECONDS`)."""
     from recognizer.services.ops import liveness
 
     liveness.record_probe(queue)

@@ -16,7 +16,7 @@ AUTH_PASSWORD_VALIDATORS = [
 # Whether visitors may create accounts; if not, operators create them.
 SIGN_UP = env.boolean("SIGN_UP", True)
 # Failed logins for one account from one address in 15 minutes; further attempts have to wait.
-SIGN_IN_TRIES = env.integer("SIGN_IN_TRIES", 10, minimum=1, maximum=1000)
+MAX_LOGIN_ATTEMPTS = env.integer("MAX_LOGIN_ATTEMPTS", 10, minimum=1, maximum=1000)
 PASSWORD_RESET_TIMEOUT = 24 * 3600  # how long a one-time sign-in link is valid
 LOGIN_URL = "login"
 LOGIN_REDIRECT_URL = "draw"

@@ -53,15 +53,15 @@ CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_WORKER_ENABLE_REMOTE_CONTROL = False  # heartbeats are stored in Redis and in the database
 CELERY_TIMEZONE = "UTC"
 CELERY_BEAT_SCHEDULER = "digitsite.bootsteps:Scheduler"
-SWEEP_SECONDS = env.number("SWEEP_SECONDS", 10, minimum=0.5, maximum=3600)
+RECOVERY_INTERVAL_SECONDS = env.number("RECOVERY_INTERVAL_SECONDS", 10, minimum=0.5, maximum=3600)
 # Interval of the liveness probe of each worker.
-CANARY_SECONDS = env.number("CANARY_SECONDS", 60, minimum=1, maximum=3600)
+LIVENESS_INTERVAL_SECONDS = env.number("LIVENESS_INTERVAL_SECONDS", 60, minimum=1, maximum=3600)
 # Interval in seconds of each periodic task of recognizer/tasks.py.
 PERIODIC_TASKS = {
-    "sweep": SWEEP_SECONDS,
-    "tend_training_runs": SWEEP_SECONDS,
-    "prune_model_files": SWEEP_SECONDS,
-    "predict_again": SWEEP_SECONDS,
+    "sweep": RECOVERY_INTERVAL_SECONDS,
+    "tend_training_runs": RECOVERY_INTERVAL_SECONDS,
+    "prune_model_files": RECOVERY_INTERVAL_SECONDS,
+    "predict_again": RECOVERY_INTERVAL_SECONDS,
     "enforce_retention": 3600,
     "clear_sessions": 3600,
     "empty_write_ahead_log": 3600,
@@ -78,8 +78,8 @@ CELERY_BEAT_SCHEDULE = {
         f"canary {queue}": {
             "task": "recognizer.tasks.canary",
             "args": (queue,),
-            "schedule": CANARY_SECONDS,
-            "options": {"queue": queue, "expires": CANARY_SECONDS},
+            "schedule": LIVENESS_INTERVAL_SECONDS,
+            "options": {"queue": queue, "expires": LIVENESS_INTERVAL_SECONDS},
         }
         for queue in ("default", "train")
     },

@@ -5,9 +5,9 @@ from digitsite import env
 INFERENCE_RUNTIME = env.choice("INFERENCE_RUNTIME", "litert", ("litert", "keras"))
 PREDICTION_BATCH = env.integer("PREDICTION_BATCH", 64, minimum=1, maximum=1024)
 # A worker session ends after this long without work, ...
-SHIFT_IDLE_SECONDS = env.number("SHIFT_IDLE_SECONDS", 8, minimum=0.01, maximum=60)
+WORKER_IDLE_SECONDS = env.number("WORKER_IDLE_SECONDS", 8, minimum=0.01, maximum=60)
 # ... and after about this long in any case.
-SHIFT_SECONDS = env.number("SHIFT_SECONDS", 15, minimum=0.2, maximum=120)
+WORKER_SESSION_SECONDS = env.number("WORKER_SESSION_SECONDS", 15, minimum=0.2, maximum=120)
 # How long a request waits for its prediction before it is answered without one.
 PREDICTION_WAIT_SECONDS = env.number("PREDICTION_WAIT_SECONDS", 2, maximum=30)
 MAX_WAITING_REQUESTS = env.integer("MAX_WAITING_REQUESTS", 48, minimum=1, maximum=1024)

@@ -7,7 +7,7 @@ from digitsite import env
 MAX_UPLOAD_BYTES = env.integer("MAX_UPLOAD_BYTES", 10 * 1024 * 1024, minimum=1024, maximum=200 * 1024 * 1024)
 MAX_UPLOAD_PIXELS = env.integer("MAX_UPLOAD_PIXELS", 50_000_000, minimum=784, maximum=500_000_000)
 # Longer side of a stored image, in pixels.
-MAX_KEPT_SIDE = env.integer("MAX_KEPT_SIDE", 1024, minimum=280, maximum=8192)
+MAX_STORED_IMAGE_SIDE = env.integer("MAX_STORED_IMAGE_SIDE", 1024, minimum=280, maximum=8192)
 # Memory for all images that are being decoded at the same time. A file of 100 KB may need a gigabyte; a file that needs
 # more than this limit is rejected.
 DECODE_MEGABYTES = env.integer("DECODE_MEGABYTES", 120, minimum=16, maximum=4000)

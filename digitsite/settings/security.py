@@ -6,11 +6,12 @@ from csp.constants import NONE, SELF
 from django.core.exceptions import ImproperlyConfigured
 
 from digitsite import env
+from digitsite.data_directory import secret_key
 
 from .base import DEBUG
 from .storage import DATA_DIR
 
-SECRET_KEY = env.secret_key(DATA_DIR)
+SECRET_KEY = secret_key(DATA_DIR)
 
 # --- Hosts -------------------------------------------------------------------------------------------------------
 

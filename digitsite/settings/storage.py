@@ -1,8 +1,9 @@
 """Data directory, uploaded images, static files and retention."""
 
 from digitsite import env
+from digitsite.data_directory import data_dir
 
-DATA_DIR = env.data_dir()
+DATA_DIR = data_dir()
 MEDIA_ROOT = DATA_DIR / "media"
 STATIC_ROOT = DATA_DIR / "static"
 # Temporary files of the web server. In the data directory, because the system's /tmp may be in memory.

@@ -19,7 +19,7 @@ STUCK_SECONDS = 15.0
 
 def stall_timeout(name: str) -> float:
     """Seconds for which a part may be stuck. A prediction worker says that it lives every second, without a canary."""
-    canary = 0.0 if name == "predictions" else env.number("CANARY_SECONDS", 60, minimum=1, maximum=3600)
+    canary = 0.0 if name == "predictions" else env.number("LIVENESS_INTERVAL_SECONDS", 60, minimum=1, maximum=3600)
     return STUCK_SECONDS + canary
 
 
@@ -38,8 +38,10 @@ def environment(options: Options) -> dict[str, str]:
         "MALLOC_TRIM_THRESHOLD_": "2000000",
     }
     # Words for make itself, which a `make` started by a part would misunderstand.
-    ours = {name: value for name, value in os.environ.items() if name not in ("MAKEFLAGS", "MAKELEVEL", "MFLAGS")}
-    return told | ours | {"DATA_DIR": told["DATA_DIR"]}
+    inherited = env.with_current_names(os.environ)
+    for name in ("MAKEFLAGS", "MAKELEVEL", "MFLAGS"):
+        inherited.pop(name, None)
+    return told | inherited | {"DATA_DIR": told["DATA_DIR"]}
 
 
 def prepare() -> list[str]:

@@ -11,6 +11,7 @@ from pathlib import Path
 from django.core.exceptions import ImproperlyConfigured
 
 from digitsite import env, redis_urls
+from digitsite.data_directory import data_dir
 
 ANY_ADDRESS = ("0.0.0.0", "::")  # noqa: S104 - asked for by name, so that a phone can reach the site
 # An address nobody owns (RFC 5737): connecting a datagram socket to it sends nothing, but shows which of this
@@ -92,7 +93,7 @@ def read() -> Options:
     host = _resolve(name)
     port = _free_port(host, env.integer("PORT", 8000, maximum=65535))
     return Options(
-        data_dir=env.data_dir(),
+        data_dir=data_dir(),
         host=host,
         name=name,
         port=port,

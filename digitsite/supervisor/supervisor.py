@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable
 
+from digitsite import env
 from digitsite.open_files import raise_open_files
 from recognizer.services.lib.clocks import AwakeClock
 
@@ -77,6 +78,8 @@ class Supervisor:
         options = self._options
         self._environment = commands.environment(options)
         self._say("site", f"starting; data folder {options.data_dir}")
+        for warning in env.deprecation_warnings():
+            self._say("site", warning)
         if os.geteuid() == 0:
             self._say("site", "running as root; an ordinary account is safer")
         for address in options.public_addresses:

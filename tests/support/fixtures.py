@@ -20,7 +20,7 @@ def template_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def make_site(
     template_database: Path, database: str, django_db_blocker: DjangoDbBlocker
 ) -> Iterator[Callable[..., Site]]:
-    """Makes sites with settings of their own: `make_site(SHIFT_SECONDS="0.5")`. Nothing runs in them yet."""
+    """Makes sites with settings of their own: `make_site(WORKER_SESSION_SECONDS="0.5")`. Nothing runs in them yet."""
     sites: list[Site] = []
 
     def make(**environment: str) -> Site:

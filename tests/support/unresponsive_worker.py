@@ -10,7 +10,8 @@ worker: `python -m tests.support.unresponsive_worker default`.
 import sys
 from pathlib import Path
 
-from digitsite import env, worker
+from digitsite import worker
+from digitsite.data_directory import data_dir
 from digitsite.supervisor import __main__ as supervisor
 from digitsite.supervisor import commands
 
@@ -25,7 +26,7 @@ def main() -> int:
             [sys.executable, "-m", "tests.support.unresponsive_worker", queue] if queue == "default" else real(queue)
         )
         return supervisor.main()
-    _go_deaf_when_told(env.data_dir() / FILE)
+    _go_deaf_when_told(data_dir() / FILE)
     return worker.main(sys.argv[1:])
 
 

@@ -21,7 +21,8 @@ Kind = Attempt.Kind
 
 WINDOW = timedelta(minutes=15)
 RETENTION = timedelta(days=1)
-# Times SIGN_IN_TRIES: whoever shares an address (a class, a household), or is guessed at from many, is let more tries.
+# Multiples of MAX_LOGIN_ATTEMPTS: higher limits for a shared address (a class, a household) and for one account that is
+# tried from many addresses.
 FROM_ONE_ADDRESS, FOR_ONE_ACCOUNT = 10, 5
 # Right or wrong, a password costs the processor the same; a class that shares an account signs in once each.
 SIGN_INS_FOR_ONE_ACCOUNT, SIGN_INS_FROM_ONE_ADDRESS = 60, 300
@@ -84,7 +85,7 @@ def _limits(attempt: Attempt) -> list[_Limit]:
             _Limit(Kind.MAIL, account, MAILS_FOR_ONE_ACCOUNT),
             _Limit(Kind.MAIL, address, MAILS_FROM_ONE_ADDRESS),
         ]
-    tries = settings.SIGN_IN_TRIES
+    tries = settings.MAX_LOGIN_ATTEMPTS
     if attempt.kind == Kind.PASSWORD:
         # Who changes a password is signed in: another address is no other person.
         return [

@@ -89,7 +89,7 @@ class EncodedImage(StoredFile):
 
 @dataclass(frozen=True, slots=True)
 class DecodedImage:
-    """An upright image of at most MAX_KEPT_SIDE, as `ml.serving.images.read` returns it, and its size when uploaded."""
+    """Upright image of at most MAX_STORED_IMAGE_SIDE, as `ml.serving.images.read` returns it, and the uploaded size."""
 
     pixels: np.ndarray
     sent_size: tuple[int, int]
@@ -106,7 +106,7 @@ def open_upload(data: bytes) -> images.ImageHeader:
         max_pixels=settings.MAX_UPLOAD_PIXELS,
         max_memory=settings.DECODE_MEGABYTES * 1_000_000,
     )
-    return images.open_image(data, limits, working_side=settings.MAX_KEPT_SIDE)
+    return images.open_image(data, limits, working_side=settings.MAX_STORED_IMAGE_SIDE)
 
 
 def is_cheap_to_decode(opened: images.ImageHeader) -> bool:
@@ -129,9 +129,9 @@ def decode(opened: images.ImageHeader, *, caller: str) -> DecodedImage:
         height, width = pixels.shape[:2]
         # A JPEG may have been decoded at a fraction of its size, and turned by its orientation tag.
         sent_size = opened.size if (opened.size[0] > opened.size[1]) == (width > height) else opened.size[::-1]
-        if max(width, height) > settings.MAX_KEPT_SIDE:
+        if max(width, height) > settings.MAX_STORED_IMAGE_SIDE:
             image = Image.fromarray(pixels)
-            image.thumbnail((settings.MAX_KEPT_SIDE, settings.MAX_KEPT_SIDE), Image.Resampling.LANCZOS)
+            image.thumbnail((settings.MAX_STORED_IMAGE_SIDE, settings.MAX_STORED_IMAGE_SIDE), Image.Resampling.LANCZOS)
             pixels = np.asarray(image)
     return DecodedImage(pixels, sent_size)
 
@@ -180,8 +180,8 @@ def read(submission: Submission) -> bytes:
 def open_stored(submission: Submission) -> Image.Image:
     """The kept picture in mode L, LA, RGB or RGBA, whole: `prepare_image` gets `submission.crop` beside it."""
     # What was kept was small enough when it came; whatever the limits are now.
-    limits = images.Limits(max_memory=16 * settings.MAX_KEPT_SIDE**2)
-    return images.decode(read(submission), limits, working_side=settings.MAX_KEPT_SIDE)
+    limits = images.Limits(max_memory=16 * settings.MAX_STORED_IMAGE_SIDE**2)
+    return images.decode(read(submission), limits, working_side=settings.MAX_STORED_IMAGE_SIDE)
 
 
 def _decoding_slot(memory: int, caller: str) -> AbstractContextManager[None]:

@@ -20,7 +20,7 @@ YIELD_SECONDS = 0.02
 
 
 def serve(token: str, *, worker: str, should_stop: Callable[[], bool]) -> int:
-    """Drain the queue until it was idle for `SHIFT_IDLE_SECONDS`, or for about `SHIFT_SECONDS`.
+    """Drain the queue until it was idle for `WORKER_IDLE_SECONDS`, or for about `WORKER_SESSION_SECONDS`.
 
     Args:
         token: The lease that was created for this session.
@@ -50,7 +50,7 @@ def _serve(lease: ShiftLease, should_stop: Callable[[], bool]) -> int:
     looked_for_lost_at = float("-inf")
     look_for_lost, is_first = False, True
     # A late message, for which no request waits any more, must not occupy the worker for long.
-    idle_seconds = settings.SHIFT_IDLE_SECONDS if lease.wanted else 0.0
+    idle_seconds = settings.WORKER_IDLE_SECONDS if lease.wanted else 0.0
     lost: dict[int, bytes] = {}
     while True:
         timeout = YIELD_SECONDS if look_for_lost else min(POP_SECONDS, idle_seconds)
@@ -76,9 +76,9 @@ def _serve(lease: ShiftLease, should_stop: Callable[[], bool]) -> int:
         if should_stop():
             lease.hand_over(always=False)
             return served
-        if now - started >= settings.SHIFT_SECONDS:
+        if now - started >= settings.WORKER_SESSION_SECONDS:
             # While there is traffic the next session follows at once, so that no request has to start it.
-            lease.hand_over(always=now - last_work < settings.SHIFT_IDLE_SECONDS)
+            lease.hand_over(always=now - last_work < settings.WORKER_IDLE_SECONDS)
             return served
         if now - last_work >= idle_seconds and not look_for_lost and lease.end():
             return served

@@ -2,7 +2,7 @@
 
 A worker may be there, connected and well by all that can be seen, and take nothing any more: it hangs, or its consumer
 silently stopped after Redis had been away, a known fault of Celery with Redis. So a canary travels the way of all work
-each CANARY_SECONDS. Prediction workers need none: their heartbeat comes from the loop that takes the work.
+each LIVENESS_INTERVAL_SECONDS. Prediction workers need none: their heartbeat comes from the loop that takes the work.
 
 `record_probe` is called by the canary's task, `stalled_queues` by /readyz; the supervisor of `make run` kills who is
 stuck for long, and starts it again.
@@ -58,7 +58,7 @@ def _age(now: int, when: bytes | int) -> float:
 
 def stall_timeout() -> float:
     """Seconds after which a worker that takes no canary is not well."""
-    return settings.CANARY_SECONDS * STALLED_AFTER
+    return settings.LIVENESS_INTERVAL_SECONDS * STALLED_AFTER
 
 
 def stalled_queues() -> list[str]:
@@ -83,7 +83,7 @@ def _default() -> bool:
 
 def _train() -> bool:
     """While a run is going on, the canary waits behind it like everything else."""
-    since = timezone.now() - timedelta(seconds=settings.CANARY_SECONDS)
+    since = timezone.now() - timedelta(seconds=settings.LIVENESS_INTERVAL_SECONDS)
     waits = TrainingRun.objects.filter(state=RunState.QUEUED, created__lt=since).exists()
     return waits and _is_silent(TRAIN)
 

@@ -99,7 +99,7 @@ def run(
     """
     report = Report(seed)
     database = postgresql_database() if with_postgresql else ""
-    told = {"SECRET_KEY": settings.SECRET_KEY, "SWEEP_SECONDS": "2", "TRAINER": "0"} | environment
+    told = {"SECRET_KEY": settings.SECRET_KEY, "RECOVERY_INTERVAL_SECONDS": "2", "TRAINER": "0"} | environment
     if database:
         told["DATABASE_URL"] = postgresql.url(database)
     else:

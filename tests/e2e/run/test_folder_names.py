@@ -16,6 +16,7 @@ from kombu import Connection
 from redis.connection import parse_url
 
 from digitsite import env, redis_urls
+from digitsite.data_directory import data_dir
 from digitsite.testing.site import BASE_DIR
 from digitsite.testing.supervised import SETTINGS, Supervised
 from tests.support.settings import import_settings
@@ -83,14 +84,14 @@ def test_a_name_that_cannot_stand_in_a_log_line_is_refused(
 ) -> None:
     monkeypatch.setenv("DATA_DIR", str(tmp_path / name))
     with pytest.raises(ImproperlyConfigured, match="The data folder is ") as refusal:
-        env.data_dir()
+        data_dir()
     assert str(refusal.value).isprintable()
 
 
 def test_an_account_that_does_not_exist_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DATA_DIR", "~no-such-account/data")
     with pytest.raises(ImproperlyConfigured, match="which is no folder"):
-        env.data_dir()
+        data_dir()
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ Start = Callable[..., Supervised]
 @pytest.mark.acceptance
 def test_workers_that_hang_or_silently_stopped_are_started_again_while_work_waits(start: Start) -> None:
     site = start(
-        command=(sys.executable, "-m", "tests.support.unresponsive_worker"), CANARY_SECONDS="1", TRAINER="0"
+        command=(sys.executable, "-m", "tests.support.unresponsive_worker"), LIVENESS_INTERVAL_SECONDS="1", TRAINER="0"
     )  # fmt: skip
     site.wait_until_it_answers()
     wait_until(lambda: site.is_ready("default"), seconds=60, what="the default worker")

@@ -81,7 +81,7 @@ def send_all(site: Site, count: int, events: dict[int, Callable[[], None]]) -> l
 
 
 def chaos(make_site: Callable[..., Site], count: int, *, kill_web: bool) -> None:
-    site = make_site(SWEEP_SECONDS="0.5", PREDICTION_WAIT_SECONDS="1")
+    site = make_site(RECOVERY_INTERVAL_SECONDS="0.5", PREDICTION_WAIT_SECONDS="1")
     site.start_redis()
     worker = site.start_worker()
     site.start_default_worker()

@@ -46,7 +46,7 @@ class Proxy:
 def behind_proxy(template_database: Path, django_db_blocker: DjangoDbBlocker) -> Iterator[Site]:
     """A site with BEHIND_PROXY=1 and an account."""
     site = Site(
-        template_database, BEHIND_PROXY="1", READS_PER_MINUTE=f"{READS},6000,6000", SIGN_IN_TRIES="3",
+        template_database, BEHIND_PROXY="1", READS_PER_MINUTE=f"{READS},6000,6000", MAX_LOGIN_ATTEMPTS="3",
         PREDICTION_WAIT_SECONDS="0",
     )  # fmt: skip
     try:

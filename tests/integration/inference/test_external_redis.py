@@ -49,7 +49,7 @@ def address(port: int, password: str, ca: Path) -> str:
 
 
 def test_a_whole_site_works_through_tls_with_a_password(make_site: Callable[..., Site], tmp_path: Path) -> None:
-    site = make_site(CANARY_SECONDS="1")
+    site = make_site(LIVENESS_INTERVAL_SECONDS="1")
     start_with_tls(site, tmp_path)
     site.start_worker()
     default = site.start_default_worker()

@@ -47,7 +47,7 @@ def draw(number: int, actor: Actor) -> Submission:
 
 @pytest.mark.both_databases(short="sqlite")
 def test_a_crash_between_commit_and_push_is_found_by_the_sweeper(make_site) -> None:
-    site = make_site(SWEEP_SECONDS="0.5")
+    site = make_site(RECOVERY_INTERVAL_SECONDS="0.5")
     site.start_redis()
     site.start_worker()
     site.start_default_worker()
@@ -71,7 +71,7 @@ def test_a_worker_that_starts_serves_what_waited_for_it(site: Site) -> None:
 
 @pytest.mark.both_databases(short="sqlite")
 def test_a_flushed_redis_loses_nothing(make_site) -> None:
-    site = make_site(SWEEP_SECONDS="0.5")
+    site = make_site(RECOVERY_INTERVAL_SECONDS="0.5")
     site.start_redis()
     worker = site.start_worker()
     site.start_default_worker()
@@ -147,7 +147,7 @@ def test_without_redis_nothing_fails_and_nobody_waits(site: Site) -> None:
 
 def freeze(make_site, seconds: float) -> None:
     """Freeze Redis for `seconds` while people draw."""
-    site = make_site(SWEEP_SECONDS="0.5")
+    site = make_site(RECOVERY_INTERVAL_SECONDS="0.5")
     redis = site.start_redis()
     site.start_worker()
     site.start_default_worker()
@@ -227,7 +227,7 @@ def test_a_picture_that_kills_the_worker_is_given_up_and_takes_nobody_with_it(si
 
 def chaos(make_site, count: int) -> None:
     """Kill the worker, then Redis, then flush it, while people draw."""
-    site = make_site(SWEEP_SECONDS="1")
+    site = make_site(RECOVERY_INTERVAL_SECONDS="1")
     redis = site.start_redis()
     worker = site.start_worker()
     site.start_default_worker()
@@ -275,7 +275,7 @@ def test_a_default_worker_that_is_told_to_end_finishes_what_it_is_at(site: Site)
 
 @pytest.mark.acceptance
 def test_what_a_killed_default_worker_was_at_is_done_by_the_next_one_when_its_time_is_over(make_site) -> None:
-    site = make_site(SWEEP_SECONDS="3600")  # the beat shall not do it sooner
+    site = make_site(RECOVERY_INTERVAL_SECONDS="3600")  # the beat shall not do it sooner
     site.start_redis()
     worker = site.start_default_worker()
     with site.entered():

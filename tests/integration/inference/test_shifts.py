@@ -34,16 +34,16 @@ def stranded(site: Site, pushes: int, idle: float) -> int:
 
 
 def test_no_push_around_the_end_of_a_shift_is_stranded(make_site) -> None:
-    assert stranded(make_site(SHIFT_IDLE_SECONDS="0.02"), 200, 0.02) == 0
+    assert stranded(make_site(WORKER_IDLE_SECONDS="0.02"), 200, 0.02) == 0
 
 
 @pytest.mark.acceptance
 def test_of_3000_pushes_around_the_end_of_shifts_none_is_stranded(make_site) -> None:
-    assert stranded(make_site(SHIFT_IDLE_SECONDS="0.02"), 3000, 0.02) == 0
+    assert stranded(make_site(WORKER_IDLE_SECONDS="0.02"), 3000, 0.02) == 0
 
 
 def test_shifts_hand_over_to_each_other_and_nobody_notices(make_site) -> None:
-    site = make_site(SHIFT_SECONDS="0.3")
+    site = make_site(WORKER_SESSION_SECONDS="0.3")
     site.start_redis()
     site.start_worker()
     tokens = set()

@@ -13,7 +13,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 
-from digitsite import env
+from digitsite.data_directory import data_dir
 from digitsite.testing.site import BASE_DIR
 from digitsite.testing.supervised import SETTINGS
 from recognizer.models import Submission
@@ -110,8 +110,8 @@ def test_root_knows_the_account_by_the_database_where_the_folder_is_its_own(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DATA_DIR", str(tmp_path))
-    assert env.data_dir() == tmp_path
+    assert data_dir() == tmp_path
     (tmp_path / "db.sqlite3").touch()
     os.chown(tmp_path / "db.sqlite3", 12345, 12345)
     with pytest.raises(ImproperlyConfigured, match="#12345"):
-        env.data_dir()
+        data_dir()

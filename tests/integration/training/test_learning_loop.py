@@ -45,7 +45,7 @@ def accuracy(images, labels) -> float:
 
 @pytest.mark.acceptance
 def test_writers_who_are_misread_are_read_after_their_labels_were_reviewed(make_site) -> None:
-    site = make_site(RETRAIN_AFTER_LABELS="150", SWEEP_SECONDS="0.5", TRAINING_THREADS="2")
+    site = make_site(RETRAIN_AFTER_LABELS="150", RECOVERY_INTERVAL_SECONDS="0.5", TRAINING_THREADS="2")
     site.start_redis()
     collect = [sys.executable, "manage.py", "collectstatic", "--noinput", "--verbosity", "0"]
     subprocess.run(collect, cwd=BASE_DIR, env=site.environment, check=True)
@@ -108,16 +108,16 @@ def test_a_trainer_that_dies_or_freezes_at_any_step_leaves_the_champion_and_the_
 
 
 def test_a_killed_training_process_ends_its_run_at_once_and_the_site_goes_on(make_site) -> None:
-    stop_the_trainer_at(make_site(SWEEP_SECONDS="1"), "training", "kill", again=False)
+    stop_the_trainer_at(make_site(RECOVERY_INTERVAL_SECONDS="1"), "training", "kill", again=False)
 
 
 def test_a_frozen_training_process_is_declared_dead_and_killed(make_site) -> None:
-    site = make_site(TRAINER_SILENCE_SECONDS="5", SWEEP_SECONDS="1")
+    site = make_site(TRAINER_SILENCE_SECONDS="5", RECOVERY_INTERVAL_SECONDS="1")
     stop_the_trainer_at(site, "loading", "freeze", again=False)
 
 
 @pytest.mark.acceptance
 def test_a_training_goes_on_after_all_processes_of_the_site_were_suspended(make_site) -> None:
-    site = make_site(TRAINER_SILENCE_SECONDS="5", SWEEP_SECONDS="1", TRAINING_THREADS="2")
+    site = make_site(TRAINER_SILENCE_SECONDS="5", RECOVERY_INTERVAL_SECONDS="1", TRAINING_THREADS="2")
     run = suspend_the_site_during_a_training(site, seconds=12)
     assert run.state == RunState.CANCELLED, run.reasons

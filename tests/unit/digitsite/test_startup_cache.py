@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from django.core.exceptions import ImproperlyConfigured
 
-from digitsite import env
+from digitsite.data_directory import secret_key
 from digitsite.supervisor import options, startup_cache
 from digitsite.testing.supervised import SETTINGS
 from ml.data.mnist import write_arrays
@@ -69,12 +69,12 @@ def test_a_preparation_that_was_interrupted_is_done_again(monkeypatch: pytest.Mo
 def test_a_secret_key_of_which_a_power_cut_left_nothing_is_refused(tmp_path: Path) -> None:
     (tmp_path / "secret_key").touch()
     with pytest.raises(ImproperlyConfigured, match="is empty, as after a power cut"):
-        env.secret_key(tmp_path)
+        secret_key(tmp_path)
 
 
 def test_a_draft_of_the_secret_key_is_no_obstacle_to_the_next_start(tmp_path: Path) -> None:
     (tmp_path / f".secret_key.{os.getpid()}").touch()  # in a container the next start may have the same number
-    assert len(env.secret_key(tmp_path)) == 64
+    assert len(secret_key(tmp_path)) == 64
 
 
 def test_arrays_for_which_there_is_no_room_leave_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

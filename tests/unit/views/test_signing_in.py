@@ -21,7 +21,7 @@ RIGHT, WRONG = "three grey cats 7", "two grey cats 7"
 
 @pytest.fixture(autouse=True)
 def ann(settings) -> User:
-    settings.SIGN_IN_TRIES = 3
+    settings.MAX_LOGIN_ATTEMPTS = 3
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
     return User.objects.create_user("ann", password=RIGHT)
 

@@ -53,7 +53,7 @@ class CountingHasher(MD5PasswordHasher):
 
 @pytest.fixture(autouse=True)
 def ann(settings) -> User:
-    settings.SIGN_IN_TRIES = 3
+    settings.MAX_LOGIN_ATTEMPTS = 3
     settings.PASSWORD_HASHERS = [f"{__name__}.CountingHasher"]
     user = User.objects.create_user("ann", "ann@example.org", RIGHT)
     CountingHasher.count = 0
@@ -109,7 +109,7 @@ def test_right_sign_ins_from_one_address_are_limited(monkeypatch: pytest.MonkeyP
 
 
 def test_a_class_of_thirty_can_sign_in_behind_one_address(settings) -> None:
-    settings.SIGN_IN_TRIES = 10
+    settings.MAX_LOGIN_ATTEMPTS = 10
     for number in range(30):
         User.objects.create_user(f"pupil{number}", password=RIGHT)
     for number in range(30):
