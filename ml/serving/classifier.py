@@ -1,7 +1,7 @@
-"""28x28 pixels to answers: ten calibrated probabilities, an energy, a doubt and a verdict.
+"""Classifier: 28x28 pixels to answers with calibrated probabilities, an energy, a doubt and a verdict.
 
-The prediction worker, `manage.py predict` and the evaluation use it. It serves the LiteRT model of a bundle
-without importing TensorFlow; with runtime "keras" it serves the Keras file through one `tf.function` instead.
+The runtime "litert" runs the LiteRT model of a bundle without importing TensorFlow; the runtime "keras" runs the Keras
+file through one `tf.function`.
 
     python -c "
     import numpy as np; from ml.serving.bundle import BASE_FOLDER; from ml.serving.classifier import load_classifier
@@ -12,9 +12,8 @@ without importing TensorFlow; with runtime "keras" it serves the Keras file thro
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import numpy as np
 
@@ -22,23 +21,30 @@ from ml.serving import bundle as bundles
 from ml.serving.bundle import BundleError, Manifest
 from ml.serving.verdicts import Verdict
 
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    import numpy.typing as npt
+
+    Features = Mapping[str, Any]
+
 Runtime = Literal["litert", "keras"]
-# Longest batch given to the model at once: 256 pictures take about 10 ms and some 20 MB of scratch memory.
+# Maximum batch size of one model call: 256 images take about 10 ms and 20 MB of scratch memory.
 MAX_BATCH_SIZE = 256
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What the model says of one picture.
+    """The model's answer to one image.
 
     Attributes:
-        probabilities: of the digits 0..9, calibrated; they add up to 1.
-        digit: the most probable digit, the best guess whatever the verdict.
+        probabilities: calibrated probabilities of the digits 0..9; their sum is 1.
+        digit: the most probable digit.
         certainty: the probability of `digit`.
         runner_up: the second most probable digit.
-        energy: high (up to -2.3) when the picture looks like no digit; see `energy`.
+        energy: high (up to -2.3) if the image does not look like a digit; see `energy`.
         doubt: 0..1, higher is more doubtful; orders the review queue.
-        verdict: what the answer is worth.
+        verdict: quality of the answer.
     """
 
     probabilities: tuple[float, ...]
@@ -51,17 +57,38 @@ class Answer:
 
 
 class Classifier(Protocol):
-    """Anything that answers. Not thread-safe: load one for each thread."""
+    """Interface of a classifier. Not thread-safe: load one for each thread."""
 
     @property
     def manifest(self) -> Manifest:
-        """What the model's numbers mean."""
+        """The manifest of the model."""
 
     def logits(self, pixels: np.ndarray) -> np.ndarray:
-        """(N, 28, 28) uint8 to (N, 10) float32 logits."""
+        """Compute logits.
 
-    def answer(self, pixels: np.ndarray, ink: Sequence[Mapping] | None = None) -> list[Answer]:
-        """(N, 28, 28) uint8 and, for each, the preprocessing's evidence about the ink, to N answers."""
+        Args:
+            pixels: (N, 28, 28) uint8.
+
+        Returns:
+            (N, 10) float32.
+
+        Raises:
+            ValueError: the shape or dtype is wrong.
+        """
+
+    def answer(self, pixels: np.ndarray, ink: Sequence[Features] | None = None) -> list[Answer]:
+        """Classify images.
+
+        Args:
+            pixels: (N, 28, 28) uint8.
+            ink: for each image, the features of `ml.preprocessing.Prepared.ink`.
+
+        Returns:
+            N answers.
+
+        Raises:
+            ValueError: the shape or dtype is wrong.
+        """
 
 
 def load_classifier(
@@ -72,64 +99,70 @@ def load_classifier(
     keras_file: bytes | None = None,
     keras_sha256: str | None = None,
 ) -> Classifier:
-    """Check a bundle and make a classifier of it.
+    """Validate a bundle and create a classifier from it.
 
     Args:
         bundle: the serving bundle.
-        sha256: the bundle's recorded sha256.
-        runtime: "litert" serves the bundle's model; "keras" serves `keras_file` with the bundle's manifest.
-        keras_file: the bytes of the .keras file; needed by the runtime "keras" only.
-        keras_sha256: its recorded sha256.
+        sha256: the expected SHA-256 of the bundle.
+        runtime: "litert" runs the model of the bundle; "keras" runs `keras_file` with the manifest of the bundle.
+        keras_file: the bytes of the .keras file; used by the runtime "keras" only.
+        keras_sha256: the expected SHA-256 of the .keras file.
 
     Raises:
-        BundleError: one clear sentence on what is missing, damaged, swapped or unknown.
+        BundleError: a file is missing, damaged or not the expected one, or the runtime is unknown.
     """
-    read = bundles.read(bundle, sha256=sha256)
+    contents = bundles.read(bundle, sha256=sha256)
     if runtime == "litert":
-        return _LiteRTClassifier(read.model, read.manifest)
+        return _LiteRTClassifier(contents.model, contents.manifest)
     if runtime == "keras":
-        return _KerasClassifier(keras_file or b"", keras_sha256, read.manifest)
+        return _KerasClassifier(keras_file or b"", keras_sha256, contents.manifest)
     raise BundleError(f"The inference runtime must be 'litert' or 'keras', not {runtime!r}.")
 
 
 def to_input(pixels: np.ndarray) -> np.ndarray:
-    """(N, 28, 28) uint8 to the model's input, (N, 28, 28, 1) float32 in 0..1."""
-    return (pixels.astype(np.float32) / 255.0)[..., None]
+    """Convert (N, 28, 28) uint8 pixels to the model's input, (N, 28, 28, 1) float32 in 0..1."""
+    inputs: np.ndarray = (pixels.astype(np.float32) / 255.0)[..., None]
+    return inputs
 
 
 def softmax(logits: np.ndarray, temperature: float = 1.0) -> np.ndarray:
-    """(N, 10) logits to (N, 10) float64 probabilities; a temperature below 1 makes them more certain."""
+    """Convert (N, 10) logits to (N, 10) float64 probabilities. A temperature below 1 makes them more certain."""
     scaled = logits.astype(np.float64) / temperature
-    powers = np.exp(scaled - scaled.max(axis=1, keepdims=True))
-    return powers / powers.sum(axis=1, keepdims=True)
+    exponentials = np.exp(scaled - scaled.max(axis=1, keepdims=True))
+    probabilities: np.ndarray = exponentials / exponentials.sum(axis=1, keepdims=True)
+    return probabilities
 
 
 def energy(logits: np.ndarray) -> np.ndarray:
-    """(N, 10) logits to (N,) energies, -log sum exp (Liu et al., "Energy-based Out-of-distribution Detection").
+    """Convert (N, 10) logits to (N,) energies, -log sum exp (Liu et al., "Energy-based Out-of-distribution Detection").
 
-    The logits are centred first. Cross-entropy leaves their mean to chance, and what chance did to it would drown
-    the energy: uncentred, 16 % of non-digits lie above 98 % of the digits, centred 65 %. At -2.3 (minus log 10) all
-    digits are equally likely.
+    The logits are centred first, because cross-entropy does not determine their mean, and its random offset hides the
+    energy: uncentred, 16 % of non-digits lie above 98 % of the digits; centred, 65 %. At -2.3 (minus log 10) all digits
+    are equally likely.
     """
     centred = logits.astype(np.float64) - logits.mean(axis=1, keepdims=True)
     top = centred.max(axis=1)
-    return -(top + np.log(np.exp(centred - top[:, None]).sum(axis=1)))
+    energies: np.ndarray = -(top + np.log(np.exp(centred - top[:, None]).sum(axis=1)))
+    return energies
 
 
 def decide(
     logits: np.ndarray,
     manifest: Manifest,
-    ink: Sequence[Mapping] | None = None,
-    blank: Sequence[bool] | np.ndarray | None = None,
+    ink: Sequence[Features] | None = None,
+    blank: Sequence[bool] | npt.NDArray[np.bool_] | None = None,
 ) -> list[Answer]:
-    """Turn logits into answers.
+    """Convert logits to answers.
 
     Args:
         logits: (N, 10).
         manifest: temperature and thresholds.
-        ink: for each picture the evidence of `ml.preprocessing`; of it "several" (several digits side by side) and
-            "dot" (a lone dot) decide the verdict, and what is "doubtful" (noise, a pattern) is never sure.
-        blank: for each picture, whether there was no ink at all.
+        ink: for each image, the features of `ml.preprocessing.Prepared.ink`: "several" (several digits side by side)
+            and "dot" (a single dot) decide the verdict, and "doubtful" (noise, a pattern) rules out "sure".
+        blank: for each image, whether it has no ink.
+
+    Returns:
+        N answers.
     """
     n = len(logits)
     probabilities = softmax(logits, manifest.temperature)
@@ -137,30 +170,30 @@ def decide(
     order = np.argsort(-probabilities, axis=1, kind="stable")[:, :2]
     top = np.take_along_axis(probabilities, order, axis=1)
     margins = top[:, 0] - top[:, 1]
-    # How digit-like the picture is: one half at the energy where it is refused, one in the midst of the digits.
+    # Similarity to a digit: 0.5 at the energy threshold of "not a digit", near 1 for typical digits.
     likeness = 1 / (1 + np.exp(np.clip((energies - manifest.refuse_energy) / manifest.temperature, -50, 50)))
     doubts = np.clip(1 - margins * likeness, 0, 1).tolist()
     refused = (energies > manifest.refuse_energy).tolist()
     sure = ((margins >= manifest.sure_margin) & (energies <= manifest.sure_energy)).tolist()
     blanks = [False] * n if blank is None else blank
-    evidence: Sequence[Mapping] = [{}] * n if ink is None else ink
+    features: Sequence[Features] = [{}] * n if ink is None else ink
     rows = zip(probabilities.tolist(), order.tolist(), energies.tolist(), strict=True)
     answers = []
     for i, (row, (digit, runner_up), value) in enumerate(rows):
-        verdict = Verdict.SURE if sure[i] and not evidence[i].get("doubtful") else Verdict.UNSURE
+        verdict = Verdict.SURE if sure[i] and not features[i].get("doubtful") else Verdict.UNSURE
         doubt = doubts[i]
         if blanks[i]:
             verdict, doubt = Verdict.BLANK, 1.0
-        elif evidence[i].get("several"):
+        elif features[i].get("several"):
             verdict, doubt = Verdict.SEVERAL, 1.0
-        elif refused[i] or evidence[i].get("dot"):
+        elif refused[i] or features[i].get("dot"):
             verdict = Verdict.NOT_A_DIGIT
         answers.append(Answer(tuple(row), digit, row[digit], runner_up, value, doubt, verdict))
     return answers
 
 
 class _BatchedClassifier(ABC):
-    """What both runtimes share: batches in, answers out."""
+    """Base class of both runtimes: input validation, batching and decisions."""
 
     def __init__(self, manifest: Manifest) -> None:
         self.manifest = manifest
@@ -168,16 +201,16 @@ class _BatchedClassifier(ABC):
     def logits(self, pixels: np.ndarray) -> np.ndarray:
         if pixels.ndim != 3 or pixels.shape[1:] != (28, 28) or pixels.dtype != np.uint8:
             raise ValueError(f"Pixels must be (N, 28, 28) uint8, not {pixels.shape} {pixels.dtype}.")
-        parts = [self._run(to_input(pixels[i : i + MAX_BATCH_SIZE])) for i in range(0, len(pixels), MAX_BATCH_SIZE)]
-        return np.concatenate(parts) if parts else np.zeros((0, 10), np.float32)
+        batches = [self._run(to_input(pixels[i : i + MAX_BATCH_SIZE])) for i in range(0, len(pixels), MAX_BATCH_SIZE)]
+        return np.concatenate(batches) if batches else np.zeros((0, 10), np.float32)
 
-    def answer(self, pixels: np.ndarray, ink: Sequence[Mapping] | None = None) -> list[Answer]:
+    def answer(self, pixels: np.ndarray, ink: Sequence[Features] | None = None) -> list[Answer]:
         logits = self.logits(pixels)
-        return decide(logits, self.manifest, ink, blank=~pixels.any(axis=(1, 2)))
+        return decide(logits, self.manifest, ink, blank=np.logical_not(pixels.any(axis=(1, 2))))
 
     @abstractmethod
     def _run(self, inputs: np.ndarray) -> np.ndarray:
-        """(N, 28, 28, 1) float32 to (N, 10) logits, for a batch that is not too large."""
+        """Compute (N, 10) logits of one batch, (N, 28, 28, 1) float32, of at most MAX_BATCH_SIZE images."""
 
 
 class _LiteRTClassifier(_BatchedClassifier):
@@ -194,7 +227,7 @@ class _LiteRTClassifier(_BatchedClassifier):
         except (ValueError, RuntimeError, IndexError) as error:
             raise BundleError(f"The serving bundle's model cannot be run ({error}).") from error
         if shape != (1, 10):
-            raise BundleError(f"The serving bundle's model gives {shape[1:]} numbers for a picture, not ten.")
+            raise BundleError(f"The serving bundle's model returns {shape[1:]} numbers for an image, not ten.")
 
     def _run(self, inputs: np.ndarray) -> np.ndarray:
         if len(inputs) != self._batch:
@@ -203,7 +236,9 @@ class _LiteRTClassifier(_BatchedClassifier):
             self._batch = len(inputs)
         self._interpreter.set_tensor(self._input, inputs)
         self._interpreter.invoke()
-        return self._interpreter.get_tensor(self._output)  # a copy: a view would pin the interpreter's memory
+        # A copy: a view would prevent the interpreter from reallocating its memory.
+        logits: np.ndarray = self._interpreter.get_tensor(self._output)
+        return logits
 
 
 class _KerasClassifier(_BatchedClassifier):
@@ -215,11 +250,12 @@ class _KerasClassifier(_BatchedClassifier):
         super().__init__(manifest)
         model = load_keras(keras_file, sha256=sha256)
         if weights_sha256(model) != manifest.weights_sha256:
-            raise BundleError("The Keras model and the serving bundle do not belong together: weights differ.")
-        twin = build_logits_model(model)
+            raise BundleError("The Keras model does not match the serving bundle: their weights differ.")
+        logits_model = build_logits_model(model)
         signature = [tf.TensorSpec((None, 28, 28, 1), tf.float32)]
-        self._function = tf.function(lambda x: twin(x, training=False), input_signature=signature)
-        self._run(np.zeros((1, 28, 28, 1), np.float32))  # traced once, here, and not by the first visitor
+        self._function = tf.function(lambda x: logits_model(x, training=False), input_signature=signature)
+        self._run(np.zeros((1, 28, 28, 1), np.float32))  # trace now, not during the first request
 
     def _run(self, inputs: np.ndarray) -> np.ndarray:
-        return self._function(inputs).numpy()
+        logits: np.ndarray = self._function(inputs).numpy()
+        return logits

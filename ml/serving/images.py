@@ -1,15 +1,14 @@
-"""From bytes that a stranger sent to a safe, upright picture.
+"""Decoding of untrusted image files to upright images.
 
-Nothing here trusts the bytes:
-the format comes from an allow-list and never from a file name, sizes are checked from the header before a
-pixel is decoded, and whatever a decoder throws becomes one clear `ImageError`.
+The format is detected from the content against an allow-list, not from the file name; sizes are checked from the header
+before pixels are decoded; every exception of a decoder becomes an `ImageError`.
 """
 
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
@@ -17,11 +16,14 @@ from PIL import Image, UnidentifiedImageError
 
 from . import decoding, metadata
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF")
-# The same as people write them: Pillow shouts.
+# The names for people.
 FORMAT_NAMES = tuple("WebP" if name == "WEBP" else name for name in FORMATS)
-# By EXIF orientation: how the stored picture must be turned to stand upright.
-_TURNS = {
+# EXIF orientation to the transformation that makes the stored image upright.
+_TRANSFORMATIONS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
     4: Image.Transpose.FLIP_TOP_BOTTOM,
@@ -34,8 +36,14 @@ _TURNS = {
 
 @dataclass(frozen=True)
 class Limits:
-    """What is accepted at most: bytes of the file, pixels of the picture, pixels along one side, and bytes of memory
-    that decoding it takes."""
+    """Upper limits of accepted images.
+
+    Attributes:
+        max_bytes: size of the file.
+        max_pixels: number of pixels.
+        max_side: pixels along one side.
+        max_memory: bytes of memory that decoding takes.
+    """
 
     max_bytes: int = 10 * 1024 * 1024
     max_pixels: int = 50_000_000
@@ -45,15 +53,17 @@ class Limits:
 
 @dataclass(frozen=True)
 class ImageHeader:
-    """A picture of which only the header was read, and found to be within the limits.
+    """An image within the limits, of which only the header was read.
 
     Attributes:
-        image: not loaded yet; `read` does that, once.
-        size: width and height as stored, before any turn.
-        memory: bytes that decoding takes.
-        pixels: so many the decoder goes over, those of a JPEG in many scans as often as it has scans.
+        image: not loaded yet; `read` loads it, once.
+        size: width and height as stored, before the orientation is applied.
+        memory: bytes of memory that decoding takes.
+        pixels: number of pixels that the decoder processes; each scan of a JPEG counts.
         length: bytes of the file.
-        orientation: 1 to 8, as EXIF counts them.
+        orientation: EXIF orientation, 1 to 8.
+        limits: the limits it was checked against.
+        working_side: as for `decode`.
     """
 
     image: Image.Image
@@ -67,7 +77,7 @@ class ImageHeader:
 
 
 class ImageError(ValueError):
-    """A picture that cannot be used. The message is meant for the visitor; `code` is for programs.
+    """An image that cannot be used. The message is for the visitor; `code` is machine-readable.
 
     Codes: `empty`, `not_an_image`, `truncated`, `too_many_bytes`, `too_many_pixels`.
     """
@@ -77,42 +87,46 @@ class ImageError(ValueError):
         self.code = code
 
 
-# Pixels that are worked on at once when a large picture is shrunk.
+# Number of pixels that are processed at once while a large image is reduced.
 BAND_PIXELS = 1_000_000
-# A JPEG in many scans is gone over many times: 25 ms for 50 million pixels, each time.
+# The decoder processes a JPEG once for each scan: 25 ms for 50 million pixels.
 MAX_SCANNED_PIXELS = 1_500_000_000
-# Pillow keeps every piece of a header, copies some of them together again with each one more, and goes over all of them
-# in Python: ten megabytes in pieces of some bytes take minutes and gigabytes. A large header of a camera needs 700
-# readings, a picture's data one for some kilobytes.
+# Pillow keeps every block of a header, joins some of them again for each further block, and iterates over all of them
+# in Python: 10 MB in blocks of a few bytes take minutes and gigabytes. A large header from a camera takes 700 reads,
+# the image data one read for a few kilobytes.
 MAX_HEADER_READS = 2_000
 MAX_DATA_READS = 100_000
 
 
 def decode(data: bytes, limits: Limits = Limits(), *, working_side: int = 1024) -> Image.Image:
-    """Decode the first frame of a picture, upright, 8 bits per channel, without any metadata.
+    """Decode the first frame of an image, upright, with 8 bits per channel and without metadata.
 
     Args:
-        data: the file as it was sent.
-        limits: refused above these, before decoding.
-        working_side: a JPEG much larger than this is decoded at 1/2, 1/4 or 1/8 of its size (the format
-            allows it and it is several times faster); its long side stays at least this many pixels. Any other
-            picture is divided by a whole number to no less either, lest copies of it fill the memory.
+        data: the bytes of the file.
+        limits: checked before decoding.
+        working_side: lower bound of the long side after reduction, in pixels. A JPEG much larger than this is decoded
+            at 1/2, 1/4 or 1/8 of its size, which is several times faster; other images are reduced by an integer
+            factor, which limits the memory of copies.
 
     Returns:
-        A picture in mode L, LA, RGB or RGBA: colour only where there is some, an alpha channel only where something
-        is transparent.
+        An image in mode L, LA, RGB or RGBA: RGB only if it has colour, an alpha channel only if it has transparency.
 
     Raises:
-        ImageError: for anything that is not a readable picture within the limits.
+        ImageError: the data is not a readable image within the limits.
     """
     return Image.fromarray(read(open_image(data, limits, working_side=working_side)))
 
 
 def open_image(data: bytes, limits: Limits = Limits(), *, working_side: int = 1024) -> ImageHeader:
-    """Read the header of a picture and hold it to the limits; no pixel is decoded. Arguments as for `decode`.
+    """Read the header of an image and check it against the limits, without decoding pixels.
+
+    Args:
+        data: the bytes of the file.
+        limits: as for `decode`.
+        working_side: as for `decode`.
 
     Raises:
-        ImageError: as `decode` does for what the header tells.
+        ImageError: the header is invalid or exceeds the limits.
     """
     if not data:
         raise ImageError("empty", "The file is empty. Please choose a picture.")
@@ -124,10 +138,10 @@ def open_image(data: bytes, limits: Limits = Limits(), *, working_side: int = 10
         )
     length = len(data)
     try:
-        bare = metadata.strip_metadata(data)
+        stripped = metadata.strip_metadata(data)
     except metadata.MetadataError as error:
         raise ImageError("not_an_image", f"{error} Please save the picture again and send that.") from error
-    data = bare.data
+    data = stripped.data
     image = _open(data)
     _check_size(image.size, limits)
     try:
@@ -142,31 +156,37 @@ def open_image(data: bytes, limits: Limits = Limits(), *, working_side: int = 10
             f"The picture is {image.width} x {image.height} pixels, which is too much to read as this kind of "
             f"{image.format}. Please send it smaller, or as a plain JPEG.",
         )
-    return ImageHeader(image, image.size, memory, pixels, length, bare.orientation, limits, working_side)
+    return ImageHeader(image, image.size, memory, pixels, length, stripped.orientation, limits, working_side)
 
 
-def read(opened: ImageHeader) -> np.ndarray:
-    """What `decode` gives, as an array: uint8 (h, w) for L, (h, w, 2) for LA, 3 for RGB, 4 for RGBA.
+def read(header: ImageHeader) -> np.ndarray:
+    """Decode an opened image, as `decode` does.
+
+    Args:
+        header: as `open_image` returns it; its image is closed.
+
+    Returns:
+        uint8 (h, w) for L, (h, w, 2) for LA, (h, w, 3) for RGB, (h, w, 4) for RGBA.
 
     Raises:
-        ImageError: as `decode` does for what the header does not tell.
+        ImageError: the data is damaged or incomplete.
     """
-    image, working_side = opened.image, opened.working_side
-    # A reader may throw nearly anything on bytes made to hurt it (struct.error, KeyError, OverflowError,
-    # zlib.error, MemoryError …).
+    image, working_side = header.image, header.working_side
+    # Decoders raise many exception types on malicious data (struct.error, KeyError, OverflowError, zlib.error,
+    # MemoryError …).
     try:
         if image.format in decoding.JPEGS:
-            _reduce(image, working_side)
-        image.fp.readings = MAX_DATA_READS
+            _set_jpeg_scale(image, working_side)
+        image.fp.remaining_reads = MAX_DATA_READS  # type: ignore[attr-defined]  # the file of `_open`
         image.load()
-        _check_size(image.size, opened.limits)
-        turn = _TURNS.get(opened.orientation)
+        _check_size(image.size, header.limits)
+        transformation = _TRANSFORMATIONS.get(header.orientation)
         upright = _to_eight_bits(image, max(1, max(image.size) // max(1, working_side)))
-        if turn is not None:
-            upright = upright.transpose(turn)
+        if transformation is not None:
+            upright = upright.transpose(transformation)
         pixels = np.asarray(upright)
-        image.close()  # which gives its memory back before anything else takes some
-        return _without_needless_channels(pixels)
+        image.close()  # frees its memory before the next allocation
+        return _drop_redundant_channels(pixels)
     except ImageError:
         raise
     except Exception as error:
@@ -177,15 +197,16 @@ def read(opened: ImageHeader) -> np.ndarray:
 
 
 class ReadLimitedFile(io.BytesIO):
-    """A file that is read in a number of pieces and then no more; ImageError says so."""
+    """A file that raises ImageError after a maximum number of reads."""
 
-    readings = MAX_HEADER_READS
+    remaining_reads = MAX_HEADER_READS
 
     def read(self, size: int | None = -1, /) -> bytes:
-        self.readings -= 1
-        if self.readings < 0:
+        """Read bytes; raise ImageError after `remaining_reads` calls."""
+        self.remaining_reads -= 1
+        if self.remaining_reads < 0:
             raise ImageError(
-                "not_an_image", "The file is in too many small pieces to be read here. Please save the picture anew."
+                "not_an_image", "The file is in too many small pieces to be read here. Please save the picture again."
             )
         return super().read(size)
 
@@ -220,69 +241,72 @@ def _check_size(size: tuple[int, int], limits: Limits) -> None:
         )
 
 
-def _reduce(image: Image.Image, working_side: int) -> None:
-    """Tell the JPEG decoder to skip detail: `draft` takes the largest of 1, 2, 4, 8 that leaves both sides at
-    least as asked."""
+def _set_jpeg_scale(image: Image.Image, working_side: int) -> None:
+    """Let the JPEG decoder reduce the image.
+
+    `draft` uses the largest factor of 1, 2, 4 and 8 that keeps both sides at least as long as requested.
+    """
     factor = max(image.size) // max(1, working_side)
     if factor >= 2:
         image.draft(None, (max(1, image.width // factor), max(1, image.height // factor)))
 
 
 def _to_eight_bits(image: Image.Image, factor: int) -> Image.Image:
-    """Any Pillow mode to L, LA, RGB or RGBA, its sides divided by `factor`; the image itself where it is so already.
+    """Convert any Pillow mode to L, LA, RGB or RGBA and divide the sides by a factor.
 
-    Large pictures in bands, so that what is needed beside the picture is little.
+    Large images are converted in bands, which needs little additional memory. An image that needs no conversion is
+    returned as it is.
     """
-    grey_levels = _range(image) if image.mode in ("I", "F") else None
+    grey_levels = _find_grey_range(image) if image.mode in ("I", "F") else None
     if factor == 1:
-        return _converted(image, grey_levels)
-    shrunk = None
-    for top, band in _bands(image, factor):
+        return _convert(image, grey_levels)
+    reduced: Image.Image | None = None
+    for top, band in _iter_bands(image, factor):
         band.format = image.format
-        small = _converted(band, grey_levels).reduce(factor)
-        if shrunk is None:
-            shrunk = Image.new(small.mode, (-(-image.width // factor), -(-image.height // factor)))
-        shrunk.paste(small, (0, top // factor))
-    return shrunk
+        small = _convert(band, grey_levels).reduce(factor)
+        if reduced is None:
+            reduced = Image.new(small.mode, (-(-image.width // factor), -(-image.height // factor)))
+        reduced.paste(small, (0, top // factor))
+    return image if reduced is None else reduced  # None only for an image without rows, which `_check_size` rejects
 
 
-def _bands(image: Image.Image, rows: int) -> Iterator[tuple[int, Image.Image]]:
-    """The picture in bands of a multiple of `rows`, each with the row at which it begins."""
+def _iter_bands(image: Image.Image, rows: int) -> Iterator[tuple[int, Image.Image]]:
+    """Yield bands of the image, each with its first row. The height of a band is a multiple of `rows`."""
     height = max(rows, BAND_PIXELS // image.width // rows * rows)
     for top in range(0, image.height, height):
         yield top, image.crop((0, top, image.width, min(image.height, top + height)))
 
 
-def _converted(image: Image.Image, grey_levels: tuple[float, float] | None) -> Image.Image:
+def _convert(image: Image.Image, grey_levels: tuple[float, float] | None) -> Image.Image:
     mode = image.mode
     if mode in ("I;16", "I;16B", "I;16L", "I;16N"):
-        # 16 bits mean 0..65535.
+        # The range of 16-bit modes is 0..65535.
         values = np.asarray(image).astype(np.uint32)
         return Image.fromarray(((values * 255 + 32767) // 65535).astype(np.uint8))
     if grey_levels is not None:
-        return Image.fromarray(_stretched(np.asarray(image), *grey_levels))
+        return Image.fromarray(_stretch(np.asarray(image), *grey_levels))
     if mode == "CMYK" and image.format in decoding.JPEGS and "adobe" not in image.info:
-        # Pillow takes every CMYK JPEG as Adobe writes them, inverted; without Adobe's marker the values are
-        # plain.
+        # Pillow reads every CMYK JPEG as inverted, as Adobe writes them. Without Adobe's marker the values are not
+        # inverted.
         image = Image.fromarray(255 - np.asarray(image), mode="CMYK")
-    transparent = "transparency" in image.info
-    if mode in ("1", "L") and not transparent:
+    is_transparent = "transparency" in image.info
+    if mode in ("1", "L") and not is_transparent:
         target = "L"
     elif mode in ("LA", "La", "1", "L"):
         target = "LA"
-    elif transparent or mode in ("PA", "RGBA", "RGBa"):
+    elif is_transparent or mode in ("PA", "RGBA", "RGBa"):
         target = "RGBA"
     else:
         target = "RGB"
     return image if mode == target else image.convert(target)
 
 
-def _without_needless_channels(pixels: np.ndarray) -> np.ndarray:
-    """Grey where red, green and blue are equal everywhere, no alpha where nothing is transparent: everything after this
-    has less to do."""
+def _drop_redundant_channels(pixels: np.ndarray) -> np.ndarray:
+    """Drop colour channels that are equal everywhere and an opaque alpha channel, which saves work later."""
     if pixels.ndim == 2:
         return pixels
-    *colours, alpha = cv2.split(pixels) if pixels.shape[2] in (2, 4) else (*cv2.split(pixels), None)
+    colours = list(cv2.split(pixels))
+    alpha = colours.pop() if pixels.shape[2] in (2, 4) else None
     if len(colours) == 3 and np.array_equal(colours[0], colours[1]) and np.array_equal(colours[1], colours[2]):
         colours = colours[:1]
     if alpha is not None and alpha.min() < 255:
@@ -292,27 +316,27 @@ def _without_needless_channels(pixels: np.ndarray) -> np.ndarray:
     return colours[0] if len(colours) == 1 else cv2.merge(colours)
 
 
-def _range(image: Image.Image) -> tuple[float, float]:
-    """Which values of integers of 32 bits, or floats, mean black and white.
+def _find_grey_range(image: Image.Image) -> tuple[float, float]:
+    """Return the values of black and white in a 32-bit integer or float image.
 
-    No range is agreed on, so values that do not fit 0..255 (floats: 0..1 or 0..255) are stretched from their smallest
-    to their largest.
+    These modes have no standard range. The result is 0 and the smallest of 1, 255 and 65535 that fits the values, or
+    else their minimum and maximum.
     """
     low, high = np.inf, -np.inf
-    for _, band in _bands(image, 1):
-        values = _finite(np.asarray(band))
+    for _, band in _iter_bands(image, 1):
+        values = _replace_non_finite(np.asarray(band))
         low, high = min(low, float(values.min())), max(high, float(values.max()))
     if low >= 0:
-        for usual in (1.0, 255.0, 65535.0):
-            if high <= usual and (usual > 1 or high > 0):
-                return 0.0, usual
+        for white in (1.0, 255.0, 65535.0):
+            if high <= white and (white > 1 or high > 0):
+                return 0.0, white
     return low, high
 
 
-def _stretched(values: np.ndarray, low: float, high: float) -> np.ndarray:
+def _stretch(values: np.ndarray, low: float, high: float) -> np.ndarray:
     span = (high - low) or 1.0
-    return np.rint((_finite(values) - low) / span * 255).astype(np.uint8)
+    return np.rint((_replace_non_finite(values) - low) / span * 255).astype(np.uint8)
 
 
-def _finite(values: np.ndarray) -> np.ndarray:
+def _replace_non_finite(values: np.ndarray) -> np.ndarray:
     return np.nan_to_num(values.astype(np.float64), nan=0.0, posinf=0.0, neginf=0.0)

@@ -1,11 +1,10 @@
-"""Picture files without their metadata.
+"""Removal of metadata from image files before they are decoded.
 
-Decoders build what a file holds beside its pixels (texts, colour profiles, thumbnails, directories of tags) in memory
-before anybody can say how large that may be, and keep it with the picture. So it is cut out of the file first; the
-orientation alone is read, here.
+Decoders load metadata (texts, colour profiles, thumbnails, directories of tags) into memory without a limit and keep it
+with the image. So it is removed from the file first; only the orientation is read, by this module.
 
-BMP has no metadata, that of GIF is bounded by the number of its blocks, and the WebP decoder is given the whole file:
-these three stay as they are.
+BMP has no metadata, that of GIF is bounded by the number of its blocks, and the WebP decoder needs the whole file, so
+these three formats are unchanged.
 """
 
 from __future__ import annotations
@@ -15,23 +14,23 @@ import struct
 from dataclasses import dataclass
 
 UPRIGHT = 1
-# EXIF tag 0x0112: how the stored picture must be turned to stand upright (EXIF 2.32, section 4.6.4).
+# EXIF tag 0x0112: the transformation that makes the stored image upright (EXIF 2.32, section 4.6.4).
 _ORIENTATION = 0x0112
 _EXIF = b"Exif\0\0"
 
-# https://www.w3.org/Graphics/JPEG/itu-t81.pdf, table B.1. APP0 and APP14 say how colours are stored.
+# https://www.w3.org/Graphics/JPEG/itu-t81.pdf, table B.1. APP0 and APP14 define the colour encoding.
 _JPEG_MARKER = re.compile(rb"\xff([\x01-\xfe])")
 _APP0, _APP1, _APP14, _APP15, _COMMENT = 0xE0, 0xE1, 0xEE, 0xEF, 0xFE
 _START_OF_SCAN, _END_OF_IMAGE = 0xDA, 0xD9
 _WITHOUT_LENGTH = {0x01, *range(0xD0, 0xD9)}
 MAX_JPEG_SEGMENTS = 2_000
 
-# https://www.w3.org/TR/png-3/#4Concepts.FormatTypes. Of an animation (acTL, fcTL, fdAT) the first picture stays.
+# https://www.w3.org/TR/png-3/#4Concepts.FormatTypes. Only the first frame of an animation (acTL, fcTL, fdAT) is kept.
 _PNG_START = b"\x89PNG\r\n\x1a\n"
 _PNG_CHUNKS = (b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND")
 MAX_CHUNKS = 100_000
 
-# TIFF 6.0, part 2, and BigTIFF. Strips and tiles are one value each; everything else that pixels need is short.
+# TIFF 6.0, part 2, and BigTIFF. There is one value for each strip or tile; all other tags that pixels need are short.
 _TIFF_STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _TIFF_LISTS = {273, 279, 324, 325}  # StripOffsets, StripByteCounts, TileOffsets, TileByteCounts
 _TIFF_LIST_TYPES = {3, 4, 13, 16}  # SHORT, LONG, IFD, LONG8
@@ -48,16 +47,16 @@ MAX_TIFF_VALUES = 64
 
 
 class MetadataError(ValueError):
-    """The structure of the file asks for more memory or time than any picture needs."""
+    """The structure of the file takes more memory or time than any image needs."""
 
 
 @dataclass(frozen=True)
 class StrippedFile:
-    """A picture file without metadata.
+    """An image file without metadata.
 
     Attributes:
-        data: the file; the very bytes that were given where there was nothing to cut out.
-        orientation: 1 to 8 as EXIF counts them; 1 also for TIFF, whose decoder turns the picture by itself.
+        data: the file; the original bytes object if there was no metadata.
+        orientation: EXIF orientation, 1 to 8; always 1 for TIFF, whose decoder applies the orientation itself.
     """
 
     data: bytes
@@ -65,10 +64,12 @@ class StrippedFile:
 
 
 def strip_metadata(data: bytes) -> StrippedFile:
-    """Cut the metadata out of a JPEG, PNG or TIFF file. Damaged files and other formats are for the decoder to judge.
+    """Remove the metadata from a JPEG, PNG or TIFF file.
+
+    Damaged files and other formats are returned as they are; the decoder validates them.
 
     Raises:
-        MetadataError: the file is in too many pieces, or a list in it is too long.
+        MetadataError: the file has too many segments, or a list in it is too long.
     """
     if data.startswith(b"\xff\xd8\xff"):
         return _strip_jpeg(data)
@@ -82,130 +83,138 @@ def strip_metadata(data: bytes) -> StrippedFile:
 
 
 def exif_orientation(exif: bytes | memoryview) -> int:
-    """Read the orientation out of an EXIF block, without building any of its other tags.
+    r"""Read the orientation from an EXIF block without loading other tags.
 
     Args:
-        exif: a TIFF header and its directory, with or without `Exif\\0\\0` before it.
+        exif: a TIFF header and its directory, with or without the prefix `Exif\0\0`.
 
     Returns:
-        1 to 8; 1 where the block says nothing else.
+        1 to 8; 1 if the block has no valid orientation.
     """
-    exif = memoryview(exif)
-    if exif[: len(_EXIF)] == _EXIF:
-        exif = exif[len(_EXIF) :]
-    order = ">" if exif[:2] == b"MM" else "<"
+    block = memoryview(exif)
+    if bytes(block[: len(_EXIF)]) == _EXIF:
+        block = block[len(_EXIF) :]
+    order = ">" if bytes(block[:2]) == b"MM" else "<"
     try:
-        [start] = struct.unpack_from(f"{order}L", exif, 4)
-        [count] = struct.unpack_from(f"{order}H", exif, start)
-        for place in range(start + 2, start + 2 + 12 * count, 12):
-            tag, _type, _count, value = struct.unpack_from(f"{order}HHLH", exif, place)
+        [start] = struct.unpack_from(f"{order}L", block, 4)
+        [count] = struct.unpack_from(f"{order}H", block, start)
+        for position in range(start + 2, start + 2 + 12 * count, 12):
+            tag, _type, _count, value = struct.unpack_from(f"{order}HHLH", block, position)
             if tag == _ORIENTATION:
-                return value if value in range(1, 9) else UPRIGHT
-    except struct.error:  # a damaged block says nothing about the picture
+                return int(value) if value in range(1, 9) else UPRIGHT
+    except struct.error:  # a damaged block has no orientation
         pass
     return UPRIGHT
 
 
 def _strip_jpeg(data: bytes) -> StrippedFile:
-    view, kept, orientation, place = memoryview(data), [data[:2]], UPRIGHT, 2
+    view, orientation, position = memoryview(data), UPRIGHT, 2
+    pieces: list[bytes | memoryview] = [data[:2]]
     for _ in range(MAX_JPEG_SEGMENTS):
-        found = _JPEG_MARKER.search(data, place)
-        if found is None:
+        match = _JPEG_MARKER.search(data, position)
+        if match is None:
             break
-        marker, start, place = found[1][0], found.start(), found.end()
+        marker, start, position = match[1][0], match.start(), match.end()
         if marker in _WITHOUT_LENGTH:
             continue
         if marker in (_START_OF_SCAN, _END_OF_IMAGE):
-            kept.append(view[start:])
+            pieces.append(view[start:])
             break
-        place += max(2, int.from_bytes(view[place : place + 2], "big"))
+        position += max(2, int.from_bytes(view[position : position + 2], "big"))
         if marker == _APP1 and orientation == UPRIGHT and view[start + 4 : start + 10] == _EXIF:
-            orientation = exif_orientation(view[start + 4 : place])
+            orientation = exif_orientation(view[start + 4 : position])
         if marker in (_APP0, _APP14) or not (_APP0 <= marker <= _APP15 or marker == _COMMENT):
-            kept.append(view[start:place])
+            pieces.append(view[start:position])
     else:
         raise MetadataError(f"The file has more than {MAX_JPEG_SEGMENTS} segments before its picture.")
-    return StrippedFile(_joined(data, kept), orientation)
+    return StrippedFile(_join(data, pieces), orientation)
 
 
 def _strip_png(data: bytes) -> StrippedFile:
-    view, kept, orientation, place = memoryview(data), [_PNG_START], UPRIGHT, len(_PNG_START)
+    view, orientation, position = memoryview(data), UPRIGHT, len(_PNG_START)
+    pieces: list[bytes | memoryview] = [_PNG_START]
     for _ in range(MAX_CHUNKS):
-        kind = data[place + 4 : place + 8]
+        kind = data[position + 4 : position + 8]
         if len(kind) < 4:
             break
-        end = place + 12 + int.from_bytes(view[place : place + 4], "big")
+        end = position + 12 + int.from_bytes(view[position : position + 4], "big")
         if kind in _PNG_CHUNKS:
-            kept.append(view[place:end])
+            pieces.append(view[position:end])
         elif kind == b"eXIf":
-            orientation = exif_orientation(view[place + 8 : end - 4])
+            orientation = exif_orientation(view[position + 8 : end - 4])
         if kind == b"IEND":
             break
-        place = end
+        position = end
     else:
         raise MetadataError(f"The file has more than {MAX_CHUNKS} chunks.")
-    return StrippedFile(_joined(data, kept), orientation)
+    return StrippedFile(_join(data, pieces), orientation)
 
 
-def _joined(data: bytes, kept: list[bytes | memoryview]) -> bytes:
-    return data if sum(map(len, kept)) == len(data) else b"".join(kept)
+def _join(data: bytes, pieces: list[bytes | memoryview]) -> bytes:
+    """Join the pieces of a file; return the original bytes object if no byte was removed."""
+    return data if sum(map(len, pieces)) == len(data) else b"".join(pieces)
 
 
 def _webp_orientation(data: bytes) -> int:
-    """https://developers.google.com/speed/webp/docs/riff_container"""
-    place = 12
+    """Read the orientation of a WebP file (https://developers.google.com/speed/webp/docs/riff_container)."""
+    position = 12
     for _ in range(MAX_CHUNKS):
-        kind = data[place : place + 4]
+        kind = data[position : position + 4]
         if len(kind) < 4:
             return UPRIGHT
-        length = int.from_bytes(data[place + 4 : place + 8], "little")
+        length = int.from_bytes(data[position + 4 : position + 8], "little")
         if kind == b"EXIF":
-            return exif_orientation(memoryview(data)[place + 8 : place + 8 + length])
-        place += 8 + length + length % 2
+            return exif_orientation(memoryview(data)[position + 8 : position + 8 + length])
+        position += 8 + length + length % 2
     raise MetadataError(f"The file has more than {MAX_CHUNKS} chunks.")
 
 
 def _strip_tiff(data: bytes) -> bytes:
-    """Reduce the first directory to what the pixels need, and make it the last one."""
+    """Reduce the first directory to the tags that the pixels need, and remove the link to the next directory."""
     order = "<" if data.startswith(b"II") else ">"
     is_big = b"+" in data[2:4]
-    # Where the directory's offset is, and the forms of an offset, a count of entries and the start of an entry.
-    place, offset_form, count_form, entry_form = (8, "Q", "Q", "HHQ") if is_big else (4, "L", "H", "HHL")
-    offset_form, count_form, entry_form = order + offset_form, order + count_form, order + entry_form
+    # The position of the directory's offset, and the struct formats of an offset, an entry count and an entry's start.
+    position, offset_format, count_format, entry_format = (8, "Q", "Q", "HHQ") if is_big else (4, "L", "H", "HHL")
+    offset_format, count_format, entry_format = order + offset_format, order + count_format, order + entry_format
     entry_size = 20 if is_big else 12
     try:
-        [start] = struct.unpack_from(offset_form, data, place)
-        [count] = struct.unpack_from(count_form, data, start)
+        [start] = struct.unpack_from(offset_format, data, position)
+        [count] = struct.unpack_from(count_format, data, start)
         if count > MAX_TIFF_TAGS:
             raise MetadataError(f"The file has more than {MAX_TIFF_TAGS} tags.")
-        first = start + struct.calcsize(count_form)
+        first = start + struct.calcsize(count_format)
         end = first + count * entry_size
-        [next_directory] = struct.unpack_from(offset_form, data, end)
-        entries = [(struct.unpack_from(entry_form, data, at), at) for at in range(first, end, entry_size)]
+        [next_directory] = struct.unpack_from(offset_format, data, end)
+        entries = [(struct.unpack_from(entry_format, data, at), at) for at in range(first, end, entry_size)]
     except (struct.error, OverflowError):
         return data
-    kept = [data[at : at + entry_size] for (tag, kind, values), at in entries if _is_needed(tag, kind, values)]
-    if len(kept) == count and not next_directory:
+    needed = [data[at : at + entry_size] for (tag, kind, values), at in entries if _is_needed(tag, kind, values)]
+    if len(needed) == count and not next_directory:
         return data
-    directory = struct.pack(count_form, len(kept)) + b"".join(kept) + struct.pack(offset_form, 0)
+    directory = struct.pack(count_format, len(needed)) + b"".join(needed) + struct.pack(offset_format, 0)
     view = memoryview(data)
     return b"".join([view[:start], directory, view[start + len(directory) :]])
 
 
 def _is_needed(tag: int, kind: int, values: int) -> bool:
-    """Whether the decoder needs the tag, which has `values` values of the type `kind`.
+    """Return whether the decoder needs a tag.
+
+    Args:
+        tag: number of the tag.
+        kind: type of its values.
+        values: number of its values.
 
     Raises:
-        MetadataError: it does, but there are too many values, or they are of a type that is costly to read.
+        MetadataError: the tag is needed, but has too many values, or values of a type that is slow to read.
     """
     if tag in _TIFF_LISTS:
-        most = MAX_TIFF_LIST if kind in _TIFF_LIST_TYPES else 1
+        max_values = MAX_TIFF_LIST if kind in _TIFF_LIST_TYPES else 1
     elif tag in _TIFF_TABLES:
-        most = MAX_TIFF_TABLE
+        max_values = MAX_TIFF_TABLE
     elif tag in _TIFF_SHORT:
-        most = MAX_TIFF_VALUES
+        max_values = MAX_TIFF_VALUES
     else:
         return False
-    if values > most:
+    if values > max_values:
         raise MetadataError(f"Tag {tag} of the file has {values} values, which is too many.")
     return True

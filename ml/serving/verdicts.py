@@ -1,10 +1,10 @@
-"""The one list of verdicts on a picture, used by the database, the JSON, the pages and the command line."""
+"""Verdicts on an image, as stored in the database and shown in the API, on pages and on the command line."""
 
 from enum import StrEnum
 
 
 class Verdict(StrEnum):
-    """What the answer to one picture is worth. Every verdict but BLANK still comes with a best guess."""
+    """Quality of the answer to one image. Every verdict except BLANK comes with a best guess."""
 
     SURE = "sure"
     UNSURE = "unsure"

@@ -65,9 +65,9 @@ def test_a_keras_file_that_does_not_belong_to_the_bundle_is_refused(tmp_path):
 
     save_keras(build_model(), tmp_path / "other.keras")
     other = (tmp_path / "other.keras").read_bytes()
-    with pytest.raises(BundleError, match="do not belong together"):
+    with pytest.raises(BundleError, match="does not match the serving bundle"):
         load_classifier(BASE, runtime="keras", keras_file=other)
-    with pytest.raises(BundleError, match="not the one that was recorded"):
+    with pytest.raises(BundleError, match="does not match its record"):
         load_classifier(BASE, runtime="keras", keras_file=other, keras_sha256=hashlib.sha256(KERAS).hexdigest())
     with pytest.raises(BundleError, match="missing"):
         load_classifier(BASE, runtime="keras")
