@@ -1,8 +1,8 @@
-"""Names of accounts: which are allowed, and which are the same.
+"""Account names: validation, and uniqueness of names that look alike.
 
-Two names are the same if they have one key: NFKC and case folding take away what the eye does not see. A unique column
-holds the keys, on both databases. Names whose keys were equal before that column came keep working: the oldest of them
-has the key, the others are found by their exact spelling.
+Two names are equal if their keys are equal: NFKC and case folding remove differences that are not visible. A unique
+column holds the keys, on both databases. Accounts whose names had equal keys before that column was added keep working:
+the oldest of them has the key, the others are looked up by their exact spelling.
 """
 
 import hashlib
@@ -15,15 +15,15 @@ from django.db import IntegrityError, connection, transaction
 from recognizer.models import AccountName
 from recognizer.models.accounts import MAX_KEY_LENGTH
 
-# Scripts that are written together. https://www.unicode.org/reports/tr39/#Restriction_Level_Detection
+# Scripts that one name may mix. https://www.unicode.org/reports/tr39/#Restriction_Level_Detection
 JAPANESE, KOREAN, CHINESE = {"CJK", "HIRAGANA", "KATAKANA"}, {"CJK", "HANGUL"}, {"CJK", "BOPOMOFO"}
-WRITTEN_TOGETHER = [{"LATIN"} | scripts for scripts in (JAPANESE, KOREAN, CHINESE)]
-# In names of characters these stand for a script that has another name.
+ALLOWED_MIXTURES = [{"LATIN"} | scripts for scripts in (JAPANESE, KOREAN, CHINESE)]
+# First words of Unicode character names that differ from the name of the script.
 SYNONYMS = {"IDEOGRAPHIC": "CJK", "KATAKANA-HIRAGANA": "KATAKANA", "ARABIC-INDIC": "ARABIC", "EXTENDED": "ARABIC"}
 
 
 class NameTakenError(IntegrityError):
-    """There is an account of that name, or of one that looks like it."""
+    """There is an account with that name, or with one that looks like it."""
 
 
 def key_of(name: str) -> str:
@@ -35,32 +35,33 @@ def key_of(name: str) -> str:
 
 
 def find(name: str) -> User | None:
-    """Return the account of that name: the one that is spelled so, or else the one with the same key."""
-    spelled = User.normalize_username(name.strip())
-    exact = User.objects.filter(username=spelled).first()
+    """Return the account with exactly this name, or else the one whose name has the same key; None if there is none."""
+    username = User.normalize_username(name.strip())
+    exact = User.objects.filter(username=username).first()
     return exact or User.objects.filter(name_key__key=key_of(name)).first()
 
 
 def check(name: str) -> str:
-    """Return a name for a new account as it is stored.
+    """Validate and normalize the name of a new account.
 
     Raises:
-        ValueError: it is empty, too long, holds what a name must not, or mixes alphabets; the message says so.
+        ValueError: the name is empty, too long, contains characters that are not allowed, or mixes scripts; the
+            message says so.
     """
     name = User.normalize_username(name.strip())
     try:
-        User._meta.get_field("username").clean(name, None)  # noqa: SLF001 - public, for all its underscore
+        User._meta.get_field("username").clean(name, None)  # noqa: SLF001 - documented API
     except ValidationError as error:
         raise ValueError(f"{name!r} cannot be a name. {' '.join(error.messages)}") from error
     scripts = scripts_of(name)
-    if len(scripts) > 1 and not any(scripts <= together for together in WRITTEN_TOGETHER):
+    if len(scripts) > 1 and not any(scripts <= mixture for mixture in ALLOWED_MIXTURES):
         alphabets = " and ".join(script.capitalize() for script in sorted(scripts))
         raise ValueError(f"{name!r} cannot be a name. It mixes letters of {alphabets}; use one alphabet.")
     return name
 
 
 def scripts_of(name: str) -> set[str]:
-    """Return the scripts of the letters and digits in a name; ASCII digits, marks and punctuation have none."""
+    """Return the scripts of the letters and digits in a name; ASCII digits, marks and punctuation do not count."""
     scripts = set()
     for character in name:
         if character in "0123456789" or unicodedata.category(character)[0] not in "LN":
@@ -71,10 +72,10 @@ def scripts_of(name: str) -> set[str]:
 
 
 def claim(user: User) -> None:
-    """Give an account the key of its name. Its row was written just before.
+    """Store the key of an account's name, just after the row of the account was saved.
 
     Raises:
-        NameTakenError: another account has that key; outside a transaction the new account's row is deleted again.
+        NameTakenError: another account has that key; outside a transaction the row of a new account is deleted again.
     """
     key = key_of(user.get_username())
     own = AccountName.objects.filter(user=user)
@@ -91,5 +92,5 @@ def claim(user: User) -> None:
 
 
 def _shared_key(key: str, user: User) -> str:
-    """Return the key of an account whose name another one had first; no name can hold its number sign."""
+    """Return the key of an account whose name has the key of an older one; names cannot contain the number sign."""
     return f"{key[: MAX_KEY_LENGTH - 20]}#{user.pk}"

@@ -1,8 +1,8 @@
-"""Account tags: opaque ids by which a browser keeps the unsent work of one account apart from that of another.
+"""Account tags: opaque ids with which a browser separates the unsent work of different accounts.
 
-Every page carries the id of its site (`SITE_ID`) and the tag of its account. Scripts prefix the names of what they
-store with them, and send the account's tag with each request, so that work done by one account is never stored under
-another. Used by the context processor of the pages and by `PageAccountMiddleware`.
+Every page contains the id of its site (`SITE_ID`) and the tag of its account. Scripts prefix their storage keys with
+both, and send the account's tag with each request, so that work done by one account is never stored under another.
+Used by the context processor of the pages and by `PageAccountMiddleware`.
 """
 
 from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
@@ -13,7 +13,7 @@ TAG_LENGTH = 16
 
 
 class PageAccountError(PermissionError):
-    """A request comes from a page that was opened by another account; the message says what to do."""
+    """The page that sends the request was opened by another account; the message says what to do."""
 
     status = 403
     code = "other_account"
@@ -33,7 +33,7 @@ class SignedOutError(PageAccountError):
 
 
 def account_tag(user: AbstractBaseUser | AnonymousUser | None) -> str:
-    """The tag of `user`, or an empty string for a visitor without an account."""
+    """Return the tag of `user`, or an empty string for a visitor without an account."""
     if user is None or not user.is_authenticated:
         return ""
     return salted_hmac(SALT, f"account {user.pk}", algorithm="sha256").hexdigest()[:TAG_LENGTH]
@@ -43,12 +43,12 @@ def check_page_account(user: AbstractBaseUser | AnonymousUser | None, tag: str) 
     """Check that a request is made by the account that opened its page.
 
     Args:
-        user: who the request is made by.
+        user: the account that makes the request.
         tag: the tag of the account that opened the page.
 
     Raises:
-        SignedOutError: no account is signed in any more.
-        PageAccountError: another account is signed in now.
+        SignedOutError: the request has no account; the session has ended.
+        PageAccountError: another account makes the request.
     """
     current = account_tag(user)
     if not current:

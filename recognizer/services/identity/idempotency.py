@@ -1,9 +1,9 @@
-"""Requests that may come again because their answer was lost on the way: `Idempotency-Key`, for 24 hours.
+"""Idempotent requests: with an `Idempotency-Key`, a request may be repeated for 24 hours if its response was lost.
 
-A key is taken before the work (`acquire`), notes what was stored in the same transaction that stores it (`record`), and
-keeps the answer (`complete`). So whatever dies in between, what was stored is neither lost nor stored twice: the next
-attempt finds it and answers for it. When a submission is deleted, the answers that tell of it go with it, and what is
-left of the key keeps a repeated request from storing the submission again (`redact`).
+A key is acquired before the work (`acquire`), records the stored rows in the transaction that stores them (`record`),
+and stores the response (`complete`). If the process stops in between, nothing is lost or stored twice: the next attempt
+finds the rows and responds for them. When a submission is deleted, the responses that contain it are deleted, and the
+rest of the key prevents a repeated request from storing the submission again (`redact`).
 """
 
 import hashlib
@@ -12,6 +12,7 @@ import secrets
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
+from typing import Any
 
 from django.conf import settings
 from django.db import IntegrityError, transaction
@@ -27,25 +28,28 @@ from . import quotas, throttling
 from .actors import Actor
 
 RETENTION = timedelta(hours=24)
-# An attempt that has stored nothing after so long is taken for dead: longer than any request takes.
+# An attempt that has stored nothing after this time has failed: it is longer than any request takes.
 LOCK_TIMEOUT = timedelta(seconds=60)
-# What is left to do once everything is stored, beside waiting for the answer.
+# Time for the rest of a request after its rows are stored, apart from waiting for the prediction.
 RESPONSE_TIMEOUT = timedelta(seconds=5)
-# A hash of a deleted picture would still tell whether somebody's copy is the same.
+# The hash of a deleted image would still tell whether another image is a copy of it.
 NO_FINGERPRINT = ""
+
+# {"submission": id}, {"problem": document} or {"deleted": True}
+StoredItem = dict[str, Any]
 
 
 class InProgressError(RuntimeError):
-    """The same request is being answered at this moment."""
+    """Another attempt of the same request is in progress."""
 
 
 class KeyReusedError(ValueError):
-    """The key came with another request before."""
+    """The key was used with a different request before."""
 
 
 @dataclass(frozen=True, slots=True)
 class StoredResponse:
-    """An answer as it was given, to be given again."""
+    """The response of a completed request, for repeated attempts."""
 
     status: int
     headers: Mapping[str, str]
@@ -54,106 +58,114 @@ class StoredResponse:
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """The right of one attempt to do what its key stands for.
+    """An idempotency key that is held by one attempt of its request.
 
     Attributes:
-        actor: whose quota counts the answer that is kept.
-        stored: what earlier attempts have stored and there is no answer for, because the attempt died or because a
-            submission was deleted; else None. A list with one of {"submission": id}, {"problem": document} and
-            {"deleted": True} for each outcome that `record` was given.
+        pk: id of the key's row.
+        attempt: random id of the attempt.
+        actor: the actor whose quota counts the stored response.
+        stored: what earlier attempts have stored without a response, because the attempt failed or because a
+            submission was deleted; None if nothing. One of {"submission": id}, {"problem": document} and
+            {"deleted": True} for each outcome that was passed to `record`.
     """
 
     pk: int
     attempt: str
     actor: Actor
-    stored: list | None = field(default=None)
+    stored: list[StoredItem] | None = field(default=None)
 
 
 def acquire(*, actor: Actor, key: str, fingerprint: str) -> Claim | StoredResponse:
-    """Take the key of a request, or get the answer that was given to it.
+    """Acquire the key of a request, or return its stored response.
 
     Args:
+        actor: the caller.
+        key: the value of `Idempotency-Key`.
         fingerprint: sha256 of the request, as hexadecimal.
 
     Raises:
         KeyReusedError: the key belongs to a request with another fingerprint.
-        InProgressError: an attempt holds the key.
-        throttling.ThrottledError: the answer was asked for too often.
+        InProgressError: another attempt holds the key.
+        throttling.ThrottledError: the stored response was requested too often.
     """
     scope, attempt, now = _scope(actor), secrets.token_hex(8), timezone.now()
-    fresh = {
+    new_attempt: dict[str, Any] = {
         "fingerprint": fingerprint,
         "attempt": attempt,
         "busy_until": now + LOCK_TIMEOUT,
         "expires": now + RETENTION,
     }
     try:
-        # What is stored under the key waits for the disk, and this with it: it is written before.
+        # Without a sync of its own: the rows of the request are committed later and synced, and this commit with them.
         with fsync.relaxed_sync(), transaction.atomic():
-            return Claim(IdempotencyKey.objects.create(scope=scope, key=key, **fresh).pk, attempt, actor)
+            return Claim(IdempotencyKey.objects.create(scope=scope, key=key, **new_attempt).pk, attempt, actor)
     except IntegrityError as error:
-        detach(error)  # Django's own are reference cycles
+        detach(error)  # errors of Django's database wrapper are reference cycles
         row = IdempotencyKey.objects.filter(scope=scope, key=key).first()
-    if row is None:  # given back at this moment
+    if row is None:  # another attempt has just released it
         raise InProgressError
-    taken = IdempotencyKey.objects.filter(pk=row.pk, attempt=row.attempt)
+    unchanged = IdempotencyKey.objects.filter(pk=row.pk, attempt=row.attempt)
     if row.expires <= now:
-        emptied = {"stored": None, "status": None, "headers": {}, "body": ""}
+        no_response: dict[str, Any] = {"stored": None, "status": None, "headers": {}, "body": ""}
         with transaction.atomic():
-            if not taken.filter(expires__lte=now).update(**fresh, **emptied):
+            if not unchanged.filter(expires__lte=now).update(**new_attempt, **no_response):
                 raise InProgressError
             IdempotencyItem.objects.filter(key=row).delete()
         return Claim(row.pk, attempt, actor)
     if row.fingerprint not in (fingerprint, NO_FINGERPRINT):
         raise KeyReusedError
     if row.status is not None:
-        # It does not reach its operation again, which would count it.
+        # Counted here because the request does not reach the operation that would count it.
         throttling.count(actor, throttling.Kind.READ)
         return StoredResponse(row.status, row.headers, row.body)
-    # An attempt that seems to take longer than any may began before the clock was set back.
-    is_busy = timedelta(0) < row.busy_until - now <= LOCK_TIMEOUT + _answering_time()
-    if is_busy or not taken.filter(status=None, busy_until=row.busy_until).update(
+    # A lock that expires later than any lock may was acquired before the clock was set back.
+    is_busy = timedelta(0) < row.busy_until - now <= LOCK_TIMEOUT + _max_response_time()
+    if is_busy or not unchanged.filter(status=None, busy_until=row.busy_until).update(
         attempt=attempt, busy_until=now + LOCK_TIMEOUT
     ):
         raise InProgressError
     return Claim(row.pk, attempt, actor, row.stored)
 
 
-def record(claim: Claim, outcomes: Sequence[Submission | dict]) -> None:
-    """Note what is being stored, in the same transaction.
+def record(claim: Claim, outcomes: Sequence[Submission | StoredItem]) -> None:
+    """Record the outcomes of the request, in the transaction that stores them.
 
     Args:
-        claim: of the attempt that stores.
-        outcomes: the rows, and the problem documents of what is not stored.
+        claim: the claim of the attempt.
+        outcomes: the stored rows, and the problem documents of the rejected inputs.
 
     Raises:
-        InProgressError: another attempt has taken over; the transaction must not be committed.
+        InProgressError: another attempt has acquired the key; the transaction must be rolled back.
     """
-    stored = [{"submission": one.pk} if isinstance(one, Submission) else {"problem": one} for one in outcomes]
-    until = timezone.now() + _answering_time()
-    if not _mine(claim).filter(stored__isnull=True).update(stored=stored, busy_until=until):
+    stored = [
+        {"submission": outcome.pk} if isinstance(outcome, Submission) else {"problem": outcome} for outcome in outcomes
+    ]
+    until = timezone.now() + _max_response_time()
+    if not _claimed(claim).filter(stored__isnull=True).update(stored=stored, busy_until=until):
         raise InProgressError
-    rows = [one for one in outcomes if isinstance(one, Submission)]
+    rows = [outcome for outcome in outcomes if isinstance(outcome, Submission)]
     IdempotencyItem.objects.bulk_create(IdempotencyItem(key_id=claim.pk, submission=row) for row in rows)
 
 
-def _answering_time() -> timedelta:
-    """How long it may take to answer, once everything is stored."""
+def _max_response_time() -> timedelta:
+    """Return how long the response may take once everything is stored."""
     return timedelta(seconds=settings.PREDICTION_WAIT_SECONDS) + RESPONSE_TIMEOUT
 
 
 def redact(submissions: Collection[int]) -> None:
-    """Remove every trace of submissions that are being deleted, in the same transaction.
+    """Remove all data of submissions that are being deleted, in the same transaction.
 
-    An answer that tells of one is dropped. A request that is sent again gets a new answer, which says of these that
-    they were deleted. An attempt that is about to keep its answer keeps none.
+    Responses that contain one of them are deleted. A repeated request gets a new response, which reports them as
+    deleted. An attempt in progress cannot store its response any more.
 
     Args:
-        submissions: their ids.
+        submissions: ids of the submissions.
     """
     items = IdempotencyItem.objects.filter(submission__in=submissions)
     for row in IdempotencyKey.objects.select_for_update().filter(pk__in=items.values("key")):
-        row.stored = [{"deleted": True} if item.get("submission") in submissions else item for item in row.stored]
+        # Rows with items always have a list here: `record` writes both.
+        items_of_row: list[StoredItem] = row.stored or []
+        row.stored = [{"deleted": True} if item.get("submission") in submissions else item for item in items_of_row]
         if not any("submission" in item for item in row.stored):
             row.fingerprint = NO_FINGERPRINT
         row.attempt, row.busy_until = secrets.token_hex(8), timezone.now()
@@ -162,45 +174,48 @@ def redact(submissions: Collection[int]) -> None:
     items.delete()
 
 
-def complete(claim: Claim, kept: StoredResponse) -> None:
-    """Keep the answer for whoever asks again. A power cut may take it: what is stored is then answered for anew.
+def complete(claim: Claim, response: StoredResponse) -> None:
+    """Store the response for repeated attempts, or delete the key if the request has stored nothing.
 
-    Where nothing was stored there is nothing to do twice: the key is free again.
+    Not synced to the disk: if a power failure loses the response, the next attempt makes a new one from the stored
+    rows.
     """
     with fsync.relaxed_sync():
-        answer = {"status": kept.status, "headers": dict(kept.headers), "body": kept.body}
-        if _mine(claim).filter(stored__isnull=False).update(**answer):
-            size = len(kept.body.encode()) + len(str(answer["headers"])) + quotas.IDEMPOTENCY_ROW_BYTES
+        headers = dict(response.headers)
+        recorded = _claimed(claim).filter(stored__isnull=False)
+        if recorded.update(status=response.status, headers=headers, body=response.body):
+            size = len(response.body.encode()) + len(str(headers)) + quotas.IDEMPOTENCY_ROW_BYTES
             quotas.charge(actor=claim.actor, size=size)
         else:
-            _mine(claim).delete()
+            _claimed(claim).delete()
 
 
 def release(claim: Claim) -> None:
-    """The attempt failed: the key is free again, but for what was stored, which the next attempt answers for."""
-    _mine(claim).filter(stored__isnull=True).delete()
-    _mine(claim).update(busy_until=timezone.now())
+    """Release the key after a failed attempt. If rows were stored, the key stays, so that the next attempt finds them."""
+    _claimed(claim).filter(stored__isnull=True).delete()
+    _claimed(claim).update(busy_until=timezone.now())
 
 
 def delete_expired() -> int:
-    """Delete what is older than a day; how many keys went."""
+    """Delete keys that are older than a day and return how many were deleted."""
     _, counts = IdempotencyKey.objects.filter(expires__lte=timezone.now()).delete()
-    return counts.get(IdempotencyKey._meta.label, 0)  # noqa: SLF001 - public, for all its underscore
+    return counts.get(IdempotencyKey._meta.label, 0)  # noqa: SLF001 - documented API
 
 
 def delete_for(actor: Actor) -> None:
-    """Delete what was answered to this person: the answers tell of pictures that they had deleted."""
+    """Delete the keys and stored responses of an actor whose submissions were deleted."""
     IdempotencyKey.objects.filter(scope=_scope(actor)).delete()
 
 
-def _mine(claim: Claim) -> QuerySet[IdempotencyKey]:
+def _claimed(claim: Claim) -> QuerySet[IdempotencyKey]:
     return IdempotencyKey.objects.filter(pk=claim.pk, attempt=claim.attempt, status=None)
 
 
 def _scope(actor: Actor) -> str:
-    """Return whose keys these are: two people may use the same key. Of an address only a keyed hash is stored.
+    """Return the namespace of the actor's keys, because two actors may use the same key.
 
-    The network and not the address: a phone changes its IPv6 address between an attempt and the next one.
+    Without an account or a cookie it is a keyed hash of the network; not of the address, because a phone may change its
+    IPv6 address between two attempts.
     """
     if actor.user is not None:
         return f"account {actor.user.pk}"

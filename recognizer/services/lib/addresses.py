@@ -5,7 +5,7 @@ from functools import lru_cache
 
 # The prefix that one customer of a provider gets. https://www.rfc-editor.org/rfc/rfc6177
 IPV6_PREFIX = 64
-# The key of every address that cannot be read: those callers share one account.
+# The key of every address that cannot be parsed: those callers share one limit.
 UNKNOWN_NETWORK = "unknown"
 
 IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
@@ -15,14 +15,14 @@ IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 def rate_key(address: str) -> str:
     """Return the network under which a caller's use of the site is counted.
 
-    Loopback is a network like any other here; what exempts it from a limit says so itself (see `is_loopback`).
+    Loopback is a network like any other here; a limit that exempts it calls `is_loopback`.
 
     Args:
         address: an IPv4 or IPv6 address in text form, without a port.
 
     Returns:
-        The address itself for IPv4, also where it is written as IPv4-mapped IPv6; the /64 for other IPv6 addresses;
-        `UNKNOWN_NETWORK` for anything else, for example the empty address of a unix socket.
+        The address itself for IPv4, including IPv4-mapped IPv6; the /64 for other IPv6 addresses; `UNKNOWN_NETWORK` for
+        anything else, for example the empty address of a unix socket.
     """
     parsed = _parse(address)
     if parsed is None:
@@ -31,13 +31,13 @@ def rate_key(address: str) -> str:
 
 
 def is_loopback(address: str) -> bool:
-    """Return whether the address is one of this machine itself."""
+    """Return whether the address is a loopback address."""
     parsed = _parse(address)
     return parsed is not None and parsed.is_loopback
 
 
 def _parse(address: str) -> IPAddress | None:
-    """Return the address, IPv4-mapped IPv6 as IPv4, or None where the text is not an address."""
+    """Return the address, IPv4-mapped IPv6 as IPv4, or None if the text is not an address."""
     try:
         parsed = ipaddress.ip_address(address)
     except ValueError:

@@ -1,7 +1,6 @@
-"""Durations that neither a set wall clock nor a suspended machine falsifies.
+"""Durations that neither a changed wall clock nor a suspended machine distorts.
 
-Imports nothing of Django, for
-the supervisor is to stay small.
+Imports nothing of Django, to keep the supervisor small.
 """
 
 import threading
@@ -10,13 +9,13 @@ from collections.abc import Callable
 
 
 class AwakeClock:
-    """Seconds for which this process has been running. Thread-safe.
+    """Clock of the seconds during which this process has been running. Thread-safe.
 
     A sleeping laptop, a stopped process group and a frozen container suspend a watcher together with what it watches,
-    and not every system's monotonic clock stands still meanwhile.
+    and on some systems the monotonic clock continues during that time.
 
     Args:
-        monotonic: the clock that it is read from.
+        monotonic: the clock from which it is read.
     """
 
     def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
@@ -29,38 +28,38 @@ class AwakeClock:
         """Return the seconds so far.
 
         Args:
-            max_gap: what passed since the last reading counts for at most so many seconds; beyond them this process was
-                suspended.
+            max_gap: the maximum number of seconds counted between two readings; the process was suspended for the
+                rest of a longer gap.
         """
         with self._lock:
-            read = self._monotonic()
-            self._seconds += min(max(read - self._last, 0.0), max_gap)
-            self._last = read
+            reading = self._monotonic()
+            self._seconds += min(max(reading - self._last, 0.0), max_gap)
+            self._last = reading
             return self._seconds
 
 
 class HeartbeatMonitor:
-    """For how long a sign of life has been the same, in time during which this process itself was running. Thread-safe.
+    """Measures how long a heartbeat has not changed, in time during which this process itself ran. Thread-safe.
 
     Args:
-        monotonic: the clock that it is measured by.
+        monotonic: the clock by which it is measured.
     """
 
     def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._clock = AwakeClock(monotonic)
         self._lock = threading.Lock()
-        self._sign: object = None
+        self._heartbeat: object = None
         self._since = 0.0
 
-    def unchanged_seconds(self, sign: object, *, max_gap: float) -> float:
-        """Return how long ago `sign` was first seen; 0 where it differs from the last one.
+    def unchanged_seconds(self, heartbeat: object, *, max_gap: float) -> float:
+        """Return how many seconds ago this heartbeat was first observed; 0 if it differs from the previous one.
 
         Args:
-            sign: anything that changes while the watched process lives, such as its last heartbeat.
-            max_gap: as of `AwakeClock.now`.
+            heartbeat: a value that changes as long as the watched process runs.
+            max_gap: as in `AwakeClock.now`.
         """
         with self._lock:
             now = self._clock.now(max_gap)
-            if sign != self._sign:
-                self._sign, self._since = sign, now
+            if heartbeat != self._heartbeat:
+                self._heartbeat, self._since = heartbeat, now
             return now - self._since

@@ -1,4 +1,4 @@
-"""Errors that several services raise and every entry point knows how to answer, and errors as values."""
+"""Errors that several services raise and every entry point translates, and `detach` for errors that are stored."""
 
 from typing import TypeVar
 
@@ -6,7 +6,7 @@ E = TypeVar("E", bound=BaseException)
 
 
 class BusyError(RuntimeError):
-    """A shared resource is taken; the message says so to the sender, who may try again after `wait` seconds."""
+    """A shared resource has no free slot. The message is meant for the client, which may retry after `wait` seconds."""
 
     wait = 2
 
@@ -14,9 +14,9 @@ class BusyError(RuntimeError):
 def detach(error: E) -> E:
     """Return the error without its traceback and without the errors that caused it.
 
-    A traceback holds every frame between raise and except, and their callers, with all their variables. An error that
-    one of these variables keeps is therefore a reference cycle that holds the request body, and the web server hardly
-    ever looks for cycles (see digitsite/asgi.py).
+    A traceback references every frame between raise and except, and their callers, with all their variables. An error
+    that is stored in one of these variables is therefore a reference cycle that keeps the request body in memory, and
+    the web server rarely runs the cycle collector (see digitsite/asgi.py).
     """
     causes = [error.__cause__, error.__context__]
     error.__cause__ = error.__context__ = None

@@ -1,16 +1,16 @@
-"""A pool of slots with a share for each caller, so that one caller cannot keep the others out.
+"""Pool of slots that limits the share of each caller, so that one caller cannot exclude the others.
 
-The share binds only where others need it. One caller alone may hold three quarters of the pool, and the rest stays free
-for the next one. Where several hold slots, each may hold at most three times what is still free ("dynamic threshold",
-Choudhury and Hahne, IEEE/ACM Trans. Networking 6, 1998): n greedy callers leave 1/(1+3n) of the pool. A caller who
-holds nothing may take whatever is free.
+Dynamic threshold (Choudhury and Hahne, IEEE/ACM Trans. Networking 6, 1998): a caller that holds slots may hold at most
+three times what is still free. So a single caller gets three quarters of the pool, and n greedy callers leave 1/(1+3n)
+of it. A caller that holds nothing may take any free slot.
 
-A pool may have a waiting room. Each free slot goes to the waiting caller that holds the least, and among those to the
-one that has used the pool least lately: a caller whose work takes a second is served less often than one whose work
-takes a hundredth of it. Waiting holds a thread, so the room is bounded; where it is full, the caller with the most
-entries gives up its newest waiting one for a caller that has at least two fewer.
+A pool may have a wait queue. Each free slot goes to the waiting caller that holds the least, and among equals to the
+one with the least recent use: a caller whose requests take 1 s is served less often than one whose requests take
+10 ms. Each waiting request occupies a thread, so the queue is bounded. When it is full, the caller with the most
+tickets loses its newest waiting ticket to a caller that has at least two fewer.
 """
 
+import math
 import threading
 import time
 from collections import deque
@@ -20,16 +20,16 @@ from enum import Enum, auto
 
 from .errors import BusyError
 
-# A caller that holds slots already may hold this many times what would still be free.
+# A caller that already holds slots may hold up to this many times what would still be free.
 SHARE_OF_FREE = 3
-# Use counts half after this time: a caller that used much waits for a while and not forever.
+# Half-life of the recent use of a caller, so that heavy use has an effect for a limited time.
 HALF_LIFE_SECONDS = 10.0
-# Callers whose use differs by less are served in the order in which they came.
+# Callers whose recent use differs by less are served in FIFO order.
 USE_STEP_SECONDS = 0.05
 
 
 class TicketState(Enum):
-    """What became of a request for a slot."""
+    """State of a request for a slot."""
 
     WAITING = auto()
     GRANTED = auto()
@@ -37,77 +37,78 @@ class TicketState(Enum):
 
 
 class _Caller:
-    """One caller's account.
+    """The tickets and the recent use of one caller.
 
     Attributes:
-        held: the weight of its granted tickets.
-        granted: their number.
+        held_weight: the total weight of its granted tickets.
+        granted_count: the number of its granted tickets.
         waiting: its waiting tickets, oldest first.
     """
 
-    __slots__ = ("_used", "_used_at", "granted", "held", "key", "waiting")
+    __slots__ = ("_used_at", "_used_seconds", "granted_count", "held_weight", "key", "waiting")
 
     def __init__(self, key: str) -> None:
         self.key = key
-        self.held = self.granted = 0
+        self.held_weight = self.granted_count = 0
         self.waiting: deque[Ticket] = deque()
-        self._used = self._used_at = 0.0
+        self._used_seconds = self._used_at = 0.0
 
     @property
-    def entries(self) -> int:
-        return self.granted + len(self.waiting)
+    def ticket_count(self) -> int:
+        return self.granted_count + len(self.waiting)
 
-    def use(self, seconds: float, now: float) -> None:
+    def add_use(self, seconds: float, now: float) -> None:
         """Add the time for which a slot was held."""
-        self._used = self._used * self._decay(now) + seconds
+        self._used_seconds = self._used_seconds * self._decay(now) + seconds
         self._used_at = now
 
     def recent_use(self, now: float) -> int:
-        """Return the use of late, in steps of USE_STEP_SECONDS."""
-        return int(self._used * self._decay(now) / USE_STEP_SECONDS)
+        """Return the exponentially decayed use, in steps of USE_STEP_SECONDS."""
+        return int(self._used_seconds * self._decay(now) / USE_STEP_SECONDS)
 
     def _decay(self, now: float) -> float:
-        return 0.5 ** ((now - self._used_at) / HALF_LIFE_SECONDS)
+        return math.pow(0.5, (now - self._used_at) / HALF_LIFE_SECONDS)
 
 
 class Ticket:
-    """A caller's request for a slot; made by `FairSlots.enter` and given back to `FairSlots.leave`."""
+    """A caller's request for a slot; `FairSlots.enter` returns it and `FairSlots.leave` takes it back."""
 
-    __slots__ = ("_gate", "caller", "granted_at", "number", "state", "weight")
+    __slots__ = ("_event", "caller", "granted_at", "number", "state", "weight")
 
     def __init__(self, caller: _Caller, weight: int, number: int) -> None:
         self.caller, self.weight, self.number = caller, weight, number
         self.state = TicketState.WAITING
         self.granted_at = 0.0
-        self._gate: threading.Lock | None = None
+        # A lock that is released once: it is smaller and faster than threading.Event.
+        self._event: threading.Lock | None = None
 
-    def settle(self, state: TicketState) -> None:
-        """Set the state for good and wake the thread that waits. Called under the pool's lock."""
+    def resolve(self, state: TicketState) -> None:
+        """Set the final state and wake the waiting thread. The caller holds the pool's lock."""
         self.state = state
-        if self._gate is not None:
-            self._gate.release()
+        if self._event is not None:
+            self._event.release()
 
     def block(self) -> None:
-        """Make `wait` block until the ticket is settled. Called under the pool's lock."""
-        self._gate = threading.Lock()
-        self._gate.acquire()
+        """Make `wait` block until the ticket is granted or refused. The caller holds the pool's lock."""
+        self._event = threading.Lock()
+        self._event.acquire()
 
     def wait(self, seconds: float) -> None:
-        """Wait until the ticket is granted or refused, at most so long."""
-        if self._gate is not None:
-            self._gate.acquire(timeout=max(0.0, seconds))
+        """Wait until the ticket is granted or refused, for at most this many seconds."""
+        if self._event is not None:
+            self._event.acquire(timeout=max(0.0, seconds))
 
 
 class FairSlots:
-    """A bounded pool that is shared fairly by callers; see the module. Thread-safe, without a thread of its own.
+    """A bounded pool that is shared fairly by callers; see the module. Thread-safe, without a background thread.
 
-    Every operation takes time in proportion to the number of callers that hold slots or wait.
+    Every operation takes time proportional to the number of callers that hold slots or wait.
 
     Args:
         capacity: the total weight that may be held at once.
-        max_waiting: tickets that may wait at once; 0: without a free slot a request is refused at once.
-        busy: the message of `BusyError`, for the sender.
-        clock: seconds; monotonic.
+        max_waiting: the number of tickets that may wait at once; 0: a request without a free slot is refused.
+        busy: the message of `BusyError`, for the client.
+        clock: a monotonic clock, in seconds.
     """
 
     def __init__(
@@ -126,12 +127,12 @@ class FairSlots:
 
     @property
     def free(self) -> int:
-        """The weight that nobody holds."""
+        """The weight that is not held."""
         return self.capacity - self._held
 
     @property
     def waiting(self) -> int:
-        """How many tickets wait."""
+        """The number of waiting tickets."""
         return self._waiting
 
     @contextmanager
@@ -140,12 +141,12 @@ class FairSlots:
 
         Args:
             caller: the key under which the share is accounted (`Actor.share_key`).
-            weight: how much of the capacity is taken.
+            weight: how much of the capacity the slot takes.
             seconds: how long to wait for it at most.
 
         Raises:
-            BusyError: there was no slot within that time, the waiting room is full, or somebody with fewer entries
-                took this one's place in it.
+            BusyError: there was no slot within that time, the wait queue is full, or a caller with fewer tickets
+                displaced this one from it.
         """
         ticket = self.enter(caller, weight=weight)
         try:
@@ -158,13 +159,13 @@ class FairSlots:
 
     @contextmanager
     def slots(self, callers: Sequence[str]) -> Iterator[list[bool]]:
-        """Hold one slot for each of the callers that finds one at once; nothing waits.
+        """Hold one slot for each caller for which one is free; does not wait.
 
         Args:
-            callers: a key for each slot that is asked for; the same one as often as it asks.
+            callers: a key for each requested slot; keys may repeat.
 
         Yields:
-            For each of them whether it has its slot.
+            For each of them whether it has a slot.
         """
         with self._lock:
             tickets = [self._enter(caller, 1, may_wait=False) for caller in callers]
@@ -176,10 +177,17 @@ class FairSlots:
                     self._leave(ticket)
 
     def enter(self, caller: str, *, weight: int = 1) -> Ticket:
-        """Ask for a slot: granted, waiting or refused. Every ticket goes back by `leave`.
+        """Request a slot. Pass every ticket to `leave` afterwards.
+
+        Args:
+            caller: the key under which the share is accounted.
+            weight: how much of the capacity the slot takes.
+
+        Returns:
+            The ticket; granted, waiting or refused.
 
         Raises:
-            ValueError: no pool of this capacity could ever grant it.
+            ValueError: the weight exceeds the capacity.
         """
         if not 0 < weight <= self.capacity:
             raise ValueError(f"A weight of {weight} does not fit into a capacity of {self.capacity}.")
@@ -187,14 +195,14 @@ class FairSlots:
             return self._enter(caller, weight, may_wait=True)
 
     def leave(self, ticket: Ticket) -> None:
-        """Give back a slot, or stop waiting for it. A ticket that was refused has nothing to give back."""
+        """Release a slot, or stop waiting for it. Does nothing for a refused ticket."""
         with self._lock:
             self._leave(ticket)
 
-    # --- Under the lock ---------------------------------------------------------------------------------------------
+    # The methods below require that the caller holds the lock, except `_is_granted`.
 
     def _is_granted(self, ticket: Ticket) -> bool:
-        """Whether it was granted in the moment in which its time ran out; otherwise it waits no longer."""
+        """Return whether the ticket was granted just after `wait` timed out; withdraw it otherwise."""
         with self._lock:
             if ticket.state is TicketState.WAITING:
                 self._withdraw(ticket)
@@ -227,13 +235,13 @@ class FairSlots:
         if ticket.state is TicketState.GRANTED:
             ticket.state = TicketState.REFUSED
             self._held -= ticket.weight
-            caller.held -= ticket.weight
-            caller.granted -= 1
-            if self.max_waiting:  # where nothing waits there is no order to keep
+            caller.held_weight -= ticket.weight
+            caller.granted_count -= 1
+            if self.max_waiting:  # without a wait queue, recent use has no effect
                 now = self._clock()
-                caller.use(now - ticket.granted_at, now)
+                caller.add_use(now - ticket.granted_at, now)
                 self._forget_idle_callers(now)
-            elif not caller.entries:
+            elif not caller.ticket_count:
                 del self._callers[caller.key]
         elif ticket.state is TicketState.WAITING:
             self._withdraw(ticket)
@@ -243,10 +251,10 @@ class FairSlots:
             self._grant()
 
     def _grant(self) -> None:
-        """Give what is free to those who wait, in their order.
+        """Grant free slots to waiting tickets in order.
 
-        The first in the order that is within its share is never passed by: what needs much would wait forever for a
-        moment in which as much is free.
+        The first ticket that is within its share is never skipped, even if a later one would fit: otherwise a ticket
+        of a large weight could wait forever.
         """
         while self._waiting:
             heads = [caller.waiting[0] for caller in self._callers.values() if caller.waiting]
@@ -254,7 +262,7 @@ class FairSlots:
             if not entitled:
                 return
             now = self._clock()
-            ticket = min(entitled, key=lambda one: (one.caller.held, one.caller.recent_use(now), one.number))
+            ticket = min(entitled, key=lambda head: (head.caller.held_weight, head.caller.recent_use(now), head.number))
             if not self._fits(ticket):
                 return
             ticket.caller.waiting.popleft()
@@ -264,27 +272,28 @@ class FairSlots:
     def _take(self, ticket: Ticket) -> None:
         caller = ticket.caller
         self._held += ticket.weight
-        caller.held += ticket.weight
-        caller.granted += 1
+        caller.held_weight += ticket.weight
+        caller.granted_count += 1
         ticket.granted_at = self._clock()
-        ticket.settle(TicketState.GRANTED)
+        ticket.resolve(TicketState.GRANTED)
 
     def _fits(self, ticket: Ticket) -> bool:
         return self._held + ticket.weight <= self.capacity
 
     def _is_within_share(self, ticket: Ticket) -> bool:
-        held = ticket.caller.held
-        return not held or held + ticket.weight <= SHARE_OF_FREE * (self.free - ticket.weight)
+        held_weight = ticket.caller.held_weight
+        return not held_weight or held_weight + ticket.weight <= SHARE_OF_FREE * (self.free - ticket.weight)
 
     def _displace(self, newcomer: Ticket) -> None:
-        """Make room in the full waiting room: the caller with the most entries gives up its newest waiting ticket.
+        """Withdraw a ticket from the full wait queue: the newest of the caller with the most tickets.
 
-        Only for a caller that has fewer afterwards still, or two greedy ones would push each other out in turn.
+        The newcomer itself is withdrawn unless its caller still has fewer tickets afterwards: otherwise two greedy
+        callers would displace each other in turn.
         """
         waiting = [caller for caller in self._callers.values() if caller.waiting]
         now = self._clock()
-        greediest = max(waiting, key=lambda caller: (caller.entries, caller.recent_use(now)))
-        is_greedier = greediest.entries > newcomer.caller.entries
+        greediest = max(waiting, key=lambda caller: (caller.ticket_count, caller.recent_use(now)))
+        is_greedier = greediest.ticket_count > newcomer.caller.ticket_count
         ticket = greediest.waiting[-1] if is_greedier else newcomer
         self._withdraw(ticket)
         self._grant()
@@ -295,15 +304,15 @@ class FairSlots:
         self._refuse(ticket)
 
     def _refuse(self, ticket: Ticket) -> None:
-        ticket.settle(TicketState.REFUSED)
-        if not ticket.caller.entries:
+        ticket.resolve(TicketState.REFUSED)
+        if not ticket.caller.ticket_count:
             self._forget_idle_callers(self._clock())
 
     def _forget_idle_callers(self, now: float) -> None:
-        """Drop the accounts of callers that have nothing here and used nothing lately."""
+        """Delete callers without tickets and without recent use."""
         if not self._held and not self._waiting:
-            self._callers.clear()  # whoever used it kept no other caller waiting
+            self._callers.clear()  # no caller had to wait, so their recent use does not matter
             return
-        idle = [one for one in self._callers.values() if not one.entries and not one.recent_use(now)]
+        idle = [caller for caller in self._callers.values() if not caller.ticket_count and not caller.recent_use(now)]
         for caller in idle:
             del self._callers[caller.key]

@@ -1,10 +1,9 @@
-"""What is accepted shall survive a power cut, and nobody shall wait for the disk longer than that needs.
+"""Durability: accepted submissions must survive a power failure, with at most one fsync per group of submissions.
 
-Everywhere else a commit waits for the disk (`synchronous=FULL`), one after the other, and each file does. That is right
-and slow: a disk answers within 0.2 to 5 ms, and a submission would pay three times: picture, row, prediction. Here its
-row is committed and handed over first, and while the worker computes, picture and row go to the disk together; what
-others committed meanwhile shares the same wait. PostgreSQL gathers commits by itself, so there only files are deferred.
-https://www.sqlite.org/pragma.html#pragma_synchronous
+By default every commit (`synchronous=FULL`) and every file waits for the disk. An fsync takes 0.2 to 5 ms, and a
+submission would need three: image, row and prediction. So its row is committed and enqueued first, and while the worker
+predicts, one `flush` syncs the image and the row, together with concurrent commits of other threads. PostgreSQL has a
+group commit of its own, so only files are deferred there. https://www.sqlite.org/pragma.html#pragma_synchronous
 """
 
 import os
@@ -14,12 +13,16 @@ from contextvars import ContextVar
 from functools import cache
 from itertools import chain
 from pathlib import Path
+from typing import TYPE_CHECKING, cast
 
 from django.db import connection
 
 from .gathering import Gathering
 
-# Files that are open at the same time to be waited for.
+if TYPE_CHECKING:
+    from django.db.backends.sqlite3.base import DatabaseWrapper as SQLiteWrapper
+
+# Files that are open at the same time.
 FILES_AT_ONCE = 64
 CHECKPOINT_TIMEOUT_SECONDS = 0.2
 
@@ -27,13 +30,13 @@ _deferred: ContextVar[list[str] | None] = ContextVar("files that are synced late
 
 
 def deferred_files() -> list[str] | None:
-    """Return the list of files to be synced later within `deferred_sync`, or None: files are synced at once."""
+    """Return the list that collects files to sync later within `deferred_sync`; None: sync files immediately."""
     return _deferred.get()
 
 
 @contextmanager
 def deferred_sync(files: list[str]) -> Iterator[None]:
-    """Pictures that are written within do not wait for the disk; they are added to `files`, for which `flush` waits."""
+    """Do not sync files that are written in this context; append their paths to `files`, for a later `flush`."""
     token = _deferred.set(files)
     try:
         yield
@@ -43,11 +46,11 @@ def deferred_sync(files: list[str]) -> Iterator[None]:
 
 @contextmanager
 def relaxed_sync() -> Iterator[None]:
-    """Commits within do not wait for the disk: what a power cut takes away is computed again, or `flush` follows.
+    """Commit without fsync in this context: the data can be recomputed after a power failure, or `flush` follows.
 
-    Around the outermost transaction, in which alone it makes a difference.
+    Must enclose the outermost transaction; inside a transaction it has no effect.
     """
-    if not _commits_can_return():
+    if not _can_relax_sync():
         yield
         return
     _set_synchronous("NORMAL")
@@ -58,73 +61,74 @@ def relaxed_sync() -> Iterator[None]:
 
 
 def flush(files: Sequence[str]) -> None:
-    """Return once these files, and whatever was committed before, are on the disk; many who wait ask it once."""
-    database = connection.settings_dict["NAME"] if _commits_can_return() else None
+    """Block until these files and all previous commits are on the disk; concurrent calls share one fsync."""
+    database = connection.settings_dict["NAME"] if _can_relax_sync() else None
     if files or database:
         _disk(database).bring(files)
 
 
 def empty_write_ahead_log() -> bool:
-    """Write SQLite's log back into the database file and cut it to nothing: it holds pages with rows deleted since.
+    """Checkpoint SQLite's write-ahead log and truncate it, because it contains pages with deleted rows.
 
     Returns:
-        Whether the log is empty now. Not while somebody reads for longer than LOG_PATIENCE_SECONDS: writers would have
-        to wait as well.
+        Whether the log is empty now. False if a reader does not finish within CHECKPOINT_TIMEOUT_SECONDS: a longer
+        wait would block writers too.
     """
-    if not _commits_can_return():
+    if not _can_relax_sync():
         return False
     with connection.cursor() as cursor:
         cursor.execute("PRAGMA busy_timeout")
-        (before,) = cursor.fetchone()
+        (busy_timeout,) = cursor.fetchone()
         cursor.execute(f"PRAGMA busy_timeout = {CHECKPOINT_TIMEOUT_SECONDS * 1000:.0f}")
         try:
             cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)")
             (is_busy, _, _) = cursor.fetchone()
         finally:
-            cursor.execute(f"PRAGMA busy_timeout = {before}")
+            cursor.execute(f"PRAGMA busy_timeout = {busy_timeout}")
     return not is_busy
 
 
-def _commits_can_return() -> bool:
-    return connection.vendor == "sqlite" and not connection.in_atomic_block and not connection.is_in_memory_db()
+def _can_relax_sync() -> bool:
+    if connection.vendor != "sqlite" or connection.in_atomic_block:
+        return False
+    return not cast("SQLiteWrapper", connection).is_in_memory_db()
 
 
 def _set_synchronous(level: str) -> None:
     connection.ensure_connection()
-    # Past Django's cursors, which take ten times as long as this does.
+    # Bypass Django's cursor wrapper: it is 10x slower for this PRAGMA.
     connection.connection.execute(f"PRAGMA synchronous={level}")
 
 
 @cache
 def _disk(database: str | Path | None) -> Gathering[Sequence[str]]:
-    """Syncs files and, of an SQLite database, what was committed: it is in the log, or, when nobody has the database
-    open any more, in the file itself.
-    """
+    """Return the group commit that syncs files and the commits of an SQLite database."""
 
-    def sync(brought: Sequence[Sequence[str]]) -> None:
-        paths = list(dict.fromkeys(chain.from_iterable(brought)))
+    def sync(batch: Sequence[Sequence[str]]) -> None:
+        paths = list(dict.fromkeys(chain.from_iterable(batch)))
         for start in range(0, len(paths), FILES_AT_ONCE):
-            _sync_pictures(paths[start : start + FILES_AT_ONCE])
+            _sync_files(paths[start : start + FILES_AT_ONCE])
         if database is not None:
             try:
                 _sync_file(f"{database}-wal")
             except FileNotFoundError:
+                # The last connection was closed, so the commits are in the database file.
                 _sync_file(str(database))
 
     return Gathering(sync)
 
 
-def _sync_pictures(paths: Sequence[str]) -> None:
-    with ExitStack() as opened:
+def _sync_files(paths: Sequence[str]) -> None:
+    with ExitStack() as stack:
         descriptors = []
         for path in paths:
-            # One that is gone went with its last submission, which somebody has just deleted.
+            # A missing file was deleted together with its submission.
             with suppress(FileNotFoundError):
                 descriptors.append(os.open(path, os.O_RDONLY))
-                opened.callback(os.close, descriptors[-1])
+                stack.callback(os.close, descriptors[-1])
         if len(descriptors) > 1 and hasattr(os, "posix_fadvise"):
-            # Linux begins to write them all, and the first wait brings most of the others along: ten files take half
-            # the time, and a third of the processor's. macOS has no such call.
+            # Linux starts to write all files, and the first fsync covers most of the others: ten files take half the
+            # time and a third of the CPU time. Not available on macOS.
             for descriptor in descriptors:
                 os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
         for descriptor in descriptors:

@@ -1,4 +1,4 @@
-"""Group commit: run one batch for all threads that want the same thing done at the same moment."""
+"""Group commit: execute the concurrent calls of many threads as one batch."""
 
 import sys
 import threading
@@ -6,34 +6,42 @@ from collections.abc import Callable, Sequence
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
-# Lets those go who brought these things, before the others.
+# Returns the calls of these items before the rest of the batch.
 LetGo = Callable[[Sequence[T]], None]
 
 
 class _Place(Generic[T]):
-    """One who waits. `gate` opens when there is something to do: to go, or to lead."""
+    """A queued caller.
 
-    __slots__ = ("error", "gate", "is_over", "thing")
+    Attributes:
+        item: the argument of the call.
+        event: a lock that is released when the batch of the caller has completed, or to make the caller the leader.
+        is_done: whether the call may return.
+        error: the exception that the call raises.
+    """
 
-    def __init__(self, thing: T) -> None:
-        self.thing = thing
-        self.gate = threading.Lock()
-        self.gate.acquire()
-        self.is_over = False
+    __slots__ = ("error", "event", "is_done", "item")
+
+    def __init__(self, item: T) -> None:
+        self.item = item
+        self.event = threading.Lock()
+        self.event.acquire()
+        self.is_done = False
         self.error: BaseException | None = None
 
 
 class Gathering(Generic[T]):
-    """Whoever comes while nothing is going on acts at once; whoever comes meanwhile is served by the next act.
+    """Group commit. Thread-safe.
 
-    Nobody waits for others to come, and there is no thread of its own: one of those who wait acts for them. Woken are
-    only those who were served, and one to lead the next. Thread-safe.
+    The first caller becomes the leader and runs the batch immediately; callers that arrive while a batch is running
+    are queued and form the next batch. There is no batching window and no background thread: the head of the queue is
+    promoted to leader. Only the callers of a completed batch and the next leader are woken.
 
     Args:
-        act: what is done, by one at a time.
-        then: what else those who were served wait for, while the next ones act already. The first of the things is
+        act: executes a batch; one batch at a time.
+        then: a second step for which the callers of a batch wait while the next batch already runs. The first item is
             that of the thread in which it runs.
-        most: for so many at a time, those who came first.
+        most: the maximum size of a batch, in FIFO order.
     """
 
     def __init__(
@@ -48,18 +56,19 @@ class Gathering(Generic[T]):
         self._waiting: list[_Place[T]] = []
         self._running = False
 
-    def bring(self, thing: T) -> None:
-        """Return once an act that began after this call has ended, and was given the thing. Raises what it raised."""
-        mine = _Place(thing)
+    def bring(self, item: T) -> None:
+        """Block until the batch that contains `item` has been executed. Re-raises the exception of the batch."""
+        place = _Place(item)
         with self._lock:
-            self._waiting.append(mine)
+            self._waiting.append(place)
             must_wait, self._running = self._running, True
         if must_wait:
-            mine.gate.acquire()
-        if not mine.is_over:
+            place.event.acquire()
+        if not place.is_done:
             self._lead()
-        # Its traceback will hold this frame: an error that a variable of it held too would be a reference cycle.
-        error, mine.error = mine.error, None
+        # The traceback of the error references this frame: a variable of it that references the error would make a
+        # reference cycle.
+        error, place.error = place.error, None
         if error is not None:
             try:
                 raise error
@@ -67,42 +76,44 @@ class Gathering(Generic[T]):
                 del error
 
     def _lead(self) -> None:
-        """Act for those who wait at this moment, the caller first, and call one of those who wait then."""
+        """Execute the queued items as a batch, the caller's first, and promote the head of the queue to leader."""
         with self._lock:
-            served, self._waiting = self._waiting[: self._most], self._waiting[self._most :]
-        things = [one.thing for one in served]
-        error = _error_of(lambda: self._act(things))
+            batch, self._waiting = self._waiting[: self._most], self._waiting[self._most :]
+        items = [place.item for place in batch]
+        error = _error_of(lambda: self._act(items))
         with self._lock:
-            next_one = self._waiting[0] if self._waiting else None
-            self._running = next_one is not None
-        if self._then is not None and error is None:
-            if next_one is not None:
-                next_one.gate.release()
-                next_one = None
-            error = _error_of(lambda: self._then(things, lambda some: _let_go(_of(served, some), None)))
-        _let_go(served, error)
-        del error  # whose traceback holds this frame
-        if next_one is not None:
-            next_one.gate.release()
+            next_leader = self._waiting[0] if self._waiting else None
+            self._running = next_leader is not None
+        then = self._then
+        if then is not None and error is None:
+            if next_leader is not None:
+                next_leader.event.release()
+                next_leader = None
+            error = _error_of(lambda: then(items, lambda done: _let_go(_of(batch, done), None)))
+        _let_go(batch, error)
+        del error  # its traceback references this frame
+        if next_leader is not None:
+            next_leader.event.release()
 
 
-def _of(places: Sequence[_Place[T]], things: Sequence[T]) -> list[_Place[T]]:
-    """The places of those who brought these things."""
-    wanted = set(map(id, things))
-    return [one for one in places if id(one.thing) in wanted]
+def _of(places: Sequence[_Place[T]], items: Sequence[T]) -> list[_Place[T]]:
+    """Return the callers of these items."""
+    ids = set(map(id, items))
+    return [place for place in places if id(place.item) in ids]
 
 
 def _let_go(places: Sequence[_Place[T]], error: BaseException | None) -> None:
-    for one in places:
-        if not one.is_over:
-            one.is_over, one.error = True, error
-            if one.gate.locked():
-                one.gate.release()
+    """Wake these callers unless they were woken before; their calls return, or raise the error."""
+    for place in places:
+        if not place.is_done:
+            place.is_done, place.error = True, error
+            if place.event.locked():
+                place.event.release()
 
 
-def _error_of(act: Callable[[], None]) -> BaseException | None:
+def _error_of(function: Callable[[], None]) -> BaseException | None:
     try:
-        act()
-    except BaseException as error:  # noqa: BLE001 - each of those who wait raises it
+        function()
+    except BaseException as error:  # noqa: BLE001 - every caller of the batch raises it
         return error
     return None

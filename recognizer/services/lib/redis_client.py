@@ -1,7 +1,5 @@
 """Redis client of this process: short time-outs, pipelines without redis-py's overhead, and a circuit breaker."""
 
-from __future__ import annotations
-
 import hashlib
 import logging
 import os
@@ -15,9 +13,12 @@ from typing import Any
 import redis
 from django.conf import settings
 from redis.backoff import NoBackoff
+from redis.connection import ConnectionInterface
 from redis.retry import Retry
 
 log = logging.getLogger(__name__)
+
+Command = Sequence[str | bytes | float]
 
 # Seconds for which the breaker stays open after a time-out, and the time-out of the PING that then tests the server.
 OPEN_SECONDS = 3.0
@@ -29,8 +30,8 @@ GRACE_SECONDS = 0.5
 class CircuitBreaker:
     """Circuit breaker for a Redis that does not respond, so that not every request pays for the time-out.
 
-    Only a time-out opens it: a refused connection fails at once, and a restarted Redis is found again by the next
-    request. After `OPEN_SECONDS` one caller sends a short PING while the others still go on without Redis.
+    Only a time-out opens it: a refused connection fails at once, and the next request reconnects to a restarted Redis.
+    After `OPEN_SECONDS` one caller sends a PING with a short time-out while the others still continue without Redis.
     """
 
     def __init__(self, url: str) -> None:
@@ -56,19 +57,20 @@ class CircuitBreaker:
         except (redis.RedisError, OSError):
             return True
         self._open_until = 0.0
-        log.info("Redis answers again")
+        log.info("redis available again")
         return False
 
     def trip(self) -> None:
+        """Open the breaker after a time-out."""
         with self._lock:
-            known = bool(self._open_until)
+            was_open = bool(self._open_until)
             self._open_until = time.monotonic() + OPEN_SECONDS
-        if not known:
-            log.warning("Redis does not answer; submissions are kept and will be predicted when it is back")
+        if not was_open:
+            log.warning("redis timeout: submissions are stored and will be predicted when redis is available again")
 
 
 class Script:
-    """A Lua script, sent by its digest and in full when Redis does not know it (after a restart).
+    """A Lua script that is called by its digest, and sent in full if Redis does not have it (after a restart).
 
     Args:
         path: the file of the script.
@@ -78,8 +80,14 @@ class Script:
         self._text = path.read_bytes()
         self._digest = hashlib.sha1(self._text, usedforsecurity=False).hexdigest()
 
-    def run(self, client: RedisClient, keys: Sequence[str], arguments: Sequence[str | float]) -> Any:
-        """Run the script and return its result."""
+    def run(self, client: "RedisClient", keys: Sequence[str], arguments: Sequence[str | float]) -> Any:
+        """Run the script and return its result.
+
+        Args:
+            client: the client of the server.
+            keys: KEYS of the script.
+            arguments: ARGV of the script.
+        """
         try:
             [result] = client.execute(("EVALSHA", self._digest, len(keys), *keys, *arguments))
         except redis.exceptions.NoScriptError:
@@ -96,31 +104,33 @@ class RedisClient:
     """
 
     def __init__(self, url: str, timeout: float) -> None:
-        # A dropped connection (Redis was restarted) is opened again once; a time-out is never tried twice.
+        # Retry once after a dropped connection (Redis was restarted), never after a time-out.
         self.redis = redis.Redis.from_url(
             url,
             socket_timeout=timeout,
             socket_connect_timeout=timeout,
             retry=Retry(NoBackoff(), 1, supported_errors=(redis.ConnectionError,)),
-            # The number of threads bounds the connections. The pool counts what it makes and never hears of those that
-            # `execute` drops: after a hundred requests without Redis it would make no more.
+            # The number of threads limits the connections. The pool would count the connections that it makes for
+            # `execute` but not those that `execute` drops: with a limit of 100 it would be exhausted after a hundred
+            # requests without Redis.
             max_connections=2**31,
         )
         self.circuit = CircuitBreaker(url)
-        self._connections: list[redis.Connection] = []
+        self._connections: list[ConnectionInterface] = []
 
-    def execute(self, *commands: Sequence[str | bytes | float], seconds: float = 0) -> list:
-        """Send commands together and return their answers as Redis gives them.
+    def execute(self, *commands: Command, seconds: float = 0) -> list[Any]:
+        """Send commands in one pipeline and return their unparsed responses.
 
-        A third of what the same costs through redis-py's client and pool, which look at each command a dozen times.
+        Costs a third of the same through redis-py's client and pool.
 
         Args:
+            *commands: the commands, each with its arguments.
             seconds: how long the commands may block.
 
         Raises:
-            redis.TimeoutError: the server is silent for longer than that and its time-out allow.
-            redis.ConnectionError: it cannot be reached.
-            redis.ResponseError: it refuses one of the commands.
+            redis.TimeoutError: the server does not respond within `seconds` and the time-out.
+            redis.ConnectionError: the server cannot be reached.
+            redis.ResponseError: the server rejects one of the commands.
         """
         while True:
             try:
@@ -130,24 +140,28 @@ class RedisClient:
             try:
                 return self._execute(connection, commands, seconds)
             except redis.ConnectionError:
-                # One that was kept may have been dropped meanwhile (Redis was restarted), and so may all others.
+                # A reused connection may be stale (Redis was restarted), and so may all other reused ones.
                 if is_new:
                     raise
 
-    def _execute(self, connection: redis.Connection, commands: Sequence, seconds: float) -> list:
+    def _execute(self, connection: ConnectionInterface, commands: Sequence[Command], seconds: float) -> list[Any]:
+        # redis-py annotates none of these three methods.
         try:
-            connection.send_packed_command(connection.pack_commands(commands))
+            packed = connection.pack_commands(commands)  # type: ignore[no-untyped-call]
+            connection.send_packed_command(packed)  # type: ignore[no-untyped-call]
             if seconds and not connection.can_read(seconds + GRACE_SECONDS):
-                raise redis.TimeoutError(f"No answer to {commands[0][0]} within {seconds + GRACE_SECONDS:.1f} s.")
-            answers = [connection.read_response() for _ in commands]
+                timeout = seconds + GRACE_SECONDS
+                raise redis.TimeoutError(f"No response to {commands[0][0]!r} within {timeout:.1f} s.")
+            responses = [connection.read_response() for _ in commands]
         except redis.exceptions.NoScriptError:
             self._connections.append(connection)
             raise
         except BaseException:
-            connection.disconnect()  # an answer that comes later must not be taken for another command's
+            # A late response must not be read as the response to another command.
+            connection.disconnect()  # type: ignore[no-untyped-call]
             raise
         self._connections.append(connection)
-        return answers
+        return responses
 
 
 @cache
@@ -155,10 +169,10 @@ def _client(url: str, timeout: float) -> RedisClient:
     return RedisClient(url, timeout)
 
 
-# A child that shared its parent's connections would read its responses.
+# A child process that shared its parent's connections would read the parent's responses.
 os.register_at_fork(after_in_child=_client.cache_clear)
 
 
 def redis_client() -> RedisClient:
-    """Return the client of this process for the Redis of the settings."""
+    """Return this process's client for the Redis at `HANDOFF_URL`."""
     return _client(settings.HANDOFF_URL, settings.REDIS_TIMEOUT)

@@ -1,36 +1,46 @@
-"""What happens on behalf of which request: an id and a few facts that every log line of it carries.
+"""Request context: the request id and further ids that are added to every log line of a request.
 
-The web server's outermost middleware begins a trace, services add what they know (`add`), digitsite/logs.py prints it.
-Ids only, never who somebody is.
+The outermost middleware calls `begin` and `end`, services add ids (`add`), and digitsite/logs.py prints them. Only ids
+are added, never names of people.
 """
 
 import re
 import secrets
 from contextvars import ContextVar, Token
 
-# What a proxy in front may have called the request already.
-GIVEN_ID = re.compile(r"[A-Za-z0-9-]{8,64}")
+Facts = dict[str, object]
 
-_facts: ContextVar[dict[str, object] | None] = ContextVar("facts", default=None)
+# A request id that a proxy may have assigned.
+CLIENT_REQUEST_ID = re.compile(r"[A-Za-z0-9-]{8,64}")
+
+_facts: ContextVar[Facts | None] = ContextVar("facts", default=None)
 
 
-def begin(given_id: str = "") -> tuple[str, Token]:
-    """Begin a trace; `given_id` is taken over if it can be one. Returns its id, and what `end` needs."""
-    request_id = given_id if GIVEN_ID.fullmatch(given_id) else secrets.token_hex(8)
+def begin(client_id: str = "") -> tuple[str, Token[Facts | None]]:
+    """Begin a request context.
+
+    Args:
+        client_id: the request id of the proxy or client; replaced by a random one if it is not a valid id.
+
+    Returns:
+        The request id, and the token for `end`.
+    """
+    request_id = client_id if CLIENT_REQUEST_ID.fullmatch(client_id) else secrets.token_hex(8)
     return request_id, _facts.set({"request_id": request_id})
 
 
-def end(token: Token) -> None:
+def end(token: Token[Facts | None]) -> None:
+    """Restore the context that was current before `begin`."""
     _facts.reset(token)
 
 
 def add(**facts: object) -> None:
-    """Add facts to the trace that is going on; without one nobody will ask for them."""
-    known = _facts.get()
-    if known is not None:
-        known.update(facts)
+    """Add ids to the current request context; without one they are dropped."""
+    current = _facts.get()
+    if current is not None:
+        current.update(facts)
 
 
-def facts() -> dict[str, object]:
-    """What is known of the trace that is going on, its id first."""
+def facts() -> Facts:
+    """Return the ids of the current request context, the request id first."""
     return _facts.get() or {}

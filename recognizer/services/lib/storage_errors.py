@@ -1,4 +1,4 @@
-"""Translate errors of a full or unwritable disk or database: nothing was stored, and the sender is not at fault."""
+"""Translation of errors of a full or read-only disk or database into errors for the client."""
 
 import errno
 import logging
@@ -19,7 +19,7 @@ UNWRITABLE_SQLSTATES = {"25006", "42501"}
 
 
 class StorageError(BusyError):
-    """Nothing can be stored, because something here may not be written. `code` is for programs."""
+    """The storage is not writable, so nothing was stored. `code` is the machine-readable reason."""
 
     code = "storage_unavailable"
     wait = 60
@@ -31,7 +31,7 @@ class StorageError(BusyError):
 
 
 class StorageFullError(StorageError):
-    """Nothing can be stored, because there is no room left."""
+    """The storage is full, so nothing was stored."""
 
     code = "storage_full"
 
@@ -41,29 +41,29 @@ class StorageFullError(StorageError):
         )
 
 
-def log_storage_error(refusal: StorageError) -> None:
-    """Say once, and for the operator, what the sender is not told: which file, or which answer of the database."""
-    log.critical("%s: %s", refusal.code, refusal.__cause__)
+def log_storage_error(error: StorageError) -> None:
+    """Log the cause (the file, or the message of the database), which the client does not see."""
+    log.critical("%s: %s", error.code, error.__cause__)
 
 
 def storage_error_of(error: BaseException | None) -> StorageError | None:
-    """Return what `error`, or its cause, means where the storage is full or unwritable; None for any other error."""
+    """Return the storage error that `error` or one of its causes stands for; None for any other error."""
     while error is not None and not isinstance(error, StorageError):
-        refusal: StorageError | None = None
-        if _is_one_of(error, FULL_ERRNOS, FULL_SQLITE_CODES, FULL_SQLSTATES):
-            refusal = StorageFullError()
-        elif _is_one_of(error, UNWRITABLE_ERRNOS, UNWRITABLE_SQLITE_CODES, UNWRITABLE_SQLSTATES):
-            refusal = StorageError()
-        if refusal is not None:
-            refusal.__cause__ = error
-            return refusal
+        storage_error: StorageError | None = None
+        if _has_code(error, FULL_ERRNOS, FULL_SQLITE_CODES, FULL_SQLSTATES):
+            storage_error = StorageFullError()
+        elif _has_code(error, UNWRITABLE_ERRNOS, UNWRITABLE_SQLITE_CODES, UNWRITABLE_SQLSTATES):
+            storage_error = StorageError()
+        if storage_error is not None:
+            storage_error.__cause__ = error
+            return storage_error
         error = error.__cause__
     return error
 
 
-def _is_one_of(error: BaseException, errnos: set[int], sqlite_codes: set[int], sqlstates: set[str]) -> bool:
+def _has_code(error: BaseException, errnos: set[int], sqlite_codes: set[int], sqlstates: set[str]) -> bool:
     if isinstance(error, OSError):
         return error.errno in errnos
-    # Extended codes have the primary one in their lowest byte.
+    # The lowest byte of an extended result code is the primary code.
     code = getattr(error, "sqlite_errorcode", None)
     return (code is not None and code & 0xFF in sqlite_codes) or getattr(error, "sqlstate", None) in sqlstates

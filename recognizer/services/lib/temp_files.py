@@ -1,4 +1,4 @@
-"""Temporary files for downloads, and how many are made at once."""
+"""Temporary files for downloads, and the pool of slots that limits how many are written at once."""
 
 import tempfile
 from typing import IO
@@ -7,20 +7,20 @@ from django.conf import settings
 
 from .fair_slots import FairSlots
 
-# Downloads that each process makes at once; of one caller it is one, and the next waits. Each holds a thread.
+# Downloads that each process writes at once; one caller may write one at a time. Each occupies a thread.
 MAX_AT_ONCE, MAX_WAITING, WAIT_SECONDS = 2, 6, 20
 
 
 def anonymous_file() -> IO[bytes]:
-    """Open an empty file that closing deletes, and the end of the process too."""
-    # Beside the data: the system's own folder for such files may be in memory.
+    """Open an empty file without a name; it is deleted when it is closed or the process ends."""
+    # In DATA_DIR, because the system's folder for temporary files may be in memory.
     return tempfile.TemporaryFile(dir=settings.DATA_DIR)
 
 
 def slots(busy: str) -> FairSlots:
-    """Return a pool of slots for those who make such files, each waited for WAIT_SECONDS.
+    """Return a pool of slots for writing temporary files. Callers wait for a slot for up to WAIT_SECONDS.
 
     Args:
-        busy: the message for a caller who finds none in time.
+        busy: the message for a caller that gets no slot in time.
     """
     return FairSlots(MAX_AT_ONCE, max_waiting=MAX_WAITING, busy=busy)

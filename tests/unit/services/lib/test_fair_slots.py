@@ -209,7 +209,9 @@ STEPS = st.lists(
 
 
 def is_over_its_share(slots: FairSlots, ticket: Ticket) -> bool:
-    return ticket.caller.held > 0 and ticket.caller.held + ticket.weight > 3 * (slots.free - ticket.weight)
+    return ticket.caller.held_weight > 0 and ticket.caller.held_weight + ticket.weight > 3 * (
+        slots.free - ticket.weight
+    )
 
 
 @settings(max_examples=300, deadline=None, derandomize=True)

@@ -106,7 +106,7 @@ def test_some_go_while_the_one_who_leads_waits_for_the_others():
         others = {number: pool.submit(doing.gathering.bring, number) for number in (2, 3, 4, 5)}
         wait_until(lambda: len(doing.gathering._waiting) == 4)
         # Whoever came first leads the next act; it is made an even one.
-        doing.gathering._waiting.sort(key=lambda place: place.thing)
+        doing.gathering._waiting.sort(key=lambda place: place.item)
         doing.may_end.set()
         for number in (3, 5):
             others[number].result(10)
