@@ -35,7 +35,7 @@ RESPONSE_TIMEOUT = timedelta(seconds=5)
 # The hash of a deleted image would still tell whether another image is a copy of it.
 NO_FINGERPRINT = ""
 
-# {"submission": id}, {"problem": document} or {"deleted": True}
+# Has one key: "submission" (an id), "problem" (a document) or "deleted" (True).
 StoredItem = dict[str, Any]
 
 
@@ -163,9 +163,8 @@ def redact(submissions: Collection[int]) -> None:
     """
     items = IdempotencyItem.objects.filter(submission__in=submissions)
     for row in IdempotencyKey.objects.select_for_update().filter(pk__in=items.values("key")):
-        # Rows with items always have a list here: `record` writes both.
-        items_of_row: list[StoredItem] = row.stored or []
-        row.stored = [{"deleted": True} if item.get("submission") in submissions else item for item in items_of_row]
+        stored: list[StoredItem] = row.stored or []
+        row.stored = [{"deleted": True} if item.get("submission") in submissions else item for item in stored]
         if not any("submission" in item for item in row.stored):
             row.fingerprint = NO_FINGERPRINT
         row.attempt, row.busy_until = secrets.token_hex(8), timezone.now()
@@ -191,7 +190,7 @@ def complete(claim: Claim, response: StoredResponse) -> None:
 
 
 def release(claim: Claim) -> None:
-    """Release the key after a failed attempt. If rows were stored, the key stays, so that the next attempt finds them."""
+    """Release the key after a failed attempt; it is kept if rows were stored, so that the next attempt finds them."""
     _claimed(claim).filter(stored__isnull=True).delete()
     _claimed(claim).update(busy_until=timezone.now())
 

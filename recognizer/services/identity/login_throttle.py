@@ -1,8 +1,8 @@
-"""How often somebody may try: passwords of one account, passwords from one address, new accounts, mails.
+"""Login throttling: limits for passwords of one account, passwords from one address, new accounts and mails.
 
-Counted in the database and not in the cache: without it nobody can sign in anyway, so there is no moment in which
-guessing is free because the counter is away. A small rule of our own rather than django-axes: that brings a middleware,
-a backend, three tables that hold names and addresses in clear, and 60 settings for what is one table here.
+Attempts are counted in the database and not in the cache: signing in needs the database anyway, so guessing is never
+unlimited because the counter is unavailable. django-axes was rejected: it adds a middleware, a backend, three tables
+with names and addresses in clear text, and 60 settings; this is one table.
 """
 
 import math
@@ -21,16 +21,17 @@ Kind = Attempt.Kind
 
 WINDOW = timedelta(minutes=15)
 RETENTION = timedelta(days=1)
-# Multiples of MAX_LOGIN_ATTEMPTS: higher limits for a shared address (a class, a household) and for one account that is
-# tried from many addresses.
+# Multiples of MAX_LOGIN_ATTEMPTS for the wrong passwords of one address (a class or a household may share it), and of
+# one account from all addresses.
 FROM_ONE_ADDRESS, FOR_ONE_ACCOUNT = 10, 5
-# Right or wrong, a password costs the processor the same; a class that shares an account signs in once each.
+# Successful sign-ins are limited too, because checking a password always takes CPU time. All pupils of a class may
+# sign in with one account.
 SIGN_INS_FOR_ONE_ACCOUNT, SIGN_INS_FROM_ONE_ADDRESS = 60, 300
 SIGN_UPS, MAILS_FROM_ONE_ADDRESS, MAILS_FOR_ONE_ACCOUNT = 60, 20, 3
 
 
 class TooManyAttemptsError(RuntimeError):
-    """Enough for now; the message says when to come back. `wait` are the seconds until then."""
+    """The limit of attempts is reached; the message says when to retry, `wait` in how many seconds."""
 
     def __init__(self, wait: float) -> None:
         minutes = max(1, math.ceil(wait / 60))
@@ -41,37 +42,40 @@ class TooManyAttemptsError(RuntimeError):
 @dataclass(frozen=True, slots=True)
 class _Limit:
     kind: Kind
-    rows: Q
-    most: int
+    condition: Q
+    max_attempts: int
 
 
 def record_attempt(kind: Kind, *, account: str = "", address: str) -> Attempt:
-    """Note a try before it is made, so that many at the same moment count too.
+    """Record an attempt before it is made, so that concurrent attempts are counted.
 
     Args:
-        account: the name (or mail address) that was typed, whether there is such an account or not.
-        address: where the try comes from.
+        kind: what is attempted.
+        account: the name (or mail address) as it was typed; the account need not exist.
+        address: the client's network address.
 
     Raises:
-        TooManyError: it must not be made.
+        TooManyAttemptsError: a limit is reached; the attempt must not be made.
     """
     now = timezone.now()
     Attempt.objects.filter(created__lt=now - RETENTION).delete()
-    mine = Attempt.objects.create(kind=kind, account=_digest(account), address=_digest(rate_key(address)), created=now)
+    attempt = Attempt.objects.create(
+        kind=kind, account=_digest(account), address=_digest(rate_key(address)), created=now
+    )
     recent = Attempt.objects.filter(created__gt=now - WINDOW)
-    for limit in _limits(mine):
-        # A try that is of another kind than what is counted is not among them itself.
-        most = limit.most if limit.kind == kind else limit.most - 1
-        counted = recent.filter(limit.rows, kind=limit.kind).order_by("-created")
-        tries = counted.values_list("created", flat=True)[: most + 1]
-        if len(tries) > most:
-            mine.delete()  # it is not made, so that waiting is enough to be let in again
-            raise TooManyAttemptsError((tries[most] + WINDOW - now).total_seconds())
-    return mine
+    for limit in _limits(attempt):
+        # Attempts of another kind than the limit's do not include this attempt.
+        max_attempts = limit.max_attempts if limit.kind == kind else limit.max_attempts - 1
+        counted = recent.filter(limit.condition, kind=limit.kind).order_by("-created")
+        times = counted.values_list("created", flat=True)[: max_attempts + 1]
+        if len(times) > max_attempts:
+            attempt.delete()  # a rejected attempt does not extend the wait
+            raise TooManyAttemptsError((times[max_attempts] + WINDOW - now).total_seconds())
+    return attempt
 
 
 def reset(attempt: Attempt) -> None:
-    """Note that the password was right: what this account mistyped from this address before is forgotten."""
+    """Delete the failed attempts of this account from this address after a successful one, which is counted instead."""
     Attempt.objects.filter(kind=attempt.kind, account=attempt.account, address=attempt.address).delete()
     Attempt.objects.create(kind=Kind.SESSION, account=attempt.account, address=attempt.address, created=attempt.created)
 
@@ -85,17 +89,17 @@ def _limits(attempt: Attempt) -> list[_Limit]:
             _Limit(Kind.MAIL, account, MAILS_FOR_ONE_ACCOUNT),
             _Limit(Kind.MAIL, address, MAILS_FROM_ONE_ADDRESS),
         ]
-    tries = settings.MAX_LOGIN_ATTEMPTS
+    max_attempts = settings.MAX_LOGIN_ATTEMPTS
     if attempt.kind == Kind.PASSWORD:
-        # Who changes a password is signed in: another address is no other person.
+        # Changing a password needs a session, so attempts from several addresses are the same person's.
         return [
-            _Limit(Kind.PASSWORD, account, tries),
-            _Limit(Kind.PASSWORD, address, tries * FROM_ONE_ADDRESS),
+            _Limit(Kind.PASSWORD, account, max_attempts),
+            _Limit(Kind.PASSWORD, address, max_attempts * FROM_ONE_ADDRESS),
         ]
     return [
-        _Limit(Kind.SIGN_IN, account & address, tries),
-        _Limit(Kind.SIGN_IN, address, tries * FROM_ONE_ADDRESS),
-        _Limit(Kind.SIGN_IN, account, tries * FOR_ONE_ACCOUNT),
+        _Limit(Kind.SIGN_IN, account & address, max_attempts),
+        _Limit(Kind.SIGN_IN, address, max_attempts * FROM_ONE_ADDRESS),
+        _Limit(Kind.SIGN_IN, account, max_attempts * FOR_ONE_ACCOUNT),
         _Limit(Kind.SESSION, account, SIGN_INS_FOR_ONE_ACCOUNT),
         _Limit(Kind.SESSION, address, SIGN_INS_FROM_ONE_ADDRESS),
     ]

@@ -1,8 +1,8 @@
-"""Passwords: everything that hashes one, and how often it may.
+"""Password hashing: sign-in, sign-up and password change, with limits for its CPU time.
 
-One hash takes some tenths of a second of a processor. Each call is counted in `attempts` before it is made, whether the
-password is right or wrong, and only so many are computed at once, with a share for each caller. A test lists the calls
-in the code, so that none comes about elsewhere.
+One hash takes some tenths of a second of CPU time. Each call is counted by `login_throttle` before it is made, whether
+the password is right or wrong, and the number of concurrent hashes is bounded, with a share for each caller. A test
+lists all calls of Django's hashing functions, so that none is added elsewhere.
 """
 
 import os
@@ -33,19 +33,20 @@ _slots = FairSlots(
 
 
 class WrongPasswordError(ValueError):
-    """The old password is not the one that was typed."""
+    """The old password is wrong."""
 
 
 @sensitive_variables()
 def authenticate(*, name: str, password: str, actor: Actor) -> User | None:
-    """Return the account of that name and password; None where one of them is wrong.
+    """Return the account with this name and password; None if one of them is wrong.
 
     Args:
-        name: as it was typed; capitals and compatible characters make no difference.
-        actor: who asks, by their address.
+        name: the name as it was typed; case and compatible characters make no difference.
+        password: the password as it was typed.
+        actor: the caller, identified by the address.
 
     Raises:
-        attempts.TooManyError: too many wrong passwords, or too many sign-ins.
+        login_throttle.TooManyAttemptsError: too many wrong passwords, or too many sign-ins.
         BusyError: too many passwords are being checked.
     """
     attempt = login_throttle.record_attempt(Kind.SIGN_IN, account=account_names.key_of(name), address=actor.address)
@@ -59,12 +60,12 @@ def authenticate(*, name: str, password: str, actor: Actor) -> User | None:
 
 @sensitive_variables()
 def sign_up(*, name: str, password: str, email: str, actor: Actor) -> User:
-    """Make an account for the person who asks for it.
+    """Create an account for a visitor.
 
     Raises:
-        attempts.TooManyError: too many accounts from one address.
+        login_throttle.TooManyAttemptsError: too many accounts from one address.
         BusyError: too many passwords are being hashed.
-        ValueError: the name is taken or cannot be one; the message says so.
+        ValueError: the name is taken or not allowed; the message says so.
     """
     login_throttle.record_attempt(Kind.SIGN_UP, address=actor.address)
     user = users.prepare_account(name)
@@ -77,17 +78,20 @@ def sign_up(*, name: str, password: str, email: str, actor: Actor) -> User:
 
 @sensitive_variables()
 def change(*, actor: Actor, user: User, old: str | None, new: str, keep_tokens: bool) -> int:
-    """Set a new password and end the account's tokens.
+    """Set a new password and revoke the account's tokens.
 
     Args:
-        old: the password until now; None where the account has none, or a mailed link stands for it.
-        keep_tokens: the person wants programs to go on with the tokens that they have.
+        actor: the caller.
+        user: the account.
+        old: the current password; None if the account has none, or if a mailed link replaces it.
+        new: the new password.
+        keep_tokens: whether the account's tokens stay valid.
 
     Returns:
-        How many tokens ended.
+        The number of revoked tokens.
 
     Raises:
-        attempts.TooManyError: too many tries, right or wrong.
+        login_throttle.TooManyAttemptsError: too many attempts, right or wrong.
         BusyError: too many passwords are being hashed.
         WrongPasswordError: `old` is wrong.
     """
@@ -103,6 +107,6 @@ def change(*, actor: Actor, user: User, old: str | None, new: str, keep_tokens: 
 
 @contextmanager
 def _hashing(actor: Actor) -> Iterator[None]:
-    """Hold one of the slots in which passwords are hashed."""
+    """Hold one of the slots for hashing a password."""
     with _slots.slot(actor.share_key, seconds=WAIT_SECONDS):
         yield

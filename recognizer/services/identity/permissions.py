@@ -1,4 +1,4 @@
-"""Who may see and do what: one function for each permission on an object, used by every page and every API call."""
+"""Permissions on objects: one function for each, used by all pages and API endpoints."""
 
 from functools import lru_cache
 
@@ -13,16 +13,16 @@ from .actors import Actor
 
 READ_KEY_SALT = "recognizer.read-key"
 MANAGE_KEY_SALT = "recognizer.manage-key"
-# So that a key that leaked into a repository or a log can be recognised.
+# Lets scanners recognise a key that leaked into a repository or a log.
 MANAGE_KEY_PREFIX = "manage_"
 
 
 class NotAllowedError(PermissionError):
-    """This person may not do this; the message says who may."""
+    """The actor does not have the permission; the message says who has."""
 
 
 def owns(actor: Actor, submission: Submission) -> bool:
-    """Whether the submission is the actor's: by account, by visitor's cookie, or by the manage key of the request."""
+    """Return whether the submission is the actor's: by account, by visitor cookie, or by the request's manage key."""
     if actor.user is not None and submission.owner_id == actor.user.pk:
         return True
     if actor.visitor and constant_time_compare(submission.visitor, actor.visitor):
@@ -31,7 +31,7 @@ def owns(actor: Actor, submission: Submission) -> bool:
 
 
 def is_own_label(actor: Actor, label: Label) -> bool:
-    """Whether the label is this person's own word; what a visitor said stays theirs when they sign in."""
+    """Return whether the actor added the label. A visitor's labels stay their own after they sign in."""
     if label.user_id is not None:
         return actor.user is not None and label.user_id == actor.user.pk
     if actor.manage_key and not label.visitor and label.kind == LabelKind.SUGGESTION:
@@ -40,7 +40,7 @@ def is_own_label(actor: Actor, label: Label) -> bool:
 
 
 def attributed_to(actor: Actor) -> Q:
-    """Return the condition for rows whose `user` or `visitor` is this person; it matches nothing for an unknown one."""
+    """Return the condition for rows whose `user` or `visitor` is the actor; it matches no row for an unknown actor."""
     own = Q(pk__in=())
     if actor.user is not None:
         own |= Q(user=actor.user)
@@ -50,28 +50,29 @@ def attributed_to(actor: Actor) -> Q:
 
 
 def own_submissions(actor: Actor) -> QuerySet[Submission]:
-    """The submissions that this person gave us."""
-    mine = Q(pk__in=())
+    """Return the submissions of the actor's account and visitor cookie."""
+    own = Q(pk__in=())
     if actor.user is not None:
-        mine |= Q(owner=actor.user)
+        own |= Q(owner=actor.user)
     if actor.visitor:
-        # Said twice, for the index of visitors leaves out rows without one, and SQLite takes it only when told so too.
-        mine |= Q(visitor=actor.visitor) & ~Q(visitor="")
-    return Submission.objects.filter(mine)
+        # The second condition repeats that of the partial index on visitors: without it SQLite does not use the index.
+        own |= Q(visitor=actor.visitor) & ~Q(visitor="")
+    return Submission.objects.filter(own)
 
 
 def visible_submissions(actor: Actor) -> QuerySet[Submission]:
-    """Reviewers and operators see all submissions, everybody else their own."""
+    """Return all submissions for reviewers and operators, and the actor's own ones otherwise."""
     return Submission.objects.all() if _sees_all(actor) else own_submissions(actor)
 
 
 def visible_predictions(actor: Actor) -> QuerySet[Prediction]:
-    """What was said of the submissions that this person sees."""
+    """Return the predictions of the submissions that the actor may see."""
     rows = Prediction.objects.all()
     return rows if _sees_all(actor) else rows.filter(submission__in=own_submissions(actor))
 
 
 def visible_labels(actor: Actor) -> QuerySet[Label]:
+    """Return the labels of the submissions that the actor may see."""
     rows = Label.objects.all()
     return rows if _sees_all(actor) else rows.filter(submission__in=own_submissions(actor))
 
@@ -81,21 +82,30 @@ def _sees_all(actor: Actor) -> bool:
 
 
 def can_see(actor: Actor, submission: Submission, *, key: str = "") -> bool:
-    """`key` is a read key, given to whoever sent the submission, or the key of its share link."""
+    """Return whether the actor may see the submission.
+
+    Args:
+        actor: the caller.
+        submission: the submission.
+        key: the read key or the share key that came with the request, or "".
+    """
     if owns(actor, submission) or _sees_all(actor):
         return True
     return bool(key) and (is_read_key(submission, key) or is_share_key(submission, key))
 
 
 def can_delete(actor: Actor, submission: Submission) -> bool:
+    """Return whether the actor may delete the submission: owners and operators may."""
     return _changes_own(actor, submission) or actor.is_operator
 
 
 def can_share(actor: Actor, submission: Submission) -> bool:
+    """Return whether the actor may share the submission and revoke its keys: only owners may."""
     return _changes_own(actor, submission)
 
 
 def can_label(actor: Actor, submission: Submission) -> bool:
+    """Return whether the actor may label the submission: owners and reviewers may."""
     return _changes_own(actor, submission) or actor.is_reviewer
 
 
@@ -104,59 +114,61 @@ def _changes_own(actor: Actor, submission: Submission) -> bool:
 
 
 def can_submit(actor: Actor) -> bool:
-    """Whether this site takes pictures from this person at all."""
+    """Return whether the site accepts submissions from the actor."""
     return actor.has_scope(Scope.SUBMIT) and (
         actor.user is not None or actor.is_system or settings.ANONYMOUS_SUBMISSIONS
     )
 
 
 def can_export(actor: Actor) -> bool:
-    """What reviewers settled is theirs and the operators' to take away."""
+    """Return whether the actor may export labelled data: reviewers and operators may."""
     return actor.is_reviewer or actor.is_operator
 
 
 def require_operator(actor: Actor) -> None:
-    """Training runs, deployments and the files of models are the operators' business.
+    """Check that the actor may manage training runs, deployments and model files.
 
     Raises:
-        NotAllowedError: the actor is none.
+        NotAllowedError: the actor is not an operator.
     """
     if not actor.is_operator:
         raise NotAllowedError("Only operators see and decide this. Sign in as one.")
 
 
 def read_key(submission: Submission) -> str:
-    """Return the signed key with which a client without an account can read the one submission that it sent."""
-    signed = submission.public_id
+    """Return the signed key with which a client without an account can read the submission that it sent."""
+    value = submission.public_id
     if submission.read_key_revocations:
-        signed += f".{submission.read_key_revocations}"
-    return _signer(settings.SECRET_KEY, READ_KEY_SALT).signature(signed)
+        value += f".{submission.read_key_revocations}"
+    return _signer(settings.SECRET_KEY, READ_KEY_SALT).signature(value)
 
 
 def manage_key(public_id: str) -> str:
-    """Return the key with which a client without an account and without a cookie manages a submission that it sent.
+    """Return the key with which a client without an account and without a cookie manages the submission that it sent.
 
-    It follows from the id and SECRET_KEY, so that the answer to a repeated request can hold it and nothing stores it.
-    It works as long as the submission exists.
+    It is derived from the id and SECRET_KEY, so that the response to a repeated request can contain it although it is
+    not stored. It is valid as long as the submission exists.
     """
     return MANAGE_KEY_PREFIX + _signer(settings.SECRET_KEY, MANAGE_KEY_SALT).signature(public_id)
 
 
 @lru_cache(2)
 def _signer(secret: str, salt: str) -> signing.Signer:
-    """Made once, for every answer that stores something has such keys."""
+    """Return a cached signer, because every response to a new submission needs two."""
     return signing.Signer(key=secret, salt=salt)
 
 
 def is_read_key(submission: Submission, key: str) -> bool:
+    """Return whether this is the submission's read key."""
     return constant_time_compare(read_key(submission), key)
 
 
 def is_manage_key(submission: Submission, key: str) -> bool:
-    """Whether the key manages the submission; those of an account or a visitor have no such key."""
+    """Return whether this is the submission's manage key; submissions of an account or a visitor have none."""
     has_key = submission.owner_id is None and not submission.visitor
     return has_key and bool(key) and constant_time_compare(manage_key(submission.public_id), key)
 
 
 def is_share_key(submission: Submission, key: str) -> bool:
+    """Return whether this is the key of the submission's share link."""
     return bool(submission.share_key) and constant_time_compare(submission.share_key, key)

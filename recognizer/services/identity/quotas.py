@@ -1,6 +1,6 @@
-"""How much one account or one address may have stored in a day: it costs disk, so it is counted in the database.
+"""Daily quotas: how much data one account or one address may store in a day.
 
-Called before submissions are stored. Days are UTC.
+Counted in the database, because stored data takes disk space. Days are UTC.
 """
 
 from dataclasses import dataclass
@@ -18,14 +18,14 @@ from recognizer.services.lib.addresses import UNKNOWN_NETWORK, is_loopback, rate
 from .actors import Actor
 
 MEGABYTE = 1024 * 1024
-# What rows take in the database with their share of the indexes, measured with SQLite's dbstat; see tests.
-# A submission without strokes but with its pixels and one prediction, a label with its vote, a person's wish.
+# Size of rows in the database with their share of the indexes, measured with SQLite's dbstat; see tests.
+# A submission without strokes but with its pixels and one prediction, a label with its vote, an opt-out.
 SUBMISSION_ROW_BYTES, LABEL_ROW_BYTES, OPT_OUT_ROW_BYTES, IDEMPOTENCY_ROW_BYTES = 4000, 300, 150, 500
 NO_LIMIT = 2**60
 
 
 class QuotaError(Exception):
-    """So much cannot be stored today; the message says so, `wait` in how many seconds a new day begins."""
+    """The daily quota is exceeded. The message is meant for the client; `wait` is the number of seconds to midnight."""
 
     def __init__(self, message: str) -> None:
         super().__init__(message)
@@ -36,7 +36,7 @@ class QuotaError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Allowance:
-    """What somebody may have stored in a day, and what is left of it; None: no limit."""
+    """The daily quota of an actor and the rest of it today; None: no limit."""
 
     submissions: int | None
     submissions_left: int | None
@@ -45,19 +45,19 @@ class Allowance:
 
 
 def consume(*, actor: Actor, submissions: int, size: int) -> None:
-    """Count what is stored today. Called in the transaction that stores it.
+    """Count data towards today's quota. Call it in the transaction that stores the data.
 
     Args:
-        actor: whose it is.
+        actor: the owner of the data.
         submissions: number of submissions; 0 if only other rows are added.
-        size: bytes of all that is stored with them: files, strokes and rows.
+        size: bytes of files, strokes and rows.
 
     Raises:
-        QuotaError: that is more than is left; nothing was counted.
+        QuotaError: it exceeds the rest of the quota; nothing was counted.
     """
-    who = _who(actor)
+    key = _usage_key(actor)
     max_submissions, max_megabytes = _limits(actor)
-    if not who or not (max_submissions or max_megabytes):
+    if not key or not (max_submissions or max_megabytes):
         return
     max_submissions = max_submissions or NO_LIMIT
     max_bytes = max_megabytes * MEGABYTE or NO_LIMIT
@@ -66,22 +66,22 @@ def consume(*, actor: Actor, submissions: int, size: int) -> None:
     today = timezone.now().astimezone(UTC).date()
     limits = (max_submissions - submissions, max_bytes - size)
     with connection.cursor() as cursor:
-        cursor.execute(CONSUME_SQL, (today, who, submissions, size, *limits))
+        cursor.execute(CONSUME_SQL, (today, key, submissions, size, *limits))
         if cursor.rowcount != 1:
             raise QuotaError("You have sent as much as one may in a day. Please go on tomorrow.")
 
 
 def charge(*, actor: Actor, size: int) -> None:
-    """Count bytes that are stored whether there is an allowance left or not; the next operation may be refused."""
-    who = _who(actor)
-    if who:
+    """Count bytes that are stored even if the quota is exceeded; the next operation may be rejected then."""
+    key = _usage_key(actor)
+    if key:
         today = timezone.now().astimezone(UTC).date()
-        Usage.objects.bulk_create([Usage(day=today, who=who)], ignore_conflicts=True)
-        Usage.objects.filter(day=today, who=who).update(bytes=F("bytes") + size)
+        Usage.objects.bulk_create([Usage(day=today, who=key)], ignore_conflicts=True)
+        Usage.objects.filter(day=today, who=key).update(bytes=F("bytes") + size)
 
 
-# Hand-written: every submission runs it, and the ORM takes ten times as long to compile it and has no upsert with a
-# condition. A row is added on the first use of a day; one that is used up is left alone.
+# Raw SQL, because every submission executes it: the ORM is 10x slower and has no conditional upsert. It inserts a row
+# on the first use of a day and changes no row whose quota is exhausted.
 CONSUME_SQL = """
     INSERT INTO recognizer_usage (day, who, submissions, bytes) VALUES (%s, %s, %s, %s)
     ON CONFLICT (day, who) DO UPDATE
@@ -92,29 +92,30 @@ CONSUME_SQL = """
 
 
 def remaining(actor: Actor) -> Allowance:
-    """What this person may still have stored today."""
-    who = _who(actor)
-    submissions, megabytes = _limits(actor) if who else (0, 0)
-    row = Usage.objects.filter(day=timezone.now().astimezone(UTC).date(), who=who).first() or Usage()
-    in_bytes = megabytes * MEGABYTE
+    """Return the actor's daily quota and the rest of it today."""
+    key = _usage_key(actor)
+    max_submissions, max_megabytes = _limits(actor) if key else (0, 0)
+    row = Usage.objects.filter(day=timezone.now().astimezone(UTC).date(), who=key).first() or Usage()
+    max_bytes = max_megabytes * MEGABYTE
     return Allowance(
-        submissions=submissions or None,
-        submissions_left=max(0, submissions - row.submissions) if submissions else None,
-        bytes=in_bytes or None,
-        bytes_left=max(0, in_bytes - row.bytes) if in_bytes else None,
+        submissions=max_submissions or None,
+        submissions_left=max(0, max_submissions - row.submissions) if max_submissions else None,
+        bytes=max_bytes or None,
+        bytes_left=max(0, max_bytes - row.bytes) if max_bytes else None,
     )
 
 
 def delete_old_days() -> int:
-    """Delete what was counted before yesterday; how many rows went."""
+    """Delete the counts of days before yesterday and return how many rows were deleted."""
     return Usage.objects.filter(day__lt=timezone.now().astimezone(UTC).date() - timedelta(days=1)).delete()[0]
 
 
 def network_of(address: str) -> str:
-    """Return the network that a rate or quota counts for this address; "": none, it is not counted.
+    """Return the network under which rates and quotas count this address, or "" if it is not counted.
 
-    Commands have no address and are not counted. Without BEHIND_PROXY neither are loopback and local sockets: those are
-    the operator's own programs, or a proxy that the settings do not know of, behind which everyone has one address.
+    Commands have no address and are not counted. Without BEHIND_PROXY loopback and local sockets are not counted
+    either: those are the operator's own programs, or a proxy that is missing in the settings, behind which all clients
+    have the same address.
     """
     network = rate_key(address)
     if settings.BEHIND_PROXY:
@@ -122,8 +123,11 @@ def network_of(address: str) -> str:
     return "" if network == UNKNOWN_NETWORK or is_loopback(address) else network
 
 
-def _who(actor: Actor) -> str:
-    """Operators may do as they like. An address is kept as a keyed hash only, for two days."""
+def _usage_key(actor: Actor) -> str:
+    """Return the key of the actor's usage rows, or "" for operators, who have no quota.
+
+    Of an address only a keyed hash is stored, for two days.
+    """
     if actor.is_operator:
         return ""
     if actor.user is not None:
@@ -136,6 +140,6 @@ def _who(actor: Actor) -> str:
 
 
 def _limits(actor: Actor) -> tuple[int, int]:
-    """Submissions and megabytes a day; 0: as many as one likes."""
+    """Return the maximum submissions and megabytes per day; 0: unlimited."""
     column = 0 if actor.user is None else 1
     return settings.SUBMISSIONS_PER_DAY[column], settings.MEGABYTES_PER_DAY[column]

@@ -1,6 +1,6 @@
-"""Sessions of accounts: how many browsers may be signed in with one account, and which end with a password.
+"""Sessions of accounts: their maximum number, and their end when the password changes.
 
-Expired ones go hourly (`retention.clear_sessions`).
+Expired sessions are deleted hourly (`retention.clear_sessions`).
 """
 
 from django.contrib.auth.models import User
@@ -10,27 +10,27 @@ from django.db.models import QuerySet
 
 from recognizer.models import AccountSession
 
-# A class may share one account; beyond this the oldest sessions end.
+# High enough for a school class that shares one account; the oldest sessions beyond it are ended.
 MAX_SESSIONS = 100
 
 
 @transaction.atomic
 def start(user: User, session_key: str) -> None:
-    """Note that an account has signed in with this session; where it has too many, the oldest end."""
+    """Record that an account has signed in with this session, and end its oldest sessions above MAX_SESSIONS."""
     AccountSession.objects.update_or_create(session_key=session_key, defaults={"user": user})
     _end(AccountSession.objects.filter(user=user).order_by("-id")[MAX_SESSIONS:])
 
 
 @transaction.atomic
 def keep_only(user: User, session_key: str) -> None:
-    """End every session of an account but this one: its password has changed."""
+    """End all sessions of an account except this one, after its password has changed."""
     AccountSession.objects.update_or_create(session_key=session_key, defaults={"user": user})
     _end(AccountSession.objects.filter(user=user).exclude(session_key=session_key))
 
 
 @transaction.atomic
 def end_all(user: User) -> None:
-    """End every session of an account."""
+    """End all sessions of an account."""
     _end(AccountSession.objects.filter(user=user))
 
 
@@ -41,5 +41,5 @@ def _end(rows: QuerySet[AccountSession]) -> None:
 
 
 def delete_expired() -> int:
-    """Delete the notes of sessions that are no more; return how many."""
+    """Delete the records of sessions that no longer exist, and return how many were deleted."""
     return AccountSession.objects.exclude(session_key__in=Session.objects.values("session_key")).delete()[0]

@@ -1,14 +1,11 @@
-"""Rate limits: how many operations of each kind one caller may start in a minute.
+"""Rate limits: how many operations of each kind one caller may start per minute.
 
-The operations count themselves (`limit_rate`), so that a page, the JSON API and whatever comes later share one limit.
-What only reads has no operation: the entry points count it, the API in `api.throttles` and the pages in
-`middleware.ThrottleMiddleware`.
+The operations count themselves (`limit_rate`), so that pages and the JSON API share one limit. Reads are not
+operations: the entry points count them, the API in its throttle classes and the pages in a middleware.
 
-Counted in Redis, which all web processes share, in fixed windows of a minute. Without Redis nothing is limited. What is
-stored has daily limits besides, in `quotas`; passwords have their own, in `attempts`.
+Counted in Redis, which all web processes share, in fixed windows of a minute. Without Redis there is no limit. Stored
+data also has daily limits (`quotas`), and passwords have limits of their own (`login_throttle`).
 """
-
-from __future__ import annotations
 
 import logging
 import math
@@ -16,7 +13,7 @@ import time
 from collections.abc import Callable
 from enum import StrEnum
 from functools import wraps
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar, cast
 
 import redis
 from django.conf import settings
@@ -44,7 +41,7 @@ class Kind(StrEnum):
 
 
 class ThrottledError(RuntimeError):
-    """The caller has used up this minute's operations of a kind; nothing was done.
+    """The caller has exceeded a rate limit; nothing was done.
 
     Attributes:
         wait: seconds until the next window.
@@ -57,14 +54,17 @@ class ThrottledError(RuntimeError):
 
 
 def limit_rate(kind: Kind) -> Callable[[Callable[Params, Result]], Callable[Params, Result]]:
-    """Make a function an operation that counts once for each call, before it does anything.
+    """Decorate a function as an operation: each call is counted before the function runs.
 
-    The function's actor is its argument `actor`, or its first one; None is the site itself, which has no limit. An
-    operation must not call another one: it would count twice. The decorator goes outside `transaction.atomic`, so that
+    The actor is the argument `actor` or the first argument; None is the site itself, which has no limit. An operation
+    must not call another one, or it would be counted twice. Put the decorator outside `transaction.atomic`, so that
     no database lock waits for Redis.
 
+    Args:
+        kind: the kind of the operation.
+
     Raises:
-        ThrottledError: when the decorated function is called too often.
+        ThrottledError: the decorated function was called too often.
     """
 
     def decorate(function: Callable[Params, Result]) -> Callable[Params, Result]:
@@ -72,7 +72,7 @@ def limit_rate(kind: Kind) -> Callable[[Callable[Params, Result]], Callable[Para
         def operation(*args: Params.args, **kwargs: Params.kwargs) -> Result:
             actor = kwargs["actor"] if "actor" in kwargs else next(iter(args), None)
             if actor is not None:
-                count(actor, kind)
+                count(cast("Actor", actor), kind)
             return function(*args, **kwargs)
 
         return operation
@@ -84,7 +84,7 @@ def count(actor: Actor, kind: Kind) -> None:
     """Count one operation of this caller.
 
     Raises:
-        ThrottledError: it is one too many.
+        ThrottledError: the operation exceeds the limit.
     """
     key, limit = _limit(actor, kind)
     if key and limit and _increment(f"{kind}:{key}") > limit:
@@ -92,13 +92,17 @@ def count(actor: Actor, kind: Kind) -> None:
 
 
 def count_request(actor: Actor, *, is_safe: bool) -> None:
-    """Count a request that reads, before it is served.
+    """Count a safe request as a read, before it is processed.
 
-    One that changes something is counted by its operation; here it is only refused where the reads are used up, because
-    what is refused before it reaches its operation costs as much as a read (see `count_refusal`).
+    An unsafe request is counted by its operation. Here it is only rejected if the limit of reads is exceeded, because a
+    request that is rejected before its operation costs as much as a read (see `count_refusal`).
+
+    Args:
+        actor: the caller.
+        is_safe: whether the method of the request is safe (GET, HEAD, OPTIONS).
 
     Raises:
-        ThrottledError: the caller has used up this minute's reads.
+        ThrottledError: the caller has exceeded the limit of reads.
     """
     if is_safe:
         count(actor, Kind.READ)
@@ -109,14 +113,14 @@ def count_request(actor: Actor, *, is_safe: bool) -> None:
 
 
 def count_refusal(actor: Actor) -> None:
-    """Count a request that was to change something and was refused as a read; it has its answer already."""
+    """Count an unsafe request that was rejected before its operation as a read; its response is complete already."""
     key, limit = _limit(actor, Kind.READ)
     if key and limit:
         _increment(f"{Kind.READ}:{key}")
 
 
 def _limit(actor: Actor, kind: Kind) -> tuple[str, int]:
-    """Return the key of the caller ("": not counted) and its limit (0: none)."""
+    """Return the key of the caller ("": not counted) and its limit (0: unlimited)."""
     by_address, by_account, by_token = getattr(settings, kind)
     if actor.user is None:
         return quotas.network_of(actor.address), by_address
@@ -126,14 +130,14 @@ def _limit(actor: Actor, kind: Kind) -> tuple[str, int]:
 
 
 def _increment(name: str) -> int:
-    """Return how often this was counted in this minute, this time included; 0 without Redis."""
+    """Increment the counter of this minute and return its value; 0 without Redis."""
     key = _key(name)
     counts = _execute(("INCR", key), ("EXPIRE", key, 2 * WINDOW_SECONDS))
     return counts[0] if counts else 0
 
 
 def _current(name: str) -> int:
-    """Return how often this was counted in this minute; 0 without Redis."""
+    """Return the value of the counter of this minute; 0 without Redis."""
     counts = _execute(("GET", _key(name)))
     return int(counts[0] or 0) if counts else 0
 
@@ -142,8 +146,8 @@ def _key(name: str) -> str:
     return f"asked:{int(time.time() // WINDOW_SECONDS)}:{name}"
 
 
-def _execute(*commands: tuple[str | int, ...]) -> list:
-    """Return the answers of Redis; none where it is away."""
+def _execute(*commands: tuple[str | int, ...]) -> list[Any]:
+    """Return the responses of Redis, or an empty list if it is unavailable."""
     client = redis_client()
     if client.circuit.is_open():
         return []

@@ -1,8 +1,7 @@
-"""Personal tokens: made and deleted by a signed-in account, shown by its programs.
+"""Personal access tokens: created and deleted by a signed-in account, used by its programs.
 
-django-rest-knox was looked at: it
-deletes what has expired while it reads, fetches every token of the account for each request, and fails on a key that is
-not UTF-8; names, scopes and the last use would have been ours all the same.
+django-rest-knox was rejected: it deletes expired tokens on reads, fetches all tokens of the account for each request,
+fails on a key that is not UTF-8, and has no names, scopes or time of the last use.
 """
 
 import hashlib
@@ -11,6 +10,7 @@ from collections.abc import Collection
 from datetime import timedelta
 
 from django.conf import settings
+from django.contrib.auth.models import User
 from django.db import IntegrityError, transaction
 from django.db.models import QuerySet
 from django.utils import timezone
@@ -21,17 +21,17 @@ from .actors import OPERATE, REVIEW, Actor
 from .permissions import NotAllowedError
 from .throttling import Kind, limit_rate
 
-# So that a key that leaked into a repository or a log can be recognised for what it is.
+# Lets scanners recognise a key that leaked into a repository or a log.
 PREFIX = "digits_"
 MAX_TOKENS = 50
-# The last use is written at most so often: a write for each request would cost more than most requests.
+# Minimum time between two updates of `last_used`: a write for each request would cost more than most requests.
 LAST_USE_INTERVAL = timedelta(minutes=5)
 
-NEEDED_PERMISSIONS = {Scope.REVIEW: REVIEW, Scope.OPERATE: OPERATE}
+REQUIRED_PERMISSIONS = {Scope.REVIEW: REVIEW, Scope.OPERATE: OPERATE}
 
 
 class TokenError(ValueError):
-    """A token cannot be made like this; `field` says what is wrong, the message why."""
+    """The input for a new token is invalid: `field` names the field, the message says why."""
 
     def __init__(self, field: str, message: str) -> None:
         super().__init__(message)
@@ -39,71 +39,83 @@ class TokenError(ValueError):
 
 
 class BadTokenError(Exception):
-    """A key that was shown opens nothing; the message says why."""
+    """The key is not valid; the message says why."""
 
 
 def for_actor(actor: Actor) -> QuerySet[Token]:
-    """The account's tokens, the newest first, expired ones included.
+    """Return the account's tokens, newest first, including expired ones.
 
     Raises:
-        NotAllowedError: nobody is signed in, or they came with a token themselves.
+        NotAllowedError: the actor has no account, or authenticated with a token.
     """
-    _check_is_signed_in(actor)
-    return Token.objects.filter(user=actor.user)
+    return Token.objects.filter(user=_session_user(actor))
 
 
 def scopes_for(actor: Actor) -> list[Scope]:
-    """Which scopes this person may give to a token."""
-    return [one for one in Scope if one not in NEEDED_PERMISSIONS or actor.user.has_perm(NEEDED_PERMISSIONS[one])]
+    """Return the scopes that the actor may give to a token. The actor must have an account."""
+    return [
+        scope
+        for scope in Scope
+        if scope not in REQUIRED_PERMISSIONS
+        or (actor.user is not None and actor.user.has_perm(REQUIRED_PERMISSIONS[scope]))
+    ]
 
 
 @limit_rate(Kind.CHANGE)
 @transaction.atomic
 def create(*, actor: Actor, name: str, scopes: Collection[str], days: int | None = None) -> tuple[Token, str]:
-    """A new token and its key, which cannot be had again.
+    """Create a token.
 
     Args:
-        days: how long it works; TOKEN_DAYS unless given, at most TOKEN_MAX_DAYS.
+        actor: the signed-in actor.
+        name: the name of the token, unique among the account's tokens.
+        scopes: the scopes of the token.
+        days: its lifetime in days, at most TOKEN_MAX_DAYS; None: TOKEN_DAYS.
+
+    Returns:
+        The token, and its key, which is not stored and cannot be retrieved again.
 
     Raises:
-        TokenError: no name or one that is taken, scopes that the person does not have, an impossible time, too many.
-        NotAllowedError: nobody is signed in, or they came with a token themselves.
+        TokenError: the name is invalid or taken, the actor does not have the scopes, the lifetime is out of range, or
+            the account has too many tokens.
+        NotAllowedError: the actor has no account, or authenticated with a token.
     """
-    mine = for_actor(actor)
+    user = _session_user(actor)
+    own_tokens = Token.objects.filter(user=user)
     name = name.strip()
-    longest = Token._meta.get_field("name").max_length  # noqa: SLF001 - public, for all its underscore
-    if not 1 <= len(name) <= longest or not name.isprintable():
-        raise TokenError("name", f"Give it a name of at most {longest} characters.")
-    if mine.filter(name=name).exists():
+    max_length = Token._meta.get_field("name").max_length or 0  # noqa: SLF001 - documented API
+    if not 1 <= len(name) <= max_length or not name.isprintable():
+        raise TokenError("name", f"Give it a name of at most {max_length} characters.")
+    if own_tokens.filter(name=name).exists():
         raise TokenError("name", f"You have a token {name} already. Delete it, or choose another name.")
-    if mine.count() >= MAX_TOKENS:
+    if own_tokens.count() >= MAX_TOKENS:
         raise TokenError("name", f"You have {MAX_TOKENS} tokens already. Delete one first.")
     days = settings.TOKEN_DAYS if days is None else days
     if not 1 <= days <= settings.TOKEN_MAX_DAYS:
         raise TokenError("days", f"A token works for 1 to {settings.TOKEN_MAX_DAYS} days.")
     key = PREFIX + secrets.token_urlsafe(32)
     token = Token(
-        user=actor.user,
+        user=user,
         name=name,
         digest=_digest(key),
-        scopes=_checked(actor, scopes),
+        scopes=_validate_scopes(actor, scopes),
         expires=timezone.now() + timedelta(days=days),
     )
     try:
         with transaction.atomic():
             token.save()
-    except IntegrityError as error:  # made at the same moment in another window
+    except IntegrityError as error:  # created concurrently by another request
         raise TokenError("name", f"You have a token {name} already.") from error
     return token, key
 
 
 def authenticate(key: str) -> Token:
-    """The token of this key, with its account. That it was used is noted, to within some minutes.
+    """Return the token with this key, with its account, and record its use to within LAST_USE_INTERVAL.
 
     Raises:
-        BadTokenError: there is none, it has expired, or its account is switched off.
+        BadTokenError: there is no such token, it has expired, or its account is inactive.
     """
-    # Looked up by its hash: how long that takes says nothing about any key.
+    # The lookup is by hash, so its duration reveals nothing about a key.
     token = Token.objects.select_related("user").filter(digest=_digest(key)).first()
     if token is None:
         raise BadTokenError("This token is unknown, or it was deleted. Make a new one on the page Tokens.")
@@ -111,42 +123,49 @@ def authenticate(key: str) -> Token:
         raise BadTokenError(f"This token expired on {token.expires:%Y-%m-%d}. Make a new one on the page Tokens.")
     if not token.user.is_active:
         raise BadTokenError("The account of this token is switched off.")
-    _note_use(token)
+    _record_use(token)
     return token
 
 
 @limit_rate(Kind.CHANGE)
 def delete(*, actor: Actor, token: Token) -> None:
-    """From now on the token opens nothing.
+    """Revoke a token.
 
     Raises:
-        NotAllowedError: it is somebody else's, nobody is signed in, or they came with a token themselves.
+        NotAllowedError: the token belongs to another account, or the actor has no account or authenticated with a
+            token.
     """
     if not for_actor(actor).filter(pk=token.pk).exists():
         raise NotAllowedError("You can delete only your own tokens.")
     token.delete()
 
 
-def _note_use(token: Token) -> None:
+def _record_use(token: Token) -> None:
     now = timezone.now()
     if token.last_used is None or token.last_used < now - LAST_USE_INTERVAL:
         Token.objects.filter(pk=token.pk).update(last_used=now)
 
 
-def _checked(actor: Actor, scopes: Collection[str]) -> list[str]:
-    """The scopes in their usual order, each once."""
-    allowed = [one.value for one in scopes_for(actor)]
+def _validate_scopes(actor: Actor, scopes: Collection[str]) -> list[str]:
+    """Return the scopes without duplicates, in the order of `Scope`."""
+    allowed = [scope.value for scope in scopes_for(actor)]
     if not scopes:
         raise TokenError("scopes", f"Choose at least one of: {', '.join(allowed)}.")
-    for one in scopes:
-        if one not in allowed:
-            raise TokenError("scopes", f"You cannot give {one!r} to a token. Choose from: {', '.join(allowed)}.")
-    return [one for one in allowed if one in scopes]
+    for scope in scopes:
+        if scope not in allowed:
+            raise TokenError("scopes", f"You cannot give {scope!r} to a token. Choose from: {', '.join(allowed)}.")
+    return [scope for scope in allowed if scope in scopes]
 
 
-def _check_is_signed_in(actor: Actor) -> None:
+def _session_user(actor: Actor) -> User:
+    """Return the signed-in account.
+
+    Raises:
+        NotAllowedError: the actor has no account, or authenticated with a token.
+    """
     if actor.user is None or actor.scopes is not None:
         raise NotAllowedError("Tokens are made, seen and deleted by people who are signed in, not with a token.")
+    return actor.user
 
 
 def _digest(key: str) -> str:

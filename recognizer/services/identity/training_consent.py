@@ -1,7 +1,5 @@
 """Consent to training: a person can exclude their submissions from every future training."""
 
-from __future__ import annotations
-
 from django.db import transaction
 from django.db.models import QuerySet
 
@@ -13,7 +11,7 @@ from .throttling import Kind, limit_rate
 
 
 def has_opted_out(actor: Actor) -> bool:
-    """Return whether submissions of this person must not train."""
+    """Return whether submissions of this person are excluded from training."""
     return actor.is_known and _opt_outs(actor).exists()
 
 

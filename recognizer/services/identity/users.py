@@ -1,9 +1,9 @@
-"""Accounts of operators, and one-time sign-in links: how somebody gets in before there is any password."""
+"""Accounts and roles, and one-time sign-in links for accounts without a password."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from django.contrib.auth.models import Group, User
+from django.contrib.auth.models import AbstractBaseUser, Group, User
 from django.contrib.auth.tokens import PasswordResetTokenGenerator
 from django.db import IntegrityError, transaction
 from django.db.models import Count, Q, QuerySet, prefetch_related_objects
@@ -23,16 +23,16 @@ VISITOR, REVIEWER, OPERATOR = ROLES = ("visitor", "reviewer", "operator")
 
 
 class _LinkTokens(PasswordResetTokenGenerator):
-    """Signed tokens of the account's state; they expire after PASSWORD_RESET_TIMEOUT.
+    """Generator of signed tokens of the account's state; they expire after PASSWORD_RESET_TIMEOUT.
 
-    Signing in changes `last_login`, which is part of what is signed: so each link works once, and using one ends
-    all the others. https://docs.djangoproject.com/en/5.2/ref/settings/#password-reset-timeout
+    Signing in changes `last_login`, which is part of the signed value: so each link works once, and using a link
+    invalidates all others. https://docs.djangoproject.com/en/5.2/ref/settings/#password-reset-timeout
     """
 
     key_salt = "recognizer.sign-in-link"
 
-    def _make_hash_value(self, user: User, timestamp: int) -> str:
-        # Django's own leaves out the microseconds, so that a link made and used within a second of the last
+    def _make_hash_value(self, user: AbstractBaseUser, timestamp: int) -> str:
+        # Django's implementation omits the microseconds, so that a link created and used within a second of the last
         # sign-in would work twice.
         return f"{user.pk} {user.password} {user.last_login} {timestamp}"
 
@@ -42,10 +42,10 @@ _tokens = _LinkTokens()
 
 @transaction.atomic
 def make_operator(name: str) -> User:
-    """The account `name`, made if there is none, as an operator who may also use the admin pages.
+    """Make the account `name` an active operator with access to the admin pages; create it if it does not exist.
 
     Raises:
-        ValueError: the name is empty, too long, or holds what a name must not; the message says so.
+        ValueError: the name is empty, too long, or contains characters that are not allowed; the message says so.
     """
     user = account_names.find(name)
     if user is None:
@@ -59,7 +59,7 @@ def make_operator(name: str) -> User:
 
 @dataclass(frozen=True, slots=True)
 class UserSummary:
-    """An account as operators see it."""
+    """An account as operators see it; `decisions` is the number of its reviews."""
 
     user: User
     role: str
@@ -67,19 +67,20 @@ class UserSummary:
 
 
 def search_users(search: str = "") -> QuerySet[User]:
-    """Every account whose name holds `search`, the newest first."""
+    """Return the accounts whose name contains `search`, newest first."""
     return User.objects.filter(username__icontains=search).order_by("-pk")
 
 
 def list_users(users: Sequence[User]) -> list[UserSummary]:
-    """The same accounts with what they may do and how much they reviewed."""
+    """Return these accounts with their roles and the number of their reviews."""
     prefetch_related_objects(users, "groups")
-    said = Label.objects.filter(user__in=users, kind=LabelKind.REVIEW, value__gt="").order_by()
-    decisions = dict(said.values_list("user").annotate(Count("pk")))
+    reviews = Label.objects.filter(user__in=users, kind=LabelKind.REVIEW, value__gt="").order_by()
+    decisions = dict(reviews.values_list("user").annotate(Count("pk")))
     return [UserSummary(user, role_of(user), decisions.get(user.pk, 0)) for user in users]
 
 
 def role_of(user: User) -> str:
+    """Return the highest role of the account; superusers are operators."""
     names = {group.name for group in user.groups.all()}
     if user.is_superuser or OPERATOR in names:
         return OPERATOR
@@ -89,13 +90,13 @@ def role_of(user: User) -> str:
 @limit_rate(Kind.CHANGE)
 @transaction.atomic
 def add_user(*, actor: Actor, name: str, role: str) -> User:
-    """A new account without a password; its one-time link lets its owner in.
+    """Create an account without a password; its owner signs in with a one-time link.
 
     Raises:
-        NotAllowedError: the actor is no operator.
-        ValueError: the name is taken or no name, or there is no such role; the message says so.
+        NotAllowedError: the actor is not an operator.
+        ValueError: the name is taken or not allowed, or the role does not exist; the message says so.
     """
-    _check_operates(actor)
+    _require_operator(actor)
     user = prepare_account(name)
     user.set_unusable_password()
     save_account(user)
@@ -109,64 +110,65 @@ def set_role(*, actor: Actor, user: User, role: str) -> None:
     """Make `user` an operator, a reviewer, or neither.
 
     Raises:
-        NotAllowedError: the actor is no operator, or would lock themselves or a superuser out.
-        ValueError: there is no such role.
+        NotAllowedError: the actor is not an operator, or the account is the actor's own or a superuser's.
+        ValueError: the role does not exist.
     """
     _set_role(actor, user, role)
 
 
 def _set_role(actor: Actor, user: User, role: str) -> None:
-    _check_operates(actor)
+    _require_operator(actor)
     if role not in ROLES:
         raise ValueError(f"There is no role {role!r}. Use one of: {', '.join(ROLES)}.")
-    if role != role_of(user) and (user.pk == actor.user.pk or user.is_superuser):
+    is_own = actor.user is not None and user.pk == actor.user.pk
+    if role != role_of(user) and (is_own or user.is_superuser):
         raise NotAllowedError("You cannot change your own role, nor a superuser's.")
     user.groups.remove(*Group.objects.filter(name__in=(REVIEWER, OPERATOR)))
     if role != VISITOR:
         user.groups.add(Group.objects.get(name=role))
-    # Only operators may look into the admin pages.
+    # Only operators have access to the admin pages.
     User.objects.filter(pk=user.pk).update(is_staff=role == OPERATOR or user.is_superuser)
 
 
 @limit_rate(Kind.CHANGE)
 def create_sign_in_link(*, actor: Actor, user: User) -> str:
-    """A one-time sign-in link for somebody who has no password or forgot it.
+    """Create a one-time sign-in link for an account whose owner has no password or forgot it.
 
     Raises:
-        NotAllowedError: the actor is no operator, or `user` is a superuser and the actor is none.
-        ValueError: the account is switched off.
+        NotAllowedError: the actor is not an operator, or `user` is a superuser and the actor is not.
+        ValueError: the account is inactive.
     """
-    _check_operates(actor)
-    if user.is_superuser and not actor.user.is_superuser:
+    _require_operator(actor)
+    if user.is_superuser and not (actor.user is not None and actor.user.is_superuser):
         raise NotAllowedError("Only a superuser can let a superuser in.")
     if not user.is_active:
         raise ValueError("This account is switched off.")
     return sign_in_link(user)
 
 
-def _check_operates(actor: Actor) -> None:
+def _require_operator(actor: Actor) -> None:
     if not actor.is_operator:
         raise NotAllowedError("Only operators look after accounts.")
 
 
 def prepare_account(name: str) -> User:
-    """Return an account that is not stored yet; `save_account` does that.
+    """Return an unsaved account; `save_account` saves it.
 
     Raises:
-        ValueError: the name is taken or cannot be one; the message says so.
+        ValueError: the name is taken or not allowed; the message says so.
     """
     name = account_names.check(name)
-    taken = account_names.find(name)
-    if taken is not None:
-        raise ValueError(f"There is an account {taken.get_username()} already.")
+    existing = account_names.find(name)
+    if existing is not None:
+        raise ValueError(f"There is an account {existing.get_username()} already.")
     return User(username=name)
 
 
 def save_account(user: User) -> None:
-    """Store a new account together with its name's key.
+    """Save a new account together with its name's key.
 
     Raises:
-        ValueError: the name was taken at this moment.
+        ValueError: another request has just created an account with this name.
     """
     try:
         with transaction.atomic():
@@ -176,24 +178,24 @@ def save_account(user: User) -> None:
 
 
 def has_operator_signed_in() -> bool:
-    """Whether anybody can operate this site already."""
+    """Return whether an active operator or superuser has signed in before."""
     signed_in = User.objects.filter(is_active=True, last_login__isnull=False)
     return signed_in.filter(Q(groups__name=OPERATOR) | Q(is_superuser=True)).exists()
 
 
 def is_last_operator(user: User) -> bool:
-    """Whether nobody else could operate this site without this account."""
-    others = User.objects.filter(is_active=True).exclude(pk=user.pk)
-    return not others.filter(Q(groups__name=OPERATOR) | Q(is_superuser=True)).exists()
+    """Return whether there is no other active operator or superuser."""
+    other_users = User.objects.filter(is_active=True).exclude(pk=user.pk)
+    return not other_users.filter(Q(groups__name=OPERATOR) | Q(is_superuser=True)).exists()
 
 
 def sign_in_link(user: User) -> str:
-    """The path of a page that signs `user` in, once."""
+    """Return the path of a one-time link that signs `user` in."""
     return reverse("sign-in", args=[urlsafe_base64_encode(force_bytes(user.pk)), _tokens.make_token(user)])
 
 
 def find(uid: str, token: str) -> User | None:
-    """Whose link it is, without using it up; None for a link that is used, too old or made up."""
+    """Return the account of a sign-in link without using it; None if the link is used, expired or invalid."""
     try:
         user = User.objects.get(pk=int(urlsafe_base64_decode(uid)), is_active=True)
     except (ValueError, OverflowError, User.DoesNotExist):
@@ -203,9 +205,11 @@ def find(uid: str, token: str) -> User | None:
 
 @limit_rate(Kind.CHANGE)
 def redeem_link(uid: str, token: str, *, actor: Actor) -> User | None:  # noqa: ARG001 - `limit_rate` counts it
-    """Use the link up and say whose it is; None as for `find`. Of two at the same moment one wins.
+    """Use a sign-in link and return its account, or None as `find`. Only one of two concurrent calls succeeds.
 
     Args:
+        uid: the account's part of the link.
+        token: the token of the link.
         actor: the caller, who is not signed in yet.
     """
     user = find(uid, token)

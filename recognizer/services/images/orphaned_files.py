@@ -1,7 +1,7 @@
-"""Files of kept pictures that no submission names any more, and how they go.
+"""Removal of image files that no submission refers to.
 
-Called when a submission is deleted, and hourly by the default worker, which therefore need not load what decodes
-pictures (services.images.storage).
+Separate from `services.images.storage`, so that the default worker, which removes orphaned files hourly, does not load
+the image decoders.
 """
 
 import logging
@@ -18,16 +18,22 @@ from recognizer.models import Submission
 log = logging.getLogger(__name__)
 
 FOLDER = "pictures"
-# A file is written before its row; one that is younger than this may still get it.
+# A file is written before its row, so the row of a younger file may still be inserted.
 ORPHAN_AGE = timedelta(hours=1)
 
 
 def discard(name: str) -> bool:
-    """Delete the file unless a submission names it; true if it went.
+    """Delete the file unless a submission refers to it.
 
-    A submission with an equal picture may be stored at the same moment. On SQLite one of the two waits for the other:
-    who stores writes file and row in one transaction. Elsewhere whichever looks last puts the file back:
-    services.submissions.storing after its commit, or this function by looking again.
+    A submission with an equal image may be stored concurrently. On SQLite one of the two waits for the other, because
+    the file and the row are written in one transaction. On PostgreSQL the later check restores the file: that of
+    `services.submissions.storing` after its commit, or the second check of this function.
+
+    Args:
+        name: name of the file in the storage.
+
+    Returns:
+        Whether the file was deleted.
     """
     with transaction.atomic():
         if Submission.objects.filter(picture=name).exists():
@@ -45,31 +51,31 @@ def discard(name: str) -> bool:
 
 
 def delete_orphans() -> int:
-    """Delete files older than an hour that no submission names (somebody died between file and row); how many went."""
-    swept = sum(discard(name) for name in find_orphans())
-    if swept:
-        log.info("swept %d pictures without a submission", swept)
-    return swept
+    """Delete orphaned files, which remain if a process stops between file and row, and return how many were deleted."""
+    count = sum(discard(name) for name in find_orphans())
+    if count:
+        log.info("deleted %d orphaned image files", count)
+    return count
 
 
 def find_orphans() -> Iterator[str]:
-    """Files older than an hour that no submission names: pictures, and drafts of pictures never finished."""
-    for name in _stored_names():
+    """Yield files older than ORPHAN_AGE to which no submission refers: images, and unfinished temporary files."""
+    for name in _unreferenced_names():
         try:
-            old = timezone.now() - default_storage.get_modified_time(name) > ORPHAN_AGE
-        except FileNotFoundError:  # deleted by somebody else meanwhile
+            is_old = timezone.now() - default_storage.get_modified_time(name) > ORPHAN_AGE
+        except FileNotFoundError:  # deleted concurrently
             continue
-        if old:
+        if is_old:
             yield name
 
 
-def _stored_names() -> Iterator[str]:
-    """Every file that no submission names, looked up folder by folder."""
+def _unreferenced_names() -> Iterator[str]:
+    """Yield all files to which no submission refers, with one query per folder."""
     if not default_storage.exists(FOLDER):
         return
     for folder in default_storage.listdir(FOLDER)[0]:
         prefix = f"{FOLDER}/{folder}/"
-        named = set(Submission.objects.filter(picture__startswith=prefix).values_list("picture", flat=True))
+        referenced = set(Submission.objects.filter(picture__startswith=prefix).values_list("picture", flat=True))
         for file in default_storage.listdir(prefix)[1]:
-            if prefix + file not in named:
+            if prefix + file not in referenced:
                 yield prefix + file

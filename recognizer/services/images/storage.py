@@ -1,10 +1,8 @@
-"""Kept pictures: what of a stranger's file is stored, and under which name.
+"""Image storage: re-encodes uploads and stores them content-addressed (SHA-256).
 
-How files go again: services.images.orphaned_files.
-
-Nothing that was sent is stored as it came: every picture is decoded and encoded again, which leaves metadata and
-whatever else was hidden in the file behind. A file's name is the sha256 of its bytes, so equal pictures share one
-file, and it is written before the row that names it.
+No upload is stored unchanged: every image is decoded and encoded again, which removes metadata and any other hidden
+data. The name of a file is the sha256 of its bytes, so equal images share one file. A file is written before the row
+that refers to it; `services.images.orphaned_files` removes files without a row.
 """
 
 import hashlib
@@ -14,6 +12,7 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 from django.conf import settings
 from django.core.files.base import ContentFile
 from django.core.files.storage import default_storage
@@ -29,35 +28,37 @@ from .orphaned_files import FOLDER
 
 log = logging.getLogger(__name__)
 
+Pixels = npt.NDArray[np.uint8]
+
 EXTENSIONS = {"image/png": "png", "image/jpeg": "jpg"}
 CONTENT_TYPES = {extension: content_type for content_type, extension in EXTENSIONS.items()}
 
-# Up to this many pixels a picture is kept without loss whatever it shows: a 320 x 320 PNG is small and quick.
+# Up to this many pixels an image is stored losslessly whatever it shows: a 320 x 320 PNG is small and fast to encode.
 LOSSLESS_PIXELS = 320 * 320
-# A larger picture is taken for a drawing (and kept without loss) when this share of it is one single grey: paper
-# that was drawn on screen is flat, paper under a camera is not.
+# A larger image counts as a drawing (and is stored losslessly) if this share of its pixels has one grey value: the
+# background of a drawing is uniform, paper under a camera is not.
 FLAT_SHARE = 0.3
 JPEG_QUALITY = 90
 
-# A picture that takes no more than this to decode is a little one: some milliseconds, whatever somebody made of it.
+# Limits of an image that is cheap to decode: it takes some milliseconds, however it was made. Memory in bytes.
 CHEAP_MEMORY, CHEAP_PIXELS, CHEAP_FILE_BYTES = 1_000_000, 500_000, 200_000
 DECODE_WAIT_SECONDS = 20
-# Larger ones that are decoded at once at most, where memory allows. They and those that wait for their turn each hold a
-# thread of the web server, so only a few may: the pages need the others.
+# Maximum of expensive images that are decoded at once (memory permitting) or wait. Each of them occupies a thread of
+# the web server, and pages need the other threads.
 MAX_DECODING, MAX_WAITING = 8, 10
 BUSY = "Many large pictures are being read right now. Please try again in a moment."
 
-# In bytes of memory.
+# Weights are bytes of memory.
 _decoding = FairSlots(settings.DECODE_MEGABYTES * 1_000_000, max_waiting=MAX_WAITING, busy=BUSY)
 
 
 @dataclass(frozen=True, slots=True)
 class StoredFile:
-    """A file of the picture storage.
+    """A file of the image storage.
 
     Attributes:
-        name: where the storage has it; follows from the bytes.
-        data: the file's bytes.
+        name: its name in the storage, derived from the bytes.
+        data: its bytes.
     """
 
     name: str
@@ -66,40 +67,48 @@ class StoredFile:
 
 @dataclass(frozen=True, slots=True)
 class EncodedImage(StoredFile):
-    """A picture as it is kept.
+    """An image in the form in which it is stored.
 
     Attributes:
-        pixels: as anybody who opens the kept file again will see them, in the form of `ml.serving.images.read`; what
-            preprocessing works on.
-        sha256: of `data`.
+        pixels: the pixels of the stored file (after lossy compression), in the form of `ml.serving.images.read`; the
+            input of preprocessing.
+        sha256: the hash of `data`, as hexadecimal.
+        content_type: image/png or image/jpeg.
     """
 
-    pixels: np.ndarray
+    pixels: Pixels
     sha256: str
     content_type: str
 
     @property
     def width(self) -> int:
-        return self.pixels.shape[1]
+        """Width in pixels."""
+        return int(self.pixels.shape[1])
 
     @property
     def height(self) -> int:
-        return self.pixels.shape[0]
+        """Height in pixels."""
+        return int(self.pixels.shape[0])
 
 
 @dataclass(frozen=True, slots=True)
 class DecodedImage:
-    """Upright image of at most MAX_STORED_IMAGE_SIDE, as `ml.serving.images.read` returns it, and the uploaded size."""
+    """An upright image of at most MAX_STORED_IMAGE_SIDE.
 
-    pixels: np.ndarray
-    sent_size: tuple[int, int]
+    Attributes:
+        pixels: the image as `ml.serving.images.read` returns it.
+        upload_size: width and height of the uploaded image, upright.
+    """
+
+    pixels: Pixels
+    upload_size: tuple[int, int]
 
 
 def open_upload(data: bytes) -> images.ImageHeader:
-    """Read the header of what a stranger sent.
+    """Read the header of an uploaded file.
 
     Raises:
-        ml.serving.images.ImageError: it is no picture that we read.
+        ml.serving.images.ImageError: the file is not an image of a supported format, or it exceeds a limit.
     """
     limits = images.Limits(
         max_bytes=settings.MAX_UPLOAD_BYTES,
@@ -109,38 +118,40 @@ def open_upload(data: bytes) -> images.ImageHeader:
     return images.open_image(data, limits, working_side=settings.MAX_STORED_IMAGE_SIDE)
 
 
-def is_cheap_to_decode(opened: images.ImageHeader) -> bool:
-    """Whether decoding it takes so little that nobody minds to wait for it, as a drawing does."""
-    return opened.memory <= CHEAP_MEMORY and opened.pixels <= CHEAP_PIXELS and opened.length <= CHEAP_FILE_BYTES
+def is_cheap_to_decode(header: images.ImageHeader) -> bool:
+    """Return whether decoding takes so little time and memory that it needs no slot."""
+    return header.memory <= CHEAP_MEMORY and header.pixels <= CHEAP_PIXELS and header.length <= CHEAP_FILE_BYTES
 
 
-def decode(opened: images.ImageHeader, *, caller: str) -> DecodedImage:
-    """Decode what a stranger sent and bring it to the size in which it is kept.
+def decode(header: images.ImageHeader, *, caller: str) -> DecodedImage:
+    """Decode an upload and reduce it to at most MAX_STORED_IMAGE_SIDE.
 
     Args:
-        caller: whose share of the memory and time for decoding this takes (`Actor.share_key`).
+        header: the header of the upload, from `open_upload`.
+        caller: the key under which memory and time for decoding are accounted (`Actor.share_key`).
 
     Raises:
-        ml.serving.images.ImageError: it is damaged.
-        BusyError: too many large pictures at once.
+        ml.serving.images.ImageError: the file is damaged.
+        BusyError: too many large images are being decoded.
     """
-    with nullcontext() if is_cheap_to_decode(opened) else _decoding_slot(opened.memory, caller):
-        pixels = images.read(opened)
+    with nullcontext() if is_cheap_to_decode(header) else _decoding_slot(header.memory, caller):
+        pixels = images.read(header)
         height, width = pixels.shape[:2]
-        # A JPEG may have been decoded at a fraction of its size, and turned by its orientation tag.
-        sent_size = opened.size if (opened.size[0] > opened.size[1]) == (width > height) else opened.size[::-1]
+        # `images.read` may decode a JPEG at a fraction of its size and rotates it by its orientation tag, so the size
+        # in the header may have to be transposed.
+        upload_size = header.size if (header.size[0] > header.size[1]) == (width > height) else header.size[::-1]
         if max(width, height) > settings.MAX_STORED_IMAGE_SIDE:
             image = Image.fromarray(pixels)
             image.thumbnail((settings.MAX_STORED_IMAGE_SIDE, settings.MAX_STORED_IMAGE_SIDE), Image.Resampling.LANCZOS)
             pixels = np.asarray(image)
-    return DecodedImage(pixels, sent_size)
+    return DecodedImage(pixels, upload_size)
 
 
-def encode(pixels: np.ndarray) -> EncodedImage:
-    """Make the file of a decoded picture: PNG for what was drawn, JPEG for photographs. Nothing is written yet.
+def encode(pixels: Pixels) -> EncodedImage:
+    """Encode an image as PNG (drawings) or JPEG (photographs), without writing the file.
 
     Args:
-        pixels: in the form of `ml.serving.images.read`.
+        pixels: uint8 (h, w) or (h, w, channels), in the form of `ml.serving.images.read`.
     """
     if _is_drawn(pixels):
         content_type, data = "image/png", png_encoder.encode(pixels)
@@ -155,42 +166,46 @@ def encode(pixels: np.ndarray) -> EncodedImage:
 
 
 def write(file: StoredFile) -> None:
-    """Store the file, in the place of its equal if that is there already: a power cut may have cut it short.
+    """Write the file. An existing file is replaced, because a power failure may have truncated it.
 
-    Called before the row is committed, so that no row ever names a missing file.
+    Call it before the row is committed, so that no row refers to a missing file.
 
     Raises:
-        StorageError: the storage is full, or cannot be written.
+        StorageError: the storage is full or not writable.
     """
     try:
         default_storage.save(file.name, ContentFile(file.data))
     except OSError as error:
-        refusal = storage_error_of(error)
-        if refusal is None:
+        storage_error = storage_error_of(error)
+        if storage_error is None:
             raise
-        raise refusal from error
+        raise storage_error from error
 
 
 def read(submission: Submission) -> bytes:
-    """The bytes of the kept file."""
+    """Return the bytes of the stored file."""
     with default_storage.open(submission.picture) as file:
-        return file.read()
+        data: bytes = file.read()
+    return data
 
 
 def open_stored(submission: Submission) -> Image.Image:
-    """The kept picture in mode L, LA, RGB or RGBA, whole: `prepare_image` gets `submission.crop` beside it."""
-    # What was kept was small enough when it came; whatever the limits are now.
+    """Decode the stored image, in mode L, LA, RGB or RGBA.
+
+    It is not cropped: pass `submission.crop` to `prepare_image`.
+    """
+    # Other limits do not apply: they may have been lowered since the image was uploaded.
     limits = images.Limits(max_memory=16 * settings.MAX_STORED_IMAGE_SIDE**2)
     return images.decode(read(submission), limits, working_side=settings.MAX_STORED_IMAGE_SIDE)
 
 
 def _decoding_slot(memory: int, caller: str) -> AbstractContextManager[None]:
-    """Wait until there is memory for a picture that takes so many bytes, and hold it."""
+    """Return a context manager that waits for this many bytes of decoding memory and holds them."""
     weight = max(memory, _decoding.capacity // MAX_DECODING)
     return _decoding.slot(caller, weight=weight, seconds=DECODE_WAIT_SECONDS)
 
 
-def _is_drawn(pixels: np.ndarray) -> bool:
+def _is_drawn(pixels: Pixels) -> bool:
     height, width, channels = (*pixels.shape, 1)[:3]
     if channels in (2, 4) or width * height <= LOSSLESS_PIXELS:
         return True

@@ -225,7 +225,7 @@ def _picture(begun: OpenedInput, actor: Actor) -> tuple[np.ndarray, Box | None]:
     if sent.crop is None:
         return decoded.pixels, None
     height, width = decoded.pixels.shape[:2]
-    return decoded.pixels, _scaled(sent.crop, decoded.sent_size, (width, height))
+    return decoded.pixels, _scaled(sent.crop, decoded.upload_size, (width, height))
 
 
 def _from_numbers(rows: object) -> np.ndarray:

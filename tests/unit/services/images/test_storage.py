@@ -83,7 +83,7 @@ def test_the_size_as_sent_is_known_although_a_photo_is_decoded_smaller_and_turne
     exif = Image.Exif()
     exif[0x0112] = 6
     picture = decoded(encoded(photo(2400, 1800), "JPEG", exif=exif))
-    assert picture.sent_size == (1800, 2400)
+    assert picture.upload_size == (1800, 2400)
     assert picture.pixels.shape[:2] == (1024, 768)
 
 
