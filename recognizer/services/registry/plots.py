@@ -1,6 +1,6 @@
-"""The plots of a model version as PNG: curves, confusion matrix, reliability.
+"""Plots of a model version as PNG: learning curves, confusion matrix, reliability diagram.
 
-A process of its own draws them: Matplotlib would add a third to the memory of every web process, for good.
+A subprocess draws them, because Matplotlib would increase the memory of every web process by a third.
 """
 
 from __future__ import annotations
@@ -8,10 +8,12 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from typing import TYPE_CHECKING
 
 from django.conf import settings
 
-from recognizer.models import ModelVersion
+if TYPE_CHECKING:
+    from recognizer.models import ModelVersion
 
 PLOTS = ("curves", "confusion_matrix", "reliability")
 PLOT_TIMEOUT_SECONDS = 60
@@ -22,21 +24,28 @@ class PlotError(RuntimeError):
 
 
 def names(version: ModelVersion) -> list[str]:
-    """The plots for which this version has the figures."""
-    return [name for name in PLOTS if _figures(version, name)]
+    """Return the names of the plots for which the version has data."""
+    return [name for name in PLOTS if _plot_data(version, name)]
 
 
 def render_png(version: ModelVersion, name: str) -> bytes:
-    """Draw one of `names(version)`.
+    """Draw a plot.
+
+    Args:
+        version: the version.
+        name: one of `names(version)`.
+
+    Returns:
+        The PNG file.
 
     Raises:
-        PlotError: the process that draws failed or took too long.
+        PlotError: the subprocess failed or took too long.
     """
     command = [sys.executable, "-m", "ml.evaluation.plots", name]
-    given = json.dumps(_figures(version, name)).encode()
+    data = json.dumps(_plot_data(version, name)).encode()
     try:
-        drawn = subprocess.run(
-            command, input=given, capture_output=True, cwd=settings.BASE_DIR, timeout=PLOT_TIMEOUT_SECONDS, check=True
+        process = subprocess.run(
+            command, input=data, capture_output=True, cwd=settings.BASE_DIR, timeout=PLOT_TIMEOUT_SECONDS, check=True
         )
     except subprocess.TimeoutExpired as error:
         raise PlotError(
@@ -44,11 +53,11 @@ def render_png(version: ModelVersion, name: str) -> bytes:
         ) from error
     except subprocess.CalledProcessError as error:
         raise PlotError(f"The plot could not be drawn: {error.stderr.decode(errors='replace')[-500:]}") from error
-    return drawn.stdout
+    return process.stdout
 
 
-def _figures(version: ModelVersion, name: str) -> object:
-    """What `ml.evaluation.plots` draws `name` from; empty where the version lacks it."""
+def _plot_data(version: ModelVersion, name: str) -> object:
+    """Return the input of `ml.evaluation.plots` for a plot; empty if the version has no data for it."""
     sets = version.metrics.get("sets", {})
     if name == "curves":
         return version.history

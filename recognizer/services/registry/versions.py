@@ -1,4 +1,4 @@
-"""The model registry: which versions there are, which one is live, and the classifier that a worker serves with."""
+"""Model registry: versions and their files, the live version, and the classifier that workers serve."""
 
 from __future__ import annotations
 
@@ -7,26 +7,29 @@ import json
 import logging
 import threading
 from dataclasses import asdict
-from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Literal
 
 from django.conf import settings
-from django.contrib.auth.models import AbstractBaseUser
 from django.db import IntegrityError, connection, transaction
 
 from ml.serving import bundle as bundles
 from recognizer.models import Deployment, ModelFiles, ModelVersion
 
-if TYPE_CHECKING:  # NumPy, which those do without who only ask what is live
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from django.contrib.auth.models import User
+
+    # Not imported at run time, so that pages do not load NumPy.
     from ml.serving.classifier import Classifier
 
 log = logging.getLogger(__name__)
 
-NEWEST_DEPLOYMENT = "SELECT to_version_id FROM recognizer_deployment ORDER BY sequence DESC LIMIT 1"
+NEWEST_DEPLOYMENT_SQL = "SELECT to_version_id FROM recognizer_deployment ORDER BY sequence DESC LIMIT 1"
 
 
 class RegistryError(RuntimeError):
-    """The registry cannot do what was asked; the message says why and what to do."""
+    """The registry cannot carry out a request. The message says why and what to do."""
 
 
 class NoLiveModelError(RegistryError):
@@ -34,11 +37,17 @@ class NoLiveModelError(RegistryError):
 
 
 class DeploymentConflictError(RegistryError):
-    """Somebody else changed the live version at the same moment."""
+    """The live version was changed by someone else at the same time."""
 
 
-def base_version_fields(folder: Path = bundles.BASE_FOLDER) -> tuple[dict, dict]:
-    """The columns of version 1 and of its files, read from the shipped base model.
+def base_version_fields(folder: Path = bundles.BASE_FOLDER) -> tuple[dict[str, Any], dict[str, bytes]]:
+    """Read the shipped base model.
+
+    Args:
+        folder: folder of the base model.
+
+    Returns:
+        The columns of version 1, and those of its files.
 
     Raises:
         RegistryError: a file of the base model is missing or damaged.
@@ -65,10 +74,10 @@ def base_version_fields(folder: Path = bundles.BASE_FOLDER) -> tuple[dict, dict]
 
 
 def live_deployment() -> Deployment:
-    """The newest deployment with its version.
+    """Return the newest deployment with its version.
 
     Raises:
-        NoLiveModelError: nothing was ever deployed.
+        NoLiveModelError: nothing is deployed.
     """
     newest = Deployment.objects.select_related("to_version").first()
     if newest is None:
@@ -77,6 +86,11 @@ def live_deployment() -> Deployment:
 
 
 def live_version() -> ModelVersion:
+    """Return the live version.
+
+    Raises:
+        NoLiveModelError: nothing is deployed.
+    """
     return live_deployment().to_version
 
 
@@ -85,16 +99,20 @@ def deploy(
     version: ModelVersion,
     kind: Deployment.Kind,
     why: str,
-    who: AbstractBaseUser | None = None,
+    who: User | None = None,
     replaces: Deployment | None = None,
 ) -> Deployment:
-    """Make `version` the live one, as the next in the row of deployments.
+    """Make a version live by adding a deployment.
 
     Args:
-        replaces: the deployment that the caller decided upon; if another came since, nothing changes.
+        version: the version to deploy.
+        kind: kind of the deployment.
+        why: reason, stored with the deployment.
+        who: the operator; None if the site itself deploys.
+        replaces: the deployment that the caller expects to replace; by default the newest one.
 
     Raises:
-        DeploymentConflictError: another deployment came first.
+        DeploymentConflictError: `replaces` is not the newest deployment.
         RegistryError: the version is live already, or its files were pruned.
     """
     if not ModelFiles.objects.filter(version=version).exists():
@@ -119,10 +137,12 @@ def deploy(
 
 
 def create_version(version: ModelVersion, *, keras_file: bytes, bundle: bytes) -> ModelVersion:
-    """Keep a new version and its bytes, under the next number. Call it within the transaction that decides about it.
+    """Store a new version and its files under the next number. The caller opens the transaction.
 
     Args:
-        version: not saved yet; its number, its manifest and both sha256 are filled in here.
+        version: the unsaved version; number, manifest and both hashes are set here.
+        keras_file: bytes of the Keras file.
+        bundle: bytes of the serving bundle.
 
     Raises:
         ml.serving.bundle.BundleError: the bundle cannot be read.
@@ -137,11 +157,14 @@ def create_version(version: ModelVersion, *, keras_file: bytes, bundle: bytes) -
     return version
 
 
-def find_new_base(folder: Path = bundles.BASE_FOLDER) -> tuple[dict, dict] | None:
-    """The shipped base model, if an upgrade of the site brought one that the registry does not know yet.
+def find_new_base(folder: Path = bundles.BASE_FOLDER) -> tuple[dict[str, Any], dict[str, bytes]] | None:
+    """Return the shipped base model if it is not in the registry yet, as after an upgrade of the site.
+
+    Args:
+        folder: folder of the base model.
 
     Returns:
-        As `base_version_fields`, without a number; None when it is known.
+        As `base_version_fields`, without a number; None if it is in the registry.
     """
     sha256 = hashlib.sha256((folder / bundles.BUNDLE_FILE).read_bytes()).hexdigest()
     if ModelVersion.objects.filter(bundle_sha256=sha256).exists():
@@ -152,21 +175,21 @@ def find_new_base(folder: Path = bundles.BASE_FOLDER) -> tuple[dict, dict] | Non
 
 
 class LiveClassifier:
-    """The classifier of the live version, loaded once a thread and again whenever the live version changes."""
+    """The classifier of the live version. Each thread loads it once, and again when the live version changes."""
 
     def __init__(self) -> None:
         self._local = threading.local()
 
     def current(self) -> tuple[ModelVersion, Classifier]:
-        """The live version and its classifier: one small query when nothing changed.
+        """Return the live version and its classifier, with one small query if nothing has changed.
 
         Raises:
             NoLiveModelError: nothing is deployed.
-            ml.serving.bundle.BundleError: the stored files are damaged, missing or not what their sha256 says.
+            ml.serving.bundle.BundleError: the stored files are damaged or missing, or do not match their hash.
         """
-        # Asked for each batch: Django takes longer to put such a statement together than the model takes to answer.
+        # Raw SQL, since it runs for each batch: the ORM takes longer to compile the query than the model to predict.
         with connection.cursor() as cursor:
-            cursor.execute(NEWEST_DEPLOYMENT)
+            cursor.execute(NEWEST_DEPLOYMENT_SQL)
             newest = cursor.fetchone()
         loaded: tuple[ModelVersion, Classifier] | None = getattr(self._local, "loaded", None)
         if loaded is None or newest is None or loaded[0].pk != newest[0]:
@@ -178,34 +201,43 @@ class LiveClassifier:
 
 
 def classifier_of(version: ModelVersion) -> Classifier:
-    """A new classifier of `version` in the runtime that the settings name; not to be shared between threads."""
+    """Load the classifier of a version, in the runtime of the settings. It must not be shared between threads.
+
+    Raises:
+        ml.serving.bundle.BundleError: the files were pruned or are damaged.
+    """
     from ml.serving.classifier import load_classifier
 
-    with_keras = settings.INFERENCE_RUNTIME == "keras"
-    wanted = ("bundle", "keras_file") if with_keras else ("bundle",)
-    files = ModelFiles.objects.filter(version=version).values(*wanted).first()
+    runtime = _runtime()
+    with_keras = runtime == "keras"
+    columns = ("bundle", "keras_file") if with_keras else ("bundle",)
+    files = ModelFiles.objects.filter(version=version).values(*columns).first()
     if files is None:
         raise bundles.BundleError(f"The files of {version} were pruned; it cannot serve.")
     return load_classifier(
         bytes(files["bundle"]),
         sha256=version.bundle_sha256,
-        runtime=settings.INFERENCE_RUNTIME,
+        runtime=runtime,
         keras_file=bytes(files["keras_file"]) if with_keras else None,
         keras_sha256=version.keras_sha256 if with_keras else None,
     )
 
 
+def _runtime() -> Literal["litert", "keras"]:
+    return "keras" if settings.INFERENCE_RUNTIME == "keras" else "litert"
+
+
 def read_file(version: ModelVersion, column: str) -> bytes | None:
-    """The bytes of `keras_file` or `bundle`; None when they were pruned."""
-    found = ModelFiles.objects.filter(version=version).values_list(column, flat=True).first()
-    return None if found is None else bytes(found)
+    """Return the bytes of `keras_file` or `bundle`; None if they were pruned."""
+    content = ModelFiles.objects.filter(version=version).values_list(column, flat=True).first()
+    return None if content is None else bytes(content)
 
 
 def classifier_from(bundle: bytes, keras_file: bytes) -> Classifier:
-    """A classifier of files that are not in the registry (yet), in the runtime that the settings name."""
+    """Load a classifier from files that are not in the registry, in the runtime of the settings."""
     from ml.serving.classifier import load_classifier
 
-    return load_classifier(bundle, runtime=settings.INFERENCE_RUNTIME, keras_file=keras_file)
+    return load_classifier(bundle, runtime=_runtime(), keras_file=keras_file)
 
 
 live_classifier = LiveClassifier()

@@ -140,7 +140,7 @@ def _deploy(request: SiteRequest, number: int, deploy: Callable[..., Deployment]
             actor=request.actor,
             version=version,
             why=request.POST.get("why", ""),
-            seen=int(seen) if seen.isdecimal() and len(seen) < 10 else None,
+            expected_sequence=int(seen) if seen.isdecimal() and len(seen) < 10 else None,
             **options,
         )
     except model_versions.RegistryError as error:

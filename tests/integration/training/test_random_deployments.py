@@ -80,21 +80,21 @@ class Operators(RuleBasedStateMachine):
         version = self._pick(data)
         self._try(
             lambda: deployments.promote(
-                actor=SYSTEM_ACTOR, version=version, force=force, why=why, seen=self.seen if stale else None
+                actor=SYSTEM_ACTOR, version=version, force=force, why=why, expected_sequence=self.seen if stale else None
             ),
             version,
             may=version.gate_verdict == GateVerdict.PASSED or (force and bool(why)),
-            seen=self.seen if stale else None,
+            expected_sequence=self.seen if stale else None,
         )
 
     @rule(data=st.data(), stale=st.booleans())
     def roll_back(self, data: st.DataObject, stale: bool) -> None:
         version = self._pick(data)
         self._try(
-            lambda: deployments.roll_back(actor=SYSTEM_ACTOR, version=version, seen=self.seen if stale else None),
+            lambda: deployments.roll_back(actor=SYSTEM_ACTOR, version=version, expected_sequence=self.seen if stale else None),
             version,
             may=version.number in self.was_live,
-            seen=self.seen if stale else None,
+            expected_sequence=self.seen if stale else None,
         )
 
     @rule(data=st.data())
@@ -181,13 +181,13 @@ def finish(recorder: run_state.Recorder, champion: Deployment, passed: bool) -> 
     reasons = [] if passed else ["It is worse."]
     pipeline._finish(
         recorder, champion, ModelVersion(origin=Origin.TRAINING, parent=champion.to_version),
-        keras_file=name.encode(), bundle=bundle, verdict=GateDecision(GateResult([], reasons), {}), questions=QUESTIONS,
+        keras_file=name.encode(), bundle=bundle, decision=GateDecision(GateResult([], reasons), {}), smoke_test_data=QUESTIONS,
     )  # fmt: skip
 
 
 @pytest.fixture(autouse=True)
 def no_broker(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(scheduling, "_call_trainer", lambda run: None)
+    monkeypatch.setattr(scheduling, "_send_task", lambda run: None)
 
 
 @pytest.mark.django_db

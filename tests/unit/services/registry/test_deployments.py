@@ -62,10 +62,10 @@ def test_the_first_version_has_nothing_to_go_back_to(operator):
 def test_a_decision_on_an_old_view_of_things_changes_nothing(operator, make_version):
     seen = versions.live_deployment().sequence
     second, third = make_version(), make_version()
-    deployments.promote(actor=operator, version=second, seen=seen)
+    deployments.promote(actor=operator, version=second, expected_sequence=seen)
     for act in (deployments.promote, deployments.roll_back):
         with pytest.raises(versions.DeploymentConflictError):
-            act(actor=operator, version=third, seen=seen)
+            act(actor=operator, version=third, expected_sequence=seen)
     assert versions.live_version() == second
 
 
