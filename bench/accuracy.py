@@ -99,10 +99,10 @@ def step_accuracy(pictures: Sequence[LabelledImage], classifier: Classifier) -> 
 
 def calibration_error(results: Sequence[ImageResult]) -> float | None:
     """Expected calibration error over the pictures that show one digit and were not found blank."""
-    asked = [o for o in results if o.answer is not None and o.picture.digit is not None]
+    asked = [o for o in results if o.answer is not None and o.sample.digit is not None]
     if not asked:
         return None
-    truth = np.array([outcome.picture.digit for outcome in asked])
+    truth = np.array([outcome.sample.digit for outcome in asked])
     return expected_calibration_error(np.array([outcome.answer.probabilities for outcome in asked]), truth)
 
 
@@ -112,7 +112,7 @@ def figures(results: Sequence[ImageResult]) -> list[tuple[str, str]]:
     for outcome in results:
         tally.add(outcome)
     found = tally.summary()
-    digits = any(outcome.picture.digit is not None for outcome in results)
+    digits = any(outcome.sample.digit is not None for outcome in results)
     rows = [("pictures", str(found["n"]))]
     if digits:
         rows.append(("right", _interval(found)))

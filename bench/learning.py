@@ -33,9 +33,9 @@ from ml.evaluation.gate import (
     EvalResult,
     GateResult,
     evaluate_dataset,
-    paired_test,
     run_gate,
 )
+from ml.evaluation.gate_checks import paired_test
 from ml.evaluation.gate_summary import summarize
 from ml.serving.bundle import BASE_FOLDER, BUNDLE_FILE, KERAS_FILE
 from ml.serving.classifier import Classifier, load_classifier
@@ -83,7 +83,7 @@ class Setting:
         if file is not None and file.exists():
             self.trained = file.with_suffix(".keras").read_bytes()
             return load_classifier(file.read_bytes()), 0.0
-        site = SiteData(images, labels, contested_rows(self.champion, images, labels, SITE.doubts))
+        site = SiteData(images, labels, contested_rows(self.champion, images, labels, SITE.noise_thresholds))
         recipe = replace(SITE, seed=seed)
         parts = build_site_sources(recipe, self.mnist, site)
         make_deterministic(seed)
@@ -92,7 +92,7 @@ class Setting:
         started = time.process_time()
         model, _ = fit(recipe, parts, self.checks.validation, model=model)
         seconds = time.process_time() - started
-        model.set_weights(interpolate_weights(before, model.get_weights(), SITE.along))
+        model.set_weights(interpolate_weights(before, model.get_weights(), SITE.interpolation))
         sealed = export_model(model, recipe.name, self.checks)
         if file is not None:
             file.with_suffix(".keras").write_bytes(sealed.keras_file)
@@ -122,10 +122,10 @@ class Setting:
         theirs = {one.name: self.frozen_answers.get(one.name) or ask(self.champion, one) for one in sets}
         ours = {one.name: ask(candidate, one) for one in sets}
         for name in BEST_EVER_TOLERANCE:
-            self.best[name] = max(self.best.get(name, 0.0), theirs[name].figures["accuracy"])
+            self.best[name] = max(self.best.get(name, 0.0), theirs[name].metrics["accuracy"])
         best = {name: (accuracy, "the best so far") for name, accuracy in self.best.items()}
         return run_gate(
-            sets, theirs, ours, best=best, labels=find_suspected_noise(self.champion, *learned, SITE.doubts)
+            sets, theirs, ours, best=best, labels=find_suspected_noise(self.champion, *learned, SITE.noise_thresholds)
         )
 
 
@@ -186,7 +186,7 @@ def generations(setting: Setting, count: int) -> None:
         learned = images[: 100 * number], labels[: 100 * number]
         candidate, _ = setting.train(f"generation-{number}", *learned, seed=number)
         verdict = setting.judge(candidate, learned, (held[: 25 * number], held_labels[: 25 * number]))
-        found = {one.name: ask(candidate, one).figures for one in setting.frozen}
+        found = {one.name: ask(candidate, one).metrics for one in setting.frozen}
         print(
             f"| {number} | {found['validation']['accuracy']:.2%} | {found['distorted']['accuracy']:.2%} | "
             f"{found['non_digits']['refused']:.1%} | {accuracy(setting.champion, *others):.2%} → "
@@ -259,7 +259,7 @@ def aim(champion: Classifier, groups: int) -> None:
                     for share in SHARES:
                         cases[how, share] = poisoned(truth, how, share, np.random.default_rng([seed, n]))
                 for case, labels in cases.items():
-                    stopped[case] += bool(find_suspected_noise(champion, images, labels, SITE.doubts))
+                    stopped[case] += bool(find_suspected_noise(champion, images, labels, SITE.noise_thresholds))
             aimed, at_random = (" / ".join(str(stopped[how, share]) for share in SHARES) for how in ("aimed", "random"))
             one, honest_ones = stopped["one", 1.0], stopped["honest", 0.0]
             print(f"| {group} | {n} | {honest_ones} of {groups} | {aimed} | {one} | {at_random} |", flush=True)

@@ -45,11 +45,11 @@ def measured(results: list[ImageResult], classifier: Classifier) -> Row:
     for outcome in results:
         tally.add(outcome)
     found = tally.summary()
-    plain = classifier.logits(np.stack([otsu(outcome.picture.image) for outcome in results])).argmax(axis=1)
+    plain = classifier.logits(np.stack([otsu(outcome.sample.image) for outcome in results])).argmax(axis=1)
     share = {str(verdict): row["share"] for verdict, row in found["verdicts"].items()}
     return Row(
         right=found["accuracy"],
-        otsu=float(np.mean(plain == [outcome.picture.digit for outcome in results])),
+        otsu=float(np.mean(plain == [outcome.sample.digit for outcome in results])),
         sure=found["sure_share"],
         sure_right=found["sure_accuracy"] or 0.0,
         refused=share.get(Verdict.NOT_A_DIGIT, 0.0),

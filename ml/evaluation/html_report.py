@@ -1,6 +1,6 @@
-"""What `manage.py evaluate` shows: the figures as text, and an HTML page with every miss.
+"""Reports of `manage.py evaluate`: metrics as text, and an HTML page with every misclassified image.
 
-The page stands alone: pictures are inside it, so it can be moved or sent as one file.
+The page is self-contained: images are embedded, so it can be moved or sent as one file.
 """
 
 from __future__ import annotations
@@ -8,16 +8,19 @@ from __future__ import annotations
 import base64
 import html
 import io
-from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from PIL import Image
 
-from ml.evaluation.folder_evaluation import SMALL_SAMPLE, ImageResult
+from ml.evaluation.folder_evaluation import MAX_SMALL_SIDE, ImageResult
 
-# Long side of a picture on the page, in pixels.
-_SHOWN = 140
-_SEEN_SCALE = 5
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+# Long side of an image on the page, in pixels.
+_THUMBNAIL_SIDE = 140
+_PREPARED_SCALE = 5
 
 _PAGE = """<!doctype html>
 <html lang="en">
@@ -42,14 +45,14 @@ _PAGE = """<!doctype html>
 """
 
 
-def describe(summary: Mapping) -> str:
-    """The figures of `ml.evaluation.folder_evaluation.ResultSummary.summary` as plain text."""
-    lines = [f"pictures            {summary['n']}", _line("accuracy", summary)]
+def describe(summary: Mapping[str, Any]) -> str:
+    """Return the metrics of `ml.evaluation.folder_evaluation.ResultSummary.summary` as plain text."""
+    lines = [f"images              {summary['n']}", _accuracy_line("accuracy", summary)]
     if len(summary["by_source"]) > 1:
         mean = summary["mean_over_sources"]
         lines.append(f"mean over sources   {_percent(mean)}  ({len(summary['by_source'])} sources)")
-    names = {"small": f"up to {SMALL_SAMPLE} px", "larger": "larger"}
-    lines.extend(_line(names[size], row) for size, row in summary["by_size"].items() if row["n"])
+    names = {"small": f"up to {MAX_SMALL_SIDE} px", "larger": "larger"}
+    lines.extend(_accuracy_line(names[size], row) for size, row in summary["by_size"].items() if row["n"])
     low, high = summary["sure_interval"]
     lines.append(
         f"sure                {_percent(summary['sure_share'])} of all; of these right "
@@ -57,12 +60,12 @@ def describe(summary: Mapping) -> str:
     )
     for verdict, row in summary["verdicts"].items():
         lines.append(f"  {verdict:<18}{row['n']:>6}  {_percent(row['share'])}")
-    lines.extend(["", *_confusion(summary["confusion"])])
+    lines.extend(["", *_confusion_lines(summary["confusion"])])
     lines.extend(f"unreadable: {row['file']}: {row['error']}" for row in summary["unreadable"])
     return "\n".join(lines)
 
 
-def _line(name: str, row: Mapping) -> str:
+def _accuracy_line(name: str, row: Mapping[str, Any]) -> str:
     low, high = row["interval"]
     return f"{name:<20}{_percent(row['accuracy'])}  ({row['correct']} of {row['n']}; 95 %: {low:.1%} to {high:.1%})"
 
@@ -71,7 +74,7 @@ def _percent(share: float | None) -> str:
     return "–" if share is None else f"{share:.2%}"
 
 
-def _confusion(table: Mapping) -> list[str]:
+def _confusion_lines(table: Mapping[str, Any]) -> list[str]:
     lines = ["truth \\ guess" + "".join(f"{column:>6}" for column in table["columns"])]
     for row, counts in zip(table["rows"], table["counts"], strict=True):
         if any(counts):
@@ -79,8 +82,14 @@ def _confusion(table: Mapping) -> list[str]:
     return lines
 
 
-def render_page(title: str, summary: Mapping, cards: list[str]) -> str:
-    """The whole page. `cards` are the misses, each made by `render_card` while its picture was at hand."""
+def render_page(title: str, summary: Mapping[str, Any], cards: list[str]) -> str:
+    """Render the page.
+
+    Args:
+        title: title of the page.
+        summary: metrics, see `describe`.
+        cards: one HTML fragment for each misclassified image, made by `render_card`.
+    """
     return _PAGE.format(
         title=html.escape(title),
         figures=html.escape(describe(summary)),
@@ -89,19 +98,20 @@ def render_page(title: str, summary: Mapping, cards: list[str]) -> str:
     )
 
 
-def render_card(outcome: ImageResult) -> str:
-    """One miss: the picture, what the model saw of it, the truth and the answer."""
-    picture, answer = outcome.picture, outcome.answer
-    name = f"<p><code>{html.escape(picture.name)}</code>"
-    if answer is None or outcome.image is None or outcome.prepared is None:
-        return f"<li>{name}<br>unreadable: {html.escape(outcome.error)}</li>"
-    shown = outcome.image.convert("RGBA")
-    shown.thumbnail((_SHOWN, _SHOWN))
-    seen = Image.fromarray(np.kron(outcome.prepared.pixels, np.ones((_SEEN_SCALE, _SEEN_SCALE), np.uint8)))
-    said = f"{answer.digit} ({answer.certainty:.1%}, {answer.verdict}), then {answer.runner_up}"
+def render_card(result: ImageResult) -> str:
+    """Render one misclassified image: the original, the input of the model, the label and the prediction."""
+    sample, answer = result.sample, result.answer
+    name = f"<p><code>{html.escape(sample.name)}</code>"
+    if answer is None or result.image is None or result.prepared is None:
+        return f"<li>{name}<br>unreadable: {html.escape(result.error)}</li>"
+    thumbnail = result.image.convert("RGBA")
+    thumbnail.thumbnail((_THUMBNAIL_SIDE, _THUMBNAIL_SIDE))
+    prepared = Image.fromarray(np.kron(result.prepared.pixels, np.ones((_PREPARED_SCALE, _PREPARED_SCALE), np.uint8)))
+    prediction = f"{answer.digit} ({answer.certainty:.1%}, {answer.verdict}), then {answer.runner_up}"
     return (
-        f'<li><img alt="the picture" src="{_data_url(shown)}"><img alt="what the model saw" src="{_data_url(seen)}">'
-        f"{name}<br>truth: {html.escape(picture.label)}, answer: {said}</p></li>"
+        f'<li><img alt="the image" src="{_data_url(thumbnail)}">'
+        f'<img alt="what the model saw" src="{_data_url(prepared)}">'
+        f"{name}<br>truth: {html.escape(sample.label)}, answer: {prediction}</p></li>"
     )
 
 

@@ -1,12 +1,12 @@
-"""How good a model is: accuracy, per digit, confusion, calibration, with honest intervals. Pure functions on arrays.
+"""Metrics of a classifier: accuracy, recall per digit, confusion matrix, calibration. Pure functions on arrays.
 
-`ml.training.export_pipeline` uses them for what a training writes down, the gate and the commands for what they
-compare.
+`ml.training.export_pipeline`, the promotion gate and the management commands use them.
 """
 
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 
@@ -16,23 +16,32 @@ CLASSES = 10
 BINS = 15
 
 
-def wilson(right: int, n: int, z: float = 1.96) -> tuple[float, float]:
-    """The Wilson score interval of a share, 95 % by default; (0, 1) when nothing was seen."""
+def wilson(correct: int, n: int, z: float = 1.96) -> tuple[float, float]:
+    """Return the Wilson score interval of a proportion.
+
+    Args:
+        correct: number of successes.
+        n: number of trials.
+        z: quantile of the normal distribution; the default gives 95 %.
+
+    Returns:
+        Lower and upper bound; (0, 1) if `n` is 0.
+    """
     if n == 0:
         return 0.0, 1.0
-    share, z2 = right / n, z * z / n
+    share, z2 = correct / n, z * z / n
     middle = share + z2 / 2
     half = z * math.sqrt(share * (1 - share) / n + z2 / (4 * n))
     return max(0.0, (middle - half) / (1 + z2)), min(1.0, (middle + half) / (1 + z2))
 
 
 def confusion_matrix(labels: np.ndarray, predicted: np.ndarray) -> np.ndarray:
-    """(10, 10) int64: the row is the true digit, the column the predicted one."""
+    """Return the confusion matrix, (10, 10) int64: rows are true digits, columns predicted digits."""
     return np.bincount(labels.astype(np.int64) * CLASSES + predicted, minlength=CLASSES**2).reshape(CLASSES, CLASSES)
 
 
 def negative_log_likelihood(logits: np.ndarray, labels: np.ndarray, temperature: float = 1.0) -> float:
-    """Mean of -log p(label), in nats."""
+    """Return the mean of -log p(label), in nats."""
     scaled = logits.astype(np.float64) / temperature
     top = scaled.max(axis=1)
     logsum = top + np.log(np.exp(scaled - top[:, None]).sum(axis=1))
@@ -40,49 +49,52 @@ def negative_log_likelihood(logits: np.ndarray, labels: np.ndarray, temperature:
 
 
 def reliability(probabilities: np.ndarray, labels: np.ndarray, bins: int = BINS) -> list[dict[str, float]]:
-    """Certainty against accuracy in bins of equal width; empty bins are left out.
+    """Return the reliability table: certainty and accuracy in bins of equal width, without empty bins.
 
     Args:
         probabilities: (N, 10).
-        labels: (N,).
-        bins: how many bins cover 0..1.
+        labels: (N,) digits.
+        bins: number of bins in 0..1.
 
     Returns:
-        Per bin `low`, `high`, `n`, `certainty` (mean probability of the best guess) and `accuracy`.
+        For each bin `low`, `high`, `n`, `certainty` (mean probability of the predicted digit) and `accuracy`.
     """
     certainty = probabilities.max(axis=1)
-    right = probabilities.argmax(axis=1) == labels
-    number = np.minimum((certainty * bins).astype(int), bins - 1)
+    is_correct = probabilities.argmax(axis=1) == labels
+    index = np.minimum((certainty * bins).astype(int), bins - 1)
     return [
         {
             "low": b / bins,
             "high": (b + 1) / bins,
-            "n": int((number == b).sum()),
-            "certainty": float(certainty[number == b].mean()),
-            "accuracy": float(right[number == b].mean()),
+            "n": int((index == b).sum()),
+            "certainty": float(certainty[index == b].mean()),
+            "accuracy": float(is_correct[index == b].mean()),
         }
         for b in range(bins)
-        if (number == b).any()
+        if (index == b).any()
     ]
 
 
 def expected_calibration_error(probabilities: np.ndarray, labels: np.ndarray, bins: int = BINS) -> float:
-    """Mean distance between certainty and accuracy over the bins of `reliability` (Guo et al., 2017)."""
+    """Return the expected calibration error (Guo et al., 2017).
+
+    It is the mean distance between certainty and accuracy over the bins of `reliability`, weighted by their size.
+    """
     table = reliability(probabilities, labels, bins)
     return sum(row["n"] * abs(row["certainty"] - row["accuracy"]) for row in table) / max(len(labels), 1)
 
 
-def evaluate(logits: np.ndarray, labels: np.ndarray, temperature: float = 1.0) -> dict[str, object]:
-    """All the figures of one labelled set.
+def evaluate(logits: np.ndarray, labels: np.ndarray, temperature: float = 1.0) -> dict[str, Any]:
+    """Return all metrics of one labelled set.
 
     Args:
         logits: (N, 10).
         labels: (N,) digits.
-        temperature: of the probabilities; accuracy does not depend on it.
+        temperature: temperature of the softmax; accuracy does not depend on it.
 
     Returns:
-        `n`, `correct`, `accuracy`, `interval` (Wilson, 95 %), `nll`, `ece`, `per_digit` (recall of 0..9, None where
-        the set has none), `confusion` and `reliability`, all JSON-able.
+        `n`, `correct`, `accuracy`, `interval` (Wilson, 95 %), `nll`, `ece`, `per_digit` (recall of 0..9, None if
+        the set has none), `confusion` and `reliability`, all JSON-serializable.
     """
     predicted = logits.argmax(axis=1)
     matrix = confusion_matrix(labels, predicted)

@@ -1,7 +1,7 @@
-"""The pictures of a training: curves, confusion matrix, reliability diagram. Used by `ml.training.export_pipeline`.
+"""Plots of a training: learning curves, confusion matrix, reliability diagram.
 
-Drawn without pyplot, so that no window system and no global state is needed. As a command of its own it draws one of
-them for a site's Models page, so that no process which stays has to carry Matplotlib:
+They do not use pyplot, so they need no window system and no global state. Run as a command, this module draws one plot
+for the Models page, so that no long-running process has to import Matplotlib:
 
     python -m ml.evaluation.plots curves < history.json > curves.png
 """
@@ -10,18 +10,20 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
 
 TRAINING, VALIDATION = "#2563eb", "#d97706"
 
 
 def save_curves(history: Mapping[str, Sequence[float]], path: Path | BinaryIO) -> None:
-    """Accuracy and loss per epoch, training and validation."""
+    """Plot accuracy and loss per epoch, for training and validation."""
     figure = _figure(10, 4)
     epochs = range(1, len(history["loss"]) + 1)
     for axes, key, title in zip(figure.subplots(1, 2), ("accuracy", "loss"), ("Accuracy", "Loss"), strict=True):
@@ -34,7 +36,7 @@ def save_curves(history: Mapping[str, Sequence[float]], path: Path | BinaryIO) -
 
 
 def save_confusion(matrix: Sequence[Sequence[int]], path: Path | BinaryIO, title: str = "MNIST test set") -> None:
-    """A table of counts; the shade is the share of the true digit's row, mistakes made visible by a root scale."""
+    """Plot a confusion matrix. The shade is the share of the row, on a root scale that makes errors visible."""
     figure = _figure(6.4, 6)
     axes = figure.subplots()
     shares = [[(count / max(sum(row), 1)) ** 0.35 for count in row] for row in matrix]
@@ -49,7 +51,7 @@ def save_confusion(matrix: Sequence[Sequence[int]], path: Path | BinaryIO, title
 
 
 def save_reliability(tables: Mapping[str, Sequence[Mapping[str, float]]], path: Path | BinaryIO) -> None:
-    """Certainty against accuracy, one line per set; the area of a dot grows with its number of pictures."""
+    """Plot accuracy against certainty, one line for each set; the area of a dot grows with its number of images."""
     figure = _figure(5.5, 5)
     axes = figure.subplots()
     axes.plot([0, 1], [0, 1], color="grey", linestyle="--", linewidth=1, label="perfect")
@@ -71,15 +73,19 @@ def _figure(width: float, height: float) -> Figure:
 
 
 def _save(figure: Figure, path: Path | BinaryIO) -> None:
-    # no date and no version inside: the same figures give the same file
+    # Without version metadata, the same data give the same file.
     figure.savefig(path, format="png", metadata={"Software": None})
 
 
-PLOTS = {"curves": save_curves, "confusion_matrix": save_confusion, "reliability": save_reliability}
+PLOTS: dict[str, Callable[[Any, BinaryIO], None]] = {
+    "curves": save_curves,
+    "confusion_matrix": save_confusion,
+    "reliability": save_reliability,
+}
 
 
 def main() -> None:
-    """Draw the plot that is named on the command line from the figures on standard input, as PNG to standard output."""
+    """Read the data of a plot as JSON from standard input and write the plot as PNG to standard output."""
     PLOTS[sys.argv[1]](json.load(sys.stdin), sys.stdout.buffer)
 
 

@@ -1,7 +1,7 @@
-"""The frozen sets: what every candidate of a site is calibrated on, measured on and compared on with the champion.
+"""Frozen evaluation sets, for calibration, for metrics and for the comparison of candidate and champion.
 
-They never change with a seed, or figures of versions could not be compared, and no label of the site reaches them.
-Drawn once and kept (`ml.data.disk_cache`). `recognizer.services.training` asks for them.
+They do not depend on the seed of a training, so that metrics of versions are comparable, and contain no labels of the
+site. They are drawn once and cached on disk (`ml.data.disk_cache`).
 """
 
 from __future__ import annotations
@@ -25,11 +25,16 @@ SYNTHETIC_PER_DIGIT = 400
 PHOTOGRAPHS, PHOTOGRAPH_TOLERANCE = 1_000, 0.003
 
 
-def site_evaluation_sets(mnist: Mnist, tell: ProgressCallback = no_progress) -> EvaluationSets:
-    """`ml.training.datasets.build_evaluation_sets`, drawn once and kept; `tell` is told where it was not."""
+def site_evaluation_sets(mnist: Mnist, on_progress: ProgressCallback = no_progress) -> EvaluationSets:
+    """Return the sets of `ml.training.datasets.build_evaluation_sets`, from the disk cache if possible.
+
+    Args:
+        mnist: the MNIST data.
+        on_progress: called while the sets are drawn.
+    """
 
     def draw() -> Arrays:
-        tell("drawing what models are checked on", 0.0)
+        on_progress("drawing the evaluation sets", 0.0)
         drawn = build_evaluation_sets(mnist)
         return {"images": drawn.distorted[0], "labels": drawn.distorted[1], "non_digits": drawn.non_digits}
 
@@ -42,25 +47,32 @@ def site_evaluation_sets(mnist: Mnist, tell: ProgressCallback = no_progress) -> 
     )
 
 
-def gate_datasets(checks: EvaluationSets, tell: ProgressCallback = no_progress) -> list[EvalDataset]:
-    """The clean, frozen sets of the gate. No label of the site reaches them, so neither does poison.
+def gate_datasets(evaluation_sets: EvaluationSets, on_progress: ProgressCallback = no_progress) -> list[EvalDataset]:
+    """Return the frozen sets of the gate. They contain no labels of the site, so poisoned labels cannot affect them.
 
-    Photographed: validation digits on simulated paper as our preprocessing brings them back, which retraining must not
-    forget to read. Distorted: every validation digit in four distortions, and 400 drawn digits of each kind; the
-    shapes that MNIST hardly knows are there as often as the others, because retraining endangers them most. `tell` is
-    told what is being drawn, where it was not kept.
+    - validation: MNIST's validation digits.
+    - distorted: every validation digit in four distortions, and 400 synthetic digits of each class. Shapes that are
+      rare in MNIST are as frequent as the others, because retraining forgets them most easily.
+    - photographed: validation digits on simulated paper, after the site's preprocessing.
+    - non_digits: images that must be rejected.
+
+    Args:
+        evaluation_sets: see `site_evaluation_sets`.
+        on_progress: called while the sets are drawn.
     """
-    images, labels = checks.validation
+    images, labels = evaluation_sets.validation
     n, drawn_n = len(images), SYNTHETIC_PER_DIGIT * CLASSES
 
     def draw() -> Arrays:
         rng = np.random.default_rng(FROZEN)
-        tell("drawing the gate's digits", 0.0)
+        on_progress("drawing the gate's digits", 0.0)
         drawn, drawn_labels = draw_balanced(SYNTHETIC_PER_DIGIT, FROZEN)
-        tell("photographing the gate's digits", 0.3)
-        unseen = Mnist(images, labels, images, labels, *checks.test)
-        photos = simulated_photos(unseen, drawn, drawn_labels, np.random.default_rng([FROZEN, 6]), pool=PHOTOGRAPHS)
-        tell("distorting the gate's digits", 0.97)
+        on_progress("photographing the gate's digits", 0.3)
+        validation_only = Mnist(images, labels, images, labels, *evaluation_sets.test)
+        photos = simulated_photos(
+            validation_only, drawn, drawn_labels, np.random.default_rng([FROZEN, 6]), pool=PHOTOGRAPHS
+        )
+        on_progress("distorting the gate's digits", 0.97)
         return {
             "images": np.concatenate([*(augment(images, rng, STRONG) for _ in range(DISTORTIONS)), drawn]),
             "labels": np.concatenate([np.tile(labels, DISTORTIONS), drawn_labels]),
@@ -82,12 +94,22 @@ def gate_datasets(checks: EvaluationSets, tell: ProgressCallback = no_progress) 
             per_digit=False,
             calibration=False,
         ),
-        EvalDataset("non_digits", "Non-digits refused", checks.non_digits, None, tolerance=NON_DIGIT_TOLERANCE),
+        EvalDataset(
+            "non_digits", "Non-digits refused", evaluation_sets.non_digits, None, tolerance=NON_DIGIT_TOLERANCE
+        ),
     ]
 
 
 def draw_balanced(each: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """`each` procedurally drawn pictures of every digit: (10 * each, 28, 28) uint8 and (10 * each,) uint8."""
+    """Draw the same number of synthetic images of every digit.
+
+    Args:
+        each: number of images of each digit.
+        seed: determines the images.
+
+    Returns:
+        Images (10 * each, 28, 28) uint8 and labels (10 * each,) uint8.
+    """
     from ml.preprocessing import prepare_strokes
 
     rng = np.random.default_rng([seed, 5])
@@ -100,10 +122,10 @@ def draw_balanced(each: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def fingerprint(sets: list[EvalDataset]) -> str:
-    """Of the frozen sets: figures of two versions are comparable when both were measured on the same ones."""
+    """Return the hash of the frozen sets. Metrics of two versions are comparable if their hashes are equal."""
     digest = hashlib.sha256()
-    for one in sets:
-        digest.update(one.name.encode() + one.images.tobytes())
-        if one.labels is not None:
-            digest.update(one.labels.tobytes())
+    for dataset in sets:
+        digest.update(dataset.name.encode() + dataset.images.tobytes())
+        if dataset.labels is not None:
+            digest.update(dataset.labels.tobytes())
     return digest.hexdigest()

@@ -1,8 +1,7 @@
-"""What comes out of a training: the sealed model (Keras file and serving bundle), its figures, and the folder of them.
+"""Export, calibration and evaluation of a trained model, and the folder with the results.
 
-`manage.py train` writes the folder; the retraining service takes `export_model` and `evaluate_model` and keeps the
-bytes in the database. Everything is measured through the bundle itself, that is, through what visitors will be served
-with.
+`manage.py train` writes the folder; `recognizer.services.training` stores the bytes in the database. Metrics are
+measured with the serving bundle, which is also what serves visitors.
 """
 
 from __future__ import annotations
@@ -10,10 +9,9 @@ from __future__ import annotations
 import hashlib
 import json
 import tempfile
-from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -24,28 +22,31 @@ from ml.serving import bundle as bundles
 from ml.serving.bundle import Manifest
 from ml.serving.classifier import decide, load_classifier, softmax
 from ml.serving.verdicts import Verdict
-from ml.training.loop import Recipe
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
     import keras
 
-# How far probabilities of the served model and of Keras may lie apart.
-AGREEMENT = 1e-5
+    from ml.training.loop import Recipe
+
+# Largest allowed difference between the probabilities of the exported model and of the Keras model.
+MAX_DIFFERENCE = 1e-5
 
 
 class ExportMismatchError(RuntimeError):
-    """The served model does not agree with the trained one, so it must not be served."""
+    """The exported model differs from the trained model, or the files of an export do not match."""
 
 
 @dataclass(frozen=True)
 class EvaluationSets:
-    """What a model is measured on. Images (N, 28, 28) uint8, labels (N,).
+    """Evaluation data. Images are (N, 28, 28) uint8, labels (N,).
 
     Attributes:
         validation: clean validation digits.
         distorted: distorted and redrawn validation digits.
-        non_digits: pictures of no digit; images only.
-        test: the MNIST test set, reported only.
+        non_digits: images that show no digit.
+        test: the MNIST test set; its metrics are reported but influence nothing.
     """
 
     validation: tuple[np.ndarray, np.ndarray]
@@ -56,22 +57,32 @@ class EvaluationSets:
 
 @dataclass(frozen=True)
 class ExportedModel:
-    """A trained model, ready to be kept: both files' bytes and the manifest inside the bundle.
+    """A trained model, ready to be stored.
 
-    `agreement` is the largest difference between the probabilities of the two, on 1,000 pictures.
+    Attributes:
+        keras_file: bytes of the Keras file.
+        bundle: bytes of the serving bundle.
+        manifest: the manifest inside the bundle.
+        max_difference: largest difference between the probabilities of both models, on 1,000 images.
     """
 
     keras_file: bytes
     bundle: bytes
     manifest: Manifest
-    agreement: float = 0.0
+    max_difference: float = 0.0
 
 
-def export_model(model: keras.Model, recipe_name: str, checks: EvaluationSets) -> ExportedModel:
-    """Export a trained model, fit temperature and thresholds on validation images, and check the export.
+def export_model(model: keras.Model, recipe_name: str, evaluation_sets: EvaluationSets) -> ExportedModel:
+    """Export a trained model, calibrate it on validation images, and compare it with the Keras model.
+
+    Args:
+        model: the trained model.
+        recipe_name: stored in the manifest.
+        evaluation_sets: temperature and thresholds are fitted on its validation images.
 
     Raises:
-        SealError: the exported model's probabilities differ from Keras' by more than 1e-5, or are not finite.
+        ExportMismatchError: the exported model's probabilities differ from the Keras model's by more than 1e-5, or are
+            not finite.
     """
     from ml.serving.export import save_keras, to_litert, weights_sha256
 
@@ -80,7 +91,7 @@ def export_model(model: keras.Model, recipe_name: str, checks: EvaluationSets) -
         save_keras(model, path)
         keras_file = path.read_bytes()
     litert = to_litert(model)
-    plain = Manifest(
+    manifest = Manifest(
         format=bundles.FORMAT,
         recipe=recipe_name,
         preprocessing_version=PREPROCESSING_VERSION,
@@ -88,59 +99,68 @@ def export_model(model: keras.Model, recipe_name: str, checks: EvaluationSets) -
         model_sha256=hashlib.sha256(litert).hexdigest(),
         temperature=1.0, sure_margin=1.0, sure_energy=0.0, refuse_energy=0.0,
     )  # fmt: skip
-    served = load_classifier(bundles.write(litert, plain))
-    agreement = _check_agreement(served.logits(checks.validation[0][:1000]), model, checks.validation[0][:1000])
-    return _calibrated(keras_file, litert, plain, checks, agreement)
+    served = load_classifier(bundles.write(litert, manifest))
+    pixels = evaluation_sets.validation[0][:1000]
+    difference = _check_agreement(served.logits(pixels), model, pixels)
+    return _calibrate(keras_file, litert, manifest, evaluation_sets, difference)
 
 
-def export_recalibrated(sealed: ExportedModel, checks: EvaluationSets) -> ExportedModel:
-    """Fit temperature and thresholds anew; the model itself stays as it is, byte for byte."""
-    return _calibrated(sealed.keras_file, bundles.read(sealed.bundle).model, sealed.manifest, checks, sealed.agreement)
+def export_recalibrated(exported: ExportedModel, evaluation_sets: EvaluationSets) -> ExportedModel:
+    """Fit temperature and thresholds again. The model itself is not changed."""
+    model = bundles.read(exported.bundle).model
+    return _calibrate(exported.keras_file, model, exported.manifest, evaluation_sets, exported.max_difference)
 
 
-def _calibrated(
-    keras_file: bytes, litert: bytes, plain: Manifest, checks: EvaluationSets, agreement: float
+def _calibrate(
+    keras_file: bytes, litert: bytes, uncalibrated: Manifest, evaluation_sets: EvaluationSets, max_difference: float
 ) -> ExportedModel:
-    served = load_classifier(bundles.write(litert, plain))
-    logits = served.logits(np.concatenate([checks.validation[0], checks.distorted[0]]))
-    labels = np.concatenate([checks.validation[1], checks.distorted[1]])
-    clean = len(checks.validation[0])  # distorted digits are harder than real ones and would ask for too much modesty
-    temperature = fit_temperature(logits[:clean], labels[:clean])
+    served = load_classifier(bundles.write(litert, uncalibrated))
+    logits = served.logits(np.concatenate([evaluation_sets.validation[0], evaluation_sets.distorted[0]]))
+    labels = np.concatenate([evaluation_sets.validation[1], evaluation_sets.distorted[1]])
+    # The temperature is fitted on clean digits only: distorted digits are harder than real ones and would make the
+    # model underconfident.
+    clean_count = len(evaluation_sets.validation[0])
+    temperature = fit_temperature(logits[:clean_count], labels[:clean_count])
     thresholds = choose_thresholds(logits, labels, temperature)
-    manifest = Manifest(**asdict(plain) | asdict(thresholds) | {"temperature": temperature})
-    return ExportedModel(keras_file, bundles.write(litert, manifest), manifest, agreement)
+    manifest = Manifest(**asdict(uncalibrated) | asdict(thresholds) | {"temperature": temperature})
+    return ExportedModel(keras_file, bundles.write(litert, manifest), manifest, max_difference)
 
 
 def _check_agreement(logits: np.ndarray, model: keras.Model, pixels: np.ndarray) -> float:
     from ml.serving.classifier import to_input
 
     expected = model(to_input(pixels), training=False).numpy()
-    gap = float(np.abs(softmax(logits) - expected).max())
-    if not gap <= AGREEMENT:  # written so that NaN is refused too
+    difference = float(np.abs(softmax(logits) - expected).max())
+    if not difference <= MAX_DIFFERENCE:  # This form also rejects NaN.
         raise ExportMismatchError(
-            f"The exported model's probabilities differ from the Keras model's by {gap:.2g}; not served."
+            f"The exported model's probabilities differ from the Keras model's by {difference:.2g}; not served."
         )
-    return gap
+    return difference
 
 
-def evaluate_model(sealed: ExportedModel, checks: EvaluationSets) -> dict[str, object]:
-    """Measure a sealed model on all checks, through its bundle.
+def evaluate_model(exported: ExportedModel, evaluation_sets: EvaluationSets) -> dict[str, Any]:
+    """Evaluate an exported model on all sets, with its serving bundle.
+
+    Args:
+        exported: the model.
+        evaluation_sets: the evaluation data.
 
     Returns:
-        JSON-able figures: `test_accuracy`, `validation_accuracy`, `distorted_accuracy`, `non_digits_refused`,
-        `digits_refused` and so on at the top, and under `sets` everything `ml.evaluation.metrics.evaluate` gives.
+        JSON-serializable metrics: `test_accuracy`, `validation_accuracy`, `distorted_accuracy`, `non_digits_refused`,
+        `digits_refused` and so on at the top level, and under `sets` the result of
+        `ml.evaluation.metrics.evaluate` for each set.
     """
-    served = load_classifier(sealed.bundle)
-    manifest = sealed.manifest
+    served = load_classifier(exported.bundle)
+    manifest = exported.manifest
     sets = {
-        "test": checks.test,
-        "validation": checks.validation,
-        "distorted": checks.distorted,
+        "test": evaluation_sets.test,
+        "validation": evaluation_sets.validation,
+        "distorted": evaluation_sets.distorted,
     }
     logits = {name: served.logits(images) for name, (images, _) in sets.items()}
     results = {name: evaluate(logits[name], labels, manifest.temperature) for name, (_, labels) in sets.items()}
-    verdicts = {name: _verdicts(logits[name], manifest, labels) for name, (_, labels) in sets.items()}
-    outside = _verdicts(served.logits(checks.non_digits), manifest)
+    verdicts = {name: _verdict_metrics(logits[name], manifest, labels) for name, (_, labels) in sets.items()}
+    non_digits = _verdict_metrics(served.logits(evaluation_sets.non_digits), manifest)
     return {
         "test_accuracy": results["test"]["accuracy"],
         "validation_accuracy": results["validation"]["accuracy"],
@@ -149,27 +169,40 @@ def evaluate_model(sealed: ExportedModel, checks: EvaluationSets) -> dict[str, o
         "sure_share": verdicts["test"]["shares"]["sure"],
         "sure_accuracy": verdicts["test"]["sure_accuracy"],
         "digits_refused": verdicts["test"]["shares"]["not_a_digit"],
-        "non_digits_refused": outside["shares"]["not_a_digit"],
-        "non_digits_not_sure": 1 - outside["shares"]["sure"],
+        "non_digits_refused": non_digits["shares"]["not_a_digit"],
+        "non_digits_not_sure": 1 - non_digits["shares"]["sure"],
         "manifest": asdict(manifest),
-        "keras_sha256": hashlib.sha256(sealed.keras_file).hexdigest(),
-        "bundle_sha256": hashlib.sha256(sealed.bundle).hexdigest(),
-        "sets": {name: results[name] | verdicts[name] for name in sets} | {"non_digits": outside},
+        "keras_sha256": hashlib.sha256(exported.keras_file).hexdigest(),
+        "bundle_sha256": hashlib.sha256(exported.bundle).hexdigest(),
+        "sets": {name: results[name] | verdicts[name] for name in sets} | {"non_digits": non_digits},
     }
 
 
-def _verdicts(logits: np.ndarray, manifest: Manifest, labels: np.ndarray | None = None) -> dict[str, object]:
+def _verdict_metrics(logits: np.ndarray, manifest: Manifest, labels: np.ndarray | None = None) -> dict[str, Any]:
     answers = decide(logits, manifest)
-    shares = {str(v): sum(a.verdict == v for a in answers) / max(len(answers), 1) for v in Verdict}
-    result: dict[str, object] = {"shares": shares}
+    shares = {
+        str(verdict): sum(answer.verdict == verdict for answer in answers) / max(len(answers), 1) for verdict in Verdict
+    }
+    result: dict[str, Any] = {"shares": shares}
     if labels is not None:
-        sure = [a.digit == label for a, label in zip(answers, labels, strict=True) if a.verdict == Verdict.SURE]
+        sure = [
+            answer.digit == label
+            for answer, label in zip(answers, labels, strict=True)
+            if answer.verdict == Verdict.SURE
+        ]
         result["sure_accuracy"] = sum(sure) / len(sure) if sure else None
     return result
 
 
-def describe(recipe: Recipe, command: str, seconds: float, rows: int) -> dict[str, object]:
-    """How the model was made: for `metrics.json`."""
+def describe_training(recipe: Recipe, command: str, seconds: float, rows: int) -> dict[str, Any]:
+    """Describe a training for `metrics.json`.
+
+    Args:
+        recipe: the hyper-parameters.
+        command: the command line.
+        seconds: duration of the training.
+        rows: number of images in each epoch.
+    """
     import keras
     import tensorflow as tf
 
@@ -184,11 +217,14 @@ def describe(recipe: Recipe, command: str, seconds: float, rows: int) -> dict[st
     }
 
 
-def read_folder(folder: Path) -> tuple[ExportedModel, dict[str, object], dict[str, list[float]]]:
-    """What `write_folder` has written: the sealed model, its figures and its history.
+def read_folder(folder: Path) -> tuple[ExportedModel, dict[str, Any], dict[str, list[float]]]:
+    """Read a folder that `write_folder` has written.
+
+    Returns:
+        The exported model, its metrics and its history.
 
     Raises:
-        SealError: a file is missing or damaged, or they do not belong together.
+        ExportMismatchError: a file is missing or damaged, or the files do not belong together.
     """
     try:
         metrics = json.loads((folder / "metrics.json").read_text())
@@ -206,16 +242,23 @@ def read_folder(folder: Path) -> tuple[ExportedModel, dict[str, object], dict[st
 
 
 def write_folder(
-    folder: Path, sealed: ExportedModel, metrics: Mapping[str, object], history: Mapping[str, Sequence[float]]
+    folder: Path, exported: ExportedModel, metrics: Mapping[str, Any], history: Mapping[str, Sequence[float]]
 ) -> None:
-    """Write everything a training leaves behind; each file is complete or not there."""
+    """Write all results of a training: models, metrics, history and plots. Each file is written atomically.
+
+    Args:
+        folder: created if it does not exist.
+        exported: the model.
+        metrics: see `evaluate_model`.
+        history: see `ml.training.loop.fit`.
+    """
     from ml.evaluation.plots import save_confusion, save_curves, save_reliability
 
     folder.mkdir(parents=True, exist_ok=True)
     sets = metrics["sets"]
-    writers = {
-        bundles.KERAS_FILE: lambda path: path.write_bytes(sealed.keras_file),
-        bundles.BUNDLE_FILE: lambda path: path.write_bytes(sealed.bundle),
+    writers: dict[str, Callable[[Path], object]] = {
+        bundles.KERAS_FILE: lambda path: path.write_bytes(exported.keras_file),
+        bundles.BUNDLE_FILE: lambda path: path.write_bytes(exported.bundle),
         "history.json": lambda path: path.write_text(json.dumps(history, indent=1) + "\n"),
         "metrics.json": lambda path: path.write_text(json.dumps(metrics, indent=1) + "\n"),
         "curves.png": lambda path: save_curves(history, path),
@@ -225,6 +268,6 @@ def write_folder(
         ),
     }
     for name, write in writers.items():
-        aside = folder / f".writing-{name}"
-        write(aside)
-        aside.replace(folder / name)
+        temporary = folder / f".writing-{name}"
+        write(temporary)
+        temporary.replace(folder / name)

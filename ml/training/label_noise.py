@@ -1,147 +1,174 @@
-"""Labels that contradict the live model: which of them weigh little, and which look like somebody's aim.
+"""Label noise: training labels that contradict the live model, and groups of them that suggest label poisoning.
 
-`recognizer.services.training.dataset` asks about all labels that a run learns from. What is said here about honest
-and aimed labels was measured with `bench.learning aim` (docs/learning.md).
+`recognizer.services.training.dataset` applies it to all labels of a run. The numbers for honest and poisoned labels
+were measured with `bench.learning aim` (docs/learning.md).
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 
-from ml.evaluation.gate import GateCheck
-from ml.serving.classifier import Classifier
+from ml.evaluation.gate_checks import GateCheck
 from ml.training.model import CLASSES
 
-# From so many certain ones on, or such a share of all labels where that is more, somebody must look at them again
-# before anything that was trained beside them goes live.
+if TYPE_CHECKING:
+    from ml.serving.classifier import Classifier
+
+# From this number of certain contradictions on, or this share of all labels if that is more, the labels of a group must
+# be reviewed again before a model that was trained with them goes live.
 MIN_SUSPICIOUS, SUSPICIOUS_SHARE = 5, 0.008
 
 
 @dataclass(frozen=True)
 class NoiseThresholds:
-    """When a label is contested; part of a site's recipe.
+    """Thresholds that decide which labels are contested. They are part of a site's recipe.
 
     Attributes:
-        certainty: a label is contested when the champion is at least so certain of another digit. Of right corrections
-            by writers whom it misreads a quarter is; of labels that call 1s 7 and 7s 1 three quarters. Sure answers
-            alone would find half.
-        fewest_of_a_kind, mostly: from so many contradictions of one kind on, and such a share of them certain, all of
-            that kind are contested.
-        neighbours, lies_apart, read_right: a kind lies apart where so many of the nearest neighbours of its pictures,
-            on average, bear the same label, and so much of what the champion reads as that digit is labelled so.
-            Measured with 1,000 labels (groups 100 to 114 of `digitsite.testing.writers`): honest kinds of leaning
-            writers 0.94 (median), of turning ones 0.97, one in ten of these below 0.75; 30 % of 1s and 7s swapped
-            0.4, 60 % swapped 0.57, of all at most 0.75.
+        certainty: a label is contested if the champion predicts another digit with at least this certainty. This
+            covers a quarter of the correct labels by writers whom the champion misreads, and three quarters of the
+            labels that swap 1 and 7. Sure answers alone would cover half of the latter.
+        min_group_size: smallest number of labels in a group for which the group is considered as a whole.
+        certain_share: a whole group is contested if at least this share of its labels is contradicted with certainty.
+        neighbours: number of nearest neighbours that are considered for each image.
+        min_neighbour_share: a group is separate if at least this share of the nearest neighbours of its images, on
+            average, has the same label. Measured with 1,000 labels (groups 100 to 114 of `digitsite.testing.writers`):
+            0.94 (median) for correct labels of leaning writers, 0.97 for turning ones, below 0.75 for one in ten of
+            these; 0.4 if 30 % of the 1s and 7s are swapped, 0.57 if 60 % are swapped, never more than 0.75.
+        min_agreement: a group is separate only if at least this share of the images that the champion predicts as the
+            group's predicted digit has that label.
     """
 
     certainty: float = 0.6
-    fewest_of_a_kind: int = 3
-    mostly: float = 0.5
+    min_group_size: int = 3
+    certain_share: float = 0.5
     neighbours: int = 3
-    lies_apart: float = 0.75
-    read_right: float = 0.55
+    min_neighbour_share: float = 0.75
+    min_agreement: float = 0.55
 
 
 @dataclass(frozen=True)
 class LabelGroup:
-    """Labels of one kind that contradict the champion: "it reads 1, the label says 7".
+    """Labels that contradict the champion in the same way, for example "predicted 1, labelled 7".
 
     Attributes:
-        guess, label: the digits.
-        rows: their numbers.
-        certain: (len(rows),) bool, where the champion is rather certain.
-        lies_apart: whether they look like each other and unlike what is labelled as the champion reads it.
+        predicted: digit that the champion predicts.
+        label: digit of the label.
+        rows: row numbers of the labels.
+        certain: (len(rows),) bool, whether the champion is certain.
+        is_separate: whether the images resemble each other and differ from the images whose label is `predicted`.
     """
 
-    guess: int
+    predicted: int
     label: int
     rows: np.ndarray
     certain: np.ndarray
-    lies_apart: bool
+    is_separate: bool
 
 
-def contested_rows(champion: Classifier, images: np.ndarray, labels: np.ndarray, doubts: NoiseThresholds) -> np.ndarray:
-    """(N,) bool: labels that the champion contradicts with some certainty, or that are of a kind which it mostly does.
+def contested_rows(
+    champion: Classifier, images: np.ndarray, labels: np.ndarray, thresholds: NoiseThresholds
+) -> np.ndarray:
+    """Find the labels that the champion contradicts with certainty, and whole groups in which most labels are so.
 
-    Of a rogue reviewer's labels the champion contradicts most with certainty, of honest corrections a quarter; so a
-    kind that it mostly does contradict is contested whole. A kind that lies apart is not contested at all: then it is
-    the champion that takes one handwriting for another.
+    The champion contradicts most labels of a malicious reviewer with certainty, but only a quarter of the correct
+    labels that it misreads. A group that is contradicted mostly with certainty is therefore contested as a whole. A
+    separate group is not contested at all: there the champion confuses a handwriting.
+
+    Args:
+        champion: classifier of the live version.
+        images: (N, 28, 28) uint8.
+        labels: (N,) digits.
+        thresholds: thresholds of the recipe.
+
+    Returns:
+        (N,) bool.
     """
-    found = np.zeros(len(labels), bool)
-    for kind in _kinds(champion, images, labels, doubts):
-        if not kind.lies_apart:
-            all_of_it = len(kind.rows) >= doubts.fewest_of_a_kind and kind.certain.mean() >= doubts.mostly
-            found[kind.rows] = True if all_of_it else kind.certain
-    return found
+    contested = np.zeros(len(labels), bool)
+    for group in _label_groups(champion, images, labels, thresholds):
+        if not group.is_separate:
+            is_large = len(group.rows) >= thresholds.min_group_size
+            is_whole = is_large and group.certain.mean() >= thresholds.certain_share
+            contested[group.rows] = True if is_whole else group.certain
+    return contested
 
 
 def find_suspected_noise(
     champion: Classifier,
     images: np.ndarray,
     labels: np.ndarray,
-    doubts: NoiseThresholds,
+    thresholds: NoiseThresholds,
     confirmed: np.ndarray | None = None,
 ) -> list[GateCheck]:
-    """One failed check for each kind of label that looks like somebody's aim.
+    """Return one failed gate check for each group of labels that suggests label poisoning.
 
     Args:
-        champion: of the live version.
-        images, labels: all that train.
-        doubts: of the recipe.
-        confirmed: (N,) bool, those that a second look confirmed; they are no sign of an aim.
+        champion: classifier of the live version.
+        images: (N, 28, 28) uint8, all training images of the site.
+        labels: (N,) digits.
+        thresholds: thresholds of the recipe.
+        confirmed: (N,) bool, labels that were confirmed by a second review; they are not counted.
     """
     checks = []
     unconfirmed = np.ones(len(labels), bool) if confirmed is None else ~confirmed
-    fewest = max(MIN_SUSPICIOUS, unconfirmed.sum() * SUSPICIOUS_SHARE)
-    for kind in _kinds(champion, images, labels, doubts):
-        certain = kind.certain[unconfirmed[kind.rows]]
-        if not kind.lies_apart and certain.sum() >= fewest and certain.mean() >= doubts.mostly:
-            title = f"Labels that call {kind.label} what the live model is rather certain is {kind.guess}"
-            name, n, lost = f"labels.{kind.guess}.{kind.label}", len(certain), int(certain.sum())
-            checks.append(GateCheck(name, title, "labels", passed=False, n=n, lost=lost))
+    min_count = max(MIN_SUSPICIOUS, unconfirmed.sum() * SUSPICIOUS_SHARE)
+    for group in _label_groups(champion, images, labels, thresholds):
+        certain = group.certain[unconfirmed[group.rows]]
+        if not group.is_separate and certain.sum() >= min_count and certain.mean() >= thresholds.certain_share:
+            title = f"Labels that call {group.label} what the live model is rather certain is {group.predicted}"
+            name, n, count = f"labels.{group.predicted}.{group.label}", len(certain), int(certain.sum())
+            checks.append(GateCheck(name, title, "labels", passed=False, n=n, regressions=count))
     return checks
 
 
-def _kinds(champion: Classifier, images: np.ndarray, labels: np.ndarray, doubts: NoiseThresholds) -> list[LabelGroup]:
-    said = champion.answer(images)
-    guess = np.array([one.digit for one in said], np.int64)
-    certain = np.array([one.certainty for one in said]) >= doubts.certainty
-    wanted = labels.astype(np.int64)
-    number = guess * CLASSES + wanted
-    looks = _looks(images)
-    kinds = []
-    for one in np.unique(number[guess != wanted]).tolist():
-        rows, (read, label) = np.flatnonzero(number == one), divmod(one, CLASSES)
-        kinds.append(LabelGroup(read, label, rows, certain[rows], _lies_apart(looks, guess, wanted, rows, doubts)))
-    return kinds
+def _label_groups(
+    champion: Classifier, images: np.ndarray, labels: np.ndarray, thresholds: NoiseThresholds
+) -> list[LabelGroup]:
+    answers = champion.answer(images)
+    predicted = np.array([answer.digit for answer in answers], np.int64)
+    certain = np.array([answer.certainty for answer in answers]) >= thresholds.certainty
+    digits = labels.astype(np.int64)
+    pair = predicted * CLASSES + digits
+    features = _features(images)
+    groups = []
+    for number in np.unique(pair[predicted != digits]).tolist():
+        rows, (predicted_digit, label) = np.flatnonzero(pair == number), divmod(number, CLASSES)
+        is_separate = _is_separate(features, predicted, digits, rows, thresholds)
+        groups.append(LabelGroup(predicted_digit, label, rows, certain[rows], is_separate))
+    return groups
 
 
-def _lies_apart(
-    looks: np.ndarray, guess: np.ndarray, labels: np.ndarray, rows: np.ndarray, doubts: NoiseThresholds
+def _is_separate(
+    features: np.ndarray, predicted: np.ndarray, labels: np.ndarray, rows: np.ndarray, thresholds: NoiseThresholds
 ) -> bool:
-    """Whether the neighbours of these labels bear them out.
+    """Return whether the nearest neighbours of the images of a group confirm their labels.
 
-    Writers whose 7 the champion takes for a 1 write all of their 7s so, and their 1s otherwise: of all that is
-    labelled 1 or 7 the pictures most like such a 7 are 7s. Where somebody calls some of the 1s 7, the pictures most
-    like them are other 1s. And should somebody call most of them 7, most of what reads 1 is labelled otherwise.
+    If the champion takes the 7s of some writers for 1s, these writers write all of their 7s like that, but not their
+    1s: among all images labelled 1 or 7, the nearest neighbours of such a 7 are 7s. If a reviewer labels some 1s as 7,
+    the nearest neighbours are other 1s. If a reviewer labels most 1s as 7, most images that are predicted as 1 have
+    another label, which `min_agreement` detects.
     """
-    read, label = guess[rows[0]], labels[rows[0]]
-    if len(rows) < doubts.fewest_of_a_kind or (labels[guess == read] == read).mean() < doubts.read_right:
+    predicted_digit, label = predicted[rows[0]], labels[rows[0]]
+    agreement = (labels[predicted == predicted_digit] == predicted_digit).mean()
+    if len(rows) < thresholds.min_group_size or agreement < thresholds.min_agreement:
         return False
-    either = np.flatnonzero((labels == read) | (labels == label))
-    likeness = looks[rows] @ looks[either].T
-    likeness[rows[:, None] == either] = -np.inf  # nobody is their own witness
-    nearest = either[np.argsort(-likeness, axis=1)[:, : doubts.neighbours]]
-    return bool((labels[nearest] == label).mean() >= doubts.lies_apart)
+    either = np.flatnonzero((labels == predicted_digit) | (labels == label))
+    likeness = features[rows] @ features[either].T
+    likeness[rows[:, None] == either] = -np.inf  # An image is not its own neighbour.
+    nearest = either[np.argsort(-likeness, axis=1)[:, : thresholds.neighbours]]
+    return bool((labels[nearest] == label).mean() >= thresholds.min_neighbour_share)
 
 
-def _looks(images: np.ndarray) -> np.ndarray:
-    """(N, 196) float32 of length 1, blurred and halved: a pixel's shift is no difference."""
+def _features(images: np.ndarray) -> np.ndarray:
+    """Return (N, 196) float32 unit vectors: blurred and halved images, insensitive to shifts by one pixel."""
     if not len(images):
         return np.zeros((0, 196), np.float32)
-    small = [cv2.resize(cv2.GaussianBlur(one, (0, 0), 1.5), (14, 14), interpolation=cv2.INTER_AREA) for one in images]
-    looks = np.stack(small).reshape(len(images), -1).astype(np.float32)
-    return looks / np.maximum(np.linalg.norm(looks, axis=1, keepdims=True), 1)
+    small = [
+        cv2.resize(cv2.GaussianBlur(image, (0, 0), 1.5), (14, 14), interpolation=cv2.INTER_AREA) for image in images
+    ]
+    vectors = np.stack(small).reshape(len(images), -1).astype(np.float32)
+    normalized: np.ndarray = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1)
+    return normalized

@@ -1,20 +1,19 @@
-"""Train the network: recipes, what an epoch consists of, and the loop.
+"""Training loop: recipes, the images of an epoch, and the loop over batches.
 
-`ml.training.export_pipeline` measures and writes what comes out; `manage.py train` and the retraining service call
-both:
+`ml.training.export_pipeline` exports and evaluates the trained model. `manage.py train` and
+`recognizer.services.training` use both:
 
     python manage.py train --recipe base --output training/
 
-The seed's recipe is kept to the letter. The base recipe keeps network, optimizer, loss and batch size, and adds what
-makes the model right on real handwriting; every addition is one field of `Recipe`.
+The seed recipe follows the specification exactly. The base recipe has the same network, optimizer, loss and batch
+size; each of its additions, which improve accuracy on real handwriting, is a field of `Recipe`.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -23,28 +22,29 @@ from ml.serving.classifier import to_input
 from ml.training.model import CLASSES, L2_STRENGTH, SIDE, build_model
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
     import keras
 
-
-# Images between two looks at progress and at whether to stop, in whole batches: about a tenth of a second on one core.
+# Images between two progress reports, rounded to whole batches: about 0.1 s on one core.
 STRIDE = 512
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """How to train. Each field is what one option of `manage.py train` changes.
+    """Hyper-parameters of a training. Most fields have an option in `manage.py train`.
 
     Attributes:
-        name: recorded with the model.
-        epochs: passes over the data.
-        batch_size: images per step.
-        learning_rate: of Adam at the start; 0.001 is Adam's default.
-        cosine: whether the learning rate falls to zero along a half cosine, or stays.
+        name: name that is stored with the model.
+        epochs: number of passes over the data.
+        batch_size: number of images per step.
+        learning_rate: initial learning rate of Adam; its default is 0.001.
+        cosine: whether the learning rate decays to zero along a half cosine; otherwise it is constant.
         l2: strength of the hidden layer's weight penalty.
         label_smoothing: share of each target that is spread evenly over all classes.
-        distortion: how every image is distorted anew in each epoch, or None.
-        extras: whether redrawn, photographed and procedurally drawn digits and non-digits take part
-        (`ml.training.datasets`). seed: decides weights, order, dropout and distortions.
+        distortion: random distortion of every image in each epoch, or None.
+        extras: whether redrawn, photographed and synthetic digits and non-digits are added (`ml.training.datasets`).
+        seed: determines initial weights, order, dropout and distortions.
     """
 
     name: str
@@ -66,13 +66,13 @@ RECIPES = {recipe.name: recipe for recipe in (SEED, BASE)}
 
 @dataclass(frozen=True)
 class DataSource:
-    """Images that take part in every epoch.
+    """A source of training images.
 
     Attributes:
         images: (N, 28, 28) uint8.
-        targets: (N, 10) float32, each row adding up to 1; a uniform row says "none of them".
-        rows: how many of them an epoch takes, drawn anew each time; more than N repeats them. Default: all.
-        distort: whether the recipe's distortion applies to them.
+        targets: (N, 10) float32, each row adding up to 1; a uniform row means "not a digit".
+        rows: number of images in each epoch, drawn at random; more than N repeats images. None: all of them.
+        distort: whether the recipe's distortion is applied.
     """
 
     images: np.ndarray
@@ -82,13 +82,22 @@ class DataSource:
 
     @property
     def size(self) -> int:
-        """How many rows it gives to an epoch."""
+        """Number of images in each epoch."""
         return len(self.images) if self.rows is None else self.rows
 
 
 @dataclass(frozen=True)
 class Progress:
-    """Where a training is: epochs count from 1, batches are those done; loss and accuracy are the epoch's so far."""
+    """Progress of a training.
+
+    Attributes:
+        epoch: number of the current epoch, from 1.
+        epochs: number of epochs.
+        batch: number of completed batches in this epoch.
+        batches: number of batches in each epoch.
+        loss: training loss in this epoch so far.
+        accuracy: training accuracy in this epoch so far.
+    """
 
     epoch: int
     epochs: int
@@ -99,21 +108,22 @@ class Progress:
 
 
 class TrainingCancelledError(Exception):
-    """The caller asked the training to stop. Nothing was written."""
+    """The training was stopped by the caller. Nothing was written."""
 
 
 def one_hot(labels: np.ndarray) -> np.ndarray:
-    """(N,) digits to (N, 10) float32 targets."""
-    return np.eye(CLASSES, dtype=np.float32)[labels]
+    """Convert digits (N,) to targets (N, 10) float32."""
+    targets: np.ndarray = np.eye(CLASSES, dtype=np.float32)[labels]
+    return targets
 
 
 def uniform_targets(n: int) -> np.ndarray:
-    """(n, 10) float32 targets of non-digits: every digit equally (un)likely."""
+    """Return targets (n, 10) float32 for non-digits: every digit has the same probability."""
     return np.full((n, CLASSES), 1 / CLASSES, np.float32)
 
 
 def make_deterministic(seed: int) -> None:
-    """Seed everything and make TensorFlow's operations give the same result each time. Holds for the process."""
+    """Seed all random generators and enable deterministic TensorFlow operations, for the whole process."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     import keras
     import tensorflow as tf
@@ -122,50 +132,50 @@ def make_deterministic(seed: int) -> None:
     tf.config.experimental.enable_op_determinism()
 
 
-def epoch_arrays(parts: Sequence[DataSource], recipe: Recipe, epoch: int) -> tuple[np.ndarray, np.ndarray]:
+def epoch_arrays(sources: Sequence[DataSource], recipe: Recipe, epoch: int) -> tuple[np.ndarray, np.ndarray]:
     """Draw, shuffle and distort the images of one epoch.
 
-    It depends on nothing but its arguments, so an epoch is the same whatever came before it.
+    The result depends only on the arguments, not on earlier epochs.
 
     Args:
-        parts: where the images come from.
-        recipe: its seed, distortion and label smoothing.
-        epoch: its number, from 0.
+        sources: the training data.
+        recipe: provides seed, distortion and label smoothing.
+        epoch: number of the epoch, from 0.
 
     Returns:
         Images (N, 28, 28) uint8 and targets (N, 10) float32.
     """
     rng = np.random.default_rng([recipe.seed, epoch])
     images, targets, distort = [], [], []
-    for part in parts:
-        rows = _draw(len(part.images), part.size, rng)
-        images.append(part.images[rows])
-        targets.append(part.targets[rows])
-        distort.append(np.full(len(rows), part.distort))
+    for source in sources:
+        rows = _draw(len(source.images), source.size, rng)
+        images.append(source.images[rows])
+        targets.append(source.targets[rows])
+        distort.append(np.full(len(rows), source.distort))
     order = rng.permutation(sum(map(len, images)))
     pixels = np.concatenate(images)[order]
     if recipe.distortion is not None:
-        chosen = np.concatenate(distort)[order]
-        if chosen.all():
+        is_distorted = np.concatenate(distort)[order]
+        if is_distorted.all():
             pixels = augment(pixels, rng, recipe.distortion)
         else:
-            pixels[chosen] = augment(pixels[chosen], rng, recipe.distortion)
+            pixels[is_distorted] = augment(pixels[is_distorted], rng, recipe.distortion)
     smooth = recipe.label_smoothing
-    wanted = np.concatenate(targets)[order] * (1 - smooth) + np.float32(smooth / CLASSES)
-    return pixels, wanted.astype(np.float32)
+    smoothed = np.concatenate(targets)[order] * (1 - smooth) + np.float32(smooth / CLASSES)
+    return pixels, smoothed.astype(np.float32)
 
 
-def _draw(available: int, wanted: int, rng: np.random.Generator) -> np.ndarray:
-    """`wanted` row numbers of `available`, each as often as any other, give or take one."""
-    if wanted == available:
+def _draw(available: int, count: int, rng: np.random.Generator) -> np.ndarray:
+    """Draw `count` of `available` row numbers; the frequencies of any two rows differ by at most one."""
+    if count == available:
         return np.arange(available)
-    whole, rest = divmod(wanted, available)
+    whole, rest = divmod(count, available)
     return np.concatenate([np.tile(np.arange(available), whole), rng.permutation(available)[:rest]])
 
 
 def fit(
     recipe: Recipe,
-    parts: Sequence[DataSource],
+    sources: Sequence[DataSource],
     validation: tuple[np.ndarray, np.ndarray],
     *,
     model: keras.Model | None = None,
@@ -176,95 +186,106 @@ def fit(
     """Train a model.
 
     Args:
-        recipe: how.
-        parts: the training images.
-        validation: images (N, 28, 28) uint8 and labels (N,); looked at after every epoch, decide nothing here.
-        model: the model to go on from (its weights are changed); a new one by default.
+        recipe: the hyper-parameters.
+        sources: the training data.
+        validation: images (N, 28, 28) uint8 and labels (N,); evaluated after every epoch, without influence on the
+            training.
+        model: model to continue from (its weights are changed); a new one by default.
         on_progress: called every `STRIDE` images, or after every batch if that is larger, and at the end of an epoch.
-        on_epoch: called after every epoch with what is returned in the end, as far as it goes.
-        should_stop: asked as often as progress is told.
+        on_epoch: called after every epoch with the history so far.
+        should_stop: called as often as `on_progress`; the training stops when it returns True.
 
     Returns:
-        The trained model, and per epoch `accuracy`, `loss`, `val_accuracy`, `val_loss`, `learning_rate`. Training
-        accuracy counts digits only and is measured on distorted images with dropout: it is below validation's.
+        The trained model, and its history: for each epoch `accuracy`, `loss`, `val_accuracy`, `val_loss` and
+        `learning_rate`. Training accuracy counts digits only and is measured on distorted images with dropout, so it is
+        lower than validation accuracy.
 
     Raises:
-        Cancelled: `should_stop` said so.
+        TrainingCancelledError: `should_stop` returned True.
     """
     make_deterministic(recipe.seed)
     import keras
 
     model = build_model(l2=recipe.l2) if model is None else model
-    batches = -(-sum(part.size for part in parts) // recipe.batch_size)
+    batches = -(-sum(source.size for source in sources) // recipe.batch_size)
     rate = recipe.learning_rate
     schedule = keras.optimizers.schedules.CosineDecay(rate, batches * recipe.epochs) if recipe.cosine else rate
     model.compile(keras.optimizers.Adam(schedule), loss="categorical_crossentropy", metrics=[_accuracy_metric()])
     model.optimizer.build(model.trainable_variables)
-    train, check = (_over_batches(step, recipe.batch_size) for step in (model.train_step, model.test_step))
-    checked = validation[0], one_hot(validation[1])
+    train, validate = (_over_batches(step, recipe.batch_size) for step in (model.train_step, model.test_step))
+    validation_data = validation[0], one_hot(validation[1])
     history: dict[str, list[float]] = {}
     for epoch in range(recipe.epochs):
         model.reset_metrics()
-        for done in train(*epoch_arrays(parts, recipe, epoch)):
+        for done in train(*epoch_arrays(sources, recipe, epoch)):
             if on_progress is not None:
-                on_progress(Progress(epoch + 1, recipe.epochs, done, batches, **_figures(model)))
+                on_progress(Progress(epoch + 1, recipe.epochs, done, batches, **_metrics(model)))
             if should_stop is not None and should_stop():
                 raise TrainingCancelledError(f"Stopped in epoch {epoch + 1} of {recipe.epochs}.")
-        learned = _figures(model)
+        epoch_metrics = _metrics(model)
         model.reset_metrics()
-        for _ in check(*checked):
+        for _ in validate(*validation_data):
             pass
-        shown = learned | {f"val_{name}": value for name, value in _figures(model).items()}
-        for name, value in (shown | {"learning_rate": float(model.optimizer.learning_rate)}).items():
+        epoch_metrics |= {f"val_{name}": value for name, value in _metrics(model).items()}
+        epoch_metrics["learning_rate"] = float(model.optimizer.learning_rate)
+        for name, value in epoch_metrics.items():
             history.setdefault(name, []).append(value)
         if on_epoch is not None:
             on_epoch(history)
     return model, history
 
 
-def _over_batches(step: Callable, batch_size: int) -> Callable[[np.ndarray, np.ndarray], Iterator[int]]:
-    """A generator that takes Keras's `step` batch by batch and gives, every `STRIDE` images, how many are done.
+def _over_batches(step: Callable[..., Any], batch_size: int) -> Callable[[np.ndarray, np.ndarray], Iterator[int]]:
+    """Return a generator function that runs Keras's `step` on all batches.
 
-    It is `model.fit` without what that costs beside the arithmetic: a call of a graph for every batch, and a pipeline
-    that gathers rows which already lie in order, built anew for every epoch. Pixels stay bytes until their turn comes.
+    It replaces `model.fit`, which calls a graph for every batch and builds an input pipeline for every epoch. Here one
+    call of the graph runs about `STRIDE` images. Pixels are converted to floats only for these images.
+
+    Args:
+        step: `model.train_step` or `model.test_step`.
+        batch_size: number of images per step.
+
+    Returns:
+        A function of images (N, 28, 28) uint8 and targets (N, 10) float32 that yields the number of completed batches
+        after each call of the graph.
     """
     import tensorflow as tf
 
     images = tf.TensorSpec((None, SIDE, SIDE, 1), tf.float32)
 
-    @tf.function(input_signature=(images, tf.TensorSpec((None, CLASSES), tf.float32)), autograph=False)
-    def stride(pixels: tf.Tensor, targets: tf.Tensor) -> None:
-        def take(first: tf.Tensor) -> tuple[tf.Tensor]:
+    @tf.function(input_signature=(images, tf.TensorSpec((None, CLASSES), tf.float32)), autograph=False)  # type: ignore[untyped-decorator]  # TensorFlow has no stubs
+    def run_stride(pixels: tf.Tensor, targets: tf.Tensor) -> None:
+        def run_batch(first: tf.Tensor) -> tuple[tf.Tensor]:
             rows = slice(first, first + batch_size)
             step((pixels[rows], targets[rows]))
             return (first + batch_size,)
 
-        tf.while_loop(lambda first: first < tf.shape(pixels)[0], take, (0,))
+        tf.while_loop(lambda first: first < tf.shape(pixels)[0], run_batch, (0,))
 
-    def over(pixels: np.ndarray, targets: np.ndarray) -> Iterator[int]:
-        together = max(1, STRIDE // batch_size) * batch_size
-        for first in range(0, len(pixels), together):
-            rows = slice(first, first + together)
-            stride(to_input(pixels[rows]), targets[rows])
+    def run(pixels: np.ndarray, targets: np.ndarray) -> Iterator[int]:
+        stride = max(1, STRIDE // batch_size) * batch_size
+        for first in range(0, len(pixels), stride):
+            rows = slice(first, first + stride)
+            run_stride(to_input(pixels[rows]), targets[rows])
             yield -(-min(rows.stop, len(pixels)) // batch_size)
 
-    return over
+    return run
 
 
-def _figures(model: keras.Model) -> dict[str, float]:
-    """Loss and accuracy since they were last reset."""
+def _metrics(model: keras.Model) -> dict[str, float]:
+    """Return loss and accuracy since the last reset."""
     return {name: float(value) for name, value in model.get_metrics_result().items()}
 
 
 def _accuracy_metric() -> keras.metrics.Metric:
-    """Accuracy over digits: rows whose target is uniform are non-digits and are left out."""
+    """Return a metric for the accuracy on digits. Rows with a uniform target are non-digits and are ignored."""
     import keras
     from keras import ops
 
-    class DigitAccuracy(keras.metrics.Mean):
+    class DigitAccuracy(keras.metrics.Mean):  # type: ignore[misc]  # Keras has no stubs
         def update_state(self, y_true: object, y_pred: object, sample_weight: object = None) -> object:  # noqa: ARG002
-            right = ops.equal(ops.argmax(y_true, axis=-1), ops.argmax(y_pred, axis=-1))
+            is_correct = ops.equal(ops.argmax(y_true, axis=-1), ops.argmax(y_pred, axis=-1))
             is_digit = ops.cast(ops.max(y_true, axis=-1) > 0.5, "float32")
-            return super().update_state(ops.cast(right, "float32"), sample_weight=is_digit)
+            return super().update_state(ops.cast(is_correct, "float32"), sample_weight=is_digit)
 
     return DigitAccuracy(name="accuracy")

@@ -1,6 +1,6 @@
-"""The network, fixed by the mission: two convolutions, one hidden layer, 225,034 parameters.
+"""The network, given by the specification: two convolutions, one hidden layer, 225,034 parameters.
 
-`ml.training.loop` trains it, `ml.serving.export` makes the served model from it. Print it with
+`ml.training.loop` trains it and `ml.serving.export` converts it for serving. To print a summary:
 
     python -c "from ml.training.model import build_model; build_model().summary()"
 """
@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 CLASSES = 10
 SIDE = 28
 PARAMETERS = 225_034
-# The weight decay of the hidden layer. On the MNIST test set 0.01 gave 98.7 %, 0.001 99.0 % and 1e-4 99.3 %
-# with the plain recipe: the network is small and dropout already holds it, so little decay is best.
+# Weight decay of the hidden layer. Test accuracy on MNIST with the seed recipe: 98.7 % at 0.01, 99.0 % at 0.001 and
+# 99.3 % at 1e-4. The network is small and has dropout, so it needs little decay.
 L2_STRENGTH = 1e-4
 DROPOUT = 0.5
 
@@ -28,7 +28,7 @@ def build_model(*, l2: float = L2_STRENGTH) -> keras.Model:
         l2: strength of the L2 penalty on the hidden layer's weights.
 
     Returns:
-        A Keras model, (N, 28, 28, 1) float32 in 0..1 to (N, 10) probabilities, not compiled.
+        An uncompiled Keras model that maps (N, 28, 28, 1) float32 in 0..1 to (N, 10) probabilities.
     """
     from keras import Sequential, layers, regularizers
 

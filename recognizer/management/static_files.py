@@ -1,4 +1,4 @@
-"""Collects static files only when one of them changed: hashing and compressing them anew takes seconds."""
+"""Collects static files only if one of them has changed, because hashing and compressing takes seconds."""
 
 import hashlib
 from pathlib import Path
@@ -7,11 +7,12 @@ from django.conf import settings
 from django.contrib.staticfiles.finders import get_finders
 from django.core.management import call_command
 
-# Written last (django.contrib.staticfiles.storage.ManifestFilesMixin).
+# `collectstatic` writes this file last (django.contrib.staticfiles.storage.ManifestFilesMixin).
 MANIFEST = "staticfiles.json"
 
 
-def changed() -> bool:
+def has_changed() -> bool:
+    """Return whether a source file has changed since the last complete collection."""
     fingerprint = _fingerprint_file()
     if not fingerprint.exists() or not Path(settings.STATIC_ROOT, MANIFEST).exists():
         return True
@@ -19,8 +20,9 @@ def changed() -> bool:
 
 
 def collect() -> None:
+    """Collect all static files."""
     fingerprint = _fingerprint()
-    # Stopped half-way, and then with the old sources again, it would be taken for done.
+    # Removed first, so that an interrupted collection is not mistaken for a complete one.
     _fingerprint_file().unlink(missing_ok=True)
     call_command("collectstatic", verbosity=0, interactive=False, clear=True)
     _fingerprint_file().write_text(fingerprint)
@@ -31,7 +33,7 @@ def _fingerprint_file() -> Path:
 
 
 def _fingerprint() -> str:
-    """Of every source file its name, size and time, and the storage that writes them."""
+    """Hash name, size and modification time of every source file, and the storage backend."""
     lines = [settings.STORAGES["staticfiles"]["BACKEND"]]
     for finder in get_finders():
         for name, storage in finder.list([]):

@@ -22,7 +22,7 @@ def small_training(monkeypatch: pytest.MonkeyPatch, small_checks: EvaluationSets
     from recognizer.services.training import evaluation
 
     few, fewer = Pool(200, 200), Pool(50, 50)
-    recipe = replace(site_recipe.SITE, replayed=1_000, redrawn=few, photographed=fewer, drawn=few, non_digits=few)
+    recipe = replace(site_recipe.SITE, replay_rows=1_000, redrawn=few, photographed=fewer, drawn=few, non_digits=few)
     monkeypatch.setattr(site_recipe, "RECIPES", {recipe.name: recipe})
     sets = {"DISTORTIONS": 1, "SYNTHETIC_PER_DIGIT": 20, "PHOTOGRAPHS": 50, "PHOTOGRAPH_TOLERANCE": 0.1}
     for name, value in (sets | {"NON_DIGIT_TOLERANCE": 0.3}).items():

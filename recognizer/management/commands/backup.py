@@ -1,28 +1,33 @@
-"""`manage.py backup FILE`: the whole site in one file, taken while it runs."""
+"""`manage.py backup FILE`: write a backup of the running site to one file."""
 
-from argparse import ArgumentParser
 from pathlib import Path
 
-from django.core.management import BaseCommand, CommandError
+from django.core.management import BaseCommand, CommandError, CommandParser
 
 from recognizer.services.ops import backup
 
 
 class Command(BaseCommand):
-    help = "Write database, models and pictures to FILE while the site runs. Keep the file like a password."
+    """Write a backup of the site to a file."""
+
+    help = "Write database, models and images to FILE while the site runs. FILE contains secrets: store it safely."
     requires_system_checks = []
 
-    def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("file", type=Path, help="the archive to be made, such as digits-2026-11-22.tar")
+    def add_arguments(self, parser: CommandParser) -> None:
+        """Add the arguments of the command."""
+        parser.add_argument("file", type=Path, help="the archive to write, such as digits-2026-11-22.tar")
 
     def handle(self, *, file: Path, **options: object) -> None:
+        """Write the backup and report what it contains."""
         try:
-            made = backup.create_backup(file)
+            manifest = backup.create_backup(file)
         except backup.BackupError as error:
             raise CommandError(str(error)) from error
         size = file.stat().st_size / 1_000_000
-        self.stdout.write(f"{file}: {made.rows} rows of {made.engine}, {made.pictures} pictures, {size:.1f} MB")
-        if made.missing:
+        self.stdout.write(
+            f"{file}: {manifest.rows} rows of {manifest.engine}, {manifest.pictures} images, {size:.1f} MB"
+        )
+        if manifest.missing:
             raise CommandError(
-                f"{len(made.missing)} pictures were missing and are not in it; `manage.py sanity` names them."
+                f"{len(manifest.missing)} images are missing and not in the backup; `manage.py sanity` lists them."
             )

@@ -1,65 +1,72 @@
-"""`manage.py evaluate`: how well a model reads a folder of labelled pictures, or the MNIST test set.
+"""`manage.py evaluate`: evaluate a model on a folder of labelled images, or on the MNIST test set.
 
     python manage.py evaluate --images my-digits --report my-report
 
-The label of a picture is the name of its folder if that is one digit, else what follows the last `_` in its name:
-`3/anything.png` and `scan-17_3.png` are both a 3. Any other label counts as "not a digit".
+The label of an image is the name of its folder if that is a single digit, otherwise the part of its name after the last
+`_`: `3/anything.png` and `scan-17_3.png` are both a 3. Any other label means "not a digit".
 """
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from ml.evaluation.folder_evaluation import LabelledImage, ResultSummary, evaluate_images, label_from_path, mnist_images
 from ml.evaluation.html_report import describe, render_card, render_page
-from recognizer.management.model_selection import add_model_arguments, chosen_classifier
+from recognizer.management.model_selection import add_model_arguments, classifier_from_options
 
 
 class Command(BaseCommand):
-    help = "Measure a model on labelled pictures: accuracy, verdicts, confusion, and a page with every miss."
+    """Evaluate a model on labelled images."""
+
+    help = "Evaluate a model on labelled images: accuracy, verdicts, confusion matrix, and a page with every error."
     requires_system_checks: list[str] = []
     requires_migrations_checks = False
 
     def add_arguments(self, parser: CommandParser) -> None:
-        what = parser.add_mutually_exclusive_group(required=True)
-        what.add_argument("--images", type=Path, metavar="DIR", help="folder of labelled pictures")
-        what.add_argument("--mnist", action="store_true", help="the MNIST test set, as 28x28 pictures")
-        parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures to this file")
-        parser.add_argument("--report", type=Path, metavar="DIR", help="write an HTML page with every miss")
+        """Add the arguments of the command."""
+        images = parser.add_mutually_exclusive_group(required=True)
+        images.add_argument("--images", type=Path, metavar="DIR", help="folder of labelled images")
+        images.add_argument("--mnist", action="store_true", help="the MNIST test set, as 28x28 images")
+        parser.add_argument("--json", type=Path, metavar="FILE", help="write the metrics to this file")
+        parser.add_argument(
+            "--report", type=Path, metavar="DIR", help="write an HTML page with every misclassified image"
+        )
         add_model_arguments(parser)
 
-    def handle(self, *args: object, **options: object) -> None:
-        classifier = chosen_classifier(options)
-        pictures = _mnist() if options["mnist"] else _folder(options["images"])
-        tally, cards = ResultSummary(), []
-        for outcome in evaluate_images(pictures, classifier):
-            tally.add(outcome)
-            if options["report"] and not outcome.correct:
-                cards.append(render_card(outcome))
-        summary = tally.summary()
+    def handle(self, *args: object, **options: Any) -> None:
+        """Evaluate the model, print the metrics and write the reports."""
+        classifier = classifier_from_options(options)
+        samples = _mnist_samples() if options["mnist"] else _folder_samples(options["images"])
+        results, cards = ResultSummary(), []
+        for result in evaluate_images(samples, classifier):
+            results.add(result)
+            if options["report"] and not result.is_correct:
+                cards.append(render_card(result))
+        summary = results.summary()
         self.stdout.write(describe(summary))
         if options["json"]:
             _write(options["json"], json.dumps(summary, indent=2, ensure_ascii=False) + "\n")
         if options["report"]:
-            title = "MNIST test set" if options["mnist"] else f"Pictures in {options['images'].name}"
+            title = "MNIST test set" if options["mnist"] else f"Images in {options['images'].name}"
             _write(options["report"] / "index.html", render_page(title, summary, cards))
-            self.stdout.write(f"every miss: {options['report'] / 'index.html'}")
+            self.stdout.write(f"every error: {options['report'] / 'index.html'}")
 
 
-def _folder(folder: Path) -> list[LabelledImage]:
+def _folder_samples(folder: Path) -> list[LabelledImage]:
     try:
-        pictures = label_from_path(folder)
+        samples = label_from_path(folder)
     except FileNotFoundError as error:
         raise CommandError(str(error)) from error
-    if not pictures:
-        raise CommandError(f"There is no picture in {folder}.")
-    return pictures
+    if not samples:
+        raise CommandError(f"There are no images in {folder}.")
+    return samples
 
 
-def _mnist() -> list[LabelledImage]:
+def _mnist_samples() -> list[LabelledImage]:
     from ml.data.mnist import MnistError, load_mnist
 
     try:

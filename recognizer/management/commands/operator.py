@@ -1,28 +1,30 @@
-"""`manage.py operator NAME`: a one-time sign-in link for an operator, who is made if there is none of that name."""
-
-from argparse import ArgumentParser
+"""`manage.py operator NAME`: print a one-time sign-in link for an operator, and create the account if necessary."""
 
 from django.conf import settings
-from django.core.management import BaseCommand, CommandError
+from django.core.management import BaseCommand, CommandError, CommandParser
 
 from recognizer.services.identity import users
 
-# Where a running `make run` says at which address it answers.
+# File in DATA_DIR to which `make run` writes the address of the site.
 ADDRESS_FILE = "address"
 
 
 class Command(BaseCommand):
-    help = "Print a one-time sign-in link for the operator NAME; the account is made if there is none."
+    """Print a one-time sign-in link for an operator."""
+
+    help = "Print a one-time sign-in link for the operator NAME; the account is created if necessary."
     requires_system_checks = []
 
-    def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("name", nargs="?", default="operator", help="the account's name; by default, operator")
-        parser.add_argument("--site", default="", help="the site's address; by default the one that `make run` serves")
+    def add_arguments(self, parser: CommandParser) -> None:
+        """Add the arguments of the command."""
+        parser.add_argument("name", nargs="?", default="operator", help="name of the account (default: operator)")
+        parser.add_argument("--site", default="", help="address of the site; default: the address of `make run`")
         parser.add_argument(
             "--unless-signed-in", action="store_true", help="do nothing if any operator has signed in before"
         )
 
     def handle(self, *, name: str, site: str, unless_signed_in: bool, **options: object) -> None:
+        """Create the operator if necessary and print the link."""
         if unless_signed_in and users.has_operator_signed_in():
             return
         try:

@@ -1,8 +1,6 @@
-"""`manage.py promote VERSION`: make a version live that the gate let pass, or with `--force` and `--why` any."""
+"""`manage.py promote VERSION`: make a version live that passed the gate; with `--force` and `--why`, any version."""
 
-from argparse import ArgumentParser
-
-from django.core.management import BaseCommand, CommandError
+from django.core.management import BaseCommand, CommandError, CommandParser
 
 from recognizer.models import ModelVersion
 from recognizer.services.identity.actors import SYSTEM_ACTOR
@@ -10,19 +8,25 @@ from recognizer.services.registry import deployments, versions
 
 
 class Command(BaseCommand):
-    help = "Make a version live; workers answer with it from their next batch on."
+    """Make a model version live."""
 
-    def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("version", type=int, help="its number")
-        parser.add_argument("--force", action="store_true", help="although the gate refused it; --why is needed then")
-        parser.add_argument("--why", default="", help="kept beside the change")
+    help = "Make a version live; workers use it from their next batch on."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        """Add the arguments of the command."""
+        parser.add_argument("version", type=int, help="number of the version")
+        parser.add_argument(
+            "--force", action="store_true", help="promote it although it did not pass the gate; requires --why"
+        )
+        parser.add_argument("--why", default="", help="reason, stored with the deployment")
 
     def handle(self, *, version: int, force: bool, why: str, **options: object) -> None:
-        wanted = ModelVersion.objects.filter(number=version).first()
-        if wanted is None:
+        """Promote the version."""
+        model_version = ModelVersion.objects.filter(number=version).first()
+        if model_version is None:
             raise CommandError(f"There is no version {version}.")
         try:
-            deployments.promote(actor=SYSTEM_ACTOR, version=wanted, force=force, why=why)
+            deployments.promote(actor=SYSTEM_ACTOR, version=model_version, force=force, why=why)
         except versions.RegistryError as error:
             raise CommandError(str(error)) from error
         self.stdout.write(self.style.SUCCESS(f"Version {version} is live."))

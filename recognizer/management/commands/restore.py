@@ -1,31 +1,34 @@
-"""`manage.py restore FILE`: make this site what it was when the backup was made."""
+"""`manage.py restore FILE`: restore the site from a backup."""
 
-from argparse import ArgumentParser
 from pathlib import Path
 
-from django.core.management import BaseCommand, CommandError
+from django.core.management import BaseCommand, CommandError, CommandParser
 
 from recognizer.services.ops import backup
 
 
 class Command(BaseCommand):
-    help = "Put a backup back, into an empty site that does not run. FILE is verified before anything is changed."
+    """Restore a backup."""
+
+    help = "Restore a backup into an empty site that is not running. FILE is verified before anything is changed."
     requires_system_checks = []
 
-    def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("file", type=Path, help="what `manage.py backup` has made")
-        what = parser.add_mutually_exclusive_group()
-        what.add_argument(
-            "--replace", action="store_true", help="although this site is not empty: what it holds is lost"
+    def add_arguments(self, parser: CommandParser) -> None:
+        """Add the arguments of the command."""
+        parser.add_argument("file", type=Path, help="a file written by `manage.py backup`")
+        mode = parser.add_mutually_exclusive_group()
+        mode.add_argument(
+            "--replace", action="store_true", help="restore even if this site is not empty; its data are deleted"
         )
-        what.add_argument("--check", action="store_true", help="only verify the file")
+        mode.add_argument("--check", action="store_true", help="only verify FILE")
 
     def handle(self, *, file: Path, replace: bool, check: bool, **options: object) -> None:
+        """Restore or check the backup and report what it contains."""
         try:
-            found = backup.verify(file) if check else backup.restore(file, replace=replace)
+            manifest = backup.verify(file) if check else backup.restore(file, replace=replace)
         except backup.BackupError as error:
             raise CommandError(str(error)) from error
-        done = "is whole" if check else "is restored, and everything in it was found whole"
+        status = "is complete" if check else "was verified and restored"
         self.stdout.write(
-            f"{file} of {found.made} {done}: {found.rows} rows of {found.engine}, {found.pictures} pictures"
+            f"{file} of {manifest.made} {status}: {manifest.rows} rows of {manifest.engine}, {manifest.pictures} images"
         )

@@ -1,8 +1,6 @@
-"""`manage.py rollback [VERSION]`: make an earlier version live again, by default the one before the present one."""
+"""`manage.py rollback [VERSION]`: make an earlier version live again, by default the previous one."""
 
-from argparse import ArgumentParser
-
-from django.core.management import BaseCommand, CommandError
+from django.core.management import BaseCommand, CommandError, CommandParser
 
 from recognizer.models import ModelVersion
 from recognizer.services.identity.actors import SYSTEM_ACTOR
@@ -10,18 +8,24 @@ from recognizer.services.registry import deployments, versions
 
 
 class Command(BaseCommand):
-    help = "Make an earlier version live again; workers answer with it from their next batch on."
+    """Make an earlier model version live again."""
 
-    def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("version", type=int, nargs="?", help="its number; default: the one before the present one")
-        parser.add_argument("--why", default="Rolled back on the command line.", help="kept beside the change")
+    help = "Make an earlier version live again; workers use it from their next batch on."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        """Add the arguments of the command."""
+        parser.add_argument("version", type=int, nargs="?", help="number of the version; default: the previous one")
+        parser.add_argument(
+            "--why", default="Rolled back on the command line.", help="reason, stored with the deployment"
+        )
 
     def handle(self, *, version: int | None, why: str, **options: object) -> None:
-        wanted = None
-        if version is not None and (wanted := ModelVersion.objects.filter(number=version).first()) is None:
+        """Roll back to the version."""
+        model_version = None
+        if version is not None and (model_version := ModelVersion.objects.filter(number=version).first()) is None:
             raise CommandError(f"There is no version {version}.")
         try:
-            made = deployments.roll_back(actor=SYSTEM_ACTOR, version=wanted, why=why)
+            deployment = deployments.roll_back(actor=SYSTEM_ACTOR, version=model_version, why=why)
         except versions.RegistryError as error:
             raise CommandError(str(error)) from error
-        self.stdout.write(self.style.SUCCESS(f"Version {made.to_version.number} is live."))
+        self.stdout.write(self.style.SUCCESS(f"Version {deployment.to_version.number} is live."))

@@ -1,13 +1,12 @@
-"""`manage.py run_training RUN`: the process in which one training run happens. The trainer's worker starts it.
+"""`manage.py run_training RUN`: the training process of one run. The trainer's worker starts it.
 
-To ask for a training, use `manage.py retrain`.
+To request a training run, use `manage.py retrain`.
 """
 
 import os
 import threading
-from argparse import ArgumentParser
 
-from django.core.management import BaseCommand, CommandError
+from django.core.management import BaseCommand, CommandError, CommandParser
 
 from recognizer.services.training import run_state
 from recognizer.services.training.subprocess_runner import TOKEN_VARIABLE
@@ -16,13 +15,17 @@ STDIN = 0
 
 
 class Command(BaseCommand):
-    help = "Carry out a training run. Started by the trainer's worker; to ask for one use `manage.py retrain`."
+    """Carry out a training run."""
+
+    help = "Carry out a training run. Started by the trainer's worker; to request one, use `manage.py retrain`."
     requires_system_checks: list[str] = []
 
-    def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("run", type=int, help="the run's number")
+    def add_arguments(self, parser: CommandParser) -> None:
+        """Add the arguments of the command."""
+        parser.add_argument("run", type=int, help="number of the run")
 
     def handle(self, *, run: int, **options: object) -> None:
+        """Carry out the run whose token is in the environment."""
         token = os.environ.get(TOKEN_VARIABLE, "")
         if not token:
             raise CommandError("Only the trainer's worker starts this. Use `manage.py retrain`.")
@@ -33,13 +36,13 @@ class Command(BaseCommand):
         try:
             pipeline.run_pipeline(run, token)
         except run_state.LostRunError:
-            raise CommandError(f"Training run {run} is not ours any more; nothing was written.") from None
+            raise CommandError(f"Training run {run} is held by another process; nothing was written.") from None
 
 
 def _end_with_parent() -> None:
-    """End this process, whatever it is doing, when the pipe ends that the trainer's worker holds open.
+    """Exit this process when the trainer's worker closes the pipe to standard input.
 
-    Not through sys.stdin: at exit the interpreter would wait for the lock that a blocked reader holds, and abort.
+    It does not read `sys.stdin`: at exit the interpreter would wait for the lock of the blocked reader, and abort.
     """
     while os.read(STDIN, 1024):
         continue

@@ -1,4 +1,4 @@
-"""`manage.py sanity`: is everything that is stored there and whole? Ends with 1 where something is not."""
+"""`manage.py sanity`: check the stored data for consistency. Exit status 1 if something is missing or damaged."""
 
 import sys
 
@@ -9,19 +9,22 @@ from recognizer.services.ops import consistency
 
 
 class Command(BaseCommand):
-    help = "Compare rows, pictures and model files with each other. Exit status 1 when something is missing or damaged."
+    """Check the stored data for consistency."""
+
+    help = "Compare rows, images and model files with each other. Exit status 1 if something is missing or damaged."
     requires_system_checks = []
 
     def handle(self, **options: object) -> None:
+        """Run the check and print its findings."""
         try:
-            found = consistency.check()
+            report = consistency.check()
         except DatabaseError as error:
             raise CommandError(f"The database cannot be read: {error}", returncode=2) from error
-        for finding in found.findings:
+        for finding in report.findings:
             self.stdout.write(f"{'note' if finding.is_harmless else 'BAD '} {finding}")
-        verdict = "nothing is missing or damaged" if found.is_sane else "see above"
+        verdict = "nothing is missing or damaged" if report.is_sane else "see above"
         self.stdout.write(
-            f"looked at {found.submissions} submissions, {found.pictures} pictures, {found.models} models: {verdict}"
+            f"checked {report.submissions} submissions, {report.pictures} images, {report.models} models: {verdict}"
         )
-        if not found.is_sane:
+        if not report.is_sane:
             sys.exit(1)

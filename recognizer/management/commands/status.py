@@ -1,23 +1,26 @@
-"""`manage.py status`: every part of the site, well or not, and what to do. Exit status 1 where something is not."""
+"""`manage.py status`: print the status of every part of the site. Exit status 1 if there is a problem."""
 
 import json
 import sys
-from argparse import ArgumentParser
 from dataclasses import asdict
 
-from django.core.management import BaseCommand
+from django.core.management import BaseCommand, CommandParser
 
 from recognizer.services.ops import status
 
 
 class Command(BaseCommand):
-    help = "Say of every part of the site whether it is well, and what to do where it is not. Exit status 1 then."
+    """Print the status of the site."""
+
+    help = "Print the status of every part of the site, and what to do about problems. Exit status 1 if there are any."
     requires_system_checks = []
 
-    def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("--json", action="store_true", help="for programs")
+    def add_arguments(self, parser: CommandParser) -> None:
+        """Add the arguments of the command."""
+        parser.add_argument("--json", action="store_true", help="print JSON")
 
     def handle(self, *, json: bool, **options: object) -> None:
+        """Run all status checks and print them."""
         checks = status.checks()
         if json:
             self._print_json(checks)

@@ -1,14 +1,15 @@
-"""Retraining: who asks for a run, what it learns from, how the trainer is watched, and how it ends.
+"""Training of model versions from the site's labels.
 
-    requests    ask for a run, cancel it; is one due by schedule or by labels; runs whose trainer is gone
-    trainer     in the trainer's worker: starts the process that trains, and ends it
-    learning    in that process: select, train, seal, gate, store, promote
-    selection   which settled labels train, and which measure
-    judging     the champion, the candidate and the frozen sets before the gate
-    runs        the run's row: claimed once, written to only by whoever holds its token
+    scheduling         request and cancel runs, start runs that are due, end runs whose trainer is gone
+    subprocess_runner  in the trainer's worker: start and monitor the training process
+    pipeline           in the training process: select labels, train, export, evaluate, store, promote
+    dataset            training data and holdout set from settled labels
+    evaluation         comparison of candidate and champion by the promotion gate
+    run_state          the row of a run: claim, heartbeats, progress, end
+    presenters         view models for pages and the API
 
-A run reads and writes nothing but the database, so a killed one leaves nothing behind. Only `learning` and what it
-calls need NumPy and TensorFlow; nothing here imports them for pages and workers.
+A run reads and writes only the database, so a killed run leaves no files behind. Only `pipeline` and the modules that
+it imports need NumPy and TensorFlow; this package does not import them, so pages and workers do not load them.
 """
 
 from .scheduling import (

@@ -1,8 +1,9 @@
-"""Which settled labels train, and which measure.
+"""Construction of the training dataset and of the holdout set from settled labels.
 
-Only settled truths of the train fold, given for training, train: each picture once, the newest first, so many of
-one drawer and so many in all. A label that the live model contradicts with some certainty is *contested* until a second
-look confirmed it, and weighs little: a wrong hand, or a wrong reviewer, cannot turn a digit into another by numbers.
+Training uses settled labels of the train fold that may be used for training: each image once, newest first, with a cap
+for each drawer and in total. A label that the live model contradicts with certainty is *contested* until a second
+review confirms it, and has little weight, so that a malicious drawer or reviewer cannot change a digit by submitting
+many labels.
 """
 
 from __future__ import annotations
@@ -10,44 +11,50 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Iterable
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
-from django.db.models import QuerySet
 
-from ml.evaluation.gate import GateCheck
-from ml.serving.classifier import Classifier
 from ml.training.label_noise import contested_rows, find_suspected_noise
-from ml.training.site_recipe import SiteData, SiteRecipe
+from ml.training.site_recipe import SiteData
 from ml.versions import PREPROCESSING_VERSION
 from recognizer.models import DIGITS, Fold, Label, LabelKind, LabelReason, Submission, TruthState, TruthValue
 from recognizer.services.inference import batch_prediction
 
 from .scheduling import trainable_submissions
 
-# In all, and of one drawer: a quarter of what the others gave, but never less than a beginner's first labels.
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from django.db.models import QuerySet
+
+    from ml.evaluation.gate_checks import GateCheck
+    from ml.serving.classifier import Classifier
+    from ml.training.site_recipe import SiteRecipe
+
+# Caps in total and for one drawer: a quarter of all images, but at least the first 200.
 MAX_DIGITS, MAX_NON_DIGITS = 20_000, 1_000
 MAX_DRAWER_SHARE, MIN_PER_DRAWER = 0.25, 200
-# The newest so many of the holdout measure; more would make no figure surer and every evaluation slower.
+# Number of holdout images, newest first; more would make evaluations slower and the metrics hardly more precise.
 MAX_HOLDOUT = 5_000
 COLUMNS = (
     *("pixels", "preprocessing_version", "ink", "strokes", "picture", "picture_type", "crop"),
     *("truth", "digest", "source", "owner_id", "visitor"),
 )
-# A label given for one of these reasons was a second look at a picture that had one.
-SECOND_LOOKS = (LabelReason.SECOND_OPINION, LabelReason.SUSPECT)
+# Labels with one of these reasons come from a second review of an image.
+SECOND_REVIEW_REASONS = (LabelReason.SECOND_OPINION, LabelReason.SUSPECT)
 
 
 @dataclass(frozen=True)
 class TrainingDataset:
-    """What a run learns from, and how it came about.
+    """The site's training data of a run.
 
     Attributes:
-        data: the pictures.
-        counts: how many there were and what was left out, for people.
-        fingerprint: of the pictures, their labels and the recipe.
-        suspicions: failed checks of labels that look like somebody's aim.
+        data: images and labels.
+        counts: numbers of selected and omitted images, stored with the version.
+        fingerprint: hash of the images, their labels and the recipe.
+        suspicions: failed gate checks of groups of labels that suggest label poisoning.
     """
 
     data: SiteData
@@ -58,7 +65,13 @@ class TrainingDataset:
 
 @dataclass(frozen=True)
 class Holdout:
-    """Settled digits that never train: images (N, 28, 28) uint8, labels (N,), and where each came from."""
+    """Settled digits that are reserved for evaluation.
+
+    Attributes:
+        images: (N, 28, 28) uint8.
+        labels: (N,) digits.
+        sources: (N,) `Source` of each submission.
+    """
 
     images: np.ndarray
     labels: np.ndarray
@@ -66,81 +79,83 @@ class Holdout:
 
 
 def build_dataset(champion: Classifier, recipe: SiteRecipe) -> TrainingDataset:
-    """Choose what the next run learns from.
+    """Select the training data of the next run.
 
     Args:
-        champion: of the live version; says which labels are contested.
-        recipe: its fields are part of the fingerprint.
+        champion: classifier of the live version; it determines which labels are contested.
+        recipe: hyper-parameters; they are part of the fingerprint.
     """
-    rows = _once_each(trainable_submissions())
+    rows = _newest_per_image(trainable_submissions())
     digits = _capped([row for row in rows if row.truth != TruthValue.NOT_A_DIGIT], MAX_DIGITS)
-    others = _capped([row for row in rows if row.truth == TruthValue.NOT_A_DIGIT], MAX_NON_DIGITS)
+    non_digits = _capped([row for row in rows if row.truth == TruthValue.NOT_A_DIGIT], MAX_NON_DIGITS)
     images, labels = _pixels(digits), _digits(digits)
-    confirmed = _confirmed()
-    looked_at_twice = np.array([row.digest in confirmed for row in digits], bool)
-    doubted = contested_rows(champion, images, labels, recipe.doubts) & ~looked_at_twice
-    aimed = find_suspected_noise(champion, images, labels, recipe.doubts, looked_at_twice)
+    confirmed = _confirmed_digests()
+    is_confirmed = np.array([row.digest in confirmed for row in digits], bool)
+    is_contested = contested_rows(champion, images, labels, recipe.noise_thresholds) & ~is_confirmed
+    suspicions = find_suspected_noise(champion, images, labels, recipe.noise_thresholds, is_confirmed)
     counts = {
         "settled": len(rows),
         "digits": len(digits),
         "per_digit": np.bincount(labels, minlength=10).tolist(),
-        "contested": int(doubted.sum()),
-        "non_digits": len(others),
-        "left_out": len(rows) - len(digits) - len(others),
+        "contested": int(is_contested.sum()),
+        "non_digits": len(non_digits),
+        "left_out": len(rows) - len(digits) - len(non_digits),
         "drawers": len({_drawer(row) for row in digits}),
     }
-    lines = [f"{row.digest} {row.truth} {row.digest in confirmed}" for row in (*digits, *others)]
-    data = SiteData(images, labels, doubted, _pixels(others))
-    return TrainingDataset(data, counts, _fingerprint(lines, asdict(recipe)), aimed)
+    lines = [f"{row.digest} {row.truth} {row.digest in confirmed}" for row in (*digits, *non_digits)]
+    data = SiteData(images, labels, is_contested, _pixels(non_digits))
+    return TrainingDataset(data, counts, _fingerprint(lines, recipe.to_json()), suspicions)
 
 
 def holdout_set() -> Holdout:
-    """The settled digits of the holdout fold, each picture once."""
-    rows = _once_each(Submission.objects.filter(truth_state=TruthState.SETTLED, truth__in=DIGITS, fold=Fold.HOLDOUT))[
-        :MAX_HOLDOUT
-    ]
+    """Return the settled digits of the holdout fold, each image once."""
+    rows = _newest_per_image(
+        Submission.objects.filter(truth_state=TruthState.SETTLED, truth__in=DIGITS, fold=Fold.HOLDOUT)
+    )[:MAX_HOLDOUT]
     return Holdout(_pixels(rows), _digits(rows), np.array([row.source for row in rows], dtype="U8"))
 
 
-def _once_each(rows: QuerySet[Submission]) -> list[Submission]:
-    """One row for each picture, the newest pictures first."""
-    kept: dict[str, Submission] = {}
+def _newest_per_image(rows: QuerySet[Submission]) -> list[Submission]:
+    """Return the newest row of each image, newest images first."""
+    by_digest: dict[str, Submission] = {}
     for row in rows.only(*COLUMNS).order_by("-id").iterator():
-        kept.setdefault(row.digest, row)
-    return list(kept.values())
+        by_digest.setdefault(row.digest, row)
+    return list(by_digest.values())
 
 
-def _capped(rows: list[Submission], most: int) -> list[Submission]:
-    of_one = max(MIN_PER_DRAWER, round(len(rows) * MAX_DRAWER_SHARE))
-    seen: Counter[object] = Counter()
-    kept = []
+def _capped(rows: list[Submission], max_rows: int) -> list[Submission]:
+    max_per_drawer = max(MIN_PER_DRAWER, round(len(rows) * MAX_DRAWER_SHARE))
+    counts: Counter[object] = Counter()
+    selected = []
     for row in rows:
-        seen[_drawer(row)] += 1
-        if seen[_drawer(row)] <= of_one:
-            kept.append(row)
-    return kept[:most]
+        counts[_drawer(row)] += 1
+        if counts[_drawer(row)] <= max_per_drawer:
+            selected.append(row)
+    return selected[:max_rows]
 
 
 def _drawer(row: Submission) -> object:
-    """Who drew it, as far as is known; what programs send without saying who counts as one drawer."""
+    """Return the drawer as far as known. Submissions by programs without a visitor count as one drawer."""
     return row.owner_id or row.visitor or row.source
 
 
-def _confirmed() -> set[str]:
-    """Digests of pictures whose label a second look confirmed: by somebody else, or later and blind."""
-    said = Label.objects.filter(
+def _confirmed_digests() -> set[str]:
+    """Return digests of images whose label was confirmed by another reviewer or in a blind second review."""
+    labels = Label.objects.filter(
         kind=LabelKind.REVIEW, value__gt="", retraction__isnull=True, submission__truth_state=TruthState.SETTLED
     )
-    looks: Counter[tuple[str, str]] = Counter()
-    people: dict[tuple[str, str], set[int]] = {}
-    for digest, value, user, reason in said.values_list("submission__digest", "value", "user_id", "reason").iterator():
-        looks[digest, value] += reason in SECOND_LOOKS
-        people.setdefault((digest, value), set()).add(user)
-    return {digest for (digest, value), users in people.items() if len(users) > 1 or looks[digest, value]}
+    second_reviews: Counter[tuple[str, str]] = Counter()
+    reviewers: dict[tuple[str, str], set[int | None]] = {}
+    for digest, value, user, reason in labels.values_list(
+        "submission__digest", "value", "user_id", "reason"
+    ).iterator():
+        second_reviews[digest, value] += reason in SECOND_REVIEW_REASONS
+        reviewers.setdefault((digest, value), set()).add(user)
+    return {digest for (digest, value), users in reviewers.items() if len(users) > 1 or second_reviews[digest, value]}
 
 
 def _pixels(rows: Iterable[Submission]) -> np.ndarray:
-    """(N, 28, 28) uint8, brought up to today's preprocessing where they are older."""
+    """Return the model inputs (N, 28, 28) uint8, preprocessed again if the preprocessing has changed."""
     images = []
     for row in rows:
         if row.preprocessing_version != PREPROCESSING_VERSION:
@@ -154,7 +169,7 @@ def _digits(rows: Iterable[Submission]) -> np.ndarray:
 
 
 def _fingerprint(lines: list[str], recipe: dict[str, object]) -> str:
-    """Ordered before hashing: the same labels give the same fingerprint in whatever order they were given."""
+    """Hash the lines in sorted order, so that the fingerprint does not depend on the order of the labels."""
     digest = hashlib.sha256(json.dumps([PREPROCESSING_VERSION, recipe], sort_keys=True).encode())
     for line in sorted(lines):
         digest.update(line.encode() + b"\n")

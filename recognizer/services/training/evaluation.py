@@ -1,13 +1,13 @@
-"""The candidate before the gate: it and the champion answer the frozen sets and the site's own holdout.
+"""Evaluation of a candidate against the champion, on the frozen evaluation sets and the site's holdout set.
 
-The statistics are `ml.evaluation.gate`'s; which sets there are, whose best figures count and what
-is stored is said here.
+`ml.evaluation.gate` provides the statistics. This module selects the sets and the best earlier versions, and prepares
+what is stored with a version.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from django.conf import settings
@@ -19,151 +19,173 @@ from ml.evaluation.gate import (
     HOLDOUT_TOLERANCE,
     EvalDataset,
     EvalResult,
-    GateCheck,
     GateResult,
     evaluate_dataset,
     run_gate,
 )
+from ml.evaluation.gate_checks import GateCheck
 from ml.evaluation.gate_summary import summarize
 from ml.evaluation.metrics import wilson
-from ml.serving.classifier import Classifier
 from ml.training.eval_sets import fingerprint
-from ml.training.export_pipeline import AGREEMENT
+from ml.training.export_pipeline import MAX_DIFFERENCE
 from recognizer.models import ModelFiles, ModelVersion, Source
 from recognizer.services.registry import versions as model_versions
 
-from .dataset import Holdout
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ml.serving.classifier import Classifier
+
+    from .dataset import Holdout
 
 
 @dataclass(frozen=True)
 class GateDecision:
-    """What the gate says, ready to be stored: every check, the reasons, and the figures under "gate" of the metrics."""
+    """Decision of the gate in the form that is stored.
 
-    judgement: GateResult
-    metrics: dict[str, object]
+    Attributes:
+        result: checks and reasons.
+        metrics: stored under "gate" in the metrics of the version.
+    """
+
+    result: GateResult
+    metrics: dict[str, Any]
 
     @property
-    def said(self) -> list[str]:
-        """What was gained and lost, in sentences."""
-        return summarize(self.judgement.checks)
+    def summary(self) -> list[str]:
+        """Sentences about gains and losses."""
+        return summarize(self.result.checks)
 
     @property
     def checks(self) -> list[dict[str, object]]:
-        return [asdict(check) for check in self.judgement.checks]
+        """The stored form of every check."""
+        return [check.to_json() for check in self.result.checks]
 
 
 def compare(
     candidate: Classifier,
     champion: Classifier,
     frozen: Sequence[EvalDataset],
-    site: Holdout,
+    holdout: Holdout,
     *,
-    agreement: float | None = None,
+    max_difference: float | None = None,
     labels: Sequence[GateCheck] = (),
 ) -> GateDecision:
-    """Put a candidate before the gate.
+    """Run the gate for a candidate.
 
     Args:
-        candidate, champion: as they will serve and as they serve.
-        frozen: `ml.training.eval_sets.gate_datasets`.
-        site: the holdout.
-        agreement: how far the candidate's bundle and its Keras model lie apart, where that was measured now; too far
-            apart, it would not have come here.
-        labels: checks of the labels that it learned.
+        candidate: classifier of the new version.
+        champion: classifier of the live version.
+        frozen: the sets of `ml.training.eval_sets.gate_datasets`.
+        holdout: the site's holdout set.
+        max_difference: largest difference between the probabilities of the candidate's bundle and Keras model, if it
+            was measured. It is only recorded: the export fails if it is too large.
+        labels: checks of the training labels.
     """
-    mark = fingerprint(list(frozen))
-    held = _holdout_sets(site)
-    sets = [*frozen, *held]
-    theirs = _ask_frozen(champion, frozen, mark) | {one.name: _ask(champion, one) for one in held}
-    ours = _ask_frozen(candidate, frozen, mark) | {one.name: _ask(candidate, one) for one in held}
-    judgement = run_gate(sets, theirs, ours, best=_best(mark, theirs), labels=labels)
-    if agreement is not None:
+    dataset_hash = fingerprint(list(frozen))
+    holdout_sets = _holdout_sets(holdout)
+    sets = [*frozen, *holdout_sets]
+    before = _evaluate_frozen(champion, frozen, dataset_hash) | _evaluate_all(champion, holdout_sets)
+    after = _evaluate_frozen(candidate, frozen, dataset_hash) | _evaluate_all(candidate, holdout_sets)
+    result = run_gate(sets, before, after, best=_best_accuracies(dataset_hash, before), labels=labels)
+    if max_difference is not None:
         title = "Served model and Keras model, largest difference on 1,000 pictures"
-        judgement.checks.append(GateCheck("agreement", title, "agreement", candidate=agreement, champion=AGREEMENT))
-    figures = {name: said.figures | {"n": len(said.right)} for name, said in ours.items()}
-    metrics: dict[str, object] = {
-        "frozen": mark,
-        "sets": figures,
-        "champion": _figures(theirs),
-        "holdout": _with_interval(ours, HOLDOUT),
+        check = GateCheck("agreement", title, "agreement", candidate=max_difference, champion=MAX_DIFFERENCE)
+        result.checks.append(check)
+    metrics: dict[str, Any] = {
+        "frozen": dataset_hash,
+        "sets": {name: after[name].metrics | {"n": len(after[name].correct)} for name in after},
+        "champion": _metrics(before),
+        "holdout": _with_interval(after, HOLDOUT),
     }
-    verdict = GateDecision(judgement, metrics)
-    metrics["said"] = verdict.said
-    return verdict
+    decision = GateDecision(result, metrics)
+    metrics["said"] = decision.summary
+    return decision
 
 
-def _figures(said: dict[str, EvalResult]) -> dict[str, dict[str, float]]:
-    return {name: one.figures for name, one in said.items()}
+def _metrics(results: dict[str, EvalResult]) -> dict[str, dict[str, float]]:
+    return {name: result.metrics for name, result in results.items()}
 
 
-def _ask(classifier: Classifier, one: EvalDataset) -> EvalResult:
-    return evaluate_dataset(classifier.logits(one.images), one.labels, classifier.manifest)
+def _evaluate_all(classifier: Classifier, sets: Sequence[EvalDataset]) -> dict[str, EvalResult]:
+    manifest = classifier.manifest
+    return {
+        dataset.name: evaluate_dataset(classifier.logits(dataset.images), dataset.labels, manifest) for dataset in sets
+    }
 
 
-def _ask_frozen(classifier: Classifier, frozen: Sequence[EvalDataset], mark: str) -> dict[str, EvalResult]:
-    """The model's logits are kept: today's candidate may be the champion of the next runs."""
+def _evaluate_frozen(classifier: Classifier, frozen: Sequence[EvalDataset], dataset_hash: str) -> dict[str, EvalResult]:
+    """Evaluate a model on the frozen sets. Its logits are cached: a candidate may be the champion of later runs."""
     model = classifier.manifest.model_sha256, settings.INFERENCE_RUNTIME
-    logits = cached("logits", lambda: {one.name: classifier.logits(one.images) for one in frozen}, mark, *model)
-    return {one.name: evaluate_dataset(logits[one.name], one.labels, classifier.manifest) for one in frozen}
+
+    def compute() -> dict[str, np.ndarray]:
+        return {dataset.name: classifier.logits(dataset.images) for dataset in frozen}
+
+    logits = cached("logits", compute, dataset_hash, *model)
+    return {
+        dataset.name: evaluate_dataset(logits[dataset.name], dataset.labels, classifier.manifest) for dataset in frozen
+    }
 
 
-def _with_interval(said: dict[str, EvalResult], name: str) -> dict[str, object] | None:
-    if name not in said:
+def _with_interval(results: dict[str, EvalResult], name: str) -> dict[str, object] | None:
+    if name not in results:
         return None
-    right = said[name].right
-    return {"n": len(right), "correct": int(right.sum()), "interval": wilson(int(right.sum()), len(right))}
+    n, correct = len(results[name].correct), int(results[name].correct.sum())
+    return {"n": n, "correct": correct, "interval": wilson(correct, n)}
 
 
-def _holdout_sets(site: Holdout) -> list[EvalDataset]:
-    """All of it, each digit, and each source by itself."""
-    if not len(site.labels):
+def _holdout_sets(holdout: Holdout) -> list[EvalDataset]:
+    """Return the whole holdout set, checked by digit, and one set for each source if there are several."""
+    if not len(holdout.labels):
         return []
     whole = EvalDataset(
-        HOLDOUT, "Site holdout", site.images, site.labels,
+        HOLDOUT, "Site holdout", holdout.images, holdout.labels,
         tolerance=HOLDOUT_TOLERANCE, digit_tolerance=HOLDOUT_TOLERANCE, calibration=False, frozen=False,
     )  # fmt: skip
-    parts = []
-    if len(np.unique(site.sources)) > 1:
-        for source in sorted(set(site.sources.tolist())):
-            rows = site.sources == source
+    by_source = []
+    if len(np.unique(holdout.sources)) > 1:
+        for source in sorted(set(holdout.sources.tolist())):
+            rows = holdout.sources == source
             title = f"Site holdout, {Source(source).label.lower()}"
-            parts.append(
+            by_source.append(
                 replace(
-                    whole, name=f"{HOLDOUT}.{source}", title=title, images=site.images[rows], labels=site.labels[rows],
-                    per_digit=False,
+                    whole, name=f"{HOLDOUT}.{source}", title=title, per_digit=False,
+                    images=holdout.images[rows], labels=holdout.labels[rows],
                 )
             )  # fmt: skip
-    return [whole, *parts]
+    return [whole, *by_source]
 
 
-def _best(mark: str, champion: dict[str, EvalResult]) -> dict[str, tuple[float, str]]:
-    """For each set the highest accuracy of a version that was ever live, measured on the very same pictures."""
-    found = {name: (champion[name].figures["accuracy"], "the live version") for name in BEST_EVER_TOLERANCE}
-    were_live = ModelVersion.objects.filter(deployments__isnull=False).distinct()
-    for number, metrics in were_live.values_list("number", "metrics").iterator():
+def _best_accuracies(dataset_hash: str, champion: dict[str, EvalResult]) -> dict[str, tuple[float, str]]:
+    """Return for each set the highest accuracy of any version that was live, on the same images, and its name."""
+    best = {name: (champion[name].metrics["accuracy"], "the live version") for name in BEST_EVER_TOLERANCE}
+    deployed = ModelVersion.objects.filter(deployments__isnull=False).distinct()
+    for number, metrics in deployed.values_list("number", "metrics").iterator():
         gate = metrics.get("gate", {})
-        if gate.get("frozen") != mark:
+        if gate.get("frozen") != dataset_hash:
             continue
         for name in BEST_EVER_TOLERANCE:
             accuracy = gate["sets"][name]["accuracy"]
-            if accuracy > found[name][0]:
-                found[name] = accuracy, f"version {number}"
-    return found
+            if accuracy > best[name][0]:
+                best[name] = accuracy, f"version {number}"
+    return best
 
 
 def evaluate_older_versions(frozen: Sequence[EvalDataset]) -> None:
-    """Versions that were live and were never measured on these frozen sets (the shipped base; everything after an
-    upgrade that changed the sets) are measured now, as far as their files are there."""
-    mark = fingerprint(list(frozen))
-    for version in _were_live_unlike(mark):
+    """Evaluate versions that were live but not measured on these frozen sets, if their files still exist.
+
+    These are the shipped base model, and all versions after an upgrade that changes the sets.
+    """
+    dataset_hash = fingerprint(list(frozen))
+    for version in _deployed_without_metrics(dataset_hash):
         if not ModelFiles.objects.filter(version=version).exists():
             continue
         classifier = model_versions.classifier_of(version)
-        said = _ask_frozen(classifier, frozen, mark)
-        version.metrics["gate"] = {"frozen": mark, "sets": _figures(said)}
+        results = _evaluate_frozen(classifier, frozen, dataset_hash)
+        version.metrics["gate"] = {"frozen": dataset_hash, "sets": _metrics(results)}
         version.save(update_fields=["metrics"])
 
 
-def _were_live_unlike(mark: str) -> Iterable[ModelVersion]:
-    versions = ModelVersion.objects.filter(deployments__isnull=False).distinct()
-    return [version for version in versions if version.metrics.get("gate", {}).get("frozen") != mark]
+def _deployed_without_metrics(dataset_hash: str) -> list[ModelVersion]:
+    deployed = ModelVersion.objects.filter(deployments__isnull=False).distinct()
+    return [version for version in deployed if version.metrics.get("gate", {}).get("frozen") != dataset_hash]

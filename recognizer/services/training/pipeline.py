@@ -1,7 +1,7 @@
-"""What the training process does: select, train, seal, put before the gate, store, promote.
+"""Training pipeline: select labels, train, export, evaluate, store and promote a version.
 
-The recipe is recorded in full with the version, so that
-the same labels give the same model again.
+It runs in the training process. The complete recipe is stored with the version, so that the same labels give the same
+model again.
 """
 
 from __future__ import annotations
@@ -9,8 +9,7 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections.abc import Callable
-from dataclasses import asdict, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -19,7 +18,6 @@ from django.db import DatabaseError
 from django.utils import timezone
 
 from ml.data.mnist import Mnist, MnistError, load_mnist
-from ml.serving.classifier import Classifier
 from ml.training.loop import Progress, TrainingCancelledError
 from recognizer.models import Deployment, GateVerdict, ModelVersion, Origin, RunState, TrainingRun
 from recognizer.services.registry import versions
@@ -29,32 +27,39 @@ from .run_state import Recorder
 from .scheduling import SHIPPED, trainable_submissions
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ml.serving.classifier import Classifier
     from ml.training.site_recipe import SiteRecipe
 
 log = logging.getLogger(__name__)
 
-# Pictures that the bundle is asked before it may go live, and how many it must get right.
-SMOKE_TEST_SAMPLES, SMOKE_TEST_MIN_CORRECT = 200, 0.9
-# The least there is: measured, a lone answer then takes hardly longer than on an idle site, against half as long again
-# at 10. Not SCHED_IDLE, which answers no faster and would never end a training on a machine that others keep busy.
+# Number of images that a bundle must classify before it goes live, and the required accuracy.
+SMOKE_TEST_SAMPLES, SMOKE_TEST_MIN_ACCURACY = 200, 0.9
+# The lowest priority. Measured: a single prediction then takes hardly longer than on an idle site; at 10 it takes 1.5
+# times as long. SCHED_IDLE is no better for predictions, and on a busy machine a training would never end.
 NICE_LEVEL = 19
-# What the machine, and not the labels, is to blame for: a full disk, a database that restarts, too little memory.
+# Errors that are not caused by the labels: a full disk, a restart of the database, too little memory.
 MACHINE_ERRORS = (OSError, MemoryError, DatabaseError)
 FINISHED = (RunState.PROMOTED, RunState.REFUSED, RunState.UNCHANGED)
 
 
 class RefusedRunError(RuntimeError):
-    """The run cannot go on; the message says why and what to do."""
+    """The run cannot continue. The message says why and what to do."""
 
 
 def run_pipeline(run_id: int, token: str) -> None:
-    """Do everything that training run `run_id` is about, and end it one way or the other.
+    """Carry out a training run and end it.
+
+    Args:
+        run_id: primary key of the run.
+        token: token of the run, from `run_state.claim`.
 
     Raises:
-        LostRunError: the run was not ours (any more); nothing was written since.
+        LostRunError: the token does not hold the run (any more); nothing was written since.
     """
     recorder = Recorder(run_id, token)
-    with recorder.beating():
+    with recorder.heartbeats():
         try:
             _run(recorder)
         except (TrainingCancelledError, run_state.CancelledRunError):
@@ -72,56 +77,60 @@ def run_pipeline(run_id: int, token: str) -> None:
 
 
 def _run(recorder: Recorder) -> None:
-    asked = TrainingRun.objects.get(pk=recorder.run_id)
-    name = str(asked.recipe.get("name"))
+    run = TrainingRun.objects.get(pk=recorder.run_id)
+    name = str(run.recipe.get("name"))
     deployment = versions.live_deployment()
     champion = versions.classifier_of(deployment.to_version)
     if name == SHIPPED:
-        _judge_shipped(recorder, deployment)
+        _evaluate_shipped(recorder, deployment)
         return
-    recipe = _recipe(name, int(asked.recipe.get("seed", 1)))
+    recipe = _load_recipe(name, int(run.recipe.get("seed", 1)))
 
-    recorder.step("loading", f"Selecting labels. The live model is {deployment.to_version}.")
-    recorder.note(labels=trainable_submissions().count())
-    chosen = dataset.build_dataset(champion, recipe)
-    recorder.say(_in_words(chosen.counts))
-    if (reason := _nothing_new(asked, recipe, chosen)) is not None:
+    recorder.start_step("loading", f"Selecting labels. The live model is {deployment.to_version}.")
+    recorder.update(labels=trainable_submissions().count())
+    training_data = dataset.build_dataset(champion, recipe)
+    recorder.log(_describe_counts(training_data.counts))
+    if (reason := _reason_to_skip(run, recipe, training_data)) is not None:
         run_state.end(recorder.run_id, recorder.token, RunState.UNCHANGED, reason)
         return
-    recorder.note(data_fingerprint=chosen.fingerprint, recipe=asdict(recipe))
-    recorder.say("Loading MNIST.")
-    recorder.stage("MNIST", 0.1)
+    recorder.update(data_fingerprint=training_data.fingerprint, recipe=recipe.to_json())
+    recorder.log("Loading MNIST.")
+    recorder.set_stage("MNIST", 0.1)
     mnist = load_mnist()
-    _train_and_judge(recorder, deployment, recipe, chosen, mnist)
+    _train_and_evaluate(recorder, deployment, recipe, training_data, mnist)
 
 
-def _recipe(name: str, seed: int) -> SiteRecipe:
+def _load_recipe(name: str, seed: int) -> SiteRecipe:
     from ml.training.site_recipe import RECIPES
 
     return replace(RECIPES[name], seed=seed)
 
 
-def _in_words(counts: dict[str, object]) -> str:
+def _describe_counts(counts: dict[str, object]) -> str:
     line = f"{counts['digits']} labelled digits of {counts['drawers']} drawers, {counts['non_digits']} non-digits."
     if counts["contested"]:
-        line += f" {counts['contested']} contradict the live model, nobody confirmed them yet, and they weigh little."
+        line += f" {counts['contested']} contradict the live model, are not confirmed yet, and have little weight."
     if counts["left_out"]:
-        line += f" {counts['left_out']} more are above a cap and wait."
+        line += f" {counts['left_out']} more exceed a cap and are left out."
     return line
 
 
-def _nothing_new(asked: TrainingRun, recipe: SiteRecipe, chosen: dataset.TrainingDataset) -> str | None:
-    if recipe.along is not None and not len(chosen.data.labels) and not len(chosen.data.non_digits):
+def _reason_to_skip(run: TrainingRun, recipe: SiteRecipe, training_data: dataset.TrainingDataset) -> str | None:
+    if (
+        recipe.interpolation is not None
+        and not len(training_data.data.labels)
+        and not len(training_data.data.non_digits)
+    ):
         return "There is no settled label to learn from yet. Review some submissions first."
-    earlier = TrainingRun.objects.filter(state__in=FINISHED, pk__lt=asked.pk).exclude(data_fingerprint="")
-    last = earlier.order_by("-id").first()
-    if last is not None and last.data_fingerprint == chosen.fingerprint:
+    earlier_runs = TrainingRun.objects.filter(state__in=FINISHED, pk__lt=run.pk).exclude(data_fingerprint="")
+    last = earlier_runs.order_by("-id").first()
+    if last is not None and last.data_fingerprint == training_data.fingerprint:
         return f"Nothing changed since training run {last.pk}: the same labels, the same recipe."
     return None
 
 
-def _train_and_judge(
-    recorder: Recorder, deployment: Deployment, recipe: SiteRecipe, chosen: dataset.TrainingDataset, mnist: Mnist
+def _train_and_evaluate(
+    recorder: Recorder, deployment: Deployment, recipe: SiteRecipe, training_data: dataset.TrainingDataset, mnist: Mnist
 ) -> None:
     from ml.serving.export import load_keras
     from ml.training.eval_sets import gate_datasets, site_evaluation_sets
@@ -130,79 +139,80 @@ def _train_and_judge(
     from ml.training.site_recipe import build_site_sources, interpolate_weights
 
     champion = deployment.to_version
-    parts = build_site_sources(recipe, mnist, chosen.data, _telling(recorder, 0.15, 0.6))
-    checks = site_evaluation_sets(mnist, _telling(recorder, 0.6, 0.8))
-    recorder.stage("TensorFlow", 0.8)
+    sources = build_site_sources(recipe, mnist, training_data.data, _report_stages(recorder, 0.15, 0.6))
+    evaluation_sets = site_evaluation_sets(mnist, _report_stages(recorder, 0.6, 0.8))
+    recorder.set_stage("TensorFlow", 0.8)
     make_deterministic(recipe.seed)
     model, before = None, None
-    if recipe.along is not None:
-        recorder.say(f"Going on from {champion}.")
+    if recipe.interpolation is not None:
+        recorder.log(f"Going on from {champion}.")
         model = load_keras(bytes(champion.files.keras_file), sha256=champion.keras_sha256)
         before = model.get_weights()
 
-    rows = sum(part.size for part in parts)
-    recorder.step("training", f"Training: {recipe.epochs} epochs of {rows} images.")
+    rows = sum(source.size for source in sources)
+    recorder.start_step("training", f"Training: {recipe.epochs} epochs of {rows} images.")
     started = time.monotonic()
     model, history = fit(
-        recipe, parts, checks.validation, model=model,
-        on_progress=lambda now: _show(recorder, now, started),
-        on_epoch=recorder.history,
+        recipe, sources, evaluation_sets.validation, model=model,
+        on_progress=lambda progress: _show_progress(recorder, progress, started),
+        on_epoch=recorder.set_history,
         should_stop=lambda: recorder.should_stop,
     )  # fmt: skip
     seconds = time.monotonic() - started
-    if before is not None:
-        model.set_weights(interpolate_weights(before, model.get_weights(), recipe.along))
+    if before is not None and recipe.interpolation is not None:
+        model.set_weights(interpolate_weights(before, model.get_weights(), recipe.interpolation))
 
-    recorder.step("exporting", f"Trained in {seconds:.0f} s. Exporting and calibrating.")
+    recorder.start_step("exporting", f"Trained in {seconds:.0f} s. Exporting and calibrating.")
     try:
-        sealed = export_model(model, recipe.name, checks)
+        exported = export_model(model, recipe.name, evaluation_sets)
     except ExportMismatchError as error:
         raise RefusedRunError(str(error)) from error
-    recorder.step("evaluating", "Evaluating, and comparing with the live model.")
-    metrics = evaluate_model(sealed, checks) | {"seconds": round(seconds, 1)}
-    recorder.say(f"Test accuracy {metrics['test_accuracy']:.2%}; it is reported and decides nothing.")
-    frozen = gate_datasets(checks, _telling(recorder, 0.3, 0.7))
-    recorder.stage("the live version", 0.7)
+    recorder.start_step("evaluating", "Evaluating, and comparing with the live model.")
+    metrics = evaluate_model(exported, evaluation_sets) | {"seconds": round(seconds, 1)}
+    recorder.log(f"Test accuracy {metrics['test_accuracy']:.2%}; it is reported and decides nothing.")
+    frozen = gate_datasets(evaluation_sets, _report_stages(recorder, 0.3, 0.7))
+    recorder.set_stage("the live version", 0.7)
     evaluation.evaluate_older_versions(frozen)
-    recorder.stage("the new version", 0.8)
-    candidate = versions.classifier_from(sealed.bundle, sealed.keras_file)
-    verdict = evaluation.compare(
+    recorder.set_stage("the new version", 0.8)
+    candidate = versions.classifier_from(exported.bundle, exported.keras_file)
+    decision = evaluation.compare(
         candidate, versions.classifier_of(champion), frozen, dataset.holdout_set(),
-        agreement=sealed.agreement, labels=chosen.suspicions,
+        max_difference=exported.max_difference, labels=training_data.suspicions,
     )  # fmt: skip
     version = ModelVersion(
         parent=champion if before is not None else None,
         origin=Origin.TRAINING,
-        recipe=asdict(recipe),
-        data_fingerprint=chosen.fingerprint,
-        counts=chosen.counts | {"images_per_epoch": rows},
+        recipe=recipe.to_json(),
+        data_fingerprint=training_data.fingerprint,
+        counts=training_data.counts | {"images_per_epoch": rows},
         history=history,
-        metrics=metrics | {"gate": verdict.metrics},
+        metrics=metrics | {"gate": decision.metrics},
     )
     _finish(
         recorder, deployment, version,
-        keras_file=sealed.keras_file, bundle=sealed.bundle, verdict=verdict, questions=checks.validation,
+        keras_file=exported.keras_file, bundle=exported.bundle,
+        decision=decision, smoke_test_data=evaluation_sets.validation,
     )  # fmt: skip
 
 
-def _judge_shipped(recorder: Recorder, deployment: Deployment) -> None:
-    """The base model that came with an upgrade is a candidate like any other; it only needs no training."""
+def _evaluate_shipped(recorder: Recorder, deployment: Deployment) -> None:
+    """Evaluate the base model of an upgrade as a candidate that needs no training."""
     from ml.training.eval_sets import gate_datasets, site_evaluation_sets
 
     shipped = versions.find_new_base()
     if shipped is None:
-        raise RefusedRunError("The shipped base model is known already; there is nothing to judge.")
+        raise RefusedRunError("The shipped base model is known already; there is nothing to evaluate.")
     columns, files = shipped
-    recorder.step("loading", "An upgrade brought a new base model. Loading MNIST.")
-    checks = site_evaluation_sets(load_mnist(), _telling(recorder, 0.2, 1.0))
-    recorder.step("evaluating", "Comparing the new base model with the live one.")
-    frozen = gate_datasets(checks, _telling(recorder, 0.0, 0.7))
+    recorder.start_step("loading", "An upgrade brought a new base model. Loading MNIST.")
+    evaluation_sets = site_evaluation_sets(load_mnist(), _report_stages(recorder, 0.2, 1.0))
+    recorder.start_step("evaluating", "Comparing the new base model with the live one.")
+    frozen = gate_datasets(evaluation_sets, _report_stages(recorder, 0.0, 0.7))
     evaluation.evaluate_older_versions(frozen)
     candidate = versions.classifier_from(files["bundle"], files["keras_file"])
     champion = versions.classifier_of(deployment.to_version)
-    verdict = evaluation.compare(candidate, champion, frozen, dataset.holdout_set())
-    version = ModelVersion(**columns | {"metrics": columns["metrics"] | {"gate": verdict.metrics}})
-    _finish(recorder, deployment, version, **files, verdict=verdict, questions=checks.validation)
+    decision = evaluation.compare(candidate, champion, frozen, dataset.holdout_set())
+    version = ModelVersion(**columns | {"metrics": columns["metrics"] | {"gate": decision.metrics}})
+    _finish(recorder, deployment, version, **files, decision=decision, smoke_test_data=evaluation_sets.validation)
 
 
 def _finish(
@@ -212,30 +222,42 @@ def _finish(
     *,
     keras_file: bytes,
     bundle: bytes,
-    verdict: evaluation.GateDecision,
-    questions: tuple[np.ndarray, np.ndarray],
+    decision: evaluation.GateDecision,
+    smoke_test_data: tuple[np.ndarray, np.ndarray],
 ) -> None:
-    """Store the version and, where the gate lets it pass, make it live: one transaction that begins with the token."""
-    passed = verdict.judgement.passed
-    recorder.step("promoting", "The gate lets it pass." if passed else "The gate refuses it.", *verdict.said)
-    version.gate = verdict.checks
+    """Store the version and deploy it if it passed the gate, in one transaction that checks the token first.
+
+    Args:
+        recorder: recorder of the run.
+        deployment: the deployment that the candidate was compared with.
+        version: the unsaved version.
+        keras_file: bytes of the Keras file.
+        bundle: bytes of the serving bundle.
+        decision: decision of the gate.
+        smoke_test_data: images (N, 28, 28) uint8 and labels (N,) for the smoke test.
+    """
+    passed = decision.result.passed
+    recorder.start_step(
+        "promoting", f"The candidate {'passed' if passed else 'did not pass'} the gate.", *decision.summary
+    )
+    version.gate = decision.checks
     version.gate_verdict = GateVerdict.PASSED if passed else GateVerdict.REFUSED
-    reasons = list(verdict.judgement.reasons)
+    reasons = list(decision.result.reasons)
     state = RunState.PROMOTED if passed else RunState.REFUSED
     if passed:
-        _smoke_test(versions.classifier_from(bundle, keras_file), questions)
-    with recorder.finishing() as run:
+        _smoke_test(versions.classifier_from(bundle, keras_file), smoke_test_data)
+    with recorder.commit_result() as run:
         versions.create_version(version, keras_file=keras_file, bundle=bundle)
         if passed:
             try:
                 versions.deploy(
                     version=version, kind=Deployment.Kind.PROMOTE, replaces=deployment,
-                    why=f"Training run {run.pk} passed the gate. {verdict.said[0]}",
+                    why=f"Training run {run.pk} passed the gate. {decision.summary[0]}",
                 )  # fmt: skip
             except versions.DeploymentConflictError:
                 state = RunState.REFUSED
-                beaten = f"It passed the gate against {deployment.to_version}, which is not live any more."
-                reasons = [f"{beaten} Promote it by hand, or train again."]
+                outdated = f"It passed the gate against {deployment.to_version}, which is not live any more."
+                reasons = [f"{outdated} Promote it by hand, or train again."]
         run.version, run.state, run.reasons = version, state, reasons
         run.finished = run.heartbeat = timezone.now()
         run.progress |= {"share": 1.0}
@@ -243,34 +265,42 @@ def _finish(
     log.info("training run %s: %s is %s", run.pk, version, state)
 
 
-def _smoke_test(candidate: Classifier, questions: tuple[np.ndarray, np.ndarray]) -> None:
-    """What is about to be stored was loaded as a worker loads it, and answers. Not within the transaction: on SQLite
-    everybody who writes waits for that."""
-    images, labels = questions[0][:SMOKE_TEST_SAMPLES], questions[1][:SMOKE_TEST_SAMPLES]
-    said = candidate.answer(images)
-    right = np.mean([one.digit == label for one, label in zip(said, labels, strict=True)])
-    if right < SMOKE_TEST_MIN_CORRECT:
-        raise RefusedRunError(f"The stored model reads only {right:.0%} of {len(labels)} digits as a worker loads it.")
+def _smoke_test(candidate: Classifier, smoke_test_data: tuple[np.ndarray, np.ndarray]) -> None:
+    """Check that the version can be loaded like in a worker and classifies digits.
+
+    It does not run in the transaction, because on SQLite that would block other writers.
+
+    Raises:
+        RefusedRunError: the accuracy is too low.
+    """
+    images, labels = smoke_test_data[0][:SMOKE_TEST_SAMPLES], smoke_test_data[1][:SMOKE_TEST_SAMPLES]
+    answers = candidate.answer(images)
+    accuracy = np.mean([answer.digit == label for answer, label in zip(answers, labels, strict=True)])
+    if accuracy < SMOKE_TEST_MIN_ACCURACY:
+        raise RefusedRunError(
+            f"The stored model reads only {accuracy:.0%} of {len(labels)} digits as a worker loads it."
+        )
 
 
-def _telling(recorder: Recorder, low: float, high: float) -> Callable[[str, float], None]:
-    """For what may have to be drawn first: it takes the present step from `low` to `high`."""
-    return lambda what, done: recorder.stage(what, low + (high - low) * done)
+def _report_stages(recorder: Recorder, low: float, high: float) -> Callable[[str, float], None]:
+    """Return a progress callback that covers the shares `low` to `high` of the current step."""
+    return lambda name, done: recorder.set_stage(name, low + (high - low) * done)
 
 
-def _show(recorder: Recorder, now: Progress, started: float) -> None:
-    done = ((now.epoch - 1) * now.batches + now.batch) / (now.epochs * now.batches)
-    left = (time.monotonic() - started) * (1 - done) / done
-    recorder.progress(
-        done, epoch=now.epoch, epochs=now.epochs, batch=now.batch, batches=now.batches,
-        loss=round(now.loss, 4), accuracy=round(now.accuracy, 4), seconds_left=round(left),
+def _show_progress(recorder: Recorder, progress: Progress, started: float) -> None:
+    epoch, epochs, batch, batches = progress.epoch, progress.epochs, progress.batch, progress.batches
+    done = ((epoch - 1) * batches + batch) / (epochs * batches)
+    seconds_left = (time.monotonic() - started) * (1 - done) / done
+    recorder.set_progress(
+        done, epoch=epoch, epochs=epochs, batch=batch, batches=batches,
+        loss=round(progress.loss, 4), accuracy=round(progress.accuracy, 4), seconds_left=round(seconds_left),
     )  # fmt: skip
 
 
 def lower_priority() -> None:
-    """For the process that trains: low priority, few threads. Predictions stay fast while it trains.
+    """Lower the priority and the number of threads of the training process, so that predictions stay fast.
 
-    TensorFlow's threads were limited before this process began.
+    The number of TensorFlow's threads is set in the environment before the process starts.
     """
     import cv2
 

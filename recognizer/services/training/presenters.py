@@ -1,12 +1,12 @@
-"""What people are told about versions and runs: figures beside the parent's, checks, progress, what comes next.
+"""View models for versions and training runs: metrics and their changes, gate checks, progress, the next run.
 
-Reads only.
+Read-only.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
 
@@ -16,8 +16,11 @@ from recognizer.models.choices import ACTIVE_RUN_STATES
 
 from .scheduling import NO_TRAINER, labels_until_next, next_retry, next_scheduled
 
-# Figures of a version: where in its metrics, where else if it never was before the gate, its name, whether more
-# is better.
+if TYPE_CHECKING:
+    from datetime import datetime
+
+# Metrics of a version: path in its metrics, alternative path for versions without a gate result, title, whether a
+# higher value is better.
 METRICS = (
     (("gate", "sets", "validation", "accuracy"), ("validation_accuracy",), "MNIST validation", True),
     (("gate", "sets", "distorted", "accuracy"), (), "Distorted and drawn", True),
@@ -38,7 +41,14 @@ STEP_NAMES = {
 
 @dataclass(frozen=True, slots=True)
 class Metric:
-    """One figure of a version and its change against the parent's, in points; None where there is nothing to say."""
+    """A metric of a version.
+
+    Attributes:
+        title: display name.
+        value: the value; None if it was not measured.
+        change: change against the parent in percentage points; None if there is nothing to compare.
+        is_better: whether the change is an improvement.
+    """
 
     title: str
     value: float | None
@@ -48,9 +58,14 @@ class Metric:
 
 @dataclass(frozen=True, slots=True)
 class NextRun:
-    """When the site trains by itself: after so many labels, at that time; and what would keep it from training.
+    """The next automatic training run.
 
-    `cannot` is why no training can be begun at all, or "".
+    Attributes:
+        labels: number of missing labels; None if labels do not start runs.
+        after_labels: number of labels after which a run starts; 0 if labels do not start runs.
+        when: time of the next retry or scheduled run.
+        needs_mnist: whether MNIST is not available yet.
+        cannot: why no run can be started, or "".
     """
 
     labels: int | None
@@ -61,64 +76,70 @@ class NextRun:
 
 
 def metrics_vs_parent(version: ModelVersion) -> list[Metric]:
-    """The champion's figures stored with a version are those of its day, on the same pictures."""
+    """Return the metrics of a version and their changes against the champion that it was compared with."""
     champion = version.metrics.get("gate", {}).get("champion")
     parent = {"gate": {"sets": champion}} if champion else version.parent.metrics if version.parent else {}
-    figures = []
-    for path, otherwise, title, more_is_better in METRICS:
-        value = _at(version.metrics, path)
-        value = _at(version.metrics, otherwise) if value is None else value
-        before = _at(parent, path)
+    metrics = []
+    for path, alternative, title, higher_is_better in METRICS:
+        value = _lookup(version.metrics, path)
+        value = _lookup(version.metrics, alternative) if value is None else value
+        before = _lookup(parent, path)
         change = None if value is None or before is None else (value - before) * 100
-        figures.append(Metric(title, value, change, change is not None and (change >= 0) == more_is_better))
-    return figures
+        metrics.append(Metric(title, value, change, change is not None and (change >= 0) == higher_is_better))
+    return metrics
 
 
-def checks_of(version: ModelVersion) -> list[dict]:
-    """The gate's checks, those that failed first, then as they were made."""
+def checks_of(version: ModelVersion) -> list[dict[str, Any]]:
+    """Return the stored gate checks, failed ones first."""
     return sorted(version.gate, key=lambda check: check["passed"])
 
 
 def next_run() -> NextRun:
+    """Return when the next automatic run starts, and what prevents it."""
     cannot = "" if settings.TRAINER else NO_TRAINER
     when = next_retry() or next_scheduled()
     return NextRun(labels_until_next(), settings.RETRAIN_AFTER_LABELS, when, not mnist.is_available(), cannot)
 
 
 def state_of(run: TrainingRun) -> dict[str, object]:
-    """Where a run is, for the page and its script."""
-    now = run.progress
+    """Return the state of a run for the page and its script."""
+    progress = run.progress
     return {
         "state": run.state,
         "ended": run.state not in ACTIVE_RUN_STATES,
         "title": run.get_state_display(),
-        "share": 1.0 if run.finished and run.state in (RunState.PROMOTED, RunState.REFUSED) else now.get("share", 0.0),
-        "line": _line(run),
+        "share": 1.0
+        if run.finished and run.state in (RunState.PROMOTED, RunState.REFUSED)
+        else progress.get("share", 0.0),
+        "line": _progress_line(run),
         "reasons": run.reasons,
     }
 
 
 def history_of(run: TrainingRun) -> dict[str, list[float]]:
-    """What was measured after each epoch so far."""
-    return (run.version.history if run.version else None) or run.progress.get("history", {})
+    """Return the metrics of each epoch so far."""
+    history: dict[str, list[float]] = (run.version.history if run.version else None) or run.progress.get("history", {})
+    return history
 
 
-def _line(run: TrainingRun) -> str:
+def _progress_line(run: TrainingRun) -> str:
     if run.state not in ACTIVE_RUN_STATES:
         return ""
     if run.cancel_requested:
         return "Stopping, as asked."
-    now = run.progress
-    step = STEP_NAMES.get(str(now.get("step")), "")
-    words = [f"{step}: {now['doing']}" if "doing" in now else step]
-    if "epoch" in now:
-        words.append(f"epoch {now['epoch']} of {now['epochs']}, batch {now['batch']} of {now['batches']}")
-        words.append(f"loss {now['loss']:.3f}, accuracy {now['accuracy'] * 100:.1f} %")
-        words.append(f"about {now['seconds_left']} s of training left")
-    return " · ".join(words)
+    progress = run.progress
+    step = STEP_NAMES.get(str(progress.get("step")), "")
+    parts = [f"{step}: {progress['doing']}" if "doing" in progress else step]
+    if "epoch" in progress:
+        parts.append(
+            f"epoch {progress['epoch']} of {progress['epochs']}, batch {progress['batch']} of {progress['batches']}"
+        )
+        parts.append(f"loss {progress['loss']:.3f}, accuracy {progress['accuracy'] * 100:.1f} %")
+        parts.append(f"about {progress['seconds_left']} s of training left")
+    return " · ".join(parts)
 
 
-def _at(metrics: dict, path: tuple[str, ...]) -> float | None:
+def _lookup(metrics: dict[str, Any], path: tuple[str, ...]) -> float | None:
     value: object = metrics
     for name in path:
         value = value.get(name) if isinstance(value, dict) else None

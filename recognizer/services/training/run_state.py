@@ -1,7 +1,8 @@
-"""The row of a training run: claimed once, and written to only by whoever holds its token while it is running.
+"""State of a training run: claim the row, send heartbeats, record progress, end the run.
 
-A trainer that was frozen, declared dead and wakes up again finds its run ended: every write fails, the promoting
-transaction included, and it stops.
+A run is claimed once. Only the holder of its token can write to the row, and only while the run is running. If a
+trainer is suspended, its run is ended by others; when it resumes, every write fails, including the transaction that
+promotes the version, and it stops.
 """
 
 from __future__ import annotations
@@ -9,23 +10,27 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import datetime
+from typing import TYPE_CHECKING
 
 from django.db import DatabaseError, connection, transaction
-from django.db.models import QuerySet
 from django.utils import timezone
 
 from recognizer.models import RunState, TrainingRun
 from recognizer.models.registry import new_run_token
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from datetime import datetime
+
+    from django.db.models import QuerySet
+
 log = logging.getLogger(__name__)
 
-HEARTBEAT_SECONDS = 2.0
-# A training speaks several times a second; the page looks once a second.
-PROGRESS_SECONDS = 0.7
-# How much of a run each step takes, for the bar; training by far the most.
+HEARTBEAT_INTERVAL_SECONDS = 2.0
+# Smallest interval between two writes of progress. The page polls once a second.
+PROGRESS_INTERVAL_SECONDS = 0.7
+# Start and end of each step on the progress bar, as shares of the run.
 STEPS = {
     "loading": (0.0, 0.15),
     "training": (0.15, 0.75),
@@ -33,21 +38,21 @@ STEPS = {
     "evaluating": (0.82, 0.95),
     "promoting": (0.95, 1.0),
 }
-LOG_LINES = 500
-# Set in the progress of a run that failed for no fault of its data.
+MAX_LOG_LINES = 500
+# Key in the progress of a run that failed for a reason other than its data.
 INTERRUPTED = "interrupted"
 
 
 class LostRunError(RuntimeError):
-    """The run is not ours any more: it was cancelled, declared dead, or another trainer has it."""
+    """The token no longer holds the run: the run was ended, or another trainer has claimed it."""
 
 
 class CancelledRunError(RuntimeError):
-    """Somebody asked for the run to be cancelled."""
+    """Cancellation of the run was requested."""
 
 
 def claim(run_id: int) -> str | None:
-    """Take a queued run. Returns its token, or None when it is not waiting (any more)."""
+    """Claim a queued run. Return its token, or None if the run is not queued."""
     token, now = new_run_token(), timezone.now()
     claimed = TrainingRun.objects.filter(pk=run_id, state=RunState.QUEUED).update(
         state=RunState.RUNNING, token=token, started=now, heartbeat=now, progress={"step": "loading", "share": 0.0}
@@ -56,123 +61,138 @@ def claim(run_id: int) -> str | None:
 
 
 def heartbeat(run_id: int, token: str) -> datetime | None:
-    """When the run was last heard of; None when `token` does not hold it any more."""
+    """Return the time of the last heartbeat, or None if `token` no longer holds the run."""
     running = TrainingRun.objects.filter(pk=run_id, token=token, state=RunState.RUNNING)
     return running.values_list("heartbeat", flat=True).first()
 
 
-def silent_for(seconds: float) -> str:
-    """Why a run is over whose trainer was not heard of for so long."""
+def missed_heartbeat_reason(seconds: float) -> str:
+    """Return the reason for ending a run whose trainer sent no heartbeat for that long."""
     return f"The trainer was not heard of for {seconds:.0f} seconds: it was killed or frozen."
 
 
 def end(run_id: int, token: str, state: RunState, *reasons: str, is_interruption: bool = False) -> bool:
-    """End a run that `token` still holds. Returns whether it did.
+    """End a run if `token` still holds it.
 
     Args:
-        is_interruption: it failed for no fault of its data and is to be tried again (`requests.tend`).
+        run_id: primary key of the run.
+        token: token of the run.
+        state: final state.
+        *reasons: reasons for that state, in sentences.
+        is_interruption: whether the run failed for a reason other than its data and is to be retried
+            (`scheduling.run_maintenance`).
+
+    Returns:
+        Whether the run was ended.
     """
-    held = TrainingRun.objects.filter(pk=run_id, token=token, state=RunState.RUNNING)
+    running = TrainingRun.objects.filter(pk=run_id, token=token, state=RunState.RUNNING)
     columns: dict[str, object] = {"state": state, "finished": timezone.now(), "reasons": list(reasons)}
-    progress = held.values_list("progress", flat=True).first()
+    progress = running.values_list("progress", flat=True).first()
     if is_interruption and progress is not None:
         columns["progress"] = progress | {INTERRUPTED: True}
-    ended = held.update(**columns)
+    ended = running.update(**columns)
     if ended:
         log.info("training run %s: %s %s", run_id, state, " ".join(reasons))
     return bool(ended)
 
 
 class Recorder:
-    """Writes what a run does into its row, and finds out that it should stop.
+    """Records the progress of a run in its row, and detects that the run has to stop.
 
-    A thread of its own sends heartbeats and reads whether the run is still ours and wanted, so that neither the
-    import of TensorFlow nor a long evaluation looks like death. A stopped process has no threads either.
+    A thread sends heartbeats and checks whether the run is still held and not cancelled, so that heartbeats continue
+    during the import of TensorFlow and long evaluations. If the process is suspended, the heartbeats stop too.
     """
 
     def __init__(self, run_id: int, token: str) -> None:
         self.run_id, self.token = run_id, token
         self._progress: dict[str, object] = {}
         self._lines: list[list[str]] = list(self._row().values_list("log", flat=True).first() or [])
-        self._wrote = 0.0
-        self._lost = threading.Event()
-        self._cancelled = threading.Event()
-        self._done = threading.Event()
+        self._written_at = 0.0
+        self._is_lost = threading.Event()
+        self._is_cancelled = threading.Event()
+        self._is_finished = threading.Event()
 
     @contextmanager
-    def beating(self) -> Iterator[None]:
-        """Heartbeats for as long as the block runs."""
-        thread = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
+    def heartbeats(self) -> Iterator[None]:
+        """Send heartbeats while the block runs."""
+        thread = threading.Thread(target=self._send_heartbeats, name="heartbeat", daemon=True)
         thread.start()
         try:
             yield
         finally:
-            self._done.set()
+            self._is_finished.set()
             thread.join()
 
     @property
     def should_stop(self) -> bool:
-        return self._lost.is_set() or self._cancelled.is_set()
+        """Whether the run was lost or cancelled."""
+        return self._is_lost.is_set() or self._is_cancelled.is_set()
 
-    def check(self) -> None:
-        """
+    def raise_if_stopped(self) -> None:
+        """Raise an exception if the run has to stop.
+
         Raises:
-            LostRunError, CancelledRunError: it must not go on.
+            LostRunError: the token no longer holds the run.
+            CancelledRunError: cancellation was requested.
         """
-        if self._lost.is_set():
+        if self._is_lost.is_set():
             raise LostRunError
-        if self._cancelled.is_set():
+        if self._is_cancelled.is_set():
             raise CancelledRunError
 
-    def step(self, name: str, *lines: str) -> None:
-        """A new step begins."""
-        self.check()
-        kept = {key: value for key, value in self._progress.items() if key == "history"}
-        self._progress = {"step": name, "share": STEPS[name][0]} | kept
-        self.say(*lines)
+    def start_step(self, name: str, *lines: str) -> None:
+        """Start a new step of `STEPS` and log the lines."""
+        self.raise_if_stopped()
+        history = {key: value for key, value in self._progress.items() if key == "history"}
+        self._progress = {"step": name, "share": STEPS[name][0]} | history
+        self.log(*lines)
 
-    def say(self, *lines: str) -> None:
-        """Lines for the run's log."""
+    def log(self, *lines: str) -> None:
+        """Append lines to the log of the run."""
         for line in lines:
             log.info("training run %s: %s", self.run_id, line)
             self._lines.append([timezone.now().isoformat(timespec="seconds"), line])
-        self._write(log=self._lines[-LOG_LINES:], progress=self._progress)
+        self._write(log=self._lines[-MAX_LOG_LINES:], progress=self._progress)
 
-    def stage(self, what: str, done: float) -> None:
-        """Within the present step something begins that takes a while; `done`, 0..1, of the step is over."""
-        self.check()
-        self._progress |= {"doing": what, "share": self._share(done)}
+    def set_stage(self, name: str, done: float) -> None:
+        """Record a stage of the current step, of which the share `done` (0..1) is completed."""
+        self.raise_if_stopped()
+        self._progress |= {"doing": name, "share": self._share(done)}
         self._write(progress=self._progress)
 
-    def progress(self, done: float, **figures: object) -> None:
-        """How far the present step is, 0..1, with figures. Written now and then."""
-        self._progress |= figures | {"share": self._share(done)}
-        if time.monotonic() - self._wrote >= PROGRESS_SECONDS:
+    def set_progress(self, done: float, **details: object) -> None:
+        """Record the completed share (0..1) of the current step, with details. It is written at intervals only."""
+        self._progress |= details | {"share": self._share(done)}
+        if time.monotonic() - self._written_at >= PROGRESS_INTERVAL_SECONDS:
             self._write(progress=self._progress)
 
     def _share(self, done: float) -> float:
         low, high = STEPS[str(self._progress["step"])]
         return round(low + (high - low) * done, 4)
 
-    def history(self, so_far: dict[str, list[float]]) -> None:
-        """What was measured after each epoch; the page draws its curves from it."""
-        self._progress["history"] = so_far
+    def set_history(self, history: dict[str, list[float]]) -> None:
+        """Record the metrics of each epoch so far; the page plots them."""
+        self._progress["history"] = history
         self._write(progress=self._progress)
 
-    def note(self, **columns: object) -> None:
-        """Write columns of the row, as long as the run is ours."""
+    def update(self, **columns: object) -> None:
+        """Write columns of the row.
+
+        Raises:
+            LostRunError: the token no longer holds the run.
+        """
         self._write(**columns)
 
     @contextmanager
-    def finishing(self) -> Iterator[TrainingRun]:
-        """One transaction that begins with proof that the run is ours and holds its row until the commit.
+    def commit_result(self) -> Iterator[TrainingRun]:
+        """Open a transaction that locks the row of the run until the commit.
 
         Raises:
-            LostRunError: it is not; nothing was written.
+            LostRunError: the token no longer holds the run; nothing was written.
         """
         with transaction.atomic():
             run = self._row().select_for_update().first()
-            # On SQLite, which locks no rows, the transaction holds the whole file from its beginning (IMMEDIATE).
+            # SQLite has no row locks; there the transaction locks the file from its beginning (IMMEDIATE).
             if run is None:
                 raise LostRunError
             yield run
@@ -182,22 +202,22 @@ class Recorder:
 
     def _write(self, **columns: object) -> None:
         if not self._row().update(heartbeat=timezone.now(), **columns):
-            self._lost.set()
+            self._is_lost.set()
             raise LostRunError
-        self._wrote = time.monotonic()
+        self._written_at = time.monotonic()
 
-    def _beat(self) -> None:
+    def _send_heartbeats(self) -> None:
         try:
-            while not self._done.wait(HEARTBEAT_SECONDS):
-                self._beat_once()
+            while not self._is_finished.wait(HEARTBEAT_INTERVAL_SECONDS):
+                self._send_heartbeat()
         finally:
-            connection.close()  # this thread's own
+            connection.close()  # The connection of this thread.
 
-    def _beat_once(self) -> None:
+    def _send_heartbeat(self) -> None:
         try:
             if not self._row().update(heartbeat=timezone.now()):
-                self._lost.set()
+                self._is_lost.set()
             elif self._row().filter(cancel_requested=True).exists():
-                self._cancelled.set()
+                self._is_cancelled.set()
         except DatabaseError as error:
-            log.warning("training run %s could not say that it lives: %s", self.run_id, error)
+            log.warning("training run %s could not send a heartbeat: %s", self.run_id, error)

@@ -1,6 +1,7 @@
-"""Asking for a training run, and everything periodic about it.
+"""Scheduling of training runs: requests, cancellation, and periodic maintenance.
 
-What is periodic asks the database whether it is due, so a laptop that slept catches up and two beats do no harm.
+Periodic work checks in the database whether a run is due, so a laptop that was suspended catches up, and two schedulers
+do no harm.
 """
 
 from __future__ import annotations
@@ -9,11 +10,11 @@ import logging
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import takewhile
+from typing import TYPE_CHECKING
 
 from celery import current_app
 from django.conf import settings
 from django.db import IntegrityError, transaction
-from django.db.models import Q, QuerySet
 from django.utils import timezone
 from kombu.exceptions import OperationalError
 from redis import RedisError
@@ -37,30 +38,33 @@ from recognizer.services.registry import versions
 
 from . import run_state
 
+if TYPE_CHECKING:
+    from django.db.models import QuerySet
+
 log = logging.getLogger(__name__)
 
 TRAIN_TASK = "recognizer.tasks.train"
-# The message that calls the trainer may get lost; a run that nobody took is called again, less and less often.
+# The task message to the trainer may get lost. For a queued run it is sent again, at increasing intervals.
 RESEND_SECONDS = 15
-# A run is expired after so many looks at least: one look after this process was suspended proves nothing.
+# Minimum number of checks before a run is expired: a single check after this process was suspended proves nothing.
 MIN_CHECKS = 3
-# A run that failed for no fault of its data is tried again after so long, and later and later after further ones.
+# Delay before a run is retried that failed for a reason other than its data; it grows with each further failure.
 RETRY_SECONDS, RETRY_FACTOR, MAX_RETRY_SECONDS = 60, 4, 24 * 3600
-# More failures in a row are not counted: the delay is the longest already.
+# Further consecutive failures are not counted: the delay has reached its maximum.
 MAX_FAILURES = 8
-# What the clocks of several hosts may differ.
+# Largest expected difference between the clocks of several hosts.
 CLOCK_TOLERANCE = timedelta(minutes=1)
 RECIPES = ("site", "site-from-scratch")
 NO_TRAINER = "This site was started without a trainer (TRAINER=0), so it does not train. Start it with TRAINER=1."
 SHIPPED = "shipped"
-# What a label must say to train; the others ("several", "unreadable") only leave the queue.
+# Label values that are used for training; the others ("several", "unreadable") are not.
 TRAINING_VALUES = [*DIGITS, TruthValue.NOT_A_DIGIT.value]
 
 _heartbeats = HeartbeatMonitor()
 
 
 class CannotTrainError(RuntimeError):
-    """No run can be begun now; the message says why."""
+    """No run can be started now; the message says why."""
 
 
 class NoTrainerError(CannotTrainError):
@@ -71,7 +75,7 @@ class NoTrainerError(CannotTrainError):
 
 
 class AlreadyRunningError(CannotTrainError):
-    """A run is going on; `run` is which."""
+    """Another run is queued or running, see `run`."""
 
     def __init__(self, run: TrainingRun) -> None:
         super().__init__(f"Training run {run.pk} is going on already ({run.get_state_display().lower()}).")
@@ -79,14 +83,14 @@ class AlreadyRunningError(CannotTrainError):
 
 
 def trainable_submissions() -> QuerySet[Submission]:
-    """The submissions whose labels train: settled, of the train fold, given for it."""
+    """Return the submissions for training: settled, in the train fold, and with consent."""
     return Submission.objects.filter(
         truth_state=TruthState.SETTLED, truth__in=TRAINING_VALUES, fold=Fold.TRAIN, may_train=True
     )
 
 
 def active_run() -> TrainingRun | None:
-    """The run that waits or runs, after those whose trainer is gone were ended."""
+    """Return the queued or running run, after expiring stale ones."""
     expire_stale()
     return TrainingRun.objects.filter(state__in=ACTIVE_RUN_STATES).first()
 
@@ -99,24 +103,25 @@ def request_run(
     recipe: str = "site",
     seed: int = 1,
 ) -> TrainingRun:
-    """Ask for a run.
+    """Request a training run.
 
     Args:
-        actor: the person, where the trigger is one; the others are the site itself.
-        recipe: "site" goes on from the live model, "site-from-scratch" does not, "shipped" trains nothing and puts
-            the base model that came with an upgrade before the gate.
-        seed: the same labels, recipe and seed as in the last run give nothing new, and the run says so.
+        trigger: why the run is requested.
+        actor: the person who requests it, if the trigger is `PERSON`.
+        recipe: "site" continues from the live model, "site-from-scratch" does not, "shipped" trains nothing and
+            evaluates the base model of an upgrade.
+        seed: seed of the training. A run with the same labels, recipe and seed as the last one ends as unchanged.
 
     Raises:
-        NotAllowedError: the person is no operator.
-        ValueError: there is no such recipe.
-        NoTrainerError: the site has no trainer; the run would wait for ever.
-        AlreadyRunningError: a run is going on; one is enough.
+        NotAllowedError: the person is not an operator.
+        ValueError: the recipe does not exist.
+        NoTrainerError: the site has no trainer.
+        AlreadyRunningError: another run is queued or running.
     """
-    return _ask(trigger=trigger, actor=actor, recipe=recipe, seed=seed)
+    return _request_run(trigger=trigger, actor=actor, recipe=recipe, seed=seed)
 
 
-def _ask(*, trigger: TrainingRun.Trigger, actor: Actor | None, recipe: str, seed: int) -> TrainingRun:
+def _request_run(*, trigger: TrainingRun.Trigger, actor: Actor | None, recipe: str, seed: int) -> TrainingRun:
     if trigger == TrainingRun.Trigger.PERSON:
         permissions.require_operator(actor or Actor())
     if recipe not in (*RECIPES, SHIPPED):
@@ -133,36 +138,42 @@ def _ask(*, trigger: TrainingRun.Trigger, actor: Actor | None, recipe: str, seed
                 labels=trainable_submissions().count(),
                 progress={"step": "waiting", "share": 0.0},
             )
-            transaction.on_commit(lambda: _call_trainer(run))
+            transaction.on_commit(lambda: _send_task(run))
     except IntegrityError:
         running = TrainingRun.objects.filter(state__in=ACTIVE_RUN_STATES).first()
-        if running is None:  # it ended in this very moment
-            return _ask(trigger=trigger, actor=actor, recipe=recipe, seed=seed)
+        if running is None:  # It has just ended.
+            return _request_run(trigger=trigger, actor=actor, recipe=recipe, seed=seed)
         raise AlreadyRunningError(running) from None
-    log.info("training run %s was asked for (%s, %s)", run.pk, trigger, recipe)
+    log.info("training run %s was requested (%s, %s)", run.pk, trigger, recipe)
     return run
 
 
 @limit_rate(Kind.CHANGE)
 def cancel(*, actor: Actor, run: TrainingRun) -> bool:
-    """Ask a run to stop; one that no trainer took yet is over at once. Returns False when it had ended by itself.
+    """Cancel a run: a queued run is ended immediately, a running one is requested to stop.
+
+    Returns:
+        False if the run had already ended.
 
     Raises:
-        NotAllowedError: the actor is no operator.
+        NotAllowedError: the actor is not an operator.
     """
     permissions.require_operator(actor)
-    who = f"Cancelled by {actor.user.get_username() if actor.user else 'a command'}."
-    waiting = TrainingRun.objects.filter(pk=run.pk, state=RunState.QUEUED)
-    if waiting.update(state=RunState.CANCELLED, finished=timezone.now(), cancel_requested=True, reasons=[who]):
+    reason = f"Cancelled by {actor.user.get_username() if actor.user else 'a command'}."
+    queued = TrainingRun.objects.filter(pk=run.pk, state=RunState.QUEUED)
+    if queued.update(state=RunState.CANCELLED, finished=timezone.now(), cancel_requested=True, reasons=[reason]):
         return True
     return bool(TrainingRun.objects.filter(pk=run.pk, state=RunState.RUNNING).update(cancel_requested=True))
 
 
 def expire_stale() -> int:
-    """End a run whose heartbeat has stopped while this process looked on. What its trainer still wants to write fails.
+    """End a run whose heartbeat has stopped. Later writes by its trainer fail.
 
-    By the wall clock every run of a laptop would be over after each sleep, and none for hours after the clock was set
-    back. So a run is over once this process has looked several times and the heartbeat was always the same.
+    The wall clock is not used: it would end every run after a laptop was suspended, and no run for hours after the
+    clock was set back. Instead, this process must have seen the same heartbeat several times.
+
+    Returns:
+        Number of ended runs, 0 or 1.
     """
     running = TrainingRun.objects.filter(state=RunState.RUNNING).values("pk", "token", "heartbeat").first()
     silence = settings.TRAINER_SILENCE_SECONDS
@@ -172,23 +183,23 @@ def expire_stale() -> int:
     expired = TrainingRun.objects.filter(state=RunState.RUNNING, **running).update(
         state=RunState.FAILED,
         finished=timezone.now(),
-        reasons=[run_state.silent_for(silence)],
+        reasons=[run_state.missed_heartbeat_reason(silence)],
         progress=run.progress | {run_state.INTERRUPTED: True},
     )
     if expired:
-        log.warning("training run %s was ended: its trainer has fallen silent", run.pk)
+        log.warning("training run %s was ended: its trainer sends no heartbeat", run.pk)
     return expired
 
 
 def labels_until_next() -> int | None:
-    """How many more settled labels start the next training by themselves; None where labels do not start any."""
+    """Return the number of missing labels before the next automatic run; None if labels do not start runs."""
     if not settings.RETRAIN_AFTER_LABELS:
         return None
-    return max(0, settings.RETRAIN_AFTER_LABELS - (trainable_submissions().count() - _labels_seen()))
+    return max(0, settings.RETRAIN_AFTER_LABELS - (trainable_submissions().count() - _labels_at_last_run()))
 
 
 def next_scheduled() -> datetime | None:
-    """When the schedule is due; None where there is no schedule."""
+    """Return the time of the next scheduled run; None if there is no schedule."""
     if not settings.RETRAIN_SCHEDULE:
         return None
     last = TrainingRun.objects.order_by("-id").values_list("created", flat=True).first()
@@ -197,14 +208,14 @@ def next_scheduled() -> datetime | None:
 
 
 def next_retry() -> datetime | None:
-    """Return when the latest run is tried again; None where it did not fail, or failed because of its data."""
+    """Return when the latest run is retried; None if it did not fail, or failed because of its data."""
     delay = _retry_delay()
     failed = TrainingRun.objects.values_list("finished", flat=True).first()
     return failed + delay if delay is not None and failed is not None else None
 
 
 def _retry_delay() -> timedelta | None:
-    """How long after its end the latest run is tried again."""
+    """Return the delay between the end of the latest run and its retry."""
     failures = len(list(takewhile(is_retried, TrainingRun.objects.defer("log")[:MAX_FAILURES])))
     if not failures:
         return None
@@ -212,16 +223,16 @@ def _retry_delay() -> timedelta | None:
 
 
 def is_retried(run: TrainingRun) -> bool:
-    """Whether a run failed for no fault of its data: its trainer was stopped, killed or silent, or lacked MNIST."""
+    """Return whether a run failed for a reason other than its data, such as a stopped trainer or missing MNIST."""
     return run.state == RunState.FAILED and bool(run.progress.get(run_state.INTERRUPTED))
 
 
 def run_maintenance() -> None:
-    """Everything periodic: end runs without a trainer, call the trainer again, start a run that is due."""
+    """Expire stale runs, send the task of a queued run again, and start a run that is due."""
     expire_stale()
     active = TrainingRun.objects.filter(state__in=ACTIVE_RUN_STATES).first()
     if active is not None:
-        _call_again(active)
+        _send_task_again(active)
         return
     due = _due() if settings.TRAINER else None
     if due is None:
@@ -229,12 +240,12 @@ def run_maintenance() -> None:
     try:
         request_run(trigger=due.trigger, recipe=due.recipe, seed=due.seed)
     except AlreadyRunningError:
-        log.debug("a run was due, and somebody else was quicker")
+        log.debug("a run was due, but another process has already started one")
 
 
 @dataclass(frozen=True, slots=True)
 class DueRun:
-    """A run that the site asks for by itself; its fields are arguments of `request_run`."""
+    """An automatic run that is due. The fields are arguments of `request_run`."""
 
     trigger: TrainingRun.Trigger
     recipe: str = "site"
@@ -245,7 +256,8 @@ def _due() -> DueRun | None:
     delay = _retry_delay()
     if delay is not None:
         failed = TrainingRun.objects.defer("log").latest("id")
-        return _again(failed) if _is_past(failed.finished + delay, delay) else None
+        is_due = failed.finished is not None and _is_past(failed.finished + delay, delay)
+        return _retry(failed) if is_due else None
     if versions.find_new_base() is not None:
         return DueRun(TrainingRun.Trigger.SCHEDULE, SHIPPED)
     if labels_until_next() == 0:
@@ -260,42 +272,41 @@ def _due() -> DueRun | None:
     return None
 
 
-def _again(failed: TrainingRun) -> DueRun:
-    """The failed run once more. A person who asked for it need not ask again."""
+def _retry(failed: TrainingRun) -> DueRun:
+    """Return the retry of a failed run, also of one that was requested by a person."""
     by_person = failed.trigger == TrainingRun.Trigger.PERSON
     trigger = TrainingRun.Trigger.SCHEDULE if by_person else TrainingRun.Trigger(failed.trigger)
     return DueRun(trigger, str(failed.recipe["name"]), int(failed.recipe.get("seed", 1)))
 
 
-def _is_past(when: datetime, longest: timedelta) -> bool:
-    """Whether a moment has come that was `longest` ahead when it was set.
+def _is_past(when: datetime, max_delay: timedelta) -> bool:
+    """Return whether a time has passed that was at most `max_delay` ahead when it was computed.
 
-    One that is further ahead was set before the clock was set back, and nobody knows how long ago.
+    If it is further ahead now, the clock was set back in the meantime, and the time counts as passed.
     """
     ahead = when - timezone.now()
-    return ahead <= timedelta(0) or ahead > longest + CLOCK_TOLERANCE
+    return ahead <= timedelta(0) or ahead > max_delay + CLOCK_TOLERANCE
 
 
-def _labels_seen() -> int:
-    """How many labels there were when the last run that looked at labels was begun."""
+def _labels_at_last_run() -> int:
+    """Return the number of labels at the start of the last run that used labels."""
     runs = TrainingRun.objects.exclude(recipe__name=SHIPPED)
     return runs.order_by("-id").values_list("labels", flat=True).first() or 0
 
 
-def _call_trainer(run: TrainingRun) -> None:
+def _send_task(run: TrainingRun) -> None:
     try:
         current_app.send_task(TRAIN_TASK, (run.pk,), retry=False)
     except (OperationalError, RedisError, OSError) as error:
-        log.warning("the trainer was not called for training run %s, and will be again: %s", run.pk, error)
+        log.warning("the task of training run %s was not sent and will be retried: %s", run.pk, error)
 
 
-def _call_again(run: TrainingRun) -> None:
-    calls = int(run.progress.get("calls", 1))
+def _send_task_again(run: TrainingRun) -> None:
+    send_count = int(run.progress.get("calls", 1))
     waited = timezone.now() - run.created
-    if waited < -CLOCK_TOLERANCE:  # the clock was set back: it waits from now on
+    if waited < -CLOCK_TOLERANCE:  # The clock was set back: count the delay from now.
         TrainingRun.objects.filter(pk=run.pk).update(created=timezone.now())
-    if run.state == RunState.QUEUED and waited >= timedelta(seconds=RESEND_SECONDS * 2**calls):
-        progress = run.progress | {"calls": calls + 1}
-        unchanged = Q(pk=run.pk, state=RunState.QUEUED)
-        if TrainingRun.objects.filter(unchanged).update(progress=progress):
-            _call_trainer(run)
+    if run.state == RunState.QUEUED and waited >= timedelta(seconds=RESEND_SECONDS * 2**send_count):
+        progress = run.progress | {"calls": send_count + 1}
+        if TrainingRun.objects.filter(pk=run.pk, state=RunState.QUEUED).update(progress=progress):
+            _send_task(run)

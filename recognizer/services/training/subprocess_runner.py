@@ -1,7 +1,7 @@
-"""In the trainer's worker: start the process that trains, watch it, and see to it that its run ends with it.
+"""Runs a training in a subprocess of the trainer's worker, monitors it, and ends its run.
 
-A process of its own takes TensorFlow and its 600 MB away with it, can be stopped whatever it is doing, and gets its
-priority and its threads before anything is loaded.
+The subprocess frees TensorFlow's 600 MB when it exits, can be killed at any time, and has its priority and its number
+of threads set before anything is loaded.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ import logging
 import os
 import subprocess
 import sys
-from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from django.conf import settings
 
@@ -20,28 +20,33 @@ from recognizer.services.lib.clocks import AwakeClock, HeartbeatMonitor
 
 from . import run_state
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import datetime
+
 log = logging.getLogger(__name__)
 
-# Told to the process in its environment, where other accounts of the machine cannot read it.
-TOKEN_VARIABLE = "TRAINING_RUN_TOKEN"  # noqa: S105 - the name of it
+# The token is passed in the environment, which other users of the machine cannot read.
+TOKEN_VARIABLE = "TRAINING_RUN_TOKEN"  # noqa: S105 - the name of the variable
 POLL_SECONDS = 0.5
-# More between two looks: this process was suspended, and most likely the training with it.
+# A longer gap between two polls means that this process was suspended, and probably the training too.
 MAX_GAP_SECONDS = 4 * POLL_SECONDS
-# At a process that a signal stopped: by the second look one that goes on with its whole group goes on.
-MIN_SILENT_POLLS = 2
+# Number of consecutive polls that find the process stopped by a signal. If the whole process group was stopped and
+# continued, the training runs again by the second poll.
+MIN_STOPPED_POLLS = 2
 STOP_TIMEOUT_SECONDS = 5
 
 
 def run_in_subprocess(run_id: int, *, should_stop: Callable[[], bool]) -> None:
-    """Train, if nobody took the run yet.
+    """Carry out a run in a subprocess, unless the run was already claimed.
 
     Args:
-        run_id: of a queued run.
-        should_stop: asked twice a second; when true, the worker is stopping and the run fails.
+        run_id: primary key of a queued run.
+        should_stop: called twice a second. If it returns True, the worker is stopping and the run fails.
     """
     token = run_state.claim(run_id)
     if token is None:
-        log.info("training run %s is not waiting any more", run_id)
+        log.info("training run %s is not queued any more", run_id)
         return
     process = _start(run_id, token)
     try:
@@ -53,24 +58,29 @@ def run_in_subprocess(run_id: int, *, should_stop: Callable[[], bool]) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """Why a run failed whose process did not end it; `is_interruption`: its data had no part in it."""
+    """Why the run of a subprocess failed, if the subprocess did not end the run.
+
+    Attributes:
+        reason: one sentence.
+        is_interruption: whether the cause is something other than the data.
+    """
 
     reason: str
     is_interruption: bool = True
 
 
-def _start(run_id: int, token: str) -> subprocess.Popen:
+def _start(run_id: int, token: str) -> subprocess.Popen[bytes]:
     threads = str(settings.TRAINING_THREADS)
     limits = {
         "OMP_NUM_THREADS": threads,
         "TF_NUM_INTRAOP_THREADS": threads,
         "TF_NUM_INTEROP_THREADS": "1",
         "TF_CPP_MIN_LOG_LEVEL": "2",
-        # Two threads of this process allocate; more arenas would only hold memory back.
+        # Two threads of the subprocess allocate memory; more arenas would only use more of it.
         "MALLOC_ARENA_MAX": "2",
     }
-    # In the worker's process group, so whoever kills the group takes it along; and it watches its standard input,
-    # which ends when this process does, however it does.
+    # The subprocess is in the worker's process group, so killing the group kills it too. It also reads its standard
+    # input, which is closed when this process ends for whatever reason.
     return subprocess.Popen(
         [sys.executable, "manage.py", "run_training", str(run_id)],
         cwd=settings.BASE_DIR,
@@ -79,55 +89,69 @@ def _start(run_id: int, token: str) -> subprocess.Popen:
     )
 
 
-def _watch(process: subprocess.Popen, run_id: int, token: str, should_stop: Callable[[], bool]) -> Failure:
-    """Wait for the process, and return why the run failed, should it not have ended by itself.
+def _watch(process: subprocess.Popen[bytes], run_id: int, token: str, should_stop: Callable[[], bool]) -> Failure:
+    """Wait for the subprocess, and return why the run failed if the subprocess has not ended the run itself.
 
-    Its heartbeat is watched as well: a process that is frozen while it holds the lock of an SQLite file keeps others
-    from writing, and so from declaring its run dead. Where it was stopped by a signal, two looks are enough.
+    The heartbeat is monitored as well: a process that is suspended while it holds the lock of an SQLite file blocks
+    other writers, so others could not end its run. If a signal stopped the process, two polls are enough.
     """
-    clock, heartbeats, stopped = AwakeClock(), HeartbeatMonitor(), 0
+    clock, heartbeats, stopped_polls = AwakeClock(), HeartbeatMonitor(), 0
     while True:
         try:
-            code = process.wait(POLL_SECONDS)
+            return _exit_failure(run_id, process.wait(POLL_SECONDS))
         except subprocess.TimeoutExpired:
             pass
-        else:
-            how = f"by signal {-code}" if code < 0 else f"with exit status {code}"
-            if code:
-                log.error("the training process of run %s ended %s", run_id, how)
-            return Failure(f"The training process ended {how} before its run was finished. Its log is the trainer's.")
         if should_stop():
             return Failure("The trainer was stopped.")
         if clock.now(MAX_GAP_SECONDS) > settings.RETRAIN_TIME_LIMIT:
             limit = f"It took longer than {settings.RETRAIN_TIME_LIMIT:.0f} seconds (RETRAIN_TIME_LIMIT)."
             return Failure(limit, is_interruption=False)
-        beat = run_state.heartbeat(run_id, token)
-        if beat is None:
-            # Over, by itself (then it is about to exit) or because somebody declared it dead.
-            try:
-                process.wait(STOP_TIMEOUT_SECONDS)
-            except subprocess.TimeoutExpired:
-                log.warning("training run %s is over and its process is not; it is killed", run_id)
-            return Failure("It was over.")
-        if heartbeats.unchanged_seconds(beat, max_gap=MAX_GAP_SECONDS) > settings.TRAINER_SILENCE_SECONDS:
-            return Failure(run_state.silent_for(settings.TRAINER_SILENCE_SECONDS))
-        stopped = stopped + 1 if _is_stopped(process) else 0
-        if stopped == MIN_SILENT_POLLS:
+        heartbeat = run_state.heartbeat(run_id, token)
+        if heartbeat is None:
+            return _wait_after_end(process, run_id)
+        if _is_silent(heartbeats, heartbeat):
+            return Failure(run_state.missed_heartbeat_reason(settings.TRAINER_SILENCE_SECONDS))
+        stopped_polls = stopped_polls + 1 if _is_stopped(process) else 0
+        if stopped_polls == MIN_STOPPED_POLLS:
             return Failure("The training process was stopped by a signal, and may keep others from writing.")
 
 
-def _is_stopped(process: subprocess.Popen) -> bool:
-    """Whether a signal stopped it (SIGSTOP). Before 3.13 Python cannot tell on macOS; there its silence does."""
+def _exit_failure(run_id: int, code: int) -> Failure:
+    cause = f"by signal {-code}" if code < 0 else f"with exit status {code}"
+    if code:
+        log.error("the training process of run %s ended %s", run_id, cause)
+    return Failure(f"The training process ended {cause} before its run was finished. Its log is the trainer's.")
+
+
+def _wait_after_end(process: subprocess.Popen[bytes], run_id: int) -> Failure:
+    """Wait for a subprocess whose run is over: it ended the run itself and is about to exit, or others ended it."""
+    try:
+        process.wait(STOP_TIMEOUT_SECONDS)
+    except subprocess.TimeoutExpired:
+        log.warning("training run %s has ended but its process has not: the process is killed", run_id)
+    return Failure("It was over.")
+
+
+def _is_silent(heartbeats: HeartbeatMonitor, heartbeat: datetime) -> bool:
+    return heartbeats.unchanged_seconds(heartbeat, max_gap=MAX_GAP_SECONDS) > settings.TRAINER_SILENCE_SECONDS
+
+
+def _is_stopped(process: subprocess.Popen[bytes]) -> bool:
+    """Return whether a signal stopped the process (SIGSTOP).
+
+    Python before 3.13 has no `os.waitid` on macOS; there only the missing heartbeat shows it.
+    """
     if not hasattr(os, "waitid"):
         return False
     try:
         return os.waitid(os.P_PID, process.pid, os.WSTOPPED | os.WNOHANG | os.WNOWAIT) is not None
-    except ChildProcessError:  # it has just ended
+    except ChildProcessError:  # The process has just ended.
         return False
 
 
-def _end(process: subprocess.Popen) -> None:
+def _end(process: subprocess.Popen[bytes]) -> None:
     if process.poll() is None:
-        process.kill()  # it holds nothing that needs tidying, and a frozen one hears nothing else
+        process.kill()  # There is nothing to clean up, and a suspended process does not handle SIGTERM.
     process.wait()
-    process.stdin.close()
+    if process.stdin is not None:
+        process.stdin.close()

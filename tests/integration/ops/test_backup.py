@@ -112,7 +112,7 @@ def test_a_backup_taken_under_load_is_put_back_whole(make_site: Callable[..., Si
         after = {one["pk"] for one in content()["submissions"]}
     assert file.stat().st_mode & 0o777 == 0o600
 
-    assert "is whole" in said(new, "restore", str(file), "--check")
+    assert "is complete" in said(new, "restore", str(file), "--check")
     assert "is restored" in said(new, "restore", str(file))
     assert said(new, "sanity").startswith("looked at ")
     with new.entered():

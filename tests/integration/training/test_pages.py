@@ -26,7 +26,7 @@ CHECK = {
 
 @pytest.fixture(autouse=True)
 def no_broker(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(scheduling, "_call_trainer", lambda run: None)
+    monkeypatch.setattr(scheduling, "_send_task", lambda run: None)
 
 
 @pytest.fixture
@@ -92,8 +92,8 @@ def test_a_run_is_started_watched_and_cancelled(page):
     assert page.post("/models/runs/", follow=True).redirect_chain[-1][0] == f"/models/runs/{run.pk}/"
     assert TrainingRun.objects.count() == 1
     recorder = run_state.Recorder(run.pk, run_state.claim(run.pk))
-    recorder.step("training", "Training: 3 epochs.")
-    recorder.history({"loss": [0.5], "accuracy": [0.9], "val_loss": [0.3], "val_accuracy": [0.97]})
+    recorder.start_step("training", "Training: 3 epochs.")
+    recorder.set_history({"loss": [0.5], "accuracy": [0.9], "val_loss": [0.3], "val_accuracy": [0.97]})
     now = page.get(f"/models/runs/{run.pk}/progress/").json()
     assert (now["state"], now["ended"]) == ("running", False)
     assert now["curves"].count("<svg") == 2

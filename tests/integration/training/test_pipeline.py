@@ -21,7 +21,7 @@ pytestmark = [
 
 @pytest.fixture(autouse=True)
 def no_broker(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(scheduling, "_call_trainer", lambda run: None)
+    monkeypatch.setattr(scheduling, "_send_task", lambda run: None)
 
 
 def ask(**more: object) -> TrainingRun:
@@ -106,9 +106,9 @@ def test_a_cancelled_run_leaves_nothing(operator, monkeypatch):
 
     def cancel_in_training(recorder: run_state.Recorder, *args: object) -> None:
         training.cancel(actor=operator, run=run)
-        recorder._beat_once()
+        recorder._send_heartbeat()
 
-    monkeypatch.setattr(pipeline, "_show", cancel_in_training)
+    monkeypatch.setattr(pipeline, "_show_progress", cancel_in_training)
     carry_out(run)
     assert run.state == RunState.CANCELLED
     assert ModelVersion.objects.count() == 1

@@ -80,7 +80,11 @@ class Operators(RuleBasedStateMachine):
         version = self._pick(data)
         self._try(
             lambda: deployments.promote(
-                actor=SYSTEM_ACTOR, version=version, force=force, why=why, expected_sequence=self.seen if stale else None
+                actor=SYSTEM_ACTOR,
+                version=version,
+                force=force,
+                why=why,
+                expected_sequence=self.seen if stale else None,
             ),
             version,
             may=version.gate_verdict == GateVerdict.PASSED or (force and bool(why)),
@@ -91,7 +95,9 @@ class Operators(RuleBasedStateMachine):
     def roll_back(self, data: st.DataObject, stale: bool) -> None:
         version = self._pick(data)
         self._try(
-            lambda: deployments.roll_back(actor=SYSTEM_ACTOR, version=version, expected_sequence=self.seen if stale else None),
+            lambda: deployments.roll_back(
+                actor=SYSTEM_ACTOR, version=version, expected_sequence=self.seen if stale else None
+            ),
             version,
             may=version.number in self.was_live,
             expected_sequence=self.seen if stale else None,
@@ -181,7 +187,8 @@ def finish(recorder: run_state.Recorder, champion: Deployment, passed: bool) -> 
     reasons = [] if passed else ["It is worse."]
     pipeline._finish(
         recorder, champion, ModelVersion(origin=Origin.TRAINING, parent=champion.to_version),
-        keras_file=name.encode(), bundle=bundle, decision=GateDecision(GateResult([], reasons), {}), smoke_test_data=QUESTIONS,
+        keras_file=name.encode(), bundle=bundle, decision=GateDecision(GateResult([], reasons), {}),
+        smoke_test_data=QUESTIONS,
     )  # fmt: skip
 
 

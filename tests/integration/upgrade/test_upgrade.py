@@ -131,9 +131,9 @@ def test_the_live_version_serves_and_every_older_one_after_a_rollback(upgraded: 
 def test_a_backup_of_the_release_is_restored_into_an_empty_folder(empty_folder: Folder, tmp_path):
     folder, file = empty_folder, tmp_path / "backup.tar"
     file.write_bytes(folder.release.file(folder.engine, "backup.tar"))
-    assert "is restored, and everything in it was found whole" in folder.manage("restore", str(file))
+    assert "was verified and restored" in folder.manage("restore", str(file))
     looked_at = folder.manage("sanity")
     count = folder.release.facts(folder.engine)["counts"]["submissions"]
-    assert f"looked at {count} submissions" in looked_at
+    assert f"checked {count} submissions" in looked_at
     assert "nothing is missing or damaged" in looked_at
     assert (folder.path / "secret_key").read_bytes() == folder.release.secret_key(folder.engine)

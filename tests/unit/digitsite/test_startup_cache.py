@@ -32,7 +32,7 @@ def test_static_files_whose_collection_was_interrupted_are_collected_again(
 ) -> None:
     monkeypatch.setattr(static_files, "call_command", lambda *_arguments, **_options: None)
     static_files.collect()
-    assert not static_files.changed()
+    assert not static_files.has_changed()
 
     def interrupt(*_arguments: object, **_options: object) -> None:
         raise KeyboardInterrupt
@@ -40,7 +40,7 @@ def test_static_files_whose_collection_was_interrupted_are_collected_again(
     monkeypatch.setattr(static_files, "call_command", interrupt)
     with pytest.raises(KeyboardInterrupt):
         static_files.collect()
-    assert static_files.changed()  # although the sources are those of the first collection
+    assert static_files.has_changed()  # although the sources are those of the first collection
 
 
 def test_static_files_without_their_manifest_are_collected_again(
@@ -49,7 +49,7 @@ def test_static_files_without_their_manifest_are_collected_again(
     monkeypatch.setattr(static_files, "call_command", lambda *_arguments, **_options: None)
     static_files.collect()
     (static_root / "staticfiles.json").unlink()
-    assert static_files.changed()
+    assert static_files.has_changed()
 
 
 def test_a_preparation_that_was_interrupted_is_done_again(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

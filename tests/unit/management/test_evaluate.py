@@ -62,7 +62,7 @@ def test_an_unreadable_picture_counts_as_wrong_and_is_named(folder):
 def test_a_missing_folder_and_one_without_pictures_are_clear_errors(tmp_path):
     with pytest.raises(CommandError, match="no folder"):
         run("--images", tmp_path / "nowhere")
-    with pytest.raises(CommandError, match="no picture"):
+    with pytest.raises(CommandError, match="no images"):
         run("--images", tmp_path)
     with pytest.raises(CommandError):
         run()

@@ -86,7 +86,7 @@ def test_show_saves_what_the_model_saw(folder, tmp_path):
 def test_a_missing_file_and_an_empty_folder_are_clear_errors(tmp_path):
     with pytest.raises(CommandError, match="no file or folder"):
         run(tmp_path / "nowhere.png")
-    with pytest.raises(CommandError, match="no picture"):
+    with pytest.raises(CommandError, match="no images"):
         run(tmp_path)
 
 

@@ -70,15 +70,15 @@ def test_a_named_file_is_taken_whatever_its_suffix_and_a_missing_one_is_named(tm
 
 
 def test_a_digit_is_right_when_the_best_guess_is_whatever_the_verdict():
-    assert answered("7", 7, Verdict.NOT_A_DIGIT).correct
-    assert not answered("7", 1, Verdict.UNSURE).correct
-    assert not answered("0", 0, Verdict.BLANK).correct
+    assert answered("7", 7, Verdict.NOT_A_DIGIT).is_correct
+    assert not answered("7", 1, Verdict.UNSURE).is_correct
+    assert not answered("0", 0, Verdict.BLANK).is_correct
 
 
 @pytest.mark.parametrize("verdict", Verdict)
 @pytest.mark.parametrize("label", ["cat", "42", ""])
 def test_no_digit_is_right_when_it_was_not_called_one_surely(label, verdict):
-    assert answered(label, 7, verdict).correct == (verdict is not Verdict.SURE)
+    assert answered(label, 7, verdict).is_correct == (verdict is not Verdict.SURE)
 
 
 def test_the_figures():
@@ -119,7 +119,7 @@ def test_pictures_go_the_way_of_a_visitors_and_unreadable_ones_are_reported(tmp_
     Image.fromarray(255 - drawing(SEVEN)).save(tmp_path / "c_7.png")
     classifier = load_classifier((BASE_FOLDER / BUNDLE_FILE).read_bytes())
     results = list(evaluate_images(label_from_path(tmp_path), classifier))
-    assert [outcome.correct for outcome in results] == [True, False, True]
+    assert [outcome.is_correct for outcome in results] == [True, False, True]
     assert np.array_equal(results[2].prepared.pixels, PREPARED.pixels)
     assert results[1].answer is None
     assert results[1].error

@@ -33,7 +33,7 @@ def found() -> list[str]:
 def test_a_whole_site_is_whole(kept):
     said = io.StringIO()
     call_command("sanity", stdout=said)
-    assert said.getvalue() == "looked at 1 submissions, 1 pictures, 1 models: nothing is missing or damaged\n"
+    assert said.getvalue() == "checked 1 submissions, 1 images, 1 models: nothing is missing or damaged\n"
 
 
 def test_a_missing_and_a_damaged_picture_are_found(kept):

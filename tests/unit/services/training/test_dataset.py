@@ -70,7 +70,12 @@ def test_the_fingerprint_depends_on_labels_and_recipe_and_on_no_order(champion):
     rows = [settled("4"), settled("5")]
     mark = dataset.build_dataset(champion, SITE).fingerprint
     assert dataset.build_dataset(champion, SITE).fingerprint == mark
-    for other in ({"seed": 2}, {"along": 0.6}, {"replayed": 9_000}, {"doubts": NoiseThresholds(certainty=0.7)}):
+    for other in (
+        {"seed": 2},
+        {"interpolation": 0.6},
+        {"replay_rows": 9_000},
+        {"noise_thresholds": NoiseThresholds(certainty=0.7)},
+    ):
         assert dataset.build_dataset(champion, replace(SITE, **other)).fingerprint != mark
     # the same rows in another order
     digests = [row.digest for row in rows]

@@ -11,10 +11,10 @@ from ml.evaluation.gate import (
     EvalDataset,
     EvalResult,
     Floor,
-    GateCheck,
     GateResult,
     run_gate,
 )
+from ml.evaluation.gate_checks import GateCheck
 from ml.evaluation.gate_summary import summarize
 from ml.serving.bundle import BASE_FOLDER, BUNDLE_FILE
 from ml.serving.classifier import load_classifier
@@ -65,8 +65,8 @@ def test_a_clearly_worse_candidate_is_refused_with_its_figures():
     found = verdict(champion, candidate)
     assert not found.passed
     check = named(found, "validation")
-    assert check.lost == (champion & ~candidate).sum()
-    assert check.won == 0
+    assert check.regressions == (champion & ~candidate).sum()
+    assert check.improvements == 0
     assert check.loss > check.limit > check.tolerance
     assert "lost" in found.reasons[0]
 
@@ -210,7 +210,15 @@ def test_what_is_sealed_lies_between_the_champion_and_what_was_trained():
 
 
 def test_it_is_said_that_less_of_what_is_no_digit_is_refused():
-    worse = {"candidate": 0.79, "champion": 0.81, "n": 2000, "lost": 45, "won": 5, "loss": 0.02, "error": 0.0036}
+    worse = {
+        "candidate": 0.79,
+        "champion": 0.81,
+        "n": 2000,
+        "regressions": 45,
+        "improvements": 5,
+        "loss": 0.02,
+        "error": 0.0036,
+    }
     said = summarize([GateCheck("non_digits", "Non-digits refused", "paired", **worse)])
     assert said[0] == "No gain could be shown; a little less of what is no digit is refused."
     assert said[-1] == "It refuses 79.0 % of what is no digit, where 81.0 % was refused."

@@ -23,7 +23,7 @@ LABELS, PERSON, SCHEDULE = TrainingRun.Trigger.LABELS, TrainingRun.Trigger.PERSO
 def calls(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Which runs the trainer was called for; there is no broker here."""
     called: list[int] = []
-    monkeypatch.setattr(scheduling, "_call_trainer", lambda run: called.append(run.pk))
+    monkeypatch.setattr(scheduling, "_send_task", lambda run: called.append(run.pk))
     return called
 
 
@@ -165,8 +165,8 @@ def test_a_run_whose_trainer_fell_silent_is_over_and_the_next_one_can_start(oper
     # The frozen trainer wakes up.
     recorder = run_state.Recorder(run.pk, token)
     with pytest.raises(run_state.LostRunError):
-        recorder.step("training", "on we go")
-    with pytest.raises(run_state.LostRunError), recorder.finishing():
+        recorder.start_step("training", "on we go")
+    with pytest.raises(run_state.LostRunError), recorder.commit_result():
         raise AssertionError("nothing may be written any more")
     assert not run_state.end(run.pk, token, RunState.PROMOTED)
 
@@ -179,7 +179,7 @@ def test_a_run_goes_on_after_the_machine_slept(operator, clock):
     TrainingRun.objects.filter(pk=run.pk).update(heartbeat=timezone.now() - timedelta(hours=8))
     assert training.expire_stale() == 0
     clock.seconds += 3
-    run_state.Recorder(run.pk, token).say("Awake again.")
+    run_state.Recorder(run.pk, token).log("Awake again.")
     assert look_every_ten_seconds(clock, 3) == 0
     run.refresh_from_db()
     assert run.state == RunState.RUNNING
@@ -192,7 +192,7 @@ def test_a_set_clock_neither_ends_a_run_nor_keeps_one_whose_trainer_is_gone(oper
     look_every_ten_seconds(clock, 1)
     TrainingRun.objects.update(heartbeat=timezone.now() - timedelta(hours=hours))
     assert look_every_ten_seconds(clock, 1) == 0
-    run_state.Recorder(run.pk, token).say("Here I am.")
+    run_state.Recorder(run.pk, token).log("Here I am.")
     assert look_every_ten_seconds(clock, 3) == 0
     assert look_every_ten_seconds(clock, 1) == 1
 
@@ -300,16 +300,16 @@ def test_a_process_that_falls_silent_is_given_up_by_whoever_started_it(operator,
 def test_progress_is_written_and_read_back(operator):
     run = training.request_run(trigger=PERSON, actor=operator)
     recorder = run_state.Recorder(run.pk, run_state.claim(run.pk))
-    recorder.step("training", "Training.")
-    recorder.history({"loss": [0.5]})
-    recorder._wrote = 0
-    recorder.progress(0.5, epoch=2)
+    recorder.start_step("training", "Training.")
+    recorder.set_history({"loss": [0.5]})
+    recorder._written_at = 0
+    recorder.set_progress(0.5, epoch=2)
     run.refresh_from_db()
     assert run.progress == {"step": "training", "share": 0.45, "history": {"loss": [0.5]}, "epoch": 2}
     assert [line for _, line in run.log] == ["Training."]
     # What takes a while within a step is named, and moves the bar.
-    recorder.step("evaluating", "Evaluating.")
-    recorder.stage("photographing the gate's digits", 0.5)
+    recorder.start_step("evaluating", "Evaluating.")
+    recorder.set_stage("photographing the gate's digits", 0.5)
     run.refresh_from_db()
     assert run.progress["share"] == 0.885
     assert presenters.state_of(run)["line"] == "Evaluating: photographing the gate's digits"
