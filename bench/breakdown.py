@@ -108,7 +108,7 @@ def of_a_request(files: Sequence[bytes]) -> Columns:
     from django.test import RequestFactory
 
     from ml import preprocessing
-    from recognizer.api.serializers.outputs import StoredSubmissionSerializer
+    from recognizer.api.serializers.submissions import StoredSubmissionSerializer
     from recognizer.models import Source
     from recognizer.services.identity.actors import Actor
     from recognizer.services.images import storage
@@ -148,7 +148,7 @@ def of_a_request(files: Sequence[bytes]) -> Columns:
         mark("wait for the disk, while the worker computes")
         handoff.wait_for(row, 10)
         mark("wait for the answer")
-        StoredSubmissionSerializer.shown(row, {"request": request, "key": "", "read_key": ""})
+        StoredSubmissionSerializer.represent(row, {"request": request, "key": "", "read_key": ""})
         mark("make the JSON")
         if row.latest_prediction is None:
             raise RuntimeError(f"no answer to submission {row.pk}")

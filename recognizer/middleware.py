@@ -1,8 +1,9 @@
-"""What every request gets: an id, a log line and a place in the metrics; headers for browsers; and its `actor`."""
+"""Request middleware: request id, access log, metrics, security headers, request limits and `request.actor`."""
 
 import logging
 import time
 from collections.abc import Callable
+from typing import cast
 
 from csp.utils import build_policy
 from django.conf import settings
@@ -13,18 +14,20 @@ from django.utils.cache import patch_vary_headers
 from django.utils.functional import SimpleLazyObject
 
 from recognizer.cookies import read_visitor, set_visitor
+from recognizer.requests import SiteRequest
 from recognizer.services.identity.actors import Actor
 from recognizer.services.lib import request_context
 from recognizer.services.ops import metrics
 
 log = logging.getLogger("recognizer.requests")
 
-# Path and query string, and all headers together.
+# Path and query string.
 MAX_ADDRESS_BYTES = 8 * 1024
+# All headers together.
 MAX_HEADER_BYTES = 32 * 1024
-# Asked every few seconds by programs, or many to a page: in the log only for who looks closely.
+# Requested every few seconds by programs, or many times by a page; logged at DEBUG level.
 QUIET_VIEWS = ("healthz", "readyz", "metrics", "static", "api-submission-image", "api-submission-pixels")
-# Nothing here needs the browser's own devices; a photo comes through a file input, which asks by itself.
+# The site uses no device APIs. A photo comes through a file input, which needs no permission.
 # https://www.w3.org/TR/permissions-policy/
 PERMISSIONS_POLICY = ", ".join(
     f"{feature}=()"
@@ -36,21 +39,21 @@ PERMISSIONS_POLICY = ", ".join(
 
 
 class RequestMiddleware:
-    """The outermost one: it sees every request and the final answer, whoever gave it."""
+    """Request id, access log, metrics and headers. The outermost middleware, so that it covers every response."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
         started = time.perf_counter()
-        request_id, trace = request_context.begin(
+        request_id, token = request_context.begin(
             request.headers.get("X-Request-ID", "") if settings.BEHIND_PROXY else ""
         )
         try:
             response = self.get_response(request)
             seconds = time.perf_counter() - started
             view = _view_of(request)
-            metrics.count_request(method=request.method, view=view, status=response.status_code, seconds=seconds)
+            metrics.count_request(method=request.method or "", view=view, status=response.status_code, seconds=seconds)
             level = logging.DEBUG if view in QUIET_VIEWS else logging.INFO
             if log.isEnabledFor(level):
                 log.log(
@@ -64,17 +67,17 @@ class RequestMiddleware:
                     },
                 )
         finally:
-            request_context.end(trace)
+            request_context.end(token)
         response["X-Request-ID"] = request_id
         response.setdefault("Permissions-Policy", PERMISSIONS_POLICY)
-        # Pictures and answers are not for pages of other sites to show; CORS, where it is allowed, is not concerned.
+        # Pages of other sites may not embed images or responses. Does not affect CORS where it is allowed.
         response.setdefault("Cross-Origin-Resource-Policy", "same-origin")
         _limit_caching(request, response)
         return response
 
 
 class PolicyMiddleware:
-    """Tells browsers what a page may load, unless the answer itself says so. It is written once: the same for all."""
+    """Adds the Content-Security-Policy to responses without one. The policy is built once."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response
@@ -82,7 +85,7 @@ class PolicyMiddleware:
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
         response = self.get_response(request)
-        if not (settings.DEBUG and response.status_code in (404, 500)):  # Django's own pages have inline styles
+        if not (settings.DEBUG and response.status_code in (404, 500)):  # Django's debug pages have inline styles
             response.setdefault("Content-Security-Policy", self.policy)
         return response
 
@@ -100,9 +103,9 @@ class HeadersTooLargeError(SuspiciousOperation):
 
 
 class RequestLimitsMiddleware:
-    """Refuses addresses and headers that are larger than anything here needs, before anything reads them.
+    """Rejects URLs and headers that are larger than any valid request, before anything reads them.
 
-    Bodies are bounded by the receiver (digitsite/asgi.py) and by each view of the API (`ApiView.max_body_bytes`).
+    The ASGI application (digitsite/asgi.py) and the views of the API (`ApiView.max_body_bytes`) limit bodies.
     """
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
@@ -118,9 +121,9 @@ class RequestLimitsMiddleware:
 
 
 class NoNulMiddleware:
-    """Turns away text with NUL in it, which nobody types, and which PostgreSQL refuses with an error of ours.
+    """Rejects text with NUL characters, for which PostgreSQL would raise an error.
 
-    After the CSRF check, which has read the form. The API has serializers and filters that look by themselves.
+    Runs after the CSRF check, which has read the form. Serializers and filters of the API check their own input.
     """
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
@@ -129,7 +132,12 @@ class NoNulMiddleware:
     def __call__(self, request: HttpRequest) -> HttpResponse:
         return self.get_response(request)
 
-    def process_view(self, request: HttpRequest, *_view: object) -> None:
+    def process_view(self, request: HttpRequest, *_args: object) -> None:
+        """Check path, query parameters and form fields of a page.
+
+        Raises:
+            SuspiciousOperation: One of them contains NUL.
+        """
         if is_api(request):
             return
         fields = [*request.GET.lists(), *(request.POST.lists() if request.method == "POST" else ())]
@@ -138,19 +146,21 @@ class NoNulMiddleware:
 
 
 class PageMessageMiddleware(MessageMiddleware):
-    """What pages tell once, on the page after. The API tells nothing so, and does not look for it."""
+    """Django's messages for pages. The API does not use them, so they are not loaded for it."""
 
     def process_request(self, request: HttpRequest) -> None:
+        """Attach the message storage to requests for pages."""
         if not is_api(request):
             super().process_request(request)
 
 
 def is_api(request: HttpRequest) -> bool:
+    """Return whether the path belongs to the JSON API."""
     return request.path_info.startswith("/api/")
 
 
 def _view_of(request: HttpRequest) -> str:
-    """The name of the view, never the path, which may hold keys and has no end of values."""
+    """Return the name of the view. The path may contain keys and is unbounded, so it is not logged."""
     match = request.resolver_match
     if match is not None:
         return match.view_name
@@ -158,26 +168,26 @@ def _view_of(request: HttpRequest) -> str:
 
 
 def _limit_caching(request: HttpRequest, response: HttpResponse) -> None:
-    """Keep answers that depend on who asks out of shared caches; what anyone may keep says `public` itself."""
+    """Keep responses that depend on the client out of shared caches. Other responses set `public` themselves."""
     is_json = is_api(request)
     if "Cache-Control" not in response.headers:
-        # A page may be kept by its own browser, which asks again before it shows it: Back brings a drawing back.
+        # Browsers may cache a page and revalidate it. The Back button then restores a drawing.
         response.headers["Cache-Control"] = "private, no-store" if is_json else "private, no-cache"
     if "public" not in response.headers["Cache-Control"]:
         patch_vary_headers(response, ("Cookie", "Authorization") if is_json else ("Cookie",))
 
 
 def client_ip(request: HttpRequest) -> str:
-    """Return the client's address; behind a proxy `ProxyMiddleware` has put it there."""
-    return request.META.get("REMOTE_ADDR", "")
+    """Return the client's address. Behind a proxy `ProxyMiddleware` has set it."""
+    return str(request.META.get("REMOTE_ADDR", ""))
 
 
 def manage_key_of(request: HttpRequest) -> str:
-    """Return the key of a submission that was sent without an account, or ""."""
-    return request.META.get("HTTP_X_MANAGE_KEY", "")
+    """Return the manage key of the request, or ""."""
+    return str(request.META.get("HTTP_X_MANAGE_KEY", ""))
 
 
-def _actor_of(request: HttpRequest) -> Actor:
+def _actor_of(request: SiteRequest) -> Actor:
     user = request.user if request.user.is_authenticated else None
     visitor, is_renamed = read_visitor(request)
     if is_renamed:
@@ -185,8 +195,8 @@ def _actor_of(request: HttpRequest) -> Actor:
     return Actor(user=user, visitor=visitor, address=client_ip(request), manage_key=manage_key_of(request))
 
 
-def ensure_visitor(request: HttpRequest) -> Actor:
-    """The request's actor; a stranger becomes a visitor, whose key the response will carry in a cookie."""
+def ensure_visitor(request: SiteRequest) -> Actor:
+    """Return the request's actor. An anonymous one becomes a new visitor, whose key the response sets as a cookie."""
     if not request.actor.is_known:
         request.actor = request.actor.with_new_visitor()
         request.new_visitor = request.actor.visitor
@@ -194,13 +204,14 @@ def ensure_visitor(request: HttpRequest) -> Actor:
 
 
 class ActorMiddleware:
-    """After AuthenticationMiddleware. The actor is worked out only when somebody asks for it."""
+    """Sets `request.actor`, evaluated on first use. Must come after AuthenticationMiddleware."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
-        request.actor = SimpleLazyObject(lambda: _actor_of(request))
+        site_request = cast("SiteRequest", request)
+        site_request.actor = SimpleLazyObject(lambda: _actor_of(site_request))
         response = self.get_response(request)
         visitor = getattr(request, "new_visitor", "")
         if visitor:

@@ -1,4 +1,4 @@
-"""Addresses of the JSON API, below /api/v1/."""
+"""URLs of the JSON API, below /api/v1/."""
 
 from django.urls import path
 
@@ -78,7 +78,7 @@ urlpatterns = [
     ),
     path("exports", exports.ExportsView.as_view(), name="api-exports"),
     path("exports/settled.npz", exports.ExportArraysView.as_view(), name="api-export-npz"),
-    path("exports/settled.zip", exports.ExportPicturesView.as_view(), name="api-export-zip"),
+    path("exports/settled.zip", exports.ExportImagesView.as_view(), name="api-export-zip"),
     path("me", me.MeView.as_view(), name="api-me"),
     path("tokens", tokens.TokensView.as_view(), name="api-tokens"),
     path("tokens/<int:pk>", tokens.TokenView.as_view(), name="api-token"),

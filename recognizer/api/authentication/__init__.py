@@ -1,1 +1,1 @@
-"""Authentication of API clients: bearer tokens, and the cookies of browsers."""
+"""Authentication of API clients by bearer token or cookie."""

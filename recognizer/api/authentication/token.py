@@ -1,58 +1,60 @@
-"""Personal tokens at the API's door: `Authorization: Bearer digits_…`. The framework is told of it in the settings."""
+"""Bearer token authentication: `Authorization: Bearer digits_…`, registered in DEFAULT_AUTHENTICATION_CLASSES."""
 
 from __future__ import annotations
 
 import re
 from typing import TYPE_CHECKING
 
-from django.contrib.auth.models import AbstractBaseUser
 from rest_framework.authentication import BaseAuthentication
 from rest_framework.exceptions import AuthenticationFailed, PermissionDenied
 from rest_framework.permissions import SAFE_METHODS, BasePermission
-from rest_framework.request import Request
 
+from recognizer.api.http.requests import actor_of, site_request
 from recognizer.middleware import client_ip, manage_key_of
 from recognizer.models import Scope, Token
 from recognizer.services.identity import throttling, tokens
 from recognizer.services.identity.actors import Actor
 
-if TYPE_CHECKING:  # which the framework imports only after this file
+if TYPE_CHECKING:
+    from django.contrib.auth.models import User
+    from rest_framework.request import Request
     from rest_framework.views import APIView
 
-# Some sites want Token instead of Bearer: tokens sent that way are rejected in words instead of being ignored.
-OFFERS_TOKEN = re.compile(r"(?:^|,)\s*(?:bearer|token)\b", re.IGNORECASE)
+# Some sites use the scheme Token instead of Bearer. Such tokens are rejected with a message instead of being ignored.
+TOKEN_SCHEME = re.compile(r"(?:^|,)\s*(?:bearer|token)\b", re.IGNORECASE)
 # https://www.rfc-editor.org/rfc/rfc6750#section-2.1
 CREDENTIALS = re.compile(r"(?:bearer|token) +(?P<key>[a-z0-9._~+/-]{1,200}=*)", re.IGNORECASE)
 UNREADABLE = "The Authorization header cannot be read. Send one, as in `Authorization: Bearer digits_…`."
 
 
 def bearer_token(request: Request) -> str | None:
-    """Return the key in the Authorization header; "" if the header cannot be read, None if there is no token in it.
+    """Return the key in the Authorization header, "" if the header is malformed, or None if it has no token.
 
-    Other schemes, such as the `Basic` of a proxy, are not for this site. A header that the web server could not decode
-    arrives empty: its caller means to be somebody, and is not taken for an anonymous one.
+    Other schemes, such as the `Basic` of a proxy, are ignored. A header that the web server cannot decode arrives
+    empty. It counts as malformed, so that a client that tried to authenticate is not treated as anonymous.
     """
-    header = request.META.get("HTTP_AUTHORIZATION")
+    header: str | None = request.META.get("HTTP_AUTHORIZATION")
     if header is None:
         return None
     header = header.strip(" \t")
     if match := CREDENTIALS.fullmatch(header):
         return match["key"]
-    return "" if not header or not header.isascii() or OFFERS_TOKEN.search(header) else None
+    return "" if not header or not header.isascii() or TOKEN_SCHEME.search(header) else None
 
 
 class TokenAuthentication(BaseAuthentication):
-    """Whoever shows a token acts as its account, within its scopes, whatever cookies came along. A bad one is 401."""
+    """Bearer token authentication. Takes precedence over cookies; invalid tokens are rejected with 401."""
 
-    def authenticate(self, request: Request) -> tuple[AbstractBaseUser, Token] | None:
+    def authenticate(self, request: Request) -> tuple[User, Token] | None:
+        """Return the token's account and the token, and set `request.actor` with the token's scopes."""
         key = bearer_token(request)
         if key is None:
             return None
-        inner = request._request  # noqa: SLF001 - the framework's own way to Django's request
+        inner = site_request(request)
         try:
-            token = _redeemed(key)
+            token = _authenticate(key)
         except AuthenticationFailed:
-            # The framework asks for the limit only afterwards, of those who are let in.
+            # The framework checks throttles only after authentication has succeeded.
             throttling.count(Actor(address=client_ip(inner)), throttling.Kind.READ)
             raise
         inner.actor = Actor(
@@ -64,11 +66,11 @@ class TokenAuthentication(BaseAuthentication):
         return token.user, token
 
     def authenticate_header(self, request: Request) -> str:
-        """The challenge of a 401 (RFC 6750)."""
+        """Return the `WWW-Authenticate` challenge of a 401 (RFC 6750)."""
         return 'Bearer realm="api"' if bearer_token(request) is None else 'Bearer realm="api", error="invalid_token"'
 
 
-def _redeemed(key: str) -> Token:
+def _authenticate(key: str) -> Token:
     if not key:
         raise AuthenticationFailed(UNREADABLE)
     try:
@@ -78,7 +80,7 @@ def _redeemed(key: str) -> Token:
 
 
 class InsufficientScope(PermissionDenied):
-    """The token is good, but not for this."""
+    """The token is valid but has none of the required scopes (403)."""
 
     default_code = "insufficient_scope"
 
@@ -89,21 +91,31 @@ class InsufficientScope(PermissionDenied):
 
 
 class HasTokenScope(BasePermission):
-    """One of the scopes that the view asks for with this method. What an account may do is decided on the object."""
+    """Requires that a token has one of the view's scopes. Services check the permissions of the account."""
 
     def has_permission(self, request: Request, view: APIView) -> bool:
-        needed = needed_scopes(view, request.method)
-        if needed and isinstance(request.auth, Token) and not request.actor.has_scope(*needed):
-            raise InsufficientScope(needed)
+        """Return True.
+
+        Raises:
+            InsufficientScope: The token has none of the required scopes.
+        """
+        required = required_scopes(view, request.method or "")
+        if required and isinstance(request.auth, Token) and not actor_of(request).has_scope(*required):
+            raise InsufficientScope(required)
         return True
 
 
-def needed_scopes(view: APIView, method: str) -> tuple[Scope, ...] | None:
-    """Of these a token must have one; (): any token will do; None: no token is meant to be used here.
+def required_scopes(view: APIView, method: str) -> tuple[Scope, ...] | None:
+    """Return the scopes of which a token needs one.
 
-    Views that differ from the rule, `read` to read and `submit` for all else, say so in `scopes`, by method.
+    The default is `read` for safe methods and `submit` for all others. Views override it by method in their attribute
+    `scopes`.
+
+    Returns:
+        The scopes; an empty tuple if any token is accepted; None if the operation is not meant for tokens.
     """
     if method not in view.allowed_methods:
-        return ()  # answered with 405, whoever asks
-    usual = (Scope.READ,) if method in SAFE_METHODS else (Scope.SUBMIT,)
-    return getattr(view, "scopes", {}).get("GET" if method == "HEAD" else method, usual)
+        return ()  # the response is 405 for every caller
+    default = (Scope.READ,) if method in SAFE_METHODS else (Scope.SUBMIT,)
+    scopes: dict[str, tuple[Scope, ...] | None] = getattr(view, "scopes", {})
+    return scopes.get("GET" if method == "HEAD" else method, default)

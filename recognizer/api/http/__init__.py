@@ -1,1 +1,1 @@
-"""HTTP of the API: parsing requests, problem details, headers, throttling, idempotency, image responses."""
+"""HTTP layer of the API: request parsing, problem documents, headers, throttling, idempotency, image responses."""

@@ -1,19 +1,20 @@
-"""The `Prefer` header (RFC 7240) of a request that creates: how long the caller wants to wait for the answer."""
+"""The `Prefer` request header (RFC 7240): how long the client waits for a prediction."""
 
 from django.conf import settings
 from django.http.request import HttpHeaders
 
 
 def wait_seconds(headers: HttpHeaders) -> float:
-    """Seconds to wait: `Prefer: wait=N` at most PREDICTION_WAIT_SECONDS, `respond-async` not at all, else the usual.
+    """Return the seconds to wait for a prediction.
 
-    As the RFC demands, what cannot be understood is ignored.
+    `Prefer: wait=N` waits N seconds, at most PREDICTION_WAIT_SECONDS; `respond-async` does not wait. Without a
+    preference it is PREDICTION_WAIT_SECONDS. Preferences that cannot be parsed are ignored, as the RFC demands.
     """
-    usual = settings.PREDICTION_WAIT_SECONDS
-    preferences = {}
+    default = float(settings.PREDICTION_WAIT_SECONDS)
+    preferences: dict[str, str] = {}
     for preference in headers.get("Prefer", "").split(","):
         name, _, value = preference.partition(";")[0].partition("=")
         preferences.setdefault(name.strip().lower(), value.strip().strip('"'))
     if preferences.get("wait", "").isdecimal():
-        return min(float(preferences["wait"]), usual)
-    return 0.0 if "respond-async" in preferences else usual
+        return min(float(preferences["wait"]), default)
+    return 0.0 if "respond-async" in preferences else default

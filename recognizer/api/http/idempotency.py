@@ -1,11 +1,11 @@
-"""The `Idempotency-Key` header at the API's door: the same request gets the same answer, and is done once."""
+"""The `Idempotency-Key` header: a repeated request gets the stored response and is executed once."""
 
 import hashlib
 import json
 import re
 from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, cast
 
-from django.http import QueryDict
 from rest_framework.exceptions import ValidationError
 from rest_framework.response import Response
 
@@ -17,33 +17,43 @@ from .problems import InProgress, KeyReused
 from .renderers import JsonRenderer
 from .requests import ApiRequest
 
+if TYPE_CHECKING:
+    from django.core.files.uploadedfile import UploadedFile
+    from django.http import QueryDict
+
 HEADER = "Idempotency-Key"
-# As the draft of the standard writes it, in quotes, or as everybody does.
+# With quotes, as in the draft of the standard, or without, as most clients write it.
 # https://datatracker.ietf.org/doc/draft-ietf-httpapi-idempotency-key-header/
-KEY = re.compile(r'"?([!#-~ ]{1,255}?)"?')
-KEPT_HEADERS = ("Location", "Retry-After")
+KEY_PATTERN = re.compile(r'"?([!#-~ ]{1,255}?)"?')
+STORED_HEADERS = ("Location", "Retry-After")
 
 
-def idempotent(request: ApiRequest, *, actor: Actor, act: Callable[[Claim | None], Response]) -> Response:
-    """Answer the request by `act`, or, when it comes again, with what was answered then.
+def idempotent(request: ApiRequest, *, actor: Actor, handler: Callable[[Claim | None], Response]) -> Response:
+    """Return the response of `handler`, or the stored response if the request is a repetition.
 
-    What the caller adds to the data of the response afterwards is not stored.
+    Changes that the caller makes to the data of the returned response are not stored.
+
+    Args:
+        request: The request. Without an `Idempotency-Key` the handler runs in any case.
+        actor: The owner of the key.
+        handler: Executes the request. Its argument is the claim on the key, or None without a key.
 
     Raises:
-        InProgress, KeyReused: by `services.identity.idempotency`.
-        rest_framework.exceptions.ValidationError: the key is none.
+        InProgress: The same request is being executed.
+        KeyReused: The key was used for a different request.
+        rest_framework.exceptions.ValidationError: The key is malformed.
     """
     if HEADER not in request.headers:
-        return act(None)
-    match = KEY.fullmatch(request.headers[HEADER])
+        return handler(None)
+    match = KEY_PATTERN.fullmatch(request.headers[HEADER])
     if match is None:
         raise ValidationError({HEADER: ["Write 1 to 255 printable ASCII characters, a UUID for example."]})
     try:
         claim = idempotency.acquire(actor=actor, key=match[1], fingerprint=_fingerprint(request))
         if isinstance(claim, StoredResponse):
-            return _replayed(claim)
+            return _replay(claim)
         try:
-            response = act(claim)
+            response = handler(claim)
         except BaseException:
             idempotency.release(claim)
             raise
@@ -51,32 +61,40 @@ def idempotent(request: ApiRequest, *, actor: Actor, act: Callable[[Claim | None
         raise InProgress from error
     except idempotency.KeyReusedError as error:
         raise KeyReused from error
-    kept = StoredResponse(
+    stored = StoredResponse(
         status=response.status_code,
-        headers={name: response[name] for name in KEPT_HEADERS if name in response.headers},
+        headers={name: response[name] for name in STORED_HEADERS if name in response.headers},
         body=JsonRenderer().render(response.data).decode(),
     )
-    idempotency.complete(claim, kept)
+    idempotency.complete(claim, stored)
     return response
 
 
-def _replayed(kept: StoredResponse) -> Response:
+def _replay(stored: StoredResponse) -> Response:
     return Response(
-        json.loads(kept.body), status=kept.status, headers=dict(kept.headers) | {"Idempotent-Replayed": "true"}
+        json.loads(stored.body), status=stored.status, headers=dict(stored.headers) | {"Idempotent-Replayed": "true"}
     )
 
 
 def _fingerprint(request: ApiRequest) -> str:
-    """sha256 of what is asked for. A form counts by its fields: its boundary is another one each time."""
+    """Return the sha256 of method, path and body. A form is hashed by its fields, because its boundary is random."""
     digest = hashlib.sha256(f"{request.method} {request.get_full_path()}".encode())
     if not request.media_type.startswith("multipart/"):
         digest.update(request.body)
         return digest.hexdigest()
-    data: QueryDict = request.data
-    for name, values in sorted(data.lists()):
+    form = cast("QueryDict", request.data)
+    values: list[str | UploadedFile[Any]]
+    for name, values in sorted(form.lists()):
         for value in values:
-            content = value.encode() if isinstance(value, str) else hashlib.sha256(value.read()).digest()
-            if not isinstance(value, str):
-                value.seek(0)
+            content = _content(value)
             digest.update(f" {len(name)} {name} {len(content)} ".encode() + content)
     return digest.hexdigest()
+
+
+def _content(value: "str | UploadedFile[Any]") -> bytes:
+    """Return a form value as bytes; a file as its sha256."""
+    if isinstance(value, str):
+        return value.encode()
+    digest = hashlib.sha256(value.read()).digest()
+    value.seek(0)
+    return digest

@@ -1,6 +1,6 @@
-"""Limits on the shape of JSON bodies, checked on the bytes before anything is built of them.
+"""Limits on the shape of JSON bodies, checked on the bytes before they are parsed.
 
-A body of `[{},{},…]` becomes thirty times its size in objects.
+Python objects parsed from `[{},{},…]` take thirty times the size of the body.
 """
 
 import re
@@ -9,41 +9,41 @@ from rest_framework.exceptions import ParseError
 
 from .problems import BodyTooLarge
 
-# A body up to this size cannot become more than a megabyte or two, whatever it holds: its shape is not looked at.
+# Bodies up to this size parse to at most one or two megabytes, so their shape is not checked.
 MAX_UNCHECKED_BYTES = 32 * 1024
-# A hundred drawings of a thousand points with times; a hundred matrices of 28 x 28 are 78,400.
+# Enough for a hundred drawings of a thousand points with times; a hundred matrices of 28 x 28 are 78,400 values.
 MAX_VALUES = 300_000
-# Lists, objects and their fields. A hundred drawings of sixty strokes are 25,000.
+# Lists, objects and their fields. A hundred drawings of sixty strokes have 25,000.
 MAX_CONTAINERS = 30_000
 MAX_KEY_LENGTH = 100
 MAX_NUMBER_LENGTH = 64
 
 _IN_NUMBERS = bytes(ord("0") if byte in b"0123456789+-.eE" else ord(" ") for byte in range(256))
-# Beyond Latin-1 a single character makes Python hold the whole text at two or four bytes each.
+# One character beyond Latin-1 makes Python store the whole string with two or four bytes a character.
 _WIDE_CHARACTER = re.compile(rb"\\u(?!00)")
 
 
 class TooManyValues(BodyTooLarge):
-    """The body holds more values than any request needs."""
+    """The body has more values than any valid request (413)."""
 
     default_code = "too_many_values"
     default_detail = (
-        f"The body holds too much: at most {MAX_VALUES:,} values are accepted at once, and {MAX_CONTAINERS:,} lists, "
-        "objects and fields. Send it in several requests."
+        f"The body has too many values: at most {MAX_VALUES:,} values are accepted at once, and {MAX_CONTAINERS:,} "
+        "lists, objects and fields. Send it in several requests."
     )
 
 
 def check_shape(body: bytes) -> None:
-    """Refuse a JSON body that would become far larger than it is.
+    """Reject a JSON body that would take far more memory when parsed.
 
-    Whether it is JSON at all is for the parser to say.
+    Does not check that the body is valid JSON; the parser does.
 
     Args:
-        body: the body as it was sent, of any length.
+        body: The body as received, of any length.
 
     Raises:
-        TooManyValues: it holds too many values, lists, objects or fields.
-        rest_framework.exceptions.ParseError: a number or a key is too long, or there is text beyond Latin-1.
+        TooManyValues: The body has too many values, lists, objects or fields.
+        rest_framework.exceptions.ParseError: A number or a key is too long, or there is text beyond Latin-1.
     """
     if len(body) <= MAX_UNCHECKED_BYTES:
         return
@@ -58,9 +58,9 @@ def check_shape(body: bytes) -> None:
 
 
 def _structure(body: bytes) -> bytes:
-    """Return the body with each string reduced to a quotation mark."""
+    """Return the body with each string replaced by one quotation mark."""
     if b"\\" in body:
-        # In this order: what is left of a run of backslashes before a quotation mark escapes it.
+        # In this order: after pairs of backslashes are removed, a remaining backslash escapes the quotation mark.
         body = body.replace(b"\\\\", b"").replace(b'\\"', b"")
     if body.count(b'"') > 2 * MAX_VALUES:
         raise TooManyValues

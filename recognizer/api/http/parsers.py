@@ -1,18 +1,18 @@
-"""Parsers of request bodies: JSON, forms, and pictures as they are. Named in the settings and by the views.
+"""Parsers of request bodies: JSON, forms and image files. Registered in the settings and by views.
 
-How large a body may be is the view's to say (`ApiView.max_body_bytes`); here its shape is bounded, before it is built.
+Views limit the size of the body (`ApiView.max_body_bytes`); the parsers limit its shape before they build objects.
 """
 
 import math
 from collections import Counter
 from collections.abc import Mapping
-from typing import IO
+from typing import IO, Any
 
 from django.conf import settings
 from django.core.exceptions import TooManyFieldsSent, TooManyFilesSent
 from django.core.files.uploadedfile import UploadedFile
 from django.http import QueryDict
-from django.http.multipartparser import MAX_TOTAL_HEADER_SIZE
+from django.http.multipartparser import MAX_TOTAL_HEADER_SIZE  # type: ignore[attr-defined] # missing in the stubs
 from django.utils.datastructures import MultiValueDict
 from django.utils.http import parse_header_parameters
 from multipart import MultipartError, MultipartParser
@@ -25,7 +25,7 @@ from recognizer.services.lib.errors import detach
 from .json_shape import check_shape
 from .problems import BodyTooLarge
 
-# Bytes of one field of a form that is no file; the longest there is are the four numbers of a crop box.
+# Bytes of a form field that is not a file. The longest valid one is a crop box of four numbers.
 MAX_FIELD_BYTES = 4096
 
 
@@ -36,8 +36,14 @@ class JsonParser(JSONParser):
         self,
         stream: IO[bytes],
         media_type: str | None = None,  # noqa: ARG002 - the framework's signature
-        parser_context: Mapping | None = None,  # noqa: ARG002
-    ) -> object:
+        parser_context: Mapping[str, Any] | None = None,  # noqa: ARG002
+    ) -> Any:
+        """Return the parsed body.
+
+        Raises:
+            TooManyValues: The body has too many values.
+            ParseError: The body is not valid JSON, or its shape is not accepted.
+        """
         body = stream.read()
         check_shape(body)
         try:
@@ -49,7 +55,7 @@ class JsonParser(JSONParser):
 
 
 class FormParser(BaseParser):
-    """A form that may hold files, with Django's limits. Django's own parser takes ten times as long for a small one."""
+    """A multipart form with files, with Django's limits. Ten times as fast as Django's parser for small forms."""
 
     media_type = "multipart/form-data"
 
@@ -57,26 +63,34 @@ class FormParser(BaseParser):
         self,
         stream: IO[bytes],
         media_type: str | None = None,
-        parser_context: Mapping | None = None,  # noqa: ARG002 - the framework's signature
-    ) -> DataAndFiles:
+        parser_context: Mapping[str, Any] | None = None,  # noqa: ARG002 - the framework's signature
+    ) -> "DataAndFiles[Any, Any]":
+        """Return the fields and the files of the form.
+
+        Raises:
+            BodyTooLarge: A field that is not a file is too long.
+            TooManyFieldsSent: The form has too many fields.
+            TooManyFilesSent: The form has too many files.
+            ParseError: The form is malformed.
+        """
         form = MultipartParser(
             stream,
             parse_header_parameters(media_type or "")[1].get("boundary", ""),
             headersize_limit=MAX_TOTAL_HEADER_SIZE,
-            part_limit=math.inf,  # they are counted here, each kind by itself
-            # No temporary files: the body is bounded, and each file in it is needed in memory anyway.
+            part_limit=math.inf,  # counted below, fields and files separately
+            # No temporary files: the size of the body is limited, and each file is needed in memory anyway.
             spool_limit=settings.DATA_UPLOAD_MAX_MEMORY_SIZE,
             memory_limit=settings.DATA_UPLOAD_MAX_MEMORY_SIZE,
         )
-        fields, files = QueryDict(mutable=True), MultiValueDict()
-        counts = Counter()
+        fields, files = QueryDict(mutable=True), MultiValueDict[str, UploadedFile[Any]]()
+        counts: Counter[bool] = Counter()
         try:
             for part in form:
                 if part.filename is None:
                     if part.size > MAX_FIELD_BYTES:
                         raise BodyTooLarge(f"A field that is not a file may have {MAX_FIELD_BYTES} bytes at most.")
                     fields.appendlist(part.name, part.raw.decode(errors="replace"))
-                elif part.filename:  # else a browser's field for a file that nobody chose
+                elif part.filename:  # empty: a file input without a selected file
                     files.appendlist(
                         part.name, UploadedFile(part.file, part.filename, part.content_type, size=part.size)
                     )
@@ -86,13 +100,13 @@ class FormParser(BaseParser):
                 if counts[False] > settings.DATA_UPLOAD_MAX_NUMBER_FILES:
                     raise TooManyFilesSent
         except MultipartError as error:
-            # The library keeps the error, whose traceback holds the form.
+            # The library keeps the error, and its traceback references the form.
             raise ParseError(f"Multipart form parse error - {error}.") from detach(error)
         return DataAndFiles(fields, files)
 
 
-class PictureParser(BaseParser):
-    """A picture as it is: `Content-Type: image/png` and the file's bytes. What they are is found out by decoding."""
+class ImageParser(BaseParser):
+    """An image file as the body, such as `Content-Type: image/png`. Decoding determines the actual format."""
 
     media_type = "image/*"
 
@@ -100,6 +114,7 @@ class PictureParser(BaseParser):
         self,
         stream: IO[bytes],
         media_type: str | None = None,  # noqa: ARG002 - the framework's signature
-        parser_context: Mapping | None = None,  # noqa: ARG002
-    ) -> bytes:
+        parser_context: Mapping[str, Any] | None = None,  # noqa: ARG002
+    ) -> Any:
+        """Return the content of the file."""
         return stream.read()

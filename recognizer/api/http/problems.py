@@ -1,13 +1,14 @@
-"""Errors of the JSON API: one shape everywhere, RFC 9457 problem details, whoever raised them.
+"""Errors of the JSON API as problem documents (RFC 9457).
 
-`problem_response` is the framework's exception handler; `ProblemMiddleware` covers what is answered before a view runs
-(unknown address, bad host, a limit of the request) or instead of it (an error page).
+`problem_response` is the framework's exception handler. `ProblemMiddleware` converts errors that occur outside of the
+API's views: unknown paths, invalid hosts, request limits and error pages.
 """
 
 import logging
 import math
 from collections.abc import Callable, Iterator, Mapping
 from http import HTTPStatus
+from typing import Any, TypedDict
 
 from django.conf import settings
 from django.core.exceptions import (
@@ -34,10 +35,10 @@ from recognizer.services.submissions.intake import SubmissionRejectedError
 log = logging.getLogger(__name__)
 
 CONTENT_TYPE = "application/problem+json"
-# Headers of the replaced answer that a client needs in order to react.
-KEPT_HEADERS = ("Allow", "Retry-After", "WWW-Authenticate")
+# Headers of the replaced response that clients need.
+COPIED_HEADERS = ("Allow", "Retry-After", "WWW-Authenticate")
 
-STATUS_OF_REFUSAL = {
+STATUS_BY_REJECTION_CODE = {
     "empty": 400,
     "bad_crop": 400,
     "bad_shape": 400,
@@ -62,17 +63,17 @@ DETAILS = {
     503: "The site cannot do this right now. Please try again in a moment.",
 }
 
-# When a database that is away may be back.
+# Retry-After when the database is unreachable.
 UNAVAILABLE_SECONDS = 5
 
-# Status, what to say (the error's own words, where nothing stands), and code of what else a view may raise.
+# Exception types -> status, detail (empty: the exception's message) and code.
 OTHER_ERRORS = (
     (StorageFullError, (507, "", StorageFullError.code)),
     (StorageError, (503, "", StorageError.code)),
     (BusyError, (503, "", "busy")),
     (QuotaError, (429, "", "quota_exceeded")),
     (ThrottledError, (429, "", "throttled")),
-    # The database is away, or it restarts.
+    # The database is unreachable or restarting.
     (OperationalError | InterfaceError, (503, DETAILS[503], "unavailable")),
     (NotAllowedError | PermissionDenied, (403, "", "")),
     (Http404, (404, DETAILS[404], "")),
@@ -83,14 +84,14 @@ OTHER_ERRORS = (
 
 
 class Conflict(exceptions.APIException):
-    """What is asked for contradicts what is stored."""
+    """The request conflicts with the stored state (409)."""
 
     status_code = 409
     default_code = "conflict"
 
 
 class InProgress(Conflict):
-    """The same request came before, and is being answered."""
+    """The same request is still being executed (409)."""
 
     default_code = "in_progress"
     default_detail = "The same was sent before and is still being answered. Send it again in a moment."
@@ -98,7 +99,7 @@ class InProgress(Conflict):
 
 
 class Deleted(exceptions.APIException):
-    """The request came before, and what it stored was deleted since."""
+    """The submission that an earlier request with this key stored was deleted (410)."""
 
     status_code = 410
     default_code = "deleted"
@@ -106,35 +107,43 @@ class Deleted(exceptions.APIException):
 
 
 class KeyReused(exceptions.APIException):
+    """The idempotency key was used for a different request (422)."""
+
     status_code = 422
     default_code = "key_reused"
     default_detail = "This Idempotency-Key came with another request before. Use a new key for each new request."
 
 
 class BodyTooLarge(exceptions.APIException):
+    """The body is larger than the view accepts (413)."""
+
     status_code = 413
     default_code = "body_too_large"
     default_detail = DETAILS[413]
 
     def __init__(self, detail: str | None = None, *, limit: int | None = None) -> None:
-        """With `limit`, the detail says how many bytes are accepted."""
+        """Use `limit`, in bytes, for a detail that states it."""
         if limit is not None:
             detail = f"The body is larger than the {limit:,} bytes that this address accepts."
         super().__init__(detail)
 
 
-class TooManyPictures(BodyTooLarge):
+class TooManyImages(BodyTooLarge):
+    """The batch has more images than accepted (413)."""
+
     default_code = "too_many"
 
 
-class ForeignCharset(exceptions.APIException):
+class UnsupportedCharset(exceptions.APIException):
+    """The body is not UTF-8 (415)."""
+
     status_code = 415
     default_code = "unsupported_charset"
     default_detail = "Send text as UTF-8."
 
 
 class Unavailable(exceptions.APIException):
-    """Try again later: `wait` seconds."""
+    """The service is temporarily unavailable (503); retry after `wait` seconds."""
 
     status_code = 503
     default_code = "unavailable"
@@ -142,11 +151,30 @@ class Unavailable(exceptions.APIException):
     wait = 1
 
 
-def problem(
-    status: int, detail: str, *, code: str = "", errors: Mapping[str, list[str]] | None = None
-) -> dict[str, object]:
-    """The document. `code` is stable and for programs; `errors` holds the messages by field."""
-    document: dict[str, object] = {
+class _OptionalMembers(TypedDict, total=False):
+    errors: Mapping[str, list[str]]
+
+
+class Problem(_OptionalMembers):
+    """A problem document."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    code: str
+
+
+def problem(status: int, detail: str, *, code: str = "", errors: Mapping[str, list[str]] | None = None) -> Problem:
+    """Build a problem document.
+
+    Args:
+        status: HTTP status.
+        detail: Message for people.
+        code: Stable code for programs; by default the name of the status.
+        errors: Messages by field.
+    """
+    document: Problem = {
         "type": "about:blank",
         "title": HTTPStatus(status).phrase,
         "status": status,
@@ -158,8 +186,8 @@ def problem(
     return document
 
 
-def problem_response(error: Exception, context: Mapping) -> Response:
-    """Turn whatever a view raised into a problem; the framework calls it (`EXCEPTION_HANDLER`)."""
+def problem_response(error: Exception, context: Mapping[str, Any]) -> Response:
+    """Convert an exception of a view to a problem document (`EXCEPTION_HANDLER`)."""
     storage = storage_error_of(error)
     document, headers = document_of(storage or error)
     if storage is not None:
@@ -173,67 +201,68 @@ def problem_response(error: Exception, context: Mapping) -> Response:
     if isinstance(error, exceptions.UnsupportedMediaType):
         document["detail"] += f" Send {' or '.join(parser.media_type for parser in context['view'].parser_classes)}."
     if document["status"] != 500:
-        # Some errors, all of the database among them, are reference cycles that hold every frame of the request.
+        # Some errors, including all database errors, form reference cycles that keep every frame of the request.
         detach(error)
     return Response(document, status=document["status"], headers=headers, content_type=CONTENT_TYPE)
 
 
-def document_of(error: Exception) -> tuple[dict[str, object], dict[str, str]]:
-    """The problem that an error is, and the headers that go with it."""
+def document_of(error: Exception) -> tuple[Problem, dict[str, str]]:
+    """Return the problem document of an error and its headers."""
     if isinstance(error, exceptions.APIException):
         document = _of_framework_error(error)
     elif isinstance(error, ValidationError):
         document = _invalid(error.message_dict)
     elif isinstance(error, SubmissionRejectedError):
-        status = STATUS_OF_REFUSAL[error.code]
+        status = STATUS_BY_REJECTION_CODE[error.code]
         document = problem(status, str(error), code=error.code, errors={error.field: [str(error)]})
     else:
         status, text, code = next(
-            (what for kinds, what in OTHER_ERRORS if isinstance(error, kinds)), (500, DETAILS[500], "")
+            (answer for kinds, answer in OTHER_ERRORS if isinstance(error, kinds)), (500, DETAILS[500], "")
         )
         document = problem(status, text or str(error) or DETAILS[status], code=code)
-    headers = {}
-    if getattr(error, "auth_header", None):
-        headers["WWW-Authenticate"] = error.auth_header
+    headers: dict[str, str] = {}
+    if auth_header := getattr(error, "auth_header", None):
+        headers["WWW-Authenticate"] = auth_header
     wait = getattr(error, "wait", None) or (UNAVAILABLE_SECONDS if document["status"] == 503 else None)
     if wait:
         headers["Retry-After"] = str(math.ceil(wait))
     return document, headers
 
 
-def _of_framework_error(error: exceptions.APIException) -> dict[str, object]:
+def _of_framework_error(error: exceptions.APIException) -> Problem:
     if not isinstance(error, exceptions.ValidationError):
         return problem(error.status_code, str(error.detail), code=str(error.default_code))
     return _invalid(dict(_by_field(error.detail)))
 
 
-def _invalid(messages: dict[str, list[str]]) -> dict[str, object]:
+def _invalid(messages: dict[str, list[str]]) -> Problem:
     general = messages.pop("", None)
     detail = " ".join(general or [f"{name}: {' '.join(texts)}" for name, texts in messages.items()])
     return problem(400, detail, code="invalid", errors=messages)
 
 
-def _by_field(detail: list | dict, path: str = "") -> Iterator[tuple[str, list[str]]]:
-    """Nested error messages as `("outer.inner", [messages])`; those about no field have an empty path."""
+def _by_field(detail: Any, path: str = "") -> Iterator[tuple[str, list[str]]]:
+    """Flatten nested messages to `("outer.inner", [messages])`. Messages that belong to no field have an empty path."""
     if isinstance(detail, Mapping):
         for name, inner in detail.items():
             part = "" if name == "non_field_errors" else str(name)
             yield from _by_field(inner, f"{path}.{part}".strip("."))
-    elif any(isinstance(one, list | dict) for one in detail):
+    elif any(isinstance(item, list | dict) for item in detail):
         for index, inner in enumerate(detail):
             if inner:
                 yield from _by_field(inner if isinstance(inner, list | dict) else [inner], f"{path}.{index}".strip("."))
     else:
-        yield path, [str(one) for one in detail]
+        yield path, [str(message) for message in detail]
 
 
 class ProblemMiddleware:
-    """The first middleware: an error under /api/ that is not a problem document yet becomes one."""
+    """Converts error responses under /api/ to problem documents. Must be the first middleware."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
+        """Return the response; an error becomes a problem document with the same status."""
         response = self.get_response(request)
         status = response.status_code
         if (
@@ -246,7 +275,7 @@ class ProblemMiddleware:
             return response
         document = problem(status, DETAILS.get(status, HTTPStatus(status).description or HTTPStatus(status).phrase))
         replaced = JsonResponse(document, status=status, content_type=CONTENT_TYPE)
-        for name in KEPT_HEADERS:
+        for name in COPIED_HEADERS:
             if name in response.headers:
                 replaced[name] = response[name]
         return replaced

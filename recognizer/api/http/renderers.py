@@ -1,12 +1,13 @@
-"""How answers are written. The framework is told of it in the settings."""
+"""Renderer of JSON responses, registered in DEFAULT_RENDERER_CLASSES."""
 
 from collections.abc import Mapping
+from typing import Any
 
 from rest_framework.renderers import JSONRenderer
 
 
 class JsonRenderer(JSONRenderer):
-    """The framework's renderer; it would look into its own media type for an indentation, each time."""
+    """The framework's renderer without indentation."""
 
-    def get_indent(self, _media_type: str, _context: Mapping) -> None:
-        return None
+    def get_indent(self, _media_type: str, _context: Mapping[str, Any]) -> None:
+        """Return None without parsing the accepted media type for an `indent` parameter."""

@@ -1,7 +1,8 @@
-"""Bodies in which pictures come: a form, JSON, or the file as it is; one picture, or several to be stored together."""
+"""Parsing of bodies with images: a form, JSON or an image file; one image, or a batch to be stored together."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from django.conf import settings
 from django.http import QueryDict
@@ -9,6 +10,7 @@ from rest_framework.exceptions import ValidationError
 from rest_framework.serializers import Serializer
 
 from recognizer.api.authentication.cookie import is_browser
+from recognizer.api.serializers.fields import serializer_of
 from recognizer.api.serializers.inputs import (
     NewSubmissionFileSerializer,
     NewSubmissionFormSerializer,
@@ -16,93 +18,101 @@ from recognizer.api.serializers.inputs import (
     PictureFileSerializer,
     PictureFormSerializer,
     PictureJsonSerializer,
-    serializer_of,
 )
 from recognizer.models import Source
 from recognizer.services.lib.errors import detach
 from recognizer.services.submissions.intake import SubmissionInput
 
-from .problems import TooManyPictures
+from .problems import TooManyImages
 from .requests import ApiRequest
 
-# As many as one form may hold.
+# The maximum number of files in a form.
 MAX_BATCH_SIZE = settings.DATA_UPLOAD_MAX_NUMBER_FILES
 
 Entry = SubmissionInput | ValidationError
 
 
 @dataclass(frozen=True, slots=True)
-class Fields:
-    """What may be said of a picture, in each kind of body."""
+class BodySerializers:
+    """The serializers of an image by kind of body.
 
-    file: type[Serializer]
-    form: type[Serializer]
-    json: type[Serializer]
+    Attributes:
+        file: Query parameters beside an image file.
+        form: Fields of a multipart form.
+        json: Fields of a JSON object.
+    """
+
+    file: type[Serializer[Any]]
+    form: type[Serializer[Any]]
+    json: type[Serializer[Any]]
 
 
-PICTURE = Fields(PictureFileSerializer, PictureFormSerializer, PictureJsonSerializer)
-NEW_SUBMISSION = Fields(NewSubmissionFileSerializer, NewSubmissionFormSerializer, NewSubmissionJsonSerializer)
+IMAGE = BodySerializers(PictureFileSerializer, PictureFormSerializer, PictureJsonSerializer)
+NEW_SUBMISSION = BodySerializers(NewSubmissionFileSerializer, NewSubmissionFormSerializer, NewSubmissionJsonSerializer)
 
 
-def read_one(request: ApiRequest, fields: Fields) -> SubmissionInput:
-    """The one picture of a body.
+def parse_image(request: ApiRequest, kinds: BodySerializers) -> SubmissionInput:
+    """Return the single image of a body.
 
     Raises:
-        rest_framework.exceptions.ValidationError: with a message for each field that is wrong.
+        rest_framework.exceptions.ValidationError: Messages by field.
     """
-    data = request.data
+    data: Any = request.data
     if request.media_type.startswith("image/"):
-        options = serializer_of(fields.file).run_validation(request.query_params.dict())
-        return _sent(request, options | {"image": data or b""})
-    _check_address(request)
-    kind = fields.form if isinstance(data, QueryDict) else fields.json
-    return _sent(request, serializer_of(kind).run_validation(data))
+        options = serializer_of(kinds.file).run_validation(request.query_params.dict())
+        return _to_input(request, options | {"image": data or b""})
+    _check_no_query_parameters(request)
+    kind = kinds.form if isinstance(data, QueryDict) else kinds.json
+    return _to_input(request, serializer_of(kind).run_validation(data))
 
 
-def read_several(request: ApiRequest, fields: Fields) -> list[Entry] | None:
-    """The pictures of a body that holds a list of them, each by itself right or wrong; None for any other body.
+def parse_batch(request: ApiRequest, kinds: BodySerializers) -> list[Entry] | None:
+    """Return the images of a batch, or None if the body is not a batch.
+
+    Each invalid image is represented by its validation error.
 
     Raises:
-        TooManyPictures, rest_framework.exceptions.ValidationError: about all of them.
+        TooManyImages: The batch has more than MAX_BATCH_SIZE images.
+        rest_framework.exceptions.ValidationError: The batch as a whole is invalid.
     """
-    data = request.data
+    data: Any = request.data
     if isinstance(data, QueryDict) and len(data.getlist("image")) > 1:
         options = data.dict()
         if "crop" in options:
             raise ValidationError({"crop": ["A crop box goes with one picture only."]})
-        bodies = [options | {"image": image} for image in data.getlist("image")]
-        kind = fields.form
+        bodies: list[Any] = [options | {"image": image} for image in data.getlist("image")]
+        kind = kinds.form
     elif isinstance(data, list):
-        bodies, kind = data, fields.json
+        bodies, kind = data, kinds.json
     else:
         return None
-    _check_address(request)
+    _check_no_query_parameters(request)
     if not bodies:
         raise ValidationError("Send at least one picture.")
     if len(bodies) > MAX_BATCH_SIZE:
-        raise TooManyPictures(f"Send at most {MAX_BATCH_SIZE} pictures at once.")
-    return [_entry(request, serializer_of(kind), body) for body in bodies]
+        raise TooManyImages(f"Send at most {MAX_BATCH_SIZE} pictures at once.")
+    return [_to_entry(request, serializer_of(kind), body) for body in bodies]
 
 
 def valid_entries(entries: Sequence[Entry]) -> list[SubmissionInput]:
-    """Those with which nothing is wrong so far."""
+    """Return the entries without a validation error."""
     return [entry for entry in entries if isinstance(entry, SubmissionInput)]
 
 
-def _entry(request: ApiRequest, serializer: Serializer, body: object) -> Entry:
+def _to_entry(request: ApiRequest, serializer: Serializer[Any], body: object) -> Entry:
     try:
-        return _sent(request, serializer.run_validation(body))
+        return _to_input(request, serializer.run_validation(body))
     except ValidationError as error:
         return detach(error)
 
 
-def _check_address(request: ApiRequest) -> None:
+def _check_no_query_parameters(request: ApiRequest) -> None:
     if request.query_params:
-        text = "Only a picture that is sent as it is has its options in the address; say it in the body."
+        text = "Only a picture that is the body itself takes its options from the address. Put them into the body."
         raise ValidationError({name: [text] for name in request.query_params})
 
 
-def _sent(request: ApiRequest, fields: Mapping) -> SubmissionInput:
+def _to_input(request: ApiRequest, fields: Mapping[str, Any]) -> SubmissionInput:
     source = Source.API
     if is_browser(request):
         source = Source.CANVAS if "strokes" in fields else Source.UPLOAD

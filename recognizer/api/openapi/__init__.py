@@ -1,1 +1,1 @@
-"""The OpenAPI document: hooks of drf-spectacular, parameters and examples."""
+"""The OpenAPI document: extensions of drf-spectacular, parameters and examples."""

@@ -1,6 +1,6 @@
-"""The examples on the API page: one for each job, for curl and in Python. Tests run them as the page shows them.
+"""The examples on the API page, for curl and in Python. Tests run them as the page shows them.
 
-Their code is in templates/recognizer/examples; `site` there is the address under which the reader found the page.
+The code is in templates/recognizer/examples. `site` there is the base URL under which the reader opened the page.
 """
 
 from dataclasses import dataclass
@@ -14,7 +14,14 @@ LANGUAGES = {"curl": "curl", "python": "Python"}
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """A job: the name of its files, what it is called, what there is to say, and the scopes that its token needs."""
+    """An example of one task.
+
+    Attributes:
+        name: Base name of its template files.
+        title: Heading on the page.
+        text: Explanation on the page.
+        scopes: Scopes of the token that it uses; empty without a token.
+    """
 
     name: str
     title: str
@@ -22,7 +29,7 @@ class Example:
     scopes: tuple[Scope, ...] = ()
 
     def codes(self, site: str) -> list[dict[str, str]]:
-        """The code in each language, for the site at this address."""
+        """Return title and code for each language, for the site at a base URL."""
         return [
             {
                 "language": title,

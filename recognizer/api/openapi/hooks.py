@@ -1,42 +1,44 @@
-"""What the OpenAPI document says of every operation alike: who may call it, and how any of them may be refused.
+"""Extensions of drf-spectacular: security requirements, common problem responses and links between operations.
 
-The framework is told of `Schema` and `add_common_problems` in the settings; schema.py holds what views say themselves.
+`Schema` and the hooks are registered in the settings. Parameters and responses of single views are in `params`.
 """
+
+from typing import Any
 
 from drf_spectacular.extensions import OpenApiAuthenticationExtension, OpenApiSerializerExtension
 from drf_spectacular.openapi import AutoSchema
 from drf_spectacular.utils import Direction
 
-from recognizer.api.authentication.token import needed_scopes
+from recognizer.api.authentication.token import required_scopes
 from recognizer.api.http.problems import CONTENT_TYPE
 from recognizer.models import Scope
 
 PRIVILEGED = {Scope.REVIEW, Scope.OPERATE}
 METHODS = {"get", "post", "put", "patch", "delete"}
 
-CHALLENGE = {"description": "What is wrong with the token (RFC 6750).", "schema": {"type": "string"}}
+CHALLENGE = {"description": "The error of the token (RFC 6750).", "schema": {"type": "string"}}
 RETRY_AFTER = {"description": "Seconds to wait.", "schema": {"type": "integer", "minimum": 0}}
 
-# Problems that any operation may answer with: status -> name, description, header.
+# Problems of every operation: status -> name, description, header.
 COMMON = {
     "401": (
         "BadToken",
-        "The token is unknown, expired or deleted. It is not taken for nobody's.",
+        "The token is unknown, expired or deleted. The request is not treated as anonymous.",
         "WWW-Authenticate",
     ),
     "503": (
         "Busy",
-        "The site is busy (`busy`), or can reach no database (`unavailable`) or storage (`storage_unavailable`).",
+        "The site is busy (`busy`), or its database (`unavailable`) or storage (`storage_unavailable`) is unreachable.",
         "Retry-After",
     ),
-    "429": ("TooMany", "So much was asked for in a minute, or stored in a day, that it has to wait.", "Retry-After"),
+    "429": ("TooMany", "The limit of requests per minute or of storage per day is exceeded.", "Retry-After"),
 }
-# Problems of operations that take a body.
+# Problems of operations with a request body.
 COMMON_WITH_BODY = {
-    "408": ("BodyTimeout", "The body came too slowly (`body_timeout`). Nothing was done.", "Retry-After"),
+    "408": ("BodyTimeout", "The body was received too slowly (`body_timeout`). Nothing was changed.", "Retry-After"),
     "507": ("StorageFull", "The disk is full (`storage_full`). Nothing was stored.", "Retry-After"),
 }
-# What an answer leads to: the operation that made it, its statuses, and by which parameters others go on from there.
+# Links: operation, response statuses, parameters taken from the response, and target operations.
 SUBMISSION = {"public_id": "$response.body#/id", "key": "$response.body#/read_key"}
 MANAGED = {"public_id": "$response.body#/id", "header.X-Manage-Key": "$response.body#/manage_key"}
 LINKS = (
@@ -63,50 +65,56 @@ HEADERS = {"WWW-Authenticate": CHALLENGE, "Retry-After": RETRY_AFTER}
 
 
 class Schema(AutoSchema):
-    """The framework's own, and whether somebody without account and cookie may call the operation."""
+    """Adds whether anonymous clients may call an operation."""
 
-    def get_auth(self) -> list[dict]:
-        needed = needed_scopes(self.view, self.method)
-        everybody = needed is not None and not (needed and PRIVILEGED.issuperset(needed))
-        return [*super().get_auth(), *([{}] if everybody else [])]
+    def get_auth(self) -> list[dict[str, Any]]:
+        """Return the security requirements; an empty one stands for anonymous access."""
+        required = required_scopes(self.view, self.method)
+        is_public = required is not None and not (required and PRIVILEGED.issuperset(required))
+        return [*super().get_auth(), *([{}] if is_public else [])]
 
 
-class TokenScheme(OpenApiAuthenticationExtension):
+class TokenScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call] # of drf-spectacular
+    """The security scheme of bearer tokens."""
+
     target_class = "recognizer.api.authentication.token.TokenAuthentication"
     name = "token"
 
-    def get_security_requirement(self, auto_schema: AutoSchema) -> dict | None:
-        """With the scopes of which the token must have one."""
-        needed = needed_scopes(auto_schema.view, auto_schema.method)
-        return None if needed is None else {self.name: list(needed)}
+    def get_security_requirement(self, auto_schema: AutoSchema) -> dict[str, list[Any]]:
+        """Return the scopes of which the token needs one."""
+        required = required_scopes(auto_schema.view, auto_schema.method)
+        # None: the operation does not accept tokens. drf-spectacular skips the scheme, which its annotations omit.
+        return None if required is None else {self.name: list(required)}  # type: ignore[return-value]
 
-    def get_security_definition(self, _auto_schema: AutoSchema) -> dict:
+    def get_security_definition(self, _auto_schema: AutoSchema) -> dict[str, Any]:
+        """Return the description of the scheme."""
         return {
             "type": "http",
             "scheme": "bearer",
-            "description": "A personal token, `Authorization: Bearer digits_…`: made on the page Tokens, shown once. "
-            "It acts as its account within its scopes: `read`; `submit` (send, label, share and delete one's own); "
-            "`review` and `operate` for those who may. Each operation lists the scopes of which one is needed.",
+            "description": "A personal token, `Authorization: Bearer digits_…`, created on the page Tokens and shown "
+            "once. It has the permissions of its account, limited by its scopes: `read`; `submit` (create, label, "
+            "share and delete own submissions); `review` and `operate`. Each operation lists the scopes of which the "
+            "token needs one.",
         }
 
 
-def add_links(result: dict, **_others: object) -> dict:
-    """Say what answers lead to (a hook of drf-spectacular)."""
+def add_links(result: dict[str, Any], **_kwargs: Any) -> dict[str, Any]:
+    """Add links between operations (postprocessing hook of drf-spectacular)."""
     operations = {
         path[method]["operationId"]: path[method]
         for path in result["paths"].values()
         for method in METHODS & path.keys()
     }
-    for maker, statuses, parameters, targets in LINKS:
+    for operation_id, statuses, parameters, targets in LINKS:
         for status in statuses:
-            operations[maker]["responses"][status].setdefault("links", {}).update(
+            operations[operation_id]["responses"][status].setdefault("links", {}).update(
                 {target: {"operationId": target, "parameters": parameters} for target in targets}
             )
     return result
 
 
-def add_common_problems(result: dict, **_others: object) -> dict:
-    """Add to every operation the refusals that come before it is even looked at (a hook of drf-spectacular)."""
+def add_common_problems(result: dict[str, Any], **_kwargs: Any) -> dict[str, Any]:
+    """Add the problems of every operation (postprocessing hook of drf-spectacular)."""
     content = {CONTENT_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
     result["components"]["responses"] = {
         name: {"description": description, "headers": {header: HEADERS[header]}, "content": content}
@@ -129,20 +137,24 @@ def add_common_problems(result: dict, **_others: object) -> dict:
     return result
 
 
-# What text never holds; the framework refuses it everywhere.
-NO_NULLS = "^[^\\u0000]*$"
-SAYING_MORE = {"pattern", "format", "enum", "const"}
+# Strings without NUL, which the framework rejects everywhere.
+NO_NUL_PATTERN = "^[^\\u0000]*$"
+# Keywords of strings that restrict the value already.
+RESTRICTING_KEYWORDS = {"pattern", "format", "enum", "const"}
 
 
-class StrictScheme(OpenApiSerializerExtension):
-    """Bodies in which a name that means nothing is refused say so, and that text is text."""
+class StrictScheme(OpenApiSerializerExtension):  # type: ignore[no-untyped-call] # of drf-spectacular
+    """Marks bodies of `StrictSerializer` as closed, and their strings as free of NUL."""
 
-    target_class = "recognizer.api.serializers.inputs.StrictSerializer"
+    target_class = "recognizer.api.serializers.fields.StrictSerializer"
     match_subclasses = True
 
-    def map_serializer(self, auto_schema: AutoSchema, direction: Direction) -> dict:
-        schema = auto_schema._map_serializer(self.target, direction, bypass_extensions=True)  # noqa: SLF001 - as documented
+    def map_serializer(self, auto_schema: AutoSchema, direction: Direction) -> dict[str, Any]:
+        """Return the schema of a serializer."""
+        schema: dict[str, Any] = auto_schema._map_serializer(  # type: ignore[no-untyped-call] # noqa: SLF001 - as documented
+            self.target, direction, bypass_extensions=True
+        )
         for field in schema["properties"].values():
-            if field.get("type") == "string" and SAYING_MORE.isdisjoint(field):
-                field["pattern"] = NO_NULLS
+            if field.get("type") == "string" and RESTRICTING_KEYWORDS.isdisjoint(field):
+                field["pattern"] = NO_NUL_PATTERN
         return schema | {"additionalProperties": False}

@@ -1,8 +1,9 @@
-"""What the OpenAPI document says beyond what the views say themselves: filters, pages, errors, who may call."""
+"""Parameters, request bodies and responses of the OpenAPI document, and decorators that add them to views."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from functools import cache
 from http import HTTPStatus
+from typing import Any, TypeVar
 
 import django_filters as filters
 from django.core.validators import RegexValidator
@@ -26,17 +27,17 @@ from recognizer.api.serializers.inputs import (
     PictureFormSerializer,
     PictureJsonSerializer,
 )
-from recognizer.api.serializers.outputs import ProblemSerializer
+from recognizer.api.serializers.problems import ProblemSerializer
 from recognizer.filters import StrictBooleanFilter, StrictFilterSet
 
-KEY = OpenApiParameter(
-    "key", description="A read key or share key: it opens this one submission to whoever has it, and changes nothing."
-)
+View = TypeVar("View", bound=Callable[..., Any])
+
+KEY = OpenApiParameter("key", description="A read key or share key, which gives read access to this submission.")
 MANAGE_KEY = OpenApiParameter(
     "X-Manage-Key",
     location=OpenApiParameter.HEADER,
-    description="The `manage_key` of a submission that was sent without an account and without a cookie: whoever sends "
-    "it may do with this one submission what an account may do with its own.",
+    description="The `manage_key` of a submission that was created without an account and without a cookie. It gives "
+    "the permissions of the sender on this submission.",
 )
 PREFER = OpenApiParameter(
     "Prefer",
@@ -47,29 +48,29 @@ IDEMPOTENCY_KEY = OpenApiParameter(
     "Idempotency-Key",
     {"type": "string", "minLength": 1, "maxLength": 255, "pattern": '^[^"]+$'},
     OpenApiParameter.HEADER,
-    description="Any text of your own, a UUID for example, that names this one request. Sent again within 24 hours, "
-    "because the answer was lost on the way, it is stored once and gets the same answer: the same status, body and "
-    "`Location`. 409 while the first one is being answered; 422 with another body. A refusal is not kept. When a "
-    "submission is deleted, its part of the kept answer goes with it: the request sent again is then answered with 410 "
-    "(in a batch: an item with status 410), and nothing is stored again.",
+    description="A unique string for this request, for example a UUID. A repetition within 24 hours is not executed "
+    "again and gets the stored response: the same status, body and `Location`. 409 while the first request is being "
+    "executed; 422 if the body differs. Rejected requests are not stored. When a submission is deleted, its "
+    "part of the stored response is deleted too: the repetition is then answered with 410 (in a batch: an item with "
+    "status 410), and nothing is stored again.",
 )
 FILE_OPTIONS = [
     CROP := OpenApiParameter(
         "crop",
-        description="Where the body is the picture itself: left, top, right, bottom of the digit in its own pixels, as "
-        "JSON text: `[10,5,50,55]`.",
+        description="If the body is an image file: left, top, right and bottom edge of the digit in pixels, as JSON "
+        "text, for example `[10,5,50,55]`.",
     ),
     OpenApiParameter(
         "may_train",
         OpenApiTypes.BOOL,
-        description="Where the body is the picture itself. False: the site may not learn from it.",
+        description="If the body is an image file. False: the site may not use it for training.",
     ),
 ]
 LOCATION = OpenApiParameter(
     "Location",
     location=OpenApiParameter.HEADER,
     response=[201, 202],
-    description="Where to read it, by a read key.",
+    description="URL of the submission, with a read key.",
 )
 RETRY_AFTER = OpenApiParameter(
     "Retry-After", OpenApiTypes.INT, OpenApiParameter.HEADER, response=[202], description="Seconds."
@@ -79,19 +80,19 @@ REPLAYED = OpenApiParameter(
     {"const": "true"},
     OpenApiParameter.HEADER,
     response=[201, 202, 207],
-    description="There when the answer was given before, to the same request with the same `Idempotency-Key`.",
+    description="Present if this is the stored response to an earlier request with the same `Idempotency-Key`.",
 )
 PUBLIC_ID = OpenApiParameter("public_id", location=OpenApiParameter.PATH, description="Id of a submission.")
 
-# So that "Try it out" on the page works at once.
-A_SEVEN = OpenApiExample(
+# Makes "Try it out" on the API page work without editing.
+DRAWING_EXAMPLE = OpenApiExample(
     "A drawn 7", {"strokes": [[[60, 200, 120], [60, 60, 230]]]}, request_only=True, media_type="application/json"
 )
 
 _FILES = dict.fromkeys(
     ("image/png", "image/jpeg", "image/webp", "image/gif", "image/bmp", "image/tiff"), OpenApiTypes.BINARY
 )
-PICTURE_BODIES = {"application/json": PictureJsonSerializer, "multipart/form-data": PictureFormSerializer, **_FILES}
+IMAGE_BODIES = {"application/json": PictureJsonSerializer, "multipart/form-data": PictureFormSerializer, **_FILES}
 SUBMISSION_BODIES = {
     "application/json": PolymorphicProxySerializer(
         "NewSubmissions",
@@ -107,21 +108,21 @@ PAGING = [
     OpenApiParameter(
         "cursor",
         {"type": "string", "format": "cursor"},
-        description="Where the page begins: take it from `next` or `previous`.",
+        description="Position of the page, from `next` or `previous`.",
     ),
     OpenApiParameter(
         "page_size",
         {"type": "integer", "minimum": 1, "maximum": pagination.MAX_PAGE_SIZE, "default": pagination.PAGE_SIZE},
-        description="Rows on a page.",
+        description="Rows in a page.",
     ),
 ]
 
-# Empty as from a form of a page where nothing was chosen.
-MOMENT = {"type": "string", "anyOf": [{"format": "date-time"}, {"format": "date"}, {"const": ""}]}
+# Empty values are accepted, because HTML forms send them for empty fields.
+DATE_TIME = {"type": "string", "anyOf": [{"format": "date-time"}, {"format": "date"}, {"const": ""}]}
 
 
-def problems(*statuses: int) -> dict:
-    """The responses of an operation that may fail in these ways. 500 may happen everywhere."""
+def problems(*statuses: int) -> dict[Any, Any]:
+    """Return the problem responses of an operation. 500 is always included."""
     return {
         (status, CONTENT_TYPE): OpenApiResponse(ProblemSerializer, DETAILS.get(status, HTTPStatus(status).phrase))
         for status in sorted({*statuses, 500})
@@ -130,80 +131,108 @@ def problems(*statuses: int) -> dict:
 
 def describe_list(
     filterset: type[StrictFilterSet],
-    serializer: type[serializers.BaseSerializer],
+    serializer: type[serializers.BaseSerializer[Any]],
     *,
     problem: Iterable[int] = (),
-    **more,
-) -> extend_schema:
-    """The GET of a list that is filtered and paged."""
-    own = more.pop("parameters", [])
-    parameters = [*own, *filter_parameters(filterset), *PAGING]
-    return extend_schema(parameters=parameters, responses={200: _page(serializer), **problems(400, *problem)}, **more)
+    parameters: Iterable[OpenApiParameter] = (),
+    **kwargs: Any,
+) -> Callable[[View], View]:
+    """Describe the GET of a list with filters and pagination.
+
+    Args:
+        filterset: Filters of the list.
+        serializer: Serializer of a row.
+        problem: Statuses of problems beside 400.
+        parameters: Parameters beside the filters and pagination.
+        kwargs: Further arguments of `extend_schema`.
+    """
+    return extend_schema(
+        parameters=[*parameters, *filter_parameters(filterset), *PAGING],
+        responses={200: _page(serializer), **problems(400, *problem)},
+        **kwargs,
+    )
+
+
+def describe_submission(*, responses: Mapping[Any, Any], **kwargs: Any) -> Callable[[View], View]:
+    """Describe an operation on one submission. Further arguments are those of `extend_schema`."""
+    return extend_schema(tags=["submissions"], parameters=[PUBLIC_ID, KEY, MANAGE_KEY], responses=responses, **kwargs)
 
 
 def filter_parameters(filterset: type[StrictFilterSet]) -> list[OpenApiParameter]:
+    """Return the query parameters of a filter set."""
     return [_parameter(name, item) for name, item in filterset.base_filters.items()]
 
 
-@cache
-def _page(serializer: type[serializers.BaseSerializer]) -> serializers.Serializer:
+def _create_page(serializer: type[serializers.BaseSerializer[Any]]) -> serializers.Serializer[Any]:
+    """Create the serializer of a page of rows."""
     fields = {
         "next": serializers.URLField(allow_null=True),
         "previous": serializers.URLField(allow_null=True),
         "results": serializer(many=True),
     }
-    return inline_serializer(f"{serializer.__name__.removesuffix('Serializer')}Page", fields)
+    name = f"{serializer.__name__.removesuffix('Serializer')}Page"
+    return inline_serializer(name, fields)
 
 
-def _parameter(name: str, one: filters.Filter) -> OpenApiParameter:
-    description = one.extra.get("help_text", "")
-    if isinstance(one, filters.OrderingFilter):
-        values = [value for value, _ in one.extra["choices"]]
+# One class for each row serializer, because component names must be unique.
+_page: Callable[..., serializers.Serializer[Any]] = cache(_create_page)
+
+
+def _parameter(name: str, item: filters.Filter) -> OpenApiParameter:
+    """Return the query parameter of a filter."""
+    description = item.extra.get("help_text", "")
+    if isinstance(item, filters.OrderingFilter):
+        values = [value for value, _ in item.extra["choices"]]
         return OpenApiParameter(name, enum=[*values, ""], description=description)
-    if isinstance(one, filters.MultipleChoiceFilter):
-        choices = [value for value, _ in one.field.choices]
+    if isinstance(item, filters.MultipleChoiceFilter):
+        choices = [value for value, _ in item.field.choices]
         kind = OpenApiTypes.INT if isinstance(choices[0], int) else OpenApiTypes.STR
         return OpenApiParameter(name, kind, many=True, enum=choices, description=f"{description} Any of them.".strip())
-    if isinstance(one, StrictBooleanFilter):
+    if isinstance(item, StrictBooleanFilter):
         return OpenApiParameter(name, _or_empty({"type": "boolean"}), description=description)
-    if isinstance(one, filters.IsoDateTimeFilter):
-        return OpenApiParameter(name, MOMENT, description=description)
-    if isinstance(one, filters.NumberFilter):
-        return OpenApiParameter(name, _number(one), description=description)
-    is_deprecated = getattr(one, "is_deprecated", False)
-    return OpenApiParameter(name, _text(one), description=description, deprecated=is_deprecated)
+    if isinstance(item, filters.IsoDateTimeFilter):
+        return OpenApiParameter(name, DATE_TIME, description=description)
+    if isinstance(item, filters.NumberFilter):
+        return OpenApiParameter(name, _number(item), description=description)
+    is_deprecated = getattr(item, "is_deprecated", False)
+    return OpenApiParameter(name, _text(item), description=description, deprecated=is_deprecated)
 
 
-def _text(one: filters.Filter) -> dict:
-    """With its pattern, if it has one; it may be empty, as from a form of a page where nothing was chosen."""
-    for validator in one.extra.get("validators", ()):
+def _text(item: filters.Filter) -> dict[str, Any]:
+    """Return the schema of a text filter, with its pattern. Empty values are accepted."""
+    for validator in item.extra.get("validators", ()):
         if isinstance(validator, RegexValidator):
-            # Python's \Z is $ in the dialect of JSON Schema.
-            return {"type": "string", "pattern": f"^$|{validator.regex.pattern}".replace(r"\Z", "$")}
+            pattern = getattr(validator.regex, "pattern", "")
+            # Python's \Z is $ in JSON Schema.
+            return {"type": "string", "pattern": f"^$|{pattern}".replace(r"\Z", "$")}
     return {"type": "string"}
 
 
-def _number(one: filters.NumberFilter) -> dict:
-    limits = {"minimum": one.extra.get("min_value"), "maximum": one.extra.get("max_value")}
-    kind = "integer" if one.extra.get("decimal_places") == 0 else "number"
+def _number(item: filters.NumberFilter) -> dict[str, Any]:
+    """Return the schema of a number filter, with its limits. Empty values are accepted."""
+    limits = {"minimum": item.extra.get("min_value"), "maximum": item.extra.get("max_value")}
+    kind = "integer" if item.extra.get("decimal_places") == 0 else "number"
     return _or_empty({"type": kind} | {name: limit for name, limit in limits.items() if limit is not None})
 
 
-def _or_empty(schema: dict) -> dict:
-    """As from a form of a page where nothing was chosen."""
+def _or_empty(schema: dict[str, Any]) -> dict[str, Any]:
+    """Accept empty values too, because HTML forms send them for empty fields."""
     return {"anyOf": [schema, {"const": ""}]}
 
 
-class CookieScheme(OpenApiAuthenticationExtension):
+class CookieScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call] # of drf-spectacular
+    """The security scheme of session cookies."""
+
     target_class = "recognizer.api.authentication.cookie.CookieAuthentication"
     name = "session"
 
-    def get_security_definition(self, _auto_schema: object) -> dict:
+    def get_security_definition(self, _auto_schema: object) -> dict[str, Any]:
+        """Return the description of the scheme."""
         return {
             "type": "apiKey",
             "in": "cookie",
             "name": "sessionid_SITE",
             "description": "The session of a signed-in account; SITE is the attribute `data-site` of every page. "
             "Requests that change something also need the CSRF token in `X-CSRFToken`: the value of the cookie "
-            "`csrftoken_SITE`. A caller without any cookie is anonymous, and may still send.",
+            "`csrftoken_SITE`. A client without cookies is anonymous and may still create submissions.",
         }

@@ -1,1 +1,1 @@
-"""Serializers: what the API reads and what it returns."""
+"""Serializers of requests and responses, one module for each subject."""

@@ -1,4 +1,4 @@
-"""How training runs and deployments look in the JSON API, and what may be asked of them."""
+"""Serializers of training runs and deployments."""
 
 from django.urls import reverse
 from drf_spectacular.utils import extend_schema_field
@@ -7,11 +7,11 @@ from rest_framework import serializers
 from recognizer.models import Deployment, RunState, TrainingRun
 from recognizer.services.training.scheduling import RECIPES
 
-from .inputs import StrictSerializer
+from .fields import StrictSerializer
 
 
-class TrainingRunSerializer(serializers.Serializer):
-    """One attempt to make a better model."""
+class TrainingRunSerializer(serializers.Serializer[TrainingRun]):
+    """A training run."""
 
     id = serializers.IntegerField(source="pk")
     url = serializers.SerializerMethodField()
@@ -20,37 +20,47 @@ class TrainingRunSerializer(serializers.Serializer):
     state = serializers.ChoiceField(choices=RunState.choices)
     created = serializers.DateTimeField()
     started = serializers.DateTimeField(allow_null=True)
-    heartbeat = serializers.DateTimeField(allow_null=True, help_text="When the trainer was last heard of.")
+    heartbeat = serializers.DateTimeField(allow_null=True, help_text="Last heartbeat of the training process.")
     finished = serializers.DateTimeField(allow_null=True)
     cancel_requested = serializers.BooleanField()
     recipe = serializers.JSONField()
-    labels = serializers.IntegerField(help_text="Settled labels that could train when it was begun.")
-    progress = serializers.JSONField(help_text="Step, share of the whole (0..1), epoch, batch, figures so far.")
-    reasons = serializers.ListField(child=serializers.CharField(), help_text="Why it was refused, stopped or failed.")
+    labels = serializers.IntegerField(help_text="Settled labels available for training at the start.")
+    progress = serializers.JSONField(help_text="Step, overall fraction (0..1), epoch, batch and current metrics.")
+    reasons = serializers.ListField(
+        child=serializers.CharField(), help_text="Why it was rejected, cancelled or failed."
+    )
     version = serializers.IntegerField(
-        source="version.number", default=None, allow_null=True, help_text="Number of the model version that it made."
+        source="version.number", default=None, allow_null=True, help_text="Number of the model version it produced."
     )
 
     @extend_schema_field({"type": "string", "format": "uri"})
     def get_url(self, run: TrainingRun) -> str:
-        return self.context["request"].build_absolute_uri(reverse("api-training-run", args=[run.pk]))
+        """URL in the API."""
+        url: str = self.context["request"].build_absolute_uri(reverse("api-training-run", args=[run.pk]))
+        return url
 
 
 class TrainingRunDetailSerializer(TrainingRunSerializer):
-    log = serializers.JSONField(help_text="`[[when, line], …]`")
+    """A training run with its log."""
+
+    log = serializers.JSONField(help_text="`[[time, line], …]`")
 
 
 class NewTrainingRunSerializer(StrictSerializer):
+    """A request for a training run."""
+
     recipe = serializers.ChoiceField(
-        choices=RECIPES, default=RECIPES[0], help_text="`site` goes on from the live model; the other starts afresh."
+        choices=RECIPES,
+        default=RECIPES[0],
+        help_text="`site` fine-tunes the live model; the other trains from scratch.",
     )
     seed = serializers.IntegerField(
-        default=1, min_value=0, max_value=2**31 - 1, help_text="Another one trains again on the same labels."
+        default=1, min_value=0, max_value=2**31 - 1, help_text="Another seed trains again on the same labels."
     )
 
 
-class DeploymentSerializer(serializers.Serializer):
-    """One change of the live version. The newest says what is live."""
+class DeploymentSerializer(serializers.Serializer[Deployment]):
+    """A change of the live version. The newest deployment defines which version is live."""
 
     sequence = serializers.IntegerField()
     kind = serializers.ChoiceField(choices=Deployment.Kind.choices)
@@ -62,13 +72,18 @@ class DeploymentSerializer(serializers.Serializer):
 
 
 class RollBackSerializer(StrictSerializer):
+    """The reason for a deployment and the state it was decided on."""
+
     why = serializers.CharField(default="", allow_blank=True, max_length=1000)
     seen = serializers.IntegerField(
         default=None,
         allow_null=True,
-        help_text="Sequence number of the deployment that was decided upon: if another came since, nothing changes.",
+        help_text="Sequence number of the latest deployment that the caller knows. If there is a newer one, nothing "
+        "changes.",
     )
 
 
 class PromoteSerializer(RollBackSerializer):
-    force = serializers.BooleanField(default=False, help_text="Although the gate refused it; `why` is needed then.")
+    """The reason for a promotion, and whether to override the gate."""
+
+    force = serializers.BooleanField(default=False, help_text="Override a rejection by the gate; requires `why`.")

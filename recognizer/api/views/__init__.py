@@ -1,1 +1,1 @@
-"""Endpoints of the JSON API, one module for each resource."""
+"""Views of the JSON API, one module for each resource."""

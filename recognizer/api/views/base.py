@@ -1,11 +1,11 @@
-"""What every endpoint of the JSON API shares: who is acting, how much may be sent, and the pages of lists."""
+"""Base classes of the API's views: request checks, the acting principal, and paginated lists."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping
 from functools import cache
+from typing import Any, ClassVar
 
 from django.db.models import QuerySet
-from django.http import Http404, HttpRequest
-from django.http.response import HttpResponseBase
+from django.http import Http404
 from rest_framework.authentication import BaseAuthentication
 from rest_framework.negotiation import BaseContentNegotiation
 from rest_framework.parsers import BaseParser
@@ -19,12 +19,12 @@ from rest_framework.views import APIView
 
 from recognizer import pagination
 from recognizer.api.authentication.cookie import is_browser
-from recognizer.api.http.problems import BodyTooLarge, ForeignCharset
-from recognizer.api.http.requests import ApiRequest
-from recognizer.api.serializers.inputs import serializer_of
+from recognizer.api.http.problems import BodyTooLarge, UnsupportedCharset
+from recognizer.api.http.requests import ApiRequest, site_request
+from recognizer.api.serializers.fields import serializer_of
 from recognizer.filters import StrictFilterSet
 from recognizer.middleware import ensure_visitor
-from recognizer.models import Submission
+from recognizer.models import Scope, Submission
 from recognizer.services.identity import permissions
 from recognizer.services.identity.actors import Actor
 from recognizer.services.submissions import service
@@ -33,24 +33,28 @@ CHARSETS = ("utf-8", "utf8", "us-ascii", "ascii")
 
 
 class ApiView(APIView):
-    """An endpoint. The body's length and how its text is written are checked before anything reads it.
+    """Base view. Checks the length and the charset of the body before it is read.
 
     Attributes:
-        max_body_bytes: the largest body that the endpoint accepts; those that take pictures say a larger one.
+        max_body_bytes: The largest accepted body. Views that accept images set a larger value.
+        scopes: Token scopes by method, where they differ from the default (see `required_scopes`).
     """
 
     max_body_bytes = 4096
+    scopes: ClassVar[Mapping[str, tuple[Scope, ...] | None]] = {}
+    request: ApiRequest
 
-    # No `options`: what there is stands in the document, and CORS is answered before any view.
+    # No `options`: the OpenAPI document describes the operations, and the middleware answers CORS preflights.
     http_method_names = ["get", "head", "post", "put", "patch", "delete"]
 
-    def __init_subclass__(cls, **kwargs: object) -> None:
+    def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        # Django gives each new view a bound `head`, which holds the view: a reference cycle.
+        # Django binds `head` to each view instance, which is a reference cycle.
         if hasattr(cls, "get"):
-            cls.head = cls.get
+            cls.head = cls.get  # type: ignore[attr-defined] # Django's name for it
 
-    def initialize_request(self, request: HttpRequest, *_args: object, **_kwargs: object) -> ApiRequest:
+    def initialize_request(self, request: Any, *_args: Any, **_kwargs: Any) -> ApiRequest:
+        """Wrap Django's request."""
         return ApiRequest(
             request,
             parsers=self.get_parsers(),
@@ -59,70 +63,87 @@ class ApiView(APIView):
             parser_context=self.get_parser_context(request),
         )
 
-    # What the framework puts in there, the view and the request, hold the contexts themselves: reference cycles, in
-    # which each body would stay until the collector comes. No parser and no renderer here asks for them.
-    def get_parser_context(self, _request: HttpRequest) -> dict:
+    # The framework's contexts reference the view and the request, which reference the contexts: cycles that keep each
+    # body in memory until garbage collection. The parsers and renderers of this API do not use them.
+    def get_parser_context(self, _http_request: Any) -> dict[str, Any]:
+        """Return an empty context."""
         return {}
 
-    def get_renderer_context(self) -> dict:
+    def get_renderer_context(self) -> dict[str, Any]:
+        """Return an empty context."""
         return {}
 
-    def finalize_response(self, *args: object, **kwargs: object) -> HttpResponseBase:
-        response = super().finalize_response(*args, **kwargs)
-        if isinstance(response, Response):
-            response.add_post_render_callback(_drop_renderer_context)
-        return response
+    def finalize_response(self, request: Request, response: Any, *args: Any, **kwargs: Any) -> Any:
+        """Prepare the response for rendering and break its reference cycle afterwards."""
+        final = super().finalize_response(request, response, *args, **kwargs)
+        if isinstance(final, Response):
+            final.add_post_render_callback(_drop_renderer_context)
+        return final
 
-    # None of them keeps anything between two requests; the framework makes new ones for each.
-    def get_parsers(self) -> Sequence[BaseParser]:
+    # Parsers, authenticators and so on are stateless, so instances are shared instead of being created per request.
+    def get_parsers(self) -> list[BaseParser]:
+        """Return the shared parsers."""
         return _shared_instances(*self.parser_classes)
 
-    def get_authenticators(self) -> Sequence[BaseAuthentication]:
+    def get_authenticators(self) -> list[BaseAuthentication]:
+        """Return the shared authenticators."""
         return _shared_instances(*self.authentication_classes)
 
-    def get_permissions(self) -> Sequence[BasePermission]:
+    def get_permissions(self) -> list[BasePermission]:
+        """Return the shared permissions."""
         return _shared_instances(*self.permission_classes)
 
-    def get_throttles(self) -> Sequence[BaseThrottle]:
+    def get_throttles(self) -> list[BaseThrottle]:
+        """Return the shared throttles."""
         return _shared_instances(*self.throttle_classes)
 
-    def get_renderers(self) -> Sequence[BaseRenderer]:
+    def get_renderers(self) -> list[BaseRenderer]:
+        """Return the shared renderers."""
         return _shared_instances(*self.renderer_classes)
 
     def get_content_negotiator(self) -> BaseContentNegotiation:
-        [negotiator] = _shared_instances(self.content_negotiation_class)
-        return negotiator
+        """Return the shared content negotiator."""
+        negotiators: list[BaseContentNegotiation] = _shared_instances(self.content_negotiation_class)
+        return negotiators[0]
 
-    def initial(self, request: Request, *args: object, **kwargs: object) -> None:
-        inner = request._request  # noqa: SLF001 - Django's own request knows the parameters of its content type
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        """Check the size and the charset of the body, then authenticate the request.
+
+        Raises:
+            BodyTooLarge: The body is larger than `max_body_bytes`.
+            UnsupportedCharset: The body is not UTF-8.
+        """
         if int(request.META.get("CONTENT_LENGTH") or 0) > self.max_body_bytes:
             raise BodyTooLarge(limit=self.max_body_bytes)
-        if inner.content_params.get("charset", "utf-8").lower() not in CHARSETS:
-            raise ForeignCharset
+        parameters = site_request(request).content_params or {}
+        if parameters.get("charset", "utf-8").lower() not in CHARSETS:
+            raise UnsupportedCharset
         super().initial(request, *args, **kwargs)
 
     @property
     def actor(self) -> Actor:
+        """The principal of the request."""
         return self.request.actor
 
     @property
     def sender(self) -> Actor:
-        """The actor; somebody who draws in a browser for the first time becomes a visitor, known by a cookie."""
-        return ensure_visitor(self.request._request) if is_browser(self.request) else self.actor  # noqa: SLF001
+        """The principal. A browser without one becomes a new visitor, identified by a cookie."""
+        return ensure_visitor(site_request(self.request)) if is_browser(self.request) else self.actor
 
-    def validated_body(self, kind: type[Serializer]) -> dict:
-        """Return the fields of the body, checked by a serializer.
+    def validated_body(self, kind: type[Serializer[Any]]) -> dict[str, Any]:
+        """Return the body validated by a serializer.
 
         Raises:
-            rest_framework.exceptions.ValidationError: with a message for each field that is wrong.
+            rest_framework.exceptions.ValidationError: Messages by field.
         """
-        return serializer_of(kind).run_validation(self.request.data)
+        fields: dict[str, Any] = serializer_of(kind).run_validation(self.request.data)
+        return fields
 
     def readable_submission(self, public_id: str) -> Submission:
-        """The submission, if the caller may see it: by who they are, or by the `key` in the address.
+        """Return a submission that the caller may see, by permission or by the `key` query parameter.
 
         Raises:
-            Http404: there is none, or it is not theirs to see; nobody learns which.
+            Http404: The submission does not exist or is not visible to the caller. The response is the same.
         """
         try:
             submission = service.with_latest_prediction(Submission.objects.all(), whole=True).get(public_id=public_id)
@@ -134,34 +155,51 @@ class ApiView(APIView):
 
     @property
     def key(self) -> str:
-        """A read key or share key in the address."""
+        """The read key or share key in the query parameters, or ""."""
         return self.request.query_params.get("key", "")
 
 
-def _drop_renderer_context(response: Response) -> None:
-    """Break a cycle: the context of a rendered response holds the response."""
+def _drop_renderer_context(response: Any) -> None:
+    """Break the reference cycle between a rendered response and its context."""
     response.renderer_context = None
 
 
-@cache
-def _shared_instances(*kinds: type) -> list:
+def _create_instances(*kinds: type[Any]) -> list[Any]:
     return [kind() for kind in kinds]
 
 
+# One list of instances for all requests. The annotation hides the classes from the check for hashable arguments, which
+# confuses the `__hash__` of instances with that of classes.
+_shared_instances: Callable[..., list[Any]] = cache(_create_instances)
+
+
 class ListView(ApiView):
-    """A list that is filtered, ordered and paged by its address; parameters that mean nothing here are refused."""
+    """A list with filters, ordering and keyset pagination. Unknown query parameters are rejected.
+
+    Attributes:
+        filterset_class: Filters and ordering.
+        serializer_class: Serializer of the rows.
+        other_parameters: Names of query parameters that are not filters.
+    """
 
     filterset_class: type[StrictFilterSet]
-    serializer_class: type[BaseSerializer]
+    serializer_class: type[BaseSerializer[Any]]
     other_parameters: tuple[str, ...] = ()
 
-    def rows(self) -> QuerySet:
+    def rows(self) -> QuerySet[Any]:
+        """Return the rows that the caller may see."""
         raise NotImplementedError
 
-    def get(self, _request: Request) -> Response:
+    def get(self, _request: ApiRequest) -> Response:
+        """Return a page of `rows`."""
         return self.page(self.rows())
 
-    def page(self, rows: QuerySet) -> Response:
+    def page(self, rows: QuerySet[Any]) -> Response:
+        """Return the page of rows selected by the query parameters.
+
+        Raises:
+            ValidationError: A query parameter is unknown or invalid.
+        """
         parameters = self.request.query_params
         filtered = self.filterset_class(parameters, queryset=rows, actor=self.actor)
         filtered.check(others=(*pagination.PARAMETERS, *self.other_parameters))
@@ -176,8 +214,8 @@ class ListView(ApiView):
             }
         )
 
-    def context(self) -> dict:
-        """What the serializer knows besides the rows."""
+    def context(self) -> dict[str, Any]:
+        """Return the context of the serializer."""
         return {"request": self.request}
 
     def _link(self, cursor: str | None) -> str | None:

@@ -1,8 +1,8 @@
-"""`/healthz`, `/readyz` and `/metrics`: what supervisors, load balancers and Prometheus ask, outside of the versioned
-API."""
+"""`/healthz`, `/readyz` and `/metrics` for the supervisor, load balancers and Prometheus, outside the versioned API."""
 
 from dataclasses import asdict
 from ipaddress import ip_address
+from typing import Any
 
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse, JsonResponse
@@ -12,40 +12,40 @@ from django.views.decorators.http import require_safe
 
 from recognizer.services.ops import health, metrics
 
-# Headers of a proxy that the settings do not know of: its callers are not on this machine, though it may be.
+# Headers of a proxy that the settings do not mention. Its clients are remote, although the connection may be local.
 PROXY_HEADERS = ("Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "Via")
 
 
 @never_cache
 @require_safe
 def healthz(_request: HttpRequest) -> JsonResponse:
-    """The process answers."""
+    """Return 200: the process handles requests."""
     return JsonResponse({"ok": True})
 
 
 @never_cache
 @require_safe
 def readyz(_request: HttpRequest) -> JsonResponse:
-    """200 when pages can be served and submissions taken, else 503; either way what is there and what is not."""
-    found = health.check()
-    response = JsonResponse(asdict(found), status=200 if found.is_ready else 503)
-    # Django would log an error for each 503; what is missing has its own line.
-    response._has_been_logged = True  # noqa: SLF001 - Django's own mark: there is no public one
-    return response
+    """Return 200 if the site can serve pages and accept submissions, else 503; the body lists every check."""
+    result = health.check()
+    response: Any = JsonResponse(asdict(result), status=200 if result.is_ready else 503)
+    # Django would log an error for each 503. The checks log what is missing themselves.
+    response._has_been_logged = True  # noqa: SLF001 - Django has no public attribute for this
+    return response  # type: ignore[no-any-return] # JsonResponse with a private attribute
 
 
 @never_cache
 @require_safe
 def metrics_page(request: HttpRequest) -> HttpResponse:
-    """Metrics for callers that send METRICS_TOKEN; without one, for programs on this machine, unless behind a proxy."""
+    """Return the metrics to clients with METRICS_TOKEN; without such a setting to local clients, unless proxied."""
     if not _may_read_metrics(request):
         if not settings.METRICS_TOKEN:
             return HttpResponse(
                 "Set METRICS_TOKEN, and send it as a bearer token.", status=403, content_type="text/plain"
             )
-        answer = HttpResponse("Send METRICS_TOKEN as a bearer token.", status=401, content_type="text/plain")
-        answer["WWW-Authenticate"] = "Bearer"
-        return answer
+        response = HttpResponse("Send METRICS_TOKEN as a bearer token.", status=401, content_type="text/plain")
+        response["WWW-Authenticate"] = "Bearer"
+        return response
     return HttpResponse(metrics.exposition(), content_type=metrics.CONTENT_TYPE)
 
 
@@ -53,10 +53,10 @@ def _may_read_metrics(request: HttpRequest) -> bool:
     if settings.METRICS_TOKEN:
         kind, _, token = request.headers.get("Authorization", "").partition(" ")
         return kind.lower() == "bearer" and constant_time_compare(token.strip(), settings.METRICS_TOKEN)
-    # Behind a proxy every connection comes from it, so no address shows that the caller is on this machine.
+    # Every connection comes from the proxy, so the address does not show whether the client is local.
     if settings.BEHIND_PROXY or any(name in request.headers for name in PROXY_HEADERS):
         return False
     try:
         return ip_address(request.META.get("REMOTE_ADDR", "")).is_loopback
-    except ValueError:  # a unix socket, at whose other end is a proxy
+    except ValueError:  # a Unix socket, which a proxy uses
         return False

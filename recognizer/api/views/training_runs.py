@@ -1,12 +1,12 @@
-"""Training runs: ask for one, watch it, cancel it. Operators only."""
+"""Training runs: start, list, read, cancel. Operators only."""
 
 from django.db.models import QuerySet
 from django.http import Http404
 from drf_spectacular.utils import extend_schema
-from rest_framework.request import Request
 from rest_framework.response import Response
 
 from recognizer.api.http.problems import Conflict
+from recognizer.api.http.requests import ApiRequest
 from recognizer.api.openapi.params import describe_list, problems
 from recognizer.api.serializers.training import (
     NewTrainingRunSerializer,
@@ -21,19 +21,22 @@ from recognizer.services.identity import permissions
 
 
 class TrainingRunsView(ListView):
+    """List of training runs."""
+
     scopes = {"GET": (Scope.OPERATE,), "POST": (Scope.OPERATE,)}
     filterset_class = TrainingRunFilter
     serializer_class = TrainingRunSerializer
 
     def rows(self) -> QuerySet[TrainingRun]:
+        """Return all runs without their logs."""
         training.expire_stale()
-        return runs().defer("log")
+        return training_runs().defer("log")
 
     @describe_list(
         TrainingRunFilter, TrainingRunSerializer, operation_id="list_training_runs", tags=["models"], problem=[403]
     )
-    def get(self, request: Request) -> Response:
-        """Every training run, newest first. For operators."""
+    def get(self, request: ApiRequest) -> Response:
+        """List training runs, newest first. For operators."""
         permissions.require_operator(self.actor)
         return super().get(request)
 
@@ -43,12 +46,15 @@ class TrainingRunsView(ListView):
         request=NewTrainingRunSerializer,
         responses={201: TrainingRunSerializer, **problems(400, 403, 409, 415)},
     )
-    def post(self, request: Request) -> Response:
-        """Start a training. One runs at a time: 409 says which, and `Location` leads to it. For operators."""
+    def post(self, request: ApiRequest) -> Response:
+        """Start a training run. For operators.
+
+        `Location` is the URL of the run. Only one run is active at a time; 409 names the active run.
+        """
         permissions.require_operator(self.actor)
-        sent = self.validated_body(NewTrainingRunSerializer)
+        params = self.validated_body(NewTrainingRunSerializer)
         try:
-            run = training.request_run(trigger=TrainingRun.Trigger.PERSON, actor=self.actor, **sent)
+            run = training.request_run(trigger=TrainingRun.Trigger.PERSON, actor=self.actor, **params)
         except training.CannotTrainError as error:
             raise Conflict(str(error)) from error
         body = TrainingRunSerializer(run, context={"request": request}).data
@@ -56,6 +62,8 @@ class TrainingRunsView(ListView):
 
 
 class TrainingRunView(ApiView):
+    """One training run."""
+
     scopes = {"GET": (Scope.OPERATE,)}
 
     @extend_schema(
@@ -63,14 +71,16 @@ class TrainingRunView(ApiView):
         tags=["models"],
         responses={200: TrainingRunDetailSerializer, **problems(403, 404)},
     )
-    def get(self, request: Request, pk: int) -> Response:
-        """One training run with its log. For operators."""
+    def get(self, request: ApiRequest, pk: int) -> Response:
+        """Return a training run with its log. For operators."""
         training.expire_stale()
-        run = run_of(self, pk)
+        run = find_run(self, pk)
         return Response(TrainingRunDetailSerializer(run, context={"request": request}).data)
 
 
 class CancelTrainingRunView(ApiView):
+    """Cancellation of a training run."""
+
     scopes = {"POST": (Scope.OPERATE,)}
 
     @extend_schema(
@@ -79,22 +89,29 @@ class CancelTrainingRunView(ApiView):
         request=None,
         responses={202: TrainingRunSerializer, **problems(403, 404, 409)},
     )
-    def post(self, request: Request, pk: int) -> Response:
-        """Ask a training run to stop; it does within seconds, and nothing is written. For operators."""
-        run = run_of(self, pk)
+    def post(self, request: ApiRequest, pk: int) -> Response:
+        """Cancel a training run. It stops within seconds and stores no model. For operators."""
+        run = find_run(self, pk)
         if not training.cancel(actor=self.actor, run=run):
             raise Conflict(f"Training run {pk} has ended already.")
         run.refresh_from_db()
         return Response(TrainingRunSerializer(run, context={"request": request}).data, status=202)
 
 
-def run_of(view: ApiView, pk: int) -> TrainingRun:
+def find_run(view: ApiView, pk: int) -> TrainingRun:
+    """Return a training run for an operator.
+
+    Raises:
+        NotAllowedError: The caller is not an operator.
+        Http404: The run does not exist.
+    """
     permissions.require_operator(view.actor)
-    run = runs().filter(pk=pk).first()
+    run = training_runs().filter(pk=pk).first()
     if run is None:
         raise Http404
     return run
 
 
-def runs() -> QuerySet[TrainingRun]:
+def training_runs() -> QuerySet[TrainingRun]:
+    """Return all training runs with account and version."""
     return TrainingRun.objects.select_related("requested_by", "version")

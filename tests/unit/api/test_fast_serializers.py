@@ -9,9 +9,21 @@ from rest_framework.serializers import BaseSerializer, Serializer
 from ml.preprocessing import prepare_strokes
 from ml.serving.classifier import Answer
 from ml.serving.verdicts import Verdict
-from recognizer.api.serializers import outputs
-from recognizer.api.views.review import ReviewItemSerializer
-from recognizer.api.views.submissions import _preview_body
+from recognizer.api.serializers.labels import LabelSerializer
+from recognizer.api.serializers.models import ModelVersionDetailSerializer, ModelVersionSerializer, StatsSerializer
+from recognizer.api.serializers.predictions import (
+    PredictionOfSubmissionSerializer,
+    PredictionSerializer,
+    PreviewSerializer,
+)
+from recognizer.api.serializers.review import ReviewItemSerializer
+from recognizer.api.serializers.submissions import (
+    ShareSerializer,
+    StoredSubmissionSerializer,
+    SubmissionDetailSerializer,
+    SubmissionSerializer,
+)
+from recognizer.api.views.submissions import preview_body
 from recognizer.models import LabelReason, Source, Submission, TruthValue
 from recognizer.services.identity.actors import Actor
 from recognizer.services.ops import submission_stats
@@ -53,9 +65,9 @@ def assert_shown_alike(kind: type[Serializer], row: object, given: dict) -> None
 @pytest.mark.parametrize(
     "kind",
     [
-        outputs.SubmissionSerializer,
-        outputs.StoredSubmissionSerializer,
-        outputs.SubmissionDetailSerializer,
+        SubmissionSerializer,
+        StoredSubmissionSerializer,
+        SubmissionDetailSerializer,
     ],
 )
 @pytest.mark.parametrize("key", ["", "a key & more/€"])
@@ -72,17 +84,17 @@ def test_submissions_in_every_state(kind, key, visitor, stranger, reviewer):
 
 def test_predictions_and_labels(visitor, reviewer):
     submission = answered(visitor)
-    for kind in (outputs.PredictionSerializer, outputs.PredictionOfSubmissionSerializer):
+    for kind in (PredictionSerializer, PredictionOfSubmissionSerializer):
         assert_shown_alike(kind, submission.latest_prediction, context(visitor))
     said = labels.create_label(actor=reviewer, submission=submission, value=TruthValue.SEVEN, reason=LabelReason.API)
     for row in (said, labels.retract(actor=reviewer, label=said)):
         for actor in (visitor, reviewer):
-            assert_shown_alike(outputs.LabelSerializer, row, context(actor))
+            assert_shown_alike(LabelSerializer, row, context(actor))
 
 
 def test_what_is_no_row(visitor):
     submission = answered(visitor)
-    assert_shown_alike(outputs.ShareSerializer, {"submission": submission, "key": "k"}, context(visitor))
+    assert_shown_alike(ShareSerializer, {"submission": submission, "key": "k"}, context(visitor))
     for reason, blind in ((LabelReason.DOUBT, False), (LabelReason.SUSPECT, True)):
         assert_shown_alike(ReviewItemSerializer, ReviewItem(submission, reason, blind=blind), {})
 
@@ -91,15 +103,15 @@ def test_what_is_no_row(visitor):
 def test_previews(is_blank):
     answer = None if is_blank else Answer((0.1,) * 10, 7, 0.5, 1, -3.0, 0.5, Verdict.UNSURE)
     prepared = prepare_strokes([] if is_blank else SEVEN)
-    body = _preview_body(service.Preview(prepared, answer))
+    body = preview_body(service.Preview(prepared, answer))
     shown = json.loads(json.dumps(body))
-    assert shown == the_frameworks(outputs.PreviewSerializer(), body)
-    assert [*shown] == [*outputs.PreviewSerializer().fields]
+    assert shown == the_frameworks(PreviewSerializer(), body)
+    assert [*shown] == [*PreviewSerializer().fields]
 
 
 def test_models_and_counts(visitor):
     version = versions.live_version()
-    for kind in (outputs.ModelVersionSerializer, outputs.ModelVersionDetailSerializer):
+    for kind in (ModelVersionSerializer, ModelVersionDetailSerializer):
         assert_shown_alike(kind, version, {"live": version.pk})
     answered(visitor)
-    assert_shown_alike(outputs.StatsSerializer, submission_stats.stats_for(visitor), {})
+    assert_shown_alike(StatsSerializer, submission_stats.stats_for(visitor), {})

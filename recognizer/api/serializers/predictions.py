@@ -1,0 +1,81 @@
+"""Serializers of predictions, previews and explanations."""
+
+from typing import Any
+
+from rest_framework import serializers
+
+from recognizer.models import Verdict
+
+from .fast import FastSerializer
+
+
+def _probabilities(**options: Any) -> serializers.ListField:
+    return serializers.ListField(
+        child=serializers.FloatField(min_value=0, max_value=1),
+        min_length=10,
+        max_length=10,
+        help_text="Calibrated probabilities of the digits 0 to 9.",
+        **options,
+    )
+
+
+class AnswerSerializer(FastSerializer[Any]):
+    """The prediction of a model for an image."""
+
+    verdict = serializers.ChoiceField(choices=Verdict.choices, help_text="Quality of the prediction.")
+    digit = serializers.IntegerField(min_value=0, max_value=9, help_text="The most probable digit, for any verdict.")
+    certainty = serializers.FloatField(min_value=0, max_value=1, help_text="The probability of `digit`.")
+    runner_up = serializers.IntegerField(min_value=0, max_value=9)
+    probabilities = _probabilities()
+    energy = serializers.FloatField(help_text="Energy score; high for inputs that do not look like a digit.")
+    doubt = serializers.FloatField(min_value=0, max_value=1, help_text="0 certain … 1 doubtful.")
+
+
+class PredictionSerializer(AnswerSerializer):
+    """The prediction of one model version for one submission."""
+
+    id = serializers.IntegerField(source="pk")
+    version = serializers.IntegerField(source="version.number", help_text="Number of the model version.")
+    preprocessing_version = serializers.IntegerField()
+    created = serializers.DateTimeField()
+    milliseconds = serializers.FloatField(help_text="Inference time: this image's share of its batch.")
+
+
+class PredictionOfSubmissionSerializer(PredictionSerializer):
+    """A prediction in the history, with the id of its submission."""
+
+    submission = serializers.CharField(source="submission.public_id")
+
+
+class PreviewSerializer(serializers.Serializer[Any]):
+    """A prediction that was not stored. All numbers are null for a blank image."""
+
+    verdict = serializers.ChoiceField(choices=Verdict.choices)
+    digit = serializers.IntegerField(min_value=0, max_value=9, allow_null=True)
+    certainty = serializers.FloatField(min_value=0, max_value=1, allow_null=True)
+    runner_up = serializers.IntegerField(min_value=0, max_value=9, allow_null=True)
+    probabilities = _probabilities(allow_null=True)
+    energy = serializers.FloatField(allow_null=True)
+    doubt = serializers.FloatField(min_value=0, max_value=1, allow_null=True)
+    pixels = serializers.ListField(
+        child=serializers.ListField(
+            child=serializers.IntegerField(min_value=0, max_value=255), min_length=28, max_length=28
+        ),
+        min_length=28,
+        max_length=28,
+        help_text="The model's input: 28 rows of 28 grey values, white ink on black.",
+    )
+
+
+class ExplanationSerializer(serializers.Serializer[Any]):
+    """The contribution of each pixel to a prediction."""
+
+    model_version = serializers.IntegerField(help_text="Number of the version of the latest prediction.")
+    digit = serializers.IntegerField(min_value=0, max_value=9, help_text="The predicted digit that is explained.")
+    leaning = serializers.ListField(
+        child=serializers.ListField(child=serializers.FloatField(), min_length=28, max_length=28),
+        min_length=28,
+        max_length=28,
+        help_text="28 rows of 28 numbers in -1..1: ink at a positive pixel supports the prediction, at a negative one "
+        "it speaks against it.",
+    )

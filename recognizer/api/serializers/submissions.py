@@ -1,0 +1,167 @@
+"""Serializers of submissions, batches and share links."""
+
+from functools import cache
+from typing import Any
+from urllib.parse import quote_plus
+
+from django.urls import reverse
+from drf_spectacular.utils import extend_schema_field
+from rest_framework import serializers
+
+from recognizer.models import Source, Submission, SubmissionState, TruthState, TruthValue
+from recognizer.services.identity import permissions
+
+from .fast import FastSerializer
+from .predictions import PredictionSerializer
+from .problems import ProblemSerializer
+
+_URI = {"type": "string", "format": "uri"}
+_PLACEHOLDER_ID = "ANY-ID"
+
+
+def submission_path(name: str, submission: Submission) -> str:
+    """Return the path of a view of the submission.
+
+    Args:
+        name: URL name of a view whose only argument is the public id.
+        submission: The submission.
+    """
+    return _path_pattern(name).replace(_PLACEHOLDER_ID, submission.public_id)
+
+
+@cache
+def _path_pattern(name: str) -> str:
+    """Return the path for the placeholder id. Calling `reverse` for each row takes a third of the row's time."""
+    return reverse(name, args=[_PLACEHOLDER_ID])
+
+
+class SubmissionSerializer(FastSerializer[Submission]):
+    """A submission with its latest prediction.
+
+    Context: `request`; `key`, when a read or share key gives access: the URLs in the result then carry it too.
+    """
+
+    id = serializers.CharField(source="public_id")
+    url = serializers.SerializerMethodField()
+    page = serializers.SerializerMethodField(help_text="Its HTML page.")
+    image = serializers.SerializerMethodField(help_text="The stored image.")
+    pixels = serializers.SerializerMethodField(help_text="The model's input of 28 x 28, as PNG.")
+    created = serializers.DateTimeField()
+    source = serializers.ChoiceField(choices=Source.choices)  # type: ignore[assignment] # an attribute of Field
+    state = serializers.ChoiceField(choices=SubmissionState.choices)
+    failure = serializers.CharField(help_text="Why there is no prediction, in the state `failed`; else empty.")
+    mine = serializers.SerializerMethodField(help_text="Whether the caller sent it.")
+    may_train = serializers.BooleanField()
+    width = serializers.IntegerField(source="picture_width", help_text="Of the stored image.")
+    height = serializers.IntegerField(source="picture_height", help_text="Of the stored image.")
+    crop = serializers.ListField(
+        child=serializers.IntegerField(), allow_null=True, help_text="In pixels of the stored image."
+    )
+    truth = serializers.SerializerMethodField(help_text="The label consensus; null if there is none.")
+    truth_state = serializers.ChoiceField(choices=TruthState.choices)
+    prediction = PredictionSerializer(source="latest_prediction", allow_null=True)
+
+    @extend_schema_field(_URI)
+    def get_url(self, submission: Submission) -> str:
+        """URL in the API."""
+        return self._url("api-submission", submission)
+
+    @extend_schema_field(_URI)
+    def get_page(self, submission: Submission) -> str:
+        """URL of the HTML page."""
+        return self._url("submission", submission)
+
+    @extend_schema_field(_URI)
+    def get_image(self, submission: Submission) -> str:
+        """URL of the stored image."""
+        return self._url("api-submission-image", submission)
+
+    @extend_schema_field(_URI)
+    def get_pixels(self, submission: Submission) -> str:
+        """URL of the model's input."""
+        return self._url("api-submission-pixels", submission)
+
+    def get_mine(self, submission: Submission) -> bool:
+        """Whether the caller sent it."""
+        return permissions.owns(self.context["request"].actor, submission)
+
+    @extend_schema_field(serializers.ChoiceField(choices=TruthValue.choices, allow_null=True))
+    def get_truth(self, submission: Submission) -> str | None:
+        """The label consensus; null if there is none."""
+        return submission.truth or None
+
+    def _url(self, name: str, submission: Submission) -> str:
+        context: dict[str, Any] = self.context  # type: ignore[assignment] # a dict, also where the stubs say Mapping
+        key = context.get("key", "")
+        cached_key, root, query = context.get("url_parts", (None, "", ""))
+        if cached_key != key:
+            # Computed once for all URLs of a submission: scheme and host, and the key as query string.
+            request = context["request"]
+            root, query = f"{request.scheme}://{request.get_host()}", f"?key={quote_plus(key)}" if key else ""
+            context["url_parts"] = key, root, query
+        return f"{root}{submission_path(name, submission)}{query}"
+
+
+class StoredSubmissionSerializer(SubmissionSerializer):
+    """The response to a new submission."""
+
+    read_key = serializers.SerializerMethodField(
+        help_text="As `?key=` it gives read access to this submission without an account, until it is revoked."
+    )
+    manage_key = serializers.SerializerMethodField(
+        help_text="In the header `X-Manage-Key` it allows to correct, share and delete this submission. No other "
+        "response contains it. Null for a caller with an account or a cookie, who needs none."
+    )
+
+    def get_read_key(self, _submission: Submission) -> str:
+        """The read key, computed by the view, which needs it for `Location` too."""
+        key: str = self.context["read_key"]
+        return key
+
+    @extend_schema_field({"type": ["string", "null"]})
+    def get_manage_key(self, _submission: Submission) -> None:
+        """Null here. The view adds the key after the response was stored for `Idempotency-Key`: no row contains it."""
+
+
+class BatchItemSerializer(serializers.Serializer[Any]):
+    """The result for one image of a batch."""
+
+    status = serializers.IntegerField(help_text="201, 202 or the status of the problem, as for a single image.")
+    submission = StoredSubmissionSerializer(required=False, help_text="If it was stored.")
+    problem = ProblemSerializer(required=False, help_text="If it was not stored.")
+
+
+@extend_schema_field({"type": "array", "items": {}})
+class _StoredListField(serializers.JSONField):
+    """A list that was validated before it was stored."""
+
+
+class SubmissionDetailSerializer(SubmissionSerializer):
+    """A submission with its strokes, image features and fold."""
+
+    strokes = _StoredListField(help_text="In a frame of 280 x 280; null if none were sent.", allow_null=True)
+    pen = _StoredListField(help_text="Pen width of each stroke, in the same frame; null if not sent.", allow_null=True)
+    ink = serializers.JSONField(help_text="Image features measured by preprocessing.")
+    fold = serializers.CharField(help_text="`holdout` is used for evaluation and never for training.")
+
+
+class ShareSerializer(FastSerializer[Any]):
+    """The share link of a submission."""
+
+    key = serializers.CharField(help_text="As `?key=` it gives access to this submission until the link is revoked.")
+    page = serializers.SerializerMethodField(help_text="The link to the HTML page.")
+    url = serializers.SerializerMethodField(help_text="The link in the API.")
+
+    @extend_schema_field(_URI)
+    def get_page(self, shared: dict[str, Any]) -> str:
+        """The link to the HTML page."""
+        return self._url(shared["submission"].get_absolute_url(), shared["key"])
+
+    @extend_schema_field(_URI)
+    def get_url(self, shared: dict[str, Any]) -> str:
+        """The link in the API."""
+        return self._url(reverse("api-submission", args=[shared["submission"].public_id]), shared["key"])
+
+    def _url(self, path: str, key: str) -> str:
+        url: str = self.context["request"].build_absolute_uri(f"{path}?key={key}")
+        return url
