@@ -45,6 +45,7 @@ class RequestMiddleware:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
+        """Handle the request, log it and complete the headers."""
         started = time.perf_counter()
         request_id, token = request_context.begin(
             request.headers.get("X-Request-ID", "") if settings.BEHIND_PROXY else ""
@@ -84,6 +85,7 @@ class PolicyMiddleware:
         self.policy = build_policy()
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
+        """Add the policy, if the response has none."""
         response = self.get_response(request)
         if not (settings.DEBUG and response.status_code in (404, 500)):  # Django's debug pages have inline styles
             response.setdefault("Content-Security-Policy", self.policy)
@@ -112,6 +114,12 @@ class RequestLimitsMiddleware:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
+        """Check the sizes.
+
+        Raises:
+            AddressTooLongError: Path and query string are too long (414).
+            HeadersTooLargeError: The headers are too large (431).
+        """
         meta = request.META
         if len(request.path_info) + len(meta.get("QUERY_STRING", "")) > MAX_ADDRESS_BYTES:
             raise AddressTooLongError(f"The address has more than {MAX_ADDRESS_BYTES} bytes.")
@@ -130,6 +138,7 @@ class NoNulMiddleware:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
+        """Handle the request; the check is in `process_view`."""
         return self.get_response(request)
 
     def process_view(self, request: HttpRequest, *_args: object) -> None:
@@ -210,8 +219,9 @@ class ActorMiddleware:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
+        """Set the actor, and the cookie of a new visitor."""
         site_request = cast("SiteRequest", request)
-        site_request.actor = SimpleLazyObject(lambda: _actor_of(site_request))
+        site_request.actor = cast("Actor", SimpleLazyObject(lambda: _actor_of(site_request)))
         response = self.get_response(request)
         visitor = getattr(request, "new_visitor", "")
         if visitor:

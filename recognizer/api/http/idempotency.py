@@ -83,7 +83,6 @@ def _fingerprint(request: ApiRequest) -> str:
         digest.update(request.body)
         return digest.hexdigest()
     form = cast("QueryDict", request.data)
-    values: list[str | UploadedFile[Any]]
     for name, values in sorted(form.lists()):
         for value in values:
             content = _content(value)

@@ -55,7 +55,8 @@ class FastSerializer(serializers.Serializer[Row]):
         of all serializers.
         """
         serializer = cls.__new__(cls)
-        serializer.parent, serializer._context = None, context  # type: ignore[assignment] # a root has no parent
+        serializer.parent = None  # type: ignore[assignment] # a root has no parent
+        serializer._context = context  # noqa: SLF001 - of the class itself
         return serializer.to_representation(instance)
 
     def to_representation(self, instance: Any) -> dict[str, Any]:
