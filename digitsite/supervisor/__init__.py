@@ -1,4 +1,4 @@
-"""`make run`: one process that starts every part of the site, keeps each running, and ends them all together.
+"""Process supervisor for `make run`: starts all processes of the site, restarts them and stops them together.
 
-Started as `python -m digitsite.supervisor`. It imports neither Django's machinery nor Celery, so it stays small.
+Run as `python -m digitsite.supervisor`. It loads neither Django's apps nor Celery, to keep its memory use small.
 """

@@ -1,4 +1,4 @@
-"""`python -m digitsite.supervisor`: start the whole site, keep it running, end it whole."""
+"""Command line of the supervisor: `python -m digitsite.supervisor`."""
 
 import sys
 
@@ -10,6 +10,7 @@ from .supervisor import Supervisor
 
 
 def main() -> int:
+    """Run the supervisor until it is stopped; return the exit status."""
     try:
         return Supervisor(options.read()).run()
     except (StartError, ImproperlyConfigured) as error:

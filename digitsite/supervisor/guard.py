@@ -1,20 +1,22 @@
-"""Nobody is left behind: one supervisor a data folder, and a tiny process that outlives a killed supervisor.
+"""Lock on the data directory, and the guard process that stops the child processes of a killed supervisor.
 
-The guard is an `sh` that reads from a pipe which only the supervisor can write to. When the supervisor ends, however
-it ends, the pipe closes, and the guard ends every part that the supervisor had told it of. It also holds the lock
-on the data folder, so that a new supervisor waits until the old one's parts are gone.
+The guard is an `sh` that reads from a pipe of which only the supervisor has the write end. When the supervisor ends, in
+whatever way, the pipe is closed, and the guard stops all process groups that it was told to watch. It also holds the
+lock on the data directory, so that a new supervisor waits until the processes of the old one have ended.
 """
 
+import contextlib
 import fcntl
 import os
 import subprocess
 import time
 from pathlib import Path
+from typing import IO, cast
 
 from .options import StartError
 
 LOCK_FILE = "supervisor.lock"
-# The guard gives parts 3 s to end by themselves.
+# The guard waits 3 s before it sends SIGKILL.
 LOCK_SECONDS = 6.0
 
 SCRIPT = """
@@ -40,27 +42,31 @@ for group in $groups; do kill -KILL "-$group"; done
 
 
 class Lock:
-    """The data folder is ours alone, from here until the supervisor and its guard have ended."""
+    """Exclusive lock on the data directory, held until the supervisor and its guard have ended.
+
+    Args:
+        data_dir: The data directory; it is created if it does not exist.
+
+    Raises:
+        StartError: Another supervisor uses this directory, or it cannot be written.
+    """
 
     def __init__(self, data_dir: Path) -> None:
-        """
-        Raises:
-            StartError: another supervisor runs on this folder, or the folder cannot be written.
-        """
         try:
             data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self._file = (data_dir / LOCK_FILE).open("a+")  # held until the process ends
+            self._file = (data_dir / LOCK_FILE).open("a+")  # stays open until the process ends
         except OSError as error:
             raise StartError(f"The data folder {data_dir} cannot be written ({error.strerror}).") from error
-        self._take(data_dir)
+        self._acquire(data_dir)
         self._file.truncate(0)
         self._file.write(str(os.getpid()))
         self._file.flush()
 
     def fileno(self) -> int:
+        """Return the file descriptor of the lock file."""
         return self._file.fileno()
 
-    def _take(self, data_dir: Path) -> None:
+    def _acquire(self, data_dir: Path) -> None:
         deadline = time.monotonic() + LOCK_SECONDS
         while True:
             try:
@@ -73,18 +79,22 @@ class Lock:
                         + (f" (process {owner})." if owner else ".")
                         + " Stop it first, or give this one a folder of its own: make run DATA_DIR=…"
                     ) from None
-                time.sleep(0.05)  # its supervisor is dead and its guard is clearing up: nothing to be told by
+                time.sleep(0.05)  # the guard of a dead supervisor still stops processes; it cannot notify this one
             else:
                 return
 
     def _owner(self) -> int:
         self._file.seek(0)
-        written = self._file.read().strip()
-        return int(written) if written.isdigit() else 0
+        content = self._file.read().strip()
+        return int(content) if content.isdigit() else 0
 
 
 class Guard:
-    """Ends the parts if the supervisor cannot."""
+    """A process that stops all watched process groups when the supervisor ends.
+
+    Args:
+        lock: The lock that the guard holds as well.
+    """
 
     def __init__(self, lock: Lock) -> None:
         self._process = subprocess.Popen(
@@ -96,30 +106,32 @@ class Guard:
             pass_fds=(lock.fileno(),),
             bufsize=0,
         )
+        self._pipe = cast("IO[bytes]", self._process.stdin)
 
     def watch(self, group: int) -> None:
-        self._say(f"watch {group}\n")
+        """Stop this process group when the supervisor ends."""
+        self._send(f"watch {group}\n")
 
     def forget(self, group: int) -> None:
-        self._say(f"forget {group}\n")
+        """Stop watching a process group that has ended."""
+        self._send(f"forget {group}\n")
 
     def dismiss(self) -> None:
-        """Everybody has ended: so does the guard."""
-        self._process.stdin.close()
+        """End the guard, after all processes have ended."""
+        self._pipe.close()
         self._process.wait()
 
-    def _say(self, line: str) -> None:
+    def _send(self, line: str) -> None:
         try:
-            self._process.stdin.write(line.encode())
+            self._pipe.write(line.encode())
         except BrokenPipeError as error:
-            raise StartError("The guard process was ended from outside; the site stops, to leave nobody.") from error
+            raise StartError("The guard process was killed. The site stops, to leave no process behind.") from error
 
 
 def _is_alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
+    with contextlib.suppress(PermissionError):  # it is alive and belongs to another account
+        try:
+            os.kill(pid, 0)
+        except ProcessLookupError:
+            return False
     return True

@@ -1,4 +1,4 @@
-"""What `make run` can be told, read from the environment and checked: where, which port, which data folder."""
+"""Options of the supervisor, read from the environment: host, port, data directory, optional processes."""
 
 import contextlib
 import errno
@@ -13,23 +13,27 @@ from django.core.exceptions import ImproperlyConfigured
 from digitsite import env, redis_urls
 from digitsite.data_directory import data_dir
 
-ANY_ADDRESS = ("0.0.0.0", "::")  # noqa: S104 - asked for by name, so that a phone can reach the site
-# An address nobody owns (RFC 5737): connecting a datagram socket to it sends nothing, but shows which of this
-# machine's own addresses the network would be reached from.
-ELSEWHERE = ("192.0.2.1", 9)
+ANY_ADDRESS = ("0.0.0.0", "::")  # noqa: S104 - opt-in, so that a phone can reach the site
+# A reserved address (RFC 5737). Connecting a datagram socket to it sends nothing, but shows which address of this
+# machine is used to reach other networks.
+UNUSED_ADDRESS = ("192.0.2.1", 9)
 
 
 class StartError(Exception):
-    """The site cannot start; the message is the one line that says why and what to do."""
+    """The site cannot start. The message states the reason and a remedy in one line."""
 
 
 @dataclass(frozen=True)
 class Options:
-    """What the supervisor was told.
+    """Validated options.
 
     Attributes:
-        host: the numeric address to listen on.
-        name: `HOST` as it was written, a name or an address.
+        data_dir: The data directory.
+        host: Numeric address to listen on.
+        name: `HOST` as it was set, a name or an address.
+        port: TCP port to listen on.
+        with_trainer: Whether to start the training worker.
+        with_redis: Whether to start the embedded Redis.
     """
 
     data_dir: Path
@@ -41,38 +45,40 @@ class Options:
 
     @property
     def socket(self) -> Path:
+        """Unix socket of the embedded Redis."""
         return redis_urls.embedded_socket(self.data_dir)
 
     @property
     def is_open_to_the_network(self) -> bool:
+        """Whether the site listens on all addresses."""
         return self.host in ANY_ADDRESS
 
     @property
     def url(self) -> str:
-        """The address to open on this machine."""
+        """URL of the site on this machine."""
         return _url("127.0.0.1" if self.is_open_to_the_network else self.host, self.port)
 
     @property
     def network_urls(self) -> list[str]:
-        """The addresses to open on a phone in the same network; none unless HOST says so."""
+        """URLs of the site in the local network; empty unless it listens on all addresses."""
         return [_url(address, self.port) for address in own_addresses()] if self.is_open_to_the_network else []
 
     @property
     def public_addresses(self) -> list[str]:
-        """Addresses under which the internet reaches the site without encryption; none behind a proxy with HTTPS."""
+        """Addresses at which the site is reachable from the internet without encryption; empty with HTTPS."""
         if not self.is_open_to_the_network or env.boolean("HTTPS", False):
             return []
         return [address for address in own_addresses() if ipaddress.ip_address(address).is_global]
 
     def allowed_hosts(self) -> str:
-        """The default of ALLOWED_HOSTS: everything this machine is called, where the site is open to the network."""
+        """Return the default of ALLOWED_HOSTS, which includes all names of this machine if HOST is any address."""
         hosts = ["localhost", "127.0.0.1", "[::1]"]
         if self.is_open_to_the_network:
             name = socket.gethostname()
             hosts += [_bracketed(address) for address in own_addresses()]
             hosts += [name] if "." in name else [name, f"{name}.local"]
-            hosts = [host for host in hosts if re.fullmatch(env.HOST, host)]  # a machine may be called anything
-            # Whoever wants to be reached by a public name says how (HTTPS); a phone at home does with an address.
+            hosts = [host for host in hosts if re.fullmatch(env.HOST, host)]  # a host name may contain other characters
+            # A public name requires an explicit HTTPS setting; an address is enough for a phone in the local network.
             public = [] if env.text("HTTPS") else env.public_names(hosts)
             hosts = [host for host in hosts if host not in public]
         else:
@@ -81,11 +87,11 @@ class Options:
 
 
 def read() -> Options:
-    """Read the environment.
+    """Read the options from the environment.
 
     Raises:
-        ImproperlyConfigured: a value makes no sense.
-        StartError: the port is taken, or HOST is no address of this machine.
+        ImproperlyConfigured: A value is invalid, or HOST is not an address of this machine.
+        StartError: The port is in use.
     """
     name = env.text("HOST") or "127.0.0.1"
     if name.startswith("[") and name.endswith("]"):
@@ -103,25 +109,25 @@ def read() -> Options:
 
 
 def own_addresses() -> list[str]:
-    """This machine's addresses in its networks, loopback left out; the one that reaches the world comes first."""
-    found: list[str] = []
-    # Without any network both ways may fail, and there is nothing to be found.
+    """Return this machine's IPv4 addresses except loopback, beginning with that of the default route."""
+    addresses: list[str] = []
+    # Without a network, both ways may fail and the list is empty.
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe, contextlib.suppress(OSError):
-        probe.connect(ELSEWHERE)
-        found.append(probe.getsockname()[0])
+        probe.connect(UNUSED_ADDRESS)
+        addresses.append(probe.getsockname()[0])
     with contextlib.suppress(socket.gaierror):
-        found += [entry[4][0] for entry in socket.getaddrinfo(socket.gethostname(), None, socket.AF_INET)]
-    return [address for address in dict.fromkeys(found) if not address.startswith(("127.", "0."))]
+        addresses += [str(entry[4][0]) for entry in socket.getaddrinfo(socket.gethostname(), None, socket.AF_INET)]
+    return [address for address in dict.fromkeys(addresses) if not address.startswith(("127.", "0."))]
 
 
 def _resolve(name: str) -> str:
-    """Return the numeric address of `name`, the only form that the web server takes; IPv4 where there are both."""
+    """Return the numeric address of `name`, which the web server requires; IPv4 is preferred."""
     try:
-        found = socket.getaddrinfo(name, None, type=socket.SOCK_STREAM)
-    except (OSError, UnicodeError):  # a name that is none is not even looked up
-        found = []
-    addresses = [str(entry[4][0]) for entry in sorted(found, key=lambda entry: entry[0] != socket.AF_INET)]
-    # Of a link-local address (fe80::1%eth0) the web server does not understand the interface.
+        entries = socket.getaddrinfo(name, None, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError):  # an invalid name is a UnicodeError
+        entries = []
+    addresses = [str(entry[4][0]) for entry in sorted(entries, key=lambda entry: entry[0] != socket.AF_INET)]
+    # The web server does not support the interface of a link-local address (fe80::1%eth0).
     usable = [address for address in addresses if not ipaddress.ip_address(address).is_link_local or ":" not in address]
     if not usable:
         raise ImproperlyConfigured(f"HOST is {name!r}; write an address of this machine, or 0.0.0.0.")
@@ -129,7 +135,7 @@ def _resolve(name: str) -> str:
 
 
 def _free_port(host: str, port: int) -> int:
-    """`port`, or a free one for 0, after making sure that nobody listens there."""
+    """Return `port`, or a free port for 0, after checking that it can be bound."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -143,7 +149,7 @@ def _free_port(host: str, port: int) -> int:
             if error.errno == errno.EACCES:
                 raise StartError(f"Port {port} needs more rights than this account has. Try PORT=8000.") from None
             raise ImproperlyConfigured(f"HOST is {host!r}; write an address of this machine, or 0.0.0.0.") from None
-        return probe.getsockname()[1]
+        return int(probe.getsockname()[1])
 
 
 def _bracketed(host: str) -> str:

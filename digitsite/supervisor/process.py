@@ -1,4 +1,4 @@
-"""One part of the site: a process in a group of its own, whose lines are passed on and which is started again."""
+"""A child process of the supervisor, in a process group of its own."""
 
 import contextlib
 import os
@@ -8,75 +8,83 @@ import time
 from collections import deque
 from collections.abc import Callable
 from pathlib import Path
+from typing import IO, cast
 
 from .guard import Guard
 
 BASE_DIR = Path(__file__).resolve().parent.parent.parent
 
+# Delay before a restart, in seconds; it doubles with each failure in a row.
 MIN_DELAY, MAX_DELAY = 0.2, 5.0
-# A part that ran this long was well; its next death counts as the first.
+# A process that ran this long, in seconds, was stable: the count of failures starts again.
 STABLE_AFTER = 20.0
 MAX_LINE_LENGTH = 64 * 1024
-# What is repeated of a part that cannot start.
-MAX_KEPT_LINES = 8
+# Lines of output that are repeated if a process cannot start.
+MAX_LAST_LINES = 8
 
 
 class ManagedProcess:
+    """A process whose output is logged line by line and which is restarted when it ends.
+
+    Args:
+        name: Name in the log.
+        command: Command line.
+        log: Called with (name, line) for each line of output and for events of the process.
+        guard: Is told of each process group.
+        oneshot: The process ends when its work is done and is not restarted.
+    """
+
     def __init__(
-        self, name: str, command: list[str], say: Callable[[str, str], None], guard: Guard, *, once: bool = False
+        self, name: str, command: list[str], log: Callable[[str, str], None], guard: Guard, *, oneshot: bool = False
     ) -> None:
-        """
-        Args:
-            name: as the log calls it.
-            command: the command line.
-            say: takes (name, line); gets every line that the part writes, and what happens to the part.
-            guard: is told of each process group.
-            once: it does its work and ends; it is not started again.
-        """
         self.name = name
         self.command = command
         self.exit_status: int | None = None
-        self._again = not once
-        self._say = say
+        self._restarts = not oneshot
+        self._log = log
         self._guard = guard
         self._process: subprocess.Popen[bytes] | None = None
-        self._deaths = 0
-        self._equal_deaths = 0
-        self._last_lines: deque[str] = deque(maxlen=MAX_KEPT_LINES)
+        self._failures = 0
+        self._equal_failures = 0
+        self._last_lines: deque[str] = deque(maxlen=MAX_LAST_LINES)
         self._started = 0.0
-        self._again_at: float | None = None
-        self._rest = b""
+        self._restart_at: float | None = None
+        self._buffer = b""
 
     @property
     def is_running(self) -> bool:
+        """Whether the process was started and has not been reaped."""
         return self._process is not None
 
     @property
     def output(self) -> int:
-        """The file descriptor from which the part's lines are to be read."""
-        return self._process.stdout.fileno()
+        """File descriptor of the process's output."""
+        return self._pipe.fileno()
 
     @property
     def restart_at(self) -> float | None:
-        """When a part that died is due again, on the monotonic clock."""
-        return self._again_at
+        """When to restart the process, on the monotonic clock; None if no restart is planned."""
+        return self._restart_at
 
     @property
-    def equal_deaths(self) -> int:
-        """How many times in a row it ended within seconds and with the same exit status."""
-        return self._equal_deaths
+    def equal_failures(self) -> int:
+        """How many times in a row it ended before it was stable, with the same exit status."""
+        return self._equal_failures
 
-    def forget_deaths(self) -> None:
-        """What it failed for has been put right."""
-        self._equal_deaths = 0
-
-    def why(self) -> str:
-        """Why it does not run, in the words of its last lines."""
+    @property
+    def failure_message(self) -> str:
+        """Exit status and last lines of a process that cannot start."""
         lines = "".join(f"\n    {line}" for line in self._last_lines)
-        return f"{self.name} cannot start: it ended {self._equal_deaths} times ({_how(self.exit_status)}).{lines}"
+        status = _describe(self.exit_status)
+        return f"{self.name} cannot start: it ended {self._equal_failures} times ({status}).{lines}"
+
+    def reset_failures(self) -> None:
+        """Reset the count of equal failures, after their cause was removed."""
+        self._equal_failures = 0
 
     def start(self, environment: dict[str, str]) -> None:
-        self._again_at = None
+        """Start the process."""
+        self._restart_at = None
         self._started = time.monotonic()
         self._process = subprocess.Popen(
             self.command,
@@ -86,82 +94,98 @@ class ManagedProcess:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             bufsize=0,
-            start_new_session=True,  # Ctrl-C is for the supervisor alone; and the whole group can be ended
+            start_new_session=True,  # Ctrl-C reaches only the supervisor, and the whole group can be killed
         )
         self._guard.watch(self._process.pid)
         os.set_blocking(self.output, False)
 
     def read(self) -> None:
-        """Pass on what the part has written so far."""
+        """Log the lines that the process has written so far."""
         try:
             data = os.read(self.output, MAX_LINE_LENGTH)
         except BlockingIOError:
             return
-        *lines, self._rest = (self._rest + data).split(b"\n")
-        if len(self._rest) > MAX_LINE_LENGTH:
-            lines, self._rest = [*lines, self._rest], b""
+        *lines, self._buffer = (self._buffer + data).split(b"\n")
+        if len(self._buffer) > MAX_LINE_LENGTH:
+            lines, self._buffer = [*lines, self._buffer], b""
         for line in lines:
-            self._pass_on(line)
+            self._log_output(line)
 
-    def has_ended(self) -> bool:
-        """True once, when the process has ended; what it left of its group is ended too."""
+    def reap(self) -> bool:
+        """Collect the exit status if the process has ended, and kill the rest of its group.
+
+        Returns:
+            Whether the process has ended. `close` has to follow.
+        """
         if self._process is None or self._process.poll() is None:
             return False
         self.signal_group(signal.SIGKILL)
         self._guard.forget(self._process.pid)
         self.read()
-        if self._rest:
-            self._pass_on(self._rest)
-            self._rest = b""
-        was_well = time.monotonic() - self._started > STABLE_AFTER
+        if self._buffer:
+            self._log_output(self._buffer)
+            self._buffer = b""
+        was_stable = time.monotonic() - self._started > STABLE_AFTER
         is_equal = self.exit_status == self._process.returncode
-        self._equal_deaths = 0 if was_well else self._equal_deaths + 1 if is_equal else 1
+        self._equal_failures = 0 if was_stable else self._equal_failures + 1 if is_equal else 1
         self.exit_status = self._process.returncode
         return True
 
-    def _pass_on(self, line: bytes) -> None:
-        text = line.decode(errors="replace")
-        if text.strip():
-            self._last_lines.append(text)
-        self._say(self.name, text)
-
     def close(self) -> None:
-        """After has_ended: let go of the ended process, and plan the next start unless it was told to stop."""
-        self._process.stdout.close()
+        """Release a process that was reaped, and plan its restart unless it is oneshot or was stopped."""
+        self._pipe.close()
         self._process = None
-        if not self._again:
+        if not self._restarts:
             return
         now = time.monotonic()
         if now - self._started > STABLE_AFTER:
-            self._deaths = 0
-        delay = min(MIN_DELAY * 2**self._deaths, MAX_DELAY)
-        self._deaths += 1
-        self._again_at = now + delay
-        self._say(
-            "site", f"{self.name} ended unexpectedly ({_how(self.exit_status)}); starting it again in {delay:g} s"
-        )
+            self._failures = 0
+        delay = min(MIN_DELAY * 2**self._failures, MAX_DELAY)
+        self._failures += 1
+        self._restart_at = now + delay
+        status = _describe(self.exit_status)
+        self._log("site", f"{self.name} ended unexpectedly ({status}); starting it again in {delay:g} s")
 
     def stop(self) -> None:
-        """Ask it to end."""
-        self._again = False
-        self._again_at = None
+        """Send SIGTERM and do not restart the process."""
+        self._restarts = False
+        self._restart_at = None
         if self._process is not None:
             self._process.terminate()
-            # A stopped process (SIGSTOP) gets the signal only once it goes on.
+            # A suspended process (SIGSTOP) receives SIGTERM only after it continues.
             self._process.send_signal(signal.SIGCONT)
 
-    def kill(self, why: str) -> None:
-        """End it at once; unlike after `stop`, it is started again."""
-        self._say("site", f"{self.name} {why}; ending it")
+    def kill(self, reason: str) -> None:
+        """Kill the process group. Unlike after `stop`, the process is restarted."""
+        self._log("site", f"{self.name} {reason}; ending it")
         self.signal_group(signal.SIGKILL)
 
     def signal_group(self, number: signal.Signals) -> None:
-        # Nobody may be left; macOS says EPERM of a group of zombies.
+        """Send a signal to the process group."""
+        # The group may have ended; macOS reports EPERM for a group of zombies.
         with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(self._process.pid, number)
+            os.killpg(self._child.pid, number)
+
+    @property
+    def _child(self) -> subprocess.Popen[bytes]:
+        if self._process is None:
+            raise RuntimeError(f"{self.name} is not running.")
+        return self._process
+
+    @property
+    def _pipe(self) -> IO[bytes]:
+        return cast("IO[bytes]", self._child.stdout)
+
+    def _log_output(self, line: bytes) -> None:
+        text = line.decode(errors="replace")
+        if text.strip():
+            self._last_lines.append(text)
+        self._log(self.name, text)
 
 
-def _how(exit_status: int) -> str:
+def _describe(exit_status: int | None) -> str:
+    if exit_status is None:
+        return "running"
     if exit_status < 0:
         return signal.Signals(-exit_status).name
     return f"exit status {exit_status}"

@@ -1,7 +1,7 @@
-"""Is there anything to prepare before the start? Told by the files alone, for asking Django costs most of a second.
+"""Cache that tells whether `manage.py prepare` can run after the start instead of before it.
 
-What it cannot see, such as a database put back from a backup, is found by the `manage.py prepare` that follows as soon
-as the site answers.
+It compares files only, because starting Django takes most of a second. Changes that it does not see, such as a database
+restored from a backup, are found by the `manage.py prepare` that runs once the site answers.
 """
 
 import sys
@@ -14,33 +14,34 @@ from .options import Options
 from .process import BASE_DIR
 
 STATE_FILE = "prepared"
-# What tables and static files are made from; the requirements stand for what installed packages bring along.
+# Sources of tables and static files; the requirements stand for those of installed packages.
 SOURCES = ("requirements-serve.txt", "digitsite/settings/*.py", "*/migrations/*.py", "*/static/**/*")
 
 
 def is_current(options: Options) -> bool:
-    """Whether the last preparation saw exactly these files and this database, and what it made is still there."""
-    made = [options.data_dir / "static"]
+    """Return whether the last preparation used the same files and database, and its results still exist."""
+    results = [options.data_dir / "static"]
     if not env.text("DATABASE_URL"):
-        made.append(options.data_dir / "db.sqlite3")
+        results.append(options.data_dir / "db.sqlite3")
     try:
-        return (options.data_dir / STATE_FILE).read_text() == _state() and all(map(Path.exists, made))
+        return (options.data_dir / STATE_FILE).read_text() == _state() and all(map(Path.exists, results))
     except OSError:
         return False
 
 
 def forget(options: Options) -> None:
-    """Before a preparation: stopped half-way, and then with the old files again, it would be taken for done."""
+    """Invalidate the cache before a preparation, which may be interrupted."""
     (options.data_dir / STATE_FILE).unlink(missing_ok=True)
 
 
 def remember(options: Options) -> None:
+    """Save the state of the sources after a preparation."""
     (options.data_dir / STATE_FILE).write_text(_state())
 
 
 def _state() -> str:
     files = sorted({path for pattern in SOURCES for path in BASE_DIR.glob(pattern) if path.is_file()})
-    # Not the address itself: it may hold a password.
+    # A checksum, because the URL may contain a password.
     lines = [sys.version, f"{zlib.crc32(env.text('DATABASE_URL').encode()):x}"]
     for path in files:
         stat = path.stat()

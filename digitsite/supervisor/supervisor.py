@@ -1,4 +1,4 @@
-"""The supervisor's own loop: starts the parts in order, says when the site answers, restarts what dies, ends all."""
+"""The supervisor: starts the processes in order, announces the site, restarts failed processes, stops all of them."""
 
 import contextlib
 import os
@@ -18,58 +18,65 @@ from .guard import Guard, Lock
 from .options import Options, StartError
 from .process import ManagedProcess
 
-# Together under the five seconds that Ctrl-C may take.
-# Workers end softly: what they are at may take so long, then they are killed, and its message comes again.
+# Time for processes to end after SIGTERM, before SIGKILL. Both together stay below the five seconds that Ctrl-C may
+# take. The messages of a worker that is killed are delivered again.
 STOP_SECONDS, STOP_REDIS_SECONDS = 3.2, 1.0
 POLL_SECONDS = 0.05
-# The default worker and the trainer give way to web and prediction worker at the start, but not for ever.
-OTHERS_AFTER_SECONDS = 5.0
-SAY_WHY_AFTER_SECONDS = 15.0
-# A part that ends so many times the same way before the site answers will not run the next time either.
-MAX_EQUAL_DEATHS = 3
-# Fewer open files than this, and a few thousand idle connections keep everybody else out.
+# The default worker and the trainer start once the site answers, or after this time.
+BACKGROUND_DELAY_SECONDS = 5.0
+# How often a slow start is explained in the log.
+EXPLAIN_SECONDS = 15.0
+# A process that ends this many times with the same exit status before the site answers stops the start.
+MAX_EQUAL_FAILURES = 3
+# With fewer open files, a few thousand idle connections block all other clients.
 MIN_OPEN_FILES = 4096
 ADDRESS_FILE = "address"
 
 
 class StoppedError(Exception):
-    """Somebody asked the site to stop."""
+    """The supervisor has received a signal to stop."""
 
 
 class Supervisor:
+    """Runs the processes of one site.
+
+    Args:
+        options: Validated options.
+    """
+
     def __init__(self, options: Options) -> None:
         self._options = options
-        self._parts: list[ManagedProcess] = []
+        self._processes: list[ManagedProcess] = []
         self._selector = selectors.DefaultSelector()
         self._stop_signals = 0
-        # Since when each queue that is said to be stuck has been.
-        self._stuck: dict[str, float] = {}
+        # Queue -> time at which it was first reported as stalled.
+        self._stalled: dict[str, float] = {}
         self._awake = AwakeClock()
         self._redis_file_is_damaged = False
-        # Until the database and the static files are prepared, parts other than Redis may fail for lack of them.
+        # Until the database and the static files are prepared, processes other than Redis may fail.
         self._is_starting, self._is_prepared = True, False
 
     def run(self) -> int:
-        """Run until a signal says stop.
+        """Run until a signal to stop arrives.
 
         Returns:
-            The exit status: 0 when the site was asked to stop.
+            The exit status, 0.
 
         Raises:
-            StartError: the site cannot start; everything that was started has been ended.
+            StartError: The site cannot start; all processes have been stopped.
         """
         lock = Lock(self._options.data_dir)
-        self._listen_to_signals()
+        self._install_signal_handlers()
         self._guard = Guard(lock)
         try:
             self._start()
-            self._wait(self._look_for_stuck, every=commands.POLL_INTERVAL)
+            self._wait(self._kill_stalled, every=commands.POLL_INTERVAL)
         except StoppedError:
-            self._say("site", "stopping")
+            self._log("site", "stopping")
         finally:
-            self._end_all()
+            self._stop_all()
             self._guard.dismiss()
-        self._say("site", "stopped")
+        self._log("site", "stopped")
         return 0
 
     # --- Starting -------------------------------------------------------------------------------------------------
@@ -77,184 +84,194 @@ class Supervisor:
     def _start(self) -> None:
         options = self._options
         self._environment = commands.environment(options)
-        self._say("site", f"starting; data folder {options.data_dir}")
-        for warning in env.deprecation_warnings():
-            self._say("site", warning)
-        if os.geteuid() == 0:
-            self._say("site", "running as root; an ordinary account is safer")
-        for address in options.public_addresses:
-            self._say("site", f"{address} is open to the internet, where passwords would travel unencrypted: set HTTPS")
-        open_files = raise_open_files()
-        if open_files < MIN_OPEN_FILES:
-            self._say("site", f"only {open_files} files may be open; raise the limit (ulimit -n) for many connections")
+        self._log("site", f"starting; data folder {options.data_dir}")
+        self._log_warnings()
         redis = self._add("redis", commands.valkey(options)) if options.with_redis else None
-        quickly = startup_cache.is_current(options)
-        if not quickly:
+        is_current = startup_cache.is_current(options)
+        if not is_current:
             self._prepare()
-        self._is_prepared = not quickly
+        self._is_prepared = not is_current
         if redis:
             self._wait(lambda: readiness.redis_answers(options.socket), every=POLL_SECONDS)
         self._add("web", commands.web(options))
         self._add("predictions", commands.worker("predictions"))
-        answers = self._probe = readiness.Probe(options)
-        in_time = self._wait(answers, every=POLL_SECONDS, seconds=OTHERS_AFTER_SECONDS)
+        probe = self._probe = readiness.Probe(options)
+        is_ready = self._wait(probe, every=POLL_SECONDS, seconds=BACKGROUND_DELAY_SECONDS)
         self._add("default", commands.worker("default"))
         if options.with_trainer:
             self._add("trainer", commands.trainer())
-        if quickly and not in_time:  # perhaps there was something to prepare after all
+        if is_current and not is_ready:  # the cache may be wrong
             self._prepare()
-            quickly = False
-            for part in self._parts:
-                part.forget_deaths()
+            is_current = False
+            for process in self._processes:
+                process.reset_failures()
             self._is_prepared = True
-        while not in_time:
-            in_time = self._wait(answers, every=POLL_SECONDS, seconds=SAY_WHY_AFTER_SECONDS)
-            if not in_time:
-                self._say("site", f"not answering yet: {answers.missing}")
+        while not is_ready:
+            is_ready = self._wait(probe, every=POLL_SECONDS, seconds=EXPLAIN_SECONDS)
+            if not is_ready:
+                self._log("site", f"not answering yet: {probe.missing}")
         self._is_starting = False
         self._announce()
-        if quickly:
+        if is_current:
             self._prepare()
-        # Only now: it loads all pages to know the link's address, and nobody can open the link any sooner.
-        self._add("operator", commands.operator((options.network_urls or [options.url])[0]), once=True)
+        # Last, because it loads all pages to build the link, which is of no use before the site answers.
+        self._add("operator", commands.operator((options.network_urls or [options.url])[0]), oneshot=True)
+
+    def _log_warnings(self) -> None:
+        for warning in env.deprecation_warnings():
+            self._log("site", warning)
+        if os.geteuid() == 0:
+            self._log("site", "running as root; an ordinary account is safer")
+        for address in self._options.public_addresses:
+            self._log("site", f"{address} is open to the internet, where passwords would travel unencrypted: set HTTPS")
+        open_files = raise_open_files()
+        if open_files < MIN_OPEN_FILES:
+            self._log("site", f"only {open_files} files may be open; raise the limit (ulimit -n) for many connections")
 
     def _prepare(self) -> None:
         startup_cache.forget(self._options)
-        part = self._add("prepare", commands.prepare(), once=True)
-        self._wait(lambda: not part.is_running)
-        self._parts.remove(part)
-        if part.exit_status:
+        process = self._add("prepare", commands.prepare(), oneshot=True)
+        self._wait(lambda: not process.is_running)
+        self._processes.remove(process)
+        if process.exit_status:
             raise StartError("The site could not be prepared; the lines above say why.")
         startup_cache.remember(self._options)
 
-    def _add(self, name: str, command: list[str], *, once: bool = False) -> ManagedProcess:
-        part = ManagedProcess(name, command, self._hear, self._guard, once=once)
-        self._parts.append(part)
-        self._start_part(part)
-        return part
+    def _add(self, name: str, command: list[str], *, oneshot: bool = False) -> ManagedProcess:
+        process = ManagedProcess(name, command, self._handle_line, self._guard, oneshot=oneshot)
+        self._processes.append(process)
+        self._start_process(process)
+        return process
 
-    def _start_part(self, part: ManagedProcess) -> None:
-        part.start(self._environment)
-        self._selector.register(part.output, selectors.EVENT_READ, part)
+    def _start_process(self, process: ManagedProcess) -> None:
+        process.start(self._environment)
+        self._selector.register(process.output, selectors.EVENT_READ, process)
 
     def _announce(self) -> None:
         options = self._options
         (options.data_dir / ADDRESS_FILE).write_text(options.url)
-        others = " and ".join(options.network_urls)
-        print(f"The site answers at {options.url}" + (f" (from a phone: {others})" if others else ""), flush=True)
+        network_urls = " and ".join(options.network_urls)
+        suffix = f" (from a phone: {network_urls})" if network_urls else ""
+        print(f"The site answers at {options.url}{suffix}", flush=True)
 
-    # --- The loop -------------------------------------------------------------------------------------------------
+    # --- Event loop -----------------------------------------------------------------------------------------------
 
-    def _wait(self, done: Callable[[], bool], *, every: float | None = None, seconds: float | None = None) -> bool:
-        """Serve the parts until `done()`; it is asked every so many seconds, or after each event.
+    def _wait(self, is_done: Callable[[], bool], *, every: float | None = None, seconds: float | None = None) -> bool:
+        """Handle events until `is_done()` returns True.
+
+        Args:
+            is_done: The condition.
+            every: Check the condition in this interval, in seconds; None: after each event.
+            seconds: Stop waiting after this time; None: never.
 
         Returns:
-            False when `seconds` passed first.
+            Whether the condition is met; False after `seconds`.
 
         Raises:
-            StoppedError: a signal says stop.
+            StoppedError: A signal to stop has arrived.
         """
         now = time.monotonic()
         deadline = None if seconds is None else now + seconds
-        ask_at = now if every else None
+        check_at = now if every else None
         while True:
             if self._stop_signals:
                 raise StoppedError
             now = time.monotonic()
-            if ask_at is None or ask_at <= now:
-                if done():
+            if check_at is None or check_at <= now:
+                if is_done():
                     return True
                 now = time.monotonic()
-                ask_at = now + every if every else None
+                check_at = now + every if every else None
             if deadline is not None and now >= deadline:
                 return False
-            moments = [deadline, ask_at, *(part.restart_at for part in self._parts)]
-            self._serve(min((moment for moment in moments if moment is not None), default=None))
+            times = [deadline, check_at, *(process.restart_at for process in self._processes)]
+            self._handle_events(min((moment for moment in times if moment is not None), default=None))
 
-    def _look_for_stuck(self) -> bool:
-        """Kill the workers that have taken nothing for long while work waits; they come back as after any death."""
-        stuck, now = self._probe.stuck(), self._awake.now(max_gap=2 * commands.POLL_INTERVAL)
-        self._stuck = {name: self._stuck.get(name, now) for name in stuck}
-        for part in self._parts:
-            since = self._stuck.get(commands.QUEUES.get(part.name, ""))
-            if part.is_running and since is not None and now - since > commands.stall_timeout(part.name):
-                part.kill("takes no work, and some waits")
-                del self._stuck[commands.QUEUES[part.name]]  # the next one gets its time
+    def _kill_stalled(self) -> bool:
+        """Kill workers whose queue has been stalled for too long; they are restarted. Returns False, to be repeated."""
+        stalled, now = self._probe.stalled_queues(), self._awake.now(max_gap=2 * commands.POLL_INTERVAL)
+        self._stalled = {queue: self._stalled.get(queue, now) for queue in stalled}
+        for process in self._processes:
+            queue = commands.QUEUES.get(process.name, "")
+            since = self._stalled.get(queue)
+            if process.is_running and since is not None and now - since > commands.stall_timeout(process.name):
+                process.kill("takes no work, and some waits")
+                del self._stalled[queue]  # the restarted worker gets the full time
         return False
 
-    def _serve(self, until: float | None) -> None:
-        """Handle what happens up to the moment `until`, but return after the first batch of events."""
+    def _handle_events(self, until: float | None) -> None:
+        """Wait for events until the time `until` (monotonic clock), and return after the first batch of events."""
         timeout = None if until is None else max(until - time.monotonic(), 0)
         for key, _ in self._selector.select(timeout):
             if key.data is None:
                 with contextlib.suppress(BlockingIOError):
-                    os.read(key.fd, 4096)  # the signals' numbers; their handlers ran already
+                    os.read(key.fd, 4096)  # signal numbers, which the handlers have processed already
             else:
                 key.data.read()
-        for part in self._parts:
-            if part.is_running and part.has_ended():
-                self._selector.unregister(part.output)
-                part.close()
-                if part.name == "redis" and self._redis_file_is_damaged:
+        for process in self._processes:
+            if process.is_running and process.reap():
+                self._selector.unregister(process.output)
+                process.close()
+                if process.name == "redis" and self._redis_file_is_damaged:
                     self._redis_file_is_damaged = False
                     aside = commands.set_redis_file_aside(self._options)
-                    self._say("site", f"Redis could not read its file, which is now {aside}; it begins anew")
-                elif self._cannot_start(part):
-                    raise StartError(part.why())
-            elif part.restart_at is not None and part.restart_at <= time.monotonic():
-                self._start_part(part)
+                    self._log("site", f"Redis could not read its file, which is now {aside}; it starts empty")
+                elif self._cannot_start(process):
+                    raise StartError(process.failure_message)
+            elif process.restart_at is not None and process.restart_at <= time.monotonic():
+                self._start_process(process)
 
-    def _cannot_start(self, part: ManagedProcess) -> bool:
-        is_needed = self._is_starting and (self._is_prepared or part.name == "redis")
-        return is_needed and part.equal_deaths >= MAX_EQUAL_DEATHS
+    def _cannot_start(self, process: ManagedProcess) -> bool:
+        is_required = self._is_starting and (self._is_prepared or process.name == "redis")
+        return is_required and process.equal_failures >= MAX_EQUAL_FAILURES
 
-    # --- Ending ---------------------------------------------------------------------------------------------------
+    # --- Stopping -------------------------------------------------------------------------------------------------
 
-    def _end_all(self) -> None:
-        """End every part; Redis last, for the others say good-bye to it."""
+    def _stop_all(self) -> None:
+        """Stop all processes; Redis last, because workers deregister there."""
         (self._options.data_dir / ADDRESS_FILE).unlink(missing_ok=True)
-        self._end([part for part in self._parts if part.name != "redis"], STOP_SECONDS)
-        self._end(self._parts, STOP_REDIS_SECONDS)
+        self._stop([process for process in self._processes if process.name != "redis"], STOP_SECONDS)
+        self._stop(self._processes, STOP_REDIS_SECONDS)
 
-    def _end(self, ending: list[ManagedProcess], seconds: float) -> None:
-        impatience = self._stop_signals + 1  # a second Ctrl-C means: at once
-        for part in ending:
-            part.stop()
+    def _stop(self, processes: list[ManagedProcess], seconds: float) -> None:
+        max_signals = self._stop_signals + 1  # a further Ctrl-C kills the processes at once
+        for process in processes:
+            process.stop()
         deadline = time.monotonic() + seconds
-        while any(part.is_running for part in ending):
-            if time.monotonic() >= deadline or self._stop_signals > impatience:
-                for part in ending:
-                    if part.is_running:
-                        self._say("site", f"{part.name} does not end by itself; ending it")
-                        part.signal_group(signal.SIGKILL)
+        while any(process.is_running for process in processes):
+            if time.monotonic() >= deadline or self._stop_signals > max_signals:
+                for process in processes:
+                    if process.is_running:
+                        self._log("site", f"{process.name} does not end by itself; ending it")
+                        process.signal_group(signal.SIGKILL)
                 deadline = time.monotonic() + seconds
-            self._serve(deadline)
+            self._handle_events(deadline)
 
-    # --- Signals and words ----------------------------------------------------------------------------------------
+    # --- Signals and output ---------------------------------------------------------------------------------------
 
-    def _listen_to_signals(self) -> None:
-        """Signals wake the loop through a socket; an ended child does too."""
-        wake, woken = socket.socketpair()
-        for end in (wake, woken):
+    def _install_signal_handlers(self) -> None:
+        """Have signals, including SIGCHLD, wake the event loop through a socket."""
+        reader, writer = socket.socketpair()
+        for end in (reader, writer):
             end.setblocking(False)
-        self._sockets = (wake, woken)
-        signal.set_wakeup_fd(woken.fileno(), warn_on_full_buffer=False)
-        self._selector.register(wake, selectors.EVENT_READ, None)
+        self._sockets = (reader, writer)
+        signal.set_wakeup_fd(writer.fileno(), warn_on_full_buffer=False)
+        self._selector.register(reader, selectors.EVENT_READ, None)
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-            signal.signal(number, self._asked_to_stop)
+            signal.signal(number, self._count_stop_signal)
         signal.signal(signal.SIGCHLD, lambda *_: None)
 
-    def _asked_to_stop(self, *_: object) -> None:
+    def _count_stop_signal(self, *_: object) -> None:
         self._stop_signals += 1
 
-    def _hear(self, name: str, line: str) -> None:
+    def _handle_line(self, name: str, line: str) -> None:
         if name == "operator" and line.startswith("http"):
             print(f"Sign in as its operator, once, with {line}", flush=True)
         elif line.strip():
-            self._say(name, line)
+            self._log(name, line)
             if name == "redis" and commands.DAMAGED_WORDS in line:
                 self._redis_file_is_damaged = True
 
-    def _say(self, name: str, line: str) -> None:
-        with contextlib.suppress(BrokenPipeError):  # whoever read the log has gone; the site goes on
+    def _log(self, name: str, line: str) -> None:
+        with contextlib.suppress(BrokenPipeError):  # the reader of the log has ended; the site continues
             print(f"{name:11} | {line}", file=sys.stderr, flush=True)

@@ -42,7 +42,7 @@ def test_a_part_that_cannot_live_is_tried_less_and_less_often(start: Start) -> N
     with file.open("r+b") as content:
         content.write(b"?" * 30)  # at its beginning: what is missing at the end, Redis forgives
     site.part("redis").kill()
-    site.wait_for_words("it begins anew")
+    site.wait_for_words("it starts empty")
     wait_until(lambda: _answers(site), seconds=30, what="an answer with an empty Redis")
     delays = [line.rpartition(" in ")[2] for line in site.said.splitlines() if "web ended unexpectedly" in line]
     assert delays == ["0.2 s", "0.4 s", "0.8 s"]

@@ -43,7 +43,7 @@ def test_the_start_logs_one_warning_for_each_old_name(
 def test_the_supervisor_starts_its_processes_with_the_new_names(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PORT", "0")
     monkeypatch.setenv("CANARY_SECONDS", "3")
-    assert commands.stall_timeout("default") == commands.STUCK_SECONDS + 3
+    assert commands.stall_timeout("default") == commands.STALL_SECONDS + 3
     environment = commands.environment(options.read())
     assert environment["LIVENESS_INTERVAL_SECONDS"] == "3"
     assert "CANARY_SECONDS" not in environment
