@@ -14,7 +14,8 @@ from PIL import Image
 
 from digitsite.testing.drawings import lamp_and_shadow, on_paper, rule
 from ml.data import mnist
-from ml.data.synthetic_digits import SHAPES, write_by_hand
+from ml.data.digit_shapes import SHAPES
+from ml.data.synthetic_digits import write_by_hand
 from ml.preprocessing import FRAME, render_strokes
 
 from .load import Bodies

@@ -1,6 +1,6 @@
 """Simulated people with a handwriting of their own, for measurements and tests of learning.
 
-A hand draws the shapes of `ml.data.synthetic_digits` with habits that never change: which way of writing each digit
+A hand draws the shapes of `ml.data.digit_shapes` with habits that never change: which way of writing each digit
 it prefers, how it leans, how wide it writes, how it bends its lines. `leaning_hands` are a group that the shipped
 model misreads: they lean far over, as many left-handed people do, beyond what distortions in training cover; no mere
 change of size, which preprocessing would undo. `turning_hands` are another such group, of whose digits it misreads
@@ -17,7 +17,8 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from ml.data.synthetic_digits import SHAPES, write_by_hand
+from ml.data.digit_shapes import SHAPES
+from ml.data.synthetic_digits import write_by_hand
 from ml.preprocessing import FRAME, prepare_strokes
 
 Strokes = list[list[list[float]]]

@@ -1,8 +1,7 @@
-"""Arrays that every training of a site needs alike, kept beside MNIST: drawing them takes longer than half a training.
+"""On-disk cache for synthetic datasets shared by all training runs.
 
-`ml.training.site_recipe` asks for drawn digits here, `ml.training.eval_sets` for the frozen sets. A kept file is
-found again only while everything it was made from is the same: the sources of this package, the libraries that draw,
-and what the caller names.
+The cache lies beside MNIST. Drawing the datasets takes longer than half of a training. A file is valid only for the
+same sources of the `ml` package, the same versions of NumPy and OpenCV, and the same key of the caller.
 """
 
 from __future__ import annotations
@@ -22,54 +21,58 @@ from ml.data.mnist import get_cache_dir, write_arrays
 logger = logging.getLogger(__name__)
 
 Arrays = dict[str, np.ndarray]
-# Told what is being made and how much of it is done, 0..1: making takes a minute where nothing was kept.
+# Receives a description of the step and the share of it that is done, 0..1. Drawing a dataset takes about a minute.
 ProgressCallback = Callable[[str, float], None]
-# Of each name so many files stay, the newest: other seeds, and the version before an upgrade.
+# Number of files to keep for each name, newest first: for other seeds, and for the version before an upgrade.
 MAX_FILES_PER_NAME = 4
 
 
-def no_progress(what: str, done: float) -> None:
-    """For callers whom nobody watches."""
+def no_progress(step: str, share: float) -> None:
+    """Ignore progress reports."""
 
 
-def cached(name: str, make: Callable[[], Arrays], *given: object) -> Arrays:
-    """What `make` returns: read where it was kept, else made and kept.
+def cached(name: str, make: Callable[[], Arrays], *key: object) -> Arrays:
+    """Return arrays from the cache, or compute and store them.
 
     Args:
-        name: of the file's kind.
-        make: depends on nothing but `given`, this package and its libraries.
-        given: what distinguishes one call from another; arrays count by their content.
+        name: prefix of the file name.
+        make: computes the arrays. The result may depend only on `key`, this package and its libraries.
+        key: values that identify the arrays; arrays count by their content.
+
+    Returns:
+        Array name to array.
     """
-    path = get_cache_dir() / "kept" / f"{name}-{_mark(given)}.npz"
+    path = get_cache_dir() / "kept" / f"{name}-{_hash_key(key)}.npz"
     try:
-        # opened here: of a damaged file np.load forgets to close its own
+        # Opened here, because np.load does not close its own file object if the file is damaged.
         with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
             return dict(file)
     except FileNotFoundError:
         pass
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        logger.warning("%s cannot be read and is made again: %s", path, error)
-    made = make()
+        logger.warning("cache file %s is unreadable and will be recomputed: %s", path, error)
+    arrays = make()
     try:
-        _save(made, path)
-    except OSError as error:  # a full or read-only disk costs the seconds that keeping would have saved
-        logger.warning("%s could not be kept: %s", path, error)
-    return made
+        _store(arrays, path)
+    except OSError as error:  # a full or read-only disk costs only the time that the cache would save
+        logger.warning("cache file %s cannot be written: %s", path, error)
+    return arrays
 
 
-def _mark(given: tuple[object, ...]) -> str:
-    digest = hashlib.sha256(_sources())
-    for one in given:
-        if isinstance(one, np.ndarray):
-            digest.update(f"{one.dtype}{one.shape}".encode() + np.ascontiguousarray(one).tobytes())
+def _hash_key(key: tuple[object, ...]) -> str:
+    """Return a digest of the key and the sources, 32 hexadecimal digits."""
+    digest = hashlib.sha256(_hash_sources())
+    for part in key:
+        if isinstance(part, np.ndarray):
+            digest.update(f"{part.dtype}{part.shape}".encode() + np.ascontiguousarray(part).tobytes())
         else:
-            digest.update(repr(one).encode())
+            digest.update(repr(part).encode())
     return digest.hexdigest()[:32]
 
 
 @cache
-def _sources() -> bytes:
-    """Digest of this package and of the libraries that draw."""
+def _hash_sources() -> bytes:
+    """Return a digest of this package and of the versions of the libraries that draw."""
     digest = hashlib.sha256(f"{np.__version__} {cv2.__version__}".encode())
     folder = Path(__file__).parents[1]
     for path in sorted(folder.rglob("*.py")):
@@ -77,8 +80,9 @@ def _sources() -> bytes:
     return digest.digest()
 
 
-def _save(arrays: Arrays, path: Path) -> None:
+def _store(arrays: Arrays, path: Path) -> None:
+    """Write a cache file and delete the oldest files with the same name."""
     write_arrays(arrays, path)
-    alike = sorted(path.parent.glob(f"{path.name.rpartition('-')[0]}-*.npz"), key=lambda one: one.stat().st_mtime)
-    for old in alike[:-MAX_FILES_PER_NAME]:
+    files = sorted(path.parent.glob(f"{path.name.rpartition('-')[0]}-*.npz"), key=lambda file: file.stat().st_mtime)
+    for old in files[:-MAX_FILES_PER_NAME]:
         old.unlink(missing_ok=True)

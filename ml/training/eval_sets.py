@@ -11,9 +11,10 @@ import hashlib
 import numpy as np
 
 from ml.data.augmentation import STRONG, augment
+from ml.data.digit_shapes import SHAPES
 from ml.data.disk_cache import Arrays, ProgressCallback, cached, no_progress
 from ml.data.mnist import Mnist
-from ml.data.synthetic_digits import SHAPES, write_by_hand
+from ml.data.synthetic_digits import write_by_hand
 from ml.evaluation.gate import NON_DIGIT_TOLERANCE, EvalDataset
 from ml.training.datasets import build_evaluation_sets, simulated_photos
 from ml.training.export_pipeline import EvaluationSets

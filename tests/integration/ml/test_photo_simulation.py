@@ -8,7 +8,7 @@ import pytest
 
 from digitsite.testing.simulated_photos import photographs
 from ml.data.mnist import load_mnist
-from ml.data.photo_simulation import KINDS, _ink, _skeleton, simulate_photo
+from ml.data.photo_simulation import KINDS, _draw_ink, _thin, simulate_photo
 from ml.data.synthetic_digits import draw_digits
 from ml.evaluation.folder_evaluation import ResultSummary, evaluate_images
 from ml.serving.bundle import BASE_FOLDER, BUNDLE_FILE
@@ -35,7 +35,7 @@ def test_a_middle_line_is_a_pixel_wide_and_keeps_loops_and_pieces():
     ink = np.zeros((60, 60), np.uint8)
     cv2.circle(ink, (30, 20), 12, 1, 6)
     cv2.line(ink, (8, 50), (52, 50), 1, 7)
-    lines = _skeleton(ink)
+    lines = _thin(ink)
     assert cv2.countNonZero(cv2.erode(lines, np.ones((2, 2), np.uint8))) < 5
     assert cv2.connectedComponents(lines)[0] == 3  # the paper and two pieces
     assert cv2.connectedComponents(255 - lines, connectivity=4)[0] == 3  # a hole, and all around
@@ -44,12 +44,12 @@ def test_a_middle_line_is_a_pixel_wide_and_keeps_loops_and_pieces():
 
 def test_another_pen_makes_strokes_thinner_or_thicker_but_no_blot_a_line(mnist):
     digit = next(image for image in mnist.train_images if 90 < np.count_nonzero(image > 100) < 100)
-    areas = [_ink(digit, 100, pen).mean() for pen in (0.2, 0.5, 0.9, 1.3)]
+    areas = [_draw_ink(digit, 100, pen).mean() for pen in (0.2, 0.5, 0.9, 1.3)]
     assert areas == sorted(areas)
     blot = np.zeros((28, 28), np.uint8)
     cv2.circle(blot, (14, 10), 6, 255, -1)
     cv2.line(blot, (14, 10), (14, 24), 255, 2)
-    assert _ink(blot, 100, 0.2).mean() > 0.3
+    assert _draw_ink(blot, 100, 0.2).mean() > 0.3
 
 
 def test_what_training_takes_from_photographs_looks_like_the_digits_it_is_labelled_with(mnist):
