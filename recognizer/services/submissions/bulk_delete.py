@@ -1,6 +1,6 @@
-"""Deletion of submissions: rows, predictions, labels, stored responses, and pictures that no other row names.
+"""Deletion of submissions: rows, predictions, labels, stored responses, and images without another submission.
 
-Every deletion goes through `delete_submissions`, so nothing of a deleted submission is left anywhere.
+Every deletion goes through `delete_submissions`, so that no data of a deleted submission remains.
 """
 
 from functools import partial
@@ -12,20 +12,20 @@ from recognizer.models import Submission
 from recognizer.services.identity import idempotency
 from recognizer.services.images import orphaned_files
 
-BATCH = 200
+BATCH_SIZE = 200
 
 
 def delete_submissions(rows: QuerySet[Submission]) -> int:
-    """Delete them, some at a time so that others can write in between; how many went.
+    """Delete submissions in batches, so that other writers can run in between, and return how many were deleted.
 
-    What was deleted stays so if a later part fails, and the rest can be deleted again.
+    If a batch fails, the previous ones stay deleted, and the call can be repeated.
     """
     count = 0
-    while batch := dict(rows.order_by("pk").values_list("pk", "picture")[:BATCH]):
+    while batch := dict(rows.order_by("pk").values_list("pk", "picture")[:BATCH_SIZE]):
         with transaction.atomic():
             idempotency.redact(batch)
             Submission.objects.filter(pk__in=batch).delete()
-            for picture in set(batch.values()):
-                transaction.on_commit(partial(orphaned_files.discard, picture))
+            for name in set(batch.values()):
+                transaction.on_commit(partial(orphaned_files.discard, name))
         count += len(batch)
     return count

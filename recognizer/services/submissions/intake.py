@@ -1,7 +1,6 @@
-"""Drafts: what somebody sent, checked and made ready to be stored.
+"""Validation and preparation of submitted images and drawings.
 
-Everything that can be wrong with what was sent is one exception, `SubmissionRejectedError`, raised before anything is
-stored.
+Invalid input raises `SubmissionRejectedError` before anything is stored.
 """
 
 import hashlib
@@ -9,6 +8,7 @@ import json
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any, cast
 
 import numpy as np
 from django.conf import settings
@@ -20,13 +20,14 @@ from recognizer.models import Fold, Source, Submission
 from recognizer.services.identity import quotas
 from recognizer.services.identity.actors import Actor
 from recognizer.services.images import storage
-from recognizer.services.images.storage import StoredFile
+from recognizer.services.images.storage import Pixels, StoredFile
 from recognizer.services.lib.errors import detach
 
-# One picture in this many is kept away from training for ever, to measure the benefit of training.
+# One image in this many is never used for training, to measure the benefit of training.
 HOLDOUT_EVERY = 5
+# Minimum width and height of a crop box in pixels of the stored image.
 MIN_CROP = 4
-# Points; a digit has a hundred or two. The most that is accepted, ten thousand, takes some ten milliseconds to check.
+# Points of a drawing; a digit has 100 to 200. Validating the maximum of 10,000 takes some 10 ms.
 CHEAP_DRAWING_POINTS = 1000
 SIDE = 28
 
@@ -35,12 +36,12 @@ Box = tuple[int, int, int, int]
 
 
 class SubmissionRejectedError(ValueError):
-    """What was sent cannot be accepted, and nothing was stored. The message is meant for the sender.
+    """The input is invalid and nothing was stored. The message is meant for the sender.
 
     Attributes:
-        code: `empty`, `not_an_image`, `truncated`, `too_many_bytes`, `too_many_pixels`, `bad_crop` (pictures);
+        code: `empty`, `not_an_image`, `truncated`, `too_many_bytes`, `too_many_pixels`, `bad_crop` (images);
             `bad_shape`, `too_many`, `not_a_number`, `out_of_range` (strokes, pens and pixels); `blank` (all).
-        field: which part of what was sent is meant: `image`, `pixels`, `strokes`, `pen` or `crop`.
+        field: the invalid field: `image`, `pixels`, `strokes`, `pen` or `crop`.
     """
 
     def __init__(self, code: str, message: str, *, field: str) -> None:
@@ -51,17 +52,19 @@ class SubmissionRejectedError(ValueError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SubmissionInput:
-    """One digit as somebody sent it: exactly one of `image`, `pixels` and `strokes`, unchecked.
+    """Unvalidated input of one submission: exactly one of `image`, `pixels` and `strokes`.
 
     Attributes:
-        image: the bytes of a file.
-        crop: left, top, right, bottom of the digit, in pixels of the picture as it was sent (upright).
-        pixels: 28 rows of 28 whole numbers from 0 to 255, ink lighter or darker than paper: a small grey picture.
+        source: how it was submitted.
+        image: the bytes of an image file.
+        crop: left, top, right, bottom of the digit, in pixels of the uploaded image (upright).
+        pixels: 28 rows of 28 whole numbers from 0 to 255, ink lighter or darker than paper: a small grey image.
         strokes: `[[x…], [y…], [t…]]` for each stroke on a canvas of `frame` x `frame`.
-        pen: its width in the same units, one number or one for each stroke; None: 20 of 280. Only the kept picture is
-            drawn with it: the model gets every drawing at the width that it was trained on.
-        may_train: False when the sender opted out.
-        demo: a simulated hand drew it.
+        frame: width and height of the canvas.
+        pen: the pen width in the same units, one number or one for each stroke; None: 20 of 280. Only the stored image
+            is drawn with it: the model gets every drawing at the width that it was trained on.
+        may_train: False if the sender opted out.
+        demo: whether it is simulated data of the demo.
     """
 
     source: Source
@@ -76,13 +79,13 @@ class SubmissionInput:
 
     @property
     def field(self) -> str:
-        """The name of what holds the digit."""
+        """The name of the attribute that contains the digit."""
         return "image" if self.image is not None else "strokes" if self.strokes is not None else "pixels"
 
 
 @dataclass(frozen=True, slots=True)
 class PreparedSubmission:
-    """What will be stored: the file first, then the row."""
+    """The file and the row of a valid submission, and its size in bytes for the quota."""
 
     file: StoredFile
     row: Submission
@@ -91,71 +94,71 @@ class PreparedSubmission:
 
 @dataclass(frozen=True, slots=True)
 class OpenedInput:
-    """What was sent, and of a file what its header tells."""
+    """The input of a submission, and the header of its image file (None for pixels and drawings)."""
 
-    sent: SubmissionInput
-    opened: ImageHeader | None
+    payload: SubmissionInput
+    header: ImageHeader | None
 
     @property
-    def takes_long(self) -> bool:
-        """Whether others had better not wait until it is decoded, or drawn."""
-        if self.opened is not None:
-            return not storage.is_cheap_to_decode(self.opened)
-        strokes = self.sent.strokes if isinstance(self.sent.strokes, list) else []
-        # Unchecked as yet: whatever else it holds is refused at the first look.
+    def is_expensive(self) -> bool:
+        """Whether it takes so long to decode or draw that concurrent requests should not wait for it."""
+        if self.header is not None:
+            return not storage.is_cheap_to_decode(self.header)
+        strokes = self.payload.strokes if isinstance(self.payload.strokes, list) else []
+        # The strokes are not validated yet. Items of another form count as 0 points: they are rejected quickly.
         lines = (stroke[0] for stroke in strokes if isinstance(stroke, list) and stroke)
         return sum(len(line) for line in lines if isinstance(line, list)) > CHEAP_DRAWING_POINTS
 
 
-def open_input(sent: SubmissionInput) -> OpenedInput:
-    """Look at what was sent as far as that takes no time.
+def open_input(payload: SubmissionInput) -> OpenedInput:
+    """Read the header of an image file, without decoding the image.
 
     Raises:
-        Refused: it cannot be accepted, that much is plain.
+        SubmissionRejectedError: the file is not a supported image, or exceeds a limit.
     """
-    if sent.image is None:
-        return OpenedInput(sent, None)
+    if payload.image is None:
+        return OpenedInput(payload, None)
     try:
-        return OpenedInput(sent, storage.open_upload(sent.image))
+        return OpenedInput(payload, storage.open_upload(payload.image))
     except ImageError as error:
         raise SubmissionRejectedError(error.code, str(error), field="image") from error
 
 
-def prepare(begun: OpenedInput, *, actor: Actor) -> PreparedSubmission:
-    """Check what was sent, and make the file and the row of it.
+def prepare(opened: OpenedInput, *, actor: Actor) -> PreparedSubmission:
+    """Validate the input of a submission, and build its file and its row.
 
     Raises:
-        Refused: it cannot be accepted; says why.
-        BusyError: too many large pictures at once.
+        SubmissionRejectedError: the input is invalid.
+        BusyError: too many large images are being decoded.
     """
-    sent = begun.sent
+    payload = opened.payload
     box = strokes = pens = None
-    written = ""
-    if sent.strokes is not None:
-        strokes, pens = _parse(sent)
-        kept = storage.encode(preprocessing.render_strokes(strokes, pen=pens))
+    strokes_json = ""
+    if payload.strokes is not None:
+        strokes, pens = _parse(payload)
+        image = storage.encode(preprocessing.render_strokes(strokes, pen=pens))
         prepared = preprocessing.prepare_strokes(strokes)
-        written = json.dumps(strokes, separators=(",", ":"))
-        digest = hashlib.sha256(written.encode()).hexdigest()
+        strokes_json = json.dumps(strokes, separators=(",", ":"))
+        digest = hashlib.sha256(strokes_json.encode()).hexdigest()
     else:
-        pixels, box = _picture(begun, actor)
-        kept = storage.encode(pixels)
-        prepared = preprocessing.prepare_image(kept.pixels, crop=box)
-        digest = kept.sha256
+        pixels, box = _decode(opened, actor)
+        image = storage.encode(pixels)
+        prepared = preprocessing.prepare_image(image.pixels, crop=box)
+        digest = image.sha256
     if prepared.blank:
         raise SubmissionRejectedError(
-            "blank", "There is nothing to see on this picture. Please send one with a digit.", field=sent.field
+            "blank", "There is nothing to see on this picture. Please send one with a digit.", field=payload.field
         )
     row = Submission(
-        source=sent.source,
+        source=payload.source,
         owner=actor.user,
         visitor="" if actor.user else actor.visitor,
-        may_train=sent.may_train,
-        demo=sent.demo,
-        picture=kept.name,
-        picture_type=kept.content_type,
-        picture_width=kept.width,
-        picture_height=kept.height,
+        may_train=payload.may_train,
+        demo=payload.demo,
+        picture=image.name,
+        picture_type=image.content_type,
+        picture_width=image.width,
+        picture_height=image.height,
         strokes=strokes,
         pen=pens,
         crop=box and list(box),
@@ -165,74 +168,81 @@ def prepare(begun: OpenedInput, *, actor: Actor) -> PreparedSubmission:
         ink=prepared.ink,
         preprocessing_version=PREPROCESSING_VERSION,
     )
-    # Without the pixels, which in a batch of a hundred would take too much memory.
-    # The column of the strokes has a blank after each comma.
-    size = len(kept.data) + len(written) + written.count(",") + len(str(pens or "")) + quotas.SUBMISSION_ROW_BYTES
-    return PreparedSubmission(StoredFile(kept.name, kept.data), row, size)
+    # Without `EncodedImage.pixels`, which would take too much memory in a batch of a hundred.
+    # The stored JSON of the strokes has a space after each comma.
+    strokes_size = len(strokes_json) + strokes_json.count(",")
+    size = len(image.data) + strokes_size + len(str(pens or "")) + quotas.SUBMISSION_ROW_BYTES
+    return PreparedSubmission(StoredFile(image.name, image.data), row, size)
 
 
 def prepare_all(
-    sent: Iterable[SubmissionInput], *, actor: Actor
+    payloads: Iterable[SubmissionInput], *, actor: Actor
 ) -> Iterator[PreparedSubmission | SubmissionRejectedError]:
-    """Each of what was sent together, in its order, or why it is refused: one bad picture spoils no other.
+    """Prepare several inputs in order, and yield for each the result or the error that rejects it.
 
-    All pictures together may have MAX_UPLOAD_PIXELS pixels: decoding takes a second for so many.
+    All images together may have MAX_UPLOAD_PIXELS pixels, which take about a second to decode.
     """
-    room = settings.MAX_UPLOAD_PIXELS
-    for one in sent:
+    pixels_left = settings.MAX_UPLOAD_PIXELS
+    for payload in payloads:
         try:
-            begun = open_input(one)
-            if begun.opened is not None:
-                width, height = begun.opened.size
-                if width * height > room:
+            opened = open_input(payload)
+            if opened.header is not None:
+                width, height = opened.header.size
+                if width * height > pixels_left:
                     text = "This was too much at once. Please send it by itself."
                     raise SubmissionRejectedError("too_many_pixels", text, field="image")
-                room -= width * height
-            yield prepare(begun, actor=actor)
-        except SubmissionRejectedError as refusal:
-            yield detach(refusal)
+                pixels_left -= width * height
+            yield prepare(opened, actor=actor)
+        except SubmissionRejectedError as error:
+            yield detach(error)
 
 
-def preview_input(begun: OpenedInput, *, actor: Actor) -> Prepared:
-    """What the model would see. Raises as `prepare` does, but a blank picture is no error here."""
-    sent = begun.sent
-    if sent.strokes is None:
-        pixels, box = _picture(begun, actor)
+def preview_input(opened: OpenedInput, *, actor: Actor) -> Prepared:
+    """Return the input as the model would get it. Raises as `prepare`, except for a blank image."""
+    payload = opened.payload
+    if payload.strokes is None:
+        pixels, box = _decode(opened, actor)
         return preprocessing.prepare_image(pixels, crop=box)
     try:
-        strokes, _ = _parse(sent)
-    except SubmissionRejectedError as refusal:
-        if refusal.code != "blank":
+        strokes, _ = _parse(payload)
+    except SubmissionRejectedError as error:
+        if error.code != "blank":
             raise
         strokes = []
     return preprocessing.prepare_strokes(strokes)
 
 
 def fold_of(digest: str) -> Fold:
-    """One in HOLDOUT_EVERY is holdout. The digest alone decides, so copies of a picture fall on the same side."""
+    """Return the fold of an image: holdout for one in HOLDOUT_EVERY.
+
+    It depends on the digest alone, so that all copies of an image are in the same fold.
+    """
     return Fold.HOLDOUT if int(digest[:8], 16) % HOLDOUT_EVERY == 0 else Fold.TRAIN
 
 
-def _picture(begun: OpenedInput, actor: Actor) -> tuple[np.ndarray, Box | None]:
-    """The picture as it would be kept, and the crop box in its pixels."""
-    sent = begun.sent
-    if begun.opened is None:
-        return _from_numbers(sent.pixels), None
+def _decode(opened: OpenedInput, actor: Actor) -> tuple[Pixels, Box | None]:
+    """Return the image in the size in which it is stored, and the crop box in its pixels."""
+    payload = opened.payload
+    if opened.header is None:
+        return _from_numbers(payload.pixels), None
     try:
-        decoded = storage.decode(begun.opened, caller=actor.share_key)
+        decoded = storage.decode(opened.header, caller=actor.share_key)
     except ImageError as error:
         raise SubmissionRejectedError(error.code, str(error), field="image") from error
-    if sent.crop is None:
+    if payload.crop is None:
         return decoded.pixels, None
     height, width = decoded.pixels.shape[:2]
-    return decoded.pixels, _scaled(sent.crop, decoded.upload_size, (width, height))
+    return decoded.pixels, _scale_crop(payload.crop, decoded.upload_size, (width, height))
 
 
-def _from_numbers(rows: object) -> np.ndarray:
-    is_square = isinstance(rows, list) and len(rows) == SIDE and all(isinstance(row, list) for row in rows)
-    if not is_square or any(len(row) != SIDE for row in rows):
+def _from_numbers(rows: object) -> Pixels:
+    if (
+        not isinstance(rows, list)
+        or len(rows) != SIDE
+        or any(not isinstance(row, list) or len(row) != SIDE for row in rows)
+    ):
         raise SubmissionRejectedError("bad_shape", "Pixels must be 28 rows of 28 numbers each.", field="pixels")
-    # type and not isinstance: true is an int to Python, but no grey.
+    # By type, because isinstance(True, int) holds.
     if any(set(map(type, row)) != {int} for row in rows):
         raise SubmissionRejectedError("not_a_number", "Pixels must be whole numbers from 0 to 255.", field="pixels")
     try:
@@ -243,15 +253,15 @@ def _from_numbers(rows: object) -> np.ndarray:
         ) from error
 
 
-def _scaled(crop: Crop, sent: tuple[int, int], kept: tuple[int, int]) -> Box:
-    """A crop box from the sent picture's pixels to the kept picture's, cut at its edges."""
+def _scale_crop(crop: Crop, upload_size: tuple[int, int], stored_size: tuple[int, int]) -> Box:
+    """Convert a crop box from pixels of the upload to pixels of the stored image, clipped at its edges."""
     left, top, right, bottom = crop
-    across, down = kept[0] / sent[0], kept[1] / sent[1]
+    x_scale, y_scale = stored_size[0] / upload_size[0], stored_size[1] / upload_size[1]
     box = (
-        max(0, math.floor(left * across)),
-        max(0, math.floor(top * down)),
-        min(kept[0], math.ceil(right * across)),
-        min(kept[1], math.ceil(bottom * down)),
+        max(0, math.floor(left * x_scale)),
+        max(0, math.floor(top * y_scale)),
+        min(stored_size[0], math.ceil(right * x_scale)),
+        min(stored_size[1], math.ceil(bottom * y_scale)),
     )
     if box[2] - box[0] < MIN_CROP or box[3] - box[1] < MIN_CROP:
         raise SubmissionRejectedError(
@@ -262,17 +272,19 @@ def _scaled(crop: Crop, sent: tuple[int, int], kept: tuple[int, int]) -> Box:
     return box
 
 
-def _parse(sent: SubmissionInput) -> tuple[list, list[float] | None]:
-    """The strokes, and the pen of each; no pens where none was named."""
+def _parse(payload: SubmissionInput) -> tuple[list[Any], list[float] | None]:
+    """Return the parsed strokes, and the pen width of each stroke or None."""
     try:
-        strokes = preprocessing.parse_strokes(sent.strokes, frame=sent.frame)
+        strokes = preprocessing.parse_strokes(payload.strokes, frame=payload.frame)
     except StrokesError as error:
-        # A canvas without a stroke is what a blank picture is among pictures.
+        # A canvas without a stroke is a blank image.
         code = "blank" if error.code == "empty" else error.code
         raise SubmissionRejectedError(code, str(error), field="strokes") from error
-    if sent.pen is None:
+    if payload.pen is None:
         return strokes, None
     try:
-        return strokes, preprocessing.parse_pens(sent.pen, sent.strokes, frame=sent.frame)
+        # `parse_strokes` accepts only lists and tuples.
+        items = cast("list[Any] | tuple[Any, ...]", payload.strokes)
+        return strokes, preprocessing.parse_pens(payload.pen, items, frame=payload.frame)
     except StrokesError as error:
         raise SubmissionRejectedError(error.code, str(error), field="pen") from error

@@ -1,4 +1,4 @@
-"""Retention: submissions are deleted after RETENTION_DAYS, sessions when they have expired. Called hourly by tasks."""
+"""Retention: deletion of submissions older than RETENTION_DAYS, and of expired sessions."""
 
 import logging
 from datetime import timedelta
@@ -16,16 +16,16 @@ log = logging.getLogger(__name__)
 
 
 def delete_expired_submissions() -> int:
-    """Delete submissions that are older than RETENTION_DAYS, with all that belongs to them; how many went.
+    """Delete submissions that are older than RETENTION_DAYS with their data, and return how many were deleted.
 
-    Models that learned from a deleted picture stay.
+    Models that were trained on a deleted image are kept.
     """
     if not settings.RETENTION_DAYS:
         return 0
-    old = Submission.objects.filter(created__lt=timezone.now() - timedelta(days=settings.RETENTION_DAYS))
-    count = delete_submissions(old)
+    expired = Submission.objects.filter(created__lt=timezone.now() - timedelta(days=settings.RETENTION_DAYS))
+    count = delete_submissions(expired)
     if count:
-        log.info("%d submissions were older than %d days and are gone", count, settings.RETENTION_DAYS)
+        log.info("deleted %d submissions older than %d days", count, settings.RETENTION_DAYS)
     return count
 
 

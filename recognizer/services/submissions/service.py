@@ -1,12 +1,12 @@
-"""Submissions: accepting a picture or a drawing, previewing one, sharing and deleting.
+"""Submissions: create, preview, share and delete images and drawings.
 
-Everything that can be wrong with what was sent is one
-exception, `Refused`, raised before anything is stored.
+Invalid input raises `SubmissionRejectedError` before anything is stored.
 """
 
 import secrets
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from typing import cast
 
 from django.conf import settings
 from django.db.models import F, QuerySet
@@ -26,68 +26,77 @@ from .bulk_delete import delete_submissions
 from .intake import Crop, SubmissionInput, SubmissionRejectedError
 from .storing import Within
 
-# Previews that are made at once: few, for submissions go first. A program with 32 connections finds room all the same;
-# a preview that waits longer is of a drawing that looks otherwise by now.
+# Concurrent previews are few, because submissions have priority. A program with 32 connections still gets slots, and a
+# preview that waits longer would show an outdated drawing.
 MAX_PREVIEWS, MAX_WAITING_PREVIEWS, PREVIEW_WAIT_SECONDS = 12, 32, 1.0
 _preview_slots = FairSlots(
     MAX_PREVIEWS,
     max_waiting=MAX_WAITING_PREVIEWS,
     busy="Too many drawings are being looked at right now. Please try again in a moment.",
 )
-# What a list must not drag along.
+# Large columns deferred in list queries.
 LARGE_COLUMNS = ("pixels", "strokes", "pen", "ink")
-# Of a version nothing is shown beside an answer but its number; columns that are not needed make every query slower.
-VERSION_COLUMNS = [one.name for one in ModelVersion._meta.concrete_fields if one.name not in ("id", "number")]  # noqa: SLF001
+# Columns of the model version deferred everywhere: only the number is shown, and each column slows the query down.
+VERSION_COLUMNS = [
+    column.name
+    for column in ModelVersion._meta.concrete_fields  # noqa: SLF001 - documented API
+    if column.name not in ("id", "number")
+]
 
 
 @dataclass(frozen=True, slots=True)
 class Preview:
-    """What would be seen, and the model's answer; `answer` is None where the picture is blank or no worker is free."""
+    """The preprocessed image and its prediction; `answer` is None if the image is blank or no worker is available."""
 
     prepared: Prepared
     answer: Answer | None
 
 
-# --- Accepting -------------------------------------------------------------------------------------------------------
+# --- Create ----------------------------------------------------------------------------------------------------------
 
 
 @limit_rate(Kind.SUBMIT)
 def create_submission(
     *, actor: Actor, payload: SubmissionInput, within: Within | None = None, seconds: float | None = None
 ) -> Submission:
-    """Store what was sent and have it predicted.
+    """Store a submission and enqueue it for prediction.
 
     Args:
-        seconds: how long to wait for the answer. 0: nobody waits for it. None: the caller will, by `handoff.wait_for`.
+        actor: the sender.
+        payload: the image or drawing.
+        within: called with the outcome in the transaction that stores the row; an exception rolls it back.
+        seconds: how long to wait for the prediction. 0: the result is not awaited. None: the caller awaits it with
+            `handoff.wait_for`.
 
     Returns:
-        The stored submission; pending, unless its answer came within `seconds`.
+        The stored submission; pending, unless its prediction was ready within `seconds`.
 
     Raises:
-        Refused: nothing was stored; says why.
-        NotAllowedError: accounts are required here and the actor has none, or theirs was deleted meanwhile.
-        throttling.ThrottledError: they have sent as much as one may in a minute.
-        quotas.QuotaError: they have sent as much as one may in a day.
-        BusyError: too many large pictures at once.
+        SubmissionRejectedError: the payload is invalid; nothing was stored.
+        NotAllowedError: the site requires an account and the actor has none, or it was deleted during the request.
+        throttling.ThrottledError: the rate limit is exceeded.
+        quotas.QuotaError: the daily quota is exceeded.
+        BusyError: too many large images are being decoded.
     """
     if not payload.demo:
         _check_may_submit(actor)
-    begun = intake.open_input(payload)
-    parcel = storing.Parcel(lambda: [intake.prepare(begun, actor=actor)], actor, within, seconds)
-    if begun.takes_long:
+    opened = intake.open_input(payload)
+    parcel = storing.Parcel(lambda: [intake.prepare(opened, actor=actor)], actor, within, seconds)
+    if opened.is_expensive:
         parcel.prepare()
     [row] = storing.store(parcel)
-    return row
+    # `intake.prepare` raises for a rejected input, so the outcome is always a row.
+    return cast("Submission", row)
 
 
 @limit_rate(Kind.SUBMIT)
 def create_submissions(
     *, actor: Actor, payloads: Sequence[SubmissionInput], within: Within | None = None, seconds: float | None = None
 ) -> list[Submission | SubmissionRejectedError]:
-    """Store several inputs together, without the rejected ones, and have them predicted; see `create_submission`.
+    """Store several submissions together, except rejected ones, and enqueue them; see `create_submission`.
 
     Returns:
-        For each its submission, or why it was refused.
+        For each payload its submission, or the error that rejected it.
 
     Raises:
         NotAllowedError, ThrottledError, quotas.QuotaError, BusyError: nothing was stored.
@@ -101,7 +110,7 @@ def create_submissions(
 def create_from_image(
     *, actor: Actor, data: bytes, source: Source, crop: Crop | None = None, may_train: bool = True
 ) -> Submission:
-    """`create_submission` a picture."""
+    """Store an uploaded image; see `create_submission`."""
     return create_submission(
         actor=actor, payload=SubmissionInput(source=source, image=data, crop=crop, may_train=may_train)
     )
@@ -116,7 +125,7 @@ def create_from_strokes(
     may_train: bool = True,
     demo: bool = False,
 ) -> Submission:
-    """`create_submission` a drawing."""
+    """Store a drawing; see `create_submission`."""
     return create_submission(
         actor=actor,
         payload=SubmissionInput(source=source, strokes=strokes, frame=frame, may_train=may_train, demo=demo),
@@ -125,18 +134,18 @@ def create_from_strokes(
 
 @limit_rate(Kind.PREVIEW)
 def preview(*, actor: Actor, payload: SubmissionInput) -> Preview:
-    """What the model says of something; nothing is stored.
+    """Predict an image or drawing without storing it.
 
     Raises:
-        Refused, NotAllowedError: as `create_submission` does, but not for what is blank.
-        BusyError: too many previews, or large pictures, at once.
+        SubmissionRejectedError, NotAllowedError: as `create_submission`; a blank image is not an error.
+        BusyError: too many previews are being predicted, or too many large images decoded.
     """
     _check_may_submit(actor)
-    begun = intake.open_input(payload)
-    # What takes long waits for a slot of its own, and must not hold one for previews meanwhile.
-    prepared = intake.preview_input(begun, actor=actor) if begun.takes_long else None
+    opened = intake.open_input(payload)
+    # Expensive inputs wait for a decoding slot, and must not hold a preview slot during that time.
+    prepared = intake.preview_input(opened, actor=actor) if opened.is_expensive else None
     with _preview_slots.slot(actor.share_key, seconds=PREVIEW_WAIT_SECONDS):
-        prepared = prepared or intake.preview_input(begun, actor=actor)
+        prepared = prepared or intake.preview_input(opened, actor=actor)
         answer = None if prepared.blank else handoff.preview(prepared, settings.PREDICTION_WAIT_SECONDS)
     return Preview(prepared, answer)
 
@@ -146,13 +155,15 @@ def _check_may_submit(actor: Actor) -> None:
         raise NotAllowedError("Please sign in: this site accepts pictures from people with an account only.")
 
 
-# --- Reading ---------------------------------------------------------------------------------------------------------
+# --- Read ------------------------------------------------------------------------------------------------------------
 
 
 def with_latest_prediction(rows: QuerySet[Submission], *, whole: bool = False) -> QuerySet[Submission]:
-    """The same submissions, each with its latest prediction and that one's model version, in one query.
+    """Return the query with each submission's latest prediction and its model version joined.
 
-    What lists do not show stays in the database: of the version all but its number; pixels and strokes unless `whole`.
+    Args:
+        rows: the submissions.
+        whole: whether to load LARGE_COLUMNS too.
     """
     return rows.select_related("latest_prediction__version").defer(
         *(() if whole else LARGE_COLUMNS),
@@ -160,14 +171,14 @@ def with_latest_prediction(rows: QuerySet[Submission], *, whole: bool = False) -
     )
 
 
-# --- Afterwards ------------------------------------------------------------------------------------------------------
+# --- Change and delete -----------------------------------------------------------------------------------------------
 
 
 def delete(*, actor: Actor, submission: Submission) -> None:
-    """Delete a submission with its predictions and labels, and its picture unless an equal one was sent by somebody.
+    """Delete a submission with its predictions and labels, and its image unless another submission has an equal one.
 
     Raises:
-        NotAllowedError: it is somebody else's.
+        NotAllowedError: the actor may not delete it.
     """
     delete_many(actor=actor, rows=[submission])
 
@@ -177,7 +188,7 @@ def delete_many(*, actor: Actor, rows: Collection[Submission]) -> None:
     """Delete several submissions as `delete` does, as one operation.
 
     Raises:
-        NotAllowedError: the actor may not delete one of them; none was deleted.
+        NotAllowedError: the actor may not delete all of them; none was deleted.
     """
     if not all(permissions.can_delete(actor, row) for row in rows):
         raise NotAllowedError("Only whoever sent it, or an operator, can delete this.")
@@ -186,7 +197,7 @@ def delete_many(*, actor: Actor, rows: Collection[Submission]) -> None:
 
 @limit_rate(Kind.CHANGE)
 def revoke_read_key(*, actor: Actor, submission: Submission) -> None:
-    """Make the submission's read key, and every address that carries it, stop working.
+    """Revoke the submission's read key, and with it every URL that contains it.
 
     Raises:
         NotAllowedError: the submission belongs to another person.
@@ -199,14 +210,14 @@ def revoke_read_key(*, actor: Actor, submission: Submission) -> None:
 
 @limit_rate(Kind.CHANGE)
 def share(*, actor: Actor, submission: Submission) -> str:
-    """The key of the submission's share link, made on the first call; whoever has it can look, until `unshare`.
+    """Return the key of the submission's share link, which lets anyone view it until `unshare`; create it if needed.
 
     Raises:
-        NotAllowedError: it is somebody else's.
+        NotAllowedError: the submission belongs to another person.
     """
     if not permissions.can_share(actor, submission):
         raise NotAllowedError("Only whoever sent it can share this.")
-    # Of two presses at once the first one's key stays.
+    # A concurrent call does not replace the key.
     Submission.objects.filter(pk=submission.pk, share_key="").update(share_key=secrets.token_urlsafe(18))
     submission.refresh_from_db(fields=["share_key"])
     return submission.share_key
@@ -214,10 +225,10 @@ def share(*, actor: Actor, submission: Submission) -> str:
 
 @limit_rate(Kind.CHANGE)
 def unshare(*, actor: Actor, submission: Submission) -> None:
-    """Make every share link of the submission stop working; a later `share` gives another key.
+    """Revoke the submission's share link; a later `share` creates another key.
 
     Raises:
-        NotAllowedError: it is somebody else's.
+        NotAllowedError: the submission belongs to another person.
     """
     if not permissions.can_share(actor, submission):
         raise NotAllowedError("Only whoever sent it can stop sharing this.")

@@ -1,12 +1,10 @@
-"""Storing what was accepted: files and rows in one transaction, one ring for all of them, then all to the disk; and
-waiting for the answers.
+"""Write path for submissions: group commit of concurrent requests, one enqueue and one fsync for each group.
 
-Whoever stores while another request's transaction is going on is stored with all others who do, in the next one: a
-transaction, a push and a wait for the disk cost little more for ten rows than for one. Pictures are decoded there too,
-one after the other in one thread: what reads a picture is then still in the processor's caches for the next one, and
-the threads do not take Python's lock from each other's hands. One thread waits for the disk and for the answers of all
-whom it stored, so that each of them is woken once. What cannot be stored together is tried alone, so nobody
-is refused for somebody else's sake.
+Concurrent requests are stored together in the next transaction: a transaction, an enqueue and an fsync cost little more
+for ten rows than for one. Images are decoded by the same thread, one after the other: the decoder's code is then still
+in the CPU's caches, and the threads do not compete for the GIL. That thread also waits for the disk and for the
+predictions of the whole group, so that each other thread is woken once. If a group fails, each request is retried
+individually, so that one bad request cannot fail the others.
 """
 
 import logging
@@ -32,22 +30,24 @@ from .intake import PreparedSubmission, SubmissionRejectedError
 
 log = logging.getLogger(__name__)
 
-# What is done in the transaction that stores, with what becomes of each: all or nothing.
+# Called in the transaction that stores the rows, with the outcomes of the request; an exception rolls it back.
 Within = Callable[[Sequence[Submission | SubmissionRejectedError]], None]
 
 
 @dataclass(slots=True, eq=False)
 class Parcel:
-    """What one request brings.
+    """A pending write request.
 
     Attributes:
-        make: gives in its order what is to be stored, and what was refused.
-        seconds: how long the sender waits here for the answers. 0: nobody waits for them. None: the sender will, by
-            `handoff.wait_for_all`.
-        made: what `make` gave.
-        waited: the answers were waited for as long as makes sense.
-        files: those that have to go to the disk.
-        error: why nothing of it was stored.
+        make: returns the prepared submissions and the errors of rejected inputs, in order.
+        actor: the sender.
+        within: called in the transaction that stores the rows.
+        seconds: how long this thread waits for the predictions. 0: they are not awaited. None: the caller awaits them
+            with `handoff.wait_for_all`.
+        made: the result of `make`.
+        waited: whether the predictions have been awaited.
+        files: paths of the files to sync.
+        error: the exception because of which nothing of the request was stored.
     """
 
     make: Callable[[], Sequence[PreparedSubmission | SubmissionRejectedError]]
@@ -60,12 +60,12 @@ class Parcel:
     error: Exception | None = None
 
     def prepare(self) -> None:
-        """Make what is to be stored, unless that was done before, as it should be where it takes long: others wait."""
+        """Prepare the submissions unless they are prepared. Call it before `store` for inputs that take long."""
         if self.made is None:
             self.made = self.make()
 
     def raise_error(self) -> None:
-        """Raise why nothing of it was stored, if so, and let go of the error: its traceback holds the parcel."""
+        """Raise the error of the request, if any, and drop it, because its traceback references the request."""
         error, self.error = self.error, None
         if error is not None:
             try:
@@ -75,34 +75,35 @@ class Parcel:
 
     @property
     def drafts(self) -> list[PreparedSubmission]:
-        return [one for one in self.made if isinstance(one, PreparedSubmission)]
+        """The prepared submissions."""
+        return [item for item in self.made or () if isinstance(item, PreparedSubmission)]
 
     @property
     def patience(self) -> float:
-        """How long to wait for its one answer; 0 where there are none, or many, for which the others shall not wait."""
-        is_one = self.error is None and len(self.drafts) == 1
-        return (self.seconds or 0) if is_one else 0
+        """Seconds to wait for the prediction of a single submission; 0 for several, which must not delay the group."""
+        is_single = self.error is None and len(self.drafts) == 1
+        return (self.seconds or 0) if is_single else 0
 
     @property
     def outcomes(self) -> list[Submission | SubmissionRejectedError]:
-        """For each its row, or why it was refused."""
-        return [one.row if isinstance(one, PreparedSubmission) else one for one in self.made]
+        """The row of each input, or the error that rejected it."""
+        return [item.row if isinstance(item, PreparedSubmission) else item for item in self.made or ()]
 
 
 def store(parcel: Parcel) -> list[Submission | SubmissionRejectedError]:
-    """Store a parcel, have it predicted, and wait for the answers if it says so; it is on the disk afterwards.
+    """Store a write request on the disk, enqueue it for prediction, and wait for the results if `seconds` is set.
 
     Returns:
-        For each of what it holds its row, or why it was refused.
+        The row of each input, or the error that rejected it.
 
     Raises:
-        quotas.QuotaError: they have sent as much as one may in a day.
-        StorageError: the storage is full, or cannot be written.
-        NotAllowedError: their account was deleted meanwhile.
-        Exception: what `make` or `within` raised. Nothing of the parcel was stored.
+        quotas.QuotaError: the daily quota is exceeded.
+        StorageError: the storage is full or not writable.
+        NotAllowedError: the account was deleted during the request.
+        Exception: what `make` or `within` raised. Nothing of the request was stored.
     """
     if connection.in_atomic_block:
-        # Of somebody else's transaction nobody else's rows can be a part, and no answer comes before it is committed.
+        # The caller's transaction cannot contain rows of other requests, and no worker sees the rows before its commit.
         _store_all([parcel])
         _bring_to_the_disk([parcel])
         parcel.waited = True
@@ -120,7 +121,7 @@ def _store_all(parcels: Sequence[Parcel]) -> None:
     for parcel in parcels:
         try:
             parcel.prepare()
-        except Exception as error:  # noqa: BLE001 - whoever brought the parcel raises it
+        except Exception as error:  # noqa: BLE001 - the thread of the request raises it
             parcel.error = error
         else:
             ready.append(parcel)
@@ -129,33 +130,33 @@ def _store_all(parcels: Sequence[Parcel]) -> None:
 
 
 def _see_through(parcels: Sequence[Parcel], let_go: LetGo[Parcel]) -> None:
-    """Bring what was stored to the disk, and wait for the answers of those who wait as long as this thread does.
+    """Sync the stored files and rows, and wait for the predictions of all requests that wait as long as this one.
 
-    They were pushed together, and one worker answers them together. Where two share them, because the list was long,
-    the quicker half waits for the other.
+    They were enqueued together, and usually one worker predicts them in one batch. If two workers share them, because
+    the queue was long, the faster half waits for the other.
     """
     _bring_to_the_disk(parcels)
     seconds = parcels[0].patience
     together = [parcel for parcel in parcels if parcel.patience == seconds] if seconds else []
     with handoff.wait_slots([parcel.actor.share_key for parcel in together]) as granted:
         for parcel in together:
-            parcel.waited = True  # or sent away, for too many wait already
+            parcel.waited = True  # also without a slot: too many requests wait already
         waiting = [parcel for parcel, has_slot in zip(together, granted, strict=True) if has_slot]
         if waiting and waiting[0] is not parcels[0]:
-            waiting.insert(0, parcels[0])  # without a slot of its own, but its thread waits for the others
+            waiting.insert(0, parcels[0])  # has no slot of its own, but its thread waits for the others
         if len(waiting) < len(parcels):
             let_go([parcel for parcel in parcels if parcel not in waiting])
         _note(waiting)
         try:
             handoff.wait_in_slot(_rows_of(waiting), seconds)
-        except Exception as error:  # noqa: BLE001 - they are stored; each looks for itself, and raises what it finds
-            log.warning("answers were not waited for together: %r", error)
+        except Exception as error:  # noqa: BLE001 - they are stored; each thread waits by itself and raises its error
+            log.warning("waiting for the predictions of a group failed: %r", error)
             for parcel in waiting:
                 parcel.waited = False
 
 
 def _note(parcels: Sequence[Parcel]) -> None:
-    """What this thread says in the log from now on is about these."""
+    """Add the ids of these submissions to the log lines of this thread."""
     request_context.add(submissions=[row.pk for row in _rows_of(parcels)])
 
 
@@ -166,14 +167,14 @@ def _bring_to_the_disk(parcels: Sequence[Parcel]) -> None:
 
 
 def _rows_of(parcels: Sequence[Parcel]) -> list[Submission]:
-    return [one.row for parcel in parcels for one in parcel.drafts]
+    return [draft.row for parcel in parcels for draft in parcel.drafts]
 
 
 def _store_together(parcels: Sequence[Parcel]) -> None:
     try:
         with fsync.relaxed_sync(), transaction.atomic():
             _write(parcels)
-    except Exception as error:  # noqa: BLE001 - whoever brought the parcel raises it
+    except Exception as error:  # noqa: BLE001 - the thread of the request raises it
         if len(parcels) == 1:
             parcels[0].error = _reason(error, parcels[0].actor)
         else:
@@ -182,14 +183,14 @@ def _store_together(parcels: Sequence[Parcel]) -> None:
 
 
 def _reason(error: Exception, actor: Actor) -> Exception:
-    """Why nothing was stored. An account may have been deleted while its request was under way."""
+    """Translate an error of the transaction. An account may have been deleted during its request."""
     if isinstance(error, IntegrityError) and actor.user and not User.objects.filter(pk=actor.user.pk).exists():
         return NotAllowedError("This account was deleted.")
     return storage_error_of(error) or error
 
 
-# Half of the wait slots that one caller may hold (three quarters of all): while one group waits, the next one finds as
-# many. If all were stored together who came, some would be sent away for having come at the same moment.
+# Half of the wait slots that one caller may hold (three quarters of all): while one group waits, there are as many
+# slots for the next one. Without the limit, some requests of a large group would get no slot.
 _gathering: Gathering[Parcel] = Gathering(
     _store_all, then=_see_through, most=max(1, settings.MAX_WAITING_REQUESTS * 3 // 8)
 )
@@ -197,13 +198,13 @@ _gathering: Gathering[Parcel] = Gathering(
 
 def _write(parcels: Sequence[Parcel]) -> None:
     for parcel in parcels:
-        # First, for whoever may send no more leaves no file behind.
-        size = sum(one.size for one in parcel.drafts)
+        # Check the quota first, so that a rejected request leaves no orphaned file.
+        size = sum(draft.size for draft in parcel.drafts)
         quotas.consume(actor=parcel.actor, submissions=len(parcel.drafts), size=size)
         _write_files(parcel)
         if _may_train(parcel) and training_consent.has_opted_out(parcel.actor):
-            for one in parcel.drafts:
-                one.row.may_train = False
+            for draft in parcel.drafts:
+                draft.row.may_train = False
     bulk_insert.insert(_rows_of(parcels))
     for parcel in parcels:
         if parcel.within is not None:
@@ -215,29 +216,29 @@ def _after_the_commit(parcels: Sequence[Parcel]) -> None:
     if connection.vendor != "sqlite":
         _look_again(parcels)
     for is_awaited in (True, False):
-        some = [parcel for parcel in parcels if (parcel.seconds != 0) is is_awaited]
-        # The demo has all of its pictures answered at once.
-        ids = [row.pk for row in _rows_of(some) if not row.demo]
+        selected = [parcel for parcel in parcels if (parcel.seconds != 0) is is_awaited]
+        # The demo predicts all of its submissions in one batch.
+        ids = [row.pk for row in _rows_of(selected) if not row.demo]
         if ids:
             handoff.push(ids, reply=is_awaited)
 
 
 def _look_again(parcels: Sequence[Parcel]) -> None:
-    """Set right what somebody else may have done since `_write` looked. On SQLite one writes after the other."""
+    """Repeat the checks of `_write` after the commit, for concurrent changes. On SQLite writers are serialized."""
     for parcel in parcels:
-        if (kept := _may_train(parcel)) and training_consent.has_opted_out(parcel.actor):
-            Submission.objects.filter(pk__in=kept).update(may_train=False)
-        # Whoever deleted the last other submission with an equal picture may have taken the file along.
-        if any(not default_storage.exists(one.file.name) for one in parcel.drafts):
+        if (ids := _may_train(parcel)) and training_consent.has_opted_out(parcel.actor):
+            Submission.objects.filter(pk__in=ids).update(may_train=False)
+        # Deleting the last other submission with an equal image may have deleted the file.
+        if any(not default_storage.exists(draft.file.name) for draft in parcel.drafts):
             _write_files(parcel)
 
 
 def _write_files(parcel: Parcel) -> None:
     with fsync.deferred_sync(parcel.files):
-        for one in parcel.drafts:
-            storage.write(one.file)
+        for draft in parcel.drafts:
+            storage.write(draft.file)
 
 
-def _may_train(parcel: Parcel) -> list[int | None]:
-    """Ids of the rows, once they have one, that their sender gave for training."""
-    return [one.row.pk for one in parcel.drafts if one.row.may_train]
+def _may_train(parcel: Parcel) -> list[int]:
+    """Return the ids of the rows that may be used for training (None for each row that is not inserted yet)."""
+    return [draft.row.pk for draft in parcel.drafts if draft.row.may_train]
