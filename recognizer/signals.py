@@ -1,4 +1,4 @@
-"""What Django itself does to accounts, connected to the services: an account is saved, somebody signs in."""
+"""Signal handlers: store the name key of a saved account, and record sessions on sign-in."""
 
 from django.contrib.auth.models import User
 from django.contrib.auth.signals import user_logged_in
@@ -10,16 +10,16 @@ from recognizer.services.identity import account_names, sessions
 
 
 @receiver(post_save, sender=User)
-def claim_name(instance: User, *, raw: bool, update_fields: frozenset[str] | None, **_more: object) -> None:
-    """Keep the key of an account's name, also where a command of Django's made the account."""
+def claim_name(instance: User, *, raw: bool, update_fields: frozenset[str] | None, **_kwargs: object) -> None:
+    """Store the key of an account's name, including accounts that Django's commands create."""
     if not raw and (update_fields is None or "username" in update_fields):
         account_names.claim(instance)
 
 
 @receiver(user_logged_in)
-def note_session(request: HttpRequest, user: User, **_more: object) -> None:
-    """Keep account of the sessions that an account has."""
+def record_session(request: HttpRequest, user: User, **_kwargs: object) -> None:
+    """Record the session of an account that signs in."""
     if request.session.session_key is None:
-        # Django has flushed the session of another account, and names the new one when it is stored.
+        # Django has flushed the session of another account, and assigns the new key when the session is saved.
         request.session.save()
-    sessions.start(user, request.session.session_key)
+    sessions.start(user, str(request.session.session_key))

@@ -1,57 +1,59 @@
-"""Where kept pictures live on disk: a file appears under its name whole or not at all, and its data goes to the disk
-before whoever sent it hears that it is stored.
+"""Image files on disk: each file appears under its name complete or not at all, and is synced before the response.
 
-Named in `STORAGES["default"]`. Another storage (S3-compatible, say) can stand there instead, if saving under an
-existing name replaces the file.
+Used as `STORAGES["default"]`. Another storage (for example S3-compatible) can replace it if saving under an existing
+name replaces the file.
 """
 
 import os
 import secrets
 from contextlib import suppress
-from typing import BinaryIO
+from typing import IO, Any, BinaryIO, cast
 
 from django.core.files.base import File
 from django.core.files.storage import FileSystemStorage
 
 from recognizer.services.lib import fsync
 
-DRAFT_SUFFIX = ".draft"
+TEMPORARY_SUFFIX = ".draft"
 
 
 class DurableFileStorage(FileSystemStorage):
-    """Names follow from the content (images.storage), so a name that exists already is replaced by its equal."""
+    """File storage for content-addressed names: saving under an existing name replaces the equal file."""
 
-    def save(self, name: str, content: File, max_length: int | None = None) -> str:  # noqa: ARG002
-        """Django would look at the name three times, and for another one if it is taken: half of what a file takes. It
-        comes from no stranger, and `path` lets none lead out of the folder."""
-        return self._save(name, content)
+    def save(self, name: str | None, content: IO[Any], max_length: int | None = None) -> str:  # noqa: ARG002
+        """Save a file under exactly this name.
 
-    def _save(self, name: str, content: File) -> str:
-        # Plain strings: a path object takes longer to make than a file.
-        target, later = self.path(name), fsync.deferred_files()
-        draft = f"{target}.{secrets.token_hex(4)}{DRAFT_SUFFIX}"
+        Skips Django's three checks of the name and its search for an unused one, which take half of the time of a
+        save: the name is not user input, and `path` rejects names outside of the storage.
+        """
+        return self._save(str(name), cast("File[Any]", content))
+
+    def _save(self, name: str, content: "File[Any]") -> str:
+        # Plain strings: creating a Path takes longer than creating a file.
+        target, deferred = self.path(name), fsync.deferred_files()
+        temporary = f"{target}.{secrets.token_hex(4)}{TEMPORARY_SUFFIX}"
         try:
-            # The folder is not synced too (4 ms more on a common disk): the commit of the row, which follows, goes
-            # through the same file system's journal and takes the new name along.
-            with self._opened(draft) as file:
+            # The directory is not synced (4 ms more on a common disk): the commit of the row, which follows, goes
+            # through the journal of the same file system and includes the new name.
+            with self._create(temporary) as file:
                 for chunk in content.chunks():
                     file.write(chunk)
                 if self.file_permissions_mode is not None:
                     os.fchmod(file.fileno(), self.file_permissions_mode)
-                if later is None:
+                if deferred is None:
                     file.flush()
                     os.fsync(file.fileno())
-            os.replace(draft, target)  # noqa: PTH105
+            os.replace(temporary, target)  # noqa: PTH105
         except BaseException:
             with suppress(FileNotFoundError):
-                os.unlink(draft)  # noqa: PTH108
+                os.unlink(temporary)  # noqa: PTH108
             raise
-        if later is not None:
-            later.append(target)
+        if deferred is not None:
+            deferred.append(target)
         return name
 
-    def _opened(self, path: str) -> BinaryIO:
-        """A new file; its folder is made when it is missing, which is seldom."""
+    def _create(self, path: str) -> BinaryIO:
+        """Create a file, and its folder if it is missing, which is rare."""
         try:
             return open(path, "xb")  # noqa: PTH123
         except FileNotFoundError:

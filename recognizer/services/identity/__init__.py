@@ -1,1 +1,1 @@
-"""Who acts and what they may do: actors, permissions, accounts, tokens, quotas, rate limits, idempotency keys."""
+"""Actors and their rights: permissions, accounts, passwords, tokens, quotas, rate limits, idempotency keys."""

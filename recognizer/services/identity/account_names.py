@@ -1,4 +1,4 @@
-"""Account names: validation, and uniqueness of names that look alike.
+"""Account names: validation, and uniqueness of names that look the same.
 
 Two names are equal if their keys are equal: NFKC and case folding remove differences that are not visible. A unique
 column holds the keys, on both databases. Accounts whose names had equal keys before that column was added keep working:

@@ -37,7 +37,7 @@ class Actor:
 
     @property
     def is_known(self) -> bool:
-        """Whether the actor has an account or a visitor's cookie."""
+        """True if the actor has an account or a visitor's cookie."""
         return self.user is not None or bool(self.visitor)
 
     @property
@@ -57,12 +57,12 @@ class Actor:
 
     @property
     def is_reviewer(self) -> bool:
-        """Whether the actor may review, and the token (if there is one) has the scope for it."""
+        """True if the actor may review, and the token (if there is one) has the scope for it."""
         return self.user is not None and self.has_scope(Scope.REVIEW) and self.user.has_perm(REVIEW)
 
     @property
     def is_operator(self) -> bool:
-        """Whether the actor may operate the site, and the token (if there is one) has the scope for it."""
+        """True if the actor may operate the site, and the token (if there is one) has the scope for it."""
         if self.is_system:
             return True
         return self.user is not None and self.has_scope(Scope.OPERATE) and self.user.has_perm(OPERATE)

@@ -33,7 +33,7 @@ Pixels = npt.NDArray[np.uint8]
 EXTENSIONS = {"image/png": "png", "image/jpeg": "jpg"}
 CONTENT_TYPES = {extension: content_type for content_type, extension in EXTENSIONS.items()}
 
-# Up to this many pixels an image is stored losslessly whatever it shows: a 320 x 320 PNG is small and fast to encode.
+# Up to this many pixels an image is stored losslessly, also a photograph: a 320 x 320 PNG is small and fast to encode.
 LOSSLESS_PIXELS = 320 * 320
 # A larger image counts as a drawing (and is stored losslessly) if this share of its pixels has one grey value: the
 # background of a drawing is uniform, paper under a camera is not.

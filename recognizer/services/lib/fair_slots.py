@@ -123,12 +123,12 @@ class FairSlots:
         self._busy, self._clock = busy, clock
         self._lock = threading.Lock()
         self._callers: dict[str, _Caller] = {}
-        self._held = self._waiting = self._number = 0
+        self._held_weight = self._waiting = self._number = 0
 
     @property
     def free(self) -> int:
         """The weight that is not held."""
-        return self.capacity - self._held
+        return self.capacity - self._held_weight
 
     @property
     def waiting(self) -> int:
@@ -234,7 +234,7 @@ class FairSlots:
         caller = ticket.caller
         if ticket.state is TicketState.GRANTED:
             ticket.state = TicketState.REFUSED
-            self._held -= ticket.weight
+            self._held_weight -= ticket.weight
             caller.held_weight -= ticket.weight
             caller.granted_count -= 1
             if self.max_waiting:  # without a wait queue, recent use has no effect
@@ -271,14 +271,14 @@ class FairSlots:
 
     def _take(self, ticket: Ticket) -> None:
         caller = ticket.caller
-        self._held += ticket.weight
+        self._held_weight += ticket.weight
         caller.held_weight += ticket.weight
         caller.granted_count += 1
         ticket.granted_at = self._clock()
         ticket.resolve(TicketState.GRANTED)
 
     def _fits(self, ticket: Ticket) -> bool:
-        return self._held + ticket.weight <= self.capacity
+        return self._held_weight + ticket.weight <= self.capacity
 
     def _is_within_share(self, ticket: Ticket) -> bool:
         held_weight = ticket.caller.held_weight
@@ -310,7 +310,7 @@ class FairSlots:
 
     def _forget_idle_callers(self, now: float) -> None:
         """Delete callers without tickets and without recent use."""
-        if not self._held and not self._waiting:
+        if not self._held_weight and not self._waiting:
             self._callers.clear()  # no caller had to wait, so their recent use does not matter
             return
         idle = [caller for caller in self._callers.values() if not caller.ticket_count and not caller.recent_use(now)]

@@ -41,7 +41,7 @@ class Gathering(Generic[T]):
         act: executes a batch; one batch at a time.
         then: a second step for which the callers of a batch wait while the next batch already runs. The first item is
             that of the thread in which it runs.
-        most: the maximum size of a batch, in FIFO order.
+        max_batch_size: the maximum size of a batch, in FIFO order.
     """
 
     def __init__(
@@ -49,9 +49,9 @@ class Gathering(Generic[T]):
         act: Callable[[Sequence[T]], None],
         then: Callable[[Sequence[T], LetGo[T]], None] | None = None,
         *,
-        most: int = sys.maxsize,
+        max_batch_size: int = sys.maxsize,
     ) -> None:
-        self._act, self._then, self._most = act, then, most
+        self._act, self._then, self._max_batch_size = act, then, max_batch_size
         self._lock = threading.Lock()
         self._waiting: list[_Place[T]] = []
         self._running = False
@@ -78,7 +78,7 @@ class Gathering(Generic[T]):
     def _lead(self) -> None:
         """Execute the queued items as a batch, the caller's first, and promote the head of the queue to leader."""
         with self._lock:
-            batch, self._waiting = self._waiting[: self._most], self._waiting[self._most :]
+            batch, self._waiting = self._waiting[: self._max_batch_size], self._waiting[self._max_batch_size :]
         items = [place.item for place in batch]
         error = _error_of(lambda: self._act(items))
         with self._lock:

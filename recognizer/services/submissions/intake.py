@@ -101,7 +101,7 @@ class OpenedInput:
 
     @property
     def is_expensive(self) -> bool:
-        """Whether it takes so long to decode or draw that concurrent requests should not wait for it."""
+        """True if it takes too long to decode or draw for concurrent requests to wait for it."""
         if self.header is not None:
             return not storage.is_cheap_to_decode(self.header)
         strokes = self.payload.strokes if isinstance(self.payload.strokes, list) else []

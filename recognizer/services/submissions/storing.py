@@ -44,7 +44,7 @@ class Parcel:
         within: called in the transaction that stores the rows.
         seconds: how long this thread waits for the predictions. 0: they are not awaited. None: the caller awaits them
             with `handoff.wait_for_all`.
-        made: the result of `make`.
+        items: the result of `make`.
         waited: whether the predictions have been awaited.
         files: paths of the files to sync.
         error: the exception because of which nothing of the request was stored.
@@ -54,15 +54,15 @@ class Parcel:
     actor: Actor
     within: Within | None
     seconds: float | None = None
-    made: Sequence[PreparedSubmission | SubmissionRejectedError] | None = None
+    items: Sequence[PreparedSubmission | SubmissionRejectedError] | None = None
     waited: bool = False
     files: list[str] = field(default_factory=list)
     error: Exception | None = None
 
     def prepare(self) -> None:
         """Prepare the submissions unless they are prepared. Call it before `store` for inputs that take long."""
-        if self.made is None:
-            self.made = self.make()
+        if self.items is None:
+            self.items = self.make()
 
     def raise_error(self) -> None:
         """Raise the error of the request, if any, and drop it, because its traceback references the request."""
@@ -76,7 +76,7 @@ class Parcel:
     @property
     def drafts(self) -> list[PreparedSubmission]:
         """The prepared submissions."""
-        return [item for item in self.made or () if isinstance(item, PreparedSubmission)]
+        return [item for item in self.items or () if isinstance(item, PreparedSubmission)]
 
     @property
     def patience(self) -> float:
@@ -87,7 +87,7 @@ class Parcel:
     @property
     def outcomes(self) -> list[Submission | SubmissionRejectedError]:
         """The row of each input, or the error that rejected it."""
-        return [item.row if isinstance(item, PreparedSubmission) else item for item in self.made or ()]
+        return [item.row if isinstance(item, PreparedSubmission) else item for item in self.items or ()]
 
 
 def store(parcel: Parcel) -> list[Submission | SubmissionRejectedError]:
@@ -192,7 +192,7 @@ def _reason(error: Exception, actor: Actor) -> Exception:
 # Half of the wait slots that one caller may hold (three quarters of all): while one group waits, there are as many
 # slots for the next one. Without the limit, some requests of a large group would get no slot.
 _gathering: Gathering[Parcel] = Gathering(
-    _store_all, then=_see_through, most=max(1, settings.MAX_WAITING_REQUESTS * 3 // 8)
+    _store_all, then=_see_through, max_batch_size=max(1, settings.MAX_WAITING_REQUESTS * 3 // 8)
 )
 
 

@@ -44,7 +44,7 @@ def test_whoever_comes_meanwhile_is_served_by_the_next_act_with_all_others():
 
 def test_of_more_than_are_served_at_a_time_those_who_came_first_come_first():
     doing = Doing()
-    doing.gathering = Gathering(doing, most=4)
+    doing.gathering = Gathering(doing, max_batch_size=4)
     with ThreadPoolExecutor(11) as pool:
         first = pool.submit(doing.gathering.bring, 0)
         assert doing.is_going_on.wait(10)
@@ -147,7 +147,7 @@ def test_an_act_that_fails_tells_everybody_whom_it_was_for_and_the_next_one_work
 @pytest.mark.parametrize("most", [sys.maxsize, 3])
 def test_of_thousands_from_many_threads_none_is_forgotten_and_none_done_twice(most):
     done: list[int] = []
-    gathering: Gathering[int] = Gathering(done.extend, most=most)
+    gathering: Gathering[int] = Gathering(done.extend, max_batch_size=most)
     with ThreadPoolExecutor(16) as pool:
         list(pool.map(gathering.bring, range(4000)))
     assert sorted(done) == list(range(4000))

@@ -75,7 +75,7 @@ def test_copies_share_digest_fold_and_file(visitor, stranger, media):
 
 
 @pytest.mark.parametrize(
-    ("strokes", "takes_long"),
+    ("strokes", "is_expensive"),
     [
         (SEVEN, False),
         ([[[1] * 600, [1] * 600]] * 2, True),
@@ -84,8 +84,8 @@ def test_copies_share_digest_fold_and_file(visitor, stranger, media):
         ({"x": [1]}, False),
     ],
 )
-def test_others_do_not_wait_for_a_drawing_of_thousands_of_points(strokes, takes_long):
-    assert intake.open_input(SubmissionInput(source=Source.API, strokes=strokes)).takes_long is takes_long
+def test_others_do_not_wait_for_a_drawing_of_thousands_of_points(strokes, is_expensive):
+    assert intake.open_input(SubmissionInput(source=Source.API, strokes=strokes)).is_expensive is is_expensive
 
 
 def test_one_in_five_is_holdout():
