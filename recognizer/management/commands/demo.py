@@ -24,7 +24,7 @@ class Command(BaseCommand):
         if not 1 <= count <= 10_000:
             raise CommandError("--count must be a number from 1 to 10000.")
         try:
-            demo_data.fill(count, seed=seed, say=self.stdout.write)
+            demo_data.fill(count, seed=seed, report=self.stdout.write)
         except demo_data.DemoError as error:
             raise CommandError(str(error)) from error
         self.stdout.write("Try Review and Models now; `manage.py demo --remove` deletes the demo data.")

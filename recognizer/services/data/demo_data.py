@@ -1,15 +1,17 @@
-"""A site that looks used: digits written by simulated hands, answered by the live model, some of them labelled.
+"""Demo data: digits of simulated writers, predicted by the live model, some of them labelled.
 
-For `manage.py demo`, so that review and retraining can be tried before anybody has drawn anything. Every such
-submission carries `demo`, which every page shows; `remove` deletes them all, with their labels and pictures.
+`manage.py demo` adds them, so that review and retraining can be tried on a new site. These submissions have the flag
+`demo`, which all pages show; `remove` deletes them with their labels and images.
 """
 
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from django.contrib.auth.models import Group, User
 from django.utils import timezone
 
@@ -24,20 +26,38 @@ from recognizer.services.submissions.bulk_delete import delete_submissions
 
 WRITERS = 8
 DAYS = 14
-# Of what the hands wrote: how much is reviewed, in how much a review is one of the random share, how much of the rest
-# its writer corrects where it was misread, and how often something else than a digit is drawn.
-REVIEWED, AT_RANDOM, CORRECTED, SCRIBBLED = 0.35, 0.4, 0.7, 0.04
+REVIEWED_SHARE = 0.35
+# Share of the reviews that are in the random share of the queue.
+RANDOM_REVIEW_SHARE = 0.4
+# Share of the wrong predictions without a review that the writer corrects.
+CORRECTED_SHARE = 0.7
+# Share of the drawings that are not digits.
+SCRIBBLE_SHARE = 0.04
 REVIEWER = "demo-reviewer"
 BATCH = 64
 
+# A stroke is a list of x coordinates and a list of y coordinates.
+Strokes = list[list[list[float]]]
+
 
 class DemoError(RuntimeError):
-    """The demo cannot be made here; the message says why."""
+    """The demo data cannot be created; the message says why."""
 
 
 @dataclass(frozen=True, slots=True)
-class Hand:
-    """One writer: the way each digit is always written, and how it leans, spreads, trembles and hurries."""
+class Writer:
+    """A simulated writer with a constant style.
+
+    Attributes:
+        key: The visitor key.
+        shapes: By digit, the index of the shape in `SHAPES` that the writer uses.
+        slant: Shear of the shape.
+        width: Factor of the width.
+        size: Height relative to the usual height.
+        turn: Rotation in radians.
+        tremor: Amplitude of the tremor in pixels.
+        haste: Standard deviation of the shape's points, relative to its height.
+    """
 
     key: str
     shapes: dict[int, int]
@@ -49,103 +69,120 @@ class Hand:
     haste: float
 
     @classmethod
-    def any(cls, chance: np.random.Generator) -> "Hand":
+    def random(cls, rng: np.random.Generator) -> "Writer":
+        """Return a writer with a random style."""
         return cls(
             key=secrets.token_hex(16),
-            shapes={digit: int(chance.integers(len(shapes))) for digit, shapes in synthetic_digits.SHAPES.items()},
-            slant=chance.normal(0.08, 0.18),
-            width=chance.uniform(0.75, 1.3),
-            size=chance.uniform(0.55, 1.0),
-            turn=chance.normal(0, 0.14),
-            tremor=abs(chance.normal(0, 1.8)),
-            haste=chance.uniform(0.01, 0.09),
+            shapes={digit: int(rng.integers(len(shapes))) for digit, shapes in synthetic_digits.SHAPES.items()},
+            slant=rng.normal(0.08, 0.18),
+            width=rng.uniform(0.75, 1.3),
+            size=rng.uniform(0.55, 1.0),
+            turn=rng.normal(0, 0.14),
+            tremor=abs(rng.normal(0, 1.8)),
+            haste=rng.uniform(0.01, 0.09),
         )
 
-    def write(self, digit: int, chance: np.random.Generator) -> list[list[list[float]]]:
-        """The digit as strokes on a canvas of FRAME x FRAME, each time a little different."""
-        lines = synthetic_digits.SHAPES[digit][self.shapes[digit]](chance)
-        return [self._stroke(points, is_round, chance) for points, is_round in lines]
+    def write(self, digit: int, rng: np.random.Generator) -> Strokes:
+        """Draw a digit as strokes on a canvas of FRAME x FRAME, with random variation."""
+        lines = synthetic_digits.SHAPES[digit][self.shapes[digit]](rng)
+        return [self._stroke(points, is_round, rng) for points, is_round in lines]
 
-    def scribble(self, chance: np.random.Generator) -> list[list[list[float]]]:
-        """What is no digit: a line that goes here and there."""
-        points = np.cumsum(chance.normal(0, 0.35, (int(chance.integers(6, 14)), 2)), axis=0)
+    def scribble(self, rng: np.random.Generator) -> Strokes:
+        """Draw a random walk, which is not a digit, on a canvas of FRAME x FRAME."""
+        points = np.cumsum(rng.normal(0, 0.35, (int(rng.integers(6, 14)), 2)), axis=0)
         points = (points - points.min(0)) / np.maximum(np.ptp(points, axis=0), 0.2)
-        return [self._stroke([(x - 0.5, y) for x, y in points.tolist()], True, chance)]
+        return [self._stroke([(x - 0.5, y) for x, y in points.tolist()], True, rng)]
 
-    def _stroke(self, points: list[tuple[float, float]], is_round: bool, chance: np.random.Generator) -> list:
-        line = np.array(points) + chance.normal(0, self.haste, (len(points), 2))
+    def _stroke(
+        self, points: Sequence[tuple[float, float]], is_round: bool, rng: np.random.Generator
+    ) -> list[list[float]]:
+        line: npt.NDArray[Any] = np.array(points) + rng.normal(0, self.haste, (len(points), 2))
         line = synthetic_digits.smooth(line, 3 if is_round else 1)
-        turn, size = self.turn + chance.normal(0, 0.05), self.size * chance.uniform(0.9, 1.1)
+        turn, size = self.turn + rng.normal(0, 0.05), self.size * rng.uniform(0.9, 1.1)
         cos, sin = np.cos(turn), np.sin(turn)
         shape = np.array([[cos, -sin], [sin, cos]]) @ np.array([[self.width, -self.slant], [0, 1]])
-        waves = np.sin(np.linspace(0, chance.uniform(8, 25), len(line))[:, None] + chance.uniform(0, 6, 2))
+        waves = np.sin(np.linspace(0, rng.uniform(8, 25), len(line))[:, None] + rng.uniform(0, 6, 2))
         x, y = (((line - [0, 0.5]) @ shape.T * size * 0.75 + 0.5) * FRAME + self.tremor * waves).T
         return [x.clip(2, FRAME - 2).round(1).tolist(), y.clip(2, FRAME - 2).round(1).tolist()]
 
 
-def fill(count: int, *, seed: int = 0, say: Callable[[str], None] = lambda _: None) -> int:
-    """Add `count` submissions of the last DAYS days; returns how many.
+def fill(count: int, *, seed: int = 0, report: Callable[[str], None] = lambda _: None) -> int:
+    """Add submissions of the last DAYS days.
+
+    Args:
+        count: Number of submissions.
+        seed: Seed of the random number generator.
+        report: Called with a line of text after each step.
+
+    Returns:
+        The number of submissions.
 
     Raises:
-        DemoError: there is a demo already.
+        DemoError: There are demo data already.
     """
     if Submission.objects.filter(demo=True).exists():
         raise DemoError("There is a demo here already. `manage.py demo --remove` takes it away.")
-    chance = np.random.default_rng(seed)
-    hands = [Hand.any(chance) for _ in range(WRITERS)]
-    meant = {}
+    rng = np.random.default_rng(seed)
+    writers = [Writer.random(rng) for _ in range(WRITERS)]
+    labels_by_id = {}
     for _ in range(count):
-        hand = hands[int(chance.integers(len(hands)))]
-        is_digit = chance.random() > SCRIBBLED
-        digit = int(chance.integers(10))
-        strokes = hand.write(digit, chance) if is_digit else hand.scribble(chance)
-        actor = Actor(visitor=hand.key)
-        one = service.create_from_strokes(actor=actor, strokes=strokes, source=Source.IMPORT, demo=True)
-        meant[one.pk] = str(digit) if is_digit else TruthValue.NOT_A_DIGIT.value
-    say(f"{count} pictures written by {WRITERS} hands")
-    _have_them_answered(list(meant))
-    say("answered by the live model")
-    said = _label(meant, chance)
-    _spread_over_time(list(meant))
-    say(f"{said} labels given")
+        writer = writers[int(rng.integers(len(writers)))]
+        is_digit = rng.random() > SCRIBBLE_SHARE
+        digit = int(rng.integers(10))
+        strokes = writer.write(digit, rng) if is_digit else writer.scribble(rng)
+        actor = Actor(visitor=writer.key)
+        submission = service.create_from_strokes(actor=actor, strokes=strokes, source=Source.IMPORT, demo=True)
+        labels_by_id[submission.pk] = str(digit) if is_digit else TruthValue.NOT_A_DIGIT.value
+    report(f"{count} images drawn by {WRITERS} writers")
+    _predict(list(labels_by_id))
+    report("predicted by the live model")
+    label_count = _label(labels_by_id, rng)
+    _spread_over_time(list(labels_by_id))
+    report(f"{label_count} labels added")
     return count
 
 
 def remove() -> int:
-    """Take the demo away: its submissions with their answers, labels and pictures, and its reviewer's account."""
+    """Delete the demo submissions with their predictions, labels and images, and the account of the demo reviewer.
+
+    Returns:
+        The number of deleted submissions.
+    """
     count = delete_submissions(Submission.objects.filter(demo=True))
     User.objects.filter(username=REVIEWER).delete()
     return count
 
 
-def _have_them_answered(ids: list[int]) -> None:
-    """In this process: replies of a worker, which this process would not read, would stay in Redis."""
+def _predict(ids: list[int]) -> None:
+    """Predict in this process: it would not read the replies of a worker, which would stay in Redis."""
     for start in range(0, len(ids), BATCH):
         batch_prediction.predict_batch(ids[start : start + BATCH])
 
 
-def _label(meant: dict[int, str], chance: np.random.Generator) -> int:
-    """Reviews of a share, and the writers' own corrections of what was misread."""
-    reviewer = Actor(user=_reviewer())
-    reviewed: dict[LabelReason, list] = {LabelReason.RANDOM: [], LabelReason.DOUBT: []}
-    corrected = 0
-    answered = Submission.objects.filter(pk__in=meant, state=SubmissionState.PREDICTED)
-    for one in answered.only("digest", "digit", "visitor"):
-        if chance.random() < REVIEWED:
-            reason = LabelReason.RANDOM if chance.random() < AT_RANDOM else LabelReason.DOUBT
-            reviewed[reason].append(labels.LabelInput(one, meant[one.pk], reason))
-        elif str(one.digit) != meant[one.pk] and chance.random() < CORRECTED:
-            writer = Actor(visitor=one.visitor)
-            labels.create_label(actor=writer, submission=one, value=meant[one.pk], reason=LabelReason.OWN_PAGE)
-            corrected += 1
-    words = [word for some in reviewed.values() for word in some]
-    labels.create_labels(actor=reviewer, inputs=words)
-    User.objects.filter(pk=reviewer.user.pk).update(is_active=False)
-    return len(words) + corrected
+def _label(labels_by_id: dict[int, str], rng: np.random.Generator) -> int:
+    """Add reviews of a share of the submissions, and corrections of wrong predictions by their writers."""
+    reviewer = _create_reviewer()
+    inputs: dict[LabelReason, list[labels.LabelInput]] = {LabelReason.RANDOM: [], LabelReason.DOUBT: []}
+    corrections = 0
+    predicted = Submission.objects.filter(pk__in=labels_by_id, state=SubmissionState.PREDICTED)
+    for submission in predicted.only("digest", "digit", "visitor"):
+        value = labels_by_id[submission.pk]
+        if rng.random() < REVIEWED_SHARE:
+            reason = LabelReason.RANDOM if rng.random() < RANDOM_REVIEW_SHARE else LabelReason.DOUBT
+            inputs[reason].append(labels.LabelInput(submission, value, reason))
+        elif str(submission.digit) != value and rng.random() < CORRECTED_SHARE:
+            writer = Actor(visitor=submission.visitor)
+            labels.create_label(actor=writer, submission=submission, value=value, reason=LabelReason.OWN_PAGE)
+            corrections += 1
+    reviews = [label_input for group in inputs.values() for label_input in group]
+    labels.create_labels(actor=Actor(user=reviewer), inputs=reviews)
+    # An inactive account is not counted as an active reviewer, who could give second opinions.
+    User.objects.filter(pk=reviewer.pk).update(is_active=False)
+    return len(reviews) + corrections
 
 
-def _reviewer() -> User:
-    """An account that nobody can sign in to. Inactive afterwards, it is no colleague to ask for a second opinion."""
+def _create_reviewer() -> User:
+    """Create an account with the role of a reviewer and without a password."""
     user, _ = User.objects.update_or_create(username=REVIEWER, defaults={"is_active": True})
     user.set_unusable_password()
     user.save()
@@ -154,10 +191,10 @@ def _reviewer() -> User:
 
 
 def _spread_over_time(ids: list[int]) -> None:
-    """As if they had come one after the other in the last DAYS days."""
+    """Set the creation times to regular intervals in the last DAYS days."""
     start = timezone.now() - timedelta(days=DAYS)
     for number, pk in enumerate(ids):
-        when = start + timedelta(days=DAYS) * number / len(ids)
-        Submission.objects.filter(pk=pk).update(created=when)
-        Prediction.objects.filter(submission=pk).update(created=when)
-        Label.objects.filter(submission=pk).update(created=when + timedelta(minutes=number % 50))
+        created = start + timedelta(days=DAYS) * number / len(ids)
+        Submission.objects.filter(pk=pk).update(created=created)
+        Prediction.objects.filter(submission=pk).update(created=created)
+        Label.objects.filter(submission=pk).update(created=created + timedelta(minutes=number % 50))

@@ -1,9 +1,8 @@
-"""Settled pictures and their labels, to take away: as NumPy arrays, or as a table with PNG files.
+"""Export of images with settled labels: as NumPy arrays, or as a table with PNG files.
 
-The rows are read once, in one statement, so that an archive is of one moment; they go through files without a name, so
-that a hundred thousand pictures need no more memory than a hundred. The same data gives the same bytes and the same
-content hash, whichever the format. Nothing says whose the pictures are, and what its owner does not want learned from
-is left out.
+The rows are read in one statement, so that an archive is consistent. The pixels go through an anonymous temporary file,
+so that memory use does not depend on the number of images. The same data gives the same bytes, and the same content
+hash in both formats. Exports hold no personal data, and leave out images whose owners opted out of training.
 """
 
 import csv
@@ -15,9 +14,10 @@ import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import IO
+from typing import IO, Any
 
 import numpy as np
+import numpy.typing as npt
 from django.db.models import QuerySet
 from numpy.lib import format as npy
 from PIL import Image
@@ -33,52 +33,51 @@ SIDE = 28
 PIXELS = SIDE * SIDE
 NO_DIGIT = -1
 CHUNK = 500
-# Whatever the clock says: equal data makes equal files.
+# A constant, so that equal data gives equal files.
 ZIP_TIMESTAMP = (1980, 1, 1, 0, 0, 0)
 
 COLUMNS = ("public_id", "truth", "fold", "source", "created", "preprocessing_version", "demo", "pixels")
-# One row's columns but for the pixels, as struct packs them and as NumPy reads them.
+# The columns of a row without the pixels, for packing with struct and for reading with NumPy.
 RECORD = struct.Struct("<16s12s8s8sqH?")
-RECORD_TYPE = np.dtype(
-    [
-        ("id", "S16"),
-        ("truth", "S12"),
-        ("fold", "S8"),
-        ("source", "S8"),
-        ("created", "<M8[us]"),
-        ("preprocessing_version", "<u2"),
-        ("demo", "?"),
-    ]
-)
+RECORD_FIELDS = {
+    "id": "S16",
+    "truth": "S12",
+    "fold": "S8",
+    "source": "S8",
+    "created": "<M8[us]",
+    "preprocessing_version": "<u2",
+    "demo": "?",
+}
+RECORD_TYPE = np.dtype(list(RECORD_FIELDS.items()))
 
 _slots = temp_files.slots("Other exports are being made right now. Please try again in a moment.")
 
 
 @dataclass(frozen=True, slots=True)
 class LabelledDataset:
-    """Settled data of one moment.
+    """A consistent snapshot of images with settled labels.
 
     Attributes:
-        rows: one record (`RECORD_TYPE`) for each picture, oldest first.
-        pixels: a file with the 784 bytes of each, in the same order.
-        content_hash: sha256 of all of it, in hexadecimal.
+        rows: One record (`RECORD_TYPE`) for each image, oldest first.
+        pixels: A file with the 784 bytes of each image, in the same order.
+        content_hash: SHA-256 of rows and pixels, in hexadecimal.
     """
 
-    rows: np.ndarray
+    rows: npt.NDArray[Any]
     pixels: IO[bytes]
     content_hash: str
 
     def counts(self) -> dict[str, object]:
-        """How many there are, in all and of each kind."""
-        kinds = {f"by_{name}": _counts(self.rows[name]) for name in ("truth", "fold", "source")}
-        return {"count": len(self.rows), **kinds}
+        """Return the number of images, in all and by label, fold and source."""
+        groups = {f"by_{name}": _count_values(self.rows[name]) for name in ("truth", "fold", "source")}
+        return {"count": len(self.rows), **groups}
 
 
 def settled_submissions(actor: Actor) -> QuerySet[Submission]:
-    """What can be exported, to be narrowed down.
+    """Return all submissions that can be exported; callers may filter them.
 
     Raises:
-        NotAllowedError: the actor is neither reviewer nor operator.
+        NotAllowedError: The actor is neither a reviewer nor an operator.
     """
     if not permissions.can_export(actor):
         raise NotAllowedError("Only reviewers and operators take settled data away.")
@@ -87,19 +86,20 @@ def settled_submissions(actor: Actor) -> QuerySet[Submission]:
 
 @contextmanager
 def snapshot(rows: QuerySet[Submission], *, caller: str) -> Iterator[LabelledDataset]:
-    """Read the rows, all of one moment; their pixels are kept in a file while the context lasts.
+    """Read a consistent snapshot, whose pixels are in a temporary file that is deleted with the context.
 
     Args:
-        caller: whose share of the exports that are made at once this takes (`Actor.share_key`).
+        rows: The submissions to export.
+        caller: The share key of the caller (`Actor.share_key`), whose share of the export slots this takes.
 
     Raises:
-        BusyError: too many other exports are being made.
+        BusyError: Too many other exports are running.
     """
     with _slots.slot(caller, seconds=temp_files.WAIT_SECONDS), temp_files.anonymous_file() as spool:
         records, digest = bytearray(), hashlib.sha256()
         for *columns, created, version, demo, pixels in rows.values_list(*COLUMNS).iterator(CHUNK):
             microseconds = int(np.datetime64(created.replace(tzinfo=None), "us").astype(np.int64))
-            record = RECORD.pack(*(one.encode() for one in columns), microseconds, version, demo)
+            record = RECORD.pack(*(text.encode() for text in columns), microseconds, version, demo)
             records += record
             digest.update(record)
             digest.update(pixels)
@@ -108,19 +108,23 @@ def snapshot(rows: QuerySet[Submission], *, caller: str) -> Iterator[LabelledDat
 
 
 def write_archive(data: LabelledDataset, *, form: str, filters: Mapping[str, object]) -> IO[bytes]:
-    """An open file without a name that holds the archive, at its beginning; closing it deletes it.
+    """Write a snapshot as an archive with a `manifest.json` that has the counts and the content hash.
 
     Args:
-        form: `npz`: arrays `x` uint8 (N, 28, 28), `y` int8 (N,) with -1 for what is no digit, and one for each column.
-            `zip`: `settled.csv`, and a PNG for each row. Both hold a `manifest.json` with counts and content hash.
-        filters: what the data was narrowed down by, for the manifest.
+        data: The snapshot.
+        form: `npz` for arrays `x` uint8 (N, 28, 28), `y` int8 (N,) with -1 for labels that are not a digit, and one
+            array for each column. `zip` for `settled.csv` and a PNG file for each row.
+        filters: The filters of the rows, for the manifest.
+
+    Returns:
+        An anonymous temporary file, positioned at its start and deleted when it is closed.
     """
     manifest = {"format": form, "content_hash": data.content_hash, **data.counts(), "filters": dict(filters)}
     file = temp_files.anonymous_file()
-    # Nothing is compressed: PNG is already, and arrays that are not can be read in place.
+    # Without compression: PNG files are compressed already, and uncompressed arrays can be memory-mapped.
     with zipfile.ZipFile(file, "w") as target:
         _add(target, "manifest.json", json.dumps(manifest, indent=1, sort_keys=True).encode())
-        (_add_arrays if form == "npz" else _add_pictures)(target, data)
+        (_add_arrays if form == "npz" else _add_images)(target, data)
     file.seek(0)
     return file
 
@@ -134,34 +138,34 @@ def _add_arrays(target: zipfile.ZipFile, data: LabelledDataset) -> None:
             entry.write(block)
     truth = data.rows["truth"].astype("U12")
     columns = {"y": np.where(np.char.isdigit(truth), truth, str(NO_DIGIT)).astype(np.int8)}
-    columns |= {name: _readable(data.rows[name]) for name in RECORD_TYPE.names}
+    columns |= {name: _decode_text(data.rows[name]) for name in RECORD_FIELDS}
     for name, column in columns.items():
         with target.open(_entry(f"{name}.npy"), "w") as entry:
             npy.write_array(entry, column, allow_pickle=False)
 
 
-def _readable(column: np.ndarray) -> np.ndarray:
-    """Words as words: NumPy would show bytes."""
+def _decode_text(column: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Convert a column of bytes to text."""
     is_text = column.dtype.kind == "S"
     return np.ascontiguousarray(column.astype(f"U{column.itemsize}") if is_text else column)
 
 
-def _add_pictures(target: zipfile.ZipFile, data: LabelledDataset) -> None:
+def _add_images(target: zipfile.ZipFile, data: LabelledDataset) -> None:
     table = io.StringIO()
     lines = csv.writer(table, lineterminator="\n")
-    lines.writerow(["file", *RECORD_TYPE.names])
+    lines.writerow(["file", *RECORD_FIELDS])
     data.pixels.seek(0)
     for row in data.rows:
         name = f"pixels/{row['id'].decode()}.png"
-        picture = Image.frombytes("L", (SIDE, SIDE), data.pixels.read(PIXELS))
+        image = Image.frombytes("L", (SIDE, SIDE), data.pixels.read(PIXELS))
         buffer = io.BytesIO()
-        picture.save(buffer, "PNG")
+        image.save(buffer, "PNG")
         _add(target, name, buffer.getvalue())
-        lines.writerow([name, *(_text(row[column]) for column in RECORD_TYPE.names)])
+        lines.writerow([name, *(_format_value(row[column]) for column in RECORD_FIELDS)])
     _add(target, "settled.csv", table.getvalue().encode())
 
 
-def _text(value: np.generic) -> str:
+def _format_value(value: np.generic) -> str:
     if isinstance(value, np.bytes_):
         return value.decode()
     if isinstance(value, np.datetime64):
@@ -177,5 +181,5 @@ def _entry(name: str) -> zipfile.ZipInfo:
     return zipfile.ZipInfo(name, ZIP_TIMESTAMP)
 
 
-def _counts(column: np.ndarray) -> dict[str, int]:
+def _count_values(column: npt.NDArray[np.bytes_]) -> dict[str, int]:
     return {value.decode(): int(count) for value, count in zip(*np.unique(column, return_counts=True), strict=True)}

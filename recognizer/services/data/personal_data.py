@@ -1,17 +1,15 @@
-"""What somebody may ask of us about their own things: to see, to have and to delete.
+"""Personal data: summary, export and deletion, for accounts and for visitors.
 
-Works for accounts and for visitors alike; a visitor is known by the key in their browser's cookie.
+A visitor is identified by the key in their browser's cookie.
 """
 
 from __future__ import annotations
 
 import json
 import zipfile
-from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import PurePosixPath
-from typing import IO
+from typing import IO, TYPE_CHECKING
 
 from django.contrib.auth.models import User
 from django.core.files.storage import default_storage
@@ -21,10 +19,15 @@ from django.utils import timezone
 
 from recognizer.models import Label, Submission
 from recognizer.services.identity import idempotency, permissions, sessions, training_consent, users
-from recognizer.services.identity.actors import Actor
 from recognizer.services.identity.throttling import Kind, limit_rate
 from recognizer.services.lib import temp_files
 from recognizer.services.submissions.bulk_delete import delete_submissions
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from datetime import datetime
+
+    from recognizer.services.identity.actors import Actor
 
 BATCH = 200
 
@@ -32,12 +35,21 @@ _slots = temp_files.slots("Other people's data is being put together right now. 
 
 
 class AccountNotDeletableError(ValueError):
-    """This account cannot be deleted by its owner; the message says why."""
+    """The account cannot be deleted by its owner; the message says why."""
 
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """What we have of somebody. `since` is when the oldest picture came; None where there is none."""
+    """Summary of the stored data of a person.
+
+    Attributes:
+        pictures: Number of submissions.
+        answers: Number of predictions.
+        labels: Number of labels by the person.
+        since: Creation time of the oldest submission, or None.
+        in_training: Number of submissions that may be used for training.
+        opted_out: Whether the person opted out of training.
+    """
 
     pictures: int
     answers: int
@@ -48,31 +60,34 @@ class Summary:
 
 
 def summarize(actor: Actor) -> Summary:
-    own = permissions.own_submissions(actor)
-    found = own.aggregate(pictures=Count("pk"), since=Min("created"), in_training=Count("pk", filter=Q(may_train=True)))
-    answers = own.aggregate(answers=Count("predictions"))["answers"]
+    """Return a summary of the actor's data."""
+    submissions = permissions.own_submissions(actor)
+    counts = submissions.aggregate(
+        pictures=Count("pk"), since=Min("created"), in_training=Count("pk", filter=Q(may_train=True))
+    )
+    answers = submissions.aggregate(answers=Count("predictions"))["answers"]
     return Summary(
-        **found, answers=answers, labels=_words(actor).count(), opted_out=training_consent.has_opted_out(actor)
+        **counts, answers=answers, labels=_own_labels(actor).count(), opted_out=training_consent.has_opted_out(actor)
     )
 
 
-def _words(actor: Actor) -> QuerySet[Label]:
-    """Everything that this person said, about whosever picture."""
+def _own_labels(actor: Actor) -> QuerySet[Label]:
+    """Return all labels by the actor, also of other people's submissions."""
     return Label.objects.filter(permissions.attributed_to(actor))
 
 
-# --- To have ---------------------------------------------------------------------------------------------------------
+# --- Export ----------------------------------------------------------------------------------------------------------
 
 
 @limit_rate(Kind.CHANGE)
 def export_data(actor: Actor) -> IO[bytes]:
-    """A zip of everything: `data.json`, with the account's details and tokens, and the pictures as they are kept.
+    """Export all data of the actor as a zip file: `data.json`, with account details and tokens, and the stored images.
 
     Returns:
-        An open file without a name, at its beginning; closing it deletes it.
+        An anonymous temporary file, positioned at its start and deleted when it is closed.
 
     Raises:
-        BusyError: too many others are being made.
+        BusyError: Too many other exports are running.
     """
     with _slots.slot(actor.share_key, seconds=temp_files.WAIT_SECONDS):
         file = temp_files.anonymous_file()
@@ -88,20 +103,20 @@ def export_data(actor: Actor) -> IO[bytes]:
 def _write(actor: Actor, file: IO[bytes]) -> None:
     with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
         with archive.open("data.json", "w", force_zip64=True) as member:
-            for text in _as_json(actor):
+            for text in _serialize(actor):
                 member.write(text.encode())
         rows = permissions.own_submissions(actor).order_by("pk").only("public_id", "picture")
         for row in rows.iterator(BATCH):
             try:
-                with default_storage.open(row.picture) as picture:
-                    # Pictures are compressed already.
-                    archive.writestr(_name_in_export(row), picture.read(), zipfile.ZIP_STORED)
-            except FileNotFoundError:  # deleted in another window meanwhile
+                with default_storage.open(row.picture) as image:
+                    # Images are compressed already.
+                    archive.writestr(_name_in_export(row), image.read(), zipfile.ZIP_STORED)
+            except FileNotFoundError:  # deleted in another window at the same time
                 continue
 
 
-def _as_json(actor: Actor) -> Iterator[str]:
-    """One submission at a time, so that somebody's tenth thousand takes no more memory than the first."""
+def _serialize(actor: Actor) -> Iterator[str]:
+    """Yield the JSON document in parts, one submission at a time, so that memory use is constant."""
     head = {
         "made": timezone.now().isoformat(timespec="seconds"),
         "account": actor.user.get_username() if actor.user else None,
@@ -115,20 +130,20 @@ def _as_json(actor: Actor) -> Iterator[str]:
         yield comma + json.dumps(_submission(row, actor))
         comma = ",\n"
     yield '\n ],\n "said_of_others": ['
-    others = _words(actor).exclude(submission__in=permissions.own_submissions(actor)).select_related("submission")
+    labels = _own_labels(actor).exclude(submission__in=permissions.own_submissions(actor)).select_related("submission")
     comma = "\n"
-    for said in others.order_by("pk").iterator(BATCH):
-        yield comma + json.dumps({"submission": said.submission.public_id} | _label(said))
+    for label in labels.order_by("pk").iterator(BATCH):
+        yield comma + json.dumps({"submission": label.submission.public_id} | _label(label))
         comma = ",\n"
     yield "\n ]\n}\n"
 
 
 def _account(user: User) -> dict[str, object]:
-    """What is stored of an account but its password: a token's key is stored nowhere."""
+    """Return the stored data of an account without the password hash. Keys of tokens are not stored."""
     return {
         "email": user.email,
         "created": user.date_joined.isoformat(),
-        "last_sign_in": _moment(user.last_login),
+        "last_sign_in": _format_time(user.last_login),
         "roles": list(user.groups.order_by("name").values_list("name", flat=True)),
         "tokens": [
             {
@@ -136,14 +151,14 @@ def _account(user: User) -> dict[str, object]:
                 "scopes": token.scopes,
                 "created": token.created.isoformat(),
                 "expires": token.expires.isoformat(),
-                "last_used": _moment(token.last_used),
+                "last_used": _format_time(token.last_used),
             }
             for token in user.tokens.order_by("pk")
         ],
     }
 
 
-def _moment(value: datetime | None) -> str | None:
+def _format_time(value: datetime | None) -> str | None:
     return value.isoformat() if value else None
 
 
@@ -159,52 +174,61 @@ def _submission(row: Submission, actor: Actor) -> dict[str, object]:
         "state": row.state,
         "answers": [
             {
-                "model": one.version.number,
-                "created": one.created.isoformat(),
-                "digit": one.digit,
-                "verdict": one.verdict,
-                "certainty": one.certainty,
-                "probabilities": one.probabilities,
+                "model": prediction.version.number,
+                "created": prediction.created.isoformat(),
+                "digit": prediction.digit,
+                "verdict": prediction.verdict,
+                "certainty": prediction.certainty,
+                "probabilities": prediction.probabilities,
             }
-            for one in row.predictions.all()
+            for prediction in row.predictions.all()
         ],
-        "labels": [_label(one) | {"yours": permissions.is_own_label(actor, one)} for one in row.labels.all()],
+        "labels": [_label(label) | {"yours": permissions.is_own_label(actor, label)} for label in row.labels.all()],
     }
 
 
-def _label(said: Label) -> dict[str, object]:
-    return {"value": said.value or "retracted", "kind": said.kind, "created": said.created.isoformat()}
+def _label(label: Label) -> dict[str, object]:
+    return {"value": label.value or "retracted", "kind": label.kind, "created": label.created.isoformat()}
 
 
 def _name_in_export(row: Submission) -> str:
     return f"pictures/{row.public_id}{PurePosixPath(row.picture).suffix}"
 
 
-# --- To delete -------------------------------------------------------------------------------------------------------
+# --- Deletion --------------------------------------------------------------------------------------------------------
 
 
 @limit_rate(Kind.CHANGE)
 def delete_everything(actor: Actor, *, with_account: bool = False) -> int:
-    """Delete this person's submissions with all that was said of them, and on demand the account; how many went.
+    """Delete the actor's submissions with all their labels and predictions, and optionally the account.
 
-    What a reviewer said of other people's pictures stays, as the word of nobody in particular once the account is gone.
+    A reviewer's labels of other people's submissions stay, without an author.
+
+    Args:
+        actor: The account or visitor.
+        with_account: Whether to delete the account too.
+
+    Returns:
+        The number of deleted submissions.
 
     Raises:
-        AccountStaysError: the account cannot be deleted; nothing was deleted at all.
+        AccountNotDeletableError: The account cannot be deleted; nothing was deleted.
     """
     if with_account:
-        _check_may_go(actor)
+        _check_account_deletable(actor)
     count = delete_submissions(permissions.own_submissions(actor))
     idempotency.delete_for(actor)
     if actor.visitor:
         Label.objects.filter(visitor=actor.visitor).update(visitor="")
-    return count + _delete_account(actor.user) if with_account else count
+    if with_account and actor.user is not None:
+        count += _delete_account(actor.user)
+    return count
 
 
 @transaction.atomic
 def _delete_account(user: User) -> int:
-    """The account, with what it sent since the rest was deleted, which would be nobody's; how many those were."""
-    # Whoever is storing something of theirs at this moment is waited for, and then finds no account any more.
+    """Delete the account with submissions that were added since the others were deleted; return their number."""
+    # Waits for transactions that are storing submissions of this account. Later ones find no account.
     list(User.objects.select_for_update().filter(pk=user.pk))
     count = delete_submissions(Submission.objects.filter(owner=user))
     sessions.end_all(user)
@@ -212,7 +236,7 @@ def _delete_account(user: User) -> int:
     return count
 
 
-def _check_may_go(actor: Actor) -> None:
+def _check_account_deletable(actor: Actor) -> None:
     if actor.user is None:
         raise AccountNotDeletableError("You have no account here.")
     if actor.is_operator and users.is_last_operator(actor.user):
