@@ -1,15 +1,15 @@
-"""Is everything that is stored there, whole, and in one piece? Rows, pictures and model files against each other.
+"""Consistency check: verifies that submissions have their images, that checksums match and that models are intact.
 
-For `manage.py sanity`, for a restored backup and for the fault run. Reads only, and may run while the site does: what
-is deleted in the very moment counts as deleted.
+Used by `manage.py sanity`, after restoring a backup and by the fault tests. Reads only, and may run while the site
+runs: rows and files that are deleted during the check are not reported.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
+from typing import TYPE_CHECKING
 
 from django.core.files.storage import default_storage
 from django.db import connection
@@ -21,24 +21,40 @@ from recognizer.services.registry import versions
 
 from . import writability
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
 CHUNK = 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """Something that is not as it should be. `is_harmless`: it costs space and goes by itself."""
+    """An inconsistency.
 
-    what: str
-    where: str
+    Attributes:
+        problem: Description of the inconsistency.
+        location: The file, row or table that it is in.
+        is_harmless: Whether it only wastes space until the next cleanup.
+    """
+
+    problem: str
+    location: str
     is_harmless: bool = False
 
     def __str__(self) -> str:
-        return f"{self.what}: {self.where}"
+        return f"{self.problem}: {self.location}"
 
 
 @dataclass
 class ConsistencyReport:
-    """What was looked at and what was found."""
+    """Result of a consistency check.
+
+    Attributes:
+        submissions: Number of submissions checked.
+        pictures: Number of images checked.
+        models: Number of model versions checked.
+        findings: Inconsistencies, harmless ones included.
+    """
 
     submissions: int = 0
     pictures: int = 0
@@ -47,19 +63,27 @@ class ConsistencyReport:
 
     @property
     def is_sane(self) -> bool:
+        """Whether all findings are harmless."""
         return all(finding.is_harmless for finding in self.findings)
 
 
 def check() -> ConsistencyReport:
-    """Look at everything: reads every kept picture and every model file once."""
-    found = ConsistencyReport()
-    for look in (_database, _storage, _pictures, _left_overs, _answers, _models):
-        found.findings += look(found)
-    return found
+    """Run all checks. Reads every stored image and every model file once."""
+    report = ConsistencyReport()
+    for run_check in (
+        _check_database,
+        _check_writability,
+        _check_images,
+        _check_orphaned_files,
+        _check_predictions,
+        _check_models,
+    ):
+        report.findings += run_check(report)
+    return report
 
 
-def _database(_found: ConsistencyReport) -> Iterator[Finding]:
-    """What SQLite can say of its own file; PostgreSQL checks its pages when it reads them."""
+def _check_database(_report: ConsistencyReport) -> Iterator[Finding]:
+    """Run SQLite's integrity checks. PostgreSQL verifies its pages when it reads them."""
     if connection.vendor != "sqlite":
         return
     with connection.cursor() as cursor:
@@ -69,47 +93,48 @@ def _database(_found: ConsistencyReport) -> Iterator[Finding]:
         yield from (Finding("a row names one that is not there", f"{row[0]} {row[1]}") for row in cursor.fetchall())
 
 
-def _storage(_found: ConsistencyReport) -> Iterator[Finding]:
-    """What the account that runs this may not write; the site's own account should be the one that does."""
+def _check_writability(_report: ConsistencyReport) -> Iterator[Finding]:
+    """Report paths that the current account, which should be the site's, may not write."""
     for path in writability.unwritable_paths():
         yield Finding("this account may not write", path)
 
 
-def _pictures(found: ConsistencyReport) -> Iterator[Finding]:
-    """Every picture that a submission names is there and is what its name says."""
-    found.submissions = Submission.objects.count()
+def _check_images(report: ConsistencyReport) -> Iterator[Finding]:
+    """Check that the image of every submission exists and has the SHA-256 in its name."""
+    report.submissions = Submission.objects.count()
     names = Submission.objects.order_by("picture").values_list("picture", flat=True).distinct()
     for name in names.iterator():
-        found.pictures += 1
+        report.pictures += 1
         digest = _sha256(name)
         if digest == PurePosixPath(name).stem:
             continue
-        if Submission.objects.filter(picture=name).exists():  # else it was deleted meanwhile
+        if Submission.objects.filter(picture=name).exists():  # otherwise it was deleted during the check
             yield Finding("a picture is missing" if digest is None else "a picture is damaged", name)
 
 
-def _left_overs(_found: ConsistencyReport) -> Iterator[Finding]:
+def _check_orphaned_files(_report: ConsistencyReport) -> Iterator[Finding]:
+    """Report image files that no submission references."""
     for name in orphaned_files.find_orphans():
         yield Finding("a file that no submission names; the hourly sweep takes it", name, is_harmless=True)
 
 
-def _answers(_found: ConsistencyReport) -> Iterator[Finding]:
-    """What lists copy from the latest answer says the same as the answer."""
-    answered = Submission.objects.filter(state=SubmissionState.PREDICTED)
+def _check_predictions(_report: ConsistencyReport) -> Iterator[Finding]:
+    """Check that the prediction columns of submissions match their latest prediction."""
+    predicted = Submission.objects.filter(state=SubmissionState.PREDICTED)
     same = Q(
         digit=F("latest_prediction__digit"),
         verdict=F("latest_prediction__verdict"),
         answered_by=F("latest_prediction__version__number"),
         latest_prediction__submission=F("pk"),
     )
-    for public_id in answered.exclude(same).values_list("public_id", flat=True).iterator():
+    for public_id in predicted.exclude(same).values_list("public_id", flat=True).iterator():
         yield Finding("a submission and its latest answer differ", public_id)
 
 
-def _models(found: ConsistencyReport) -> Iterator[Finding]:
-    """The files of every version that has any are what their sha256 says; the live version has them."""
+def _check_models(report: ConsistencyReport) -> Iterator[Finding]:
+    """Check the SHA-256 of all model files, and that the live version has files."""
     for files in ModelFiles.objects.select_related("version").defer("version__history", "version__gate").iterator(1):
-        found.models += 1
+        report.models += 1
         version = files.version
         for data, digest in ((files.keras_file, version.keras_sha256), (files.bundle, version.bundle_sha256)):
             if hashlib.sha256(bytes(data)).hexdigest() != digest:

@@ -1,26 +1,38 @@
-"""Has what people send changed? The mix of recent answers and of their certainty, against that of those before.
+"""Drift detection: distributions of digits and certainty in recent predictions, compared with earlier ones.
 
-By the population stability index, sum of (p - q) ln(p / q) over the bins: below 0.1 nothing happened, above 0.25
-something did (N. Siddiqi, Credit Risk Scorecards, 2006, chapter 8).
+Uses the population stability index, the sum of (p - q) ln(p / q) over the bins: below 0.1 there is no significant
+change, above 0.25 there is (N. Siddiqi, Credit Risk Scorecards, 2006, chapter 8).
 """
 
 import math
 from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import cast
 
 from recognizer.models import Submission, SubmissionState, Verdict
 
-# The newest answers, and those before them that they are compared with.
-RECENT, BEFORE = 500, 3_000
-# Fewer than this say nothing.
+# Number of recent predictions, and of the predictions before them that they are compared with.
+RECENT_COUNT, REFERENCE_COUNT = 500, 3_000
+# Minimum number of predictions in each of the two samples.
 MIN_PREDICTIONS = 100
 CERTAINTY_EDGES = (0.5, 0.8, 0.95, 0.99, 0.999)
+
+# Digit, certainty and verdict of a prediction.
+Row = tuple[int, float, str]
 
 
 @dataclass(frozen=True, slots=True)
 class Drift:
-    """`digits` and `certainty` are the two indices, None while there are too few answers; the rest is of the recent."""
+    """Drift of recent predictions. Values are None while there are too few predictions.
+
+    Attributes:
+        answers: Number of recent predictions.
+        digits: Stability index of the digits.
+        certainty: Stability index of the certainty.
+        mean_certainty: Mean certainty of recent predictions.
+        sure_share: Share of recent predictions with the verdict "sure".
+    """
 
     answers: int
     digits: float | None = None
@@ -30,26 +42,28 @@ class Drift:
 
 
 def measure() -> Drift:
-    rows = list(
-        Submission.objects.filter(state=SubmissionState.PREDICTED)
-        .order_by("-id")
-        .values_list("digit", "certainty", "verdict")[: RECENT + BEFORE]
-    )
-    recent, before = rows[:RECENT], rows[RECENT:]
+    """Measure the drift of the latest predictions."""
+    predicted = Submission.objects.filter(state=SubmissionState.PREDICTED).order_by("-id")
+    columns = predicted.values_list("digit", "certainty", "verdict")[: RECENT_COUNT + REFERENCE_COUNT]
+    rows = cast("list[Row]", list(columns))  # a predicted submission has no null in these columns
+    recent, reference = rows[:RECENT_COUNT], rows[RECENT_COUNT:]
     if len(recent) < MIN_PREDICTIONS:
         return Drift(len(recent))
-    enough = len(before) >= MIN_PREDICTIONS
+    is_comparable = len(reference) >= MIN_PREDICTIONS
     return Drift(
         answers=len(recent),
-        digits=stability_index(_by_digit(recent), _by_digit(before)) if enough else None,
-        certainty=stability_index(_by_certainty(recent), _by_certainty(before)) if enough else None,
+        digits=stability_index(_by_digit(recent), _by_digit(reference)) if is_comparable else None,
+        certainty=stability_index(_by_certainty(recent), _by_certainty(reference)) if is_comparable else None,
         mean_certainty=sum(certainty for _, certainty, _ in recent) / len(recent),
         sure_share=sum(verdict == Verdict.SURE for _, _, verdict in recent) / len(recent),
     )
 
 
 def stability_index(counts: Sequence[int], reference: Sequence[int]) -> float:
-    """Of two histograms with the same bins; half an observation in each bin keeps empty ones finite."""
+    """Return the population stability index of two histograms with the same bins.
+
+    Half an observation is added to each bin, so that empty bins give finite values.
+    """
     total, total_reference = sum(counts) + len(counts) / 2, sum(reference) + len(reference) / 2
     shares = [
         ((count + 0.5) / total, (other + 0.5) / total_reference) for count, other in zip(counts, reference, strict=True)
@@ -57,14 +71,14 @@ def stability_index(counts: Sequence[int], reference: Sequence[int]) -> float:
     return sum((p - q) * math.log(p / q) for p, q in shares)
 
 
-def _by_digit(rows: Sequence[tuple]) -> list[int]:
+def _by_digit(rows: Sequence[Row]) -> list[int]:
     counts = [0] * 10
     for digit, _, _ in rows:
         counts[digit] += 1
     return counts
 
 
-def _by_certainty(rows: Sequence[tuple]) -> list[int]:
+def _by_certainty(rows: Sequence[Row]) -> list[int]:
     counts = [0] * (len(CERTAINTY_EDGES) + 1)
     for _, certainty, _ in rows:
         counts[bisect_right(CERTAINTY_EDGES, certainty)] += 1

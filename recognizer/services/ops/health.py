@@ -1,4 +1,4 @@
-"""Can this site answer? Asked by the supervisor, by load balancers and by whoever wonders."""
+"""Readiness checks for the supervisor and load balancers."""
 
 import logging
 import pkgutil
@@ -19,16 +19,22 @@ from . import liveness, writability
 
 log = logging.getLogger(__name__)
 
-# Of the folders that cannot be written so many are named in the log.
-MAX_NAMED = 3
+# Maximum number of unwritable paths in a log line.
+MAX_LOGGED_PATHS = 3
 
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """`model` is the live version's number, None where there is none. `worker` says whether predictions are made.
+    """Health of the site's parts.
 
-    `migrations` says whether the database has the tables that this code expects, `stuck` which queues' workers are
-    there and take nothing, or are not there, while work waits, `storage` whether folders and database can be written.
+    Attributes:
+        database: Whether the database can be reached.
+        migrations: Whether all migrations are applied.
+        storage: Whether folders and database can be written.
+        redis: Whether Redis can be reached.
+        worker: Whether a prediction worker is running.
+        model: Number of the live version, or None.
+        stuck: Queues that have work waiting, and whose worker is missing or has stopped consuming.
     """
 
     database: bool
@@ -41,11 +47,12 @@ class Health:
 
     @property
     def is_ready(self) -> bool:
-        """Pages can be served and submissions taken; without a worker they wait, which is no reason to turn away."""
+        """Whether the site can serve requests. Without a worker it can, because submissions wait in the queue."""
         return self.database and self.migrations and self.storage and self.redis and self.model is not None
 
 
 def check() -> Health:
+    """Check all parts. Failures are logged, not raised."""
     database, migrations, model = _database()
     redis, worker = _redis_and_worker()
     stuck = liveness.stalled_queues() if database and migrations and redis else []
@@ -61,29 +68,32 @@ def check() -> Health:
 
 
 def unapplied_migrations() -> list[str]:
-    """What `manage.py migrate` would do, as `app.name`.
+    """Return the migrations that `manage.py migrate` would apply, as `app.name`.
 
     Raises:
-        DatabaseError: the database cannot be asked.
+        DatabaseError: The database is unavailable.
     """
     applied = MigrationRecorder(connection).applied_migrations()
-    return [f"{app}.{name}" for app, name in _migrations_of_the_code() if (app, name) not in applied]
+    return [f"{app}.{name}" for app, name in _migration_files() if (app, name) not in applied]
 
 
 @cache
-def _migrations_of_the_code() -> tuple[tuple[str, str], ...]:
-    """By the names of their files: Django's own loader imports every one of them, which takes time and memory."""
-    found: list[tuple[str, str]] = []
+def _migration_files() -> tuple[tuple[str, str], ...]:
+    """Return app label and name of each migration.
+
+    Uses the names of the files, because Django's MigrationLoader imports all of them, which takes time and memory.
+    """
+    migrations: list[tuple[str, str]] = []
     for app in apps.get_app_configs():
         module, _ = MigrationLoader.migrations_module(app.label)
         spec = find_spec(module) if module else None
         files = pkgutil.iter_modules(spec.submodule_search_locations if spec else ())
-        found += [(app.label, file.name) for file in files if not file.ispkg and file.name[0] not in "_~"]
-    return tuple(found)
+        migrations += [(app.label, file.name) for file in files if not file.ispkg and file.name[0] not in "_~"]
+    return tuple(migrations)
 
 
 def _database() -> tuple[bool, bool, int | None]:
-    """Whether it can be reached, whether its tables are current, and the live version's number."""
+    """Return whether the database can be reached, whether it is migrated, and the number of the live version."""
     try:
         connection.ensure_connection()
         if unapplied_migrations():
@@ -92,29 +102,30 @@ def _database() -> tuple[bool, bool, int | None]:
     except versions.NoLiveModelError:
         return True, True, None
     except DatabaseError as error:
-        log.warning("the database cannot be reached: %s", error)
+        log.warning("database unreachable: %s", error)
         return False, False, None
 
 
 def _storage() -> bool:
-    """Whether what people send can be stored."""
+    """Return whether submissions can be stored."""
     try:
-        found = writability.unwritable_paths()
+        paths = writability.unwritable_paths()
     except DatabaseError as error:
-        log.warning("the database cannot be asked: %s", error)
+        log.warning("database unreachable: %s", error)
         return False
-    if found:
-        log.error("storage unavailable: this account may not write %s", ", ".join(found[:MAX_NAMED]))
-    return not found
+    if paths:
+        log.error("storage unavailable: this account may not write %s", ", ".join(paths[:MAX_LOGGED_PATHS]))
+    return not paths
 
 
 def _redis_and_worker() -> tuple[bool, bool]:
-    link = handoff.link()
-    if link.circuit.is_open():  # it is known to be frozen, and asking would take a time-out
+    """Return whether Redis can be reached, and whether a prediction worker is running."""
+    client = handoff.link()
+    if client.circuit.is_open():  # a request would wait for its timeout
         return False, False
     try:
-        link.redis.ping()
-        return True, link.worker_alive()
+        client.redis.ping()
+        return True, client.worker_alive()
     except (RedisError, OSError) as error:
-        log.warning("Redis cannot be reached: %s", error)
+        log.warning("redis unreachable: %s", error)
         return False, False

@@ -1,11 +1,11 @@
-"""Do workers still take work? A task a minute for each queue that says so, and who has fallen silent.
+"""Liveness probes for Celery workers: a canary task per queue and minute shows whether its worker still consumes.
 
-A worker may be there, connected and well by all that can be seen, and take nothing any more: it hangs, or its consumer
-silently stopped after Redis had been away, a known fault of Celery with Redis. So a canary travels the way of all work
-each LIVENESS_INTERVAL_SECONDS. Prediction workers need none: their heartbeat comes from the loop that takes the work.
+A worker can be connected and consume nothing: it hangs, or its consumer stopped after a Redis outage, a known fault of
+Celery with Redis. Therefore a canary task is sent through each queue every LIVENESS_INTERVAL_SECONDS. Prediction
+workers do not need it, because their heartbeat comes from the loop that consumes the queue.
 
-`record_probe` is called by the canary's task, `stalled_queues` by /readyz; the supervisor of `make run` kills who is
-stuck for long, and starts it again.
+The canary task calls `record_probe`, and /readyz reports `stalled_queues`. The supervisor of `make run` restarts
+workers that are stalled for long.
 """
 
 import logging
@@ -23,77 +23,82 @@ from recognizer.services.inference import handoff, recovery
 log = logging.getLogger(__name__)
 
 PREDICTIONS, DEFAULT, TRAIN = "predictions", "default", "train"
-# In the hand-off's Redis: queue -> when its canary was heard last, in Redis's own seconds.
+# Redis hash, queue -> Redis's time in seconds at which its last canary was consumed.
 PROBES_KEY = "canaries"
-# A canary may wait behind one that is late, and behind a task that takes a while.
+# Stall timeout in canary intervals: a canary may be late, and may wait behind a long task.
 STALLED_AFTER = 2.5
-# A clock is corrected by fractions of a second all the time.
+# Probe times in the future by no more than this are clock corrections.
 CLOCK_TOLERANCE_SECONDS = 2
 
 
 def record_probe(queue: str) -> None:
-    """A worker of `queue` has taken a canary, so it takes work."""
-    there = handoff.link().redis
-    seconds, _ = there.time()
-    there.hset(PROBES_KEY, queue, seconds)
+    """Record that a worker of `queue` has consumed a canary."""
+    client = handoff.link().redis
+    seconds, _ = client.time()
+    client.hset(PROBES_KEY, queue, str(seconds))
 
 
 def last_seen() -> dict[str, float]:
-    """How many seconds ago a worker of each queue last took a canary; queues of which none ever did are left out.
+    """Return the seconds since a worker of each queue last consumed a canary.
 
-    Infinitely long where the clock was set back since: such a canary proves nothing.
+    Queues whose canary was never consumed are left out. The value is infinite if the clock was set back since.
 
     Raises:
-        redis.RedisError: Redis cannot be asked.
+        redis.RedisError: Redis is unavailable.
     """
-    there = handoff.link().redis
-    seconds, _ = there.time()
-    return {queue.decode(): _age(seconds, when) for queue, when in there.hgetall(PROBES_KEY).items()}
+    client = handoff.link().redis
+    seconds, _ = client.time()
+    probes: dict[bytes, bytes] = client.hgetall(PROBES_KEY)  # type: ignore[assignment]  # responses are not decoded
+    return {queue.decode(): _age(seconds, probed_at) for queue, probed_at in probes.items()}
 
 
-def _age(now: int, when: bytes | int) -> float:
-    age = float(now - int(when))
+def _age(now: int, probed_at: bytes | int) -> float:
+    age = float(now - int(probed_at))
     return age if age > -CLOCK_TOLERANCE_SECONDS else math.inf
 
 
 def stall_timeout() -> float:
-    """Seconds after which a worker that takes no canary is not well."""
-    return settings.LIVENESS_INTERVAL_SECONDS * STALLED_AFTER
+    """Return the seconds without a consumed canary after which a worker is considered stalled."""
+    return float(settings.LIVENESS_INTERVAL_SECONDS * STALLED_AFTER)
 
 
 def stalled_queues() -> list[str]:
-    """Queues that nobody serves although work waits there; empty also while Redis or the database cannot tell."""
+    """Return the queues that have work waiting and whose worker has stopped consuming.
+
+    Empty if Redis or the database is unavailable.
+    """
     if handoff.link().circuit.is_open():
         return []
     try:
-        return [queue for queue, is_stuck in CHECKS.items() if is_stuck()]
+        return [queue for queue, is_stalled in CHECKS.items() if is_stalled()]
     except (RedisError, DatabaseError) as error:
-        log.warning("nobody knows whether workers are stuck: %s", error)
+        log.warning("liveness of workers unavailable: %s", error)
         return []
 
 
-def _predictions() -> bool:
+def _is_predictions_stalled() -> bool:
     return not handoff.link().worker_alive() and recovery.lost_submissions().exists()
 
 
-def _default() -> bool:
-    """Its work is the beat's, which is its own: the next canary is always due."""
-    return _is_silent(DEFAULT)
+def _is_default_stalled() -> bool:
+    """Return whether the default worker is stalled. It always has work waiting: the next canary."""
+    return _is_overdue(DEFAULT)
 
 
-def _train() -> bool:
-    """While a run is going on, the canary waits behind it like everything else."""
+def _is_train_stalled() -> bool:
+    """Return whether the trainer is stalled. During a run it is not, because the canary waits behind the run."""
     since = timezone.now() - timedelta(seconds=settings.LIVENESS_INTERVAL_SECONDS)
-    waits = TrainingRun.objects.filter(state=RunState.QUEUED, created__lt=since).exists()
-    return waits and _is_silent(TRAIN)
+    has_waiting_run = TrainingRun.objects.filter(state=RunState.QUEUED, created__lt=since).exists()
+    return has_waiting_run and _is_overdue(TRAIN)
 
 
-def _is_silent(queue: str) -> bool:
-    there = handoff.link().redis
-    seconds, _ = there.time()
-    # Of a new or emptied Redis nothing can be said yet.
-    there.hsetnx(PROBES_KEY, queue, seconds)
-    return _age(seconds, there.hget(PROBES_KEY, queue) or seconds) > stall_timeout()
+def _is_overdue(queue: str) -> bool:
+    client = handoff.link().redis
+    seconds, _ = client.time()
+    # In a new or emptied Redis the timeout starts now.
+    client.hsetnx(PROBES_KEY, queue, str(seconds))
+    probed_at: bytes | None = client.hget(PROBES_KEY, queue)  # type: ignore[assignment]  # responses are not decoded
+    return _age(seconds, probed_at or seconds) > stall_timeout()
 
 
-CHECKS = {PREDICTIONS: _predictions, DEFAULT: _default, TRAIN: _train}
+CHECKS = {PREDICTIONS: _is_predictions_stalled, DEFAULT: _is_default_stalled, TRAIN: _is_train_stalled}

@@ -1,7 +1,8 @@
-"""Figures for Prometheus. What one web process alone knows (its requests) it counts here; everything that all share is
-read from the database and Redis when somebody asks, so any process gives the same answer.
+"""Prometheus metrics, served at `/metrics`.
 
-The outermost middleware counts requests; the door is `/metrics`. https://prometheus.io/docs/practices/naming/
+Requests are counted by each web process, in the outermost middleware. All other metrics are read from the database and
+Redis at each scrape, so that every process returns the same values. Names follow
+https://prometheus.io/docs/practices/naming/.
 """
 
 import logging
@@ -35,11 +36,11 @@ LATENCY_BUCKETS = (0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2, 5, 10)
 
 _registry = CollectorRegistry(auto_describe=False)
 _requests = Counter(
-    "digits_http_requests", "Requests answered by this process.", ["method", "view", "status"], registry=_registry
+    "digits_http_requests", "HTTP requests handled by this process.", ["method", "view", "status"], registry=_registry
 )
 _latency = Histogram(
     "digits_http_request_seconds",
-    "Time from request to answer, without the network.",
+    "Time from request to response, without the network.",
     ["view"],
     buckets=LATENCY_BUCKETS,
     registry=_registry,
@@ -49,62 +50,64 @@ Info("digits_build", "Version of the running code.", registry=_registry).info({"
 
 
 def count_request(*, method: str, view: str, status: int, seconds: float) -> None:
-    """One answered request. `view` is the name of a view: few values, none of them a person's."""
+    """Count a request. `view` is the name of a view, which has few values and no personal data."""
     _requests.labels(method if method in METHODS else "other", view, str(status)).inc()
     _latency.labels(view).observe(seconds)
 
 
 def exposition() -> bytes:
-    """Everything, in Prometheus's text format. Whatever cannot be reached is left out, and `digits_up` says so."""
+    """Return all metrics in Prometheus's text format; those of an unavailable part are left out (see `digits_up`)."""
     return generate_latest(_registry)
 
 
-class _SharedFigures(Collector):
-    """What the database and Redis hold, read at each scrape by queries whose cost does not grow with the rows."""
+class _SharedMetrics(Collector):
+    """Metrics from the database and Redis, read at each scrape in constant time."""
 
     def collect(self) -> Iterator[Metric]:
         up = GaugeMetricFamily("digits_up", "Whether this part can be reached.", labels=["part"])
         for part, read in (("database", _from_database), ("redis", _from_redis)):
             try:
-                figures = list(read())
+                metrics = list(read())
             except (DatabaseError, versions.RegistryError, redis.RedisError, OperationalError, OSError) as error:
-                if isinstance(error, redis.TimeoutError):  # so that nobody else waits for it
+                if isinstance(error, redis.TimeoutError):  # other requests should not wait for the timeout
                     handoff.link().circuit.trip()
-                log.warning("/metrics goes without %s: %s", part, error)
+                log.warning("%s metrics unavailable: %s", part, error)
                 up.add_metric([part], 0)
             else:
                 up.add_metric([part], 1)
-                yield from figures
+                yield from metrics
         yield up
 
 
-_registry.register(_SharedFigures())
+_registry.register(_SharedMetrics())
 
 
 def _from_database() -> Iterator[Metric]:
     yield from _waiting_submissions()
     live = versions.live_deployment()
     yield _gauge("digits_live_version", "Number of the live model version.", live.to_version.number)
-    yield _gauge("digits_live_since_seconds", "When it went live, Unix time.", live.created.timestamp())
+    yield _gauge(
+        "digits_live_since_seconds", "When the live version was deployed, Unix time.", live.created.timestamp()
+    )
     yield from _training()
     yield from _drift()
-    pictures = disk_usage.image_usage()
-    yield _gauge("digits_pictures_bytes", "Room that kept pictures take (an estimate when many).", pictures.bytes)
-    yield _gauge("digits_pictures_files", "Kept pictures (an estimate when many).", pictures.files)
-    yield _gauge("digits_database_bytes", "Room that the database takes.", disk_usage.database_bytes())
-    yield _gauge("digits_free_bytes", "Room left on the disk of the pictures.", disk_usage.free_bytes())
+    images = disk_usage.image_usage()
+    yield _gauge("digits_pictures_bytes", "Size of stored images (an estimate if there are many).", images.bytes)
+    yield _gauge("digits_pictures_files", "Stored images (an estimate if there are many).", images.files)
+    yield _gauge("digits_database_bytes", "Size of the database.", disk_usage.database_bytes())
+    yield _gauge("digits_free_bytes", "Free space on the disk of the images.", disk_usage.free_bytes())
 
 
 def _waiting_submissions() -> Iterator[Metric]:
     waiting = Submission.objects.filter(state=SubmissionState.PENDING)
     pending = waiting.aggregate(count=Count("pk"), oldest=Min("created"))
     age = (timezone.now() - pending["oldest"]).total_seconds() if pending["oldest"] else 0.0
-    yield _gauge("digits_submissions_pending", "Submissions without an answer.", pending["count"])
-    # Negative for one of before the clock was set back.
-    yield _gauge("digits_submissions_pending_age_seconds", "Age of the oldest of them.", abs(age))
+    yield _gauge("digits_submissions_pending", "Submissions without a prediction.", pending["count"])
+    # The age is negative if the clock was set back since.
+    yield _gauge("digits_submissions_pending_age_seconds", "Age of the oldest pending submission.", abs(age))
     newest = Submission.objects.order_by("-id").values_list("id", flat=True).first()
-    # As good as a counter, and one look at an index: ids are given in order and never again.
-    submissions = CounterMetricFamily("digits_submissions", "Submissions accepted so far, deleted ones included.")
+    # The newest id works as a counter, because ids are ascending and never reused, and takes one index lookup.
+    submissions = CounterMetricFamily("digits_submissions", "Submissions accepted, including deleted ones.")
     submissions.add_metric([], newest or 0)
     yield submissions
 
@@ -115,69 +118,74 @@ def _training() -> Iterator[Metric]:
     for name in RunState.values:
         state.add_metric([name], int(latest is not None and latest.state == name))
     yield state
-    active = latest is not None and latest.state in ACTIVE_RUN_STATES
-    share = float(latest.progress.get("share", 0.0)) if active else 0.0
-    yield _gauge("digits_training_progress", "How far the active run is, 0 to 1.", share)
+    is_active = latest is not None and latest.state in ACTIVE_RUN_STATES
+    share = float(latest.progress.get("share", 0.0)) if latest is not None and is_active else 0.0
+    yield _gauge("digits_training_progress", "Progress of the active run, 0 to 1.", share)
     finished = latest.finished.timestamp() if latest is not None and latest.finished else 0
-    yield _gauge("digits_training_finished_seconds", "When the latest run ended, Unix time; 0: not yet.", finished)
+    yield _gauge("digits_training_finished_seconds", "When the latest run ended, Unix time; 0 if it has not.", finished)
 
 
 def _drift() -> Iterator[Metric]:
-    now = drift.measure()
+    current = drift.measure()
     index = GaugeMetricFamily(
         "digits_drift_index",
-        "Population stability index of recent answers against those before; above 0.25 something changed.",
+        "Population stability index of recent predictions against earlier ones; above 0.25 is a significant change.",
         labels=["of"],
     )
-    for name, value in (("digits", now.digits), ("certainty", now.certainty)):
+    for name, value in (("digits", current.digits), ("certainty", current.certainty)):
         if value is not None:
             index.add_metric([name], value)
     yield index
-    if now.mean_certainty is not None:
-        yield _gauge("digits_recent_certainty", "Mean certainty of recent answers.", now.mean_certainty)
-        yield _gauge("digits_recent_sure_share", "Share of recent answers that are sure.", now.sure_share)
+    if current.mean_certainty is not None:
+        yield _gauge("digits_recent_certainty", "Mean certainty of recent predictions.", current.mean_certainty)
+    if current.sure_share is not None:
+        yield _gauge("digits_recent_sure_share", "Share of recent predictions that are sure.", current.sure_share)
 
 
 def _from_redis() -> Iterator[Metric]:
-    link = handoff.link()
-    if link.circuit.is_open():  # it is known to be frozen, and asking would take a time-out
+    client = handoff.link()
+    if client.circuit.is_open():  # a request would wait for its timeout
         raise redis.TimeoutError("Redis does not answer.")
-    yield _gauge("digits_queue_length", "Submissions on the hand-off list.", link.queue_length())
-    workers = link.heartbeats()
-    yield _gauge("digits_workers", "Prediction workers whose heart beats.", len(workers))
-    silence = GaugeMetricFamily(
-        "digits_canary_age_seconds", "Since a worker of this queue last took a task.", labels=["queue"]
+    yield _gauge("digits_queue_length", "Submissions in the prediction queue.", client.queue_length())
+    workers = client.heartbeats()
+    yield _gauge("digits_workers", "Prediction workers with a current heartbeat.", len(workers))
+    ages = GaugeMetricFamily(
+        "digits_canary_age_seconds", "Time since a worker of this queue last consumed a canary.", labels=["queue"]
     )
     for queue, seconds in liveness.last_seen().items():
-        silence.add_metric([queue], seconds)
-    yield silence
-    yield from _tallied(tally.read(link.redis))
+        ages.add_metric([queue], seconds)
+    yield ages
+    yield from _worker_counters(tally.read(client.redis))
     lengths = GaugeMetricFamily("digits_celery_queue_length", "Messages waiting in a Celery queue.", labels=["queue"])
     with current_app.pool.acquire(block=True, timeout=1) as broker:
         for queue in CELERY_QUEUES:
-            lengths.add_metric([queue], broker.default_channel.client.llen(queue))
+            # The stubs of Celery take this pool of connections for one of producers.
+            length = broker.default_channel.client.llen(queue)  # type: ignore[attr-defined]
+            lengths.add_metric([queue], length)
     yield lengths
 
 
-def _tallied(counted: tally.Tally) -> Iterator[Metric]:
-    answers = CounterMetricFamily("digits_predictions", "Answers by digit and verdict.", labels=["digit", "verdict"])
-    for (digit, verdict), count in sorted(counted.answers.items()):
-        answers.add_metric([str(digit), verdict], count)
-    yield answers
-    failed = CounterMetricFamily("digits_predictions_failed", "Submissions that could not be answered.")
-    failed.add_metric([], counted.failed)
+def _worker_counters(counters: tally.Tally) -> Iterator[Metric]:
+    predictions = CounterMetricFamily(
+        "digits_predictions", "Predictions by digit and verdict.", labels=["digit", "verdict"]
+    )
+    for (digit, verdict), count in sorted(counters.answers.items()):
+        predictions.add_metric([str(digit), verdict], count)
+    yield predictions
+    failed = CounterMetricFamily("digits_predictions_failed", "Submissions that could not be predicted.")
+    failed.add_metric([], counters.failed)
     yield failed
-    buckets, so_far = [], 0
-    for size, count in zip((*tally.BATCH_SIZES, "+Inf"), counted.batches, strict=True):
-        so_far += count
-        buckets.append((str(size), so_far))
-    sizes = HistogramMetricFamily("digits_batch_size", "Submissions that were answered together.")
-    sizes.add_metric([], buckets, sum_value=sum(counted.answers.values()) + counted.failed)
+    buckets, cumulative = [], 0
+    for size, count in zip((*tally.BATCH_SIZES, "+Inf"), counters.batches, strict=True):
+        cumulative += count
+        buckets.append((str(size), cumulative))
+    sizes = HistogramMetricFamily("digits_batch_size", "Submissions predicted in one batch.")
+    sizes.add_metric([], buckets, sum_value=sum(counters.answers.values()) + counters.failed)
     yield sizes
     seconds = CounterMetricFamily("digits_model_seconds", "Time spent in forward passes.")
-    seconds.add_metric([], counted.model_seconds)
+    seconds.add_metric([], counters.model_seconds)
     yield seconds
 
 
-def _gauge(name: str, text: str, value: float) -> Metric:
-    return GaugeMetricFamily(name, text, value=value)
+def _gauge(name: str, description: str, value: float) -> Metric:
+    return GaugeMetricFamily(name, description, value=value)

@@ -1,13 +1,11 @@
-"""What an operator wants to know at a glance: each part of the site, well or not, and what to do where it is not.
-
-Reads only; a part that cannot be asked is what is found.
-"""
+"""Status checks of all parts of the site for operators, with advice for those that fail. Reads only."""
 
 import logging
 import math
 import platform
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from typing import Any
 
 import django
 import redis
@@ -27,18 +25,27 @@ from . import disk_usage, health, liveness, writability
 
 log = logging.getLogger(__name__)
 
-# An answer takes milliseconds; whoever waits for longer than this waits for nothing.
+# Longest normal wait for a prediction, which takes milliseconds.
 MAX_WAIT = timedelta(minutes=1)
-# Below this the database may soon be unable to write.
+# With less free space the database may soon be unable to write.
 MIN_FREE_BYTES = 1_000_000_000
-# A trainer that was not heard of for so long was most likely switched off, and is missed only if a training waits.
-SWITCHED_OFF = timedelta(days=1)
+# A trainer without a probe for this long was most likely switched off, which is a fault only if a training waits.
+SWITCHED_OFF_AFTER = timedelta(days=1)
 MEGABYTE = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One part. `what_to_do` is said where it is not well; `when` belongs to what `says` tells."""
+    """Result of a status check.
+
+    Attributes:
+        name: Identifier of the check.
+        title: Title on the page.
+        is_well: Whether the part works.
+        says: State of the part as text.
+        what_to_do: Advice if the part does not work, or "".
+        when: A time that completes `says`.
+    """
 
     name: str
     title: str
@@ -49,13 +56,13 @@ class Check:
 
 
 def checks() -> list[Check]:
-    """Every part, in the order in which one would look for a fault."""
-    found = _database()
-    # Without the database nothing else can be known.
-    with_database = (_queue, _model, _training, _next_training) if all(check.is_well for check in found) else ()
-    for part in (_redis, *with_database, _storage, _disk, _version):
-        found += part()
-    return [replace(check, what_to_do="") if check.is_well else check for check in found]
+    """Run all checks, in the order in which an operator would look for a fault."""
+    results = _database()
+    # These need the database.
+    with_database = (_queue, _model, _training, _next_training) if all(check.is_well for check in results) else ()
+    for run_check in (_redis, *with_database, _storage, _disk, _version):
+        results += run_check()
+    return [replace(check, what_to_do="") if check.is_well else check for check in results]
 
 
 def _database() -> list[Check]:
@@ -70,7 +77,7 @@ def _database() -> list[Check]:
                 "database",
                 "Database",
                 is_well=False,
-                says=f"{kind} cannot be reached: {_short(error)}",
+                says=f"{kind} cannot be reached: {_first_line(error)}",
                 what_to_do="Start it, or correct DATABASE_URL. Nothing is served until then.",
             )
         ]
@@ -87,105 +94,106 @@ def _database() -> list[Check]:
 
 
 def _redis() -> list[Check]:
-    link = handoff.link()
+    client = handoff.link()
     try:
-        if link.circuit.is_open():  # it is known to be frozen, and asking would take a time-out
+        if client.circuit.is_open():  # a request would wait for its timeout
             raise redis.TimeoutError("it does not answer")
-        about = link.redis.info()
-        beats, canary = link.heartbeats(), liveness.last_seen()
+        info = client.redis.info()
+        heartbeats, probes = client.heartbeats(), liveness.last_seen()
     except (redis.RedisError, OSError) as error:
-        if isinstance(error, redis.TimeoutError):  # so that nobody else waits for it
-            link.circuit.trip()
+        if isinstance(error, redis.TimeoutError):  # other requests should not wait for the timeout
+            client.circuit.trip()
         return [
             Check(
                 "redis",
                 "Redis",
                 is_well=False,
-                says=f"Cannot be reached: {_short(error)}",
+                says=f"Cannot be reached: {_first_line(error)}",
                 what_to_do="Start it, or correct REDIS_URL. Submissions are kept meanwhile, and answered afterwards.",
             )
         ]
-    kind = "Valkey" if "valkey_version" in about else "Redis"
-    version = about.get("valkey_version") or about.get("redis_version")
-    memory = int(about["used_memory"]) / MEGABYTE
+    kind = "Valkey" if "valkey_version" in info else "Redis"
+    version = info.get("valkey_version") or info.get("redis_version")
+    memory = int(info["used_memory"]) / MEGABYTE
     return [
-        _redis_server(f"{kind} {version}, {memory:.1f} MB", about),
-        _prediction_workers(beats),
-        _default_worker(canary.get(liveness.DEFAULT)),
-        _trainer(canary.get(liveness.TRAIN)),
+        _redis_server(f"{kind} {version}, {memory:.1f} MB", info),
+        _prediction_workers(heartbeats),
+        _default_worker(probes.get(liveness.DEFAULT)),
+        _trainer(probes.get(liveness.TRAIN)),
     ]
 
 
-def _redis_server(says: str, about: dict) -> Check:
-    """`about` is what Redis's INFO says."""
+def _redis_server(says: str, info: dict[str, Any]) -> Check:
+    """Check memory and persistence of Redis. `info` is the result of its command INFO."""
     what_to_do = ""
-    if 0 < int(about.get("maxmemory", 0)) <= int(about["used_memory"]):
+    if 0 < int(info.get("maxmemory", 0)) <= int(info["used_memory"]):
         says += "; its memory is full"
         what_to_do = "Raise its maxmemory. Submissions are kept meanwhile, and answered afterwards."
-    elif about.get("aof_last_write_status", "ok") != "ok":
+    elif info.get("aof_last_write_status", "ok") != "ok":
         says += "; it cannot write its file"
         what_to_do = "Make room on its disk, or give its folder to its account. Submissions are kept meanwhile."
     return Check("redis", "Redis", is_well=not what_to_do, says=says, what_to_do=what_to_do)
 
 
-def _prediction_workers(beats: dict[str, float]) -> Check:
-    last = ", ".join(f"{name} {age:.0f} s ago" for name, age in sorted(beats.items()))
+def _prediction_workers(heartbeats: dict[str, float]) -> Check:
+    last = ", ".join(f"{name} {age:.0f} s ago" for name, age in sorted(heartbeats.items()))
     return Check(
         "predictions",
         "Prediction workers",
-        is_well=bool(beats),
-        says=f"Heard of {last}" if beats else "None was heard of in the last seconds",
+        is_well=bool(heartbeats),
+        says=f"Heard of {last}" if heartbeats else "None was heard of in the last seconds",
         what_to_do="Look at its log and start it: submissions wait for it. A worker that is well again serves them.",
     )
 
 
-def _default_worker(silence: float | None) -> Check:
+def _default_worker(probe_age: float | None) -> Check:
     return Check(
         "default",
         "Default worker",
-        is_well=silence is None or silence <= liveness.stall_timeout(),
-        says="Not heard of yet" if silence is None else _heard(silence),
+        is_well=probe_age is None or probe_age <= liveness.stall_timeout(),
+        says="Not heard of yet" if probe_age is None else _format_age(probe_age),
         what_to_do="Look at its log and start it: it keeps the time, for trainings and for what is swept.",
     )
 
 
-def _trainer(silence: float | None) -> Check:
+def _trainer(probe_age: float | None) -> Check:
     try:
         running = TrainingRun.objects.filter(state=RunState.RUNNING).values_list("pk", flat=True).first()
         waiting = TrainingRun.objects.filter(state=RunState.QUEUED).exists()
-    except DatabaseError:  # which has a line of its own
+    except DatabaseError:  # reported by the check of the database
         running, waiting = None, False
-    is_gone = silence is None or SWITCHED_OFF.total_seconds() < silence < math.inf
-    says = "Not heard of; with TRAINER=0 there is none" if is_gone else _heard(silence)
-    is_silent = is_gone or silence > liveness.stall_timeout()
+    if probe_age is None or SWITCHED_OFF_AFTER.total_seconds() < probe_age < math.inf:
+        says, is_well = "Not heard of; with TRAINER=0 there is none", not waiting
+    else:
+        says, is_well = _format_age(probe_age), probe_age <= liveness.stall_timeout()
     return Check(
         "trainer",
         "Trainer",
-        is_well=running is not None or not is_silent or (is_gone and not waiting),
+        is_well=running is not None or is_well,
         says=says if running is None else f"Busy with training run {running}",
         what_to_do="Look at its log and start it: trainings wait for it.",
     )
 
 
-def _heard(silence: float) -> str:
-    if silence == math.inf:
+def _format_age(probe_age: float) -> str:
+    if probe_age == math.inf:
         return "Not heard of since the clock was set back"
-    return f"Heard of {max(0.0, silence):.0f} s ago"
+    return f"Heard of {max(0.0, probe_age):.0f} s ago"
 
 
 def _queue() -> list[Check]:
     waiting = Submission.objects.filter(state=SubmissionState.PENDING)
-    found = waiting.aggregate(count=Count("pk"), oldest=Min("created"))
-    # A wait that begins in the future began before the clock was set back.
-    late = found["oldest"] is not None and abs(timezone.now() - found["oldest"]) > MAX_WAIT
+    pending = waiting.aggregate(count=Count("pk"), oldest=Min("created"))
+    # A creation time in the future is from before the clock was set back.
+    is_late = pending["oldest"] is not None and abs(timezone.now() - pending["oldest"]) > MAX_WAIT
     return [
         Check(
             "queue",
             "Queue",
-            is_well=not late,
-            says=f"{found['count']} waiting, the oldest since" if found["count"] else "Nothing waits",
+            is_well=not is_late,
+            says=f"{pending['count']} waiting, the oldest since" if pending["count"] else "Nothing waits",
             what_to_do="Are prediction workers and Redis well? If so, more workers are needed: see docs/operations.md.",
-            when=found["oldest"],
+            when=pending["oldest"],
         )
     ]
 
@@ -216,14 +224,14 @@ def _training() -> list[Check]:
     if latest is None:
         return [Check("training", "Last training", is_well=True, says="None yet")]
     reason = latest.reasons[0] if latest.reasons else ""
-    active = latest.state in ACTIVE_RUN_STATES
-    now = f"{presenters.state_of(latest)['line']}; asked for" if active else reason
+    is_active = latest.state in ACTIVE_RUN_STATES
+    details = f"{presenters.state_of(latest)['line']}; asked for" if is_active else reason
     return [
         Check(
             "training",
             "Last training",
             is_well=latest.state != RunState.FAILED,
-            says=f"Run {latest.pk}: {latest.get_state_display().lower()}. {now}".strip(),
+            says=f"Run {latest.pk}: {latest.get_state_display().lower()}. {details}".strip(),
             what_to_do="It is tried again by itself. Its log is on the Models page."
             if scheduling.is_retried(latest)
             else "Its log is on the Models page. Put right what it says, then retrain.",
@@ -233,26 +241,26 @@ def _training() -> list[Check]:
 
 
 def _next_training() -> list[Check]:
-    coming = presenters.next_run()
-    by_itself = coming.labels is not None or coming.when is not None
-    ways = []
-    if coming.labels is not None:
-        ways.append(f"after {coming.labels} more settled label{'' if coming.labels == 1 else 's'}")
-    if coming.when is not None:
-        ways.append("if there is something new, from")
+    upcoming = presenters.next_run()
+    is_automatic = upcoming.labels is not None or upcoming.when is not None
+    triggers = []
+    if upcoming.labels is not None:
+        triggers.append(f"after {upcoming.labels} more settled label{'' if upcoming.labels == 1 else 's'}")
+    if upcoming.when is not None:
+        triggers.append("if there is something new, from")
     return [
         Check(
             "next",
             "Next training",
             is_well=True,
-            says=", or ".join(ways).capitalize() if ways else "Only when somebody asks for it",
-            when=coming.when,
+            says=", or ".join(triggers).capitalize() if triggers else "Only when somebody asks for it",
+            when=upcoming.when,
         ),
         Check(
             "mnist",
             "MNIST for training",
-            is_well=not (coming.needs_mnist and by_itself),
-            says="Not here yet" if coming.needs_mnist else "At hand",
+            is_well=not (upcoming.needs_mnist and is_automatic),
+            says="Not here yet" if upcoming.needs_mnist else "At hand",
             what_to_do="The first training fetches it. Without internet, set MNIST_PATH to mnist.npz.",
         ),
     ]
@@ -260,16 +268,16 @@ def _next_training() -> list[Check]:
 
 def _storage() -> list[Check]:
     try:
-        found = writability.unwritable_paths()
-    except DatabaseError:  # which has a line of its own
+        paths = writability.unwritable_paths()
+    except DatabaseError:  # reported by the check of the database
         return []
-    more = f" and {len(found) - 1} more" if len(found) > 1 else ""
+    more = f" and {len(paths) - 1} more" if len(paths) > 1 else ""
     return [
         Check(
             "storage",
             "Storage",
-            is_well=not found,
-            says=f"May not be written: {found[0]}{more}" if found else "Can be written",
+            is_well=not paths,
+            says=f"May not be written: {paths[0]}{more}" if paths else "Can be written",
             what_to_do=f"Give {settings.DATA_DIR} to the account that runs the site (chown -R), on a disk that is not "
             "read-only. What people send is refused until then.",
         )
@@ -277,14 +285,14 @@ def _storage() -> list[Check]:
 
 
 def _disk() -> list[Check]:
-    free, pictures = disk_usage.free_bytes(), disk_usage.image_usage()
-    about = "" if pictures.is_exact else "about "
+    free, images = disk_usage.free_bytes(), disk_usage.image_usage()
+    about = "" if images.is_exact else "about "
     return [
         Check(
             "disk",
             "Disk",
             is_well=free >= MIN_FREE_BYTES,
-            says=f"{free / 1e9:.1f} GB free; {about}{pictures.files} pictures take {pictures.bytes / MEGABYTE:.1f} MB",
+            says=f"{free / 1e9:.1f} GB free; {about}{images.files} pictures take {images.bytes / MEGABYTE:.1f} MB",
             what_to_do=f"Make room in {settings.DATA_DIR}: without any, nothing can be stored.",
         )
     ]
@@ -295,5 +303,5 @@ def _version() -> list[Check]:
     return [Check("version", "Version", is_well=True, says=says)]
 
 
-def _short(error: Exception) -> str:
+def _first_line(error: Exception) -> str:
     return str(error).splitlines()[0] if str(error) else type(error).__name__

@@ -1,4 +1,4 @@
-"""Counts of what somebody sees: for the API's `stats`, and for whoever wants to know how the site is used."""
+"""Counts of submissions for the `stats` operation of the API."""
 
 from collections import Counter
 from dataclasses import dataclass
@@ -10,16 +10,25 @@ from recognizer.services.identity import permissions
 from recognizer.services.identity.actors import Actor
 from recognizer.services.registry import versions
 
-# The first columns of the index `submission_truth`: in another order the database would sort every row.
+# The first columns of the index `submission_truth`; in another order the database would sort all rows.
 GROUPS = ("truth_state", "truth", "digit", "verdict", "source", "state")
 
 
 @dataclass(frozen=True, slots=True)
 class Stats:
-    """Counts of submissions; by digit and verdict those that are answered, by their latest prediction.
+    """Counts of the submissions that an actor may see.
 
-    `settled_correct`: of the answered ones whose truth is settled, how many were read as it. Reviewers choose what they
-    look at, mostly the doubtful ones, so this is no accuracy on real traffic.
+    Attributes:
+        live_version: Number of the live model version.
+        submissions: Number of submissions.
+        by_state: Counts by state.
+        by_source: Counts by source.
+        by_truth_state: Counts by state of the consensus.
+        by_digit: Counts of predicted submissions by digit of the latest prediction.
+        by_verdict: Counts of predicted submissions by verdict of the latest prediction.
+        settled: Number of predicted submissions with a settled label.
+        settled_correct: Number of these whose latest prediction is correct. Not an accuracy on real traffic, because
+            reviewers mostly see submissions with a high doubt.
     """
 
     live_version: int
@@ -34,10 +43,14 @@ class Stats:
 
 
 def stats_for(actor: Actor) -> Stats:
-    """What `actor` sees, counted in one pass over an index that holds the columns in the order of `GROUPS`."""
+    """Count the submissions that `actor` may see, in one pass over an index with the columns of `GROUPS`."""
     groups = permissions.visible_submissions(actor).order_by().values_list(*GROUPS).annotate(Count("pk"))
-    states, sources, truths = Counter(), Counter(), Counter()
-    digits, verdicts, settled = Counter(), Counter(), Counter()
+    states: Counter[str] = Counter()
+    sources: Counter[str] = Counter()
+    truths: Counter[str] = Counter()
+    digits: Counter[int] = Counter()
+    verdicts: Counter[str] = Counter()
+    settled: Counter[bool] = Counter()
     for truth_state, truth, digit, verdict, source, state, count in groups:
         states[state] += count
         sources[source] += count

@@ -64,7 +64,7 @@ def test_a_site_that_is_not_ready_is_asked_often_and_says_why_in_warnings(
 ) -> None:
     settings.HANDOFF_URL = f"unix://{tmp_path}/nobody.sock"
     assert client.get("/readyz").status_code == 503
-    assert "WARNING recognizer.services.ops.health Redis cannot be reached" in written.getvalue()
+    assert "WARNING recognizer.services.ops.health redis unreachable" in written.getvalue()
     assert " ERROR " not in written.getvalue()
 
 

@@ -204,7 +204,7 @@ def test_the_same_mix_has_no_drift_and_another_one_has_much():
 
 @pytest.mark.django_db
 def test_what_people_send_changes_and_the_figure_says_so(monkeypatch):
-    monkeypatch.setattr(drift, "RECENT", 20)
+    monkeypatch.setattr(drift, "RECENT_COUNT", 20)
     monkeypatch.setattr(drift, "MIN_PREDICTIONS", 20)
     for number in range(20):
         make_prediction(make_submission(), digit=number % 10, runner_up=(number + 1) % 10)

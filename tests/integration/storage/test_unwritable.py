@@ -59,7 +59,9 @@ def test_readiness_status_and_consistency_check_name_what_cannot_be_written(
         check = next(check for check in status.checks() if check.name == "storage")
         assert (check.is_well, "May not be written: " in check.says) == (False, True)
         found = [
-            finding.where for finding in consistency.check().findings if finding.what == "this account may not write"
+            finding.location
+            for finding in consistency.check().findings
+            if finding.problem == "this account may not write"
         ]
         assert folder in found
 

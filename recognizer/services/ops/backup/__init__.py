@@ -1,14 +1,14 @@
-"""Backups: the whole site in one file, taken while it runs; and putting one back.
+"""Backups of the whole site in one file, made while the site runs, and restoring them.
 
-An archive is a plain tar:
+An archive is an uncompressed tar file:
 
-    database/…       SQLite: db.sqlite3, a copy of one moment. PostgreSQL: one file a table, of one snapshot
-    media/…          every picture that a row of that moment names
-    secret_key       if the site made it for itself; who gave SECRET_KEY keeps it where it came from
-    manifest.json    last, so an archive that was cut off has none: what is in it, with sizes and sha256
+    database/…       SQLite: db.sqlite3, a consistent copy. PostgreSQL: one file per table, from one snapshot
+    media/…          all images that the rows reference
+    secret_key       only if the site generated it; a key from the environment variable SECRET_KEY is not included
+    manifest.json    contents with sizes and SHA-256; the last member, so that truncated archives have none
 
-The models are rows, so they are in it too. Who has an archive can sign as the site and read every picture: keep it like
-a password. `manage.py backup` and `restore` call this; docs/operations.md says how to use them.
+Models are rows, and therefore included. An archive allows signing as the site and reading all images: protect it like a
+password. Used by `manage.py backup` and `manage.py restore`; see docs/operations.md.
 """
 
 from .archive import Manifest, verify

@@ -1,4 +1,4 @@
-"""The file itself: a tar whose last member says what the others must be."""
+"""Archive format of backups: a tar file whose last member is a manifest of the others."""
 
 from __future__ import annotations
 
@@ -8,13 +8,15 @@ import json
 import os
 import secrets
 import tarfile
-from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path, PurePosixPath
-from typing import IO
+from typing import IO, TYPE_CHECKING, Any, NotRequired, TypedDict
 
 from .errors import BackupError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 FORMAT = 1
 MANIFEST, SECRET_KEY = "manifest.json", "secret_key"
@@ -22,28 +24,43 @@ DATABASE, MEDIA = "database/", "media/"
 CHUNK = 1024 * 1024
 
 
+class Table(TypedDict):
+    """Number of rows of a table and, for PostgreSQL, its columns."""
+
+    rows: int
+    columns: NotRequired[list[str]]
+
+
+class Member(TypedDict):
+    """Size and SHA-256 of an archive member."""
+
+    bytes: int
+    sha256: str
+
+
 @dataclass
 class Manifest:
-    """What an archive holds.
+    """Contents of an archive.
 
     Attributes:
         engine: "sqlite" or "postgresql".
-        made: when, in ISO 8601, UTC.
-        migrations: what had been applied, as "app.name".
-        live_model: number and bundle sha256 of the live version; None where there was none.
-        tables: for each table its rows and, in PostgreSQL's case, its columns.
-        members: for each member of `database/` and the secret key its size and sha256.
-        pictures: how many.
-        deleted: ids of submissions that were deleted, picture and all, while the backup was made.
-        missing: pictures that a row names and that were not there.
+        made: Time of the backup in ISO 8601, UTC.
+        migrations: Applied migrations as "app.name".
+        live_model: Number and bundle SHA-256 of the live version, or None.
+        tables: Tables by name.
+        members: Members of `database/` and the secret key, by name.
+        pictures: Number of images.
+        deleted: Ids of submissions that were deleted with their images while the backup was made.
+        missing: Images that a row references and that do not exist.
+        format: Version of the archive format.
     """
 
     engine: str
     made: str
     migrations: list[str]
-    live_model: list | None
-    tables: dict[str, dict]
-    members: dict[str, dict] = field(default_factory=dict)
+    live_model: list[Any] | None
+    tables: dict[str, Table]
+    members: dict[str, Member] = field(default_factory=dict)
     pictures: int = 0
     deleted: list[int] = field(default_factory=list)
     missing: list[str] = field(default_factory=list)
@@ -51,31 +68,41 @@ class Manifest:
 
     @property
     def rows(self) -> int:
+        """Number of rows of all tables."""
         return sum(table["rows"] for table in self.tables.values())
 
 
 class Writer:
-    """Adds members; each has its size and sha256 noted, but pictures, whose name is their sha256."""
+    """Adds members to an archive, and records them in its manifest.
+
+    Images are only counted, because their names are their SHA-256.
+    """
 
     def __init__(self, tar: tarfile.TarFile, manifest: Manifest) -> None:
         self._tar, self.manifest = tar, manifest
 
     def add(self, name: str, file: IO[bytes], size: int) -> None:
+        """Add a member of `size` bytes."""
         hashing = _Hashing(file)
         self._tar.addfile(_entry(name, size), hashing)
         self.manifest.members[name] = {"bytes": size, "sha256": hashing.sha256.hexdigest()}
 
-    def add_picture(self, name: str, data: bytes) -> None:
+    def add_image(self, name: str, data: bytes) -> None:
+        """Add an image."""
         self._tar.addfile(_entry(MEDIA + name, len(data)), io.BytesIO(data))
         self.manifest.pictures += 1
 
 
 @contextmanager
 def writing(path: Path, manifest: Manifest) -> Iterator[Writer]:
-    """Write an archive; it appears under its name whole, on the disk and readable by this account alone, or not at all.
+    """Write an archive atomically, readable by this account only. It is synced to disk before it gets its name.
+
+    Args:
+        path: The new file.
+        manifest: The manifest, which is written last.
 
     Raises:
-        BackupError: there is something of that name, or it cannot be written.
+        BackupError: The file exists or cannot be written.
     """
     if path.exists():
         raise BackupError(f"{path} exists already. Choose another name; a backup replaces nothing.")
@@ -88,10 +115,10 @@ def writing(path: Path, manifest: Manifest) -> Iterator[Writer]:
                 tar.addfile(_entry(MANIFEST, len(body)), io.BytesIO(body))
             file.flush()
             os.fsync(file.fileno())
-        os.link(draft, path)  # unlike a rename, it never replaces what somebody else has put there meanwhile
+        os.link(draft, path)  # unlike a rename, never replaces a file that was created since
         _sync_folder(path.parent)
     except FileExistsError:
-        raise BackupError(f"{path} came into being meanwhile. Choose another name.") from None
+        raise BackupError(f"{path} was created by another process. Choose another name.") from None
     except OSError as error:
         raise BackupError(f"{path} cannot be written: {error.strerror or error}.") from error
     finally:
@@ -99,7 +126,7 @@ def writing(path: Path, manifest: Manifest) -> Iterator[Writer]:
 
 
 def _sync_folder(folder: Path) -> None:
-    """Bring the names in a folder to the disk, or a power cut may take a new file away whose content is there."""
+    """Sync a folder, because a new file may otherwise lose its name in a power failure."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -108,16 +135,16 @@ def _sync_folder(folder: Path) -> None:
 
 
 def verify(path: Path) -> Manifest:
-    """Read all of an archive and compare it with what it says of itself.
+    """Read an archive completely, and compare it with its manifest.
 
     Raises:
-        BackupError: it cannot be read, is no backup, was cut off or damaged.
+        BackupError: The file cannot be read, is not a backup, or is truncated or damaged.
     """
-    seen: dict[str, dict] = {}
+    actual: dict[str, Member] = {}
     pictures, body = 0, None
     for name, file, size in members(path):
         digest = hashlib.sha256()
-        with _explaining(path):
+        with _translate_errors(path):
             if name == MANIFEST:
                 body = file.read()
                 continue
@@ -128,32 +155,33 @@ def verify(path: Path) -> Manifest:
             if digest.hexdigest() != PurePosixPath(name).stem:
                 raise BackupError(f"{path} is damaged: {name} is not what its name says. Take another backup.")
         else:
-            seen[name] = {"bytes": size, "sha256": digest.hexdigest()}
-    manifest = _manifest(path, body)
-    if seen != manifest.members or pictures != manifest.pictures:
-        wrong = sorted(name for name in {*seen, *manifest.members} if seen.get(name) != manifest.members.get(name))
-        what = ", ".join(wrong) or f"{pictures} pictures instead of {manifest.pictures}"
-        raise BackupError(f"{path} is damaged: {what}. Take another backup.")
+            actual[name] = {"bytes": size, "sha256": digest.hexdigest()}
+    manifest = _parse_manifest(path, body)
+    if actual != manifest.members or pictures != manifest.pictures:
+        names = {*actual, *manifest.members}
+        differing = sorted(name for name in names if actual.get(name) != manifest.members.get(name))
+        difference = ", ".join(differing) or f"{pictures} pictures instead of {manifest.pictures}"
+        raise BackupError(f"{path} is damaged: {difference}. Take another backup.")
     return manifest
 
 
 def members(path: Path) -> Iterator[tuple[str, IO[bytes], int]]:
-    """Name, content and size of each member in turn.
+    """Yield name, content and size in bytes of each member.
 
     Raises:
-        BackupError: the file cannot be read, or holds what no backup of ours does.
+        BackupError: The file cannot be read, or has a member that does not belong in a backup.
     """
-    with _explaining(path), tarfile.open(path, "r:") as tar:
+    with _translate_errors(path), tarfile.open(path, "r:") as tar:
         for entry in tar:
             file = tar.extractfile(entry) if entry.isreg() else None
-            if file is None or not _is_ours(entry.name):
+            if file is None or not _is_valid_name(entry.name):
                 raise BackupError(f"{path} is no backup of this site: it holds {entry.name!r}.")
             yield entry.name, file, entry.size
 
 
 @contextmanager
-def _explaining(path: Path) -> Iterator[None]:
-    """What reading an archive may raise, as a BackupError."""
+def _translate_errors(path: Path) -> Iterator[None]:
+    """Convert errors of reading an archive to BackupError."""
     try:
         yield
     except (tarfile.TarError, EOFError) as error:
@@ -162,21 +190,21 @@ def _explaining(path: Path) -> Iterator[None]:
         raise BackupError(f"{path} cannot be read: {error.strerror or error}.") from error
 
 
-def _is_ours(name: str) -> bool:
+def _is_valid_name(name: str) -> bool:
     path = PurePosixPath(name)
     if path.is_absolute() or ".." in path.parts or str(path) != name:
         return False
     return name in (MANIFEST, SECRET_KEY) or name.startswith((DATABASE, MEDIA))
 
 
-def _manifest(path: Path, body: bytes | None) -> Manifest:
+def _parse_manifest(path: Path, body: bytes | None) -> Manifest:
     if body is None:
         raise BackupError(f"{path} was cut off: its end, which says what is in it, is missing. Take another backup.")
     try:
-        given = json.loads(body)
-        if given["format"] != FORMAT:
-            raise BackupError(f"{path} is of format {given['format']}; this code reads {FORMAT}. Use newer code.")
-        return Manifest(**{one.name: given[one.name] for one in fields(Manifest)})
+        content = json.loads(body)
+        if content["format"] != FORMAT:
+            raise BackupError(f"{path} is of format {content['format']}; this code reads {FORMAT}. Use newer code.")
+        return Manifest(**{column.name: content[column.name] for column in fields(Manifest)})
     except (ValueError, KeyError, TypeError) as error:
         raise BackupError(f"{path} is damaged: its manifest makes no sense ({error}).") from error
 
@@ -188,7 +216,7 @@ def _entry(name: str, size: int) -> tarfile.TarInfo:
 
 
 class _Hashing(io.RawIOBase):
-    """A file that is hashed while it is read."""
+    """A file that computes its SHA-256 while it is read."""
 
     def __init__(self, file: IO[bytes]) -> None:
         self._file, self.sha256 = file, hashlib.sha256()

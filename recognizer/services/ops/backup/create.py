@@ -1,4 +1,4 @@
-"""Making a backup while the site runs."""
+"""Creation of a backup while the site runs."""
 
 import io
 import logging
@@ -20,13 +20,19 @@ log = logging.getLogger(__name__)
 
 
 def create_backup(path: Path) -> Manifest:
-    """Write a backup of the site, as it is at this moment, to `path`.
+    """Write a backup of the site to `path`.
 
-    Pages, workers and trainings go on meanwhile. The rows are those of one moment; the pictures are read after it, and
-    a picture that is deleted in between takes its submission along when the backup is put back.
+    The site keeps running. The rows are from one snapshot. Images are read after it; if one is deleted in between, the
+    restore deletes its submission too.
+
+    Args:
+        path: The new file.
+
+    Returns:
+        The manifest of the archive.
 
     Raises:
-        BackupError: there is such a file, it cannot be written, or the database cannot be read.
+        BackupError: The file exists, cannot be written, or the database cannot be read.
     """
     try:
         with (
@@ -38,14 +44,14 @@ def create_backup(path: Path) -> Manifest:
                 for name, file in snapshot.files():
                     with file.open("rb") as content:
                         writer.add(name, content, file.stat().st_size)
-                _add_pictures(writer, snapshot)
+                _add_images(writer, snapshot)
                 _add_secret_key(writer)
     except DatabaseError as error:
         raise BackupError(f"The database cannot be read: {error}") from error
     except OSError as error:
         raise BackupError(f"{path} cannot be written: {error.strerror or error}.") from error
     if manifest.missing:
-        log.error("%d pictures are missing; `manage.py sanity` names them", len(manifest.missing))
+        log.error("%d images are missing; `manage.py sanity` lists them", len(manifest.missing))
     return manifest
 
 
@@ -64,23 +70,23 @@ def _describe(snapshot: snapshots.Snapshot) -> Manifest:
     )
 
 
-def _add_pictures(writer: archive.Writer, snapshot: snapshots.Snapshot) -> None:
+def _add_images(writer: archive.Writer, snapshot: snapshots.Snapshot) -> None:
     for (name,) in snapshot.rows("SELECT DISTINCT picture FROM recognizer_submission ORDER BY picture"):
         try:
             with default_storage.open(name) as file:
                 data = file.read()
         except FileNotFoundError:
-            _note_missing(writer.manifest, snapshot, name)
+            _record_missing(writer.manifest, snapshot, name)
         else:
-            writer.add_picture(name, data)
+            writer.add_image(name, data)
 
 
-def _note_missing(manifest: Manifest, snapshot: snapshots.Snapshot, name: str) -> None:
+def _record_missing(manifest: Manifest, snapshot: snapshots.Snapshot, name: str) -> None:
     rows = snapshot.rows("SELECT id FROM recognizer_submission WHERE picture = %s", [name])
     ids = {pk for (pk,) in rows}
-    still_there = snapshots.now(Submission.objects.filter(pk__in=ids).values_list("pk", flat=True))
-    manifest.deleted += sorted(ids - still_there)
-    if still_there:
+    existing_ids = snapshots.fetch_current(Submission.objects.filter(pk__in=ids).values_list("pk", flat=True))
+    manifest.deleted += sorted(ids - existing_ids)
+    if existing_ids:
         manifest.missing.append(name)
 
 

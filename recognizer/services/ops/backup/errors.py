@@ -1,5 +1,5 @@
-"""What goes wrong with a backup."""
+"""Errors of backup and restore."""
 
 
 class BackupError(RuntimeError):
-    """It cannot be made, or cannot be put back; the message says why and what to do. Nothing was changed."""
+    """The backup cannot be made or restored; the message says why and what to do. Nothing was changed."""

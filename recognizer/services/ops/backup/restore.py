@@ -1,4 +1,4 @@
-"""Putting a backup back: the archive is read whole and found well before anything is touched."""
+"""Restoring a backup. The archive is verified completely before anything is changed."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import contextlib
 import fcntl
 import os
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import redis
 from django.apps import apps
@@ -31,37 +31,45 @@ from .archive import CHUNK, DATABASE, MEDIA, Manifest
 from .errors import BackupError
 from .snapshots import SQLITE_MEMBER
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
 SUPERVISOR_LOCK = "supervisor.lock"
-# What was there before, beside what was put in its place.
-ASIDE = ".before-restore"
+# Suffix of the previous database file.
+PREVIOUS_SUFFIX = ".before-restore"
 
 
 def restore(path: Path, *, replace: bool = False) -> Manifest:
-    """Make this site what it was when the backup `path` was made.
+    """Restore the site from a backup.
 
     Args:
-        replace: do so although there is something in it, which is lost; SQLite's file is kept beside the new one.
+        path: The archive.
+        replace: Whether to replace existing data, which is lost, except that SQLite's file is kept next to the new one.
+
+    Returns:
+        The manifest of the archive.
 
     Raises:
-        BackupError: nothing was changed, but that pictures may have been added, which the hourly sweep takes again.
+        BackupError: The restore failed. Nothing was changed, except that images may have been added, which the hourly
+            cleanup deletes.
     """
     manifest = archive.verify(path)
     _check_fits(manifest)
-    with _site_stands_still():
+    with _require_stopped_site():
         if not replace and not _is_empty():
             raise BackupError(
                 "This site holds submissions, accounts or models of its own. Restore into an empty one, or add "
                 "--replace to lose what is here."
             )
-        _add_pictures(path)
+        _restore_images(path)
         try:
             if connection.vendor == "sqlite":
-                _into_sqlite(path, manifest, keep=replace)
+                _restore_sqlite(path, manifest, keep=replace)
             else:
-                _into_postgresql(path, manifest)
+                _restore_postgresql(path, manifest)
         except DatabaseError as error:
             raise BackupError(f"The database did not take the rows: {error}") from error
-        _put_back_secret_key(path)
+        _restore_secret_key(path)
     return manifest
 
 
@@ -76,23 +84,23 @@ def _check_fits(manifest: Manifest) -> None:
 
 
 @contextlib.contextmanager
-def _site_stands_still() -> Iterator[None]:
-    """No process of this site writes meanwhile, as far as it can be known; and `make run` starts none."""
+def _require_stopped_site() -> Iterator[None]:
+    """Check that no process of the site is running, and prevent `make run` from starting one."""
     settings.DATA_DIR.mkdir(mode=0o700, parents=True, exist_ok=True)
     with (settings.DATA_DIR / SUPERVISOR_LOCK).open("a") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise BackupError("The site is running on this data folder. Stop it first.") from None
-        if _a_worker_lives():
+        if _is_worker_running():
             raise BackupError("A prediction worker of this site is running. Stop all of its processes first.")
         yield
 
 
-def _a_worker_lives() -> bool:
+def _is_worker_running() -> bool:
     try:
         return handoff.link().worker_alive()
-    except (redis.RedisError, OSError):  # the embedded one ended with its site
+    except (redis.RedisError, OSError):  # the embedded Redis stopped with the site
         return False
 
 
@@ -100,42 +108,46 @@ def _is_empty() -> bool:
     with connection.cursor() as cursor:
         if Submission._meta.db_table not in connection.introspection.table_names(cursor):  # noqa: SLF001 - public
             return True
-    # The first start makes an operator's account; it counts once somebody has signed in.
-    used = User.objects.filter(last_login__isnull=False)
-    return not (Submission.objects.exists() or used.exists() or ModelVersion.objects.count() > 1)
+    # The first start creates an operator account; an account counts once it has signed in.
+    used_accounts = User.objects.filter(last_login__isnull=False)
+    return not (Submission.objects.exists() or used_accounts.exists() or ModelVersion.objects.count() > 1)
 
 
-def _add_pictures(path: Path) -> None:
-    """Under the names that they had, which follow from what they are: what is there whole already stays."""
+def _restore_images(path: Path) -> None:
+    """Save the images under their names, which depend on their content, unless they exist and are intact."""
     for member, file, _ in archive.members(path):
         name = member.removeprefix(MEDIA)
-        if member.startswith(MEDIA) and not _is_there(name, data := file.read()):
+        if member.startswith(MEDIA) and not _is_intact(name, data := file.read()):
             default_storage.save(name, ContentFile(data))
 
 
-def _is_there(name: str, data: bytes) -> bool:
-    """Whether the file holds just that: what the disk has damaged is why somebody restores."""
+def _is_intact(name: str, data: bytes) -> bool:
+    """Return whether the file has this content; the reason for the restore may be a damaged disk."""
     try:
         with default_storage.open(name) as file:
-            return file.read() == data
-    except OSError:  # missing, or on a bad spot of the disk
+            content: bytes = file.read()
+            return content == data
+    except OSError:  # missing or unreadable
         return False
 
 
-def _check(manifest: Manifest) -> None:
-    """The rows are those of the backup; then up to date, and without what was deleted while it was made."""
+def _migrate_and_check(manifest: Manifest) -> None:
+    """Check the number of rows, migrate, delete submissions without images, and check the consistency."""
     for name, table in manifest.tables.items():
         with connection.cursor() as cursor:
-            cursor.execute(f'SELECT count(*) FROM "{name}"')  # noqa: S608 - from a verified archive of ours
+            cursor.execute(f'SELECT count(*) FROM "{name}"')  # noqa: S608 - from a verified archive
             count = cursor.fetchone()[0]
         if count != table["rows"]:
             raise BackupError(f"{name} has {count} rows instead of {table['rows']}.")
     call_command("migrate", verbosity=0, interactive=False)
     delete_submissions(Submission.objects.filter(pk__in=manifest.deleted))
-    found = [one for one in consistency.check().findings if not one.is_harmless]
-    found = [one for one in found if one.where not in manifest.missing]
-    if found:
-        raise BackupError(f"What was restored is not whole: {found[0]}, and {len(found) - 1} more.")
+    findings = [
+        finding
+        for finding in consistency.check().findings
+        if not finding.is_harmless and finding.location not in manifest.missing
+    ]
+    if findings:
+        raise BackupError(f"The restored site is inconsistent: {findings[0]}, and {len(findings) - 1} more.")
     if manifest.live_model is not None:
         live = versions.live_version()
         if [live.number, live.bundle_sha256] != manifest.live_model:
@@ -145,91 +157,94 @@ def _check(manifest: Manifest) -> None:
 # --- SQLite --------------------------------------------------------------------------------------------------------
 
 
-def _into_sqlite(path: Path, manifest: Manifest, *, keep: bool) -> None:
-    """The file is exchanged, and exchanged back if what is in it is not what it should be.
+def _restore_sqlite(path: Path, manifest: Manifest, *, keep: bool) -> None:
+    """Replace the database file, and put the previous one back if the checks fail.
 
-    Whenever this is killed, a whole database stands in the file's place: the old one or the new one.
+    If this process is killed at any time, the file is a complete database: the previous one or the new one.
 
     Args:
-        keep: the old one, beside the new one.
+        path: The archive.
+        manifest: Its manifest.
+        keep: Whether to keep the previous file next to the new one.
     """
     target = Path(connection.settings_dict["NAME"])
     draft = target.with_name(target.name + ".restoring")
     _extract(path, SQLITE_MEMBER, draft)
-    _write_log_back()
-    old = _files(target)
-    for file in old:
-        _aside(file).unlink(missing_ok=True)
+    _checkpoint_log()
+    previous = _database_files(target)
+    for file in previous:
+        _backup_name(file).unlink(missing_ok=True)
         if file == target:
-            os.link(file, _aside(file))
-        else:  # a log that could not be written back, because the file is damaged
-            file.replace(_aside(file))
+            os.link(file, _backup_name(file))
+        else:  # the log of a damaged file, which could not be checkpointed
+            file.replace(_backup_name(file))
     try:
         draft.replace(target)
-        _check(manifest)
+        _migrate_and_check(manifest)
     except BaseException:
         connection.close()
-        for file in _files(target):
+        for file in _database_files(target):
             file.unlink()
-        for file in old:
-            _aside(file).replace(file)
+        for file in previous:
+            _backup_name(file).replace(file)
         raise
     if not keep:
-        for file in old:
-            _aside(file).unlink()
+        for file in previous:
+            _backup_name(file).unlink()
 
 
-def _write_log_back() -> None:
-    """Into the file, which then is the whole database. One that is damaged may refuse; it is kept as it is."""
+def _checkpoint_log() -> None:
+    """Move the write-ahead log into the database file. This may fail for a damaged file, which is kept as it is."""
     with contextlib.suppress(DatabaseError), connection.cursor() as cursor:
         cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     connection.close()
 
 
-def _files(database: Path) -> list[Path]:
-    """The file with its write-ahead log, which belongs to it."""
+def _database_files(database: Path) -> list[Path]:
+    """Return the existing files of the database: the file itself, its write-ahead log and the index of the log."""
     return [file for end in ("", "-wal", "-shm") if (file := database.with_name(database.name + end)).exists()]
 
 
-def _aside(file: Path) -> Path:
+def _backup_name(file: Path) -> Path:
     for end in ("-wal", "-shm"):
         if file.name.endswith(end):
-            return file.with_name(file.name.removesuffix(end) + ASIDE + end)
-    return file.with_name(file.name + ASIDE)
+            return file.with_name(file.name.removesuffix(end) + PREVIOUS_SUFFIX + end)
+    return file.with_name(file.name + PREVIOUS_SUFFIX)
 
 
-def _extract(path: Path, wanted: str, target: Path) -> None:
+def _extract(path: Path, member: str, target: Path) -> None:
     for name, file, _ in archive.members(path):
-        if name == wanted:
+        if name == member:
             with os.fdopen(os.open(target, os.O_CREAT | os.O_TRUNC | os.O_WRONLY, 0o600), "wb") as output:
                 shutil.copyfileobj(file, output, CHUNK)
                 output.flush()
                 os.fsync(output.fileno())
             return
-    raise BackupError(f"{path} holds no {wanted}.")
+    raise BackupError(f"{path} holds no {member}.")
 
 
 # --- PostgreSQL ----------------------------------------------------------------------------------------------------
 
 
 @transaction.atomic
-def _into_postgresql(path: Path, manifest: Manifest) -> None:
-    """All in one transaction: either the backup's rows or those of before."""
+def _restore_postgresql(path: Path, manifest: Manifest) -> None:
+    """Replace all tables in one transaction."""
     with connection.cursor() as cursor:
         for name in connection.introspection.table_names(cursor):
             cursor.execute(f'DROP TABLE "{name}" CASCADE')
     executor = MigrationExecutor(connection)
-    executor.migrate(_newest(executor, manifest.migrations))
-    connection.check_constraints()  # nothing may be left for the end of the transaction when tables are emptied
+    executor.migrate(_latest_migrations(executor, manifest.migrations))
+    connection.check_constraints()  # TRUNCATE fails while deferred constraint checks are pending
     with connection.cursor() as cursor:
-        there = connection.introspection.table_names(cursor)
-        if set(there) != set(manifest.tables):
-            raise BackupError(f"The backup's tables are others than this code's: {set(there) ^ set(manifest.tables)}.")
-        cursor.execute(f"TRUNCATE {', '.join(map(_quoted, there))} CASCADE")
+        tables = connection.introspection.table_names(cursor)
+        if set(tables) != set(manifest.tables):
+            difference = set(tables) ^ set(manifest.tables)
+            raise BackupError(f"The backup's tables are others than this code's: {difference}.")
+        cursor.execute(f"TRUNCATE {', '.join(map(_quoted, tables))} CASCADE")
     for member, file, _ in archive.members(path):
         if member.startswith(DATABASE):
             name = member.removeprefix(DATABASE)
-            columns = ", ".join(map(_quoted, manifest.tables[name]["columns"]))
+            columns = ", ".join(map(_quoted, manifest.tables[name].get("columns", ())))
             with (
                 connection.connection.cursor() as cursor,
                 cursor.copy(f"COPY {_quoted(name)} ({columns}) FROM STDIN") as rows,
@@ -238,22 +253,27 @@ def _into_postgresql(path: Path, manifest: Manifest) -> None:
                     rows.write(data)
     connection.check_constraints()
     with connection.cursor() as cursor:
-        # The tables are those of the backup's release; newer ones are made by `_check` and begin at 1.
-        models = [one for one in apps.get_models(include_auto_created=True) if one._meta.db_table in there]  # noqa: SLF001
+        # The tables are those of the backup's release; `_migrate_and_check` adds newer ones, which begin at 1.
+        models = [
+            model
+            for model in apps.get_models(include_auto_created=True)
+            if model._meta.db_table in tables  # noqa: SLF001 - public
+        ]
         for query in connection.ops.sequence_reset_sql(no_style(), models):
             cursor.execute(query)
-    _check(manifest)
+    _migrate_and_check(manifest)
 
 
-def _newest(executor: MigrationExecutor, applied: list[str]) -> list[tuple[str, str]]:
-    """The last of the applied migrations of each app: where the tables were when the backup was made."""
+def _latest_migrations(executor: MigrationExecutor, applied: list[str]) -> list[tuple[str, str]]:
+    """Return the latest applied migration of each app, which defines the tables of the backup."""
     graph = executor.loader.graph
-    nodes = {node for name in applied if (node := tuple(name.split(".", 1))) in graph.nodes}
+    splits = (name.partition(".") for name in applied)
+    nodes = {node for app, _, name in splits if (node := (app, name)) in graph.nodes}
 
-    def goes_on(node: tuple[str, str]) -> bool:
+    def has_successor(node: tuple[str, str]) -> bool:
         return any(child.key in nodes and child.key[0] == node[0] for child in graph.node_map[node].children)
 
-    return sorted(node for node in nodes if not goes_on(node))
+    return sorted(node for node in nodes if not has_successor(node))
 
 
 def _quoted(name: str) -> str:
@@ -263,11 +283,11 @@ def _quoted(name: str) -> str:
 # --- The secret key ------------------------------------------------------------------------------------------------
 
 
-def _put_back_secret_key(path: Path) -> None:
-    """Cookies and links of the old site go on being valid. Who sets SECRET_KEY sets it to the old one by themselves."""
+def _restore_secret_key(path: Path) -> None:
+    """Restore the secret key, so that cookies and links stay valid, unless the environment variable sets it."""
     if os.environ.get("SECRET_KEY"):
         return
-    with contextlib.suppress(BackupError):  # a site that was given its key has none in the backup
+    with contextlib.suppress(BackupError):  # the backup has no key if it came from the environment
         draft = settings.DATA_DIR / f"{archive.SECRET_KEY}.restoring"
         _extract(path, archive.SECRET_KEY, draft)
         draft.replace(settings.DATA_DIR / archive.SECRET_KEY)

@@ -1,36 +1,45 @@
-"""The rows of one moment, for as long as a backup is being made: SQLite's and PostgreSQL's way."""
+"""Consistent snapshots of the database for backups, for SQLite and PostgreSQL."""
 
 from __future__ import annotations
 
 import contextlib
 import sqlite3
-from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from django.db import connection, transaction
-from django.db.models import QuerySet
 
-from .archive import DATABASE
+from .archive import DATABASE, Table
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+    from pathlib import Path
 
 SQLITE_MEMBER = f"{DATABASE}db.sqlite3"
 
+T = TypeVar("T")
+
 
 class Snapshot(Protocol):
-    def rows(self, query: str, parameters: Sequence[object] = ()) -> list[tuple]:
-        """What the query gives, with %s for parameters."""
+    """A consistent view of the database."""
 
-    def tables(self) -> dict[str, dict]:
-        """For each table its number of rows, and what restoring it needs."""
+    def rows(self, query: str, parameters: Sequence[str] = ()) -> list[tuple[Any, ...]]:
+        """Return the result of a query, which has %s as placeholders."""
+
+    def tables(self) -> dict[str, Table]:
+        """Return the description of each table for the manifest."""
 
     def files(self) -> Iterator[tuple[str, Path]]:
-        """The members of the archive that hold the rows; each file is there until the next is asked for."""
+        """Yield name and file of each archive member with rows; a file exists until the next one is requested."""
 
 
 @contextlib.contextmanager
 def take_snapshot(folder: Path) -> Iterator[Snapshot]:
-    """A snapshot of Django's default database; `folder` is empty and has room for a copy of it."""
+    """Take a snapshot of the default database.
+
+    Args:
+        folder: An empty folder with enough free space for a copy of the database.
+    """
     if connection.vendor == "sqlite":
         with contextlib.closing(_Sqlite(folder)) as snapshot:
             yield snapshot
@@ -41,37 +50,37 @@ def take_snapshot(folder: Path) -> Iterator[Snapshot]:
         yield _Postgresql(folder)
 
 
-def now(query: QuerySet) -> set:
-    """What a query gives at this moment, outside of any snapshot that this thread is in."""
+def fetch_current(query: Iterable[T]) -> set[T]:
+    """Return the current result of a queryset, outside of any snapshot of this thread."""
 
-    def ask() -> set:
+    def fetch() -> set[T]:
         try:
             return set(query)
         finally:
             connection.close()
 
     with ThreadPoolExecutor(1) as thread:
-        return thread.submit(ask).result()
+        return thread.submit(fetch).result()
 
 
 def _count(snapshot: Snapshot, table: str) -> int:
-    return snapshot.rows(f'SELECT count(*) FROM "{table}"')[0][0]  # noqa: S608 - a name out of the database itself
+    return int(snapshot.rows(f'SELECT count(*) FROM "{table}"')[0][0])  # noqa: S608 - a name from the database
 
 
 class _Sqlite:
-    """A copy of the file, made in one step by SQLite itself: writers go on, and it is of one moment."""
+    """A copy of the file, made with SQLite's backup API in one step, so that writers are not blocked."""
 
     def __init__(self, folder: Path) -> None:
         self._file = folder / "db.sqlite3"
         connection.ensure_connection()
         self._copy = sqlite3.connect(self._file)
         connection.connection.backup(self._copy)
-        self._copy.execute("PRAGMA journal_mode=DELETE")  # one file, with no log beside it
+        self._copy.execute("PRAGMA journal_mode=DELETE")  # a single file without a log
 
-    def rows(self, query: str, parameters: Sequence[object] = ()) -> list[tuple]:
+    def rows(self, query: str, parameters: Sequence[str] = ()) -> list[tuple[Any, ...]]:
         return self._copy.execute(query.replace("%s", "?"), parameters).fetchall()
 
-    def tables(self) -> dict[str, dict]:
+    def tables(self) -> dict[str, Table]:
         names = self.rows("SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite%%'")
         return {name: {"rows": _count(self, name)} for (name,) in sorted(names)}
 
@@ -83,17 +92,17 @@ class _Sqlite:
 
 
 class _Postgresql:
-    """The transaction that this thread is in; each table goes through COPY, which needs no program beside us."""
+    """The transaction of this thread. Tables are written with COPY, which needs no external program."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
-    def rows(self, query: str, parameters: Sequence[object] = ()) -> list[tuple]:
+    def rows(self, query: str, parameters: Sequence[str] = ()) -> list[tuple[Any, ...]]:
         with connection.cursor() as cursor:
             cursor.execute(query, parameters)
-            return cursor.fetchall()
+            return list(cursor.fetchall())
 
-    def tables(self) -> dict[str, dict]:
+    def tables(self) -> dict[str, Table]:
         with connection.cursor() as cursor:
             return {
                 name: {

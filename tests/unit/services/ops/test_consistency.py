@@ -27,7 +27,7 @@ def kept(visitor) -> Submission:
 
 
 def found() -> list[str]:
-    return [finding.what for finding in consistency.check().findings]
+    return [finding.problem for finding in consistency.check().findings]
 
 
 def test_a_whole_site_is_whole(kept):
