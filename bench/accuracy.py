@@ -1,20 +1,19 @@
-"""What each step of preprocessing is worth, and every figure of the shipped model on folders of labelled pictures.
+"""Accuracy of the shipped model on folders of labelled images, and the contribution of each preprocessing step.
 
-    python -m bench.accuracy --images my-pictures --mnist
+    python -m bench.accuracy --images my-images --mnist
 
-Each folder in the given one is a kind of picture, with the labels of `manage.py evaluate`; folders below it are
-sources. `docs/accuracy.md` holds what it printed last.
+Each subfolder of DIR is a kind of image, labelled as for `manage.py evaluate`; folders inside of it are sources.
+`docs/accuracy.md` has the last output.
 """
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
-from PIL import Image
 
 from ml.data.mnist import load_mnist
 from ml.evaluation.folder_evaluation import (
@@ -34,18 +33,23 @@ from ml.serving.bundle import BASE_FOLDER, BUNDLE_FILE
 from ml.serving.classifier import Classifier, load_classifier
 from ml.serving.images import decode
 
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from PIL import Image
+
 _BLANK = np.zeros((SIDE, SIDE), np.uint8)
-# a width of strokes, in the 28x28, that `fit` leaves as it is
+# Stroke width in pixels of the 28x28 image that `normalize` does not change.
 _UNCHANGED = 2.5
 
 
 def naive(image: Image.Image) -> np.ndarray:
-    """Grey and resized, nothing else: what most tutorials do."""
+    """Convert to grey and resize, as most tutorials do."""
     return np.asarray(image.convert("L").resize((SIDE, SIDE)))
 
 
 def otsu(image: Image.Image) -> np.ndarray:
-    """The border tells paper from ink, one threshold (Otsu), the box of all ink, the centre of mass in the middle."""
+    """Segment with Otsu's threshold, crop to the ink and centre by mass; the border tells paper from ink."""
     pixels = _within(flatten_alpha(np.asarray(image)))
     grey = pixels if pixels.ndim == 2 else cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)
     border = np.concatenate([grey[0], grey[-1], grey[:, 0], grey[:, -1]])
@@ -59,21 +63,21 @@ def otsu(image: Image.Image) -> np.ndarray:
 
 
 def quick(image: Image.Image) -> np.ndarray:
-    """Our quick path for every picture, clean or not: one paper colour, the digit's parts, the width of strokes."""
-    reading = segment(subtract_flat_background(_within(flatten_alpha(np.asarray(image))))[0])
-    return _BLANK if reading is None else normalize(reading.alpha, reading.bbox, reading.stroke)
+    """Apply the fast path of preprocessing to every image: flat background, segmentation, stroke width."""
+    segmentation = segment(subtract_flat_background(_within(flatten_alpha(np.asarray(image))))[0])
+    return _BLANK if segmentation is None else normalize(segmentation.alpha, segmentation.bbox, segmentation.stroke)
 
 
 def full(image: Image.Image) -> np.ndarray:
-    """What visitors get."""
+    """Apply the whole preprocessing."""
     return prepare_image(image).pixels
 
 
 STEPS: dict[str, Callable[[Image.Image], np.ndarray]] = {
     "grey, resize, / 255": naive,
     "border, Otsu, box, centre of mass": otsu,
-    "our quick path for every picture": quick,
-    "all of it": full,
+    "fast path for every image": quick,
+    "whole preprocessing": full,
 }
 
 
@@ -82,54 +86,56 @@ def _within(pixels: np.ndarray, side: int = 320) -> np.ndarray:
     return pixels if scale >= 1 else cv2.resize(pixels, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
 
 
-def step_accuracy(pictures: Sequence[LabelledImage], classifier: Classifier) -> dict[str, float]:
-    """Accuracy of the same model behind each step, on those of the pictures that show one digit."""
-    digits = [picture for picture in pictures if picture.digit is not None]
-    truth = np.array([picture.digit for picture in digits])
-    seen: dict[str, list[np.ndarray]] = {name: [] for name in STEPS}
-    for picture in digits:
-        image = picture.image if picture.path is None else decode(picture.path.read_bytes())
+def step_accuracy(images: Sequence[LabelledImage], classifier: Classifier) -> dict[str, float]:
+    """Return the accuracy of the model after each of STEPS, on the images that show one digit."""
+    digits = [sample for sample in images if sample.digit is not None]
+    labels = np.array([sample.digit for sample in digits])
+    prepared: dict[str, list[np.ndarray]] = {name: [] for name in STEPS}
+    for sample in digits:
+        image = sample.image if sample.path is None else decode(sample.path.read_bytes())
         for name, step in STEPS.items():
-            seen[name].append(step(image))
+            prepared[name].append(step(image))
     return {
-        name: float((classifier.logits(np.stack(pixels)).argmax(axis=1) == truth).mean())
-        for name, pixels in seen.items()
+        name: float((classifier.logits(np.stack(pixels)).argmax(axis=1) == labels).mean())
+        for name, pixels in prepared.items()
     }
 
 
 def calibration_error(results: Sequence[ImageResult]) -> float | None:
-    """Expected calibration error over the pictures that show one digit and were not found blank."""
-    asked = [o for o in results if o.answer is not None and o.sample.digit is not None]
-    if not asked:
+    """Return the expected calibration error over the images that show one digit and are not blank."""
+    digits = [outcome for outcome in results if outcome.answer is not None and outcome.sample.digit is not None]
+    if not digits:
         return None
-    truth = np.array([outcome.sample.digit for outcome in asked])
-    return expected_calibration_error(np.array([outcome.answer.probabilities for outcome in asked]), truth)
+    labels = np.array([outcome.sample.digit for outcome in digits])
+    return expected_calibration_error(np.array([outcome.answer.probabilities for outcome in digits]), labels)
 
 
 def figures(results: Sequence[ImageResult]) -> list[tuple[str, str]]:
-    """Names and values of all figures over some pictures, as they are printed."""
-    tally = ResultSummary()
+    """Return the names and formatted values of all figures over the images."""
+    collector = ResultSummary()
     for outcome in results:
-        tally.add(outcome)
-    found = tally.summary()
+        collector.add(outcome)
+    summary = collector.summary()
     digits = any(outcome.sample.digit is not None for outcome in results)
-    rows = [("pictures", str(found["n"]))]
+    rows = [("images", str(summary["n"]))]
     if digits:
-        rows.append(("right", _interval(found)))
-        rows.append(("mean over sources", f"{found['mean_over_sources']:.2%} ({len(found['by_source'])})"))
+        rows.append(("right", _interval(summary)))
+        rows.append(("mean over sources", f"{summary['mean_over_sources']:.2%} ({len(summary['by_source'])})"))
         rows += [
-            (name, _interval(found["by_size"][size]))
+            (name, _interval(summary["by_size"][size]))
             for size, name in (("small", "up to 32 px"), ("larger", "larger"))
-            if found["by_size"][size]["n"]
+            if summary["by_size"][size]["n"]
         ]
-        low, high = found["sure_interval"]
-        rows.append(("sure", f"{found['sure_share']:.2%}"))
-        rows.append(("of the sure, right", f"{found['sure_accuracy']:.2%} ({low:.2%} to {high:.2%})"))
+        low, high = summary["sure_interval"]
+        rows.append(("sure", f"{summary['sure_share']:.2%}"))
+        rows.append(("of the sure, right", f"{summary['sure_accuracy']:.2%} ({low:.2%} to {high:.2%})"))
         rows.append(("calibration error", f"{calibration_error(results):.4f}"))
     else:
-        rows.append(("not sure", _interval(found)))
+        rows.append(("not sure", _interval(summary)))
     return rows + [
-        (verdict, f"{row['share']:.2%}") for verdict, row in found["verdicts"].items() if row["n"] and verdict != "sure"
+        (verdict, f"{row['share']:.2%}")
+        for verdict, row in summary["verdicts"].items()
+        if row["n"] and verdict != "sure"
     ]
 
 
@@ -141,9 +147,9 @@ def _interval(row: dict) -> str:
 def main() -> None:
     """Print the tables."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--images", type=Path, metavar="DIR", help="folder of folders of labelled pictures")
-    parser.add_argument("--mnist", action="store_true", help="the MNIST test set too")
-    parser.add_argument("--bundle", type=Path, default=BASE_FOLDER / BUNDLE_FILE, help="another model's bundle")
+    parser.add_argument("--images", type=Path, metavar="DIR", help="folder of folders of labelled images")
+    parser.add_argument("--mnist", action="store_true", help="evaluate the MNIST test set too")
+    parser.add_argument("--bundle", type=Path, default=BASE_FOLDER / BUNDLE_FILE, help="bundle of another model")
     options = parser.parse_args()
     if not options.images and not options.mnist:
         parser.error("give --images DIR or --mnist")
@@ -153,12 +159,12 @@ def main() -> None:
     if options.mnist:
         mnist = load_mnist()
         sets["MNIST test"] = mnist_images(mnist.test_images, mnist.test_labels)
-    for name, pictures in sets.items():
+    for name, images in sets.items():
         print(f"{name}")
-        for row, value in figures(list(evaluate_images(pictures, classifier))):
+        for row, value in figures(list(evaluate_images(images, classifier))):
             print(f"  {row:<20} {value}")
-        if any(picture.digit is not None for picture in pictures):
-            for step, accuracy in step_accuracy(pictures, classifier).items():
+        if any(sample.digit is not None for sample in images):
+            for step, accuracy in step_accuracy(images, classifier).items():
                 print(f"  {step:<36} {accuracy:.2%}")
 
 

@@ -1,11 +1,11 @@
-"""Where the time of one stored prediction goes, and what it costs at the very least.
+"""Time of each stage of a stored prediction, and lower bounds for it.
 
     python -m bench.breakdown
 
-Calls the very functions of a request one after the other in this process, on a site of its own with a real worker;
-posts the same kind of picture to a site as `make run` starts it, in turns with these calls, for a busy machine changes
-its speed; and beside that the floor: decoding, preprocessing, arithmetic, one insert, one file, each with nothing
-around it. Medians of wall time; on a quiet machine they can be added up.
+Calls the functions of a request one after the other in this process, on a temporary site with a real worker, and posts
+the same kind of image to a site that was started as `make run` does. Calls and requests take turns, because a busy
+machine changes its speed. The lower bounds are decoding, preprocessing, inference, one insert and one file, each
+measured alone. Medians of wall time; on an idle machine they can be added up.
 """
 
 import io
@@ -23,33 +23,34 @@ from typing import TYPE_CHECKING
 
 from PIL import Image
 
-import digitsite.testing.environment  # noqa: F401  names a data folder of its own before Django reads its settings
+import digitsite.testing.environment  # noqa: F401  sets a temporary DATA_DIR before Django reads its settings
 from bench import load, serving
-from bench import pictures as bodies
+from bench import request_bodies as bodies
 
-if TYPE_CHECKING:  # which reads the settings
+if TYPE_CHECKING:  # the import reads the settings
     from digitsite.testing.site import Site
 
 TIMES = 300
-# Requests in one turn; the first turn warms.
+# Requests in one turn; the first turn warms up.
 TURN = 30
 Columns = dict[str, list[float]]
-ALL_AGAIN = "all of this in one call, for the row"
+PREPARE_AGAIN = "the same in one call, for the row"
 DECODE, PREPROCESS = "decode", "preprocess"
 HTTP = "the same over HTTP, one client"
 REFUSED = "a request over HTTP that is refused for its body"
 
 
 def main() -> int:
+    """Measure, print both tables and return the exit status."""
     import django
 
     django.setup()
-    logging.disable(logging.INFO)  # this process's alone: the worker says when it is ready
+    logging.disable(logging.INFO)  # in this process only: the worker logs when it is ready
     from digitsite.testing.site import Site, migrated_database
 
-    # Others over HTTP: what was sent before is a copy, and its file is there.
-    both = bodies.canvases(2 * (TIMES + TURN))
-    files, others = both[: TIMES + TURN], both[TIMES + TURN :]
+    # Different images over HTTP: a repeated image would not be written again.
+    images = bodies.canvases(2 * (TIMES + TURN))
+    files, posted_files = images[: TIMES + TURN], images[TIMES + TURN :]
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         inner = Site(migrated_database(folder))
@@ -57,53 +58,54 @@ def main() -> int:
             inner.start_redis()
             inner.start_worker()
             with inner.entered():
-                use()
-            with serving.started(None, folder / "data") as site, load.Connection(site.url) as connection:
+                warm_up()
+            with serving.start_site(None, folder / "data") as site, load.Connection(site.url) as connection:
                 turns = [
-                    turn(inner, connection, files[start : start + TURN], others[start : start + TURN])
+                    turn(inner, connection, files[start : start + TURN], posted_files[start : start + TURN])
                     for start in range(0, len(files), TURN)
                 ]
-            floors = least(files, inner.folder)
+            floors = lower_bounds(files, inner.folder)
         finally:
             inner.stop()
     stages = {
-        name: statistics.median(itertools.chain.from_iterable(one[name] for one in turns[1:])) for name in turns[0]
+        name: statistics.median(itertools.chain.from_iterable(columns[name] for columns in turns[1:]))
+        for name in turns[0]
     }
     refused = stages.pop(REFUSED)
     show("One 280x280 RGBA canvas, stored and answered, ms", stages)
     over_http = stages.pop(HTTP)
     between = over_http - sum(stages.values())
     print(f"{between:9.2f}  left for HTTP, Django, REST framework, limits and logs")
-    print(f"{over_http - stages[DECODE] - stages[PREPROCESS]:9.2f}  over HTTP, beside decode and preprocess (goal: 4)")
+    print(f"{over_http - stages[DECODE] - stages[PREPROCESS]:9.2f}  over HTTP, without decode and preprocess (goal: 4)")
     print(f"{refused:9.2f}  {REFUSED}")
-    show("The least that it could cost, ms", floors)
-    print(f"{sum(floors.values()):9.2f}  in all")
+    show("Lower bounds, ms", floors)
+    print(f"{sum(floors.values()):9.2f}  in total")
     return 0
 
 
-def use() -> None:
-    """As `serving.use`, in this process."""
+def warm_up() -> None:
+    """Store images as `serving.warm_up` does, in this process."""
     from recognizer.models import Source
     from recognizer.services.identity.actors import Actor
     from recognizer.services.submissions import service
     from recognizer.services.submissions.intake import SubmissionInput
 
-    files = bodies.noise(serving.PICTURES_BEFORE)
-    sent = [SubmissionInput(source=Source.API, image=file) for file in files]
-    service.create_submissions(actor=Actor(visitor="a" * 32), payloads=sent, seconds=10)
+    files = bodies.noise(serving.WARM_UP_IMAGES)
+    inputs = [SubmissionInput(source=Source.API, image=file) for file in files]
+    service.create_submissions(actor=Actor(visitor="a" * 32), payloads=inputs, seconds=10)
 
 
-def turn(inner: "Site", connection: load.Connection, files: Sequence[bytes], others: Sequence[bytes]) -> Columns:
-    """Milliseconds of each stage, and of whole requests over HTTP."""
+def turn(inner: "Site", connection: load.Connection, files: Sequence[bytes], posted_files: Sequence[bytes]) -> Columns:
+    """Return the milliseconds of each stage and of whole requests over HTTP."""
     with inner.entered():
-        columns = of_a_request(files)
-    columns[HTTP] = over_http(connection, others, status=201)
-    columns[REFUSED] = over_http(connection, [b"x"] * len(others), status=415)
+        columns = stages_of_requests(files)
+    columns[HTTP] = over_http(connection, posted_files, status=201)
+    columns[REFUSED] = over_http(connection, [b"x"] * len(posted_files), status=415)
     return columns
 
 
-def of_a_request(files: Sequence[bytes]) -> Columns:
-    """What `services.submissions.service.create_submission` does and what comes after it, in milliseconds."""
+def stages_of_requests(files: Sequence[bytes]) -> Columns:
+    """Return the milliseconds of each step of `service.create_submission` and of the response, for each file."""
     from django.db import transaction
     from django.test import RequestFactory
 
@@ -124,53 +126,57 @@ def of_a_request(files: Sequence[bytes]) -> Columns:
     for file in files:
         marks = [("", time.perf_counter())]
 
-        def mark(name: str, marks: list = marks) -> None:
+        def mark(name: str, marks: list[tuple[str, float]] = marks) -> None:
             marks.append((name, time.perf_counter()))
 
         decoded = storage.decode(storage.open_upload(file))
         mark(DECODE)
-        kept = storage.encode(decoded.pixels)
-        mark("encode what is kept")
-        preprocessing.prepare_image(kept.pixels)
+        encoded = storage.encode(decoded.pixels)
+        mark("encode the stored image")
+        preprocessing.prepare_image(encoded.pixels)
         mark(PREPROCESS)
         row = intake.prepare(intake.open_input(SubmissionInput(source=Source.API, image=file)), actor=actor).row
-        mark(ALL_AGAIN)
+        mark(PREPARE_AGAIN)
         written: list[str] = []
         with fsync.relaxed_sync(), transaction.atomic():
             with fsync.deferred_sync(written):
-                storage.write(kept)
-            mark("write the picture")
+                storage.write(encoded)
+            mark("write the image")
             bulk_insert.insert([row])
         mark("insert and commit")
         handoff.push([row.pk])
-        mark("hand over")
+        mark("enqueue")
         fsync.flush(written)
-        mark("wait for the disk, while the worker computes")
+        mark("fsync, while the worker computes")
         handoff.wait_for(row, 10)
-        mark("wait for the answer")
+        mark("wait for the result")
         StoredSubmissionSerializer.represent(row, {"request": request, "key": "", "read_key": ""})
-        mark("make the JSON")
+        mark("serialize the response")
         if row.latest_prediction is None:
-            raise RuntimeError(f"no answer to submission {row.pk}")
+            raise RuntimeError(f"submission {row.pk} has no prediction")
         for (_, before), (name, after) in itertools.pairwise(marks):
             columns.setdefault(name, []).append((after - before) * 1000)
-    del columns[ALL_AGAIN]
+    del columns[PREPARE_AGAIN]
     return columns
 
 
 def over_http(connection: load.Connection, files: Sequence[bytes], *, status: int) -> list[float]:
-    """Milliseconds of posting one after the other, each of which shall be answered with this status."""
-    took = []
+    """Post the files one after the other and return the milliseconds of each.
+
+    Raises:
+        RuntimeError: If a response has another status than `status`.
+    """
+    times = []
     for file in files:
-        answered, milliseconds = connection.ask("POST", "/api/v1/submissions", bodies.form([file]), bodies.FORM)
+        answered, milliseconds = connection.request("POST", "/api/v1/submissions", bodies.form([file]), bodies.FORM)
         if answered != status:
             raise RuntimeError(f"The site answered {answered} instead of {status}.")
-        took.append(milliseconds)
-    return took
+        times.append(milliseconds)
+    return times
 
 
-def least(files: Sequence[bytes], folder: Path) -> dict[str, float]:
-    """What remains when everything around the work is taken away, in milliseconds."""
+def lower_bounds(files: Sequence[bytes], folder: Path) -> dict[str, float]:
+    """Return the milliseconds of the unavoidable work, each part measured alone."""
     from ml.preprocessing import prepare_image
     from ml.serving.bundle import BASE_FOLDER, BUNDLE_FILE
     from ml.serving.classifier import load_classifier
@@ -184,7 +190,7 @@ def least(files: Sequence[bytes], folder: Path) -> dict[str, float]:
     database.execute("CREATE TABLE row (pixels BLOB, answer TEXT)")
     insert = "INSERT INTO row VALUES (?, '')"
 
-    def written(number: int) -> None:
+    def write(number: int) -> None:
         path = folder / f"floor-{number}"
         with path.open("wb") as file:
             file.write(files[number])
@@ -193,24 +199,23 @@ def least(files: Sequence[bytes], folder: Path) -> dict[str, float]:
     return {
         DECODE: _median(lambda number: Image.open(io.BytesIO(files[number])).load()),
         PREPROCESS: _median(lambda number: prepare_image(images[number])),
-        "the model, alone": _median(
-            lambda number: classifier.answer(prepared[number].pixels[None], [prepared[number].ink])
-        ),
+        "inference": _median(lambda number: classifier.answer(prepared[number].pixels[None], [prepared[number].ink])),
         "one insert": _median(lambda number: database.execute(insert, (prepared[number].pixels.tobytes(),))),
-        "one file on the disk": _median(written),
+        "one file with fsync": _median(write),
     }
 
 
-def _median(act: Callable[[int], object]) -> float:
-    took = []
+def _median(work: Callable[[int], object]) -> float:
+    times = []
     for number in range(TIMES):
         started = time.perf_counter()
-        act(number)
-        took.append((time.perf_counter() - started) * 1000)
-    return statistics.median(took)
+        work(number)
+        times.append((time.perf_counter() - started) * 1000)
+    return statistics.median(times)
 
 
 def show(title: str, figures: dict[str, float]) -> None:
+    """Print a table of milliseconds."""
     print(f"\n{title}")
     for name, milliseconds in figures.items():
         print(f"{milliseconds:9.2f}  {name}")

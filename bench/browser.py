@@ -1,10 +1,10 @@
-"""What a person waits for: the live answer while drawing, and pages; in a real Chromium, on a site of its own.
+"""Latency and page weight in a real Chromium: the live prediction while drawing, and each page.
 
     python -m bench.browser
 
-Prints the time from the last point of a stroke to the painted answer and where it goes; for each page how much of ours
-it loads and how far its layout shifts, on a new site and on one in use, on a phone and on a desktop. The server's time
-for pages on a full site is measured by `bench.growth`.
+Prints the time from the last point of a stroke to the painted prediction, by stage; and for each page the kilobytes of
+the site's own files and its layout shift, on an empty site and on one with submissions, on a phone and on a desktop.
+`bench.growth` measures the server's time for pages of a large site.
 """
 
 import argparse
@@ -16,7 +16,7 @@ from pathlib import Path
 
 from playwright.sync_api import Browser, Page, sync_playwright
 
-from bench import pictures, serving
+from bench import request_bodies, serving
 from digitsite.testing import chromium, layout_shifts
 from digitsite.testing.supervised import Supervised
 from ml.preprocessing import FRAME
@@ -27,11 +27,11 @@ PAGES = (
     *("/models/", "/models/1/", "/status/", "/account/people/", "/api/v1/docs/"),
 )
 SUBMISSION = "/s/…/"
-# Swagger UI, and what people sent.
-NOT_OURS = ("/drf_spectacular_sidecar/", "/api/v1/submissions/")
+# Swagger UI and submitted images.
+FOREIGN_PATHS = ("/drf_spectacular_sidecar/", "/api/v1/submissions/")
 STORED = 70  # more than a page of Review's grid
 STAGES = ("until the request leaves", "until the answer has come", "until it is painted")
-# Resolves with the milliseconds from the end of the stroke to the frame that shows the answer to it, by STAGES.
+# Resolves with the milliseconds from the end of the stroke to the frame that shows its prediction, by STAGES.
 WAIT_FOR_ANSWER = """() => {
   window.answered = new Promise((resolve) => {
     const digit = document.querySelector("[data-digit]");
@@ -52,14 +52,15 @@ WAIT_FOR_ANSWER = """() => {
 
 
 def main() -> int:
+    """Measure, print both tables and return the exit status."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--drawings", type=int, default=40)
-    asked = parser.parse_args()
+    options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="bench-") as name, sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium.executable(), args=chromium.ARGUMENTS)
-        with serving.started(None, Path(name) / "data", WORKER_IDLE_SECONDS="8") as site:
-            stages = previews(browser, site.url, asked.drawings)
-            times = [sum(one) for one in stages]
+        with serving.start_site(None, Path(name) / "data", WORKER_IDLE_SECONDS="8") as site:
+            stages = previews(browser, site.url, options.drawings)
+            times = [sum(drawing) for drawing in stages]
             quartiles = statistics.quantiles(times, n=20)
             print(
                 f"last point to painted answer: median {statistics.median(times):.0f} ms, 95 of 100 within "
@@ -73,21 +74,22 @@ def main() -> int:
 
 
 def previews(browser: Browser, url: str, count: int) -> list[list[float]]:
-    """Milliseconds from lifting the pen to the answer on the screen, by STAGES, for each drawing."""
+    """Return the milliseconds from lifting the pen to the prediction on the screen, by STAGES, for each drawing."""
     page = browser.new_page()
     page.goto(url)
     times = []
-    for strokes in pictures.drawings(count + 3):
+    for strokes in request_bodies.drawings(count + 3):
         page.keyboard.press("Escape")
         page.wait_for_function("() => document.querySelector(\"[data-bar='0'] .bar-share\").textContent === ''")
         page.evaluate(WAIT_FOR_ANSWER)
         draw(page, strokes[:1])
         times.append(page.evaluate("() => window.answered"))
     page.close()
-    return times[3:]  # the first ones warm the worker
+    return times[3:]  # the first three warm up the worker
 
 
 def draw(page: Page, strokes: list[list[list[float]]]) -> None:
+    """Draw strokes with the mouse."""
     box = page.locator("[data-canvas]").bounding_box()
     for stroke in strokes:
         points = [
@@ -101,8 +103,8 @@ def draw(page: Page, strokes: list[list[list[float]]]) -> None:
         page.mouse.up()
 
 
-def signed_in(browser: Browser, link: str) -> list[dict]:
-    """The cookies of the operator, who may see every page."""
+def operator_cookies(browser: Browser, link: str) -> list[dict]:
+    """Sign in as the operator, who may see every page, and return the cookies."""
     context = browser.new_context()
     page = context.new_page()
     page.goto(link)
@@ -114,23 +116,24 @@ def signed_in(browser: Browser, link: str) -> list[dict]:
 
 
 def show_pages(browser: Browser, site: Supervised) -> None:
-    """Every page of a site that holds nothing, then the same when some submissions wait for a reviewer."""
-    cookies, url = signed_in(browser, site.sign_in_link), site.url.rstrip("/")
-    columns = {f"new, {screen}": loaded(browser, cookies, url, PAGES, screen) for screen in layout_shifts.SCREENS}
-    addresses = [*PAGES, stored(site)]
-    used = {f"used, {screen}": loaded(browser, cookies, url, addresses, screen) for screen in layout_shifts.SCREENS}
+    """Print page weight and layout shift of every page, on an empty site and with submissions that wait for review."""
+    cookies, url = operator_cookies(browser, site.sign_in_link), site.url.rstrip("/")
+    columns = {f"new, {screen}": load_pages(browser, cookies, url, PAGES, screen) for screen in layout_shifts.SCREENS}
+    addresses = [*PAGES, store_drawings(site)]
+    used = {f"used, {screen}": load_pages(browser, cookies, url, addresses, screen) for screen in layout_shifts.SCREENS}
     columns |= used
     heads = "".join(f"{name:>15}" for name in columns)
-    print(f"\n{'page':18}{'ours, KB':>9}{heads}   (promised: {PROMISED_KILOBYTES} KB, no shift)")
-    for place, address in enumerate(addresses):
-        ours = max(kilobytes_of_ours(column[place]) for column in used.values())
-        figures = (f"{column[place].shift:15.4f}" if place < len(column) else f"{'':15}" for column in columns.values())
-        print(f"{address if address in PAGES else SUBMISSION:18}{ours:9.1f}{''.join(figures)}")
+    print(f"\n{'page':18}{'KB':>9}{heads}   (promised: {PROMISED_KILOBYTES} KB, no shift)")
+    for index, address in enumerate(addresses):
+        size = max(own_kilobytes(column[index]) for column in used.values())
+        figures = (f"{column[index].shift:15.4f}" if index < len(column) else f"{'':15}" for column in columns.values())
+        print(f"{address if address in PAGES else SUBMISSION:18}{size:9.1f}{''.join(figures)}")
 
 
-def loaded(
+def load_pages(
     browser: Browser, cookies: list[dict], url: str, addresses: Sequence[str], screen: str
 ) -> list[layout_shifts.Loaded]:
+    """Load each address in a new browser context and return the measurements."""
     context = browser.new_context(viewport=layout_shifts.SCREENS[screen])
     context.add_cookies(cookies)
     pages = [layout_shifts.load(context, f"{url}{address}") for address in addresses]
@@ -138,17 +141,17 @@ def loaded(
     return pages
 
 
-def stored(site: Supervised) -> str:
-    """Store some drawings; the address of the last one's page."""
+def store_drawings(site: Supervised) -> str:
+    """Store drawings and return the path of the last one's page."""
     with site.client() as client:
-        for strokes in pictures.drawings(STORED):
+        for strokes in request_bodies.drawings(STORED):
             answer = client.post("api/v1/submissions", json={"strokes": strokes, "frame": FRAME}).raise_for_status()
     return f"/s/{answer.json()['id']}/"
 
 
-def kilobytes_of_ours(page: layout_shifts.Loaded) -> float:
-    """What crosses the wire for a page with nothing cached."""
-    return sum(size for url, size in page.sizes.items() if not any(part in url for part in NOT_OURS)) / 1024
+def own_kilobytes(page: layout_shifts.Loaded) -> float:
+    """Return the transfer size of the site's own files for a page with an empty cache."""
+    return sum(size for url, size in page.sizes.items() if not any(part in url for part in FOREIGN_PATHS)) / 1024
 
 
 if __name__ == "__main__":

@@ -1,11 +1,11 @@
-"""How cost grows with what is stored: a submission, and the pages, at a thousand to a million submissions.
+"""Cost of a submission and of the pages by the number of stored submissions.
 
     python -m bench.growth                            # 1,000 and 100,000
     python -m bench.growth --rows 1000 10000 100000 1000000
 
-For each size a site of its own is filled (a million takes some ten minutes), and all are started. They are driven over
-HTTP in turns. The processor time of web server, worker and Redis for each submission counts, which a busy machine
-disturbs least.
+For each size a site is filled (a million rows take about ten minutes) and started. The sites are loaded over HTTP in
+turns. The processor time of web server, worker and Redis for each submission is compared: a busy machine affects it
+least.
 """
 
 import argparse
@@ -20,41 +20,42 @@ import tempfile
 import time
 from pathlib import Path
 
-from bench import pictures, serving, turns
+from bench import request_bodies, serving, turns
 from digitsite.testing.supervised import Supervised
 
 PAGES = ("/", "/history/", "/history/?digit=7&verdict=unsure", "/review/")
 PROMISED_MILLISECONDS = 50
 COST = "processor_milliseconds"
 CLIENTS = 8
-# More than a site answers in all its turns, so that it gets nothing twice.
+# More than a site answers in all its turns, so that no body is sent twice.
 BODIES = 8000
 
 
 def main() -> int:
+    """Measure sites of each size, print the table and return the exit status."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", type=int, nargs="+", default=[1000, 100_000])
-    parser.add_argument("--rounds", type=int, default=8, help="turns of each site")
-    parser.add_argument("--seconds", type=float, default=2, help="of each turn")
+    parser.add_argument("--rounds", type=int, default=8, help="number of turns of each site")
+    parser.add_argument("--seconds", type=float, default=2, help="length of each turn")
     parser.add_argument("--core", type=int, help="the site's processor")
     parser.add_argument("--load-core", type=int, help="the load generator's processor")
-    parser.add_argument("--filled", type=Path, help="where filled sites are kept for the next time")
-    parser.add_argument("--fill", type=int, help=argparse.SUPPRESS)  # in a process of its own, with DATA_DIR set
-    asked = parser.parse_args()
-    if asked.fill:
-        return fill(asked.fill)
+    parser.add_argument("--filled", type=Path, help="folder in which filled sites are kept for the next run")
+    parser.add_argument("--fill", type=int, help=argparse.SUPPRESS)  # in a child process, with DATA_DIR set
+    options = parser.parse_args()
+    if options.fill:
+        return fill(options.fill)
     with tempfile.TemporaryDirectory(prefix="bench-") as name, contextlib.ExitStack() as stack:
         folder = Path(name)
-        bodies = pictures.of("canvas", BODIES, folder / "bodies")
+        bodies = request_bodies.write_bodies("canvas", BODIES, folder / "bodies")
         sites = {}
-        for rows in asked.rows:
+        for rows in options.rows:
             data = folder / str(rows)
-            shutil.copytree(filled((asked.filled or folder / "filled") / str(rows), rows), data)
-            sites[str(rows)] = stack.enter_context(serving.started(asked.core, data))
-        measured = turns.taken(
-            sites, bodies, clients=CLIENTS, rounds=asked.rounds, seconds=asked.seconds, load_core=asked.load_core
+            shutil.copytree(filled_site((options.filled or folder / "filled") / str(rows), rows), data)
+            sites[str(rows)] = stack.enter_context(serving.start_site(options.core, data))
+        measured = turns.take_turns(
+            sites, bodies, clients=CLIENTS, rounds=options.rounds, seconds=options.seconds, load_core=options.load_core
         )
-        first = measured[str(asked.rows[0])]
+        first = measured[str(options.rows[0])]
         for rows, site in sites.items():
             cost = turns.median(measured[rows], COST)
             ratio = turns.ratio(measured[rows], first, COST)
@@ -64,8 +65,8 @@ def main() -> int:
     return 0
 
 
-def filled(data: Path, rows: int) -> Path:
-    """The data folder of a site with so many submissions, which is filled unless it is there."""
+def filled_site(data: Path, rows: int) -> Path:
+    """Return the data folder of a site with `rows` submissions; fill it if it does not exist."""
     if not data.exists():
         draft = data.with_name(f"{data.name}.draft")
         draft.mkdir(parents=True, exist_ok=True)
@@ -76,12 +77,12 @@ def filled(data: Path, rows: int) -> Path:
 
 
 def pages(site: Supervised, tries: int = 25) -> dict[str, float]:
-    """Median milliseconds from a request to its whole answer, for the signed-in operator."""
-    took = {}
+    """Return the median milliseconds of each page for the signed-in operator."""
+    medians = {}
     with site.client(follow_redirects=True) as client:
         page = client.get(site.sign_in_link)
         token = re.search(r'name="csrfmiddlewaretoken" value="([^"]+)"', page.text)
-        if token:  # the link asks for one press
+        if token:  # the sign-in link shows a page with one button
             client.post(str(page.url), data={"csrfmiddlewaretoken": token[1]}, headers={"Referer": str(page.url)})
         for path in PAGES:
             times = []
@@ -89,12 +90,12 @@ def pages(site: Supervised, tries: int = 25) -> dict[str, float]:
                 started = time.perf_counter()
                 client.get(path).raise_for_status()
                 times.append((time.perf_counter() - started) * 1000)
-            took[path] = statistics.median(times)
-    return took
+            medians[path] = statistics.median(times)
+    return medians
 
 
 def fill(rows: int) -> int:
-    """Fill the site of DATA_DIR."""
+    """Fill the site of DATA_DIR with `rows` submissions and return the exit status."""
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "digitsite.settings")
     import django
 

@@ -1,6 +1,6 @@
-"""The load generators of the benchmarks: wrk, with bodies from a folder, and single requests.
+"""Load generators of the benchmarks: wrk with bodies from a folder, and a connection for single requests.
 
-wrk is a Debian and a Homebrew package. It is written in C and so costs a fraction of what it measures.
+wrk is a package of Debian and of Homebrew. It is written in C and uses a fraction of the processor time of a server.
 """
 
 import json
@@ -15,23 +15,24 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 SCRIPT = Path(__file__).with_name("load.lua")
-# No request waits longer; one that does counts as an error.
+# A request that takes longer counts as an error.
 TIMEOUT_SECONDS = 20
 
 
 class LoadError(RuntimeError):
-    """The load could not be made; the message says what to do."""
+    """The load generator is missing or a request failed."""
 
 
 @dataclass(frozen=True)
 class Bodies:
-    """Request bodies, each in a file of `folder` that is named 0, 1, 2 …, and what they are."""
+    """Request bodies in files of `folder` that are named 0, 1, 2 …, and their content type."""
 
     folder: Path
     content_type: str
 
     @classmethod
-    def written(cls, folder: Path, content_type: str, bodies: Sequence[bytes]) -> "Bodies":
+    def write(cls, folder: Path, content_type: str, bodies: Sequence[bytes]) -> "Bodies":
+        """Write the bodies to a new folder."""
         folder.mkdir(parents=True)
         for number, body in enumerate(bodies):
             (folder / str(number)).write_bytes(body)
@@ -40,15 +41,19 @@ class Bodies:
 
 @dataclass(frozen=True)
 class Load:
-    """What came of it.
+    """Result of a load test.
 
     Attributes:
-        clients: connections that were open, each with one request at a time.
-        per_second: answers with status 200, 201 or 207 a second.
-        p50, p99, longest: milliseconds from sending a request to the end of its answer.
-        later: answers with status 202: stored, but predicted later than the request waited.
-        errors: answers with any other status, and requests without an answer.
-        statuses: how many answers had which status.
+        clients: Number of open connections, each with one request at a time.
+        seconds: Length of the test.
+        answered: Number of responses with status 200, 201 or 207.
+        per_second: The same for each second.
+        p50: Median milliseconds from sending a request to the end of its response.
+        p99: 99th percentile of the same.
+        longest: Maximum of the same.
+        later: Number of responses with status 202: stored, but not predicted within the request's timeout.
+        errors: Number of responses with any other status, and of requests without a response.
+        statuses: Number of responses by status.
     """
 
     clients: int
@@ -62,15 +67,16 @@ class Load:
     errors: int
     statuses: dict[str, int]
 
-    def as_dict(self) -> dict:
+    def as_dict(self) -> dict[str, object]:
+        """Return the attributes as a dict for JSON."""
         return asdict(self)
 
 
 class Connection:
-    """A connection for requests one by one, at moments of the caller's own choosing.
+    """A connection for single requests at chosen moments.
 
-    It sends bytes that were put together before the clock runs, and looks at no more than the length of the answer: a
-    client library takes a millisecond for each request, and three when it has not been used for a while.
+    The request is assembled before the clock starts and only the length of the response is parsed: a client library
+    takes a millisecond for each request, and three after an idle period.
     """
 
     def __init__(self, url: str) -> None:
@@ -85,28 +91,28 @@ class Connection:
     def __exit__(self, *_error: object) -> None:
         self._socket.close()
 
-    def ask(self, method: str, path: str, body: bytes = b"", content_type: str = "") -> tuple[int, float]:
-        """The status of the answer, and the milliseconds from sending the request to the end of the answer.
+    def request(self, method: str, path: str, body: bytes = b"", content_type: str = "") -> tuple[int, float]:
+        """Send a request; return the status and the milliseconds from sending it to the end of the response.
 
         Raises:
-            LoadError: what came is no answer.
+            LoadError: If the connection is closed or the response has no length.
         """
         kind = f"Content-Type: {content_type}\r\n" if content_type else ""
         head = f"{method} {path} HTTP/1.1\r\nHost: {self._host}\r\n{kind}Content-Length: {len(body)}\r\n\r\n"
-        request = head.encode() + body
+        message = head.encode() + body
         started = time.perf_counter()
-        self._socket.sendall(request)
+        self._socket.sendall(message)
         answer = b""
         while (length := _length_of(answer)) is None or len(answer) < length:
-            came = self._socket.recv(1 << 20)
-            if not came:
+            chunk = self._socket.recv(1 << 20)
+            if not chunk:
                 raise LoadError(f"{method} {path}: the connection was closed after {answer[:200]!r}")
-            answer += came
+            answer += chunk
         return int(answer.split(maxsplit=2)[1]), (time.perf_counter() - started) * 1000
 
 
 def _length_of(answer: bytes) -> int | None:
-    """The bytes of a whole answer, its head included; None while the head is not there yet."""
+    """Return the length of a whole response with its head in bytes, or None while the head is incomplete."""
     head, end, _ = answer.partition(b"\r\n\r\n")
     if not end:
         return None
@@ -114,18 +120,22 @@ def _length_of(answer: bytes) -> int | None:
         name, _, value = line.partition(b":")
         if name.lower() == b"content-length":
             return len(head) + len(end) + int(value)
-    raise LoadError(f"An answer without a length: {head!r}")
+    raise LoadError(f"A response without a length: {head!r}")
 
 
 def run(url: str, bodies: Bodies, *, clients: int, seconds: float, core: int | None = None, offset: int = 0) -> Load:
-    """Post to `url` for so many seconds.
+    """Post the bodies in turn with wrk.
 
     Args:
-        core: the processor that the generator itself shall use.
-        offset: the body to begin with, so that two runs need not send the same.
+        url: Address to post to.
+        bodies: Request bodies.
+        clients: Number of connections, each with one request at a time.
+        seconds: Length of the test, rounded to whole seconds.
+        core: Processor to pin the load generator to.
+        offset: Number of the first body, so that two runs need not send the same ones.
 
     Raises:
-        LoadError: wrk is missing, or nothing answers.
+        LoadError: If wrk is missing or the server does not respond.
     """
     if shutil.which("wrk") is None:
         raise LoadError("The load generator wrk is needed: apt-get install wrk, or brew install wrk")
@@ -134,29 +144,29 @@ def run(url: str, bodies: Bodies, *, clients: int, seconds: float, core: int | N
         "--timeout", f"{TIMEOUT_SECONDS}s", "--script", str(SCRIPT), url,
         "--", str(bodies.folder), bodies.content_type, str(offset),
     ]  # fmt: skip
-    ran = subprocess.run(pinned(command, core), capture_output=True, text=True, check=False)
-    if ran.returncode:
-        raise LoadError(f"{' '.join(command)}\n{ran.stderr or ran.stdout}")
-    given = json.loads(ran.stdout.strip().splitlines()[-1])
-    later = given["statuses"].get("202", 0)
-    good = sum(given["statuses"].get(status, 0) for status in ("200", "201", "207"))
-    taken = given["microseconds"] / 1e6
+    process = subprocess.run(pinned(command, core), capture_output=True, text=True, check=False)
+    if process.returncode:
+        raise LoadError(f"{' '.join(command)}\n{process.stderr or process.stdout}")
+    result = json.loads(process.stdout.strip().splitlines()[-1])
+    later = result["statuses"].get("202", 0)
+    good = sum(result["statuses"].get(status, 0) for status in ("200", "201", "207"))
+    elapsed = result["microseconds"] / 1e6
     return Load(
         clients=clients,
-        seconds=taken,
+        seconds=elapsed,
         answered=good,
-        per_second=good / taken,
-        p50=given["p50"] / 1000,
-        p99=given["p99"] / 1000,
-        longest=given["max"] / 1000,
+        per_second=good / elapsed,
+        p50=result["p50"] / 1000,
+        p99=result["p99"] / 1000,
+        longest=result["max"] / 1000,
         later=later,
-        errors=sum(given["statuses"].values()) - good - later + given["socket_errors"],
-        statuses=given["statuses"],
+        errors=sum(result["statuses"].values()) - good - later + result["socket_errors"],
+        statuses=result["statuses"],
     )
 
 
 def pinned(command: Sequence[str], core: int | None) -> list[str]:
-    """The same command, kept on one processor where the system can do that."""
+    """Return the command pinned to one processor, where the system supports that."""
     if core is None or not hasattr(os, "sched_setaffinity"):
         return list(command)
     return ["taskset", "--cpu-list", str(core), *command]

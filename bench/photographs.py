@@ -1,10 +1,10 @@
-"""How the shipped model reads simulated photographs, kind by kind: where the truth is known for as many as one likes.
+"""Accuracy of the shipped model on simulated photographs, by kind of paper and light.
 
     python -m bench.photographs
 
-MNIST's test digits, written anew with another pen on all kinds of paper (`ml.data.photo_simulation`). Training has
-seen neither these digits nor, of the kinds without a star, any such picture. `docs/accuracy.md` holds what it printed
-last.
+The images are test digits of MNIST, rendered with another pen on all kinds of paper (`ml.data.photo_simulation`).
+Training has seen none of these digits, and no image of the kinds without a star. `docs/accuracy.md` has the last
+output.
 """
 
 from __future__ import annotations
@@ -29,7 +29,16 @@ NUMBER = 500
 
 @dataclass(frozen=True)
 class Row:
-    """What was found for one kind of photograph, as shares of its pictures; `sure_right` as a share of the sure."""
+    """Results for one kind of photograph, as shares of its images.
+
+    Attributes:
+        right: Correct predictions.
+        otsu: Correct predictions of the same model after Otsu's threshold alone.
+        sure: Predictions with the verdict "sure".
+        sure_right: Correct predictions as a share of the sure ones.
+        refused: Images with the verdict "not a digit".
+        blank: Images without ink.
+    """
 
     right: float
     otsu: float
@@ -39,19 +48,19 @@ class Row:
     blank: float
 
 
-def measured(results: list[ImageResult], classifier: Classifier) -> Row:
-    """The figures of one kind."""
-    tally = ResultSummary()
+def summarize(results: list[ImageResult], classifier: Classifier) -> Row:
+    """Return the results of one kind."""
+    collector = ResultSummary()
     for outcome in results:
-        tally.add(outcome)
-    found = tally.summary()
+        collector.add(outcome)
+    summary = collector.summary()
     plain = classifier.logits(np.stack([otsu(outcome.sample.image) for outcome in results])).argmax(axis=1)
-    share = {str(verdict): row["share"] for verdict, row in found["verdicts"].items()}
+    share = {str(verdict): row["share"] for verdict, row in summary["verdicts"].items()}
     return Row(
-        right=found["accuracy"],
+        right=summary["accuracy"],
         otsu=float(np.mean(plain == [outcome.sample.digit for outcome in results])),
-        sure=found["sure_share"],
-        sure_right=found["sure_accuracy"] or 0.0,
+        sure=summary["sure_share"],
+        sure_right=summary["sure_accuracy"] or 0.0,
         refused=share.get(Verdict.NOT_A_DIGIT, 0.0),
         blank=share.get(Verdict.BLANK, 0.0),
     )
@@ -61,20 +70,20 @@ def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--number", type=int, default=NUMBER, help="photographs of each kind (%(default)s)")
-    parser.add_argument("--bundle", type=Path, default=BASE_FOLDER / BUNDLE_FILE, help="another model's bundle")
+    parser.add_argument("--bundle", type=Path, default=BASE_FOLDER / BUNDLE_FILE, help="bundle of another model")
     options = parser.parse_args()
     classifier = load_classifier(options.bundle.read_bytes())
     print(f"{'':<24}{'right':>9}{'Otsu':>9}{'sure':>9}{'of these':>10}{'refused':>9}{'blank':>8}")
-    rows, everything = [], []
+    rows, all_results = [], []
     for kind in KINDS:
         results = list(evaluate_images(photographs(kind, options.number), classifier))
-        everything += results
-        rows.append(row := measured(results, classifier))
+        all_results += results
+        rows.append(row := summarize(results, classifier))
         _show(kind + (" *" if kind in PHOTO_KINDS else ""), row)
-    fresh = [row for kind, row in zip(KINDS, rows, strict=True) if kind not in PHOTO_KINDS]
+    unseen = [row for kind, row in zip(KINDS, rows, strict=True) if kind not in PHOTO_KINDS]
     _show("mean", _mean(rows))
-    _show("mean without a star", _mean(fresh))
-    print(f"calibration error {calibration_error(everything):.4f}")
+    _show("mean without a star", _mean(unseen))
+    print(f"calibration error {calibration_error(all_results):.4f}")
 
 
 def _mean(rows: list[Row]) -> Row:

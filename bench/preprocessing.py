@@ -1,16 +1,16 @@
-"""What preprocessing costs: processor time of the quick path, of the full search, and of a phone's photo.
+"""Processor time of preprocessing: the fast path, the full search and a phone's photo.
 
     python -m bench.preprocessing
 
-The smallest of many tries counts: whatever else a machine does only ever adds to it.
+The minimum of many runs is reported: other load on the machine can only add to it.
 """
 
-from digitsite.testing.preprocessing_costs import PROMISED, pictures, processor_milliseconds
+from digitsite.testing.preprocessing_costs import PROMISED, cases, processor_milliseconds
 
 
 def main() -> None:
-    """Print each cost beside what is promised."""
-    for name, work in pictures().items():
+    """Print each cost and its limit."""
+    for name, work in cases().items():
         print(f"{name:<46} {processor_milliseconds(work):6.2f} ms of processor time (promised: {PROMISED[name]:g})")
 
 

@@ -1,4 +1,4 @@
-"""The processes of what is measured: starting and ending them, their memory."""
+"""Processes under measurement: start, end, memory and processor time."""
 
 import contextlib
 import os
@@ -16,7 +16,7 @@ START_SECONDS = 120
 
 
 def megabytes(pids: Iterable[int]) -> float:
-    """Memory of processes and their children in MB; what they share counts once (PSS, where there is one)."""
+    """Return the memory of processes and their children in MB; shared pages count once where the system reports PSS."""
     total = 0
     for process in families(pids):
         with contextlib.suppress(psutil.NoSuchProcess):
@@ -26,7 +26,7 @@ def megabytes(pids: Iterable[int]) -> float:
 
 
 def processor_seconds(pids: Iterable[int]) -> float:
-    """Processor time that processes and their children have used. It grows less on a busy machine than time does."""
+    """Return the processor time of processes and their children, which other load affects less than wall time."""
     total = 0.0
     for process in families(pids):
         with contextlib.suppress(psutil.NoSuchProcess):
@@ -36,16 +36,17 @@ def processor_seconds(pids: Iterable[int]) -> float:
 
 
 def families(pids: Iterable[int]) -> list[psutil.Process]:
-    """The processes and all that came of them, each once."""
-    found = {}
+    """Return the processes and all their descendants, each once."""
+    members = {}
     for pid in pids:
         with contextlib.suppress(psutil.NoSuchProcess):
             process = psutil.Process(pid)
-            found |= {one.pid: one for one in [process, *process.children(recursive=True)]}
-    return list(found.values())
+            members |= {member.pid: member for member in [process, *process.children(recursive=True)]}
+    return list(members.values())
 
 
 def free_port() -> int:
+    """Return a TCP port of the loopback interface that is not in use."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
@@ -53,7 +54,7 @@ def free_port() -> int:
 
 @contextlib.contextmanager
 def running(command: Sequence[str], *, environment: dict[str, str], log: Path, folder: Path) -> Iterator[int]:
-    """A server in a process group of its own; gives its process id and ends it with all its children."""
+    """Run a server in a new process group; yield its process id and end it with all its children."""
     with log.open("wb") as output:
         process = subprocess.Popen(
             command,
@@ -71,17 +72,23 @@ def running(command: Sequence[str], *, environment: dict[str, str], log: Path, f
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
         process.wait()
-        for one in family:
+        for member in family:
             with contextlib.suppress(psutil.NoSuchProcess):
-                one.kill()
+                member.kill()
         psutil.wait_procs(family, timeout=10)
 
 
 def wait_until_it_answers(url: str, body: bytes, content_type: str, *, log: Path) -> None:
-    """Send the request again and again until it is answered well.
+    """Repeat the request until the response is a success.
+
+    Args:
+        url: Address to post to.
+        body: Body of the request.
+        content_type: Content type of the body.
+        log: Log file of the server, for the error message.
 
     Raises:
-        TimeoutError: with what the server wrote.
+        TimeoutError: If there is no success within START_SECONDS.
     """
     end = time.monotonic() + START_SECONDS
     while time.monotonic() < end:

@@ -1,11 +1,11 @@
-"""How fast the site is: requests a second, latency, errors, memory, batch sizes; by kind of picture and clients.
+"""Load test of the site: throughput, latency, errors, memory and batch sizes by kind of input and number of clients.
 
     make bench                    # or: python -m bench.serving --json serving.json --plot serving.svg
     python -m bench.serving --kinds canvas --clients 32 --seconds 60 --core 0 --load-core 1
 
-Starts the site as `make run` does, on a data folder of its own, and drives it over HTTP with wrk. `--core` keeps the
-whole site on one processor and `--load-core` the load generator on another, so that ratios hold on a busy machine.
-Afterwards everything that was answered must be stored, with its prediction; else the command fails.
+Starts the site as `make run` does, on a temporary data folder, and loads it over HTTP with wrk. `--core` pins the whole
+site to one processor and `--load-core` the load generator to another, so that ratios are stable on a busy machine. The
+command fails if a submission that was answered is not stored with its prediction afterwards.
 """
 
 import argparse
@@ -21,38 +21,40 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from bench import load, pictures, processes
+from bench import load, processes, request_bodies
 from digitsite.testing.site import BASE_DIR, wait_until
 from digitsite.testing.supervised import Supervised
 
-# Bodies of each kind; more than a run can send where that is quickly made, so that nothing is sent twice.
+# Number of bodies of each kind: more than a run can send where they are cheap to make, so that none is sent twice.
 COUNTS = {"small": 12_000, "canvas": 6000, "strokes": 12_000, "photo": 24, "hundred": 100}
 HEAD = (
     "kind      clients  pictures/s       p50       p99   longest  later errors  batch  CPU ms:   web worker  Redis"
     "   MB: web worker  Redis"
 )
 PARTS = ("web", "predictions", "redis")
-# No limits, no trainer: what is measured is the serving side.
+# Without limits and without a trainer: only serving is measured.
 SETTINGS = {"TRAINER": "0", "LOG_LEVEL": "ERROR", "WORKER_IDLE_SECONDS": "2"}
 WARMING_SECONDS = 1
 FIRST_REQUESTS = 10
-PICTURES_BEFORE = 1500
-AT_ONCE_BEFORE = 10  # few, for the memory of a site is measured too
+WARM_UP_IMAGES = 1500
+WARM_UP_BATCH = 10  # small, because the memory of the site is measured too
 
 
 @dataclass(frozen=True)
 class Row:
-    """One measurement; see `load.Load` for most of it.
+    """One measurement.
 
     Attributes:
-        pictures: in each request.
-        batch: submissions that the worker answered together, on average.
-        processor_milliseconds: of web server, worker and Redis, each, for a picture.
-        megabytes: of each of these three afterwards.
+        kind: Kind of the request bodies, a key of `COUNTS`.
+        images: Images in each request.
+        load: Throughput, latency and errors.
+        batch: Mean number of submissions in a batch of the worker.
+        processor_milliseconds: Processor time of web server, worker and Redis for each image.
+        megabytes: Memory of each of these three after the run.
     """
 
     kind: str
-    pictures: int
+    images: int
     load: load.Load
     batch: float
     processor_milliseconds: dict[str, float]
@@ -60,69 +62,70 @@ class Row:
 
 
 def main() -> int:
-    asked = arguments()
+    """Run the measurements, print the table and return the exit status."""
+    options = arguments()
     with tempfile.TemporaryDirectory(prefix="bench-") as name:
         folder = Path(name)
-        bodies = {kind: pictures.of(kind, COUNTS[kind], folder / kind) for kind in asked.kinds}
+        bodies = {kind: request_bodies.write_bodies(kind, COUNTS[kind], folder / kind) for kind in options.kinds}
         data = folder / "data"
-        with started(asked.core, data) as site, more_workers(asked.workers - 1, data, asked.core) as more:
+        with start_site(options.core, data) as site, more_workers(options.workers - 1, data, options.core) as more:
             print(HEAD)
             rows = [
-                measure(site, kind, bodies[kind], clients, asked, more=more)
-                for kind in asked.kinds
-                for clients in asked.clients
+                measure(site, kind, bodies[kind], clients, options, more=more)
+                for kind in options.kinds
+                for clients in options.clients
             ]
-            first = after_idling(site, bodies[asked.kinds[0]])
+            first = after_idling(site, bodies[options.kinds[0]])
             print(f"\nfirst request after idling, median of {len(first)}: {statistics.median(first):.1f} ms")
-            everything = everything_is_stored(data)
-            print(everything)
-    if asked.json:
+            summary = check_stored(data)
+            print(summary)
+    if options.json:
         figures = {"rows": [asdict(row) for row in rows], "first_milliseconds": first}
-        asked.json.write_text(json.dumps(figures, indent=1))
-    if asked.plot:
-        plot(rows, asked.plot)
-    return int("lost" in everything)
+        options.json.write_text(json.dumps(figures, indent=1))
+    if options.plot:
+        plot(rows, options.plot)
+    return int(", none lost" not in summary)
 
 
 def arguments() -> argparse.Namespace:
+    """Parse the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--kinds", nargs="+", default=list(COUNTS), choices=list(COUNTS))
     parser.add_argument("--clients", type=int, nargs="+", default=[1, 8, 32, 128])
-    parser.add_argument("--seconds", type=float, default=4, help="of each measurement")
+    parser.add_argument("--seconds", type=float, default=4, help="length of each measurement")
     parser.add_argument("--workers", type=int, default=1, help="prediction workers")
     parser.add_argument("--core", type=int, help="the site's processor")
     parser.add_argument("--load-core", type=int, help="the load generator's processor")
-    parser.add_argument("--json", type=Path, help="write every figure to this file")
-    parser.add_argument("--plot", type=Path, help="draw them into this file")
+    parser.add_argument("--json", type=Path, help="write all figures to this file")
+    parser.add_argument("--plot", type=Path, help="plot the figures to this file")
     return parser.parse_args()
 
 
 @contextlib.contextmanager
-def started(core: int | None, data: Path, *, code: Path = BASE_DIR, **settings: str) -> Iterator[Supervised]:
-    """The site as `make run` starts it, from the checkout `code`, ready to be measured."""
+def start_site(core: int | None, data: Path, *, code: Path = BASE_DIR, **settings: str) -> Iterator[Supervised]:
+    """Start the site as `make run` does, from the checkout `code`, and yield it when it is warm."""
     command = load.pinned([sys.executable, "-m", "digitsite.supervisor"], core)
     with Supervised(data, command=tuple(command), code=code, **(SETTINGS | settings)) as site:
         site.wait_until_it_answers()
         site.wait_until_the_start_is_over()
-        use(site)
+        warm_up(site)
         yield site
 
 
-def use(site: Supervised) -> None:
-    """Make a new site one that was in use: to make a picture's folder costs more than the picture, and all are there
-    after the first thousand."""
-    files = pictures.noise(PICTURES_BEFORE)
+def warm_up(site: Supervised) -> None:
+    """Store images until every image folder exists; creating a folder costs more than writing a file to it."""
+    files = request_bodies.noise(WARM_UP_IMAGES)
     with load.Connection(site.url) as connection:
-        for start in range(0, len(files), AT_ONCE_BEFORE):
-            body = pictures.form(files[start : start + AT_ONCE_BEFORE])
-            status, _ = connection.ask("POST", "/api/v1/submissions", body, pictures.FORM)
+        for start in range(0, len(files), WARM_UP_BATCH):
+            body = request_bodies.form(files[start : start + WARM_UP_BATCH])
+            status, _ = connection.request("POST", "/api/v1/submissions", body, request_bodies.FORM)
             if status != 207:
-                raise load.LoadError(f"Several pictures were answered {status}.")
+                raise load.LoadError(f"A request with several images was answered with status {status}.")
 
 
 @contextlib.contextmanager
 def more_workers(count: int, data: Path, core: int | None) -> Iterator[list[int]]:
-    """So many prediction workers beside the one that the site starts; their process ids."""
+    """Start `count` prediction workers in addition to the one of the site, and yield their process ids."""
     with contextlib.ExitStack() as stack:
         command = load.pinned([sys.executable, "-m", "digitsite.worker", "predictions"], core)
         environment = SETTINGS | {"DATA_DIR": str(data), "LOG_LEVEL": "INFO"}
@@ -132,33 +135,34 @@ def more_workers(count: int, data: Path, core: int | None) -> Iterator[list[int]
             pids.append(
                 stack.enter_context(processes.running(command, environment=environment, log=log, folder=BASE_DIR))
             )
-            wait_until(lambda log=log: " ready." in log.read_text(), seconds=60, what="one more worker")
+            wait_until(lambda log=log: " ready." in log.read_text(), seconds=60, what="an additional worker")
         yield pids
 
 
 def measure(
-    site: Supervised, kind: str, bodies: load.Bodies, clients: int, asked: argparse.Namespace, *, more: list[int]
+    site: Supervised, kind: str, bodies: load.Bodies, clients: int, options: argparse.Namespace, *, more: list[int]
 ) -> Row:
+    """Load the site with one kind of bodies, print the row and return it."""
     url = f"{site.url}api/v1/submissions"
-    offset = clients * 37  # another beginning for each row
-    warm = load.run(url, bodies, clients=clients, seconds=WARMING_SECONDS, core=asked.load_core, offset=offset)
+    offset = clients * 37  # each row begins with another body
+    warm = load.run(url, bodies, clients=clients, seconds=WARMING_SECONDS, core=options.load_core, offset=offset)
     pids = {part: [site.part(part).pid] for part in PARTS}
     pids["predictions"] += more
-    batches, before = batches_so_far(site), {part: processes.processor_seconds(some) for part, some in pids.items()}
+    batches, before = batch_counters(site), {part: processes.processor_seconds(group) for part, group in pids.items()}
     loaded = load.run(
-        url, bodies, clients=clients, seconds=asked.seconds, core=asked.load_core, offset=offset + warm.answered
+        url, bodies, clients=clients, seconds=options.seconds, core=options.load_core, offset=offset + warm.answered
     )
-    spent = {part: processes.processor_seconds(some) - before[part] for part, some in pids.items()}
-    answered, count = (after - before for after, before in zip(batches_so_far(site), batches, strict=True))
-    each = pictures.BATCH if kind == "hundred" else 1
+    spent = {part: processes.processor_seconds(group) - before[part] for part, group in pids.items()}
+    answered, count = (after - before for after, before in zip(batch_counters(site), batches, strict=True))
+    each = request_bodies.BATCH if kind == "hundred" else 1
     stored = max(1, (loaded.answered + loaded.later) * each)
     row = Row(
         kind=kind,
-        pictures=each,
+        images=each,
         load=loaded,
         batch=answered / count if count else 0.0,
         processor_milliseconds={part: seconds * 1000 / stored for part, seconds in spent.items()},
-        megabytes={part: processes.megabytes(some) for part, some in pids.items()},
+        megabytes={part: processes.megabytes(group) for part, group in pids.items()},
     )
     print(
         f"{kind:9}{clients:8}{loaded.per_second * each:12.1f}{loaded.p50:10.1f}{loaded.p99:10.1f}{loaded.longest:10.1f}"
@@ -171,37 +175,38 @@ def measure(
     return row
 
 
-def batches_so_far(site: Supervised) -> tuple[float, float]:
-    """Submissions that were answered, and batches in which that was done, as /metrics counts them."""
+def batch_counters(site: Supervised) -> tuple[float, float]:
+    """Return the numbers of predicted submissions and of batches so far, from /metrics."""
     with site.client() as client:
         text = client.get("metrics").raise_for_status().text
-    sums = [re.search(rf"^digits_batch_size_{what} (\S+)$", text, re.MULTILINE) for what in ("sum", "count")]
-    return tuple(float(found[1]) if found else 0.0 for found in sums)
+    total, count = (re.search(rf"^digits_batch_size_{name} (\S+)$", text, re.MULTILINE) for name in ("sum", "count"))
+    return float(total[1]) if total else 0.0, float(count[1]) if count else 0.0
 
 
 def after_idling(site: Supervised, bodies: load.Bodies) -> list[float]:
-    """Milliseconds of requests that come when no shift runs any more."""
+    """Return the milliseconds of requests that arrive after the worker session has ended."""
     times = []
     with load.Connection(site.url) as connection:
         for number in range(FIRST_REQUESTS):
-            time.sleep(float(SETTINGS["WORKER_IDLE_SECONDS"]) + 1)  # measures the first request after an idle time
-            connection.ask("GET", "/healthz")  # the connection is there already
+            time.sleep(float(SETTINGS["WORKER_IDLE_SECONDS"]) + 1)  # the idle period is what is measured
+            connection.request("GET", "/healthz")  # the connection is open before the clock starts
             body = (bodies.folder / str(number)).read_bytes()
-            status, milliseconds = connection.ask("POST", "/api/v1/submissions", body, bodies.content_type)
+            status, milliseconds = connection.request("POST", "/api/v1/submissions", body, bodies.content_type)
             if status not in (201, 207):
-                raise load.LoadError(f"The first request after idling was answered {status}.")
+                raise load.LoadError(f"The first request after idling was answered with status {status}.")
             times.append(milliseconds)
     return times
 
 
-def everything_is_stored(data: Path) -> str:
-    """Wait until every submission has its answer, and say how many there are and how many have none."""
+def check_stored(data: Path) -> str:
+    """Wait until every submission has its prediction; return the numbers of predicted and lost ones as a sentence."""
     with contextlib.closing(sqlite3.connect(f"file:{next(data.glob('*.sqlite3'))}?mode=ro", uri=True)) as database:
 
         def count(state: str) -> int:
-            return database.execute(
-                f"SELECT count(*) FROM recognizer_submission WHERE state {state} 'predicted'"  # noqa: S608  ours
-            ).fetchone()[0]
+            row = database.execute(
+                f"SELECT count(*) FROM recognizer_submission WHERE state {state} 'predicted'"  # noqa: S608  a constant
+            ).fetchone()
+            return int(row[0])
 
         with contextlib.suppress(AssertionError):
             wait_until(lambda: count("<>") == 0, seconds=60, what="the last answers")
@@ -210,17 +215,17 @@ def everything_is_stored(data: Path) -> str:
 
 
 def plot(rows: list[Row], path: Path) -> None:
-    """Pictures a second and median latency against clients, a line for each kind."""
+    """Draw images a second and latency against the number of clients, one line for each kind."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(10, 4), layout="constrained")
     speed, latency = figure.subplots(1, 2)
     for kind in dict.fromkeys(row.kind for row in rows):
-        mine = [row for row in rows if row.kind == kind]
-        clients = [row.load.clients for row in mine]
-        speed.plot(clients, [row.load.per_second * row.pictures for row in mine], marker="o", label=kind)
-        latency.plot(clients, [row.load.p50 for row in mine], marker="o", label=kind)
-        latency.plot(clients, [row.load.p99 for row in mine], linestyle=":", color=latency.lines[-1].get_color())
+        selected = [row for row in rows if row.kind == kind]
+        clients = [row.load.clients for row in selected]
+        speed.plot(clients, [row.load.per_second * row.images for row in selected], marker="o", label=kind)
+        latency.plot(clients, [row.load.p50 for row in selected], marker="o", label=kind)
+        latency.plot(clients, [row.load.p99 for row in selected], linestyle=":", color=latency.lines[-1].get_color())
     for axes, title in ((speed, "pictures a second"), (latency, "ms: median, and dotted the 99th percentile")):
         axes.set(xscale="log", yscale="log", xlabel="clients", title=title)
         axes.grid(visible=True, alpha=0.3)

@@ -1,14 +1,14 @@
-"""What our training costs beside plain `model.fit` on the same data: processor seconds of an epoch.
+"""Processor time of an epoch of our training compared with plain `model.fit` on the same data.
 
     python -m bench.training                             # epochs of 8,000 images: some minutes
     python -m bench.training --images 55000 --epochs 3   # as long as those of `manage.py train --recipe seed`
     taskset --cpu-list 1 python -m bench.training        # kept on one processor, TensorFlow with one thread
 
-Four ways, each in a process of its own: Keras as its own documentation shows it; `ml.training.loop.fit` with the seed's
-recipe, as `manage.py train --recipe seed` calls it; the same with geometric distortions, and with all that the recipes
-of the product do. Every way has the same images, batches, 32-bit floats, a new order in every epoch, and looks at the
-same validation images after it. The processes take turns, one epoch each, so that whatever else the machine does
-meets all of them; the ratios are medians over the turns. The first epoch, which also builds the graphs, does not count.
+Four ways, each in its own process: Keras as its documentation shows it; `ml.training.loop.fit` with the seed's
+recipe, as `manage.py train --recipe seed` calls it; the same with geometric distortions, and with all distortions of
+the product's recipes. Every way has the same images, batches and 32-bit floats, shuffles in every epoch and evaluates
+the same validation images after it. The processes take turns, one epoch each, so that other load affects all of them;
+the ratios are medians over the turns. The first epoch also builds the graphs and does not count.
 """
 
 from __future__ import annotations
@@ -22,52 +22,62 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias
 
 from tqdm import tqdm
 
 from ml.data.augmentation import Distortion
 
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    import numpy as np
+
 PLAIN, SEED, DISTORTED, FULL = "plain model.fit", "seed recipe", "with geometry", "with all distortions"
-# Over plain `model.fit`, and over the recipe without distortions; None: nothing was promised.
+# Baseline and highest allowed ratio of each way; None: no limit.
 PROMISED = {SEED: (PLAIN, 1.05), DISTORTED: (SEED, 1.25), FULL: (SEED, None)}
-# Rotation, scale, shear, shift and the elastic warp; thickness and brightness of strokes stay as they are.
+# Rotation, scale, shear, shift and the elastic warp; thickness and brightness of strokes are unchanged.
 GEOMETRIC = Distortion(thicken=0, thin=0, fade=0, steepen=0)
+# Images of shape (N, 28, 28) and labels of shape (N,), both uint8.
+Dataset: TypeAlias = "tuple[np.ndarray, np.ndarray]"
 DISTORTIONS = {SEED: None, DISTORTED: GEOMETRIC, FULL: Distortion()}
 
 
 def main() -> int:
+    """Measure, print the table and return the exit status."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--images", type=int, default=8_000)
-    parser.add_argument("--epochs", type=int, default=8, help="those that count")
-    parser.add_argument("--only", choices=(PLAIN, *PROMISED), help="an epoch for every line of the standard input")
-    asked = parser.parse_args()
-    if asked.only is not None:
+    parser.add_argument("--epochs", type=int, default=8, help="number of epochs that count")
+    parser.add_argument(
+        "--only", choices=(PLAIN, *PROMISED), help="train this way, one epoch for each line of the standard input"
+    )
+    options = parser.parse_args()
+    if options.only is not None:
         with contextlib.suppress(Finished):
-            work(asked.only, asked.images, asked.epochs + 1)
+            work(options.only, options.images, options.epochs + 1)
         return 0
     with contextlib.ExitStack() as stack:
-        workers = {name: stack.enter_context(worker(name, asked)) for name in (PLAIN, *PROMISED)}
-        turns = [{name: epoch() for name, epoch in workers.items()} for _ in range(asked.epochs + 1)][1:]
-    print("seconds of processor time an epoch: the least, and the median")
+        workers = {name: stack.enter_context(worker(name, options)) for name in (PLAIN, *PROMISED)}
+        turns = [{name: epoch() for name, epoch in workers.items()} for _ in range(options.epochs + 1)][1:]
+    print("seconds of processor time an epoch: minimum and median")
     for name in workers:
         column = [turn[name] for turn in turns]
         line = f"{name:24}{min(column):7.2f}{statistics.median(column):7.2f}"
         if name in PROMISED:
-            beside, promised = PROMISED[name]
-            ratio = statistics.median(turn[name] / turn[beside] for turn in turns)
-            line += f"  {ratio:.3f} of {beside}" + (f" (promised: {promised:g})" if promised else "")
+            baseline, promised = PROMISED[name]
+            ratio = statistics.median(turn[name] / turn[baseline] for turn in turns)
+            line += f"  {ratio:.3f} of {baseline}" + (f" (promised: {promised:g})" if promised else "")
         print(line)
     return 0
 
 
 @contextlib.contextmanager
-def worker(name: str, asked: argparse.Namespace) -> Iterator[Callable[[], float]]:
-    """A process that trains; what is given makes it train one epoch and returns its processor seconds."""
+def worker(name: str, options: argparse.Namespace) -> Iterator[Callable[[], float]]:
+    """Start a training process; yield a function that trains one epoch in it and returns the processor seconds."""
     command = [
         sys.executable, "-m", "bench.training", "--only", name,
-        "--images", str(asked.images), "--epochs", str(asked.epochs),
+        "--images", str(options.images), "--epochs", str(options.epochs),
     ]  # fmt: skip
     environment = os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3"}
     with subprocess.Popen(
@@ -76,18 +86,18 @@ def worker(name: str, asked: argparse.Namespace) -> Iterator[Callable[[], float]
 
         def epoch() -> float:
             print("go", file=process.stdin, flush=True)
-            return json.loads(process.stdout.readline())
+            return float(json.loads(process.stdout.readline()))
 
         yield epoch
         process.stdin.close()
 
 
 class Finished(Exception):  # noqa: N818 - not an error
-    """No more epochs are wanted."""
+    """Ends a training process when the standard input is closed."""
 
 
 class Turns:
-    """Between two epochs: tells the processor seconds of the last one and waits for the next to be asked for."""
+    """Callback between epochs: prints the processor seconds of the last epoch and waits for the next line of input."""
 
     def __init__(self) -> None:
         self._wait()
@@ -95,15 +105,16 @@ class Turns:
     def _wait(self) -> None:
         if not sys.stdin.readline():
             raise Finished
-        self._begun = time.process_time()
+        self._started = time.process_time()
 
     def next(self, *_: object) -> None:
-        print(time.process_time() - self._begun, flush=True)
+        """Report the epoch that has ended and wait until the next one is requested."""
+        print(time.process_time() - self._started, flush=True)
         self._wait()
 
 
 def work(name: str, images: int, epochs: int) -> None:
-    """Train as `name` says; every epoch waits for its turn."""
+    """Train in the given way; every epoch waits for its turn."""
     from ml.data.mnist import load_mnist
 
     mnist = load_mnist()
@@ -113,23 +124,22 @@ def work(name: str, images: int, epochs: int) -> None:
     if name == PLAIN:
         _plain(train, validation, epochs)
     else:
-        _ours(train, validation, epochs, DISTORTIONS[name])
+        _fit(train, validation, epochs, DISTORTIONS[name])
 
 
-def _ours(train: tuple, validation: tuple, epochs: int, distortion: Distortion | None) -> None:
+def _fit(train: Dataset, validation: Dataset, epochs: int, distortion: Distortion | None) -> None:
     from ml.training import loop
 
     recipe = dataclasses.replace(loop.SEED, epochs=epochs, distortion=distortion)
-    with Path(os.devnull).open("w") as nowhere, tqdm(file=nowhere, mininterval=0.5) as bar:  # as the command shows it
+    with Path(os.devnull).open("w") as sink, tqdm(file=sink, mininterval=0.5) as bar:  # the command shows one too
         loop.fit(
             recipe, [loop.DataSource(train[0], loop.one_hot(train[1]))], validation,
             on_progress=lambda _: bar.update(), on_epoch=Turns().next,
         )  # fmt: skip
 
 
-def _plain(train: tuple, validation: tuple, epochs: int) -> None:
+def _plain(train: Dataset, validation: Dataset, epochs: int) -> None:
     import keras
-    import numpy as np
 
     from ml.training.model import build_model
 
@@ -139,9 +149,9 @@ def _plain(train: tuple, validation: tuple, epochs: int) -> None:
     keras.utils.set_random_seed(1)
     model = build_model()
     model.compile(optimizer="adam", loss="categorical_crossentropy", metrics=["accuracy"])
-    given, checked = arrays(*train), arrays(*validation)
+    inputs, validation_data = arrays(*train), arrays(*validation)
     model.fit(
-        *given, batch_size=64, epochs=epochs, validation_data=checked, verbose=0,
+        *inputs, batch_size=64, epochs=epochs, validation_data=validation_data, verbose=0,
         callbacks=[keras.callbacks.LambdaCallback(on_epoch_end=Turns().next)],
     )  # fmt: skip
 

@@ -1,4 +1,4 @@
-"""Several sites that are driven in turns, so that a machine that changes its speed does so for all: ratios hold."""
+"""Interleaved load on several sites: a change of the machine's speed affects all of them, so ratios are stable."""
 
 import random
 import statistics
@@ -11,12 +11,12 @@ from digitsite.testing.supervised import Supervised
 
 @dataclass(frozen=True)
 class Turn:
-    """What one site did in one turn.
+    """Result of one site in one turn.
 
     Attributes:
-        per_second: stored predictions.
-        median: milliseconds from a request to the end of its answer.
-        processor_milliseconds: of web server, worker and Redis, for each.
+        per_second: Stored predictions a second.
+        median: Median milliseconds from a request to the end of its response.
+        processor_milliseconds: Processor time of web server, worker and Redis for each prediction.
     """
 
     per_second: float
@@ -24,7 +24,7 @@ class Turn:
     processor_milliseconds: float
 
 
-def taken(
+def take_turns(
     sites: Mapping[str, Supervised],
     bodies: load.Bodies,
     *,
@@ -33,10 +33,21 @@ def taken(
     seconds: float,
     load_core: int | None,
 ) -> dict[str, list[Turn]]:
-    """Each site's turns, one of every round: in a round each has one, in any order. A first round warms.
+    """Load each site once a round, in random order; an additional first round warms up.
+
+    Args:
+        sites: Running sites by name.
+        bodies: Request bodies.
+        clients: Number of connections.
+        rounds: Number of rounds that count.
+        seconds: Length of each turn.
+        load_core: Processor to pin the load generator to.
+
+    Returns:
+        The turns of each site, one for each round.
 
     Raises:
-        load.LoadError: something was answered with an error, or nothing at all.
+        load.LoadError: If a response is an error or nothing was stored.
     """
     turns: dict[str, list[Turn]] = {name: [] for name in sites}
     sent = dict.fromkeys(sites, 0)
@@ -63,12 +74,13 @@ def taken(
     return turns
 
 
-def ratio(some: Sequence[Turn], first: Sequence[Turn], figure: str) -> float:
-    """The median, over the rounds, of how one site's figure compares to the other's in the same round."""
+def ratio(turns: Sequence[Turn], baseline: Sequence[Turn], figure: str) -> float:
+    """Return the median over the rounds of the ratio of a figure between two sites."""
     return statistics.median(
-        getattr(one, figure) / getattr(other, figure) for one, other in zip(some, first, strict=True)
+        getattr(turn, figure) / getattr(other, figure) for turn, other in zip(turns, baseline, strict=True)
     )
 
 
-def median(some: Sequence[Turn], figure: str) -> float:
-    return statistics.median(getattr(one, figure) for one in some)
+def median(turns: Sequence[Turn], figure: str) -> float:
+    """Return the median of a figure over the turns."""
+    return statistics.median(getattr(turn, figure) for turn in turns)

@@ -1,1 +1,1 @@
-"""What the site is compared with: the same pictures and the same Keras model behind other ways of serving."""
+"""Other ways of serving the same Keras model, to compare the site with."""

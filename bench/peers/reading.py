@@ -1,7 +1,7 @@
-"""What every peer shares: the picture made ready, the shipped model, and the answer.
+"""Preprocessing and inference that all peers share.
 
-PEER_READING says how a picture is read, `ours` (`ml.serving.images` and `ml.preprocessing`, as the site does) or
-`naive` (grey, 28x28, / 255); PEER_ENGINE what answers a batch: `predict`, `function` (a warmed `tf.function`) or
+PEER_READING selects the preprocessing: `ours` (`ml.serving.images` and `ml.preprocessing`, as the site does) or `naive`
+(grey, 28x28, / 255). PEER_ENGINE selects the inference of a batch: `predict`, `function` (a warmed `tf.function`) or
 `litert`.
 """
 
@@ -19,7 +19,7 @@ BATCH, BATCH_SECONDS = 32, 0.005
 
 
 def pixels(data: bytes) -> np.ndarray:
-    """The picture in a file as (28, 28) uint8, white ink on black."""
+    """Return the image in a file as (28, 28) uint8, white ink on black."""
     if os.environ.get("PEER_READING", "ours") == "naive":
         return np.asarray(Image.open(io.BytesIO(data)).convert("L").resize((28, 28)))
     from ml.preprocessing import prepare_image
@@ -29,7 +29,7 @@ def pixels(data: bytes) -> np.ndarray:
 
 
 def engine() -> Classify:
-    """From (N, 28, 28) uint8 to N digits, warmed."""
+    """Return a warmed-up function from images of shape (N, 28, 28), uint8, to N digits."""
     name = os.environ.get("PEER_ENGINE", "function")
     classify = {"predict": _predict, "function": _function, "litert": _litert}[name]()
     for size in (1, 2, BATCH):

@@ -1,6 +1,6 @@
-"""Django with one Celery task for each request and a result backend, as most tutorials have it. Stores nothing.
+"""Django with one Celery task for each request and a result backend, as in most tutorials. Stores nothing.
 
-Its own web server and worker, Valkey apart:
+Starts a web server and a worker; Valkey is started separately:
 
     PEER_REDIS=/path/to/socket PORT=9001 python -m bench.peers.with_celery
 """
@@ -28,10 +28,12 @@ classify = cache(reading.engine)
 
 @app.task
 def predict_task(file: str) -> int:
+    """Predict an image, base64-encoded."""
     return int(classify()(reading.pixels(base64.b64decode(file))[np.newaxis])[0])
 
 
 def predict(request: HttpRequest) -> JsonResponse:
+    """Send the image to the worker and wait for the digit."""
     file = base64.b64encode(request.FILES["image"].read()).decode()
     return JsonResponse({"digit": predict_task.delay(file).get(timeout=60)})
 
@@ -40,7 +42,7 @@ urlpatterns = [path("predict", predict)]
 
 
 def application(*arguments: object) -> object:
-    """The WSGI application, made when the first request comes."""
+    """Answer as the WSGI application, which is created for the first request."""
     return _django()(*arguments)
 
 
@@ -55,7 +57,7 @@ def _django() -> WSGIHandler:
 
 
 def main() -> int:
-    """The worker as a child, the web server in the foreground."""
+    """Run the worker as a child process and the web server in the foreground."""
     worker = subprocess.Popen(
         [sys.executable, "-m", "celery", "-A", __spec__.name, "worker", "--pool", "solo", "--loglevel", "WARNING"]
     )

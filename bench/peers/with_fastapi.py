@@ -1,4 +1,4 @@
-"""FastAPI in the way most tutorials have it: a form with a file, one call of the model for each request.
+"""FastAPI as in most tutorials: a form with a file, one call of the model for each request.
 
 PORT=9001 PEER_ENGINE=predict python -m bench.peers.with_fastapi
 """
@@ -18,6 +18,7 @@ classify = reading.engine()
 
 @app.post("/predict")
 def predict(image: Annotated[bytes, File()]) -> dict[str, int]:
+    """Predict one image."""
     return {"digit": int(classify(reading.pixels(image)[np.newaxis])[0])}
 
 

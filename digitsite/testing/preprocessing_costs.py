@@ -25,7 +25,7 @@ PROMISED = {
 }
 
 
-def pictures() -> dict[str, Callable[[], object]]:
+def cases() -> dict[str, Callable[[], object]]:
     """What is measured, under the names of `PROMISED`."""
     paper = lamp_and_shadow(280, 280, edge=1)
     canvas = Image.fromarray(255 - drawing()).convert("RGBA")

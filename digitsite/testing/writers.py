@@ -108,7 +108,7 @@ def drawings(hands: list[Hand], n: int, seed: int) -> list[tuple[Hand, int, Stro
     return made
 
 
-def pictures(hands: list[Hand], n: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+def draw_images(hands: list[Hand], n: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """n drawings as the model sees them: (n, 28, 28) uint8 and labels (n,) uint8."""
     made = drawings(hands, n, seed)
     images = np.stack([prepare_strokes(strokes).pixels for _, _, strokes in made])
@@ -119,7 +119,7 @@ def main() -> None:
     """Write a sheet, one row a digit, leaning hands on the left and common ones on the right."""
     halves = []
     for hands in (leaning_hands(5, 1), common_hands(5, 1)):
-        images, labels = pictures(hands, 400, 1)
+        images, labels = draw_images(hands, 400, 1)
         halves.append(np.vstack([np.hstack(images[labels == digit][:15]) for digit in range(10)]))
     cv2.imwrite(sys.argv[1], np.hstack(halves))
 

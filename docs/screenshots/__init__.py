@@ -1,1 +1,1 @@
-"""The pictures in the README, and the program that takes them."""
+"""Screenshots of the README and the program that takes them."""

@@ -1,4 +1,4 @@
-"""Takes the README's pictures of a site of its own: `.venv/bin/python -m docs.screenshots.take`."""
+"""Take the screenshots of the README from a temporary site: `.venv/bin/python -m docs.screenshots.take`."""
 
 import tempfile
 from pathlib import Path
@@ -16,6 +16,7 @@ PHONE = {"width": 390, "height": 844}
 
 
 def main() -> None:
+    """Take one screenshot of a desktop and one of a phone."""
     path = chromium.executable()
     with tempfile.TemporaryDirectory() as folder, Supervised(Path(folder, "data"), TRAINER="0") as site:
         site.wait_until_it_answers()
@@ -30,11 +31,12 @@ def main() -> None:
 
 
 def take(page: Page, line: list[tuple[float, float]], digit: str, name: str) -> None:
+    """Draw a digit, wait for its prediction and save the page as an image."""
     page.goto("/")
     draw(page, line)
     expect_answer(page, digit)
     expect(page.locator("[data-sentence]")).to_have_text("Sure")
-    page.wait_for_timeout(600)  # the bars have grown
+    page.wait_for_timeout(600)  # the animation of the bars has ended
     page.screenshot(path=FOLDER / name)
 
 

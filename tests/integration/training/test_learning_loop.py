@@ -15,7 +15,7 @@ from django.conf import settings
 from django.contrib.auth.models import Group, User
 
 from digitsite.testing.site import BASE_DIR, Site, wait_until
-from digitsite.testing.writers import leaning_hands, pictures
+from digitsite.testing.writers import draw_images, leaning_hands
 from recognizer.models import Prediction, RunState, Submission, TrainingRun
 from recognizer.services.registry import versions
 from tests.support.labelled_rows import settle_drawings
@@ -55,7 +55,7 @@ def test_writers_who_are_misread_are_read_after_their_labels_were_reviewed(make_
     start_trainer(site)
     hands = leaning_hands(4, 2)
     with contextlib.ExitStack() as open_until_the_end, site.entered():
-        others = pictures(hands, 600, 77)
+        others = draw_images(hands, 600, 77)
         before = accuracy(*others)
         assert before <= 0.92
         client = open_until_the_end.enter_context(contextlib.closing(signed_in(site)))

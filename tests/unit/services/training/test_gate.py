@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from digitsite.testing.writers import leaning_hands, pictures, turning_hands
+from digitsite.testing.writers import draw_images, leaning_hands, turning_hands
 from ml.evaluation.gate import (
     BALANCE,
     BEST_EVER_TOLERANCE,
@@ -172,7 +172,7 @@ def test_what_was_gained_and_lost_is_said_in_words(figures, words):
 
 def test_labels_that_look_like_somebodys_aim_are_refused_and_honest_corrections_are_not():
     hands = leaning_hands(5, 1)
-    images, labels = pictures(hands, 400, 7)
+    images, labels = draw_images(hands, 400, 7)
     champion = load_classifier((BASE_FOLDER / BUNDLE_FILE).read_bytes())
     assert find_suspected_noise(champion, images, labels, NoiseThresholds()) == []
     ones = np.flatnonzero(labels == 1)[:20]
@@ -189,7 +189,7 @@ def test_labels_that_look_like_somebodys_aim_are_refused_and_honest_corrections_
 
 def test_a_handwriting_that_is_surely_misread_is_not_contested_and_the_same_labels_at_random_are():
     """Such a 7 lies among other 7s; a 1 that somebody calls 7 lies among 1s."""
-    images, labels = pictures(turning_hands(5, 202), 1000, 7)
+    images, labels = draw_images(turning_hands(5, 202), 1000, 7)
     champion = load_classifier((BASE_FOLDER / BUNDLE_FILE).read_bytes())
     said = champion.answer(images)
     sure = np.array([one.digit != label and one.certainty > 0.6 for one, label in zip(said, labels, strict=True)])

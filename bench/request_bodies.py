@@ -1,6 +1,6 @@
-"""Request bodies for the benchmarks: digits drawn by procedure, no two alike. Deterministic.
+"""Deterministic request bodies for the benchmarks: synthetic digits, all different.
 
-No two alike, for a picture that the site has already is not written a second time, and that would flatter it.
+All are different because the site does not write an image again that it has stored, which would be cheaper.
 """
 
 import base64
@@ -28,31 +28,33 @@ PHOTO_SIZE = (4000, 3000)
 BATCH = 100
 
 
-def of(kind: str, count: int, folder: Path) -> Bodies:
-    """Bodies of one kind, in files.
+def write_bodies(kind: str, count: int, folder: Path) -> Bodies:
+    """Write bodies of one kind to files.
 
     Args:
         kind: `small` (PNG 28x28), `canvas` (PNG 280x280, RGBA), `strokes`, `photo` (JPEG, 12 megapixels), each as one
             submission; `hundred` is a form with a hundred small ones.
+        count: Number of bodies.
+        folder: New folder for the files.
     """
     if kind == "strokes":
-        bodies = [json.dumps({"strokes": one, "frame": FRAME}).encode() for one in drawings(count)]
-        return Bodies.written(folder, JSON, bodies)
+        bodies = [json.dumps({"strokes": strokes, "frame": FRAME}).encode() for strokes in drawings(count)]
+        return Bodies.write(folder, JSON, bodies)
     if kind == "hundred":
         files = small(count * BATCH)
-        return Bodies.written(folder, FORM, [form(files[at : at + BATCH]) for at in range(0, len(files), BATCH)])
+        return Bodies.write(folder, FORM, [form(files[at : at + BATCH]) for at in range(0, len(files), BATCH)])
     files = {"small": small, "canvas": canvases, "photo": photos}[kind](count)
-    return Bodies.written(folder, FORM, [form([file]) for file in files])
+    return Bodies.write(folder, FORM, [form([file]) for file in files])
 
 
 def noise(count: int) -> list[bytes]:
-    """PNG 28x28 of grey noise, like nothing else that is sent."""
+    """Return PNG files of 28x28 grey noise, different from all other bodies."""
     pixels = np.random.default_rng(28).integers(0, 256, (count, 28, 28), np.uint8)
-    return [_file(Image.fromarray(one), "PNG") for one in pixels]
+    return [_file(Image.fromarray(image), "PNG") for image in pixels]
 
 
 def form(files: list[bytes]) -> bytes:
-    """A form with the files in fields called `image`."""
+    """Return a multipart form with the files in fields named `image`."""
     parts = [
         f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="image"; filename="{number}"\r\n'
         "Content-Type: application/octet-stream\r\n\r\n".encode()
@@ -64,16 +66,17 @@ def form(files: list[bytes]) -> bytes:
 
 
 def data_url(file: bytes) -> str:
+    """Return a PNG file as a data URL."""
     return "data:image/png;base64," + base64.b64encode(file).decode()
 
 
 def small(count: int) -> list[bytes]:
-    """PNG files of 28x28: the training digits of MNIST, of which there are 55,000."""
+    """Return PNG files of 28x28: training digits of MNIST, of which there are 55,000."""
     return [_file(Image.fromarray(image), "PNG") for image in mnist.load_mnist().train_images[:count]]
 
 
 def canvases(count: int) -> list[bytes]:
-    """PNG files of 280x280 RGBA, black ink on nothing, as a canvas gives them."""
+    """Return PNG files of 280x280 RGBA with black ink on transparency, as a canvas exports them."""
     files = []
     for strokes in drawings(count):
         rgba = np.zeros((280, 280, 4), np.uint8)
@@ -83,7 +86,7 @@ def canvases(count: int) -> list[bytes]:
 
 
 def photos(count: int) -> list[bytes]:
-    """JPEG files of 4000x3000: a digit in blue ink on ruled paper, with a shadow."""
+    """Return JPEG files of 4000x3000: a digit in blue ink on ruled paper with a shadow."""
     paper = rule(lamp_and_shadow(280, 280, edge=1), 60)
     files = []
     for strokes in drawings(count):
@@ -93,7 +96,7 @@ def photos(count: int) -> list[bytes]:
 
 
 def drawings(count: int) -> list[list[list[list[float]]]]:
-    """Strokes in a frame of 280 units, rounded as the Draw page rounds them."""
+    """Return strokes in a frame of 280 units, rounded as the Draw page rounds them."""
     random = np.random.default_rng(1)
     drawn = []
     for number in range(count):
