@@ -82,7 +82,8 @@ class FormParser(BaseParser):
             spool_limit=settings.DATA_UPLOAD_MAX_MEMORY_SIZE,
             memory_limit=settings.DATA_UPLOAD_MAX_MEMORY_SIZE,
         )
-        fields, files = QueryDict(mutable=True), MultiValueDict[str, UploadedFile[Any]]()
+        fields = QueryDict(mutable=True)
+        files: MultiValueDict[str, UploadedFile[Any]] = MultiValueDict()
         counts: Counter[bool] = Counter()
         try:
             for part in form:

@@ -127,7 +127,7 @@ def acquire(*, actor: Actor, key: str, fingerprint: str) -> Claim | StoredRespon
     return Claim(row.pk, attempt, actor, row.stored)
 
 
-def record(claim: Claim, outcomes: Sequence[Submission | StoredItem]) -> None:
+def record(claim: Claim, outcomes: Sequence[Submission | Mapping[str, Any]]) -> None:
     """Record the outcomes of the request, in the transaction that stores them.
 
     Args:
