@@ -76,9 +76,9 @@ class ImageResult:
 
     @property
     def is_correct(self) -> bool:
-        """Whether the prediction is correct.
+        """True if the prediction is correct.
 
-        For a digit: the predicted digit is the label, whatever the verdict except "blank". For a non-digit: the
+        For a digit: the predicted digit is the label, with any verdict except "blank". For a non-digit: the
         verdict is not "sure". Unreadable images are never correct.
         """
         if self.answer is None:
@@ -92,7 +92,7 @@ def find_images(paths: Iterable[Path]) -> list[Path]:
     """Return the given files, and all images below the given folders, in a fixed order.
 
     Args:
-        paths: files and folders. Files are returned whatever their suffix.
+        paths: files and folders. Files are returned with any suffix.
 
     Raises:
         FileNotFoundError: a path does not exist.

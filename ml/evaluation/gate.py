@@ -112,7 +112,7 @@ class GateResult:
 
     @property
     def passed(self) -> bool:
-        """Whether no check failed."""
+        """True if no check failed."""
         return not self.reasons
 
 

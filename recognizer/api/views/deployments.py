@@ -107,9 +107,11 @@ def _file_response(view: ApiView, number: int, column: str, name: str) -> HttpRe
 
 def _deploy(view: ApiView, number: int, kind: type[RollBackSerializer], deploy: Callable[..., Deployment]) -> Response:
     permissions.require_operator(view.actor)
-    params = view.validated_body(kind)
+    params = dict(view.validated_body(kind))
+    expected_sequence = params.pop("seen", None)
+    version = _find_version(number)
     try:
-        deployment = deploy(actor=view.actor, version=_find_version(number), **params)
+        deployment = deploy(actor=view.actor, version=version, expected_sequence=expected_sequence, **params)
     except versions.RegistryError as error:
         raise Conflict(str(error)) from error
     return Response(DeploymentSerializer(deployment).data, status=201)

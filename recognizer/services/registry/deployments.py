@@ -70,7 +70,7 @@ def promote(
     return model_versions.deploy(
         version=_require_fit(version),
         kind=Deployment.Kind.PROMOTE if passed else Deployment.Kind.FORCE,
-        who=actor.user,
+        user=actor.user,
         why=why or "Promoted by an operator.",
         replaces=_require_unchanged(expected_sequence),
     )
@@ -103,7 +103,7 @@ def roll_back(
     return model_versions.deploy(
         version=_require_fit(version),
         kind=Deployment.Kind.ROLLBACK,
-        who=actor.user,
+        user=actor.user,
         why=why.strip() or "Rolled back by an operator.",
         replaces=live,
     )

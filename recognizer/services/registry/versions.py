@@ -99,7 +99,7 @@ def deploy(
     version: ModelVersion,
     kind: Deployment.Kind,
     why: str,
-    who: User | None = None,
+    user: User | None = None,
     replaces: Deployment | None = None,
 ) -> Deployment:
     """Make a version live by adding a deployment.
@@ -108,7 +108,7 @@ def deploy(
         version: the version to deploy.
         kind: kind of the deployment.
         why: reason, stored with the deployment.
-        who: the operator; None if the site itself deploys.
+        user: the operator; None if the site itself deploys.
         replaces: the deployment that the caller expects to replace; by default the newest one.
 
     Raises:
@@ -127,7 +127,7 @@ def deploy(
                 kind=kind,
                 from_version_id=last.to_version_id if last else None,
                 to_version=version,
-                who=who,
+                who=user,
                 why=why,
             )
     except IntegrityError as error:

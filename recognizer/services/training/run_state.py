@@ -125,7 +125,7 @@ class Recorder:
 
     @property
     def should_stop(self) -> bool:
-        """Whether the run was lost or cancelled."""
+        """True if the run was lost or cancelled."""
         return self._is_lost.is_set() or self._is_cancelled.is_set()
 
     def raise_if_stopped(self) -> None:

@@ -58,7 +58,7 @@ def run_in_subprocess(run_id: int, *, should_stop: Callable[[], bool]) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """Why the run of a subprocess failed, if the subprocess did not end the run.
+    """The reason why a run failed whose subprocess did not end it.
 
     Attributes:
         reason: one sentence.
@@ -80,7 +80,7 @@ def _start(run_id: int, token: str) -> subprocess.Popen[bytes]:
         "MALLOC_ARENA_MAX": "2",
     }
     # The subprocess is in the worker's process group, so killing the group kills it too. It also reads its standard
-    # input, which is closed when this process ends for whatever reason.
+    # input, which is closed when this process ends for any reason.
     return subprocess.Popen(
         [sys.executable, "manage.py", "run_training", str(run_id)],
         cwd=settings.BASE_DIR,

@@ -38,7 +38,7 @@ def page(operator: Actor) -> Client:
 
 def test_the_page_says_what_is_live_and_what_was(page, operator, make_version):
     version = make_version()
-    versions.deploy(version=version, kind=Deployment.Kind.FORCE, why="Our writers need it.", who=operator.user)
+    versions.deploy(version=version, kind=Deployment.Kind.FORCE, why="Our writers need it.", user=operator.user)
     text = page.get("/models/").content.decode()
     for words in ("Version", "is live since", "Our writers need it.", "Roll back to version 1", "Retrain now", "otto"):
         assert words in text

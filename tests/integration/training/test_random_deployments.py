@@ -49,7 +49,7 @@ class Operators(RuleBasedStateMachine):
         others.delete()
         self.base = ModelVersion.objects.get(number=1)
         self.was_live = [1]
-        self.seen = 1
+        self.expected_sequence = 1
         self.run: TrainingRun | None = None
 
     def _pick(self, data: st.DataObject) -> ModelVersion:
@@ -73,7 +73,7 @@ class Operators(RuleBasedStateMachine):
     @rule()
     def look(self) -> None:
         """An operator opens the page, and decides later."""
-        self.seen = model_versions.live_deployment().sequence
+        self.expected_sequence = model_versions.live_deployment().sequence
 
     @rule(data=st.data(), force=st.booleans(), why=st.sampled_from(["", "because"]), stale=st.booleans())
     def promote(self, data: st.DataObject, force: bool, why: str, stale: bool) -> None:
@@ -84,11 +84,11 @@ class Operators(RuleBasedStateMachine):
                 version=version,
                 force=force,
                 why=why,
-                expected_sequence=self.seen if stale else None,
+                expected_sequence=self.expected_sequence if stale else None,
             ),
             version,
             may=version.gate_verdict == GateVerdict.PASSED or (force and bool(why)),
-            expected_sequence=self.seen if stale else None,
+            expected_sequence=self.expected_sequence if stale else None,
         )
 
     @rule(data=st.data(), stale=st.booleans())
@@ -96,11 +96,11 @@ class Operators(RuleBasedStateMachine):
         version = self._pick(data)
         self._try(
             lambda: deployments.roll_back(
-                actor=SYSTEM_ACTOR, version=version, expected_sequence=self.seen if stale else None
+                actor=SYSTEM_ACTOR, version=version, expected_sequence=self.expected_sequence if stale else None
             ),
             version,
             may=version.number in self.was_live,
-            expected_sequence=self.seen if stale else None,
+            expected_sequence=self.expected_sequence if stale else None,
         )
 
     @rule(data=st.data())
@@ -150,9 +150,9 @@ class Operators(RuleBasedStateMachine):
         if self.run is not None:
             assert ModelFiles.objects.filter(version=self.champion.to_version).exists()
 
-    def _try(self, act, version: ModelVersion, *, may: bool, seen: int | None) -> None:
+    def _try(self, act, version: ModelVersion, *, may: bool, expected_sequence: int | None) -> None:
         there = ModelFiles.objects.filter(version=version).exists()
-        late = seen is not None and seen != model_versions.live_deployment().sequence
+        late = expected_sequence is not None and expected_sequence != model_versions.live_deployment().sequence
         expected = may and there and not late and version.number != self.was_live[-1]
         try:
             act()

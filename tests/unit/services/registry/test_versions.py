@@ -38,7 +38,7 @@ def test_asking_what_is_live_is_one_query_without_model_files(django_assert_num_
 @pytest.mark.django_db
 def test_a_deployment_changes_what_is_live_and_says_from_what(operator):
     version = another_version()
-    made = versions.deploy(version=version, kind=Deployment.Kind.PROMOTE, why="better", who=operator.user)
+    made = versions.deploy(version=version, kind=Deployment.Kind.PROMOTE, why="better", user=operator.user)
     assert (made.sequence, made.from_version.number) == (2, 1)
     assert versions.live_version() == version
 
