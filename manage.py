@@ -1,11 +1,12 @@
 #!/usr/bin/env python
-"""Django's command line for this project: `python manage.py help` lists what it can do."""
+"""Django's command-line utility for this project; `python manage.py help` lists the commands."""
 
 import os
 import sys
 
 
 def main() -> None:
+    """Run a management command."""
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "digitsite.settings")
     try:
         from django.core.exceptions import ImproperlyConfigured
@@ -16,7 +17,7 @@ def main() -> None:
         ) from error
     try:
         execute_from_command_line(sys.argv)
-    except ImproperlyConfigured as error:  # a setting has a bad value: the one line that says so is enough
+    except ImproperlyConfigured as error:  # a setting is invalid: print one line instead of a traceback
         raise SystemExit(str(error)) from None
 
 

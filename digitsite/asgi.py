@@ -9,7 +9,7 @@ from pathlib import Path
 from django.conf import settings
 from django.urls import reverse
 
-from digitsite.wsgi import application as wsgi_application  # sets Django up: before all else
+from digitsite.wsgi import application as wsgi_application  # calls django.setup(), which all imports below need
 from recognizer.proxies import address_of_client
 from recognizer.services.inference import handoff
 from recognizer.services.lib.addresses import rate_key
@@ -17,36 +17,37 @@ from recognizer.views.receive_errors import ENVIRON_KEY
 
 from .server.body import Limits
 from .server.byte_budget import ByteBudget
+from .server.environ import Environ
 from .server.receiver import Application, Receiver
 from .server.thread_pool import ThreadPool
 
 MEGABYTE = 1024 * 1024
-# Threads that serve pages while as many requests as may wait for their answers.
+# Threads that stay available for pages while the maximum number of requests waits for predictions.
 PAGE_THREADS = 16
 MAX_WAITING_JOBS = 1024
-# Small bodies, and responses of which the client has not taken everything.
+# Small request bodies, and large responses that are being sent.
 MEMORY_BUDGET = 64 * MEGABYTE
-# Previews that run at once: they take Python's lock from submissions, which go first, and wait for a worker meanwhile.
+# Previews that run at the same time. They compete for the GIL with submissions, which take precedence.
 MAX_PREVIEWS = 8
-# Bodies of large pictures that are decoded or stored at the same moment.
+# Total size of large request bodies that are processed at the same time.
 MAX_LARGE_BYTES = 32 * MEGABYTE
-# The form of a page, and the largest body of an API view that takes no pictures (`ApiView.max_body_bytes`).
+# Maximum body of a page's form and of an API view that accepts no images (`ApiView.max_body_bytes`).
 MAX_SMALL_BODY = 64 * 1024
-# Longer than any request takes.
+# Age, beyond the longest request, at which temporary files are removed.
 TEMPORARY_FILE_SECONDS = 24 * 3600
 
 
 def _use_temporary_folder(folder: Path) -> None:
-    """Have every library put its temporary files there, and remove what a killed process left behind."""
+    """Use this directory for the temporary files of all libraries, and remove those of killed processes."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     for file in folder.iterdir():
-        with contextlib.suppress(FileNotFoundError):  # another web process removes it, too
+        with contextlib.suppress(FileNotFoundError):  # another web process removed it
             if file.stat().st_mtime < time.time() - TEMPORARY_FILE_SECONDS:
                 file.unlink()
     tempfile.tempdir = str(folder)
 
 
-def _max_body_size(environ: dict) -> int:
+def _max_body_size(environ: Environ) -> int:
     path = environ["PATH_INFO"]
     if path == reverse("upload"):
         return settings.UPLOAD_FORM_MAX_SIZE
@@ -82,9 +83,9 @@ application = Receiver(
 )
 
 handoff.prepare()
-# What exists by now stays as long as the process does: the collector need not look through it again and again, which
-# took an eighth of a request's time under load.
+# Objects that exist now live as long as the process. Freezing them keeps the collector from scanning them, which took
+# an eighth of a request's time under load.
 gc.collect()
 gc.freeze()
-# A request makes a thousand objects and hardly any reference cycle: looking for cycles every 700 objects finds none.
+# A request allocates a thousand objects and hardly any reference cycles, so the default threshold of 700 is too low.
 gc.set_threshold(10_000, 10, 10)

@@ -1,4 +1,4 @@
-"""What our Celery workers do beside running tasks: load the model first, say that they live, keep the beat.
+"""Boot steps of the Celery workers: load the model, send heartbeats and liveness probes, run beat.
 
 https://docs.celeryq.dev/en/stable/userguide/extending.html
 """
@@ -6,6 +6,7 @@ https://docs.celeryq.dev/en/stable/userguide/extending.html
 import logging
 import time
 from threading import Thread
+from typing import Any, cast
 
 import redis
 from celery import Celery, beat, bootsteps
@@ -25,14 +26,16 @@ def _serves(queue: str, app: Celery) -> bool:
 
 
 class LoadModel(bootsteps.StartStopStep):
-    """Prediction workers load and warm the live model before they take the first message, or stop with one line."""
+    """Loads and warms up the live model before a prediction worker takes its first message."""
 
-    requires = {"celery.worker.components:Pool"}
+    requires = ("celery.worker.components:Pool",)
 
     def include_if(self, parent: WorkController) -> bool:
+        """Return whether this is a prediction worker."""
         return _serves("predictions", parent.app)
 
     def start(self, parent: WorkController) -> None:  # noqa: ARG002
+        """Load the model, or stop the worker with one log line."""
         import numpy as np
 
         from ml.serving.bundle import BundleError
@@ -43,45 +46,48 @@ class LoadModel(bootsteps.StartStopStep):
             try:
                 handoff.link().check_server()
             except redis.ConnectionError as error:
-                log.info("Redis is not there yet (%s); Celery waits for it", error)
+                log.info("redis_unavailable: Celery retries the connection: %s", error)
             _, classifier = versions.live_classifier.current()
             for size in (1, settings.PREDICTION_BATCH):
                 classifier.answer(np.zeros((size, 28, 28), np.uint8))
         except (handoff.HandoffError, versions.RegistryError, BundleError, DatabaseError) as error:
-            log.critical("The prediction worker cannot start: %s", error)
+            log.critical("worker_start_failed: The prediction worker cannot start: %s", error)
             raise WorkerShutdown(1) from error
 
 
 class Heartbeat(bootsteps.StartStopStep):
-    """Prediction workers say every second, from the timer of their main loop, that they live.
+    """Sends a heartbeat every second from the timer of a prediction worker's main loop.
 
-    A worker whose main loop hangs falls silent, and then no request waits for it. While a shift runs, which holds the
-    main loop, the shift says so instead.
+    The heartbeat of a worker whose main loop hangs stops, and then no request waits for it. A worker session occupies
+    the main loop and sends the heartbeat itself.
     """
 
-    requires = {"celery.worker.consumer.tasks:Tasks"}
+    requires = ("celery.worker.consumer.tasks:Tasks",)
 
-    def __init__(self, parent: Consumer, **kwargs) -> None:
-        self._timers: list = []
+    def __init__(self, parent: Consumer, **kwargs: Any) -> None:
+        self._timers: list[Any] = []
         super().__init__(parent, **kwargs)
 
     def include_if(self, parent: Consumer) -> bool:
+        """Return whether this is a prediction worker."""
         return _serves("predictions", parent.app)
 
     def start(self, parent: Consumer) -> None:
+        """Send the first heartbeat and start the timers."""
         from recognizer.services.inference import handoff
         from recognizer.services.inference.handoff import serving
 
         self._beat(parent.hostname)
         self._timers = [
             parent.timer.call_repeatedly(serving.HEARTBEAT_SECONDS, self._beat, (parent.hostname,)),
-            # What waits since before this worker started shall not wait for the next sweep. A worker that was killed
-            # left a lease behind, which makes the first call a vain one.
+            # Start a session for submissions that are already queued, without waiting for the recovery task. The lease
+            # of a worker that was killed makes the first call below have no effect.
             parent.timer.call_after(serving.LEASE_SECONDS, handoff.ring),
         ]
         handoff.ring()
 
     def stop(self, parent: Consumer) -> None:
+        """Cancel the timers and deregister the worker."""
         from recognizer.services.inference.handoff import serving
 
         while self._timers:
@@ -89,7 +95,7 @@ class Heartbeat(bootsteps.StartStopStep):
         try:
             serving.farewell(parent.hostname)
         except redis.RedisError as error:
-            log.warning("Redis did not hear that this worker stops: %s", error)
+            log.warning("worker_deregistration_failed: %s", error)
 
     @staticmethod
     def _beat(worker: str) -> None:
@@ -98,58 +104,58 @@ class Heartbeat(bootsteps.StartStopStep):
         try:
             serving.heartbeat(worker)
         except redis.RedisError as error:
-            log.warning("Redis did not hear this worker's heartbeat: %s", error)
+            log.warning("worker_heartbeat_failed: %s", error)
 
 
 class FirstCanary(bootsteps.StartStopStep):
-    """Workers of the other queues send themselves a canary when they begin to take work, or do again after Redis was
-    away. The beat's next one may be a minute off, and until then nobody would know that they are there."""
+    """Sends a liveness probe as soon as a worker consumes, also after Redis was unavailable.
 
-    requires = {"celery.worker.consumer.tasks:Tasks"}
+    The next probe of beat may be a minute away, and until then the worker would be reported as missing.
+    """
 
-    def __init__(self, parent: Consumer, **kwargs) -> None:
+    requires = ("celery.worker.consumer.tasks:Tasks",)
+
+    def __init__(self, parent: Consumer, **kwargs: Any) -> None:
         self._queues = [queue for queue in ("default", "train") if _serves(queue, parent.app)]
         super().__init__(parent, **kwargs)
 
     def include_if(self, parent: Consumer) -> bool:  # noqa: ARG002
+        """Return whether this worker serves a queue that is probed."""
         return bool(self._queues)
 
     def start(self, parent: Consumer) -> None:
+        """Send one probe to each queue of this worker."""
         for queue in self._queues:
             try:
-                parent.app.send_task(
-                    "recognizer.tasks.canary",
-                    (queue,),
-                    queue=queue,
-                    expires=settings.LIVENESS_INTERVAL_SECONDS,
-                    retry=False,
-                )
+                expires = settings.LIVENESS_INTERVAL_SECONDS
+                parent.app.send_task("recognizer.tasks.canary", (queue,), queue=queue, expires=expires, retry=False)
             except OperationalError as error:
-                log.warning("the first canary of %s was not sent; the beat sends the next: %s", queue, error)
+                log.warning("liveness_probe_failed: queue %s, beat sends the next one: %s", queue, error)
 
 
 class Scheduler(beat.Scheduler):
-    """Beat in memory, by the monotonic clock: what is periodic asks the database whether it is due.
+    """Beat without a schedule file, on the monotonic clock.
 
-    So no schedule file has to be kept. Celery's own scheduler goes by the wall clock: set back by three hours, it would
-    send nothing for three hours.
+    Periodic tasks look up in the database what is due. Celery's own scheduler uses the wall clock: after the clock is
+    set back by three hours, it sends nothing for three hours.
     """
 
-    def __init__(self, *args: object, **kwargs: object) -> None:
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
         self._due: dict[str, float] = {}
         super().__init__(*args, **kwargs)
 
     def tick(self, *_args: object, **_kwargs: object) -> float:
-        """Send what is due. Returns the seconds until something is due next."""
+        """Send the tasks that are due; return the seconds until the next one is."""
         for name, entry in self.schedule.items():
-            now, interval = time.monotonic(), entry.schedule.run_every.total_seconds()
+            now, interval = time.monotonic(), cast("Any", entry.schedule).run_every.total_seconds()
             if self._due.setdefault(name, now + interval) <= now:
                 self.apply_entry(entry, producer=self.producer)
                 self._due[name] = now + interval
-        return max(0.0, min(self._due.values(), default=self.max_interval) - time.monotonic())
+        next_due = min(self._due.values(), default=time.monotonic() + (self.max_interval or 0))
+        return max(0.0, next_due - time.monotonic())
 
     def apply_entry(self, entry: beat.ScheduleEntry, producer: Producer | None = None) -> None:
-        """As inherited, but while Redis is away one line says so instead of sixty."""
+        """Send one task. Unlike the inherited method, log one line instead of a traceback if Redis is unavailable."""
         try:
             self.apply_async(entry, producer=producer, advance=False)
         except beat.SchedulingError as error:
@@ -157,12 +163,16 @@ class Scheduler(beat.Scheduler):
 
 
 class Beat(bootsteps.StartStopStep):
-    """The default worker keeps the beat in a thread of its own; `celery worker --beat` would fork 60 MB for it."""
+    """Runs beat in a thread of the default worker; `celery worker --beat` forks a process of 60 MB for it."""
 
-    requires = {"celery.worker.components:Pool"}
+    requires = ("celery.worker.components:Pool",)
 
     def include_if(self, parent: WorkController) -> bool:
+        """Return whether this is the default worker."""
         return _serves("default", parent.app)
 
-    def create(self, parent: WorkController) -> Thread:
-        return beat.EmbeddedService(parent.app, thread=True, scheduler_cls=parent.app.conf.beat_scheduler)
+    def create(self, parent: WorkController) -> Thread:  # type: ignore[override]  # Celery starts what it returns
+        """Create the thread, which Celery starts and stops."""
+        return beat.EmbeddedService(  # type: ignore[return-value]  # thread=True makes it a thread
+            parent.app, thread=True, scheduler_cls=parent.app.conf.beat_scheduler
+        )

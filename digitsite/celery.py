@@ -1,14 +1,15 @@
-"""The Celery app and how its workers are started. The supervisor does it with digitsite/worker.py; the same with
-Celery's own command:
+"""The Celery app.
 
-celery --app digitsite worker --pool solo --queues predictions --hostname predictions@%h
-celery --app digitsite worker --pool threads --concurrency 2 --queues default --hostname default@%h
-celery --app digitsite worker --pool threads --concurrency 1 --queues train --hostname train@%h
+The supervisor starts workers with digitsite/worker.py. Celery's own command is equivalent:
 
-each with --without-gossip --without-mingle --loglevel INFO. There may be several prediction workers, each with a
-hostname of its own; more than one worker of another queue does no harm. A worker finds out from its queues what it
-does beside tasks (digitsite/bootsteps.py): one of `predictions` loads the model and sends heartbeats, one of
-`default` keeps the beat, so no `celery beat` is needed, and one of these or of `train` sends itself a canary.
+    celery --app digitsite worker --pool solo --queues predictions --hostname predictions@%h
+    celery --app digitsite worker --pool threads --concurrency 2 --queues default --hostname default@%h
+    celery --app digitsite worker --pool threads --concurrency 1 --queues train --hostname train@%h
+
+each with --without-gossip --without-mingle --loglevel INFO. There may be several prediction workers, each with its own
+hostname; several workers of another queue do no harm. The boot steps of a worker depend on its queues
+(digitsite/bootsteps.py): `predictions` loads the model and sends heartbeats, `default` runs beat, so that no
+`celery beat` is needed, and `default` and `train` send themselves a first liveness probe.
 """
 
 import os
@@ -21,6 +22,6 @@ app = Celery("digitsite")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
 
-# By name: only a worker imports them.
+# By name, so that only workers import them.
 app.steps["worker"].update({"digitsite.bootsteps:LoadModel", "digitsite.bootsteps:Beat"})
 app.steps["consumer"].update({"digitsite.bootsteps:Heartbeat", "digitsite.bootsteps:FirstCanary"})

@@ -1,17 +1,21 @@
-"""The limit of open files, which each process inherits from the one that starts it."""
+"""The limit of open files, which child processes inherit."""
 
 import contextlib
 import resource
 
-# Linux allows no process more by default; some containers allow a billion, which programs with a table of all files
-# would pay for.
+# Linux's default for the hard limit's maximum (fs.nr_open). Some containers allow a billion, which is expensive for
+# programs that allocate a table of all descriptors.
 MAX_OPEN_FILES = 1_048_576
-# What macOS allows where it says that there is no limit.
+# The maximum that macOS accepts although it reports no limit.
 MAX_OPEN_FILES_MACOS = 10_240
 
 
 def raise_open_files() -> int:
-    """Raise the soft limit of open files to the hard one: each connection is one. Returns the limit."""
+    """Raise the soft limit of open files to the hard limit, because each connection needs a file descriptor.
+
+    Returns:
+        The soft limit afterwards.
+    """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     allowed = MAX_OPEN_FILES if hard == resource.RLIM_INFINITY else min(hard, MAX_OPEN_FILES)
     for limit in (allowed, min(allowed, MAX_OPEN_FILES_MACOS)):

@@ -1,4 +1,4 @@
-"""One Redis, two database numbers: what Celery keeps and what the hand-off keeps cannot be taken for each other."""
+"""URLs of the Redis databases: Celery's broker and the prediction queue use different database numbers."""
 
 import os
 from pathlib import Path
@@ -7,36 +7,36 @@ from urllib.parse import SplitResult, parse_qsl, quote, unquote, urlsplit, urlun
 from django.core.exceptions import ImproperlyConfigured
 
 BROKER, HANDOFF = 0, 1
-# Options of a rediss:// address, each the path of a PEM file.
+# Options of a rediss:// URL, each the path of a PEM file.
 TLS_FILES = ("ssl_ca_certs", "ssl_certfile", "ssl_keyfile")
 
-# sockaddr_un holds 104 bytes on macOS and 108 on Linux, the closing zero included.
+# sockaddr_un holds 104 bytes on macOS and 108 on Linux, including the terminating zero.
 MAX_SOCKET_PATH = 100
 
 
 def embedded_socket(data_dir: Path) -> Path:
-    """Return where the embedded Valkey of this data folder listens; a folder too deep gets a short place instead."""
+    """Return the unix socket of the embedded Valkey: in the data directory, or in /tmp if that path is too long."""
     path = data_dir.resolve() / "redis.sock"
     if len(os.fsencode(path)) <= MAX_SOCKET_PATH:
         return path
     import hashlib
 
     digest = hashlib.sha256(os.fsencode(path)).hexdigest()[:12]
-    # Not TMPDIR, which is long on a Mac and may differ between the site and a command that is to reach it. The folder
-    # is made for its owner alone, and refused where it belongs to another account (supervisor.parts).
+    # Not TMPDIR, which is long on macOS and may differ between the site and a management command. The directory is
+    # created with mode 700 and refused if it belongs to another account (supervisor/commands.py).
     return Path(f"/tmp/digitsite-{os.getuid()}-{digest}/redis.sock")  # noqa: S108
 
 
 def unix_url(socket: Path) -> str:
-    """Return the address of a server that listens on a unix socket."""
+    """Return the URL of a server that listens on a unix socket."""
     return f"unix://{quote(str(socket))}"
 
 
 def _split(base: str) -> SplitResult:
-    """Split the address of a server.
+    """Split and validate the URL of a server.
 
     Raises:
-        ImproperlyConfigured: it is none. The message leaves out the address itself, which may hold a password.
+        ImproperlyConfigured: The URL is invalid. The message omits it because it may contain a password.
     """
     try:
         parts = urlsplit(base)
@@ -46,7 +46,7 @@ def _split(base: str) -> SplitResult:
     names_server = parts.path.startswith("/") if parts.scheme == "unix" else parts.hostname
     if parts.scheme not in ("redis", "rediss", "unix") or not names_server:
         raise ImproperlyConfigured(
-            "REDIS_URL makes no sense; write redis://host:6379, rediss://:password@host:6379 or unix:///path/redis.sock."
+            "REDIS_URL is invalid; write redis://host:6379, rediss://:password@host:6379 or unix:///path/redis.sock."
         )
     if parts.scheme == "unix" and parts.hostname:
         raise ImproperlyConfigured("REDIS_URL names a path that is not absolute; write unix:///path/redis.sock.")
@@ -55,12 +55,16 @@ def _split(base: str) -> SplitResult:
             "REDIS_URL holds # or ?; inside a path or password write %23 and %3F for them. Options are for rediss:// "
             "alone."
         )
-    # Celery takes a ; for the end of an address, and what parses an address otherwise a bare %.
+    # Celery splits URLs at ";", and other parsers reject a bare "%".
     return parts._replace(path=quote(unquote(parts.path))) if parts.scheme == "unix" else parts
 
 
 def database_url(base: str, number: int) -> str:
-    """Return the address of database `number` on the server `base`, in redis-py's spelling."""
+    """Return the URL of database `number` on the server `base`, in the format of redis-py.
+
+    Raises:
+        ImproperlyConfigured: The URL names a database number already.
+    """
     parts = _split(base)
     if parts.scheme == "unix":
         return f"unix://{parts.netloc}{parts.path}?db={number}"
@@ -72,7 +76,7 @@ def database_url(base: str, number: int) -> str:
 
 
 def broker_url(base: str) -> str:
-    """The address of the broker in Celery's spelling, which differs for unix sockets; for TLS see `broker_tls`."""
+    """Return the URL of the broker in Celery's format, which differs for unix sockets; for TLS see `broker_tls`."""
     parts = _split(base)
     if parts.scheme == "unix":
         return f"redis+socket://{parts.netloc}{parts.path}?virtual_host={BROKER}"
@@ -80,18 +84,21 @@ def broker_url(base: str) -> str:
 
 
 def broker_tls(base: str) -> dict[str, str | bool] | None:
-    """Celery's `broker_use_ssl` for a `rediss://` address; None for the others.
+    """Return Celery's `broker_use_ssl` for a `rediss://` URL, None for other URLs.
 
-    Without it Celery would believe any certificate. Those of the hand-off are checked by redis-py, which
-    reads the same options from the address: a CA file of one's own, and a certificate that the server may ask for.
+    Without it, Celery accepts any certificate. For the prediction queue, redis-py checks certificates itself; it reads
+    the same options from the URL: a private CA and a client certificate.
+
+    Raises:
+        ImproperlyConfigured: An option is unknown, or its file does not exist.
     """
     parts = _split(base)
     if parts.scheme != "rediss":
         return None
-    given = dict(parse_qsl(parts.query))
-    for name, file in given.items():
+    options = dict(parse_qsl(parts.query))
+    for name, file in options.items():
         if name not in TLS_FILES:
             raise ImproperlyConfigured(f"REDIS_URL says {name}; what may stand there is {', '.join(TLS_FILES)}.")
         if not Path(file).is_file():
             raise ImproperlyConfigured(f"REDIS_URL names the file {file} as {name}, and it is not there.")
-    return {"ssl_cert_reqs": "required", "ssl_check_hostname": True, **given}
+    return {"ssl_cert_reqs": "required", "ssl_check_hostname": True, **options}

@@ -1,4 +1,4 @@
-"""Which address leads to which door."""
+"""Root URLconf."""
 
 from django.contrib import admin
 from django.urls import include, path
@@ -7,7 +7,7 @@ from recognizer.api.views import health
 from recognizer.views import well_known
 from recognizer.views.accounts import sign_in
 
-# They are tried in this order: first what is asked for most.
+# Patterns are tried in this order: the most frequent come first.
 urlpatterns = [
     path("api/v1/", include("recognizer.api.urls")),
     path("healthz", health.healthz, name="healthz"),

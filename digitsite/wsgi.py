@@ -1,6 +1,7 @@
-"""Django's WSGI handler, which the receiver (digitsite/asgi.py) runs in its threads."""
+"""The WSGI application, which the receiver (digitsite/asgi.py) runs in its threads."""
 
 import os
+from typing import Any
 
 import django
 from django.core.handlers.wsgi import WSGIHandler, WSGIRequest
@@ -10,30 +11,32 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "digitsite.settings")
 
 
 class Request(WSGIRequest):
-    """A request whose body is UTF-8, whatever charset its content type names.
+    """A request that ignores the charset of its content type and is always UTF-8.
 
-    Django decodes even the address by the charset of the body, be it `hex`, and fails before any view.
+    Django also decodes the URL with this charset and fails before any view if it is not a text encoding, such as `hex`.
     """
 
     def close(self) -> None:
-        """Close the uploaded files and let go of all else, once the response has been sent.
+        """Close the uploaded files and clear all attributes, after the response has been sent.
 
-        Django's middleware hangs objects on a request that hold the request (`user`, messages, the context of a
-        template). Such a cycle would keep the body until the garbage collector finds it.
+        Django's middleware sets attributes that refer to the request (`user`, messages, the template context). Such a
+        reference cycle would keep the body in memory until the garbage collector runs.
         """
         super().close()
         vars(self).clear()
 
-    def _set_content_type_params(self, meta: dict) -> None:
+    def _set_content_type_params(self, meta: dict[str, Any]) -> None:
         try:
             self.content_type, self.content_params = parse_header_parameters(meta.get("CONTENT_TYPE", ""))
         except (ValueError, LookupError):
-            # As if the body had no content type.
+            # Treat the body as one without a content type.
             meta["CONTENT_TYPE"] = self.content_type = "application/octet-stream"
             self.content_params = {}
 
 
 class Handler(WSGIHandler):
+    """Django's WSGI handler with this project's request class."""
+
     request_class = Request
 
 

@@ -1,6 +1,6 @@
 """Start the web server: `python -m digitsite.server --host 127.0.0.1 --port 8000`.
 
-Raises the limit of open files, then becomes granian.
+Raises the limit of open files, then replaces this process with granian.
 """
 
 import argparse
@@ -9,21 +9,22 @@ import sys
 
 from digitsite.open_files import raise_open_files
 
-# A client that has not sent its headers after this time is disconnected, and so is an idle connection. A proxy in front
-# must let go of idle connections earlier.
+# Connections that have not sent headers after this time are closed, including idle ones. A proxy must close its idle
+# connections earlier.
 HEADER_TIMEOUT_MILLISECONDS = 5000
-# Connections that wait to be accepted; the kernel's own limit (net.core.somaxconn) is 4096 on Linux.
+# Connections that wait to be accepted; the kernel's limit (net.core.somaxconn) is 4096 on Linux.
 BACKLOG = 4096
 MAX_CONNECTIONS = 8192
-# Bytes that a connection may hold in each direction; it also bounds the request's head.
+# Buffer of a connection in each direction, in bytes; it also limits the size of the request headers.
 BUFFER_SIZE = 64 * 1024
-# Files that the process needs besides connections. A server without a free descriptor stops accepting for good.
+# Files that the process needs besides connections. Granian stops accepting permanently when descriptors run out.
 OTHER_FILES = 256
-# Seconds that running requests get to end after SIGTERM.
+# How long running requests may take after SIGTERM.
 KILL_TIMEOUT_SECONDS = 2
 
 
 def main() -> None:
+    """Parse the arguments and execute granian."""
     parser = argparse.ArgumentParser(prog="python -m digitsite.server")
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=8000)
@@ -38,7 +39,7 @@ def main() -> None:
         "--http1-header-read-timeout", str(HEADER_TIMEOUT_MILLISECONDS), "--http1-buffer-size", str(BUFFER_SIZE),
         "--workers-kill-timeout", str(KILL_TIMEOUT_SECONDS), "--log-level", options.log_level,
     ]  # fmt: skip
-    os.execv(command[0], command)  # noqa: S606 - nothing of it comes from outside
+    os.execv(command[0], command)  # noqa: S606 - no argument comes from a client
 
 
 if __name__ == "__main__":

@@ -1,51 +1,55 @@
 """Receive a request body on the event loop: deadline, minimum rate, size limit and byte budgets.
 
-Small bodies stay in memory, large ones go to an unnamed file in the data folder.
+Small bodies stay in memory, large ones are written to an anonymous file in the data directory.
 """
 
 import asyncio
 import errno
 import io
 import tempfile
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, Any, cast
 
 from .byte_budget import BudgetExceededError, ByteBudget
 
-Receive = Callable[[], Awaitable[dict]]
+Receive = Callable[[], Awaitable[Mapping[str, Any]]]
 
-# Bodies up to this many bytes stay in memory.
+# Maximum size, in bytes, of a body that stays in memory.
 MAX_MEMORY_BODY = 64 * 1024
-# Bytes that are collected before they are written to the file.
+# Bytes that are buffered before they are written to the file.
 WRITE_SIZE = 256 * 1024
-# Upper limit of the deadline, for bodies at any rate.
+# Upper limit of the deadline at any rate.
 MAX_BODY_SECONDS = 900.0
 FULL_DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT)
 
 
 class BodyError(Exception):
-    """The body was not received; nothing of the request was done.
+    """The body was not received and the request was not executed.
 
     Attributes:
-        code: as in the problem document of the answer.
+        code: The `code` of the problem document in the response.
     """
 
     code: str
 
 
 class BodyTimeoutError(BodyError):
+    """The client is too slow."""
+
     code = "body_timeout"
 
 
 class BodyTooLargeError(BodyError):
+    """The body is larger than the operation accepts."""
+
     code = "body_too_large"
 
 
 class BodyBusyError(BodyError):
-    """Too many bytes are buffered for others, or for this caller."""
+    """Too many bytes are buffered, in total or for this caller."""
 
     code = "busy"
 
@@ -57,7 +61,7 @@ class BodyStorageError(BodyError):
 
 
 class BodyUnwritableError(BodyError):
-    """The folder of temporary files cannot be written."""
+    """The directory for temporary files cannot be written."""
 
     code = "storage_unavailable"
 
@@ -68,15 +72,15 @@ class ClientDisconnectedError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What a body may take.
+    """Limits on request bodies.
 
     Attributes:
-        timeout_seconds: time until the first bytes; every `min_rate` bytes that came extend it by one second, as
-            Apache's mod_reqtimeout does (https://httpd.apache.org/docs/2.4/mod/mod_reqtimeout.html).
-        min_rate: bytes a second.
-        memory: budget of bodies in memory.
-        disk: budget of bodies in files.
-        folder: where the files are.
+        timeout_seconds: Time until the first bytes arrive. Every `min_rate` bytes extend it by one second, as in
+            Apache's mod_reqtimeout (https://httpd.apache.org/docs/2.4/mod/mod_reqtimeout.html).
+        min_rate: Bytes per second.
+        memory: Budget for bodies in memory.
+        disk: Budget for bodies in files.
+        folder: Directory of the files.
     """
 
     timeout_seconds: float
@@ -90,8 +94,8 @@ class Body:
     """A received request body.
 
     Attributes:
-        stream: the bytes, at their beginning.
-        size: how many.
+        stream: The content, positioned at its start.
+        size: Number of bytes.
     """
 
     def __init__(self, stream: IO[bytes], size: int, release: Callable[[], None]) -> None:
@@ -100,20 +104,29 @@ class Body:
         self._release = release
 
     def close(self) -> None:
-        """Free memory and file, even while other objects still refer to the stream. Called in any thread."""
+        """Free memory and file, even if other objects still refer to the stream. Thread-safe."""
         self.stream.close()
 
     def release(self) -> None:
-        """Give its bytes back to the budgets. Called on the event loop."""
+        """Return the bytes to the budgets. Call it on the event loop only."""
         self._release()
 
 
 def empty_body() -> Body:
+    """Return a body of 0 bytes."""
     return Body(io.BytesIO(), 0, lambda: None)
 
 
 class BodyReceiver:
-    """Receives one body. Its bytes are counted as they come, so that announcing a large body reserves nothing."""
+    """Receives one body. Bytes are counted as they arrive, so that a large Content-Length alone reserves nothing.
+
+    Args:
+        receive: ASGI's `receive`.
+        caller: The caller under which the bytes are counted.
+        max_size: Maximum size of the body, in bytes.
+        limits: Limits on all bodies.
+        disk: Threads that write files.
+    """
 
     def __init__(
         self, receive: Receive, *, caller: str, max_size: int, limits: Limits, disk: ThreadPoolExecutor
@@ -129,13 +142,14 @@ class BodyReceiver:
         self._pending: Future[None] | None = None
 
     async def receive(self, length: int | None) -> Body:
-        """
+        """Receive the body.
+
         Args:
-            length: the announced size in bytes; None for a body in chunks.
+            length: The Content-Length; None for a chunked body.
 
         Raises:
-            BodyError: it is too slow, too large, or there is no room for it.
-            ClientDisconnectedError: the client has gone.
+            BodyError: It is too slow or too large, or it cannot be stored.
+            ClientDisconnectedError: The client has closed the connection.
         """
         if length is not None and length > self._max_size:
             raise BodyTooLargeError
@@ -160,18 +174,18 @@ class BodyReceiver:
         return Body(stream, self._size, self._release)
 
     async def _receive_all(self, length: int | None, deadline: asyncio.Timeout) -> None:
-        began = deadline.when()
+        first_deadline = cast("float", deadline.when())  # set by receive()
         while True:
             message = await self._receive()
             if message["type"] == "http.disconnect":
                 raise ClientDisconnectedError
             if chunk := message["body"]:
                 await self._add(chunk)
-            # An announced body is complete without waiting for the end of the stream.
+            # A body with a Content-Length is complete without the end of the stream.
             if not message["more_body"] or self._size == length:
                 return
             extension = min(self._size / self._limits.min_rate, MAX_BODY_SECONDS)
-            deadline.reschedule(began + extension)
+            deadline.reschedule(first_deadline + extension)
 
     async def _add(self, chunk: bytes) -> None:
         self._size += len(chunk)
@@ -184,7 +198,7 @@ class BodyReceiver:
             await self._write()
 
     async def _write(self) -> None:
-        """Move what is in memory to the file."""
+        """Move the buffered bytes to the file."""
         data = b"".join(self._chunks)
         self._limits.disk.reserve(self._caller, len(data))
         self._on_disk += len(data)
@@ -211,11 +225,15 @@ class BodyReceiver:
         return io.BufferedReader(self._file)
 
     def _discard(self) -> None:
-        # A write that was interrupted goes on in its thread; the file is closed when it has ended.
+        # An interrupted write continues in its thread; the file is closed when it has ended.
         if self._pending is not None:
-            self._pending.add_done_callback(lambda _: self._file and self._file.close())
+            self._pending.add_done_callback(lambda _: self._close_file())
         self._chunks = []
         self._release()
+
+    def _close_file(self) -> None:
+        if self._file is not None:
+            self._file.close()
 
     def _free_memory(self) -> None:
         self._limits.memory.release(self._caller, self._in_memory)

@@ -2,22 +2,22 @@
 
 from collections import Counter
 
-# One caller alone may use three quarters of a budget; the rest is kept for others.
+# A single caller may use three quarters of a budget; the rest is reserved for other callers.
 RESERVE_SHARE = 0.25
 
 
 class BudgetExceededError(Exception):
-    """The budget has no room for these bytes right now."""
+    """The budget has no capacity left for these bytes at the moment."""
 
 
 class ByteBudget:
-    """Counts bytes that are buffered for callers. Used from the event loop only.
+    """Counts bytes that are buffered for callers. Not thread-safe: used on the event loop only.
 
-    The share per caller is work-conserving: a caller may use everything but the reserve, and the reserve only while it
-    has less than an equal share, counting one caller more than there are.
+    The share per caller is work-conserving. A caller may use everything except the reserve, and the reserve as long as
+    it has less than an equal share, computed for one more caller than there are.
 
     Args:
-        capacity: bytes in all.
+        capacity: Bytes for all callers together.
     """
 
     def __init__(self, capacity: int) -> None:
@@ -26,13 +26,13 @@ class ByteBudget:
         self._by_caller: Counter[str] = Counter()
 
     def reserve(self, caller: str, size: int) -> None:
-        """Take `size` bytes for `caller`; `release` gives them back.
+        """Reserve `size` bytes for `caller`, until `release`.
 
         Raises:
-            BudgetExceededError: nothing was taken.
+            BudgetExceededError: The bytes are not available; nothing was reserved.
         """
         used = self.used + size
-        own = self._by_caller[caller] + size  # a Counter: looking does not add the caller
+        own = self._by_caller[caller] + size  # reading a Counter does not add the caller
         is_in_reserve = used > self.capacity * (1 - RESERVE_SHARE)
         equal_share = self.capacity / (len(self._by_caller) + 1)
         if used > self.capacity or (is_in_reserve and own > equal_share):
@@ -40,7 +40,7 @@ class ByteBudget:
         self.used, self._by_caller[caller] = used, own
 
     def release(self, caller: str, size: int) -> None:
-        """Give back bytes that `reserve` took."""
+        """Release bytes that were reserved."""
         self.used -= size
         self._by_caller[caller] -= size
         if not self._by_caller[caller]:

@@ -1,11 +1,15 @@
 """Translate an ASGI scope into a WSGI environ (PEP 3333)."""
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterator, MutableMapping
+from typing import IO, Any
 
 from .body import Body
 
-# Headers that CGI names without HTTP_. The length and the coding of a body that was received are known better here.
+Scope = MutableMapping[str, Any]
+Environ = dict[str, Any]
+
+# Headers without the prefix HTTP_ in CGI. Length and transfer coding are set for the received body instead.
 CONTENT_HEADERS = {b"content-type": "CONTENT_TYPE"}
 DROPPED_HEADERS = {b"content-length", b"transfer-encoding"}
 PROTOCOLS = {"1": "HTTP/1.0", "1.0": "HTTP/1.0", "1.1": "HTTP/1.1", "2": "HTTP/2"}
@@ -14,29 +18,35 @@ MAX_CACHED_NAMES = 200
 
 
 class FileBody:
-    """What `wsgi.file_wrapper` makes of a file: a response body that can be sent without a thread."""
+    """`wsgi.file_wrapper`: a response body that is read from a file and can be sent without a thread.
 
-    def __init__(self, file: object, block_size: int = 8192) -> None:
+    Args:
+        file: An open file or file-like object.
+        block_size: Bytes per chunk if the body is iterated.
+    """
+
+    def __init__(self, file: IO[bytes], block_size: int = 8192) -> None:
         self.file = file
         self._block_size = block_size
 
-    def __iter__(self) -> Iterable[bytes]:
+    def __iter__(self) -> Iterator[bytes]:
         while chunk := self.file.read(self._block_size):
             yield chunk
 
     def close(self) -> None:
+        """Close the file."""
         self.file.close()
 
 
-def build_environ(scope: dict) -> dict:
-    """The environ of a request, without its body; see `add_body`.
+def build_environ(scope: Scope) -> Environ:
+    """Return the environ of a request, without its body (see `add_body`).
 
-    Header names with underscores are dropped: WSGI could not tell `X_Forwarded_For` from `X-Forwarded-For`, and a proxy
-    guards only the latter. Repeated headers are joined with commas (RFC 9110, section 5.3), cookies with semicolons
-    (RFC 6265, section 4.2.1).
+    Header names with underscores are dropped: WSGI cannot distinguish `X_Forwarded_For` from `X-Forwarded-For`, and
+    proxies overwrite only the latter. Repeated headers are joined with commas (RFC 9110, section 5.3), cookies with
+    semicolons (RFC 6265, section 4.2.1).
     """
     client, server = scope.get("client"), scope.get("server")
-    environ = {
+    environ: Environ = {
         "REQUEST_METHOD": scope["method"],
         "SCRIPT_NAME": "",
         "PATH_INFO": scope["path"].encode().decode("latin-1"),
@@ -65,8 +75,8 @@ def build_environ(scope: dict) -> dict:
     return environ
 
 
-def add_body(environ: dict, body: Body) -> None:
-    """Give the environ a body that was received whole, or an empty one."""
+def add_body(environ: Environ, body: Body) -> None:
+    """Add a completely received or empty body to the environ."""
     environ["wsgi.input"] = body.stream
     environ["CONTENT_LENGTH"] = str(body.size)
 

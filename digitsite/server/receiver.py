@@ -1,4 +1,4 @@
-"""The ASGI application: receives a request, has Django answer it in a thread, sends the response."""
+"""The ASGI application: receives a request, runs Django in a thread, sends the response."""
 
 import asyncio
 import contextlib
@@ -13,20 +13,20 @@ from dataclasses import dataclass
 
 from .body import Body, BodyError, BodyReceiver, ClientDisconnectedError, Limits, Receive, empty_body
 from .byte_budget import BudgetExceededError, ByteBudget
-from .environ import add_body, build_environ
+from .environ import Environ, Scope, add_body, build_environ
 from .responses import PIECE_SIZE, Response, Send, run_wsgi, send_response
 from .thread_pool import Job, PoolFullError, ThreadPool
 
 log = logging.getLogger(__name__)
 
-# Of larger bodies only some are worked on at once (`ThreadPool.max_large_bytes`).
+# Only some requests with larger bodies run at the same time (`ThreadPool.max_large_bytes`).
 LARGE_BODY = 256 * 1024
-# After a larger body the collector runs: reference cycles that hold parts of it would stay for long (see asgi.py).
+# The garbage collector runs after a larger body, which reference cycles may keep in memory otherwise (see asgi.py).
 COLLECT_AFTER = 1024 * 1024
 DISK_THREADS = 2
-# A deferrable request that waits longer for a thread is answered without the application.
+# A deferrable request that waits longer for a thread gets 503.
 DEFERRABLE_SECONDS = 2.0
-# Long enough for a proxy to notice the response while it still sends; nginx itself takes five seconds at most.
+# Enough for a proxy to notice the response while it is still sending. nginx lingers for five seconds at most.
 LINGER_SECONDS = 2.0
 BUSY_HEADERS = [
     (b"content-type", b"application/problem+json"),
@@ -46,32 +46,32 @@ BUSY_BODY = json.dumps(
 
 @dataclass(frozen=True, slots=True)
 class Application:
-    """What the receiver needs to know of the WSGI application.
+    """The WSGI application and its limits per request.
 
     Attributes:
-        wsgi: the application.
-        caller_of: environ -> the caller under whom the request's share of threads and bytes is counted.
-        max_body_size: environ -> bytes that this address accepts.
-        is_deferrable: environ -> whether other requests go first, and this one is dropped first.
-        error_key: where in the environ the application looks for the code of what went wrong while the body was
-            received (`BodyError.code`). The body is empty then, and the application answers with the right status.
+        wsgi: The application.
+        caller_of: Returns the caller under which threads and bytes of a request are counted.
+        max_body_size: Returns the maximum size of a request's body, in bytes.
+        is_deferrable: Whether other requests take precedence over this one, and this one is dropped first.
+        error_key: Key of the environ for the code of an error while the body was received (`BodyError.code`). The
+            body is empty in this case, and the application responds with the matching status.
     """
 
     wsgi: Callable[..., Iterable[bytes]]
-    caller_of: Callable[[dict], str]
-    max_body_size: Callable[[dict], int]
-    is_deferrable: Callable[[dict], bool]
+    caller_of: Callable[[Environ], str]
+    max_body_size: Callable[[Environ], int]
+    is_deferrable: Callable[[Environ], bool]
     error_key: str
 
 
 class Receiver:
-    """See the package's docstring.
+    """ASGI application that runs a WSGI application in a thread pool (see the package's docstring).
 
     Args:
-        application: what answers.
-        pool: the threads in which it does.
-        limits: of request bodies.
-        response_budget: bytes of large responses that are in memory, waiting for their clients.
+        application: The WSGI application.
+        pool: Its threads.
+        limits: Limits on request bodies.
+        response_budget: Budget for large responses in memory.
     """
 
     def __init__(
@@ -83,7 +83,7 @@ class Receiver:
         self._response_budget = response_budget
         self._disk = ThreadPoolExecutor(DISK_THREADS, "request-files")
 
-    async def __call__(self, scope: dict, receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             raise ValueError(f"{scope['type']} is not supported; start the server for HTTP alone.")
         environ = build_environ(scope)
@@ -94,7 +94,7 @@ class Receiver:
             return
         is_incomplete = self._application.error_key in environ
         try:
-            response = await self._answer(environ, caller, body)
+            response = await self._respond(environ, caller, body)
         except PoolFullError:
             body.close()
             response = _busy_response()
@@ -106,12 +106,12 @@ class Receiver:
         if is_incomplete:
             await _discard_rest(receive)
 
-    async def _receive(self, scope: dict, receive: Receive, environ: dict, caller: str) -> Body:
-        """The request's body; an empty one, and an error in the environ, where it could not be received."""
+    async def _receive(self, scope: Scope, receive: Receive, environ: Environ, caller: str) -> Body:
+        """Return the body. If it cannot be received, return an empty body and set the error in the environ."""
         length, is_chunked = None, False
         for name, value in scope["headers"]:
             if name == b"content-length":
-                length = int(value)  # the server has checked that it is a number
+                length = int(value)  # granian rejects other values
             elif name == b"transfer-encoding":
                 is_chunked = True
         body = empty_body()
@@ -132,27 +132,29 @@ class Receiver:
         add_body(environ, body)
         return body
 
-    async def _answer(self, environ: dict, caller: str, body: Body) -> Response:
-        """
+    async def _respond(self, environ: Environ, caller: str, body: Body) -> Response:
+        """Run the application in a thread and return its response.
+
         Raises:
-            PoolFullError: too many requests wait for a thread, or this deferrable one waited too long.
+            PoolFullError: Too many requests wait for a thread, or this deferrable one waited too long.
         """
         loop = asyncio.get_running_loop()
-        answered = loop.create_future()
+        future: asyncio.Future[Response] = loop.create_future()
 
         def run() -> None:
+            result: Response | Exception
             try:
-                response, error = run_wsgi(self._application.wsgi, environ), None
-            except Exception as failure:  # noqa: BLE001 - raised again on the event loop
-                response, error = None, failure
+                result = run_wsgi(self._application.wsgi, environ)
+            except Exception as error:  # noqa: BLE001 - raised on the event loop
+                result = error
             body.close()
             if body.size > COLLECT_AFTER:
                 environ.clear()
                 gc.collect()
-            loop.call_soon_threadsafe(_resolve, answered, response, error)
+            loop.call_soon_threadsafe(_resolve, future, result)
 
         def drop() -> None:
-            loop.call_soon_threadsafe(_resolve, answered, None, PoolFullError())
+            loop.call_soon_threadsafe(_resolve, future, PoolFullError())
 
         is_deferrable = self._application.is_deferrable(environ)
         job = Job(
@@ -164,7 +166,7 @@ class Receiver:
             drop=drop,
         )
         self.pool.submit(job)
-        return await answered
+        return await future
 
     async def _send(self, send: Send, response: Response, caller: str, *, with_body: bool) -> None:
         in_memory = response.size if isinstance(response.body, bytes) and response.size > PIECE_SIZE else 0
@@ -182,10 +184,10 @@ class Receiver:
 
 
 async def _discard_rest(receive: Receive) -> None:
-    """Read on for a moment after a response that came before the end of the body.
+    """Read and discard the rest of the body for a moment after an early response.
 
-    A connection that is closed with unread bytes is reset, and a client or proxy that is still sending then loses the
-    response: proxies answer 502 in its place (RFC 9112, section 9.6).
+    Closing a connection with unread bytes resets it. A client that is still sending would lose the response, and a
+    proxy would respond with 502 instead (RFC 9112, section 9.6).
     """
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(LINGER_SECONDS):
@@ -194,14 +196,14 @@ async def _discard_rest(receive: Receive) -> None:
 
 
 def _busy_response() -> Response:
-    """What is answered without the application, because no thread or no memory is free for it."""
+    """Return a 503 for a request for which there is no free thread or memory."""
     return Response(503, list(BUSY_HEADERS), BUSY_BODY, len(BUSY_BODY))
 
 
-def _resolve(answered: asyncio.Future, response: Response | None, error: Exception | None) -> None:
-    if answered.cancelled():
+def _resolve(future: asyncio.Future[Response], result: Response | Exception) -> None:
+    if future.cancelled():
         return
-    if error is not None:
-        answered.set_exception(error)
+    if isinstance(result, Exception):
+        future.set_exception(result)
     else:
-        answered.set_result(response)
+        future.set_result(result)

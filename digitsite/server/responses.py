@@ -1,4 +1,4 @@
-"""Run the WSGI application in a thread, and send what it answered from the event loop."""
+"""Run the WSGI application in a thread, and send its response from the event loop."""
 
 import asyncio
 import io
@@ -7,23 +7,27 @@ from collections.abc import Awaitable, Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from tempfile import SpooledTemporaryFile
-from typing import IO
+from typing import IO, Any
 
-from .environ import FileBody
+from .environ import Environ, FileBody
 
-Send = Callable[[dict], Awaitable[None]]
+Send = Callable[[dict[str, Any]], Awaitable[None]]
 Headers = list[tuple[bytes, bytes]]
 
-# What is larger is sent in pieces of this many bytes, each when the client has taken the one before.
+# Larger responses are sent in pieces of this many bytes, each after the client has received the previous one.
 PIECE_SIZE = 64 * 1024
 
 
 @dataclass(slots=True)
 class Response:
-    """An answer of the application.
+    """A complete response.
 
     Attributes:
-        body: bytes, or an open file of which `size` bytes are sent from `offset` on.
+        status: HTTP status.
+        headers: Names in lower case, and values.
+        body: Bytes, or an open file of which `size` bytes are sent, beginning at `offset`.
+        size: Number of bytes.
+        offset: Position of the first byte in the file.
     """
 
     status: int
@@ -33,13 +37,15 @@ class Response:
     offset: int = 0
 
     def close(self) -> None:
-        """Close the file, if it is one."""
+        """Close the body if it is a file."""
         if not isinstance(self.body, bytes):
             self.body.close()
 
 
 @dataclass(slots=True)
-class _Started:
+class _StartedResponse:
+    """Status and headers, as passed to `start_response`."""
+
     status: int = 500
     headers: Headers = field(default_factory=list)
 
@@ -48,25 +54,26 @@ class _Started:
         self.headers = [(name.lower().encode("latin-1"), value.strip().encode("latin-1")) for name, value in headers]
 
 
-def run_wsgi(application: Callable[..., Iterable[bytes]], environ: dict) -> Response:
-    """Call a WSGI application and close what it returns, all in this thread: its database connection is here.
+def run_wsgi(application: Callable[..., Iterable[bytes]], environ: Environ) -> Response:
+    """Call a WSGI application and close its result in the same thread, which holds the database connection.
 
-    The response is complete afterwards: bytes, or a file of its own. What is generated piece by piece goes through a
-    temporary file, so that the thread does not wait for the client.
+    Returns:
+        A complete response: bytes, or a file. A body that is generated in pieces is written to a temporary file, so
+        that the thread does not wait for the client.
     """
-    started = _Started()
+    started = _StartedResponse()
     result = application(environ, started.start_response)
     try:
         if isinstance(result, FileBody) and (response := _open_file(result, started)) is not None:
             return response
         return _read_all(result, started)
     finally:
-        if hasattr(result, "close"):
-            result.close()
+        if (close := getattr(result, "close", None)) is not None:
+            close()
 
 
-def _open_file(result: FileBody, started: _Started) -> Response | None:
-    """A descriptor of the response's own for a file on the disk; None for other file-like objects."""
+def _open_file(result: FileBody, started: _StartedResponse) -> Response | None:
+    """Return a response with a duplicate descriptor of a file on disk; None for small and for file-like objects."""
     try:
         descriptor, offset = result.file.fileno(), result.file.tell()
     except (AttributeError, io.UnsupportedOperation):
@@ -77,7 +84,7 @@ def _open_file(result: FileBody, started: _Started) -> Response | None:
     return Response(started.status, started.headers, os.fdopen(os.dup(descriptor), "rb", 0), size, offset)
 
 
-def _read_all(result: Iterable[bytes], started: _Started) -> Response:
+def _read_all(result: Iterable[bytes], started: _StartedResponse) -> Response:
     pieces = iter(result)
     body = next(pieces, b"")
     second = next(pieces, None)
@@ -99,12 +106,14 @@ async def send_response(
     """Send a response.
 
     Args:
-        disk: reads files.
+        send: ASGI's `send`.
+        response: The response.
+        disk: Threads that read files.
         with_body: False for HEAD.
-        min_rate: bytes a second that the client has to take of a large response.
+        min_rate: Minimum rate at which the client has to receive a large response, in bytes per second.
 
     Raises:
-        TimeoutError: the client is slower.
+        TimeoutError: The client is too slow.
     """
     await send({"type": "http.response.start", "status": response.status, "headers": response.headers})
     if not with_body or (isinstance(response.body, bytes) and response.size <= PIECE_SIZE):

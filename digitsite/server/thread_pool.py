@@ -1,4 +1,4 @@
-"""The threads that run requests: bounded in number, shared fairly between callers."""
+"""A bounded thread pool for requests, shared fairly between callers."""
 
 import itertools
 import math
@@ -9,14 +9,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 
-# One caller alone may use three quarters of the threads; the rest is kept for others.
+# A single caller may use three quarters of the threads; the rest is reserved for other callers.
 RESERVE_SHARE = 0.25
 IDLE_SECONDS = 30.0
 _thread_numbers = itertools.count(1)
 
 
 class PoolFullError(Exception):
-    """More jobs are waiting than the pool accepts."""
+    """The maximum number of jobs is waiting already."""
 
 
 def _do_nothing() -> None:
@@ -28,13 +28,12 @@ class Job:
     """Work for a thread.
 
     Attributes:
-        run: must not raise.
-        caller: for whom; callers take turns.
-        large_bytes: size of a large request body, of which only some may be worked on at once; 0 for a small one.
-        is_deferrable: run it only while no other job waits for a thread, and drop it first.
-        expires_at: by `time.monotonic`; it is dropped when its turn comes later.
-        drop: called instead of `run` when the job has to make room for another caller's or comes too late; must not
-            raise.
+        run: The work; must not raise.
+        caller: Callers take turns (round robin).
+        large_bytes: Size of a large request body, or 0. The total of all running jobs is limited.
+        is_deferrable: Run the job only if no other job waits for a thread, and drop it first.
+        expires_at: Time (`time.monotonic`) after which the job is dropped instead of run.
+        drop: Called instead of `run` if the job expires or is displaced by a job of another caller; must not raise.
     """
 
     run: Callable[[], None]
@@ -45,26 +44,29 @@ class Job:
     drop: Callable[[], None] = _do_nothing
 
 
-class _Line:
-    """Jobs that wait, in the order in which callers take turns. Not thread-safe.
+class _FairQueue:
+    """Waiting jobs, in round-robin order of their callers. Not thread-safe.
 
     Args:
-        max_size: jobs that it holds at most.
+        max_size: Maximum number of jobs.
     """
 
     def __init__(self, max_size: int) -> None:
         self._max_size = max_size
-        # By caller and by whether the jobs are large; oldest first. The next caller's come first.
+        # (caller, is_large) -> jobs, oldest first. The first key is the next caller.
         self._jobs: dict[tuple[str, bool], deque[Job]] = {}
         self._counts: Counter[str] = Counter()
         self._size = 0
 
     def append(self, job: Job) -> Job | None:
-        """Add a job and return the one that had to go for it, if any.
+        """Add a job.
+
+        Returns:
+            The job that was displaced, if any.
 
         Raises:
-            PoolFullError: the line is full, and no other caller has at least two jobs more: callers would push each
-                other out in turn.
+            PoolFullError: The queue is full, and no caller has at least two jobs more than this one. With a smaller
+                difference, callers would displace each other in turn.
         """
         dropped = None
         if self._size >= self._max_size:
@@ -78,11 +80,14 @@ class _Line:
         return dropped
 
     def pop(self, may_run: Callable[[str], bool], has_room: Callable[[int], bool]) -> Job | None:
-        """Take the first job that may run, and move its caller to the end of the line.
+        """Remove the first job that may run, and move its caller to the end of the queue.
 
         Args:
-            may_run: whether one more job of a caller may run.
-            has_room: whether one more large job of so many bytes may run.
+            may_run: Whether another job of a caller may run.
+            has_room: Whether another large job of this size may run.
+
+        Returns:
+            The job, or None if no job may run.
         """
         is_large_blocked = False
         for key, jobs in self._jobs.items():
@@ -90,7 +95,7 @@ class _Line:
             if not may_run(caller) or (is_large and is_large_blocked):
                 continue
             if is_large and not has_room(jobs[0].large_bytes):
-                is_large_blocked = True  # those behind it must not pass it, or it might wait without end
+                is_large_blocked = True  # later large jobs must not overtake it, or it might never run
                 continue
             job = jobs.popleft()
             del self._jobs[key]
@@ -116,18 +121,18 @@ class _Line:
 
 
 class ThreadPool:
-    """Run jobs in at most `max_threads` threads. Thread-safe.
+    """Runs jobs in at most `max_threads` threads. Thread-safe.
 
-    A free thread takes the next job of the caller whose turn it is (round robin), so that a caller with a thousand
-    requests delays another one's by one job and not by a thousand. When too many jobs wait, the caller with the most
-    of them has its newest one dropped. Threads start when needed and end after `IDLE_SECONDS` without work.
+    Callers take turns (round robin), so that a caller with a thousand requests delays those of other callers by one job
+    each. When too many jobs wait, the newest job of the caller with the most jobs is dropped. Threads start on demand
+    and end after `IDLE_SECONDS` without work.
 
     Args:
-        max_threads: threads in all.
-        max_waiting: jobs that may wait for a thread, beside deferrable ones.
-        max_large_bytes: `Job.large_bytes` of all running jobs together; a larger job runs when no other large one does.
-        max_deferrable: deferrable jobs that run at once.
-        max_waiting_deferrable: deferrable jobs that may wait.
+        max_threads: Maximum number of threads.
+        max_waiting: Maximum number of waiting jobs that are not deferrable.
+        max_large_bytes: Maximum total of `Job.large_bytes` of running jobs. A larger job runs without other large jobs.
+        max_deferrable: Maximum number of running deferrable jobs.
+        max_waiting_deferrable: Maximum number of waiting deferrable jobs.
     """
 
     def __init__(
@@ -145,8 +150,8 @@ class ThreadPool:
         self._max_deferrable = max_deferrable
         self._lock = threading.Lock()
         self._ready: SimpleQueue[Job] = SimpleQueue()
-        self._urgent = _Line(max_waiting)
-        self._deferrable = _Line(max_waiting_deferrable)
+        self._urgent = _FairQueue(max_waiting)
+        self._deferrable = _FairQueue(max_waiting_deferrable)
         self._running_count = 0
         self._running_deferrable = 0
         self._running_by_caller: Counter[str] = Counter()
@@ -155,14 +160,14 @@ class ThreadPool:
 
     @property
     def thread_count(self) -> int:
-        """Threads that exist at this moment."""
+        """Number of threads at the moment."""
         return self._thread_count
 
     def submit(self, job: Job) -> None:
-        """Run `job` as soon as it is its turn.
+        """Queue a job, which runs in its turn.
 
         Raises:
-            PoolFullError: too many jobs wait already; the job will not run.
+            PoolFullError: Too many jobs are waiting; the job will not run.
         """
         with self._lock:
             dropped = (self._deferrable if job.is_deferrable else self._urgent).append(job)
@@ -172,7 +177,7 @@ class ThreadPool:
             dropped.drop()
 
     def _dispatch(self) -> int:
-        """Hand waiting jobs to threads while there are any; return how many threads have to be started for them."""
+        """Pass waiting jobs to threads while threads are free; return the number of threads to start."""
         while self._running_count < self.max_threads and (job := self._pop_next()) is not None:
             self._running_count += 1
             self._running_by_caller[job.caller] += 1
@@ -184,7 +189,7 @@ class ThreadPool:
         return new_threads
 
     def _pop_next(self) -> Job | None:
-        """Take the waiting job that runs next, if any may."""
+        """Remove the next job that may run from its queue."""
         job = self._urgent.pop(self._may_run, self._has_room)
         if job is None and self._running_deferrable < self._max_deferrable:
             job = self._deferrable.pop(self._may_run, self._has_room)
@@ -207,7 +212,7 @@ class ThreadPool:
                 job = self._ready.get(timeout=IDLE_SECONDS)
             except Empty:
                 with self._lock:
-                    # A job may have been handed over since, counting on this thread.
+                    # A job may have been dispatched to this thread in the meantime.
                     if self._running_count < self._thread_count:
                         self._thread_count -= 1
                         return
@@ -221,5 +226,5 @@ class ThreadPool:
                 if not self._running_by_caller[job.caller]:
                     del self._running_by_caller[job.caller]
                 new_threads = self._dispatch()
-            del job  # an idle thread must not hold on to the last request
+            del job  # an idle thread must not keep the last request in memory
             self._start(new_threads)

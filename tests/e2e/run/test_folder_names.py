@@ -101,9 +101,9 @@ def test_an_account_that_does_not_exist_is_refused(monkeypatch: pytest.MonkeyPat
         ("unix:///srv/redis.sock?db=3", "write %23 and %3F"),
         ("unix://srv/redis.sock", "not absolute"),
         ("redis://host:6379?timeout=3", "Options are for rediss:// alone"),
-        ("redis://host:port", "makes no sense"),
-        ("redis://[::1", "makes no sense"),
-        ("redis:///1", "makes no sense"),
+        ("redis://host:port", "REDIS_URL is invalid"),
+        ("redis://[::1", "REDIS_URL is invalid"),
+        ("redis:///1", "REDIS_URL is invalid"),
         ("http://host", "makes no sense"),
     ],
 )

@@ -79,7 +79,7 @@ def test_another_ca_and_another_password_are_refused_and_said(site: Site, tmp_pa
     ):
         site.redis_url = url
         worker = site.start_worker(ready=False)
-        for who in ("Redis is not there yet", "consumer: Cannot connect to rediss://"):  # the hand-off, and Celery
+        for who in ("redis_unavailable", "consumer: Cannot connect to rediss://"):  # the hand-off, and Celery
             wait_until(partial(said_together, worker, who, words), what=f"{who!r} with {words!r}")
         assert PASSWORD not in worker.said
         worker.kill()
