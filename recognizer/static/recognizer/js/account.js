@@ -1,8 +1,8 @@
-/* Which site and which account this page belongs to, and what the browser stores for that account.
+/* Site and account of this page, and the browser storage of the account.
  *
- * Two accounts may use one browser, and two sites one host: every stored name begins with the tags of both, so that one
- * account's unsent work is neither shown nor sent under another. It stays when its account signs out, and is there
- * again when it signs in. */
+ * Several accounts may use one browser, and several sites one host. Every storage key begins with the tags of the site
+ * and the account, so that unsent work of one account is neither shown nor sent under another. It survives signing out
+ * and is used again after signing in. */
 
 const {
   site = "",
@@ -17,17 +17,16 @@ export { account, accountName, meUrl, signInUrl };
 
 const PREFIX = `digits.${site}.`;
 
-/* The start of every name that is stored for an account; owner: its tag, "" for visitors. */
-export const scopeOf = (owner = account) => `${PREFIX}${owner || "visitor"}.`;
+/* Returns the prefix of an account's storage keys. owner: the tag of the account, "" for visitors. */
+export const storagePrefix = (owner = account) => `${PREFIX}${owner || "visitor"}.`;
 
-/* The CSRF token of the cookie and not of the page: signing in on another tab gives a new one. */
+/* Returns the CSRF token of the cookie, not of the page: signing in on another tab changes it. */
 export function csrfToken() {
   const cookies = document.cookie.split("; ").map((cookie) => cookie.split("="));
   return cookies.find(([name]) => name === csrfCookie)?.[1] ?? "";
 }
 
-/* Values by name in localStorage or sessionStorage. Where the browser stores nothing, because it is told not to or has
- * no room, they last as long as the page. */
+/* Values by name in localStorage or sessionStorage. If the storage is blocked or full, they are kept in memory. */
 export class AccountStore {
   #area;
   #prefix;
@@ -36,10 +35,10 @@ export class AccountStore {
   /* area: "localStorage" or "sessionStorage"; owner: the tag of an account, "" for visitors. */
   constructor(area, owner = account) {
     this.#area = area;
-    this.#prefix = scopeOf(owner);
+    this.#prefix = storagePrefix(owner);
   }
 
-  /* The value, or null. */
+  /* Returns the value, or null. */
   get(name) {
     return this.#memory.get(name) ?? this.#try((area) => area.getItem(this.#prefix + name)) ?? null;
   }
@@ -58,14 +57,14 @@ export class AccountStore {
     this.#try((area) => area.removeItem(this.#prefix + name));
   }
 
-  /* All names that begin with `start`, in order. */
+  /* Returns the sorted names that begin with `start`. */
   names(start) {
     const stored = this.#try((area) => Object.keys(area)) ?? [];
     const own = stored.filter((key) => key.startsWith(this.#prefix)).map((key) => key.slice(this.#prefix.length));
     return [...new Set([...own, ...this.#memory.keys()])].filter((name) => name.startsWith(start)).sort();
   }
 
-  /* Whether an event of the storage is about a name that begins with `start`. */
+  /* Whether a storage event affects a name that begins with `start`. */
   isAbout(event, start) {
     return event.key === null || event.key.startsWith(this.#prefix + start);
   }
@@ -79,12 +78,12 @@ export class AccountStore {
   }
 }
 
-/* --- Tabs tell each other which account is signed in ---------------------------------------------------------- */
+/* --- Tabs notify each other of the signed-in account ---------------------------------------------------------- */
 
 const channel = typeof BroadcastChannel === "undefined" ? null : new BroadcastChannel(`${PREFIX}account`);
 channel?.postMessage(account);
 
-/* Calls back when the account may be signed in again: another tab says so, or the person comes back to this one. */
+/* Calls back when the account may be signed in again: another tab reports it, or this tab becomes active. */
 export function onReturn(callback) {
   channel?.addEventListener("message", ({ data }) => data === account && callback());
   for (const name of ["focus", "online", "pageshow"]) window.addEventListener(name, () => callback());

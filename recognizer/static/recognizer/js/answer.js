@@ -1,8 +1,8 @@
-/* Paints an answer: the digit, the verdict in words, ten bars. The words come from the server, so that there is one list of them. */
+/* Renders a prediction: sentence, hint, bars and pixels. The texts come from the server, which uses the same ones. */
 
 const WORDS = JSON.parse(document.getElementById("words").textContent);
 
-/* 0.99403 → 99.4 %. Never rounds doubt away. The same rule as the server's `percent` filter. */
+/* 0.99403 → 99.4 %, 0.9999 → > 99.9 %. The same rule as the server's `percent` filter. */
 export function percent(share) {
   if (share >= 0.9995) return ">\u00a099.9\u00a0%";
   if (share < 0.0005) return "<\u00a00.1\u00a0%";
@@ -18,7 +18,7 @@ const fill = (sentence, answer) =>
 export const sentenceOf = (answer) => fill(WORDS.sentences[answer.verdict], answer);
 export const hintOf = (answer) => fill(WORDS.hints[answer.verdict], answer);
 
-export function paintBars(list, answer) {
+export function renderBars(list, answer) {
   for (const row of list.querySelectorAll("[data-bar]")) {
     const digit = Number(row.dataset.bar);
     const share = answer ? answer.probabilities[digit] : 0;
@@ -28,8 +28,8 @@ export function paintBars(list, answer) {
   }
 }
 
-/* pixels: 784 numbers 0…255, row by row, or null for none. */
-export function paintPixels(canvas, pixels) {
+/* pixels: 784 numbers from 0 to 255, row by row; null: blank. */
+export function renderPixels(canvas, pixels) {
   const context = canvas.getContext("2d");
   const image = context.createImageData(28, 28);
   for (let i = 0; i < 784; i += 1) {

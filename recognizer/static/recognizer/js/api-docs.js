@@ -1,4 +1,4 @@
-/* The API page: copy buttons; and Swagger UI knows a dark mode, but not when: it follows the reader's system here. */
+/* The API page: copy buttons, and Swagger UI's dark mode, which follows the system's setting. */
 
 const dark = matchMedia("(prefers-color-scheme: dark)");
 const follow = () => document.documentElement.classList.toggle("dark-mode", dark.matches);
@@ -6,7 +6,7 @@ const follow = () => document.documentElement.classList.toggle("dark-mode", dark
 dark.addEventListener("change", follow);
 follow();
 
-/* Copy buttons. The clipboard is there only in a secure context; elsewhere the code is selected, ready for Ctrl+C. */
+/* The clipboard exists in secure contexts only. Elsewhere the code is selected, for Ctrl+C. */
 for (const figure of document.querySelectorAll(".example")) {
   const button = figure.querySelector(".copy");
   const code = figure.querySelector("code");

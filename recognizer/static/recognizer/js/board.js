@@ -1,18 +1,18 @@
-/* The drawing surface of the Draw page: strokes in a frame of 280 x 280 units, with undo and redo. */
+/* The canvas of the Draw page: strokes in a frame of 280 x 280 units, with undo and redo. */
 
 export const FRAME = 280;
-// What the server accepts at most (ml/preprocessing/strokes.py).
+// Limits of the server (ml/preprocessing/strokes.py).
 const MAX_STROKES = 200;
 const MAX_POINTS = 10_000;
-// Points closer together than this add nothing that a pen of 12 units or more could show.
+// Minimum distance of points. Closer ones are invisible with pens of 12 units or more.
 const MIN_STEP = 0.6;
-// A captured pointer may leave the canvas; how far its line is followed, in units.
+// How far a captured pointer is followed outside of the canvas, in units.
 const OUTSIDE = FRAME / 2;
 
 const clamp = (value) => Math.min(FRAME + OUTSIDE, Math.max(-OUTSIDE, value));
 const rounded = (value) => Math.round(value * 10) / 10;
 
-/* Smooth through the midpoints: each recorded point becomes the control point of a quadratic curve. */
+/* Smooths a stroke: quadratic curves through the midpoints, with the recorded points as control points. */
 function pathOf({ x, y }) {
   const path = new Path2D();
   path.moveTo(x[0], y[0]);
@@ -38,7 +38,7 @@ export class Board {
   #frameRequested = false;
   #listeners;
 
-  /* listeners: changed() after every change, full() when no more can be taken. */
+  /* listeners: began() when a stroke starts, changed() after every change, full() when a limit is reached. */
   constructor(canvas, listeners) {
     this.#canvas = canvas;
     this.#context = canvas.getContext("2d", { alpha: false });
@@ -71,18 +71,18 @@ export class Board {
   }
 
   undo() {
-    this.#travel(this.#past, this.#future);
+    this.#step(this.#past, this.#future);
   }
 
   redo() {
-    this.#travel(this.#future, this.#past);
+    this.#step(this.#future, this.#past);
   }
 
   clear() {
-    if (!this.isEmpty) this.#become([]);
+    if (!this.isEmpty) this.#setStrokes([]);
   }
 
-  /* What the server takes: [[x…], [y…], [t…]] for each stroke, t in milliseconds since the first touch. */
+  /* Strokes in the API's format: [[x…], [y…], [t…]] each, t in milliseconds since the start of the first stroke. */
   toJSON() {
     const start = this.#strokes[0]?.start ?? 0;
     return this.#strokes.map((stroke) => [
@@ -92,12 +92,12 @@ export class Board {
     ]);
   }
 
-  /* The width of the pen, for each stroke. */
+  /* The pen width of each stroke. */
   get pens() {
     return this.#strokes.map((stroke) => stroke.pen);
   }
 
-  /* Everything needed to bring the drawing back after a reload. */
+  /* The strokes, for `restore` after a reload. */
   snapshot() {
     return this.#strokes;
   }
@@ -107,7 +107,7 @@ export class Board {
     this.#repaint();
   }
 
-  #become(strokes) {
+  #setStrokes(strokes) {
     this.#past.push(this.#strokes);
     this.#future = [];
     this.#strokes = strokes;
@@ -115,7 +115,7 @@ export class Board {
     this.#listeners.changed();
   }
 
-  #travel(from, to) {
+  #step(from, to) {
     if (this.#active || from.length === 0) return;
     to.push(this.#strokes);
     this.#strokes = from.pop();
@@ -133,7 +133,7 @@ export class Board {
     this.#canvas.setPointerCapture(event.pointerId);
     this.#active = {
       pointer: event.pointerId,
-      room: MAX_POINTS - points,
+      remaining: MAX_POINTS - points,
       stroke: { x: [], y: [], t: [], pen: this.pen, start: performance.timeOrigin + event.timeStamp },
       box: this.#canvas.getBoundingClientRect(),
       began: event.timeStamp,
@@ -145,7 +145,7 @@ export class Board {
 
   #move(event) {
     if (event.pointerId !== this.#active?.pointer) return;
-    // Only offered to secure contexts; a phone on the local network gets the plain event.
+    // Exists in secure contexts only; not on a phone in the local network.
     const coalesced = event.getCoalescedEvents?.() ?? [];
     for (const point of coalesced.length ? coalesced : [event]) this.#add(point);
     this.#repaint();
@@ -155,15 +155,15 @@ export class Board {
     if (event.pointerId !== this.#active?.pointer) return;
     const { stroke } = this.#active;
     this.#active = null;
-    this.#become([...this.#strokes, stroke]);
+    this.#setStrokes([...this.#strokes, stroke]);
   }
 
   #add(event) {
-    const { stroke, box, began, room } = this.#active;
+    const { stroke, box, began, remaining } = this.#active;
     const x = rounded(clamp(((event.clientX - box.left) / box.width) * FRAME));
     const y = rounded(clamp(((event.clientY - box.top) / box.height) * FRAME));
-    const isClose = stroke.x.length > 0 && Math.hypot(x - stroke.x.at(-1), y - stroke.y.at(-1)) < MIN_STEP;
-    if (isClose || stroke.x.length >= room) return;
+    const isTooClose = stroke.x.length > 0 && Math.hypot(x - stroke.x.at(-1), y - stroke.y.at(-1)) < MIN_STEP;
+    if (isTooClose || stroke.x.length >= remaining) return;
     stroke.x.push(x);
     stroke.y.push(y);
     stroke.t.push(Math.max(0, Math.round(event.timeStamp - began)));

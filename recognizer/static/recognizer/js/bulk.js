@@ -1,4 +1,4 @@
-/* History for reviewers: how many are chosen, all or none of a page, and a range with Shift. */
+/* Selection in History for reviewers: count, all or none, and ranges with Shift. */
 
 import { guard } from "./guard.js";
 
@@ -9,18 +9,18 @@ const count = form?.querySelector("[data-chosen]");
 let last = -1;
 
 function refresh() {
-  const chosen = boxes.filter((box) => box.checked).length;
-  count.textContent = chosen === 0 ? "None chosen" : `${chosen} chosen`;
-  all.checked = chosen === boxes.length;
-  all.indeterminate = chosen > 0 && chosen < boxes.length;
-  for (const button of form.querySelectorAll("button")) button.disabled = chosen === 0;
+  const selectedCount = boxes.filter((box) => box.checked).length;
+  count.textContent = selectedCount === 0 ? "None chosen" : `${selectedCount} chosen`;
+  all.checked = selectedCount === boxes.length;
+  all.indeterminate = selectedCount > 0 && selectedCount < boxes.length;
+  for (const button of form.querySelectorAll("button")) button.disabled = selectedCount === 0;
 }
 
 if (form && boxes.length > 0) {
   boxes.forEach((box, index) => {
     box.addEventListener("click", (event) => {
       if (event.shiftKey && last >= 0) {
-        for (const one of boxes.slice(Math.min(last, index), Math.max(last, index) + 1)) one.checked = box.checked;
+        for (const item of boxes.slice(Math.min(last, index), Math.max(last, index) + 1)) item.checked = box.checked;
       }
       last = index;
       refresh();
@@ -30,7 +30,7 @@ if (form && boxes.length > 0) {
     for (const box of boxes) box.checked = all.checked;
     refresh();
   });
-  // What the browser kept from before is shown as it is.
+  // The browser may have restored the checkboxes.
   window.addEventListener("pageshow", refresh);
   refresh();
   guard(form, "what you chose is kept");

@@ -1,18 +1,18 @@
-/* "It may help this site to learn": remembered in this browser for each account, for Draw and Upload alike. */
+/* Consent to training: stored in this browser for each account, for Draw and Upload. */
 
 import { AccountStore, account } from "./account.js";
 
 const NAME = "may-train";
 const store = new AccountStore("localStorage");
 
-/* The account's own choice, else what was chosen in this browser without an account: who has opted out stays so. */
+/* Returns the account's choice, or else the choice made in this browser without an account, so that an opt-out persists. */
 function choice() {
-  const chosen = store.get(NAME) ?? (account ? new AccountStore("localStorage", "").get(NAME) : null);
-  return chosen ?? (isOptedOutBefore() ? "no" : "yes");
+  const stored = store.get(NAME) ?? (account ? new AccountStore("localStorage", "").get(NAME) : null);
+  return stored ?? (hasOldOptOut() ? "no" : "yes");
 }
 
-/* By release 0.9.0, whose opt-out named no account. */
-function isOptedOutBefore() {
+/* Whether release 0.9.0 stored an opt-out, which had no account. */
+function hasOldOptOut() {
   try {
     return localStorage.getItem("digits.opt-out") !== null;
   } catch {
@@ -21,7 +21,7 @@ function isOptedOutBefore() {
 }
 
 export function rememberConsent(checkbox) {
-  if (checkbox.disabled) return; // a standing choice, made on My data
+  if (checkbox.disabled) return; // the actor opted out on My data
   checkbox.checked = choice() === "yes";
   checkbox.addEventListener("change", () => store.set(NAME, checkbox.checked ? "yes" : "no"));
 }

@@ -1,8 +1,8 @@
-/* A box drawn over a picture, by pointer or by keyboard. Its figures are in the picture's own pixels. */
+/* Crop box over an image, drawn by pointer or keyboard. Its values are in pixels of the image. */
 
-const SMALLEST = 8; // pixels of the picture
-const GRIP = 22; // how near to a corner a press takes hold of it, in pixels of the screen
-const STEP = 0.02; // of the picture's longer side, for each press of an arrow key
+const MIN_SIZE = 8; // pixels of the image
+const CORNER_RADIUS = 22; // pixels of the screen within which a corner is grabbed
+const STEP = 0.02; // share of the image's longer side, for each press of an arrow key
 
 const clamp = (value, low, high) => Math.min(high, Math.max(low, value));
 
@@ -12,9 +12,9 @@ export class CropBox {
   #overlay;
   #changed;
   #drag = null;
-  box = null; // {left, top, right, bottom} or null: the whole picture
+  box = null; // {left, top, right, bottom} or null: the whole image
 
-  /* stage: the focusable element round `picture`; overlay: shows the box; changed() is called after every change. */
+  /* stage: the focusable element around `picture`; overlay: shows the box; changed(): called after every change. */
   constructor({ stage, picture, overlay, changed }) {
     this.#stage = stage;
     this.#picture = picture;
@@ -30,7 +30,7 @@ export class CropBox {
     return this.box && [this.box.left, this.box.top, this.box.right, this.box.bottom].map(Math.round);
   }
 
-  #at(event) {
+  #pointOf(event) {
     const frame = this.#picture.getBoundingClientRect();
     return {
       x: clamp((event.clientX - frame.left) / frame.width, 0, 1) * this.#picture.naturalWidth,
@@ -39,14 +39,14 @@ export class CropBox {
     };
   }
 
-  /* A press near a corner moves that corner, inside the box the box; anywhere else it starts a new one. */
+  /* A press near a corner moves the corner, one inside the box moves the box, and any other starts a new box. */
   #down(event) {
     if (!event.isPrimary || event.button !== 0) return;
-    const point = this.#at(event);
+    const point = this.#pointOf(event);
     this.#stage.setPointerCapture(event.pointerId);
     const anchor = this.#anchorOf(point);
     if (anchor) this.#drag = { anchor };
-    else if (this.#holds(point)) this.#drag = { from: point, box: { ...this.box } };
+    else if (this.#contains(point)) this.#drag = { from: point, box: { ...this.box } };
     else this.#drag = { anchor: point };
   }
 
@@ -61,30 +61,30 @@ export class CropBox {
         [top, bottom],
         [bottom, top],
       ]) {
-        if (Math.hypot(x - cornerX, y - cornerY) < GRIP * scale) return { x: oppositeX, y: oppositeY };
+        if (Math.hypot(x - cornerX, y - cornerY) < CORNER_RADIUS * scale) return { x: oppositeX, y: oppositeY };
       }
     }
     return null;
   }
 
-  #holds({ x, y }) {
+  #contains({ x, y }) {
     const box = this.box;
     return box !== null && x > box.left && x < box.right && y > box.top && y < box.bottom;
   }
 
   #move(event) {
     if (!this.#drag) return;
-    const point = this.#at(event);
+    const point = this.#pointOf(event);
     const { anchor, from, box } = this.#drag;
     if (anchor) {
-      this.#become({
+      this.#setBox({
         left: Math.min(anchor.x, point.x),
         top: Math.min(anchor.y, point.y),
         right: Math.max(anchor.x, point.x),
         bottom: Math.max(anchor.y, point.y),
       });
     } else {
-      this.#become(this.#shifted(box, point.x - from.x, point.y - from.y));
+      this.#setBox(this.#moved(box, point.x - from.x, point.y - from.y));
     }
   }
 
@@ -92,7 +92,7 @@ export class CropBox {
     if (!this.#drag) return;
     this.#drag = null;
     const box = this.box;
-    if (box && (box.right - box.left < SMALLEST || box.bottom - box.top < SMALLEST)) this.#become(null);
+    if (box && (box.right - box.left < MIN_SIZE || box.bottom - box.top < MIN_SIZE)) this.#setBox(null);
   }
 
   #key(event) {
@@ -100,36 +100,36 @@ export class CropBox {
     if (direction) {
       const step = STEP * Math.max(this.#picture.naturalWidth, this.#picture.naturalHeight);
       const [x, y] = direction.map((sign) => sign * step);
-      const box = this.box ?? this.#middle();
-      this.#become(event.shiftKey ? this.#sized(box, x, y) : this.#shifted(box, x, y));
+      const box = this.box ?? this.#defaultBox();
+      this.#setBox(event.shiftKey ? this.#resized(box, x, y) : this.#moved(box, x, y));
     } else if (event.key === "Delete" || event.key === "Backspace") {
-      this.#become(null);
+      this.#setBox(null);
     } else {
       return;
     }
     event.preventDefault();
   }
 
-  #middle() {
+  #defaultBox() {
     const { naturalWidth: width, naturalHeight: height } = this.#picture;
     return { left: width / 4, top: height / 4, right: (width * 3) / 4, bottom: (height * 3) / 4 };
   }
 
-  #shifted(box, x, y) {
+  #moved(box, x, y) {
     const across = clamp(x, -box.left, this.#picture.naturalWidth - box.right);
     const down = clamp(y, -box.top, this.#picture.naturalHeight - box.bottom);
     return { left: box.left + across, top: box.top + down, right: box.right + across, bottom: box.bottom + down };
   }
 
-  #sized(box, x, y) {
+  #resized(box, x, y) {
     return {
       ...box,
-      right: clamp(box.right + x, box.left + SMALLEST, this.#picture.naturalWidth),
-      bottom: clamp(box.bottom + y, box.top + SMALLEST, this.#picture.naturalHeight),
+      right: clamp(box.right + x, box.left + MIN_SIZE, this.#picture.naturalWidth),
+      bottom: clamp(box.bottom + y, box.top + MIN_SIZE, this.#picture.naturalHeight),
     };
   }
 
-  #become(box) {
+  #setBox(box) {
     this.box = box;
     this.#overlay.hidden = box === null;
     if (box) {

@@ -1,155 +1,155 @@
-/* The Draw page: a live answer after each stroke, saving, and saying what the digit really was. */
+/* The Draw page: a live prediction after each stroke, saving, and labelling. */
 
 import { AccountStore, account } from "./account.js";
-import { hintOf, paintBars, paintPixels, sentenceOf } from "./answer.js";
-import { call, keyed, Problem, sleep, untilAnswered } from "./api.js";
+import { hintOf, renderBars, renderPixels, sentenceOf } from "./answer.js";
+import { call, Problem, pollUntilDone, sleep, withIdempotencyKey } from "./api.js";
 import { Board } from "./board.js";
 import { rememberConsent } from "./consent.js";
 import { hideNotice, showNotice } from "./notice.js";
 
 const NAME = "drawing";
 const store = new AccountStore("sessionStorage");
-// An answer faster than this needs no "Reading…" in between: it would only flicker.
-const PATIENCE = 200;
-const FIRST_RETRY = 2000;
-const LONGEST_RETRY = 15_000;
-// A press whose answer was lost may still be being stored when it is pressed again: so often it is asked for.
-const MOST_TRIES = 8;
+// Delay before "Reading…" is shown, so that fast predictions do not flicker.
+const READING_DELAY_MS = 200;
+const FIRST_RETRY_MS = 2000;
+const MAX_RETRY_MS = 15_000;
+// Attempts while an earlier request with the same key is still being processed (409).
+const MAX_ATTEMPTS = 8;
 
 const page = document.querySelector("[data-draw]");
 const find = (name) => document.querySelector(`[data-${name}]`);
-const parts = {};
+const elements = {};
 for (const name of [
   ...["canvas", "hint", "undo", "redo", "clear"],
   ...["digit", "spoken", "sentence", "sentence-hint", "seen", "bars"],
   ...["save", "right", "note", "note-text", "note-more", "note-link", "next", "may-train"],
 ]) {
-  parts[name] = find(name);
+  elements[name] = find(name);
 }
 const verdictBox = find("verdict-box");
 const keys = [...page.querySelectorAll("[data-value]")];
 const pens = [...document.querySelectorAll('input[name="pen"]')];
 
 const state = {
-  answer: null, // what is shown
+  answer: null, // the prediction that is shown
   saved: null, // {id, url, api, label}: the stored submission of exactly this drawing
-  saving: null, // the one request that stores it
-  sending: null, // {content, key}: what was sent last and is not known to be stored
-  drawing: 0, // counts changes, so that a late reply is known to be about an older drawing
+  saving: null, // promise of the request that stores it
+  sending: null, // {content, key}: the last request, unless it is known to be stored
+  drawing: 0, // number of changes, to recognize responses for an older drawing
   isLabelling: false,
 };
 
-const board = new Board(parts.canvas, {
+const board = new Board(elements.canvas, {
   began: () => {
-    parts.hint.hidden = true;
+    elements.hint.hidden = true;
   },
   changed: () => {
     state.drawing += 1;
     state.saved = null;
-    // First: while the site answers there is time for everything else.
+    // First, so that the rest runs while the request is under way.
     preview();
-    remember();
+    storeDrawing();
     note("");
     refresh();
   },
   full: () => note("This drawing is full. Undo a stroke or clear it.", "error"),
 });
 
-/* --- What is shown ------------------------------------------------------------------------------------------ */
+/* --- Rendering ---------------------------------------------------------------------------------------------- */
 
 function show(verdict, digit, sentence, hint) {
   verdictBox.dataset.verdict = verdict;
-  parts.digit.textContent = digit;
-  parts.spoken.textContent = digit === "–" ? "" : `${digit}. `;
-  parts.sentence.textContent = sentence;
-  parts["sentence-hint"].textContent = hint;
+  elements.digit.textContent = digit;
+  elements.spoken.textContent = digit === "–" ? "" : `${digit}. `;
+  elements.sentence.textContent = sentence;
+  elements["sentence-hint"].textContent = hint;
 }
 
 function showAnswer(answer) {
   state.answer = answer;
   show(answer.verdict, answer.verdict === "blank" ? "–" : String(answer.digit), sentenceOf(answer), hintOf(answer));
-  paintBars(parts.bars, answer.verdict === "blank" ? null : answer);
+  renderBars(elements.bars, answer.verdict === "blank" ? null : answer);
   refresh();
 }
 
 function showBlank() {
-  paintPixels(parts.seen, null);
+  renderPixels(elements.seen, null);
   showAnswer({ verdict: "blank", digit: null });
 }
 
-/* Honest while there is no answer: nothing of the last one stays. */
-function showNone(verdict, sentence, hint) {
+/* Clears the last prediction while there is none for this drawing. */
+function showPlaceholder(verdict, sentence, hint) {
   state.answer = null;
   show(verdict, "–", sentence, hint);
-  paintPixels(parts.seen, null);
-  paintBars(parts.bars, null);
+  renderPixels(elements.seen, null);
+  renderBars(elements.bars, null);
   refresh();
 }
 
 function note(text, kind = "", link = null) {
-  parts["note-text"].textContent = text;
-  parts.note.dataset.kind = kind;
-  parts["note-more"].hidden = link === null;
-  if (link) parts["note-link"].href = link;
+  elements["note-text"].textContent = text;
+  elements.note.dataset.kind = kind;
+  elements["note-more"].hidden = link === null;
+  if (link) elements["note-link"].href = link;
 }
 
 function refresh() {
   const isBusy = state.saving !== null || state.isLabelling;
-  parts.hint.hidden = !board.isEmpty || board.isDrawing;
-  parts.undo.disabled = !board.canUndo;
-  parts.redo.disabled = !board.canRedo;
-  parts.clear.disabled = board.isEmpty;
-  parts.save.disabled = board.isEmpty || isBusy || state.saved !== null;
-  parts.save.firstChild.textContent = state.saved ? "Saved " : state.saving ? "Saving… " : "Save ";
+  elements.hint.hidden = !board.isEmpty || board.isDrawing;
+  elements.undo.disabled = !board.canUndo;
+  elements.redo.disabled = !board.canRedo;
+  elements.clear.disabled = board.isEmpty;
+  elements.save.disabled = board.isEmpty || isBusy || state.saved !== null;
+  elements.save.firstChild.textContent = state.saved ? "Saved " : state.saving ? "Saving… " : "Save ";
   const hasGuess = state.answer !== null && state.answer.verdict !== "blank";
-  parts.right.disabled = board.isEmpty || isBusy || !hasGuess;
-  parts.right.textContent = hasGuess ? `Right, it is ${state.answer.digit}` : "Right";
-  parts.right.setAttribute("aria-pressed", String(hasGuess && state.saved?.label === String(state.answer.digit)));
+  elements.right.disabled = board.isEmpty || isBusy || !hasGuess;
+  elements.right.textContent = hasGuess ? `Right, it is ${state.answer.digit}` : "Right";
+  elements.right.setAttribute("aria-pressed", String(hasGuess && state.saved?.label === String(state.answer.digit)));
   for (const key of keys) {
     key.disabled = board.isEmpty || isBusy;
     key.setAttribute("aria-pressed", String(state.saved?.label === key.dataset.value));
   }
 }
 
-/* --- Live answer -------------------------------------------------------------------------------------------- */
+/* --- Live prediction ---------------------------------------------------------------------------------------- */
 
-let asking = new AbortController();
+let previewAbort = new AbortController();
 let retryTimer = 0;
 
-async function preview(retryAfter = FIRST_RETRY) {
-  asking.abort();
+async function preview(retryAfter = FIRST_RETRY_MS) {
+  previewAbort.abort();
   clearTimeout(retryTimer);
   if (board.isEmpty) {
     showBlank();
     return;
   }
-  asking = new AbortController();
-  const { signal } = asking;
-  // While it is tried again, what was said the last time stays.
-  const isRetry = retryAfter > FIRST_RETRY;
-  const patience = isRetry
+  previewAbort = new AbortController();
+  const { signal } = previewAbort;
+  // Retries leave the last message in place.
+  const isRetry = retryAfter > FIRST_RETRY_MS;
+  const readingTimer = isRetry
     ? 0
-    : setTimeout(() => showNone("waiting", "Reading…", "The answer is on its way"), PATIENCE);
+    : setTimeout(() => showPlaceholder("waiting", "Reading…", "The answer is on its way"), READING_DELAY_MS);
   try {
     const { body } = await call("POST", page.dataset.previewUrl, {
       json: { strokes: board },
       signal,
       isForAnyAccount: true,
     });
-    clearTimeout(patience);
+    clearTimeout(readingTimer);
     if (signal.aborted) return;
-    paintPixels(parts.seen, body.pixels.flat());
+    renderPixels(elements.seen, body.pixels.flat());
     showAnswer(body);
   } catch (error) {
-    clearTimeout(patience);
+    clearTimeout(readingTimer);
     if (signal.aborted) return;
     if (!(error instanceof Problem)) throw error;
-    if (error.isPassing) {
-      showNone("unavailable", "No answer right now", "Your drawing is safe. Trying again…");
+    if (error.isTransient) {
+      showPlaceholder("unavailable", "No answer right now", "Your drawing is safe. Trying again…");
       const pause = Math.max(retryAfter, error.retryAfter * 1000);
-      retryTimer = setTimeout(() => preview(Math.min(retryAfter * 2, LONGEST_RETRY)), pause);
+      retryTimer = setTimeout(() => preview(Math.min(retryAfter * 2, MAX_RETRY_MS)), pause);
     } else {
-      showNone("unavailable", "This drawing cannot be read", error.message);
+      showPlaceholder("unavailable", "This drawing cannot be read", error.message);
     }
   }
 }
@@ -158,48 +158,48 @@ async function preview(retryAfter = FIRST_RETRY) {
 
 async function submit() {
   const drawing = state.drawing;
-  const json = { strokes: board, pen: board.pens, may_train: parts["may-train"].checked };
-  state.sending = keyed(state.sending, JSON.stringify(json));
-  remember();
+  const json = { strokes: board, pen: board.pens, may_train: elements["may-train"].checked };
+  state.sending = withIdempotencyKey(state.sending, JSON.stringify(json));
+  storeDrawing();
   const body = await send(json, state.sending.key);
   state.sending = null;
   hideNotice();
   if (state.drawing !== drawing) return null;
   state.saved = { id: body.id, url: body.page, api: body.url, label: null };
-  remember();
-  if (body.state === "pending") follow(body.url, drawing);
-  else if (body.prediction) settle(body);
+  storeDrawing();
+  if (body.state === "pending") followUp(body.url, drawing);
+  else if (body.prediction) showPrediction(body);
   return state.saved;
 }
 
 async function send(json, key) {
-  for (let tries = 1; ; tries += 1) {
+  for (let attempt = 1; ; attempt += 1) {
     try {
       return (await call("POST", page.dataset.submissionsUrl, { json, key })).body;
     } catch (error) {
-      if (!(error instanceof Problem) || error.status !== 409 || tries === MOST_TRIES) throw error;
+      if (!(error instanceof Problem) || error.status !== 409 || attempt === MAX_ATTEMPTS) throw error;
       await sleep(1000);
     }
   }
 }
 
-function settle(submission) {
-  asking.abort();
+function showPrediction(submission) {
+  previewAbort.abort();
   clearTimeout(retryTimer);
   showAnswer(submission.prediction);
 }
 
-/* The worker is slow or away: the drawing is stored, its answer comes when it comes. */
-async function follow(url, drawing) {
+/* Waits for the prediction of a stored drawing. */
+async function followUp(url, drawing) {
   try {
-    const submission = await untilAnswered(url);
-    if (state.drawing === drawing && submission.prediction) settle(submission);
+    const submission = await pollUntilDone(url);
+    if (state.drawing === drawing && submission.prediction) showPrediction(submission);
   } catch (error) {
-    if (!(error instanceof Problem)) throw error; // deleted meanwhile: the next press says so
+    if (!(error instanceof Problem)) throw error; // deleted: the next action reports it
   }
 }
 
-/* Stores the drawing once, however often it is asked to; gives the stored one until the drawing changes. */
+/* Stores the drawing, at most once until it changes. Returns the stored submission. */
 async function save() {
   if (state.saved) return state.saved;
   if (!state.saving) {
@@ -212,26 +212,26 @@ async function save() {
   return state.saving;
 }
 
-function complain(error) {
+function showError(error) {
   if (!(error instanceof Problem)) throw error;
   if (error.status === 410 || (error.status === 404 && state.saved)) {
     state.saved = state.sending = null;
-    remember();
+    storeDrawing();
     note("What was saved has been deleted meanwhile. Press again to save the drawing anew.", "error");
     return;
   }
   if (error.isAboutAccount) {
     showNotice(error, {
-      kept: "your drawing is kept",
+      assurance: "your drawing is kept",
       resumed: () => note("You are signed in again. Press once more."),
     });
     note(state.saved ? "Your drawing is saved, but not yet what it is." : "Not saved yet.", "error");
     return;
   }
-  note(error.isPassing ? `${error.message} Your drawing is still here.` : error.message, "error");
+  note(error.isTransient ? `${error.message} Your drawing is still here.` : error.message, "error");
 }
 
-async function pressSave() {
+async function handleSave() {
   if (board.isEmpty) {
     note("Nothing drawn yet.", "error");
     return;
@@ -241,14 +241,14 @@ async function pressSave() {
     const saved = await save();
     if (saved) note(savedText(), "done", saved.url);
   } catch (error) {
-    complain(error);
+    showError(error);
   }
 }
 
 const savedText = () =>
   verdictBox.dataset.verdict === "unavailable" ? "Saved. The answer follows as soon as there is one." : "Saved.";
 
-async function pressLabel(value) {
+async function handleLabel(value) {
   if (board.isEmpty || state.isLabelling || state.saved?.label === value) return;
   state.isLabelling = true;
   refresh();
@@ -257,63 +257,63 @@ async function pressLabel(value) {
     if (!saved) return;
     await call("POST", `${page.dataset.submissionsUrl}/${saved.id}/labels`, { json: { value, reason: "own_page" } });
     saved.label = value;
-    remember();
+    storeDrawing();
     note(`Saved as ${value === "not_a_digit" ? "not a digit" : `a ${value}`}. Thank you.`, "done", saved.url);
   } catch (error) {
-    complain(error);
+    showError(error);
   } finally {
     state.isLabelling = false;
     refresh();
   }
 }
 
-/* --- The drawing survives a reload -------------------------------------------------------------------------- */
+/* --- Storing the drawing for a reload ----------------------------------------------------------------------- */
 
-function remember() {
+function storeDrawing() {
   const { saved, sending } = state;
   store.set(NAME, JSON.stringify({ strokes: board.snapshot(), saved, sending }));
 }
 
-function recall() {
-  const kept = store.get(NAME) ?? takeOver();
-  if (!kept) return;
-  const { strokes, saved, sending } = JSON.parse(kept);
-  // Whoever comes anew, and neither reloads nor goes back, has done with what is saved.
+function restoreDrawing() {
+  const json = store.get(NAME) ?? takeVisitorDrawing();
+  if (!json) return;
+  const { strokes, saved, sending } = JSON.parse(json);
+  // On a new visit, neither a reload nor a step back, a saved drawing is not restored.
   if (saved && performance.getEntriesByType("navigation")[0].type === "navigate") return;
   board.restore(strokes);
   state.saved = saved;
   state.sending = sending;
-  remember();
+  storeDrawing();
 }
 
-/* A visitor who draws and then signs in takes the drawing along; from one account to another none is taken. */
-function takeOver() {
+/* Returns the drawing of a visitor who has signed in since. Drawings are not moved between accounts. */
+function takeVisitorDrawing() {
   if (!account) return null;
   const visitors = new AccountStore("sessionStorage", "");
-  const kept = visitors.get(NAME);
+  const json = visitors.get(NAME);
   visitors.remove(NAME);
-  return kept;
+  return json;
 }
 
-/* --- Wiring ------------------------------------------------------------------------------------------------- */
+/* --- Events ------------------------------------------------------------------------------------------------- */
 
-parts.undo.addEventListener("click", () => board.undo());
-parts.redo.addEventListener("click", () => board.redo());
-parts.clear.addEventListener("click", () => board.clear());
-parts.next.addEventListener("click", () => board.clear());
-parts.save.addEventListener("click", pressSave);
-parts.right.addEventListener("click", () => pressLabel(String(state.answer.digit)));
-for (const key of keys) key.addEventListener("click", () => pressLabel(key.dataset.value));
+elements.undo.addEventListener("click", () => board.undo());
+elements.redo.addEventListener("click", () => board.redo());
+elements.clear.addEventListener("click", () => board.clear());
+elements.next.addEventListener("click", () => board.clear());
+elements.save.addEventListener("click", handleSave);
+elements.right.addEventListener("click", () => handleLabel(String(state.answer.digit)));
+for (const key of keys) key.addEventListener("click", () => handleLabel(key.dataset.value));
 for (const pen of pens) {
   pen.addEventListener("change", () => {
     board.pen = Number(pen.value);
   });
 }
 
-rememberConsent(parts["may-train"]);
+rememberConsent(elements["may-train"]);
 
-// What does something of its own on Enter; a radio button or a checkbox does not.
-const takesEnter = (element) => element.closest("a, button") !== null;
+// Whether an element handles Enter itself; radio buttons and checkboxes do not.
+const handlesEnter = (element) => element.closest("a, button") !== null;
 
 document.addEventListener("keydown", (event) => {
   if (event.altKey || event.repeat) return;
@@ -322,12 +322,12 @@ document.addEventListener("keydown", (event) => {
   if (isCommand && key === "z") event.shiftKey ? board.redo() : board.undo();
   else if (isCommand && key === "y") board.redo();
   else if (!isCommand && key === "escape") board.clear();
-  else if (!isCommand && key === "enter" && !takesEnter(event.target)) pressSave();
+  else if (!isCommand && key === "enter" && !handlesEnter(event.target)) handleSave();
   else return;
   event.preventDefault();
 });
 
 board.pen = Number(pens.find((pen) => pen.checked).value);
-recall();
+restoreDrawing();
 refresh();
 preview();

@@ -1,7 +1,7 @@
-/* Every form that is sent carries the CSRF token of this moment and the account of its page.
+/* Adds the current CSRF token and the account of the page to every form that is submitted.
  *
- * After signing in again on another tab the token that the page came with is void, and after signing in with another
- * account the form must not be sent in that one's name. */
+ * Signing in again on another tab invalidates the token of the page. After signing in with another account, a form must
+ * not be sent under that account. */
 
 import { account, csrfToken } from "./account.js";
 
@@ -11,12 +11,12 @@ document.addEventListener(
     const token = form.elements.namedItem("csrfmiddlewaretoken");
     if (!token) return;
     token.value = csrfToken() || token.value;
-    if (account && !form.hasAttribute("data-any-account")) state(form);
+    if (account && !form.hasAttribute("data-any-account")) addAccount(form);
   },
   true,
 );
 
-function state(form) {
+function addAccount(form) {
   if (form.elements.namedItem("page_account")) return;
   const field = document.createElement("input");
   field.type = "hidden";

@@ -1,6 +1,6 @@
-/* Grid mode: press a picture to mark it as wrong, then a key for what it is. Without scripts each has a list to choose from.
+/* Grid review: mark a wrong image, then press a key for its label. Without scripts each image has a select instead.
  *
- * Arrows move between the pictures, Space marks one, 0 to 9, X, M, R say what it is, Enter confirms all the others. */
+ * Arrow keys move between the images, Space marks one, 0 to 9, X, M and R label it, Enter confirms the others. */
 
 import { guard } from "./guard.js";
 
@@ -24,19 +24,19 @@ function start() {
   });
   const choiceOf = (index) => cells[index].querySelector("[data-choice]");
 
-  function paint(index) {
+  function update(index) {
     const choice = choiceOf(index);
     const { text } = choice.selectedOptions[0];
     const isWrong = choice.value !== "";
     faces[index].setAttribute("aria-pressed", String(isWrong));
     faces[index].setAttribute("aria-label", `Picture ${index + 1}: ${isWrong ? text : digit}`);
     faces[index].lastChild.textContent = !isWrong ? "" : choice.value === "wrong" ? `Not a ${digit}` : text;
-    number.textContent = cells.filter((_, one) => choiceOf(one).value === "").length;
+    number.textContent = cells.filter((_, cell) => choiceOf(cell).value === "").length;
   }
 
-  function choose(index, value) {
+  function setLabel(index, value) {
     choiceOf(index).value = value === digit ? "" : value;
-    paint(index);
+    update(index);
   }
 
   const columns = () => getComputedStyle(form.querySelector(".cells")).gridTemplateColumns.split(" ").length;
@@ -44,12 +44,12 @@ function start() {
   let last = -1;
 
   faces.forEach((face, index) => {
-    paint(index);
+    update(index);
     face.addEventListener("click", () => {
       last = index;
-      choose(index, choiceOf(index).value === "" ? "wrong" : "");
+      setLabel(index, choiceOf(index).value === "" ? "wrong" : "");
     });
-    choiceOf(index).addEventListener("change", () => paint(index));
+    choiceOf(index).addEventListener("change", () => update(index));
     face.addEventListener("focus", () => {
       last = index;
     });
@@ -60,7 +60,7 @@ function start() {
     if (event.target.matches("input, textarea, select, [contenteditable]")) return;
     const key = event.key.toLowerCase();
     const value = /^[0-9]$/.test(key) ? key : KEYS[key];
-    if (value && last >= 0 && !event.repeat) choose(last, value);
+    if (value && last >= 0 && !event.repeat) setLabel(last, value);
     else if (key in steps) faces[Math.max(0, Math.min(faces.length - 1, last < 0 ? 0 : last + steps[key]()))].focus();
     else if (key === "enter" && !event.repeat && !event.target.closest("a, summary")) form.requestSubmit(confirm);
     else return;

@@ -1,10 +1,10 @@
-/* Forms that hold minutes of work: sent by script, so that whatever fails leaves the page and what was marked on it. */
+/* Submits forms by script, so that a failed request does not lose the selection on the page. */
 
 import { call, Problem } from "./api.js";
-import { hideNotice, showNotice, showTrouble } from "./notice.js";
+import { hideNotice, showFailure, showNotice } from "./notice.js";
 
-/* kept: what is not lost when sending fails, as in "what you marked is kept". A button with `data-native` is left alone. */
-export function guard(form, kept) {
+/* assurance: text shown when sending fails, such as "what you marked is kept". Buttons with `data-native` submit as usual. */
+export function guard(form, assurance) {
   let isSending = false;
   form.addEventListener("submit", async (event) => {
     if (event.submitter?.hasAttribute("data-native")) return;
@@ -20,11 +20,11 @@ export function guard(form, kept) {
     } catch (error) {
       if (!(error instanceof Problem)) throw error;
       isSending = false;
-      if (error.isAboutAccount) showNotice(error, { kept, inNewTab: true });
-      else showTrouble(error, kept);
+      if (error.isAboutAccount) showNotice(error, { assurance, inNewTab: true });
+      else showFailure(error, assurance);
     }
   });
-  // Back in the browser's history the form works again.
+  // Enable the form again after a step back in the browser.
   window.addEventListener("pageshow", () => {
     isSending = false;
   });

@@ -1,4 +1,4 @@
-/* The page of a training run: asks every second how far it is, and loads the page anew when it has ended. */
+/* The page of a training run: polls the progress every second and reloads the page when the run has ended. */
 
 import { call, Problem, sleep } from "./api.js";
 import { showNotice } from "./notice.js";
@@ -13,12 +13,12 @@ function show(now) {
   const curves = find("curves");
   if (curves.dataset.shown !== now.curves) {
     curves.dataset.shown = now.curves;
-    curves.innerHTML = now.curves; // SVG that our own server drew from numbers
+    curves.innerHTML = now.curves; // SVG rendered by the server from numbers
   }
   const log = find("log");
   for (const [when, line] of now.log.slice(log.children.length)) {
     const time = document.createElement("span");
-    time.className = "soft";
+    time.className = "text-muted";
     time.textContent = when.slice(11, 19);
     const item = document.createElement("li");
     item.append(time, ` ${line}`);
@@ -38,11 +38,11 @@ async function watch() {
     } catch (error) {
       if (!(error instanceof Problem)) throw error;
       if (error.isAboutAccount) {
-        showNotice(error, { kept: "the training goes on", resumed: watch });
+        showNotice(error, { assurance: "the training goes on", resumed: watch });
         return;
       }
       find("line").textContent = error.message;
-      if (!error.isPassing) return;
+      if (!error.isTransient) return;
     }
     await sleep(document.hidden ? 5000 : 1000);
   }

@@ -1,35 +1,35 @@
-/* The notice that a page's account is not signed in any more: what is kept meanwhile, and the way back. */
+/* The notice that the page's account is no longer signed in, with a link to sign in again. */
 
 import { account, accountName, meUrl, onReturn, signInUrl } from "./account.js";
 import { call, Problem } from "./api.js";
 
 const box = document.querySelector("[data-notice]");
 
-let waiting = null; // the options of the notice while it waits for the account, else null
+let waiting = null; // options of the notice while it waits for the account, or null
 let isChecking = false;
 
-/* Shows what happened and what to do.
+/* Shows a problem with the account and what to do.
  *
- * problem: about the account (401 or 403). kept: what is not lost, as in "your drawing is kept". inNewTab: this page
- * holds what a reload would lose, so signing in must not leave it. resumed(): called once when the account is back. */
+ * problem: status 401 or 403. assurance: text such as "your drawing is kept". inNewTab: sign in on a new tab, because
+ * this page has data that a reload would lose. resumed(): called once when the account is signed in again. */
 export function showNotice(problem, options) {
-  const { kept, inNewTab = false } = options;
+  const { assurance, inNewTab = false } = options;
   const { text, link, isOver } = describe(problem, inNewTab);
   waiting = isOver ? null : options;
-  say(text, link ?? "", link ? `; ${kept}.` : ` ${sentence(kept)}`);
+  show(text, link ?? "", link ? `; ${assurance}.` : ` ${sentence(assurance)}`);
 }
 
-/* Shows why something was not stored that has nothing to do with the account. */
-export function showTrouble(problem, kept) {
+/* Shows a problem that is not about the account. */
+export function showFailure(problem, assurance) {
   waiting = null;
-  say(`${problem.message} ${sentence(kept)}`);
+  show(`${problem.message} ${sentence(assurance)}`);
 }
 
-const sentence = (words) => `${words[0].toUpperCase()}${words.slice(1)}.`;
+const sentence = (text) => `${text[0].toUpperCase()}${text.slice(1)}.`;
 
-function say(...parts) {
-  const words = parts.map((part) => part.textContent ?? part).join("");
-  if (!box.hidden && box.textContent === words) return; // read aloud once
+function show(...parts) {
+  const text = parts.map((part) => part.textContent ?? part).join("");
+  if (!box.hidden && box.textContent === text) return; // avoids repeated announcements by screen readers
   box.replaceChildren(...parts);
   box.hidden = false;
 }
@@ -40,7 +40,7 @@ export function hideNotice() {
   waiting = null;
 }
 
-/* For a key that means nothing while the notice is shown. */
+/* Focuses the link of the notice, for keys that are disabled while it is shown. */
 export const focusNotice = () => box.querySelector("a")?.focus();
 
 function describe(problem, inNewTab) {
@@ -55,7 +55,7 @@ function describe(problem, inNewTab) {
       isOver: true,
     };
   }
-  // Signed in, and not allowed: a role was taken away. Without an account, one is asked for.
+  // Signed in without permission: a role was removed. Not signed in: offer to sign in.
   if (account) return { text: "Your account may not do this any more: ask an operator.", isOver: true };
   return { text: `${problem.message} `, link: signInLink("Sign in", inNewTab) };
 }
@@ -68,7 +68,7 @@ function signInLink(text, inNewTab, more = "") {
   return link;
 }
 
-/* The account is back when a request that is made in its name is answered. */
+/* The account is signed in again if a request of this page's account succeeds. */
 onReturn(async () => {
   if (!waiting || isChecking || !account) return;
   isChecking = true;

@@ -1,19 +1,19 @@
-/* Decisions that are made and not stored yet: sent one after the other, in their order, until the site has them.
+/* Queue of decisions that are not stored on the server yet. They are sent in order, one at a time.
  *
- * Each entry names its submission, and the site does nothing twice, so whatever got lost is sent again. Entries belong to
- * the account that made them and survive a reload, the end of the session and a closed tab. All tabs of an account share
- * them, and one tab at a time sends. */
+ * Entries are idempotent and are repeated until the server confirms them. They belong to the account that made them and
+ * survive a reload, the end of the session and a closed tab. All tabs of an account share the queue; one tab at a time
+ * sends. */
 
-import { AccountStore, onReturn, scopeOf } from "./account.js";
+import { AccountStore, onReturn, storagePrefix } from "./account.js";
 import { call, Problem } from "./api.js";
 
 const ENTRY = "decision.";
-const FIRST_PAUSE = 500;
-const MAX_PAUSE = 10_000;
+const FIRST_PAUSE_MS = 500;
+const MAX_PAUSE_MS = 10_000;
 const MAX_RETRY_AFTER_SECONDS = 60;
 
-/* Locks exist in secure contexts only. Without them two tabs may send the same entry, which changes nothing. */
-const alone = (action) => (navigator.locks ? navigator.locks.request(`${scopeOf()}outbox`, action) : action());
+/* Locks exist in secure contexts only. Without them two tabs may send the same entry, which is harmless. */
+const withLock = (action) => (navigator.locks ? navigator.locks.request(`${storagePrefix()}outbox`, action) : action());
 
 export class Outbox {
   #store = new AccountStore("localStorage");
@@ -23,8 +23,8 @@ export class Outbox {
   #isSending = false;
   #wake = () => {};
 
-  /* urls: of each act. Events: changed(count), answered(entry, body), refused(entry, problem), waiting(problem) while
-   * the site is away or busy, stopped(problem) when nothing can be sent until its account is back. */
+  /* urls: by act. events: changed(count), answered(entry, body), refused(entry, problem), waiting(problem) when the site
+   * is unreachable or busy, stopped(problem) when the account is signed out. */
   constructor(urls, events) {
     this.#urls = urls;
     this.#events = events;
@@ -38,7 +38,7 @@ export class Outbox {
     return this.#store.names(ENTRY).length;
   }
 
-  /* The ids of the submissions that an entry is about. */
+  /* The ids of the submissions in the queue. */
   get submissions() {
     const entries = this.#store.names(ENTRY).map((name) => this.#read(name));
     return new Set(entries.map((entry) => entry?.body.submission));
@@ -60,25 +60,25 @@ export class Outbox {
     this.#isSending = true;
     try {
       let canSend = true;
-      while (canSend && this.length > 0) canSend = await alone(() => this.#sendAll());
+      while (canSend && this.length > 0) canSend = await withLock(() => this.#sendAll());
     } finally {
       this.#isSending = false;
     }
   }
 
-  /* False when it had to stop. */
+  /* Returns false if the account is signed out. */
   async #sendAll() {
-    for (let pause = FIRST_PAUSE; this.length > 0; ) {
+    for (let pause = FIRST_PAUSE_MS; this.length > 0; ) {
       const [name] = this.#store.names(ENTRY);
       const entry = this.#read(name);
       if (entry === null) {
-        this.#done(name); // stored by another tab meanwhile, or not readable
+        this.#remove(name); // sent by another tab, or unreadable
         continue;
       }
       try {
         const { body } = await call("POST", this.#urls[entry.act], { json: entry.body });
-        pause = FIRST_PAUSE;
-        this.#done(name);
+        pause = FIRST_PAUSE_MS;
+        this.#remove(name);
         this.#events.answered(entry, body);
       } catch (error) {
         if (!(error instanceof Problem)) throw error;
@@ -86,12 +86,12 @@ export class Outbox {
           this.#events.stopped(error);
           return false;
         }
-        if (error.isPassing) {
+        if (error.isTransient) {
           this.#events.waiting(error);
           await this.#wait(error, pause);
-          pause = Math.min(pause * 2, MAX_PAUSE);
+          pause = Math.min(pause * 2, MAX_PAUSE_MS);
         } else {
-          this.#done(name);
+          this.#remove(name);
           this.#events.refused(entry, error);
         }
       }
@@ -99,11 +99,11 @@ export class Outbox {
     return true;
   }
 
-  /* A line that is back ends the wait; a limit that the site has named does not. */
+  /* Waits for `pause` or longer. A restored connection ends the wait; a Retry-After of the server is always respected. */
   #wait(problem, pause) {
-    const named = Math.min(problem.retryAfter, MAX_RETRY_AFTER_SECONDS) * 1000;
+    const retryAfter = Math.min(problem.retryAfter, MAX_RETRY_AFTER_SECONDS) * 1000;
     return new Promise((resolve) => {
-      setTimeout(resolve, Math.max(pause, named));
+      setTimeout(resolve, Math.max(pause, retryAfter));
       if (problem.status === 0) this.#wake = resolve;
     });
   }
@@ -116,7 +116,7 @@ export class Outbox {
     }
   }
 
-  #done(name) {
+  #remove(name) {
     this.#store.remove(name);
     this.#events.changed(this.length);
   }

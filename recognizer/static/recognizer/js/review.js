@@ -1,48 +1,48 @@
-/* Review, one picture at a time: the next ones are here already, decisions go out in order behind the scenes.
+/* Review of one submission at a time. The next ones are prefetched, and decisions are sent in order in the background.
  *
- * A key means the picture that is on the screen when it is pressed. While none is, keys mean nothing. */
+ * A key applies to the image on the screen. Keys are ignored while there is none. */
 
 import { hintOf, sentenceOf } from "./answer.js";
 import { call, Problem } from "./api.js";
 import { focusNotice, hideNotice, showNotice } from "./notice.js";
 import { Outbox } from "./outbox.js";
 
-// As many pictures are kept at hand; more are asked for when fewer than the second number are left.
-const AHEAD = 16;
+// Items to prefetch; more are requested when fewer than REFILL_BELOW are left.
+const PREFETCH_COUNT = 16;
 const REFILL_BELOW = 12;
-const MOST_AT_ONCE = 60;
+const MAX_REQUEST_COUNT = 60;
 
 const page = document.querySelector("[data-review]");
 const find = (name) => document.querySelector(`[data-${name}]`);
 const TRUTHS = JSON.parse(document.getElementById("truths").textContent);
-const CONFIRMED = { not_a_digit: "not_a_digit", several: "several" };
+const LABEL_BY_VERDICT = { not_a_digit: "not_a_digit", several: "several" };
 const KEYS = { x: "not_a_digit", m: "several", r: "unreadable" };
 const rule = find("rule").value;
 
-/* Every item shown or at hand: {item, picture, seen, isReady, decided}. `decided`: a value, "skip", or null. */
-const shelf = [];
-const history = []; // {index, before} of each decision, in their order
-let at = 0;
-let isAsking = false;
+/* Items shown or prefetched: {item, picture, input, isReady, decision}. decision: a label, "skip" or null. */
+const itemCache = [];
+const history = []; // {index, before} of each decision, in order
+let position = 0;
+let isFetching = false;
 let isExhausted = false;
 let isLeaving = false;
-let stoppedBy = null; // the Problem with the account: nothing is decided until it is back
+let stoppedBy = null; // the Problem with the account; decisions are disabled until it is solved
 const canUndoEarlier = !find("undo").disabled;
 
-const current = () => shelf[at];
-const left = () => shelf.filter((one) => one.decided === null).length;
+const current = () => itemCache[position];
+const countUndecided = () => itemCache.filter((entry) => entry.decision === null).length;
 
 /* --- Pictures ----------------------------------------------------------------------------------------------- */
 
 const SVG = "http://www.w3.org/2000/svg";
 
-function pictureOf(item) {
+function createPicture(item) {
   const plain = new Image(item.width, item.height);
   plain.src = item.image;
   if (!item.crop) return plain;
-  const [left_, top, right, bottom] = item.crop;
+  const [left, top, right, bottom] = item.crop;
   const svg = document.createElementNS(SVG, "svg");
-  svg.setAttribute("viewBox", `${left_} ${top} ${right - left_} ${bottom - top}`);
+  svg.setAttribute("viewBox", `${left} ${top} ${right - left} ${bottom - top}`);
   const image = document.createElementNS(SVG, "image");
   image.setAttribute("href", item.image);
   image.setAttribute("width", item.width);
@@ -51,75 +51,75 @@ function pictureOf(item) {
   return svg;
 }
 
-function shelve(item) {
-  const picture = pictureOf(item);
+function cacheItem(item) {
+  const picture = createPicture(item);
   picture.setAttribute("class", "stage-picture");
   picture.setAttribute("role", "img");
   picture.setAttribute("aria-label", "The picture to be reviewed");
-  const seen = new Image(28, 28);
-  seen.src = item.pixels;
-  seen.className = "seen-picture";
-  seen.alt = "The 28 by 28 pixels that the model saw";
-  const one = { item, picture, seen, isReady: false, decided: null };
-  // Decoded before it is shown: the change of pictures then costs nothing. One that cannot be read can be said to be so.
+  const input = new Image(28, 28);
+  input.src = item.pixels;
+  input.className = "model-input-image";
+  input.alt = "The 28 by 28 pixels that the model saw";
+  const entry = { item, picture, input, isReady: false, decision: null };
+  // Decode the image before it is shown, for a fast change. Unreadable images are shown too, and can be labelled.
   const copy = new Image();
   copy.src = item.image;
   const ready = () => {
-    one.isReady = true;
-    if (current() === one) showWhetherBusy();
+    entry.isReady = true;
+    if (current() === entry) showBusy();
   };
   copy.decode().then(ready, ready);
-  shelf.push(one);
+  itemCache.push(entry);
 }
 
-/* --- Getting more ------------------------------------------------------------------------------------------- */
+/* --- Prefetching -------------------------------------------------------------------------------------------- */
 
 async function refill() {
-  if (isAsking || stoppedBy || isExhausted || left() >= REFILL_BELOW) return;
-  isAsking = true;
+  if (isFetching || stoppedBy || isExhausted || countUndecided() >= REFILL_BELOW) return;
+  isFetching = true;
   try {
-    // What is decided and not stored yet is still leased to us, and comes back among the items.
-    const count = Math.min(AHEAD + outbox.length, MOST_AT_ONCE);
+    // Items with unsent decisions are still leased to this reviewer and are returned again.
+    const count = Math.min(PREFETCH_COUNT + outbox.length, MAX_REQUEST_COUNT);
     const { body } = await call("POST", page.dataset.nextUrl, { json: { rule, count } });
-    const known = new Map(shelf.map((one) => [one.item.id, one]));
+    const known = new Map(itemCache.map((entry) => [entry.item.id, entry]));
     const unsent = outbox.submissions;
     const fresh = body.items.filter((item) => !known.has(item.id) && !unsent.has(item.id));
-    fresh.forEach(shelve);
-    // What was passed over comes back when nothing else is left.
-    const again = body.items.map((item) => known.get(item.id)).filter((one) => one?.decided === "skip");
-    for (const one of again) if (!unsent.has(one.item.id)) one.decided = null;
+    fresh.forEach(cacheItem);
+    // Skipped items are returned when no others are left.
+    const skipped = body.items.map((item) => known.get(item.id)).filter((entry) => entry?.decision === "skip");
+    for (const entry of skipped) if (!unsent.has(entry.item.id)) entry.decision = null;
     isExhausted = body.items.length < count;
     showProgress(body.progress);
-    tell("asking", "");
-    if (!current() && left() > 0) at = shelf.findIndex((one) => one.decided === null);
+    setTrouble("asking", "");
+    if (!current() && countUndecided() > 0) position = itemCache.findIndex((entry) => entry.decision === null);
     if (page.dataset.item !== (current()?.item.id ?? "")) show();
   } catch (error) {
     if (!(error instanceof Problem)) throw error;
     if (error.isAboutAccount) {
       stop(error);
     } else {
-      tell("asking", error.message);
+      setTrouble("asking", error.message);
       setTimeout(refill, Math.max(2000, error.retryAfter * 1000));
     }
   } finally {
-    isAsking = false;
+    isFetching = false;
   }
   if (!current()) show();
 }
 
-/* --- Showing ------------------------------------------------------------------------------------------------ */
+/* --- Rendering ---------------------------------------------------------------------------------------------- */
 
-const confirmedBy = (answer) => (answer ? (CONFIRMED[answer.verdict] ?? String(answer.digit)) : "");
+const confirmedLabel = (answer) => (answer ? (LABEL_BY_VERDICT[answer.verdict] ?? String(answer.digit)) : "");
 
 function show() {
-  const one = current();
-  const isEmpty = one === undefined;
+  const entry = current();
+  const isEmpty = entry === undefined;
   find("reading").hidden = isEmpty;
   find("empty").hidden = !isEmpty;
   page.classList.toggle("is-empty", isEmpty);
-  find("stage").replaceChildren(...(isEmpty ? [] : [one.picture]));
-  showWhetherBusy();
-  page.dataset.item = isEmpty ? "" : one.item.id;
+  find("stage").replaceChildren(...(isEmpty ? [] : [entry.picture]));
+  showBusy();
+  page.dataset.item = isEmpty ? "" : entry.item.id;
   find("submission").value = page.dataset.item;
   find("undo").disabled = history.length === 0 && !canUndoEarlier;
   if (isEmpty) {
@@ -127,27 +127,27 @@ function show() {
     find("empty-text").hidden = !isExhausted;
     return;
   }
-  const { item } = one;
-  find("seen").replaceWith(one.seen);
-  one.seen.dataset.seen = "";
+  const { item } = entry;
+  find("seen").replaceWith(entry.input);
+  entry.input.dataset.seen = "";
   find("reason").textContent = item.why;
   find("blind").hidden = !item.blind;
   find("demo").hidden = !item.demo;
   showAnswer(item.answer);
   find("suggested").hidden = !item.suggestion;
   find("suggestion").textContent = TRUTHS[item.suggestion] ?? "";
-  find("back").disabled = at === 0;
-  find("forth").disabled = at >= shelf.length - 1;
-  showDecided(one.decided);
+  find("back").disabled = position === 0;
+  find("forth").disabled = position >= itemCache.length - 1;
+  showDecision(entry.decision);
 }
 
-/* Keys count as soon as the picture can be seen, and not before. */
-function showWhetherBusy() {
+/* Keys are ignored until the image is visible. */
+function showBusy() {
   find("stage").setAttribute("aria-busy", String(current() !== undefined && !current().isReady));
 }
 
 function showAnswer(answer) {
-  const value = confirmedBy(answer);
+  const value = confirmedLabel(answer);
   find("verdict-box").dataset.verdict = answer?.verdict ?? "blind";
   find("digit").textContent = answer?.digit ?? "?";
   find("sentence").textContent = answer ? sentenceOf(answer) : "What is it?";
@@ -161,11 +161,11 @@ function showAnswer(answer) {
   find("confirm-text").textContent = isDigit ? `Right, it is ${value}` : value ? "Right" : "Press what you see";
 }
 
-function showDecided(decided) {
+function showDecision(decision) {
   const mark = find("decided");
-  mark.hidden = decided === null;
-  mark.textContent = decided === "skip" ? "You skipped this" : decided ? `You said: ${TRUTHS[decided]}` : "";
-  for (const key of page.querySelectorAll(".key")) key.setAttribute("aria-pressed", String(key.value === decided));
+  mark.hidden = decision === null;
+  mark.textContent = decision === "skip" ? "You skipped this" : decision ? `You said: ${TRUTHS[decision]}` : "";
+  for (const key of page.querySelectorAll(".key")) key.setAttribute("aria-pressed", String(key.value === decision));
 }
 
 function showProgress(progress) {
@@ -175,8 +175,8 @@ function showProgress(progress) {
   find("until").textContent = progress.until_training ?? "";
 }
 
-/* What the figures will be when what is on its way has arrived; the next refill brings the real ones. */
-function count(difference) {
+/* Updates the counters for an unsent decision; the next refill returns the real ones. */
+function addToCounters(difference) {
   for (const [name, sign] of [
     ["today", 1],
     ["waiting", -1],
@@ -185,10 +185,10 @@ function count(difference) {
   }
 }
 
-/* What is wrong, in sentences: while pictures are asked for, while decisions are sent, and of a decision itself. */
+/* Error messages by source: prefetching, sending decisions, and a decision itself. */
 const troubles = { asking: "", sending: "", decision: "" };
 
-function tell(about, text) {
+function setTrouble(about, text) {
   if (troubles[about] === text) return;
   troubles[about] = text;
   const sentences = [...new Set(Object.values(troubles))].filter(Boolean);
@@ -206,42 +206,42 @@ const outbox = new Outbox(ACTS, {
   changed: (length) => {
     find("unsent-box").hidden = length < 2;
     find("unsent").textContent = length;
-    if (stoppedBy) showKept();
-    if (length === 0 && isExhausted && left() === 0) {
+    if (stoppedBy) showStopped();
+    if (length === 0 && isExhausted && countUndecided() === 0) {
       isExhausted = false;
       refill();
     }
   },
   answered: (entry, body) => {
     resume();
-    tell("sending", "");
+    setTrouble("sending", "");
     if (entry.act === "undo" && body.item === null) {
-      tell("decision", "Taken back. Another reviewer has it in front of them now.");
+      setTrouble("decision", "Taken back. Another reviewer has it in front of them now.");
     }
   },
   refused: (_entry, problem) => {
     lost += 1;
-    tell("decision", `${decisions(lost)} could not be stored: ${problem.message}`);
+    setTrouble("decision", `${decisions(lost)} could not be stored: ${problem.message}`);
   },
-  waiting: (problem) => tell("sending", `${problem.message} Your decisions are kept and sent again.`),
+  waiting: (problem) => setTrouble("sending", `${problem.message} Your decisions are kept and sent again.`),
   stopped: stop,
 });
 
-/* The account has gone. Keys mean nothing until it is back; what was decided is kept and sent then. */
+/* Signed out: disables the keys until the account is signed in again. Decisions are kept and sent then. */
 function stop(problem) {
   stoppedBy = problem;
-  tell("sending", "");
+  setTrouble("sending", "");
   page.classList.add("is-stopped");
-  showKept();
+  showStopped();
 }
 
-function showKept() {
+function showStopped() {
   const number = outbox.length;
-  const kept = number === 0 ? "nothing is lost" : `your ${decisions(number)} ${number === 1 ? "is" : "are"} kept`;
-  showNotice(stoppedBy, { kept, resumed: goOn });
+  const assurance = number === 0 ? "nothing is lost" : `your ${decisions(number)} ${number === 1 ? "is" : "are"} kept`;
+  showNotice(stoppedBy, { assurance, resumed: handleResume });
 }
 
-function goOn() {
+function handleResume() {
   resume();
   outbox.send();
 }
@@ -255,25 +255,25 @@ function resume() {
 }
 
 function advance() {
-  const next = shelf.findIndex((one, index) => index > at && one.decided === null);
-  const first = shelf.findIndex((one) => one.decided === null);
-  at = next >= 0 ? next : first >= 0 ? first : shelf.length;
+  const next = itemCache.findIndex((entry, index) => index > position && entry.decision === null);
+  const first = itemCache.findIndex((entry) => entry.decision === null);
+  position = next >= 0 ? next : first >= 0 ? first : itemCache.length;
   show();
   refill();
 }
 
 function decide(value) {
   if (stoppedBy) focusNotice();
-  const one = current();
-  if (stoppedBy || !one?.isReady || !value) return;
-  if (one.decided === value) {
+  const entry = current();
+  if (stoppedBy || !entry?.isReady || !value) return;
+  if (entry.decision === value) {
     advance();
     return;
   }
-  if (value !== "skip" && (one.decided ?? "skip") === "skip") count(1);
-  history.push({ index: at, before: one.decided });
-  one.decided = value;
-  const submission = one.item.id;
+  if (value !== "skip" && (entry.decision ?? "skip") === "skip") addToCounters(1);
+  history.push({ index: position, before: entry.decision });
+  entry.decision = value;
+  const submission = entry.item.id;
   if (value === "skip") outbox.add({ act: "skip", body: { submission } });
   else outbox.add({ act: "decide", body: { submission, value } });
   advance();
@@ -286,16 +286,16 @@ function undo() {
     undoEarlier();
     return;
   }
-  const one = shelf[last.index];
+  const entry = itemCache[last.index];
   const before = last.before === "skip" ? null : last.before;
-  if (one.decided !== "skip" && before === null) count(-1);
-  one.decided = before;
-  outbox.add({ act: "undo", body: { submission: one.item.id } });
-  at = last.index;
+  if (entry.decision !== "skip" && before === null) addToCounters(-1);
+  entry.decision = before;
+  outbox.add({ act: "undo", body: { submission: entry.item.id } });
+  position = last.index;
   show();
 }
 
-/* What was decided before this page was opened: the site knows what it was. */
+/* Undoes a decision from before this page was opened, by submitting the form. */
 function undoEarlier() {
   if (find("undo").disabled || outbox.length > 0) return;
   isLeaving = true;
@@ -303,9 +303,9 @@ function undoEarlier() {
 }
 
 function move(step) {
-  const to = at + step;
-  if (to < 0 || to >= shelf.length) return;
-  at = to;
+  const to = position + step;
+  if (to < 0 || to >= itemCache.length) return;
+  position = to;
   show();
   refill();
 }
@@ -330,8 +330,9 @@ document.addEventListener("keydown", (event) => {
   else if (key === "z" || (key === "escape" && page.classList.contains("is-zoomed"))) zoom();
   else if (key === "arrowleft") move(-1);
   else if (key === "arrowright") move(1);
-  // A button or a link that has the focus is what Enter presses.
-  else if (key === "enter" && !event.target.closest("a, button, summary")) decide(confirmedBy(current()?.item.answer));
+  // Enter activates a focused button or link instead.
+  else if (key === "enter" && !event.target.closest("a, button, summary"))
+    decide(confirmedLabel(current()?.item.answer));
   else return;
   event.preventDefault();
 });
@@ -343,7 +344,7 @@ page.addEventListener("submit", (event) => {
   if (value === "undo") undo();
   else decide(value);
 });
-// Pressed by hand, a button does not keep the focus: Enter then confirms the next picture and presses nothing twice.
+// A clicked button loses the focus, so that Enter confirms the next item instead of pressing the button again.
 page.addEventListener("click", (event) => {
   const button = event.target.closest("button");
   if (button && event.detail > 0) button.blur();

@@ -1,13 +1,13 @@
-/* A submission's page: shows the answer as soon as there is one, and copies the share link. */
+/* A submission's page: reloads when the prediction has finished, and copies the share link. */
 
-import { Problem, untilAnswered } from "./api.js";
+import { Problem, pollUntilDone } from "./api.js";
 
 const pending = document.querySelector("[data-pending-url]");
 if (pending) {
   try {
-    await untilAnswered(pending.dataset.pendingUrl);
+    await pollUntilDone(pending.dataset.pendingUrl);
   } catch (error) {
-    // Deleted meanwhile, or no longer shared: the page itself says so best.
+    // Deleted or no longer shared: the reloaded page reports it.
     if (!(error instanceof Problem)) throw error;
   }
   location.reload();
@@ -16,7 +16,7 @@ if (pending) {
 const link = document.querySelector("[data-share-link]");
 const copy = document.querySelector("[data-copy]");
 link?.addEventListener("focus", () => link.select());
-// The clipboard is offered to secure contexts only.
+// The clipboard exists in secure contexts only.
 if (copy && navigator.clipboard) {
   copy.hidden = false;
   copy.addEventListener("click", async () => {

@@ -1,4 +1,4 @@
-/* Shows every <time data-local-time> in the reader's own zone and habit; without scripts it stays UTC. */
+/* Formats every <time data-local-time> in the time zone and locale of the browser. Without scripts it stays in UTC. */
 
 const format = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "short" });
 const exact = new Intl.DateTimeFormat(undefined, { dateStyle: "full", timeStyle: "long" });

@@ -1,15 +1,23 @@
-/* The Upload page: each picture is a row of its own, with its progress and its answer or its own plain error. */
+/* The Upload page: a row for each file, with its progress, and its prediction or error. */
 
 import { hintOf, sentenceOf } from "./answer.js";
-import { headersOf, keyed, Problem, problemOf, renewCsrfToken, unreachable, untilAnswered } from "./api.js";
+import {
+  createHeaders,
+  createProblem,
+  Problem,
+  pollUntilDone,
+  renewCsrfToken,
+  unreachable,
+  withIdempotencyKey,
+} from "./api.js";
 import { rememberConsent } from "./consent.js";
 import { CropBox } from "./crop.js";
 import { hideNotice, showNotice } from "./notice.js";
 
-// A picture with a longer side than this is taken for a photo: a box round the digit may help.
+// Images with a longer side than this count as photos, for which a crop box is offered.
 const PHOTO_SIDE = 640;
-const AT_ONCE = 2;
-// A busy site or a broken line is tried again by itself, unless the site names a longer wait.
+const MAX_CONCURRENT = 2;
+// Transient errors are retried automatically, unless Retry-After is longer than the maximum.
 const FIRST_RETRY_SECONDS = 5;
 const MAX_RETRY_SECONDS = 60;
 const UNSENT = ["ready", "queued", "sending", "retry"].map((state) => `[data-state="${state}"]`).join();
@@ -23,18 +31,18 @@ const maxBytes = Number(form.dataset.maxBytes);
 
 const megabytes = (bytes) => `${Number((bytes / 1024 / 1024).toPrecision(3))}\u00a0MB`;
 
-/* --- Sending, a few at a time ------------------------------------------------------------------------------- */
+/* --- Sending ------------------------------------------------------------------------------------------------ */
 
 let running = 0;
 const waiting = [];
 
-function takeTurns(job) {
+function enqueue(job) {
   waiting.push(job);
   startNext();
 }
 
 async function startNext() {
-  if (running >= AT_ONCE || waiting.length === 0) return;
+  if (running >= MAX_CONCURRENT || waiting.length === 0) return;
   running += 1;
   try {
     await waiting.shift()();
@@ -54,12 +62,12 @@ async function send(body, key, onProgress) {
   }
 }
 
-/* XMLHttpRequest, because fetch tells nothing of how far a body has got. */
+/* Uses XMLHttpRequest because fetch reports no upload progress. */
 function post(body, key, onProgress) {
   return new Promise((resolve, reject) => {
     const request = new XMLHttpRequest();
     request.open("POST", form.dataset.submissionsUrl);
-    for (const [name, value] of Object.entries(headersOf())) request.setRequestHeader(name, value);
+    for (const [name, value] of Object.entries(createHeaders())) request.setRequestHeader(name, value);
     request.setRequestHeader("Idempotency-Key", key);
     request.responseType = "json";
     request.upload.addEventListener("progress", (event) => {
@@ -67,9 +75,9 @@ function post(body, key, onProgress) {
     });
     request.addEventListener("load", () => {
       const { status, response } = request;
-      if (status >= 300) reject(problemOf(status, response, request.getResponseHeader("Retry-After")));
+      if (status >= 300) reject(createProblem(status, response, request.getResponseHeader("Retry-After")));
       else if (response === null)
-        reject(unreachable()); // cut off
+        reject(unreachable()); // connection closed early
       else resolve(response);
     });
     for (const name of ["error", "abort", "timeout"]) request.addEventListener(name, () => reject(unreachable()));
@@ -77,16 +85,17 @@ function post(body, key, onProgress) {
   });
 }
 
-/* --- Rows whose account has gone ---------------------------------------------------------------------------- */
+/* --- Rows of an account that was signed out ----------------------------------------------------------------- */
 
 const waitingForAccount = new Set();
 
-/* The pictures stay on this page, and are sent when their account is back. */
+/* Keeps a row on the page, to send it when the account is signed in again. */
 function waitForAccount(row, problem) {
   waitingForAccount.add(row);
   const number = waitingForAccount.size;
-  const kept = number === 1 ? "your picture is kept on this page" : `your ${number} pictures are kept on this page`;
-  showNotice(problem, { kept, inNewTab: true, resumed: sendAgain });
+  const assurance =
+    number === 1 ? "your picture is kept on this page" : `your ${number} pictures are kept on this page`;
+  showNotice(problem, { assurance, inNewTab: true, resumed: sendAgain });
 }
 
 function sendAgain() {
@@ -95,7 +104,7 @@ function sendAgain() {
   for (const row of rowsToSend) row.send();
 }
 
-// What is not stored yet would be lost with the page.
+// Warn before leaving the page with unsent files.
 window.addEventListener("beforeunload", (event) => {
   if (rows.querySelector(UNSENT)) event.preventDefault();
 });
@@ -106,14 +115,14 @@ class Row {
   #file;
   #crop = null;
   #isSending = false;
-  // {content, key}: what was sent last, so that "Try again" stores it once whatever became of the first try.
+  // {content, key} of the last request, so that a repeated one is stored once.
   #sending = null;
   #pause = FIRST_RETRY_SECONDS;
   #retryTimer = 0;
 
   constructor(file) {
     this.#file = file;
-    // Imported, not cloned: pictures load only in a document that is shown.
+    // importNode instead of cloneNode: images load only in the active document.
     this.element = document.importNode(template.content, true).querySelector("li");
     this.#part("name").textContent = file.name;
     this.#part("send").addEventListener("click", () => this.send());
@@ -125,7 +134,7 @@ class Row {
     return this.element.querySelector(`[data-${name}]`);
   }
 
-  #say(state, text) {
+  #setState(state, text) {
     this.element.dataset.state = state;
     this.#part("state").textContent = text;
     this.#part("progress").hidden = state !== "sending";
@@ -137,19 +146,19 @@ class Row {
 
   async #start() {
     if (this.#file.size > maxBytes) {
-      this.#say(
+      this.#setState(
         "refused",
         `This file has ${megabytes(this.#file.size)}. We read pictures of up to ${megabytes(maxBytes)}.`,
       );
       return;
     }
-    this.#say("queued", "Looking at it…");
+    this.#setState("queued", "Looking at it…");
     const isPhoto = await this.#showThumbnail();
     if (isPhoto) this.#offerCrop();
     else this.send();
   }
 
-  /* True for a picture large enough to be a photo. What the browser cannot show, the server may still read. */
+  /* Returns whether the image is large enough to be a photo. False if the browser cannot decode it; the server may. */
   async #showThumbnail() {
     const picture = this.#part("thumb");
     picture.src = URL.createObjectURL(this.#file);
@@ -172,7 +181,7 @@ class Row {
       overlay: this.#part("box"),
       changed: () => this.#cropChanged(),
     });
-    this.#say("ready", "Not sent yet.");
+    this.#setState("ready", "Not sent yet.");
     this.#cropChanged();
   }
 
@@ -196,8 +205,8 @@ class Row {
     clearTimeout(this.#retryTimer);
     waitingForAccount.delete(this);
     this.#part("crop").hidden = true;
-    this.#say("queued", "Waiting for its turn…");
-    takeTurns(() => this.#sendNow());
+    this.#setState("queued", "Waiting for its turn…");
+    enqueue(() => this.#sendNow());
   }
 
   async #sendNow() {
@@ -205,8 +214,8 @@ class Row {
     body.set("image", this.#file);
     body.set("may_train", String(mayTrain.checked));
     if (this.#crop?.values) body.set("crop", JSON.stringify(this.#crop.values));
-    this.#sending = keyed(this.#sending, `${body.get("may_train")} ${body.get("crop")}`);
-    this.#say("sending", "Sending…");
+    this.#sending = withIdempotencyKey(this.#sending, `${body.get("may_train")} ${body.get("crop")}`);
+    this.#setState("sending", "Sending…");
     try {
       const submission = await send(body, this.#sending.key, (share) => {
         this.#part("progress").value = share;
@@ -219,28 +228,28 @@ class Row {
       this.#isSending = false;
       this.#part("send").textContent = "Try again";
       if (error.isAboutAccount) {
-        this.#say("retry", "Not sent yet.");
+        this.#setState("retry", "Not sent yet.");
         waitForAccount(this, error);
         return;
       }
-      // 409: the first try is still being stored.
-      if (error.isPassing || error.status === 409) this.#sendLater(error);
-      else this.#say("refused", error.message);
+      // 409: the first request is still being processed.
+      if (error.isTransient || error.status === 409) this.#sendLater(error);
+      else this.#setState("refused", error.message);
     }
   }
 
   #sendLater(problem) {
     const seconds = Math.max(this.#pause, problem.retryAfter);
     const isSoon = seconds <= MAX_RETRY_SECONDS;
-    this.#say("retry", isSoon ? `${problem.message} Trying again in ${seconds} seconds…` : problem.message);
+    this.#setState("retry", isSoon ? `${problem.message} Trying again in ${seconds} seconds…` : problem.message);
     if (isSoon) this.#retryTimer = setTimeout(() => this.send(), seconds * 1000);
     this.#pause = Math.min(this.#pause * 2, MAX_RETRY_SECONDS);
   }
 
   #follow(submission) {
-    this.#say("stored", "Stored. The answer follows as soon as there is one.");
+    this.#setState("stored", "Stored. The answer follows as soon as there is one.");
     this.#link(submission);
-    return untilAnswered(submission.url);
+    return pollUntilDone(submission.url);
   }
 
   #link(submission) {
@@ -253,24 +262,24 @@ class Row {
     this.#link(submission);
     const answer = submission.prediction;
     if (!answer) {
-      this.#say("refused", submission.failure);
+      this.#setState("refused", submission.failure);
       return;
     }
     this.#part("digit").textContent = answer.digit;
     this.element.dataset.verdict = answer.verdict;
-    this.#say("done", `${sentenceOf(answer)} · ${hintOf(answer)}`);
+    this.#setState("done", `${sentenceOf(answer)} · ${hintOf(answer)}`);
   }
 }
 
-/* --- Ways in: choose, photo, drop, paste -------------------------------------------------------------------- */
+/* --- Inputs: file chooser, camera, drop, paste --------------------------------------------------------------- */
 
-function take(files) {
+function addFiles(files) {
   rows.prepend(...Array.from(files, (file) => new Row(file).element));
 }
 
 for (const input of form.querySelectorAll('input[type="file"]')) {
   input.addEventListener("change", () => {
-    take(input.files);
+    addFiles(input.files);
     input.value = "";
   });
 }
@@ -288,9 +297,9 @@ document.addEventListener("dragleave", (event) => {
 document.addEventListener("drop", (event) => {
   event.preventDefault();
   drop.classList.remove("is-over");
-  take(event.dataTransfer.files);
+  addFiles(event.dataTransfer.files);
 });
-document.addEventListener("paste", (event) => take(event.clipboardData.files));
+document.addEventListener("paste", (event) => addFiles(event.clipboardData.files));
 
 form.addEventListener("submit", (event) => event.preventDefault());
 rememberConsent(mayTrain);
