@@ -22,7 +22,7 @@ class Digit(models.IntegerChoices):
 
 
 class Source(models.TextChoices):
-    """How a submission was sent."""
+    """Source of a submission."""
 
     CANVAS = "canvas", "Drawn"
     UPLOAD = "upload", "Uploaded"
@@ -76,14 +76,14 @@ class TruthState(models.TextChoices):
 
 
 class LabelKind(models.TextChoices):
-    """Who labelled: the sender or a visitor (suggestion), or a reviewer (review)."""
+    """Kind of a label: suggestion of a sender or visitor, or review of a reviewer."""
 
     SUGGESTION = "suggestion", "Suggestion"
     REVIEW = "review", "Review"
 
 
 class LabelReason(models.TextChoices):
-    """Why the person was shown the submission. Statistics on real traffic use random samples only."""
+    """Reason for showing the submission to the person. Statistics on real traffic use random samples only."""
 
     OWN_PAGE = "own_page", "The drawer's own page"
     SUBMISSION_PAGE = "submission_page", "The submission's page"
@@ -100,7 +100,7 @@ class LabelReason(models.TextChoices):
 
 
 class Origin(models.TextChoices):
-    """Where a model version comes from."""
+    """Origin of a model version."""
 
     BASE = "base", "Shipped base"
     TRAINING = "training", "Trained here"
@@ -130,7 +130,7 @@ ACTIVE_RUN_STATES = (RunState.QUEUED, RunState.RUNNING)
 
 
 class Scope(models.TextChoices):
-    """What a token may be used for."""
+    """Permission of a token."""
 
     READ = "read", "Read"
     SUBMIT = "submit", "Submit"

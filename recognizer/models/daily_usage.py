@@ -4,7 +4,7 @@ from django.db import models
 
 
 class Usage(models.Model):
-    """What an account or an address stored on one day (UTC). Rows of older days are deleted."""
+    """Usage of one account or address on one day (UTC). Rows of older days are deleted."""
 
     day = models.DateField()
     who = models.CharField(

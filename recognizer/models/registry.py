@@ -70,7 +70,7 @@ class TrainingRun(models.Model):
     """
 
     class Trigger(models.TextChoices):
-        """What started the run."""
+        """Cause of the run."""
 
         SCHEDULE = "schedule", "Schedule"
         LABELS = "labels", "New labels"
@@ -127,7 +127,7 @@ class Deployment(models.Model):
     """
 
     class Kind(models.TextChoices):
-        """How the version went live."""
+        """Kind of the change."""
 
         INSTALL = "install", "First installation"
         PROMOTE = "promote", "Promoted by the gate"

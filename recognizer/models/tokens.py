@@ -31,7 +31,7 @@ class Token(models.Model):
 
     @property
     def has_expired(self) -> bool:
-        """Whether the token is no longer valid."""
+        """True if the token is no longer valid."""
         return self.expires <= timezone.now()
 
     def get_scopes_display(self) -> str:

@@ -134,13 +134,13 @@ def roll_back(request: SiteRequest, number: int) -> HttpResponse:
 
 def _deploy(request: SiteRequest, number: int, deploy: Callable[..., Deployment], **options: bool) -> HttpResponse:
     version = _get_version(number)
-    seen = request.POST.get("seen", "")
+    sequence = request.POST.get("seen", "")
     try:
         deploy(
             actor=request.actor,
             version=version,
             why=request.POST.get("why", ""),
-            expected_sequence=int(seen) if seen.isdecimal() and len(seen) < 10 else None,
+            expected_sequence=int(sequence) if sequence.isdecimal() and len(sequence) < 10 else None,
             **options,
         )
     except model_versions.RegistryError as error:

@@ -1,4 +1,4 @@
-"""Accounts of browser tests, and how a person signs in and out."""
+"""Accounts of the browser tests, and signing in and out."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from playwright.sync_api import Page, expect
 from digitsite.testing.site import BASE_DIR, Site
 
 PASSWORD = "correct horse battery staple"
-# One hash for all of them: each takes as long as a guess of a password is to take. Prints name and session of each.
+# One password hash for all accounts, because hashing is slow. Prints the name and session of each account.
 CREATE = """
 from importlib import import_module
 from django.conf import settings
@@ -36,20 +36,20 @@ User.objects.get(username={name!r}).groups.set(Group.objects.filter(name={role!r
 
 
 def manage(site: Site, *words: str) -> str:
-    """The output of `manage.py` on that site."""
+    """Run `manage.py` on the site and return its output."""
     command = [sys.executable, "manage.py", *words]
     done = subprocess.run(command, cwd=BASE_DIR, env=site.environment, capture_output=True, text=True, check=True)
     return done.stdout
 
 
 def create_accounts(site: Site, accounts: Collection[tuple[str, str]]) -> dict[str, dict]:
-    """Accounts that are signed in once each.
+    """Create accounts with a session each.
 
     Args:
-        accounts: names with their roles; any other role than reviewer and operator is none.
+        accounts: Names and roles. Roles other than reviewer and operator give no permissions.
 
     Returns:
-        The cookie of each account's session, by name.
+        The session cookie of each account, by name.
     """
     output = manage(site, "shell", "-c", CREATE.format(accounts=list(accounts), password=PASSWORD))
     lines = [line.split() for line in output.splitlines() if line]
@@ -70,7 +70,7 @@ def sign_in(page: Page, name: str) -> None:
 
 
 def fill_in(page: Page, name: str) -> None:
-    """Fill in the sign-in form that is on the page, and send it."""
+    """Fill in and submit the sign-in form."""
     page.get_by_label("Username").fill(name)
     page.get_by_label("Password").fill(PASSWORD)
     page.locator("main").get_by_role("button", name="Sign in").click()
@@ -82,7 +82,7 @@ def sign_out(page: Page) -> None:
 
 
 def sign_out_elsewhere(page: Page) -> Page:
-    """Sign out on another tab of the same browser, and return that tab."""
+    """Sign out on another tab and return the tab."""
     tab = page.context.new_page()
     tab.goto("/account/login/?switch=1")
     sign_out(tab)

@@ -1,7 +1,6 @@
-"""A real site and a real Chromium for the tests of what people see.
+"""Fixtures of the browser tests: a running site and Chromium.
 
-Every page that a test opens is watched: a message on the console, a script's error, anything that the security policy
-blocked and any request to another host fails the test, whatever it was about.
+A console message, a script error, a violation of the security policy or a request to another host fails the test.
 """
 
 from __future__ import annotations
@@ -37,12 +36,11 @@ def running_site(template_database: Path) -> Iterator[Site]:
 
 @pytest.fixture(scope="session")
 def demo(running_site: Site) -> None:
-    """Pictures for all the tests that review some; a site takes one demo."""
+    """Store demo data to review. A site accepts one demo."""
     manage(running_site, "demo", "--count", "260", "--seed", "5")
 
 
-# One browser for a module, not for the session: while Playwright runs, this process has an event loop, and Django
-# refuses to use its database in one. https://playwright.dev/python/docs/library
+# One browser per module, not per session: Playwright runs an event loop, in which Django refuses to use the database. https://playwright.dev/python/docs/library
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     path = chromium.executable()
@@ -54,14 +52,14 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture
 def new_context(running_site: Site, browser: Browser) -> Iterator[Callable[..., BrowserContext]]:
-    """Makes people: each has a browser profile of their own, and every one of them is watched."""
+    """Create browser contexts whose errors fail the test."""
     contexts: list[BrowserContext] = []
-    complaints: list[str] = []
+    errors: list[str] = []
 
     def watch(page: Page) -> None:
-        page.on("pageerror", lambda error: complaints.append(f"script error: {error}"))
-        page.on("console", lambda message: _listen(message.type, message.text, complaints))
-        page.on("request", lambda request: _check_host(request.url, complaints))
+        page.on("pageerror", lambda error: errors.append(f"script error: {error}"))
+        page.on("console", lambda message: _check_message(message.type, message.text, errors))
+        page.on("request", lambda request: _check_host(request.url, errors))
 
     def make(**options: object) -> BrowserContext:
         address = f"http://127.0.0.1:{running_site.port}"
@@ -74,22 +72,22 @@ def new_context(running_site: Site, browser: Browser) -> Iterator[Callable[..., 
     yield make
     for context in contexts:
         context.close()
-    assert complaints == []
+    assert errors == []
 
 
-def _listen(kind: str, text: str, complaints: list[str]) -> None:
-    # The browser itself reports every answer of 400 and more; a test that provokes one checks what the page says.
+def _check_message(kind: str, text: str, errors: list[str]) -> None:
+    # The browser logs every response of 400 and more. Tests that provoke them check the page instead.
     if kind in ("error", "warning") and not text.startswith("Failed to load resource"):
-        complaints.append(f"{kind}: {text}")
+        errors.append(f"{kind}: {text}")
 
 
-def _check_host(url: str, complaints: list[str]) -> None:
+def _check_host(url: str, errors: list[str]) -> None:
     address = urlsplit(url)
     if address.scheme in ("http", "https", "ws", "wss") and address.hostname != "127.0.0.1":
-        complaints.append(f"request to another host: {url}")
+        errors.append(f"request to another host: {url}")
 
 
 @pytest.fixture
 def page(new_context: Callable[..., BrowserContext]) -> Page:
-    """A new visitor's page, nothing opened yet."""
+    """An empty page of a new visitor."""
     return new_context().new_page()

@@ -1,20 +1,20 @@
-"""What a person's hand does in these tests."""
+"""Drawing on the canvas in the browser tests."""
 
 from playwright.sync_api import APIResponse, Page, Route, expect
 
 Line = list[tuple[float, float]]
 
-# In shares of the canvas, as somebody would draw them.
-THREE: Line = [
+# Coordinates are shares of the canvas.
+STROKE_3: Line = [
     *((0.32, 0.28), (0.40, 0.21), (0.50, 0.20), (0.60, 0.25), (0.62, 0.34), (0.55, 0.43), (0.45, 0.47)),
     *((0.57, 0.50), (0.65, 0.60), (0.62, 0.72), (0.52, 0.79), (0.40, 0.78), (0.32, 0.72)),
 ]
-SEVEN: Line = [(0.30, 0.25), (0.70, 0.24), (0.62, 0.40), (0.52, 0.60), (0.45, 0.82)]
-ONE: Line = [(0.5, 0.2), (0.5, 0.8)]
+STROKE_7: Line = [(0.30, 0.25), (0.70, 0.24), (0.62, 0.40), (0.52, 0.60), (0.45, 0.82)]
+STROKE_1: Line = [(0.5, 0.2), (0.5, 0.8)]
 
 
 def draw(page: Page, line: Line) -> None:
-    """One stroke with the mouse, from point to point."""
+    """Draw a stroke with the mouse."""
     page.locator("[data-canvas]").scroll_into_view_if_needed()
     box = page.locator("[data-canvas]").bounding_box()
     points = [(box["x"] + box["width"] * x, box["y"] + box["height"] * y) for x, y in line]
@@ -38,8 +38,8 @@ COUNT_INK = """() => {
 }"""
 
 
-def ink(page: Page) -> int:
-    """How many white pixels the canvas shows."""
+def count_ink(page: Page) -> int:
+    """Count the white pixels of the canvas."""
     return page.evaluate(COUNT_INK)
 
 
@@ -47,20 +47,20 @@ def expect_ink(page: Page, pixels: int) -> None:
     page.wait_for_function(f"pixels => ({COUNT_INK})() === pixels", arg=pixels)
 
 
-def is_seen(page: Page) -> bool:
-    """Whether the small picture of what the model saw shows anything."""
+def has_model_input(page: Page) -> bool:
+    """Return True if the preview of the model's input is not blank."""
     return page.locator("[data-seen]").evaluate(
         "seen => seen.getContext('2d').getImageData(0, 0, 28, 28).data.some((v, i) => i % 4 === 0 && v > 200)"
     )
 
 
-def stored(page: Page) -> list[dict]:
-    """What the site has of this visitor, by its own API."""
+def list_submissions(page: Page) -> list[dict]:
+    """Return the submissions of this visitor from the API."""
     return page.request.get("/api/v1/submissions").json()["results"]
 
 
-def lose_the_first_answer(page: Page) -> list[APIResponse]:
-    """The first submission reaches the site, and its answer not the page; what it was is in the list then."""
+def lose_first_response(page: Page) -> list[APIResponse]:
+    """Drop the response of the first submission, and append it to the returned list."""
     lost: list[APIResponse] = []
 
     def lose(route: Route) -> None:

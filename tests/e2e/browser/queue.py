@@ -13,7 +13,7 @@ KEYS = {"x": "not_a_digit", "m": "several", "r": "unreadable"}
 
 
 def release_leases(site: Site) -> None:
-    """The leases of the test before have run out. (Django's own way to the database is barred: see conftest.)"""
+    """Delete the leases of earlier tests. (Uses sqlite3, because Django refuses the database here: see conftest.)"""
     with contextlib.closing(sqlite3.connect(site.folder / "db.sqlite3", timeout=10)) as database:
         database.execute("DELETE FROM recognizer_lease")
         database.commit()
@@ -21,11 +21,11 @@ def release_leases(site: Site) -> None:
 
 def open_queue(page: Page, rule: str = "newest") -> None:
     page.goto(f"/review/?rule={rule}")
-    until_shown(page)
+    wait_until_shown(page)
 
 
-def until_shown(page: Page) -> str:
-    """The id of the picture that is shown, as soon as one is and keys count."""
+def wait_until_shown(page: Page) -> str:
+    """Wait until an image is shown and keys work. Returns the id of the submission."""
     return page.wait_for_function(
         "() => document.querySelector('[data-review]').dataset.item"
         " && document.querySelector('[data-stage]').getAttribute('aria-busy') === 'false'"
@@ -34,19 +34,19 @@ def until_shown(page: Page) -> str:
 
 
 def press(page: Page, key: str) -> tuple[str, str]:
-    """Press a key; which picture it was about, and what it means."""
-    shown = until_shown(page)
+    """Press a key. Returns the id of the submission and the label."""
+    shown = wait_until_shown(page)
     means = page.locator("[data-confirm]").get_attribute("value") if key == "Enter" else KEYS.get(key, key)
     page.keyboard.press(key)
     return shown, means
 
 
-def until_stored(page: Page) -> None:
+def wait_until_stored(page: Page) -> None:
     page.wait_for_function("() => document.querySelector('[data-unsent]').textContent === '0'")
 
 
-def standing(page: Page) -> dict[str, str]:
-    """What this reviewer's word on each submission is, by the site's own API."""
+def active_labels(page: Page) -> dict[str, str]:
+    """Return this reviewer's active label of each submission, from the API."""
     rows, url = [], "/api/v1/labels?kind=review&page_size=200&ordering=created"
     while url:
         body = page.request.get(url).json()

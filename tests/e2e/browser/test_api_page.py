@@ -1,6 +1,6 @@
-"""The API page works as it stands, under the site's own policy: no inline script, nothing from another host.
+"""Browser tests of the API page under the site's security policy.
 
-All static files are collected for it, those of Swagger UI included, which takes longer than the test.
+Collects all static files, including Swagger UI, which takes longer than the tests.
 """
 
 import subprocess
@@ -59,6 +59,6 @@ def test_an_example_is_copied(new_context: Callable[..., BrowserContext]) -> Non
 
 
 @pytest.mark.parametrize("screen", layout_shifts.SCREENS)
-def test_it_does_not_move_while_it_loads(screen: str, new_context: Callable[..., BrowserContext]) -> None:
+def test_page_does_not_shift_while_loading(screen: str, new_context: Callable[..., BrowserContext]) -> None:
     loaded = layout_shifts.load(new_context(viewport=layout_shifts.SCREENS[screen]), reverse("api-docs"))
     assert loaded.shift <= layout_shifts.MOST, loaded.moved

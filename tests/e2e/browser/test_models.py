@@ -1,4 +1,4 @@
-"""The Models pages in a real browser: a run that moves while one looks, and nothing that does not fit."""
+"""Browser tests of the Models pages: progress of a run, and layout."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ SETUP = """
 from recognizer.services.identity import users
 print(users.sign_in_link(users.make_operator("olga")))
 """
-# Nobody trains here: the test plays the trainer, by the same services.
+# The test acts as the trainer, through the same services.
 RUN = """
 from recognizer.models import TrainingRun
 from recognizer.services import training
@@ -54,7 +54,7 @@ def operator(running_site: Site, new_context: Callable[..., BrowserContext]) -> 
     return page
 
 
-def test_a_run_moves_while_one_looks_and_says_how_it_ended(running_site: Site, operator: Page) -> None:
+def test_run_page_updates_live_and_shows_the_result(running_site: Site, operator: Page) -> None:
     number = shell(running_site, RUN)
     operator.goto(f"/models/runs/{number}/")
     expect(operator.locator("[data-line]")).to_contain_text("epoch 2 of 3")
@@ -68,7 +68,7 @@ def test_a_run_moves_while_one_looks_and_says_how_it_ended(running_site: Site, o
 
 @pytest.mark.parametrize("width", [320, 1280])
 @pytest.mark.parametrize("path", ["/models/", "/models/1/"])
-def test_everything_fits(operator: Page, path: str, width: int) -> None:
+def test_models_pages_fit_the_screen(operator: Page, path: str, width: int) -> None:
     operator.set_viewport_size({"width": width, "height": 800})
     operator.goto(path)
     assert operator.evaluate("document.documentElement.scrollWidth") <= width

@@ -1,4 +1,4 @@
-"""What holds for every page in a real browser: it fits, it can be used by keyboard, it says the same everywhere."""
+"""Browser tests of all pages: layout, keyboard, sharing and formats."""
 
 from collections.abc import Callable
 
@@ -6,20 +6,20 @@ from playwright.sync_api import BrowserContext, Page, expect
 
 from recognizer.templatetags.formatting import percent
 
-from .drawing import THREE, draw, expect_answer, stored
+from .drawing import STROKE_3, draw, expect_answer, list_submissions
 
 
 def save_a_three(page: Page) -> str:
-    """Draw and save; returns the address of its page."""
+    """Draw and save a 3, and return the URL of its page."""
     page.goto("/")
-    draw(page, THREE)
+    draw(page, STROKE_3)
     expect_answer(page, "3")
     page.get_by_role("button", name="Right, it is 3").click()
     expect(page.get_by_text("Saved as a 3.")).to_be_visible()
-    return stored(page)[0]["page"]
+    return list_submissions(page)[0]["page"]
 
 
-def test_nothing_scrolls_sideways_on_the_smallest_screen(new_context: Callable[..., BrowserContext]) -> None:
+def test_pages_do_not_scroll_sideways_on_the_smallest_screen(new_context: Callable[..., BrowserContext]) -> None:
     page = new_context(viewport={"width": 320, "height": 568}, has_touch=True, is_mobile=True).new_page()
     own = save_a_three(page)
     pages = ["/", "/upload/", "/history/", "/history/?digit=3&verdict=sure", own, f"{own}delete/", "/account/login/"]
@@ -28,7 +28,7 @@ def test_nothing_scrolls_sideways_on_the_smallest_screen(new_context: Callable[.
         assert page.evaluate("document.documentElement.scrollWidth") == 320, address
 
 
-def test_the_answer_is_beside_the_canvas_on_a_large_screen(new_context: Callable[..., BrowserContext]) -> None:
+def test_prediction_is_next_to_the_canvas_on_a_large_screen(new_context: Callable[..., BrowserContext]) -> None:
     page = new_context(viewport={"width": 2560, "height": 1440}).new_page()
     page.goto("/")
     canvas = page.locator("[data-canvas]").bounding_box()
@@ -38,26 +38,27 @@ def test_the_answer_is_beside_the_canvas_on_a_large_screen(new_context: Callable
     assert answer["x"] > canvas["x"] + canvas["width"]
 
 
-def test_everything_is_reached_by_keyboard_and_seen_when_it_is(page: Page) -> None:
+def test_controls_are_reachable_by_keyboard_with_visible_focus(page: Page) -> None:
     save_a_three(page)
     page.reload()
     expect_answer(page, "3")
     reached = set()
     for _ in range(45):
         page.keyboard.press("Tab")
-        found = page.evaluate(
+        name, has_focus_ring = page.evaluate(
             """() => {
-              const one = document.activeElement;
-              const shown = one.closest("label") ?? one;
-              const style = [one, shown, one.nextElementSibling ?? one].map((part) => getComputedStyle(part));
-              const name = one.ariaLabel ?? one.labels?.[0]?.textContent ?? one.textContent;
+              const element = document.activeElement;
+              const shown = element.closest("label") ?? element;
+              const parts = [element, shown, element.nextElementSibling ?? element];
+              const style = parts.map((part) => getComputedStyle(part));
+              const name = element.ariaLabel ?? element.labels?.[0]?.textContent ?? element.textContent;
               return [name.trim(), style.some((part) => part.outlineStyle !== "none" && part.outlineWidth !== "0px")];
             }"""
         )
         if page.evaluate("document.activeElement === document.body"):
             break
-        reached.add(found[0])
-        assert found[1], f"no focus to be seen on {found[0]}"
+        reached.add(name)
+        assert has_focus_ring, f"no visible focus on {name}"
     wanted = {
         "Draw",
         "Upload",
@@ -70,7 +71,7 @@ def test_everything_is_reached_by_keyboard_and_seen_when_it_is(page: Page) -> No
     assert wanted <= reached
 
 
-def test_the_skip_link_leads_past_the_navigation(page: Page) -> None:
+def test_skip_link_skips_the_navigation(page: Page) -> None:
     page.goto("/upload/")
     page.keyboard.press("Tab")
     expect(page.get_by_role("link", name="Skip to content")).to_be_focused()
@@ -79,7 +80,7 @@ def test_the_skip_link_leads_past_the_navigation(page: Page) -> None:
     expect(page.locator("[data-files]")).to_be_focused()
 
 
-def test_a_shared_page_is_seen_by_somebody_else_until_it_is_stopped(
+def test_shared_page_is_visible_to_others_until_it_is_revoked(
     page: Page, new_context: Callable[..., BrowserContext]
 ) -> None:
     page.goto(save_a_three(page))
@@ -88,22 +89,22 @@ def test_a_shared_page_is_seen_by_somebody_else_until_it_is_stopped(
     friend = new_context().new_page()
     friend.goto(link)
     expect(friend.locator(".verdict-digit")).to_have_text("3")
-    assert friend.locator(".seen-picture").evaluate("picture => picture.naturalWidth") == 28
-    assert friend.locator(".kept img").evaluate("picture => picture.naturalWidth") == 280
+    assert friend.locator(".model-input-image").evaluate("picture => picture.naturalWidth") == 28
+    assert friend.locator(".stored-image img").evaluate("picture => picture.naturalWidth") == 280
     expect(friend.get_by_role("button")).to_have_count(0)
     page.get_by_role("button", name="Stop sharing").click()
     assert friend.goto(link).status == 404
 
 
-def test_deleting_takes_it_out_of_history(page: Page) -> None:
+def test_deleted_submission_is_not_in_history(page: Page) -> None:
     page.goto(save_a_three(page))
     page.get_by_role("link", name="Delete…").click()
     page.get_by_role("button", name="Delete").click()
     expect(page.get_by_text("Nothing here yet")).to_be_visible()
-    assert stored(page) == []
+    assert list_submissions(page) == []
 
 
-def test_times_are_in_the_readers_own_zone(new_context: Callable[..., BrowserContext]) -> None:
+def test_times_are_in_the_time_zone_of_the_browser(new_context: Callable[..., BrowserContext]) -> None:
     page = new_context(timezone_id="Asia/Kolkata", locale="en-GB").new_page()
     page.goto(save_a_three(page))
     moment = page.locator("time").first
@@ -115,12 +116,12 @@ def test_times_are_in_the_readers_own_zone(new_context: Callable[..., BrowserCon
     expect(moment).to_have_text(shown)
 
 
-def test_scripts_and_templates_write_figures_alike(page: Page) -> None:
+def test_scripts_and_templates_format_percentages_alike(page: Page) -> None:
     page.goto("/")
     shares = [0, 1, 0.0004, 0.0005, 0.00049, 0.9995, 0.99949, 0.5, 0.123, 0.99403, 0.0123, 0.98765]
-    # Only the browser knows the hashed name of the module that it has loaded.
+    # The name of the loaded module has a content hash.
     module = page.evaluate(
-        "() => performance.getEntriesByType('resource').map(({ name }) => name).find((one) => one.includes('/answer.'))"
+        "() => performance.getEntriesByType('resource').map(({ name }) => name).find((n) => n.includes('/answer.'))"
     )
     written = page.evaluate(
         "async ([module, shares]) => { const { percent } = await import(module); return shares.map(percent); }",

@@ -1,4 +1,4 @@
-"""Review in a real browser: what is stored is what was pressed, however quickly, and nothing else."""
+"""Browser tests of the review of one submission at a time."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from playwright.sync_api import BrowserContext, Page, Route, expect
 from digitsite.testing.site import Site
 
 from .accounts import manage
-from .queue import open_queue, press, release_leases, standing, until_shown, until_stored
+from .queue import active_labels, open_queue, press, release_leases, wait_until_shown, wait_until_stored
 
-# What a reviewer of fifty pictures presses, by keyboard alone.
+# Keys of a reviewer.
 PRESSED = [*"7123", "Enter", *"45x0", "Enter", *"m69r8", "Enter"]
 
-# Milliseconds from each key until the next picture is painted.
+# Measures the milliseconds from each key until the next image is painted.
 STOPWATCH = """() => {
   window.waits = [];
   window.addEventListener("keydown", (event) => {
@@ -34,11 +34,11 @@ pytestmark = pytest.mark.usefixtures("demo")
 
 
 @pytest.fixture(autouse=True)
-def nobody_is_at_it(running_site: Site) -> None:
+def no_leases(running_site: Site) -> None:
     release_leases(running_site)
 
 
-# One process makes the links of all reviewers: each test has one of its own, who has decided nothing yet.
+# Creates all reviewers in one process. Each test uses another one, who has no decisions yet.
 MAKE_LINKS = """
 from recognizer.services.identity import users
 for number in range(12):
@@ -65,7 +65,7 @@ def sign_in(links: list[tuple[str, str]]) -> Callable[[Page], Page]:
 
 
 @pytest.mark.parametrize("count", [15, pytest.param(50, marks=pytest.mark.acceptance)])
-def test_reviews_by_keyboard_are_stored_as_pressed_though_answers_are_slow(page: Page, sign_in, count: int) -> None:
+def test_keyboard_reviews_are_stored_correctly_on_a_slow_connection(page: Page, sign_in, count: int) -> None:
     def slowly(route: Route) -> None:
         time.sleep(0.05)
         route.continue_()
@@ -77,50 +77,50 @@ def test_reviews_by_keyboard_are_stored_as_pressed_though_answers_are_slow(page:
     keys = cycle(PRESSED)
     while len(expected) < count:
         shown, means = press(page, next(keys))
-        if means:  # Enter confirms nothing where the answer is not shown
+        if means:  # Enter does nothing if the prediction is hidden
             expected[shown] = means
-    until_stored(page)
-    assert standing(page) == expected
+    wait_until_stored(page)
+    assert active_labels(page) == expected
 
 
-def test_the_next_picture_is_there_within_a_tenth_of_a_second(page: Page, sign_in) -> None:
+def test_next_image_is_shown_within_100_ms(page: Page, sign_in) -> None:
     sign_in(page)
     open_queue(page)
     page.evaluate(STOPWATCH)
     for number in range(25):
         press(page, str(number % 10))
-        page.wait_for_timeout(200)  # five a second: quicker than anybody decides
+        page.wait_for_timeout(200)  # five per second: faster than a person decides
     waits = sorted(page.evaluate("window.waits"))
     assert len(waits) == 25
-    # Three in four: what else the machine does now and then holds a browser up.
+    # The third quartile: other processes may delay the browser occasionally.
     assert waits[18] <= 100, waits
 
 
-def test_ten_decisions_are_taken_back_and_the_pictures_return(page: Page, sign_in) -> None:
+def test_ten_decisions_can_be_undone(page: Page, sign_in) -> None:
     sign_in(page)
     open_queue(page)
-    kept = press(page, "3")
+    first = press(page, "3")
     decided = [press(page, key) for key in "0123456789"]
     for shown, _ in reversed(decided):
         page.keyboard.press("u")
-        assert until_shown(page) == shown
-    until_stored(page)
-    assert standing(page) == dict([kept])
+        assert wait_until_shown(page) == shown
+    wait_until_stored(page)
+    assert active_labels(page) == dict([first])
     again = [press(page, "5") for _ in decided]
     assert [shown for shown, _ in again] == [shown for shown, _ in decided]
-    until_stored(page)
-    assert standing(page) == dict([kept, *again])
+    wait_until_stored(page)
+    assert active_labels(page) == dict([first, *again])
 
 
-def test_what_was_decided_before_the_page_was_opened_can_be_taken_back(page: Page, sign_in) -> None:
+def test_decision_from_before_the_page_was_opened_can_be_undone(page: Page, sign_in) -> None:
     sign_in(page)
     open_queue(page)
     shown, _ = press(page, "8")
-    until_stored(page)
+    wait_until_stored(page)
     open_queue(page)
     page.keyboard.press("u")
     page.wait_for_function("shown => document.querySelector('[data-review]').dataset.item === shown", arg=shown)
-    assert standing(page) == {}
+    assert active_labels(page) == {}
 
 
 def test_decisions_survive_a_lost_connection_and_a_reload(page: Page, sign_in) -> None:
@@ -129,17 +129,17 @@ def test_decisions_survive_a_lost_connection_and_a_reload(page: Page, sign_in) -
     page.route("**/review/decisions", lambda route: route.abort())
     expected = dict([press(page, "4"), press(page, "2")])
     expect(page.locator("[data-trouble]")).to_contain_text("Your decisions are kept")
-    assert standing(page) == {}
+    assert active_labels(page) == {}
     page.unroute("**/review/decisions")
     page.reload()
-    until_stored(page)
-    assert standing(page) == expected
+    wait_until_stored(page)
+    assert active_labels(page) == expected
 
 
-def test_keys_mean_nothing_in_a_field_with_a_modifier_or_held_down(page: Page, sign_in) -> None:
+def test_keys_are_ignored_in_fields_with_modifiers_and_on_repeat(page: Page, sign_in) -> None:
     sign_in(page)
     open_queue(page)
-    shown = until_shown(page)
+    shown = wait_until_shown(page)
     page.locator("[data-rule]").focus()
     for key in ("7", "x", "u"):
         page.keyboard.press(key)
@@ -149,60 +149,60 @@ def test_keys_mean_nothing_in_a_field_with_a_modifier_or_held_down(page: Page, s
     page.evaluate(
         "() => document.body.dispatchEvent(new KeyboardEvent('keydown', {key: '7', repeat: true, bubbles: true}))"
     )
-    assert until_shown(page) == shown
-    assert standing(page) == {}
+    assert wait_until_shown(page) == shown
+    assert active_labels(page) == {}
 
 
 def test_arrows_only_move_and_zoom_only_zooms(page: Page, sign_in) -> None:
     sign_in(page)
     open_queue(page)
-    first = until_shown(page)
+    first = wait_until_shown(page)
     page.keyboard.press("ArrowRight")
-    second = until_shown(page)
+    second = wait_until_shown(page)
     assert second != first
     page.keyboard.press("ArrowLeft")
-    assert until_shown(page) == first
+    assert wait_until_shown(page) == first
     width = page.locator("[data-stage]").bounding_box()["width"]
     page.keyboard.press("z")
     assert page.locator("[data-stage]").bounding_box()["width"] > width
-    assert standing(page) == {}
+    assert active_labels(page) == {}
 
 
-def test_a_thumb_on_a_phone_reviews_too(new_context: Callable[..., BrowserContext], sign_in) -> None:
+def test_review_works_by_touch_on_a_phone(new_context: Callable[..., BrowserContext], sign_in) -> None:
     page = new_context(viewport={"width": 360, "height": 740}, has_touch=True, is_mobile=True).new_page()
     sign_in(page)
     open_queue(page)
-    shown = until_shown(page)
+    shown = wait_until_shown(page)
     box = page.get_by_role("button", name="It is 6", exact=True).bounding_box()
     assert box["y"] + box["height"] <= 740, "the keys are on the first screen"
     assert min(box["width"], box["height"]) >= 44
     page.get_by_role("button", name="It is 6", exact=True).tap()
     page.wait_for_function("shown => document.querySelector('[data-review]').dataset.item !== shown", arg=shown)
-    until_stored(page)
-    assert standing(page) == {shown: "6"}
+    wait_until_stored(page)
+    assert active_labels(page) == {shown: "6"}
     assert page.evaluate("document.documentElement.scrollWidth") == 360
 
 
-def test_without_scripts_every_button_is_a_form(new_context: Callable[..., BrowserContext], sign_in) -> None:
+def test_buttons_work_as_forms_without_scripts(new_context: Callable[..., BrowserContext], sign_in) -> None:
     page = new_context(java_script_enabled=False).new_page()
     sign_in(page)
     page.goto("/review/?rule=newest")
     first = page.locator("[data-submission]").get_attribute("value")
     page.get_by_role("button", name="It is 9").click()
-    assert standing(page) == {first: "9"}
+    assert active_labels(page) == {first: "9"}
     second = page.locator("[data-submission]").get_attribute("value")
     page.get_by_role("button", name="Skip").click()
     assert page.locator("[data-submission]").get_attribute("value") not in (first, second)
     page.get_by_role("button", name="Undo").click()
     assert page.locator("[data-submission]").get_attribute("value") == first
-    assert standing(page) == {}
+    assert active_labels(page) == {}
 
 
-def test_a_grid_is_confirmed_but_for_the_marked_ones(page: Page, sign_in) -> None:
+def test_grid_confirms_all_but_the_marked_submissions(page: Page, sign_in) -> None:
     sign_in(page)
     page.goto("/review/grid/")
     digit = page.locator("[data-grid]").get_attribute("data-digit")
-    shown = [one.get_attribute("value") for one in page.locator("input[name=shown]").all()]
+    shown = [field.get_attribute("value") for field in page.locator("input[name=shown]").all()]
     assert len(shown) >= 4
     other = str((int(digit) + 1) % 10)
     faces = page.locator(".cell-face")
@@ -212,4 +212,4 @@ def test_a_grid_is_confirmed_but_for_the_marked_ones(page: Page, sign_in) -> Non
     expect(page.locator("[data-right]")).to_have_text(str(len(shown) - 2))
     page.keyboard.press("Enter")
     expect(page.get_by_text(f"{len(shown) - 2} confirmed as {digit}, 1 corrected.")).to_be_visible()
-    assert standing(page) == {shown[0]: other} | dict.fromkeys(shown[2:], digit)
+    assert active_labels(page) == {shown[0]: other} | dict.fromkeys(shown[2:], digit)

@@ -1,4 +1,4 @@
-"""While a page loads, nothing on it moves, however late scripts and pictures come."""
+"""Browser tests of layout shifts while scripts and images load."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from digitsite.testing.site import BASE_DIR, Site
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, BrowserContext
 
-# The last line leaves one picture's address; somebody else has all in front of them until the fixture lets them go.
+# Prints a sign-in link and the URL of a submission. Elsa holds the leases in `empty_queue`.
 SETUP = """
 from recognizer.models import Submission
 from recognizer.services.identity import users
@@ -31,9 +31,9 @@ LEASE_ALL = """
     SELECT id, digest, (SELECT id FROM auth_user WHERE username = 'elsa'), 'newest', '2026-01-01', '2999-01-01'
     FROM recognizer_submission
 """
-LET_GO = "DELETE FROM recognizer_lease"
+RELEASE_ALL = "DELETE FROM recognizer_lease"
 QUEUES = ("/review/", "/review/grid/")
-# A desktop shows the same, side by side where that is worth it.
+# The desktop layout differs on these pages only.
 PAGES = {
     "phone": ("/", "/upload/", "/history/", *QUEUES, "/models/", "/status/"),
     "desktop": ("/", "/history/", *QUEUES),
@@ -42,7 +42,7 @@ PAGES = {
 
 @pytest.fixture(scope="module")
 def addresses(running_site: Site, demo: None) -> tuple[str, str]:
-    """Where an operator signs in, and a submission's page."""
+    """Return the sign-in link of an operator and the URL of a submission."""
     command = [sys.executable, "manage.py", "shell", "-c", SETUP]
     done = subprocess.run(
         command, cwd=BASE_DIR, env=running_site.environment, capture_output=True, text=True, check=True
@@ -53,7 +53,7 @@ def addresses(running_site: Site, demo: None) -> tuple[str, str]:
 
 @pytest.fixture(scope="module")
 def cookies(running_site: Site, browser: Browser, addresses: tuple[str, str]) -> list[dict]:
-    """Of that operator: the link works once."""
+    """Return the cookies of the operator; the link works once."""
     context = browser.new_context(base_url=f"http://127.0.0.1:{running_site.port}")
     page = context.new_page()
     page.goto(addresses[0])
@@ -81,10 +81,10 @@ def operator(screen: str, new_context: Callable[..., BrowserContext], cookies: l
 
 
 @pytest.fixture
-def nothing_waits(running_site: Site) -> Iterator[None]:
-    execute(running_site, LET_GO, LEASE_ALL)
+def empty_queue(running_site: Site) -> Iterator[None]:
+    execute(running_site, RELEASE_ALL, LEASE_ALL)
     yield
-    execute(running_site, LET_GO)
+    execute(running_site, RELEASE_ALL)
 
 
 def execute(site: Site, *statements: str) -> None:
@@ -99,16 +99,16 @@ def is_empty(context: BrowserContext, queue: str) -> bool:
 
 
 def movements(context: BrowserContext, pages: tuple[str, ...]) -> dict[str, tuple[str, ...]]:
-    """What moved too far, by page."""
+    """Return the elements that moved too far, by page."""
     loaded = {page: layout_shifts.load(context, page) for page in pages}
-    return {page: one.moved for page, one in loaded.items() if one.shift > layout_shifts.MOST}
+    return {page: result.moved for page, result in loaded.items() if result.shift > layout_shifts.MOST}
 
 
-def test_no_page_moves_while_it_loads(operator: BrowserContext, screen: str, addresses: tuple[str, str]) -> None:
+def test_pages_do_not_shift_while_loading(operator: BrowserContext, screen: str, addresses: tuple[str, str]) -> None:
     assert movements(operator, (*PAGES[screen], addresses[1])) == {}
     assert not any(is_empty(operator, page) for page in QUEUES)
 
 
-def test_an_empty_queue_does_not_move_either(operator: BrowserContext, nothing_waits: None) -> None:
+def test_empty_queues_do_not_shift_while_loading(operator: BrowserContext, empty_queue: None) -> None:
     assert movements(operator, QUEUES) == {}
     assert all(is_empty(operator, page) for page in QUEUES)

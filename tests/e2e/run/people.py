@@ -3,7 +3,7 @@
 from playwright.sync_api import expect, sync_playwright
 
 from digitsite.testing import chromium
-from tests.e2e.browser.drawing import THREE, draw, expect_answer
+from tests.e2e.browser.drawing import STROKE_3, draw, expect_answer
 
 
 def draw_a_three_and_find_it(url: str) -> None:
@@ -13,7 +13,7 @@ def draw_a_three_and_find_it(url: str) -> None:
         browser = playwright.chromium.launch(executable_path=path, args=chromium.ARGUMENTS)
         page = browser.new_page(base_url=url)
         page.goto("/")
-        draw(page, THREE)
+        draw(page, STROKE_3)
         expect_answer(page, "3")
         page.keyboard.press("Enter")
         expect(page.get_by_text("Saved.")).to_be_visible()

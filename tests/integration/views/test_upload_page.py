@@ -1,4 +1,4 @@
-"""Uploading without scripts: one plain form, one or several files, each with its own outcome."""
+"""Tests of the upload form without scripts."""
 
 import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
@@ -21,7 +21,7 @@ def file(name: str = "one.png", data: bytes | None = None) -> SimpleUploadedFile
     return SimpleUploadedFile(name, png(digit()) if data is None else data, "image/png")
 
 
-def test_one_file_leads_to_its_page(owner_client: Client, visitor: Actor) -> None:
+def test_single_upload_redirects_to_its_page(owner_client: Client, visitor: Actor) -> None:
     response = owner_client.post(UPLOAD, {"images": [file()], "may_train": "on"})
     submission = Submission.objects.get()
     assert response.url == submission.get_absolute_url()
@@ -33,15 +33,15 @@ def test_the_checkbox_opts_out_of_training(owner_client: Client) -> None:
     assert not Submission.objects.get().may_train
 
 
-def test_somebody_new_becomes_a_visitor_who_finds_it_again(client: Client) -> None:
+def test_new_visitor_finds_the_upload_in_history(client: Client) -> None:
     response = client.post(UPLOAD, {"images": [file()]}, follow=True)
     assert response.status_code == 200
     assert Submission.objects.get().public_id in client.get("/history/").content.decode()
 
 
 @pytest.mark.sqlite_only
-def test_whose_large_picture_finds_no_room_hears_when_to_come_back(owner_client: Client, monkeypatch) -> None:
-    """At 07961fc the status said that the picture was at fault."""
+def test_busy_decoder_returns_503_with_retry_after(owner_client: Client, monkeypatch) -> None:
+    """Regression test: commit 07961fc answered 422, as if the image were invalid."""
     monkeypatch.setattr(storage, "DECODE_WAIT_SECONDS", 0.05)
     with storage._decoding.slot("another caller", weight=storage._decoding.capacity):
         response = owner_client.post(UPLOAD, {"images": [file(data=png(Image.new("1", (3000, 3000))))]})
@@ -50,7 +50,7 @@ def test_whose_large_picture_finds_no_room_hears_when_to_come_back(owner_client:
     assert not Submission.objects.exists()
 
 
-def test_one_bad_file_spoils_no_other(owner_client: Client) -> None:
+def test_bad_file_does_not_affect_other_files(owner_client: Client) -> None:
     files = [file("a.png"), file("notes.png", b"hello"), file("b.png", png(digit(seed=3))), file("empty.png", b"")]
     response = owner_client.post(UPLOAD, {"images": files}, follow=True)
     text = response.content.decode()
@@ -61,7 +61,7 @@ def test_one_bad_file_spoils_no_other(owner_client: Client) -> None:
     assert "empty.png: " in text
 
 
-def test_the_results_show_a_stranger_nothing(owner_client: Client, other_client: Client) -> None:
+def test_stranger_cannot_see_the_results(owner_client: Client, other_client: Client) -> None:
     owner_client.post(UPLOAD, {"images": [file("a.png"), file("b.png")]})
     ids = [submission.public_id for submission in Submission.objects.all()]
     text = other_client.get(reverse("upload-results"), {"s": ids}).content.decode()
@@ -73,7 +73,7 @@ def test_the_results_show_a_stranger_nothing(owner_client: Client, other_client:
     ("name", "data"),
     [("drawing.svg", SVG), ("text.png", b"not a picture"), ("blank.png", png(digit().point(lambda _: 0)))],
 )
-def test_a_file_that_cannot_be_read_is_refused_in_words_and_nothing_is_stored(
+def test_unreadable_file_shows_an_error_and_stores_nothing(
     owner_client: Client, media: object, name: str, data: bytes
 ) -> None:
     response = owner_client.post(UPLOAD, {"images": [file(name, data)]})
@@ -83,7 +83,7 @@ def test_a_file_that_cannot_be_read_is_refused_in_words_and_nothing_is_stored(
     assert not media.exists()
 
 
-def test_a_file_that_is_too_large_is_refused_however_large_it_is(owner_client: Client, settings: object) -> None:
+def test_too_large_file_is_rejected(owner_client: Client, settings: object) -> None:
     settings.MAX_UPLOAD_BYTES = 2000
     response = owner_client.post(UPLOAD, {"images": [file("big.png", png(digit()) + bytes(5000))]})
     assert response.status_code == 422
@@ -109,15 +109,13 @@ def test_a_site_for_accounts_only_asks_to_sign_in(
 
 
 @pytest.mark.parametrize("address", ["/", UPLOAD])
-def test_opening_the_page_is_enough_to_be_known_so_that_pictures_sent_at_once_have_one_owner(
-    client: Client, settings: object, address: str
-) -> None:
+def test_opening_the_page_sets_the_visitor_cookie(client: Client, settings: object, address: str) -> None:
     first = client.get(address).cookies[settings.VISITOR_COOKIE].value
     assert settings.VISITOR_COOKIE not in client.get(address).cookies
     assert client.cookies[settings.VISITOR_COOKIE].value == first
 
 
-def test_too_many_pictures_at_once_are_refused_with_the_time_to_wait(site: Site, settings: object) -> None:
+def test_too_many_images_are_throttled_with_retry_after(site: Site, settings: object) -> None:
     settings.SUBMISSIONS_PER_MINUTE = (2, 2, 2)
     site.start_redis()
     with site.entered():
@@ -131,7 +129,7 @@ def test_too_many_pictures_at_once_are_refused_with_the_time_to_wait(site: Site,
         assert Submission.objects.count() == 2
 
 
-def test_more_files_than_one_form_may_hold_are_refused_on_a_page_that_says_so(owner_client: Client) -> None:
+def test_too_many_files_in_a_form_show_an_error_page(owner_client: Client) -> None:
     response = owner_client.post(UPLOAD, {"images": [file(f"{number}.png") for number in range(101)]})
     assert response.status_code == 413
     assert "Send fewer pictures at once" in response.content.decode()

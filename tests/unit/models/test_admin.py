@@ -1,4 +1,4 @@
-"""Django's admin: operators read every kind of row there; nobody changes a record, nobody else gets in."""
+"""Tests of the admin: read-only, for operators."""
 
 import pytest
 from django.contrib.auth.models import User
@@ -42,7 +42,7 @@ def operators_browser(client, operator):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_an_operator_reads_every_kind_of_row(operators_browser, rows, kind):
+def test_operator_can_read_every_model(operators_browser, rows, kind):
     assert operators_browser.get(reverse(f"admin:recognizer_{kind}_changelist")).status_code == 200
     assert operators_browser.get(reverse(f"admin:recognizer_{kind}_add")).status_code == 403
 
@@ -68,7 +68,7 @@ def test_an_operator_cannot_make_themselves_superuser(operators_browser, operato
     assert operators_browser.get(reverse("admin:auth_user_add")).status_code == 403
 
 
-def test_a_superuser_switches_accounts_off_but_neither_makes_one_nor_sets_a_password(client):
+def test_superuser_deactivates_accounts_but_neither_adds_one_nor_sets_a_password(client):
     boss = User.objects.create_superuser("boss")
     ann = User.objects.create(username="ann")
     client.force_login(boss)

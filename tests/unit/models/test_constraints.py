@@ -1,4 +1,4 @@
-"""What the database itself refuses, whoever writes."""
+"""Tests of the database constraints and indexes."""
 
 import pytest
 from django.db import IntegrityError, connection, transaction
@@ -46,12 +46,12 @@ def refused(write) -> bool:
         {"doubt": 1.5},
     ],
 )
-def test_a_submission_that_contradicts_itself_is_refused(columns):
+def test_inconsistent_submission_is_rejected(columns):
     assert refused(lambda: make_submission(**columns))
     assert not Submission.objects.exists()
 
 
-def test_one_model_version_answers_a_submission_once_per_preprocessing_version():
+def test_prediction_is_unique_per_version_and_preprocessing_version():
     submission = make_submission()
     make_prediction(submission)
     assert refused(lambda: make_prediction(submission))
@@ -62,13 +62,13 @@ def test_one_model_version_answers_a_submission_once_per_preprocessing_version()
 @pytest.mark.parametrize(
     "columns", [{"digit": 10}, {"runner_up": 7}, {"certainty": 1.2}, {"doubt": -0.1}, {"verdict": "maybe"}]
 )
-def test_an_answer_outside_its_range_is_refused(columns):
+def test_prediction_out_of_range_is_rejected(columns):
     submission = make_submission()
     assert refused(lambda: make_prediction(submission, **columns))
 
 
 @pytest.mark.parametrize("columns", [{"value": ""}, {"value": "12"}, {"value": "7", "kind": "guess"}])
-def test_a_label_that_says_nothing_known_is_refused(columns):
+def test_unknown_label_value_is_rejected(columns):
     submission = make_submission()
     row = {"submission": submission, "kind": LabelKind.REVIEW, "reason": LabelReason.DOUBT} | columns
     assert refused(lambda: Label.objects.create(**row))
@@ -77,9 +77,9 @@ def test_a_label_that_says_nothing_known_is_refused(columns):
 def test_a_label_is_retracted_at_most_once():
     submission = make_submission()
     row = {"submission": submission, "kind": LabelKind.REVIEW, "reason": LabelReason.DOUBT}
-    said = Label.objects.create(value="7", **row)
-    Label.objects.create(retracts=said, **row)
-    assert refused(lambda: Label.objects.create(retracts=said, **row))
+    label = Label.objects.create(value="7", **row)
+    Label.objects.create(retracts=label, **row)
+    assert refused(lambda: Label.objects.create(retracts=label, **row))
 
 
 def test_at_most_one_training_run_is_active():
@@ -90,18 +90,18 @@ def test_at_most_one_training_run_is_active():
     TrainingRun.objects.create(trigger="person", state=RunState.REFUSED, finished=timezone.now())
 
 
-def test_a_run_that_ended_says_when():
+def test_ended_run_needs_a_time():
     assert refused(lambda: TrainingRun.objects.create(trigger="person", state=RunState.FAILED))
 
 
-def test_a_deployment_says_why_and_changes_something():
+def test_deployment_needs_a_reason_and_a_change():
     live = versions.live_version()
     row = {"sequence": 2, "kind": Deployment.Kind.ROLLBACK, "to_version": live}
     assert refused(lambda: Deployment.objects.create(why="", **row))
     assert refused(lambda: Deployment.objects.create(why="back", from_version=live, **row))
 
 
-def test_a_submission_is_leased_to_one_reviewer_and_skipped_once_by_each(reviewer, operator):
+def test_submission_has_one_lease_and_one_skip_per_reviewer(reviewer, operator):
     submission = make_submission()
     row = {
         "submission": submission,
@@ -115,7 +115,7 @@ def test_a_submission_is_leased_to_one_reviewer_and_skipped_once_by_each(reviewe
     assert refused(lambda: Skip.objects.create(submission=submission, reviewer=reviewer.user))
 
 
-def test_deleting_a_submission_takes_its_predictions_and_labels_along(reviewer):
+def test_deleting_a_submission_deletes_its_predictions_and_labels(reviewer):
     submission = make_submission()
     make_prediction(submission)
     Label.objects.create(submission=submission, kind=LabelKind.REVIEW, value="7", reason=LabelReason.DOUBT)
@@ -125,11 +125,13 @@ def test_deleting_a_submission_takes_its_predictions_and_labels_along(reviewer):
 
 
 @pytest.mark.parametrize("model", [Submission, Prediction, Label])
-def test_no_index_is_the_beginning_of_another_for_each_costs_every_row(model):
+def test_no_index_is_a_prefix_of_another(model):
     with connection.cursor() as cursor:
         constraints = connection.introspection.get_constraints(cursor, model._meta.db_table)
     indexes = {
-        name: tuple(found["columns"]) for name, found in constraints.items() if found["index"] or found["unique"]
+        name: tuple(constraint["columns"])
+        for name, constraint in constraints.items()
+        if constraint["index"] or constraint["unique"]
     }
     needless = [
         (name, other)
@@ -137,11 +139,11 @@ def test_no_index_is_the_beginning_of_another_for_each_costs_every_row(model):
         for other, longer in indexes.items()
         if name != other and longer[: len(columns)] == columns and not constraints[name]["unique"]
     ]
-    # PostgreSQL's for LIKE, which Django makes of every unique text.
+    # On PostgreSQL, Django creates an index for LIKE for every unique text column.
     assert [pair for pair in needless if not pair[0].endswith("_like")] == []
 
 
-@pytest.mark.sqlite_only  # PostgreSQL scans a table that is as small as this one
+@pytest.mark.sqlite_only  # PostgreSQL scans such a small table
 @pytest.mark.parametrize(
     ("key", "index"),
     [
@@ -150,7 +152,7 @@ def test_no_index_is_the_beginning_of_another_for_each_costs_every_row(model):
         ("latest_prediction_id", "submission_latest"),
     ],
 )
-def test_whoever_deletes_finds_what_points_there_by_an_index(key, index):
+def test_foreign_keys_of_submissions_have_an_index(key, index):
     with connection.cursor() as cursor:
         cursor.execute(f"EXPLAIN QUERY PLAN SELECT id FROM recognizer_submission WHERE {key} = %s", [1])
         assert index in cursor.fetchall()[0][3]

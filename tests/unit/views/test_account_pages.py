@@ -1,4 +1,4 @@
-"""Signing in by password and by one-time link, the password, signing out."""
+"""Tests of signing in and out, one-time links and passwords."""
 
 import pytest
 from django.contrib.auth.models import User
@@ -18,27 +18,27 @@ def otto() -> User:
     return users.make_operator("otto")
 
 
-def who(client: Client) -> str:
+def signed_in_name(client: Client) -> str:
     return client.get(reverse("login"), follow=True).context["user"].get_username()
 
 
-def test_opening_the_link_shows_a_button_and_uses_nothing_up(client: Client, otto: User) -> None:
+def test_opening_a_sign_in_link_shows_a_button_and_does_not_use_the_link_up(client: Client, otto: User) -> None:
     link = users.sign_in_link(otto)
     for _ in range(2):
         response = client.get(link)
         assert "Sign in as otto" in response.content.decode()
         assert "no-store" in response["Cache-Control"]
-    assert who(client) == ""
+    assert signed_in_name(client) == ""
 
 
-def test_pressing_the_button_signs_in_once_and_offers_to_set_a_password(client: Client, otto: User) -> None:
+def test_sign_in_link_works_once_and_offers_to_set_a_password(client: Client, otto: User) -> None:
     link = users.sign_in_link(otto)
     response = client.post(link, follow=True)
     assert response.redirect_chain[-1][0] == reverse("password_change")
     text = response.content.decode()
     assert "Set a password" in text
     assert "old_password" not in text
-    assert who(client) == "otto"
+    assert signed_in_name(client) == "otto"
     again = Client().post(link)
     assert again.status_code == 410
     assert "This link does not work any more" in again.content.decode()
@@ -50,13 +50,13 @@ def test_the_first_password_is_set_without_an_old_one_and_then_works(client: Cli
         reverse("password_change"), {"new_password1": PASSWORD, "new_password2": PASSWORD}, follow=True
     )
     assert "Your password is set." in response.content.decode()
-    assert who(client) == "otto"
+    assert signed_in_name(client) == "otto"
     other = Client()
     other.post(reverse("login"), {"username": "otto", "password": PASSWORD})
-    assert who(other) == "otto"
+    assert signed_in_name(other) == "otto"
 
 
-def test_whoever_has_a_password_is_asked_for_it_before_changing_it(client: Client, otto: User) -> None:
+def test_changing_a_password_needs_the_old_one(client: Client, otto: User) -> None:
     otto.set_password(PASSWORD)
     otto.save()
     client.force_login(otto)
@@ -66,26 +66,26 @@ def test_whoever_has_a_password_is_asked_for_it_before_changing_it(client: Clien
     assert User.objects.get().check_password(PASSWORD)
 
 
-def test_who_has_a_password_goes_on_to_draw_after_a_link(client: Client, otto: User) -> None:
+def test_user_with_password_is_redirected_to_draw_after_a_link(client: Client, otto: User) -> None:
     otto.set_password(PASSWORD)
     otto.save()
     assert client.post(users.sign_in_link(otto)).url == reverse("draw")
 
 
 @pytest.mark.parametrize("token", ["nonsense", "abc-def"])
-def test_a_made_up_link_says_what_to_do(client: Client, otto: User, token: str) -> None:
+def test_invalid_link_shows_what_to_do(client: Client, otto: User, token: str) -> None:
     address = reverse("sign-in", args=["MQ", token])
     for response in (client.get(address), client.post(address)):
         assert response.status_code == 410
         assert "Ask whoever runs this site" in response.content.decode()
 
 
-def test_a_wrong_password_is_said(client: Client, otto: User) -> None:
+def test_wrong_password_shows_an_error(client: Client, otto: User) -> None:
     response = client.post(reverse("login"), {"username": "otto", "password": "wrong"})
     assert "correct username and password" in response.content.decode()
 
 
-def test_signing_in_does_not_lead_to_another_site(client: Client, otto: User) -> None:
+def test_sign_in_does_not_redirect_to_another_site(client: Client, otto: User) -> None:
     otto.set_password(PASSWORD)
     otto.save()
     form = {"username": "otto", "password": PASSWORD, "next": "https://elsewhere.example/"}
@@ -99,5 +99,5 @@ def test_signing_out_needs_a_post(reviewer_client: Client, reviewer: Actor) -> N
     assert "rita" not in reviewer_client.get("/").content.decode()
 
 
-def test_the_password_page_is_for_those_who_are_signed_in(client: Client) -> None:
+def test_password_page_requires_signing_in(client: Client) -> None:
     assert client.get(reverse("password_change")).url.startswith(reverse("login"))

@@ -1,4 +1,4 @@
-"""Caches: what depends on who asks is kept by no shared one."""
+"""Tests of cache headers: responses that depend on the actor are private."""
 
 import pytest
 from django.http import HttpResponse
@@ -11,7 +11,7 @@ from tests.factories import make_prediction, make_submission
 
 pytestmark = pytest.mark.django_db
 
-# Answers that are the same for every caller.
+# Views whose response is the same for every actor.
 PUBLIC = {"robots", "favicon", "api-schema"}
 ARGUMENTS = {
     "public_id": "nothing-here", "number": 1, "pk": 1, "label_id": 1, "name": "curves",
@@ -27,39 +27,39 @@ def vary(response: HttpResponse) -> set[str]:
     return {part.strip() for part in response["Vary"].split(",")}
 
 
-def addresses() -> list[tuple[str, str]]:
-    """Every view of pages and API by name, and an address that leads to it."""
-    found = {}
+def view_urls() -> list[tuple[str, str]]:
+    """Return the name and a URL of every view."""
+    urls = {}
     for name, (patterns, *_) in get_resolver().reverse_dict.items():
         if isinstance(name, str):
             _, parameters = patterns[0]
-            found[name] = reverse(name, kwargs={parameter: ARGUMENTS[parameter] for parameter in parameters})
-    return sorted(found.items())
+            urls[name] = reverse(name, kwargs={parameter: ARGUMENTS[parameter] for parameter in parameters})
+    return sorted(urls.items())
 
 
-@pytest.mark.parametrize("who", ["stranger", "reviewer", "operator"])
-def test_every_answer_that_depends_on_the_caller_is_private(who: str, request, client_of) -> None:
-    client = client_of(request.getfixturevalue(who))
-    assert len(addresses()) > 60
-    for name, address in addresses():
+@pytest.mark.parametrize("actor_name", ["stranger", "reviewer", "operator"])
+def test_responses_that_depend_on_the_actor_are_private(actor_name: str, request, client_of) -> None:
+    client = client_of(request.getfixturevalue(actor_name))
+    assert len(view_urls()) > 60
+    for name, address in view_urls():
         for response in (client.get(address), client.post(address)):
             response.close()
-            told = f"{name} {response.status_code} {response.headers}"
+            message = f"{name} {response.status_code} {response.headers}"
             if name in PUBLIC and response.status_code < 400:
-                assert "public" in directives(response), told
+                assert "public" in directives(response), message
                 continue
-            assert "private" in directives(response), told
-            assert "public" not in directives(response), told
+            assert "private" in directives(response), message
+            assert "public" not in directives(response), message
             if address.startswith("/api/"):
-                assert {"Cookie", "Authorization"} <= vary(response), told
+                assert {"Cookie", "Authorization"} <= vary(response), message
             elif name not in ("healthz", "readyz", "metrics"):
-                assert "Cookie" in vary(response), told
+                assert "Cookie" in vary(response), message
 
 
 @pytest.mark.parametrize(
     "address", ["submissions", "submissions/nothing", "me", "models", "stats", "nothing", "labels"]
 )
-def test_json_is_stored_by_no_cache(address: str, anonymous_client: Client, reviewer_client: Client) -> None:
+def test_json_responses_are_not_cached(address: str, anonymous_client: Client, reviewer_client: Client) -> None:
     for client in (anonymous_client, reviewer_client):
         response = client.get(f"/api/v1/{address}")
         assert directives(response) == {"private", "no-store"}
@@ -68,7 +68,7 @@ def test_json_is_stored_by_no_cache(address: str, anonymous_client: Client, revi
     assert directives(bad) == {"private", "no-store"}
 
 
-def test_pictures_are_kept_by_the_callers_browser_alone(owner_client: Client, visitor: Actor, media) -> None:
+def test_images_are_cached_by_the_browser_only(owner_client: Client, visitor: Actor, media) -> None:
     submission = make_submission(actor=visitor)
     make_prediction(submission)
     response = owner_client.get(f"/api/v1/submissions/{Submission.objects.get().public_id}/pixels.png")
@@ -77,14 +77,14 @@ def test_pictures_are_kept_by_the_callers_browser_alone(owner_client: Client, vi
     assert {"Cookie", "Authorization"} <= vary(response)
 
 
-def test_pages_of_a_signed_in_person_come_from_no_cache_after_signing_out(reviewer_client: Client) -> None:
+def test_pages_of_accounts_are_not_cached(reviewer_client: Client) -> None:
     for name in ("history", "review", "tokens", "my-data"):
         assert {"private", "no-store"} <= directives(reviewer_client.get(reverse(name))), name
-    # Back brings a half-finished drawing back, which a page that is stored nowhere could not.
+    # The browser may store the Draw page, so that Back restores an unfinished drawing.
     assert directives(reviewer_client.get("/")) == {"private", "no-cache"}
 
 
-def test_schema_may_be_kept_for_a_while_by_anyone(anonymous_client: Client) -> None:
+def test_schema_may_be_cached_publicly(anonymous_client: Client) -> None:
     response = anonymous_client.get("/api/v1/schema/")
     assert response.status_code == 200
     assert directives(response) == {"public", "max-age=300"}

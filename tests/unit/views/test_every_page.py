@@ -1,4 +1,4 @@
-"""What holds for all pages: the security policy, error pages, and the words and figures that they share."""
+"""Tests of all pages: security policy, error pages, navigation and number formats."""
 
 import re
 from pathlib import Path
@@ -39,7 +39,7 @@ handler400, handler403, handler404, handler500 = real.handler400, real.handler40
 
 
 @pytest.mark.django_db
-def test_no_page_has_anything_that_the_policy_would_block(owner_client: Client, visitor: Actor) -> None:
+def test_pages_have_nothing_that_the_security_policy_blocks(owner_client: Client, visitor: Actor) -> None:
     submission = make_submission(visitor)
     make_prediction(submission)
     for address in ("/", "/upload/", "/history/", submission.get_absolute_url(), "/account/login/", "/nothing"):
@@ -56,7 +56,7 @@ def test_no_template_has_an_inline_script_or_style() -> None:
 
 
 @pytest.mark.django_db
-def test_our_own_files_of_the_draw_page_are_small(client: Client) -> None:
+def test_own_files_of_the_draw_page_are_small(client: Client) -> None:
     text = client.get("/").content.decode()
     names = re.findall(r'(?:src|href)="/static/([^"]+)"', text)
     modules = {Path(finders.find(name)) for name in names}
@@ -76,7 +76,7 @@ def test_our_own_files_of_the_draw_page_are_small(client: Client) -> None:
         ("/test/too-large", 413, "too large"),
     ],
 )
-def test_errors_have_pages_that_say_what_to_do(client: Client, address: str, status: int, words: str) -> None:
+def test_error_pages_say_what_to_do(client: Client, address: str, status: int, words: str) -> None:
     response = client.get(address)
     assert response.status_code == status
     text = response.content.decode()
@@ -86,7 +86,7 @@ def test_errors_have_pages_that_say_what_to_do(client: Client, address: str, sta
 
 @pytest.mark.django_db
 @pytest.mark.urls(__name__)
-def test_a_stranger_who_may_not_is_offered_to_sign_in_and_come_back(client: Client, reviewer_client: Client) -> None:
+def test_forbidden_page_offers_visitors_to_sign_in_and_return(client: Client, reviewer_client: Client) -> None:
     assert 'href="/account/login/?next=/test/denied%3Fpage%3D2">Sign in' in _text(client.get("/test/denied?page=2"))
     assert 'href="/account/login/?next=/">Sign in' in _text(client.post("/test/denied"))
     assert ">Sign in</a>" not in _text(reviewer_client.get("/test/denied"))
@@ -98,11 +98,11 @@ def _text(response: HttpResponse) -> str:
 
 
 @pytest.mark.django_db
-def test_the_sign_in_page_names_the_site_as_all_others_do(client: Client) -> None:
+def test_sign_in_page_shows_the_name_of_the_site(client: Client) -> None:
     assert '<span class="brand-name">Digits</span>' in client.get("/account/login/").content.decode()
 
 
-def test_what_was_counted_may_be_all_or_none() -> None:
+def test_counted_percent_shows_0_and_100() -> None:
     assert [counted_percent(share) for share in (1, 0, 0.9999, None)] == [
         "100\u00a0%",
         "0\u00a0%",
@@ -113,7 +113,7 @@ def test_what_was_counted_may_be_all_or_none() -> None:
 
 @pytest.mark.django_db
 @pytest.mark.urls(__name__)
-def test_the_page_for_our_own_faults_asks_the_database_nothing(reviewer_client: Client) -> None:
+def test_server_error_page_makes_no_queries(reviewer_client: Client) -> None:
     reviewer_client.raise_request_exception = False
     with CaptureQueriesContext(connection) as queries:
         response = reviewer_client.get("/test/broken")
@@ -124,14 +124,14 @@ def test_the_page_for_our_own_faults_asks_the_database_nothing(reviewer_client: 
 
 
 @pytest.mark.django_db
-def test_a_form_from_elsewhere_is_refused_in_words() -> None:
+def test_form_without_csrf_token_gets_an_error_page() -> None:
     response = Client(enforce_csrf_checks=True).post("/upload/", {})
     assert response.status_code == 403
     assert "This form has expired" in response.content.decode()
 
 
 @pytest.mark.django_db
-def test_the_navigation_marks_where_one_is(client: Client) -> None:
+def test_navigation_marks_the_current_page(client: Client) -> None:
     for address, name in (("/", "Draw"), ("/upload/", "Upload"), ("/history/", "History")):
         here = re.findall(r'aria-current="page">(\w+)<', client.get(address).content.decode())
         assert here == [name]
@@ -149,7 +149,7 @@ def test_the_navigation_marks_where_one_is(client: Client) -> None:
         (None, ""),
     ],
 )
-def test_figures_have_sensible_digits_and_never_claim_certainty(share: float | None, words: str) -> None:
+def test_percent_never_shows_0_or_100(share: float | None, words: str) -> None:
     assert percent(share) == words
 
 

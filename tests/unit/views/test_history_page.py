@@ -1,4 +1,4 @@
-"""History: whose rows are shown, filters in the address, pages, and what an empty one says."""
+"""Tests of the History page: visibility, filters and pagination."""
 
 import re
 
@@ -25,13 +25,13 @@ def make_answered(actor: Actor, **prediction: object) -> Submission:
 
 
 def shown(client: Client, address: str = HISTORY) -> list[str]:
-    """The public ids on the page, in its order."""
+    """Return the public ids on the page, in order."""
     response = client.get(address)
     assert response.status_code == 200
     return re.findall(r'class="tile" href="/s/([^/]+)/"', response.content.decode())
 
 
-def test_everybody_sees_their_own_and_reviewers_see_all(
+def test_users_see_their_own_submissions_and_reviewers_see_all(
     owner_client: Client,
     other_client: Client,
     reviewer_client: Client,
@@ -39,11 +39,11 @@ def test_everybody_sees_their_own_and_reviewers_see_all(
     visitor: Actor,
     reviewer: Actor,
 ) -> None:
-    theirs, mine = make_answered(visitor), make_answered(reviewer)
-    assert shown(owner_client) == [theirs.public_id]
+    visitors, own = make_answered(visitor), make_answered(reviewer)
+    assert shown(owner_client) == [visitors.public_id]
     assert shown(other_client) == []
-    assert shown(reviewer_client) == shown(operator_client) == [mine.public_id, theirs.public_id]
-    assert shown(reviewer_client, f"{HISTORY}?mine=true") == [mine.public_id]
+    assert shown(reviewer_client) == shown(operator_client) == [own.public_id, visitors.public_id]
+    assert shown(reviewer_client, f"{HISTORY}?mine=true") == [own.public_id]
 
 
 def test_an_empty_history_says_what_to_do_next(owner_client: Client) -> None:
@@ -53,7 +53,7 @@ def test_an_empty_history_says_what_to_do_next(owner_client: Client) -> None:
     assert "Filter and order" not in text
 
 
-def test_a_tile_says_the_answer_in_words_and_what_people_say(owner_client: Client, visitor: Actor) -> None:
+def test_tile_shows_the_verdict_and_the_consensus(owner_client: Client, visitor: Actor) -> None:
     submission = make_answered(visitor, verdict=Verdict.UNSURE)
     Submission.objects.filter(pk=submission.pk).update(truth="1", truth_state="provisional")
     make_submission(visitor)
@@ -62,7 +62,7 @@ def test_a_tile_says_the_answer_in_words_and_what_people_say(owner_client: Clien
         assert words in text
 
 
-def test_filters_are_in_the_address(owner_client: Client, visitor: Actor) -> None:
+def test_filters_are_query_parameters(owner_client: Client, visitor: Actor) -> None:
     seven = make_answered(visitor)
     doubtful = make_answered(visitor, digit=3, runner_up=5, certainty=0.55, verdict=Verdict.UNSURE)
     uploaded = make_submission(visitor, source=Source.UPLOAD)
@@ -77,7 +77,7 @@ def test_filters_are_in_the_address(owner_client: Client, visitor: Actor) -> Non
     assert re.search(r'name="digit"\s+value="3"\s+checked', text)
 
 
-def test_corrected_ones_can_be_found(owner_client: Client, visitor: Actor) -> None:
+def test_corrected_submissions_can_be_filtered(owner_client: Client, visitor: Actor) -> None:
     right, wrong = make_answered(visitor), make_answered(visitor)
     Submission.objects.filter(pk=right.pk).update(truth="7", truth_state="provisional")
     Submission.objects.filter(pk=wrong.pk).update(truth="1", truth_state="provisional")
@@ -85,7 +85,7 @@ def test_corrected_ones_can_be_found(owner_client: Client, visitor: Actor) -> No
     assert shown(owner_client, f"{HISTORY}?corrected=false") == [right.public_id]
 
 
-def test_filters_that_fit_nothing_say_so(owner_client: Client, visitor: Actor) -> None:
+def test_filters_without_matches_show_a_message(owner_client: Client, visitor: Actor) -> None:
     make_answered(visitor)
     text = owner_client.get(f"{HISTORY}?digit=0").content.decode()
     assert "Nothing fits these filters" in text
@@ -94,21 +94,21 @@ def test_filters_that_fit_nothing_say_so(owner_client: Client, visitor: Actor) -
 @pytest.mark.parametrize(
     "query", ["digit=12", "colour=blue", "certainty_min=x", "cursor=rubbish", "created_after=soon"]
 )
-def test_an_address_that_makes_no_sense_is_said_in_words(owner_client: Client, query: str) -> None:
+def test_invalid_query_shows_an_error(owner_client: Client, query: str) -> None:
     response = owner_client.get(f"{HISTORY}?{query}")
     assert response.status_code == 400
     assert f"{query.split('=', maxsplit=1)[0]}: " in response.content.decode()
 
 
-def test_the_empty_fields_of_the_form_do_not_stay_in_the_address(owner_client: Client) -> None:
+def test_empty_fields_are_removed_from_the_query(owner_client: Client) -> None:
     response = owner_client.get(f"{HISTORY}?digit=3&ordering=&corrected=&created_after=")
     assert response.url == f"{HISTORY}?digit=3"
     assert owner_client.get(f"{HISTORY}?ordering=").url == HISTORY
 
 
-def test_pages_follow_each_other_and_keep_the_filters(owner_client: Client, visitor: Actor) -> None:
-    made = [make_answered(visitor).public_id for _ in range(PAGE_SIZE + 3)]
-    newest_first = made[::-1]
+def test_pagination_keeps_the_filters(owner_client: Client, visitor: Actor) -> None:
+    ids = [make_answered(visitor).public_id for _ in range(PAGE_SIZE + 3)]
+    newest_first = ids[::-1]
     first = owner_client.get(f"{HISTORY}?digit=7").content.decode()
     following = re.search(r'href="(\?[^"]+)" rel="next"', first)[1].replace("&amp;", "&")
     assert "digit=7" in following

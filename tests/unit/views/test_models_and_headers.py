@@ -1,4 +1,4 @@
-"""Headers that browsers obey, cookies that do not leak, and model files that cannot do anything."""
+"""Tests of security headers, cookies and the safety of model files."""
 
 import ast
 import io
@@ -22,7 +22,7 @@ CODE = [path for folder in ("digitsite", "ml", "recognizer") for path in Path(BA
 
 @pytest.fixture
 def password(db: None, settings) -> str:
-    """That of the account ann."""
+    """Return the password of the account ann."""
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
     User.objects.create_user("ann", password="three grey cats 7")
     return "three grey cats 7"
@@ -33,7 +33,7 @@ def password(db: None, settings) -> str:
 
 @pytest.mark.django_db
 @pytest.mark.parametrize("address", ["/", "/upload/", "/nothing", "/account/login/", "/api/v1/submissions", "/healthz"])
-def test_every_answer_tells_browsers_what_they_may_do(address: str, client: Client) -> None:
+def test_responses_have_security_headers(address: str, client: Client) -> None:
     headers = client.get(address).headers
     policy = {part.split()[0]: part.split()[1:] for part in headers["Content-Security-Policy"].split("; ")}
     assert policy["default-src"] == ["'self'"]
@@ -50,7 +50,7 @@ def test_every_answer_tells_browsers_what_they_may_do(address: str, client: Clie
 
 
 @pytest.mark.django_db
-def test_cookies_are_out_of_reach_of_scripts_and_of_other_sites(settings, client: Client, password: str) -> None:
+def test_cookies_are_http_only_and_same_site(settings, client: Client, password: str) -> None:
     client.get("/")
     client.post(reverse("login"), {"username": "ann", "password": password})
     for cookie in (client.cookies[settings.VISITOR_COOKIE], client.cookies[settings.SESSION_COOKIE_NAME]):
@@ -60,11 +60,11 @@ def test_cookies_are_out_of_reach_of_scripts_and_of_other_sites(settings, client
 
 
 @pytest.mark.django_db
-def test_with_a_certificate_plain_http_leads_to_https_and_cookies_stay_there(settings, client: Client) -> None:
+def test_https_site_redirects_http_and_sets_secure_cookies(settings, client: Client) -> None:
     settings.SECURE_SSL_REDIRECT = settings.SESSION_COOKIE_SECURE = settings.CSRF_COOKIE_SECURE = True
     settings.SECURE_HSTS_SECONDS = 31_536_000
     settings.SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
-    client = Client()  # whose middleware reads the settings anew
+    client = Client()  # a new client, whose middleware reads the changed settings
     answer = client.get("/")
     assert answer.status_code == 301
     assert answer.url.startswith("https://")
@@ -76,7 +76,7 @@ def test_with_a_certificate_plain_http_leads_to_https_and_cookies_stay_there(set
     assert client.cookies[settings.CSRF_COOKIE_NAME]["secure"]
 
 
-def test_https_switches_all_of_it_on(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_https_setting_enables_all_https_settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     read = read_settings(monkeypatch, tmp_path, {"HTTPS": "1", "BEHIND_PROXY": "1"})
     assert read["SECURE_SSL_REDIRECT"]
     assert read["SESSION_COOKIE_SECURE"]
@@ -87,7 +87,7 @@ def test_https_switches_all_of_it_on(monkeypatch: pytest.MonkeyPatch, tmp_path: 
 
 @pytest.mark.django_db
 @pytest.mark.parametrize(
-    ("given", "header"),
+    ("environment", "header"),
     [
         ({}, "max-age=31536000"),
         ({"HSTS_SECONDS": "600", "HSTS_INCLUDE_SUBDOMAINS": "1"}, "max-age=600; includeSubDomains"),
@@ -97,8 +97,8 @@ def test_https_switches_all_of_it_on(monkeypatch: pytest.MonkeyPatch, tmp_path: 
         ),
     ],
 )
-def test_hsts_binds_other_hosts_only_by_setting(given, header, settings, monkeypatch, tmp_path) -> None:
-    read = read_settings(monkeypatch, tmp_path, {"HTTPS": "1", "BEHIND_PROXY": "1"} | given)
+def test_hsts_includes_subdomains_only_if_set(environment, header, settings, monkeypatch, tmp_path) -> None:
+    read = read_settings(monkeypatch, tmp_path, {"HTTPS": "1", "BEHIND_PROXY": "1"} | environment)
     for name in read:
         if name.startswith("SECURE_"):
             setattr(settings, name, read[name])
@@ -108,14 +108,14 @@ def test_hsts_binds_other_hosts_only_by_setting(given, header, settings, monkeyp
 
 
 @pytest.mark.django_db
-def test_signing_in_leads_to_no_other_site(password: str) -> None:
+def test_sign_in_ignores_redirects_to_other_sites(password: str) -> None:
     for elsewhere in ("https://evil.example/", "//evil.example/", "javascript:alert(1)"):
         form = {"username": "ann", "password": password, "next": elsewhere}
         assert Client().post(reverse("login"), form).url == "/"
 
 
 @pytest.mark.django_db
-def test_search_engines_and_browsers_find_what_they_look_for(client: Client) -> None:
+def test_robots_txt_and_favicon_exist(client: Client) -> None:
     robots = client.get("/robots.txt")
     assert robots["Content-Type"] == "text/plain"
     assert "Disallow: /history/" in robots.content.decode()
@@ -125,8 +125,8 @@ def test_search_engines_and_browsers_find_what_they_look_for(client: Client) -> 
 # --- Model files ------------------------------------------------------------------------------------------------------
 
 
-def test_nothing_is_ever_unpickled() -> None:
-    """https://docs.python.org/3/library/pickle.html: whoever writes a pickle can run anything where it is read."""
+def test_code_unpickles_nothing() -> None:
+    """Unpickling runs code of the pickle's author: https://docs.python.org/3/library/pickle.html"""
     for path in CODE:
         for node in ast.walk(ast.parse(path.read_text())):
             match node:
@@ -144,8 +144,8 @@ def test_nothing_is_ever_unpickled() -> None:
                     raise AssertionError(path)
 
 
-@pytest.mark.acceptance  # loads TensorFlow, which takes as long as all other tests here
-def test_a_keras_file_with_code_in_it_is_refused(tmp_path: Path) -> None:
+@pytest.mark.acceptance  # loads TensorFlow, which takes as long as the other tests together
+def test_keras_file_with_code_is_rejected(tmp_path: Path) -> None:
     """A Lambda layer carries marshalled code: https://nvd.nist.gov/vuln/detail/CVE-2024-3660"""
     good = (bundles.BASE_FOLDER / bundles.KERAS_FILE).read_bytes()
     evil = io.BytesIO()
@@ -169,7 +169,7 @@ def test_a_keras_file_with_code_in_it_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.django_db
-def test_a_bundle_that_was_exchanged_is_not_served(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_modified_bundle_is_not_served(monkeypatch: pytest.MonkeyPatch) -> None:
     from recognizer.models import ModelFiles
 
     files = ModelFiles.objects.get(version__number=1)

@@ -1,4 +1,4 @@
-"""My data: the page of what this site has of somebody."""
+"""Tests of the My data page."""
 
 import contextlib
 import io
@@ -24,8 +24,8 @@ def names_in(download: FileResponse) -> list[str]:
         return zipfile.ZipFile(io.BytesIO(b"".join(download.streaming_content))).namelist()
 
 
-def test_a_visitor_sees_takes_and_deletes_what_is_theirs(owner_client: Client, visitor, stranger) -> None:
-    mine, other = make_submission(visitor), make_submission(stranger)
+def test_visitor_sees_downloads_and_deletes_own_data(owner_client: Client, visitor, stranger) -> None:
+    own, other = make_submission(visitor), make_submission(stranger)
     text = owner_client.get(PAGE).content.decode()
     assert "It knows you by a cookie in this browser" in text
     assert ">1</a>, the oldest of" in text
@@ -39,10 +39,10 @@ def test_a_visitor_sees_takes_and_deletes_what_is_theirs(owner_client: Client, v
     done = owner_client.post(PAGE + "delete/", follow=True)
     assert "1 picture is gone for good, with every answer and label." in done.content.decode()
     assert list(Submission.objects.all()) == [other]
-    assert mine.public_id not in done.content.decode()
+    assert own.public_id not in done.content.decode()
 
 
-def test_of_one_person_one_download_is_made_at_a_time(owner_client: Client, visitor, monkeypatch) -> None:
+def test_actor_has_one_download_at_a_time(owner_client: Client, visitor, monkeypatch) -> None:
     meanwhile, make = [], personal_data._write
 
     def write(*args: object) -> None:
@@ -60,7 +60,7 @@ def test_of_one_person_one_download_is_made_at_a_time(owner_client: Client, visi
     assert names_in(owner_client.post(PAGE + "download/")) == ["data.json"]
 
 
-def test_a_stranger_finds_nothing_and_can_do_nothing(client: Client, visitor) -> None:
+def test_stranger_has_no_data_and_no_actions(client: Client, visitor) -> None:
     make_submission(visitor)
     assert "none" in client.get(PAGE).content.decode()
     client.post(PAGE + "delete/")
@@ -68,7 +68,7 @@ def test_a_stranger_finds_nothing_and_can_do_nothing(client: Client, visitor) ->
     assert Submission.objects.count() == 1
 
 
-def test_who_keeps_out_of_training_is_told_on_every_page_that_asks(owner_client: Client, visitor) -> None:
+def test_opt_out_is_shown_on_every_page_that_asks_for_consent(owner_client: Client, visitor) -> None:
     assert re.search(r"data-may-train\s+checked", owner_client.get("/").content.decode())
     done = owner_client.post(PAGE, follow=True).content.decode()
     assert "Nothing of yours trains any more." in done
@@ -79,7 +79,7 @@ def test_who_keeps_out_of_training_is_told_on_every_page_that_asks(owner_client:
     assert not OptOut.objects.exists()
 
 
-def test_an_account_may_go_too(reviewer_client: Client, reviewer, operator_client: Client) -> None:
+def test_account_can_be_deleted_with_its_data(reviewer_client: Client, reviewer, operator_client: Client) -> None:
     assert "rita" in reviewer_client.get(PAGE + "delete/").content.decode()
     done = reviewer_client.post(PAGE + "delete/", {"account": "1"}, follow=True)
     assert "and so is your account" in done.content.decode()
@@ -88,12 +88,12 @@ def test_an_account_may_go_too(reviewer_client: Client, reviewer, operator_clien
     assert "only operator" in refused.content.decode()
 
 
-def test_how_long_things_are_kept_is_said(owner_client: Client, settings) -> None:
+def test_retention_period_is_shown(owner_client: Client, settings) -> None:
     settings.RETENTION_DAYS = 90
     assert "90 days, then deleted" in owner_client.get(PAGE).content.decode()
 
 
-def test_who_has_nothing_here_is_offered_nothing_to_take_along_or_to_delete(client: Client, reviewer) -> None:
+def test_actor_without_data_is_offered_no_download_and_no_deletion(client: Client, reviewer) -> None:
     text = client.get(PAGE).content.decode()
     assert "nothing of yours" in text
     assert "Download everything" not in text

@@ -1,4 +1,4 @@
-"""Addresses and fields that nobody types: every page answers them in words, on both databases."""
+"""Tests of NUL characters in URLs and fields, which PostgreSQL rejects."""
 
 import pytest
 from django.test import Client
@@ -12,7 +12,7 @@ NUL = [
 
 
 @pytest.mark.parametrize("address", NUL)
-def test_nul_in_an_address_is_no_fault_of_ours(address: str, operator_client: Client) -> None:
+def test_nul_in_a_url_is_a_bad_request(address: str, operator_client: Client) -> None:
     response = operator_client.get(address)
     assert response.status_code == 400
     assert b"<h1" in response.content
@@ -21,11 +21,11 @@ def test_nul_in_an_address_is_no_fault_of_ours(address: str, operator_client: Cl
 @pytest.mark.parametrize(
     ("address", "field"), [("/history/bulk/", "s"), ("/review/decide/", "submission"), ("/account/people/add/", "name")]
 )
-def test_nor_is_it_in_a_field(address: str, field: str, operator_client: Client) -> None:
+def test_nul_in_a_field_is_a_bad_request(address: str, field: str, operator_client: Client) -> None:
     assert operator_client.post(address, {field: "\0", "act": "label", "value": "7"}).status_code == 400
 
 
 @pytest.mark.parametrize("address", ["/api/v1/labels?submission=%00", "/api/v1/submissions?said=%00"])
-def test_the_api_names_the_parameter(address: str, operator_client: Client) -> None:
+def test_api_names_the_parameter_with_nul(address: str, operator_client: Client) -> None:
     response = operator_client.get(address)
     assert (response.status_code, response.json()["code"]) == (400, "invalid")

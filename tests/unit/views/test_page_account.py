@@ -1,4 +1,4 @@
-"""A page that one account opened changes nothing once that account is signed out or another one is signed in."""
+"""Tests of requests from pages whose account is no longer signed in."""
 
 import json
 
@@ -37,22 +37,26 @@ def submission(visitor: Actor) -> Submission:
     return row
 
 
-def test_tags_differ_by_account_and_tell_nothing_of_it(reviewer: Actor, robin: Actor) -> None:
+def test_account_tags_differ_and_do_not_reveal_the_account(reviewer: Actor, robin: Actor) -> None:
     tags = {account_tag(reviewer.user), account_tag(robin.user)}
     assert len(tags) == 2
     assert all(len(tag) == 16 for tag in tags)
     assert account_tag(None) == ""
 
 
-def test_a_request_of_the_pages_own_account_is_answered(reviewer: Actor) -> None:
+def test_request_of_the_pages_account_succeeds(reviewer: Actor) -> None:
     assert submit(client_of(reviewer), account_tag(reviewer.user)).status_code in (201, 202)
 
 
-@pytest.mark.parametrize("who", ["visitor", "anonymous_client"])
-def test_signed_out_is_401_even_where_a_visitor_may_do_the_same(
-    who: str, reviewer: Actor, request: pytest.FixtureRequest
+@pytest.mark.parametrize("fixture_name", ["visitor", "anonymous_client"])
+def test_signed_out_page_gets_401_even_if_visitors_are_allowed(
+    fixture_name: str, reviewer: Actor, request: pytest.FixtureRequest
 ) -> None:
-    client = client_of(request.getfixturevalue(who)) if who == "visitor" else request.getfixturevalue(who)
+    client = (
+        client_of(request.getfixturevalue(fixture_name))
+        if fixture_name == "visitor"
+        else request.getfixturevalue(fixture_name)
+    )
     answer = submit(client, account_tag(reviewer.user))
     assert (answer.status_code, answer.json()["code"]) == (401, "signed_out")
     assert answer["WWW-Authenticate"]
@@ -60,7 +64,9 @@ def test_signed_out_is_401_even_where_a_visitor_may_do_the_same(
     assert submit(client, None).status_code in (201, 202)
 
 
-def test_another_account_is_403_with_a_code_of_its_own(reviewer: Actor, robin: Actor, submission: Submission) -> None:
+def test_page_of_another_account_gets_403_with_its_own_code(
+    reviewer: Actor, robin: Actor, submission: Submission
+) -> None:
     decision = json.dumps({"submission": submission.public_id, "value": "4"})
     for tag in (account_tag(reviewer.user), "", "é" * 99):
         answer = client_of(robin).post(
@@ -70,7 +76,7 @@ def test_another_account_is_403_with_a_code_of_its_own(reviewer: Actor, robin: A
     assert not Label.objects.exists()
 
 
-def test_an_account_without_the_role_is_refused_otherwise(submission: Submission) -> None:
+def test_account_without_the_role_gets_a_different_code(submission: Submission) -> None:
     vera = Actor(user=User.objects.create_user("vera"))
     answer = client_of(vera).post(
         reverse("api-review-next"), "{}", "application/json", headers={"X-Page-Account": account_tag(vera.user)}
@@ -78,7 +84,7 @@ def test_an_account_without_the_role_is_refused_otherwise(submission: Submission
     assert (answer.status_code, answer.json()["code"]) == (403, "forbidden")
 
 
-def test_a_missing_csrf_token_has_a_code_by_which_scripts_send_again(reviewer: Actor) -> None:
+def test_missing_csrf_token_has_its_own_code(reviewer: Actor) -> None:
     client = client_of(reviewer, csrf=True)
     answer = submit(client, account_tag(reviewer.user))
     assert (answer.status_code, answer.json()["code"]) == (403, "csrf_failed")
@@ -97,7 +103,7 @@ def test_a_form_of_another_account_changes_nothing(reviewer: Actor, robin: Actor
     assert Label.objects.get().user == robin.user
 
 
-def test_a_form_of_an_ended_session_leads_back_to_its_page_after_signing_in(
+def test_form_of_an_ended_session_returns_to_its_page_after_signing_in(
     reviewer: Actor, visitor: Actor, submission: Submission
 ) -> None:
     address, page = reverse("submission-label", args=[submission.public_id]), submission.get_absolute_url()
@@ -110,7 +116,7 @@ def test_a_form_of_an_ended_session_leads_back_to_its_page_after_signing_in(
     assert f'{reverse("login")}?next=/"' in elsewhere.content.decode()
 
 
-def test_a_script_learns_where_a_form_leads_without_following(reviewer: Actor, submission: Submission) -> None:
+def test_script_gets_the_location_of_a_redirect_without_following_it(reviewer: Actor, submission: Submission) -> None:
     form = {"act": "label", "s": submission.public_id, "value": "5", "next": "/history/?digit=7"}
     headers = {"X-Page-Account": account_tag(reviewer.user)}
     client = client_of(reviewer)
@@ -119,7 +125,7 @@ def test_a_script_learns_where_a_form_leads_without_following(reviewer: Actor, s
     assert "1 labelled: 5." in client.get("/history/").content.decode()
 
 
-def test_one_may_change_accounts_on_the_sign_in_page(reviewer: Actor, robin: Actor) -> None:
+def test_user_can_switch_accounts_on_the_sign_in_page(reviewer: Actor, robin: Actor) -> None:
     robin.user.set_password("correct horse battery staple")
     robin.user.save()
     client = client_of(reviewer)

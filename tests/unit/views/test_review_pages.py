@@ -1,4 +1,4 @@
-"""The review pages and what reviewers have in History: for reviewers, and for nobody else."""
+"""Tests of the review pages, bulk actions of History and the confusion matrix."""
 
 import pytest
 from django.test import Client
@@ -22,17 +22,17 @@ def no_chance(settings):
 
 @pytest.fixture
 def rows(visitor) -> list[Submission]:
-    made = [make_submission(visitor) for _ in range(4)]
-    for row in made:
+    submissions = [make_submission(visitor) for _ in range(4)]
+    for row in submissions:
         make_prediction(row, verdict=Verdict.UNSURE, doubt=0.4)
-    return made
+    return submissions
 
 
 def truths() -> list[str]:
     return sorted(Submission.objects.values_list("truth", flat=True))
 
 
-def test_a_reviewer_opens_every_page_and_the_navigation_says_so(reviewer_client, rows):
+def test_reviewer_can_open_every_page_and_sees_it_in_the_navigation(reviewer_client, rows):
     for name in PAGES:
         assert reviewer_client.get(reverse(name)).status_code == 200
     assert 'href="/review/"' in reviewer_client.get("/").content.decode()
@@ -47,7 +47,7 @@ def test_an_operator_may_review_too(operator, rows):
     assert client_of(operator).get(reverse("review")).status_code == 200
 
 
-def test_nobody_else_gets_in_or_changes_anything(others, rows):
+def test_other_users_can_neither_open_nor_change_anything(others, rows):
     body = {"submission": rows[0].public_id, "s": rows[0].public_id, "shown": rows[0].public_id}
     for client in others:
         for name in PAGES:
@@ -73,7 +73,7 @@ def test_the_forms_decide_skip_and_undo(reviewer_client, rows):
     assert reviewer_client.get(reverse("review")).context["submission"] != shown
 
 
-def test_a_blind_page_shows_neither_answer_nor_labels(reviewer_client, reviewer, second_reviewer, rows):
+def test_blind_item_shows_neither_prediction_nor_labels(reviewer_client, reviewer, second_reviewer, rows):
     labels.create_label(actor=reviewer, submission=make_submission(), value="1", reason=LabelReason.API)
     make_prediction(rows[0], preprocessing_version=rows[0].preprocessing_version + 1)
     labels.create_label(actor=second_reviewer, submission=rows[0], value="1", reason=LabelReason.DOUBT)
@@ -99,28 +99,28 @@ def test_a_grid_is_confirmed_in_one_request(reviewer_client, rows):
     assert Label.objects.count() == 3
 
 
-def test_a_grid_of_nonsense_changes_nothing(reviewer_client, rows):
+def test_invalid_grid_form_changes_nothing(reviewer_client, rows):
     for body in ({"digit": "x"}, {"digit": "7", f"is-{rows[0].public_id}": "twelve"}):
         reviewer_client.post(reverse("review-grid"), body | {"shown": [rows[0].public_id]})
     assert not Label.objects.exists()
 
 
-def test_many_are_labelled_from_history(reviewer_client, rows):
-    chosen = [row.public_id for row in rows[:3]]
+def test_reviewer_labels_several_submissions_in_history(reviewer_client, rows):
+    ids = [row.public_id for row in rows[:3]]
     back = reviewer_client.post(
-        reverse("history-bulk"), {"act": "label", "value": "5", "s": chosen, "next": "/history/?digit=7"}
+        reverse("history-bulk"), {"act": "label", "value": "5", "s": ids, "next": "/history/?digit=7"}
     )
     assert back.headers["Location"] == "/history/?digit=7"
     assert truths() == ["", "5", "5", "5"]
     assert set(Label.objects.values_list("reason", flat=True)) == {LabelReason.HISTORY}
 
 
-def test_nobody_is_sent_to_another_site(reviewer_client, rows):
+def test_bulk_action_does_not_redirect_to_another_site(reviewer_client, rows):
     back = reviewer_client.post(reverse("history-bulk"), {"act": "label", "next": "//elsewhere.example/"})
     assert back.headers["Location"] == "/history/"
 
 
-def test_only_operators_delete_what_others_sent_and_are_asked_first(reviewer_client, operator, rows, media):
+def test_only_operators_bulk_delete_and_must_confirm(reviewer_client, operator, rows, media):
     body = {"s": [row.public_id for row in rows[:2]], "next": "/history/"}
     reviewer_client.post(reverse("history-bulk"), body | {"act": "delete-now"})
     assert Submission.objects.count() == 4
@@ -131,7 +131,7 @@ def test_only_operators_delete_what_others_sent_and_are_asked_first(reviewer_cli
     assert Submission.objects.count() == 2
 
 
-def test_a_cell_of_the_matrix_opens_its_pictures(reviewer_client, reviewer, rows):
+def test_matrix_cell_links_to_its_submissions(reviewer_client, reviewer, rows):
     for row, value in zip(rows, ("7", "7", "1", "not_a_digit"), strict=True):
         labels.create_label(actor=reviewer, submission=row, value=value, reason=LabelReason.DOUBT)
     page = reviewer_client.get(reverse("matrix"))
@@ -142,7 +142,7 @@ def test_a_cell_of_the_matrix_opens_its_pictures(reviewer_client, reviewer, rows
     assert reviewer_client.get(url).context["submissions"] == [rows[2]]
 
 
-def test_the_matrix_of_an_older_version_counts_what_that_one_read(reviewer_client, reviewer, rows):
+def test_matrix_of_an_older_version_counts_its_predictions(reviewer_client, reviewer, rows):
     from digitsite.testing.populated_site import second_version
 
     make_prediction(rows[0], version=second_version(), digit=1, runner_up=7, verdict=Verdict.UNSURE)
@@ -155,12 +155,12 @@ def test_the_matrix_of_an_older_version_counts_what_that_one_read(reviewer_clien
     assert reviewer_client.get(reverse("matrix"), {"version": 99}).status_code == 404
 
 
-def test_a_visitors_history_has_no_boxes_to_choose_from(visitor, reviewer_client, rows):
+def test_history_of_a_visitor_has_no_checkboxes(visitor, reviewer_client, rows):
     assert "data-choose" not in client_of(visitor).get(reverse("history")).content.decode()
     assert "data-choose" in reviewer_client.get(reverse("history")).content.decode()
 
 
-def test_a_stranger_cannot_filter_their_way_to_others(rows):
+def test_stranger_cannot_filter_for_submissions_of_other_users(rows):
     page = Client().get(reverse("history"), {"predicted": "1:7"})
     assert page.context["submissions"] == []
 
@@ -171,7 +171,7 @@ def test_history_shows_the_prediction_filter_under_both_names(reviewer_client, r
     assert page.context["filters"]["predicted"] == {"value": "1:7", "version": "1", "digit": "7"}
 
 
-def test_settled_means_settled(reviewer_client, reviewer, rows):
+def test_history_filters_by_settled_consensus(reviewer_client, reviewer, rows):
     labels.create_label(actor=reviewer, submission=rows[0], value="7", reason=LabelReason.DOUBT)
     page = reviewer_client.get(reverse("history"), {"truth_state": TruthState.SETTLED.value, "truth": "7"})
     assert page.context["submissions"] == [rows[0]]

@@ -1,4 +1,4 @@
-"""Guessing passwords, making accounts and asking for mail: as often as a person would, and not more."""
+"""Tests of the throttling of sign-in, sign-up and password mails."""
 
 import re
 from datetime import timedelta
@@ -31,7 +31,7 @@ def sign_in(password: str, *, name: str = "ann", address: str = "203.0.113.7"):
 
 
 @pytest.mark.both_databases
-def test_after_so_many_wrong_passwords_even_the_right_one_must_wait():
+def test_too_many_wrong_passwords_block_the_right_one():
     assert [sign_in(WRONG).status_code for _ in range(3)] == [200] * 3
     answer = sign_in(RIGHT)
     assert answer.status_code == 429
@@ -40,46 +40,46 @@ def test_after_so_many_wrong_passwords_even_the_right_one_must_wait():
     assert sign_in(RIGHT, address="203.0.113.8").status_code == 302
 
 
-def test_waiting_is_enough():
+def test_login_works_again_after_waiting():
     for _ in range(5):
         sign_in(WRONG)
     Attempt.objects.update(created=timezone.now() - login_throttle.WINDOW)
     assert sign_in(RIGHT).status_code == 302
 
 
-def test_the_right_password_makes_the_wrong_ones_before_it_forgotten():
+def test_right_password_resets_the_count():
     for _ in range(2):
         sign_in(WRONG)
     assert sign_in(RIGHT).status_code == 302
     assert [sign_in(WRONG).status_code for _ in range(3)] == [200] * 3
 
 
-def test_an_account_that_is_not_there_is_counted_like_one_that_is():
+def test_unknown_account_is_throttled_like_a_known_one():
     assert [sign_in(WRONG, name="nobody").status_code for _ in range(4)] == [200, 200, 200, 429]
 
 
-def test_a_name_in_capitals_is_the_same_name():
+def test_throttle_ignores_the_case_of_the_name():
     answers = [sign_in(WRONG, name=name).status_code for name in ("ann", "Ann", "ANN", " ann ")]
     assert answers[-1] == 429
 
 
-def test_one_address_cannot_go_through_all_accounts():
+def test_one_address_cannot_try_many_accounts():
     answers = [sign_in(WRONG, name=f"name{number}").status_code for number in range(31)]
     assert answers == [200] * 30 + [429]
 
 
-def test_many_addresses_cannot_go_on_with_one_account():
+def test_many_addresses_cannot_try_one_account():
     answers = [sign_in(WRONG, address=f"203.0.113.{number}").status_code for number in range(16)]
     assert answers == [200] * 15 + [429]
 
 
-def test_one_home_has_many_addresses_of_ipv6():
+def test_ipv6_addresses_of_one_network_are_counted_together():
     answers = [sign_in(WRONG, address=f"2001:db8:1:2::{number:x}").status_code for number in range(4)]
     assert answers == [200, 200, 200, 429]
     assert sign_in(WRONG, address="2001:db8:1:3::1").status_code == 200
 
 
-def test_behind_a_proxy_the_address_is_the_last_one_that_the_proxy_saw(settings):
+def test_address_behind_a_proxy_is_the_one_that_the_proxy_added(settings):
     forged = {"username": "ann", "password": WRONG}
     for number in range(3):
         Client().post(reverse("login"), forged, REMOTE_ADDR="10.0.0.1", HTTP_X_FORWARDED_FOR=f"1.2.3.{number}, 9.9.9.9")
@@ -90,17 +90,17 @@ def test_behind_a_proxy_the_address_is_the_last_one_that_the_proxy_saw(settings)
     assert last.status_code == 429
 
 
-def test_what_is_kept_names_nobody_and_goes_after_a_day():
+def test_stored_attempts_are_anonymous_and_deleted_after_a_day():
     sign_in(WRONG)
-    kept = Attempt.objects.get()
-    assert re.fullmatch("[0-9a-f]{32}", kept.account)
-    assert re.fullmatch("[0-9a-f]{32}", kept.address)
+    attempt = Attempt.objects.get()
+    assert re.fullmatch("[0-9a-f]{32}", attempt.account)
+    assert re.fullmatch("[0-9a-f]{32}", attempt.address)
     Attempt.objects.update(created=timezone.now() - timedelta(days=2))
     sign_in(WRONG)
     assert Attempt.objects.count() == 1
 
 
-def test_the_admin_pages_have_no_second_way_in(operator, reviewer):
+def test_admin_has_no_login_form_of_its_own(operator, reviewer):
     answer = Client().get("/admin/")
     assert answer.status_code == 302
     answer = Client().get(answer.url)
@@ -111,7 +111,7 @@ def test_the_admin_pages_have_no_second_way_in(operator, reviewer):
     assert client_of(operator).get("/admin/").status_code == 200
 
 
-def test_accounts_are_not_made_by_the_thousand(monkeypatch):
+def test_sign_up_is_throttled(monkeypatch):
     monkeypatch.setattr(login_throttle, "SIGN_UPS", 2)
     for number, status in ((1, 302), (2, 302), (3, 429)):
         form = {"username": f"new{number}", "password1": RIGHT, "password2": RIGHT}
@@ -121,7 +121,7 @@ def test_accounts_are_not_made_by_the_thousand(monkeypatch):
     assert not User.objects.filter(username="new3").exists()
 
 
-def test_nobodys_mailbox_is_filled(settings):
+def test_password_mails_are_throttled(settings):
     settings.SENDS_MAIL = True
     User.objects.filter(username="ann").update(email="ann@example.org")
     answers = [Client().post(reverse("password_reset"), {"email": "ann@example.org"}).status_code for _ in range(5)]
@@ -129,7 +129,7 @@ def test_nobodys_mailbox_is_filled(settings):
     assert len(mail.outbox) == 3
 
 
-def test_a_name_that_differs_in_capitals_alone_is_taken(operator):
+def test_name_that_differs_only_in_case_is_taken(operator):
     with pytest.raises(ValueError, match="There is an account ann already"):
         users.add_user(actor=operator, name="Ann", role="reviewer")
     assert users.make_operator("ANN").username == "ann"

@@ -1,4 +1,4 @@
-"""The page of one submission, for its owner, for reviewers and operators, and for strangers."""
+"""Tests of the page of a submission, for its owner, reviewers, operators and strangers."""
 
 import pytest
 from django.test import Client
@@ -31,7 +31,7 @@ def act(client: Client, name: str, submission: Submission, **data: str) -> int:
     return client.post(reverse(name, args=[submission.public_id]), data).status_code
 
 
-def test_the_owner_sees_the_answer_in_words_and_what_can_be_done(owner_client: Client, submission: Submission) -> None:
+def test_owner_sees_the_prediction_and_the_actions(owner_client: Client, submission: Submission) -> None:
     text = text_of(owner_client, submission)
     assert "Sure" in text
     assert "99.0\u00a0% certain" in text
@@ -49,11 +49,11 @@ def test_a_stranger_gets_404_for_the_page_and_for_every_action(other_client: Cli
     assert not Label.objects.exists()
 
 
-def test_an_address_that_never_was_gives_the_same_404(other_client: Client) -> None:
+def test_unknown_id_gives_the_same_404(other_client: Client) -> None:
     assert other_client.get(reverse("submission", args=["AAAAAAAAAAAAAAAA"])).status_code == 404
 
 
-def test_a_reviewer_sees_it_and_is_believed_but_can_neither_share_nor_delete(
+def test_reviewer_settles_the_label_but_can_neither_share_nor_delete(
     reviewer_client: Client, submission: Submission
 ) -> None:
     text = text_of(reviewer_client, submission)
@@ -66,38 +66,38 @@ def test_a_reviewer_sees_it_and_is_believed_but_can_neither_share_nor_delete(
     assert (submission.truth, submission.truth_state) == ("7", "settled")
 
 
-def test_an_operator_can_delete_what_others_sent(operator_client: Client, submission: Submission) -> None:
+def test_operator_can_delete_submissions_of_other_users(operator_client: Client, submission: Submission) -> None:
     assert act(operator_client, "submission-delete", submission) == 302
     assert not Submission.objects.exists()
 
 
-def test_the_owners_word_is_a_suggestion_and_can_be_taken_back(owner_client: Client, submission: Submission) -> None:
+def test_label_of_the_owner_is_a_suggestion_and_can_be_retracted(owner_client: Client, submission: Submission) -> None:
     response = owner_client.post(reverse("submission-label", args=[submission.public_id]), {"value": "9"}, follow=True)
     assert "Noted: 9." in response.content.decode()
-    said = Label.objects.get()
-    assert (said.kind, said.value, said.reason) == ("suggestion", "9", "submission_page")
-    response = owner_client.post(reverse("submission-retract", args=[submission.public_id, said.pk]), follow=True)
+    label = Label.objects.get()
+    assert (label.kind, label.value, label.reason) == ("suggestion", "9", "submission_page")
+    response = owner_client.post(reverse("submission-retract", args=[submission.public_id, label.pk]), follow=True)
     assert "taken back" in response.content.decode()
     submission.refresh_from_db()
     assert submission.truth == ""
 
 
-def test_what_was_pressed_stays_marked(owner_client: Client, visitor: Actor, submission: Submission) -> None:
+def test_own_label_is_marked(owner_client: Client, visitor: Actor, submission: Submission) -> None:
     labels.create_label(actor=visitor, submission=submission, value="9", reason="submission_page")
     assert 'value="9" class="key" aria-pressed="true"' in " ".join(text_of(owner_client, submission).split())
 
 
-def test_a_value_that_does_not_exist_is_refused_in_words(owner_client: Client, submission: Submission) -> None:
+def test_invalid_label_shows_an_error(owner_client: Client, submission: Submission) -> None:
     response = owner_client.post(reverse("submission-label", args=[submission.public_id]), {"value": "12"}, follow=True)
     assert "is not a label" in response.content.decode()
     assert not Label.objects.exists()
 
 
-def test_nobody_takes_back_another_persons_word(
+def test_user_cannot_retract_a_label_of_another_user(
     reviewer_client: Client, visitor: Actor, submission: Submission
 ) -> None:
-    said = labels.create_label(actor=visitor, submission=submission, value="9", reason="submission_page")
-    address = reverse("submission-retract", args=[submission.public_id, said.pk])
+    label = labels.create_label(actor=visitor, submission=submission, value="9", reason="submission_page")
+    address = reverse("submission-retract", args=[submission.public_id, label.pk])
     assert reviewer_client.post(address).status_code == 404
     assert Label.objects.count() == 1
 
@@ -110,7 +110,7 @@ def test_deleting_asks_first_and_needs_a_post(owner_client: Client, submission: 
     assert not Submission.objects.exists()
 
 
-def test_a_share_link_lets_a_stranger_look_and_nothing_else_until_it_is_stopped(
+def test_share_link_lets_a_stranger_read_only_until_it_is_revoked(
     owner_client: Client, other_client: Client, visitor: Actor, reviewer: Actor, submission: Submission
 ) -> None:
     labels.create_label(actor=reviewer, submission=submission, value="7", reason="submission_page")
@@ -128,14 +128,14 @@ def test_a_share_link_lets_a_stranger_look_and_nothing_else_until_it_is_stopped(
     assert other_client.get(submission.get_absolute_url(), {"key": key}).status_code == 404
 
 
-def test_reviewers_read_who_said_what(reviewer_client: Client, operator: Actor, submission: Submission) -> None:
+def test_reviewers_see_who_labelled(reviewer_client: Client, operator: Actor, submission: Submission) -> None:
     labels.create_label(actor=operator, submission=submission, value="7", reason="submission_page")
     text = text_of(reviewer_client, submission)
     assert "otto" in text
     assert "Settled: 7" in text
 
 
-def test_a_pending_one_says_so_and_reloads_itself_without_scripts(owner_client: Client, visitor: Actor) -> None:
+def test_pending_submission_reloads_without_scripts(owner_client: Client, visitor: Actor) -> None:
     submission = make_submission(visitor)
     text = text_of(owner_client, submission)
     assert "Waiting for the answer" in text
@@ -143,7 +143,7 @@ def test_a_pending_one_says_so_and_reloads_itself_without_scripts(owner_client: 
     assert f'data-pending-url="/api/v1/submissions/{submission.public_id}"' in text
 
 
-def test_a_failed_one_says_why(owner_client: Client, visitor: Actor) -> None:
+def test_failed_submission_shows_the_reason(owner_client: Client, visitor: Actor) -> None:
     submission = make_submission(visitor, state=SubmissionState.FAILED, failure="The picture is gone.")
     assert "The picture is gone." in text_of(owner_client, submission)
 
@@ -156,13 +156,15 @@ def test_a_failed_one_says_why(owner_client: Client, visitor: Actor) -> None:
         (Verdict.SEVERAL, "This looks like several digits"),
     ],
 )
-def test_doubt_is_said_in_words(owner_client: Client, visitor: Actor, verdict: Verdict, sentence: str) -> None:
+def test_unsure_verdict_names_both_digits(
+    owner_client: Client, visitor: Actor, verdict: Verdict, sentence: str
+) -> None:
     submission = make_submission(visitor)
     make_prediction(submission, verdict=verdict)
     assert sentence in text_of(owner_client, submission)
 
 
-def test_the_number_of_queries_does_not_grow_with_what_was_said(
+def test_number_of_queries_does_not_grow_with_the_labels(
     owner_client: Client,
     visitor: Actor,
     reviewer: Actor,

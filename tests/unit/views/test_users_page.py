@@ -1,4 +1,4 @@
-"""Accounts: signing up where it is allowed, roles and one-time links from operators, new passwords by mail."""
+"""Tests of sign-up, roles, one-time links and password mails."""
 
 import re
 
@@ -16,14 +16,14 @@ pytestmark = pytest.mark.django_db
 GOOD = {"username": "ann", "password1": "three grey cats 7", "password2": "three grey cats 7"}
 
 
-def test_somebody_signs_up_and_is_in(client):
+def test_sign_up_creates_an_account_and_signs_in(client):
     assert "Make one" in client.get(reverse("login")).content.decode()
     assert client.post(reverse("sign-up"), GOOD).status_code == 302
     assert "Signed in as" in client.get("/").content.decode()
     assert users.role_of(User.objects.get(username="ann")) == "visitor"
 
 
-def test_a_bad_password_makes_no_account(client):
+def test_weak_password_creates_no_account(client):
     answer = client.post(reverse("sign-up"), GOOD | {"password1": "12345", "password2": "12345"})
     assert answer.status_code == 422
     assert not User.objects.exists()
@@ -46,13 +46,13 @@ def test_an_operator_adds_a_reviewer_whose_link_works_once(operator, reviewer):
     assert users.role_of(User.objects.get(username="rosa")) == "reviewer"
 
 
-def test_who_forgot_a_password_gets_a_link_from_an_operator(operator):
+def test_operator_creates_a_link_for_a_user_without_password(operator):
     forgetful = User.objects.create_user("fred", password="forgotten 123")
     page = client_of(operator).post(reverse("people-link", args=[forgetful.pk]))
     assert f"Signs {forgetful.username} in, once" in page.content.decode()
 
 
-def test_roles_are_given_and_taken(operator, reviewer):
+def test_operator_changes_roles(operator, reviewer):
     operating, reviewing = client_of(operator), client_of(reviewer)
     for role, status in (("visitor", 403), ("reviewer", 200), ("operator", 200)):
         operating.post(reverse("people-role", args=[reviewer.user.pk]), {"role": role})
@@ -61,7 +61,7 @@ def test_roles_are_given_and_taken(operator, reviewer):
     assert users.role_of(User.objects.get(pk=reviewer.user.pk)) == "operator"
 
 
-def test_nobody_locks_themselves_or_a_superuser_out_nor_gets_in_as_one(operator):
+def test_operator_cannot_demote_themselves_or_a_superuser_or_sign_in_as_one(operator):
     root = User.objects.create_superuser("root")
     operating = client_of(operator)
     for user in (operator.user, root):
@@ -73,13 +73,13 @@ def test_nobody_locks_themselves_or_a_superuser_out_nor_gets_in_as_one(operator)
 
 
 @pytest.mark.parametrize("name", ["", "rita", "with space", "x" * 200])
-def test_a_name_that_cannot_be_makes_no_account(operator, reviewer, name):
+def test_invalid_name_creates_no_account(operator, reviewer, name):
     before = User.objects.count()
     assert client_of(operator).post(reverse("people-add"), {"name": name}).status_code == 422
     assert User.objects.count() == before
 
 
-def test_nobody_else_looks_after_accounts(reviewer, others):
+def test_only_operators_manage_accounts(reviewer, others):
     for client in (client_of(reviewer), *others):
         assert client.get(reverse("people")).status_code == 403
         assert client.post(reverse("people-add"), {"name": "eve"}).status_code == 403
@@ -89,7 +89,7 @@ def test_nobody_else_looks_after_accounts(reviewer, others):
     assert users.role_of(User.objects.get(pk=reviewer.user.pk)) == "reviewer"
 
 
-def test_without_mail_there_is_no_page_that_promises_some(client):
+def test_site_without_mail_has_no_password_reset_page(client):
     assert client.get(reverse("password_reset")).status_code == 404
     assert "Forgot your password" not in client.get(reverse("login")).content.decode()
 
@@ -107,7 +107,7 @@ def test_with_mail_a_new_password_is_set_by_a_link(client, settings):
     assert "does not work any more" in client.get(path, follow=True).content.decode()
 
 
-def test_many_accounts_come_in_pages_and_are_found_by_name(operator):
+def test_accounts_are_paginated_and_can_be_searched(operator):
     User.objects.bulk_create(User(username=f"person{number:03}") for number in range(60))
     operating = client_of(operator)
     page = operating.get(reverse("people")).content.decode()
@@ -116,7 +116,7 @@ def test_many_accounts_come_in_pages_and_are_found_by_name(operator):
     assert "person009" not in page
     older = re.search(r'href="(\?cursor=[^"]+)" rel="next"', page)[1]
     assert operating.get(reverse("people") + older).content.decode().count("One-time link") == 11
-    found = operating.get(reverse("people"), {"name": "SON00"}).content.decode()
-    assert found.count("One-time link") == 10
+    page = operating.get(reverse("people"), {"name": "SON00"}).content.decode()
+    assert page.count("One-time link") == 10
     assert "No account has a name like this" in operating.get(reverse("people"), {"name": "zz"}).content.decode()
     assert operating.get(reverse("people"), {"cursor": "nonsense"}).url == reverse("people")
