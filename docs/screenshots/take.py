@@ -7,7 +7,7 @@ from playwright.sync_api import Page, expect, sync_playwright
 
 from digitsite.testing import chromium
 from digitsite.testing.supervised import Supervised, a_three
-from tests.e2e.browser.drawing import SEVEN, draw, expect_answer
+from tests.e2e.browser.drawing import STROKE_7, draw, expect_answer
 
 FOLDER = Path(__file__).parent
 THREE = [(x / 280, y / 280) for x, y in zip(*a_three(), strict=True)]
@@ -26,7 +26,7 @@ def main() -> None:
             phone = browser.new_page(
                 base_url=site.url, viewport=PHONE, device_scale_factor=2, color_scheme="dark", has_touch=True
             )
-            take(phone, SEVEN, "7", "draw-phone.png")
+            take(phone, STROKE_7, "7", "draw-phone.png")
             browser.close()
 
 
