@@ -22,9 +22,7 @@ def demo(*words: str) -> str:
     return out.getvalue()
 
 
-def test_the_demo_fills_a_site_that_can_be_reviewed_and_trained_and_goes_without_a_trace(
-    media, visitor, reviewer, django_capture_on_commit_callbacks
-):
+def test_demo_data_can_be_reviewed_trained_and_removed(media, visitor, reviewer, django_capture_on_commit_callbacks):
     mine = make_submission(visitor)
     said = labels.create_label(actor=reviewer, submission=mine, value="3", reason=LabelReason.API)
     demo("--count", "120")
@@ -56,7 +54,7 @@ def test_the_demo_fills_a_site_that_can_be_reviewed_and_trained_and_goes_without
     assert list(User.objects.all()) == [reviewer.user]
 
 
-def test_the_demo_leaves_nothing_behind_in_redis(make_site):
+def test_demo_leaves_no_replies_in_redis(make_site):
     site = make_site(PREDICTION_WAIT_SECONDS="0.01")  # a worker that takes longer than anybody waits for it
     site.start_redis()
     site.start_worker()
@@ -67,7 +65,7 @@ def test_the_demo_leaves_nothing_behind_in_redis(make_site):
         assert site.redis().keys("replies:*") == []
 
 
-def test_the_same_seed_draws_the_same(media):
+def test_same_seed_gives_same_images(media):
     demo("--count", "5", "--seed", "4")
     first = sorted(Submission.objects.values_list("digest", flat=True))
     demo("--remove")
@@ -75,7 +73,7 @@ def test_the_same_seed_draws_the_same(media):
     assert sorted(Submission.objects.values_list("digest", flat=True)) == first
 
 
-def test_a_count_that_makes_no_sense_is_refused(media):
+def test_invalid_count_is_rejected(media):
     for count in ("0", "100000"):
         with pytest.raises(CommandError):
             demo("--count", count)

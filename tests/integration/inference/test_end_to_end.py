@@ -28,7 +28,7 @@ def drawn(seed: int = 0) -> Prepared:
 
 
 @pytest.mark.both_databases
-def test_a_pushed_submission_is_answered_while_the_request_waits(site: Site, worker: Part) -> None:
+def test_pushed_submission_is_predicted_while_request_waits(site: Site, worker: Part) -> None:
     with site.entered():
         submission = make_submission(pixels=some_pixels())
         handoff.push([submission.pk])
@@ -39,7 +39,7 @@ def test_a_pushed_submission_is_answered_while_the_request_waits(site: Site, wor
         assert stored.latest_prediction == prediction == submission.latest_prediction
 
 
-def test_whoever_asks_too_late_reads_the_answer_from_the_row(site: Site, worker: Part) -> None:
+def test_late_waiter_reads_prediction_from_row(site: Site, worker: Part) -> None:
     with site.entered():
         submission = make_submission(pixels=some_pixels())
         late = Submission.objects.get()
@@ -50,7 +50,7 @@ def test_whoever_asks_too_late_reads_the_answer_from_the_row(site: Site, worker:
         assert late.state == SubmissionState.PREDICTED
 
 
-def test_who_did_not_push_it_hears_of_the_answer_as_soon_as_it_is_there(site: Site, worker: Part) -> None:
+def test_process_that_did_not_push_gets_result_immediately(site: Site, worker: Part) -> None:
     with site.entered():
         submissions = [make_submission(pixels=some_pixels(number)) for number in range(3)]
         answered, *waiting = submissions
@@ -68,7 +68,7 @@ def test_who_did_not_push_it_hears_of_the_answer_as_soon_as_it_is_there(site: Si
         thread.join()
 
 
-def test_whom_somebody_else_answered_meanwhile_hears_to_read_the_row(site: Site, worker: Part) -> None:
+def test_empty_reply_tells_waiter_to_read_row(site: Site, worker: Part) -> None:
     with site.entered():
         submission = make_submission(pixels=some_pixels())
         Submission.objects.update(state=SubmissionState.FAILED, failure="It is torn.")
@@ -79,7 +79,7 @@ def test_whom_somebody_else_answered_meanwhile_hears_to_read_the_row(site: Site,
         assert (submission.state, submission.failure) == (SubmissionState.FAILED, "It is torn.")
 
 
-def test_a_preview_is_answered_and_leaves_nothing_behind(site: Site, worker: Part) -> None:
+def test_preview_is_predicted_and_not_stored(site: Site, worker: Part) -> None:
     with site.entered():
         handoff.ring()
         answer = handoff.preview(drawn(), 10)
@@ -91,7 +91,7 @@ def test_a_preview_is_answered_and_leaves_nothing_behind(site: Site, worker: Par
         assert not Prediction.objects.exists()
 
 
-def test_while_submissions_wait_previews_are_dropped(site: Site, worker: Part) -> None:
+def test_previews_are_dropped_while_submissions_wait(site: Site, worker: Part) -> None:
     with site.entered():
         worker.freeze()
         handoff.ring()
@@ -104,7 +104,7 @@ def test_while_submissions_wait_previews_are_dropped(site: Site, worker: Part) -
         assert not handoff.link().redis.llen("previews")
 
 
-def test_without_a_worker_a_preview_is_given_up_at_once(site: Site) -> None:
+def test_preview_returns_immediately_without_worker(site: Site) -> None:
     site.start_redis()
     with site.entered():
         started = time.monotonic()
@@ -112,7 +112,7 @@ def test_without_a_worker_a_preview_is_given_up_at_once(site: Site) -> None:
         assert time.monotonic() - started < 2
 
 
-def test_only_so_many_requests_wait_at_once(make_site) -> None:
+def test_number_of_waiting_requests_is_limited(make_site) -> None:
     site = make_site(MAX_WAITING_REQUESTS="3")  # of which one caller gets two
     site.start_redis()
     worker = site.start_worker()
@@ -131,7 +131,7 @@ def test_only_so_many_requests_wait_at_once(make_site) -> None:
             thread.join()
 
 
-def test_one_caller_s_waiting_requests_leave_room_for_another_caller_s(make_site) -> None:
+def test_waiting_requests_of_one_caller_leave_slots_for_another(make_site) -> None:
     """At 07961fc whoever came first held all slots, and the others were told to ask again."""
     site = make_site(MAX_WAITING_REQUESTS="8")
     site.start_redis()
@@ -153,9 +153,7 @@ def test_one_caller_s_waiting_requests_leave_room_for_another_caller_s(make_site
         assert submission.state == SubmissionState.PREDICTED
 
 
-def test_many_submissions_are_answered_in_batches_within_150_mb_and_without_tensorflow(
-    site: Site, worker: Part
-) -> None:
+def test_worker_predicts_500_submissions_within_150_mb_without_tensorflow(site: Site, worker: Part) -> None:
     with site.entered():
         submissions = [make_submission(pixels=some_pixels(number)) for number in range(500)]
         handoff.push([one.pk for one in submissions])

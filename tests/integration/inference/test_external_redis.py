@@ -48,7 +48,7 @@ def address(port: int, password: str, ca: Path) -> str:
     return f"rediss://:{quote(password, safe='')}@localhost:{port}?ssl_ca_certs={quote(str(ca))}"
 
 
-def test_a_whole_site_works_through_tls_with_a_password(make_site: Callable[..., Site], tmp_path: Path) -> None:
+def test_site_works_with_tls_and_password(make_site: Callable[..., Site], tmp_path: Path) -> None:
     site = make_site(LIVENESS_INTERVAL_SECONDS="1")
     start_with_tls(site, tmp_path)
     site.start_worker()
@@ -68,7 +68,7 @@ def said_together(worker: Part, *words: str) -> bool:
     return any(all(word in line for word in words) for line in worker.said.splitlines())
 
 
-def test_another_ca_and_another_password_are_refused_and_said(site: Site, tmp_path: Path) -> None:
+def test_wrong_ca_and_wrong_password_are_rejected(site: Site, tmp_path: Path) -> None:
     ca = start_with_tls(site, tmp_path)
     port = int(site.redis_url.partition("@localhost:")[2].partition("?")[0])
     (tmp_path / "other").mkdir()

@@ -46,7 +46,7 @@ def draw(number: int, actor: Actor) -> Submission:
 
 
 @pytest.mark.both_databases(short="sqlite")
-def test_a_crash_between_commit_and_push_is_found_by_the_sweeper(make_site) -> None:
+def test_crash_between_commit_and_push_is_recovered(make_site) -> None:
     site = make_site(RECOVERY_INTERVAL_SECONDS="0.5")
     site.start_redis()
     site.start_worker()
@@ -57,7 +57,7 @@ def test_a_crash_between_commit_and_push_is_found_by_the_sweeper(make_site) -> N
         all_predicted_once(1)
 
 
-def test_a_worker_that_starts_serves_what_waited_for_it(site: Site) -> None:
+def test_starting_worker_predicts_waiting_submissions(site: Site) -> None:
     site.start_redis()
     with site.entered():
         waiting = [make_submission(pixels=some_pixels(number)) for number in range(20)]
@@ -70,7 +70,7 @@ def test_a_worker_that_starts_serves_what_waited_for_it(site: Site) -> None:
 
 
 @pytest.mark.both_databases(short="sqlite")
-def test_a_flushed_redis_loses_nothing(make_site) -> None:
+def test_flushed_redis_loses_no_submission(make_site) -> None:
     site = make_site(RECOVERY_INTERVAL_SECONDS="0.5")
     site.start_redis()
     worker = site.start_worker()
@@ -105,7 +105,7 @@ def locked_database(site: Site) -> Iterator[None]:
 
 
 @pytest.mark.both_databases(short="sqlite")
-def test_a_worker_killed_between_pop_and_write_loses_nothing(site: Site) -> None:
+def test_worker_killed_between_pop_and_write_loses_no_submission(site: Site) -> None:
     site.start_redis()
     worker = site.start_worker()
     with site.entered():
@@ -120,7 +120,7 @@ def test_a_worker_killed_between_pop_and_write_loses_nothing(site: Site) -> None
         all_predicted_once(5)
 
 
-def test_nobody_waits_for_a_dead_worker(site: Site) -> None:
+def test_requests_do_not_wait_for_killed_worker(site: Site) -> None:
     site.start_redis()
     worker = site.start_worker()
     with site.entered():
@@ -133,7 +133,7 @@ def test_nobody_waits_for_a_dead_worker(site: Site) -> None:
         assert time.monotonic() - started < 0.5
 
 
-def test_without_redis_nothing_fails_and_nobody_waits(site: Site) -> None:
+def test_requests_neither_fail_nor_wait_without_redis(site: Site) -> None:
     with site.entered():
         submission = make_submission(pixels=some_pixels())
         started = time.monotonic()
@@ -174,16 +174,16 @@ def freeze(make_site, seconds: float) -> None:
         wait_until(lambda: handoff.wait_for(draw(len(took) + 1, actor), 2), seconds=20)
 
 
-def test_a_frozen_redis_delays_answers_and_nothing_else(make_site) -> None:
+def test_frozen_redis_delays_only_predictions(make_site) -> None:
     freeze(make_site, 5)
 
 
 @pytest.mark.acceptance
-def test_a_redis_frozen_for_20_seconds_delays_answers_and_nothing_else(make_site) -> None:
+def test_redis_frozen_for_20_seconds_delays_only_predictions(make_site) -> None:
     freeze(make_site, 20)
 
 
-def test_redis_frozen_while_somebody_waits_costs_two_seconds_and_a_half(site: Site) -> None:
+def test_redis_frozen_during_wait_costs_at_most_three_seconds(site: Site) -> None:
     redis = site.start_redis()
     worker = site.start_worker()
     with site.entered():
@@ -197,7 +197,7 @@ def test_redis_frozen_while_somebody_waits_costs_two_seconds_and_a_half(site: Si
         assert time.monotonic() - started < 3
 
 
-def test_a_picture_that_kills_the_worker_is_given_up_and_takes_nobody_with_it(site: Site) -> None:
+def test_image_that_crashes_worker_is_failed_alone(site: Site) -> None:
     site.start_redis()
     deadly = bytes([DEADLY]) + some_pixels()[1:]
     with site.entered():
@@ -248,11 +248,11 @@ def chaos(make_site, count: int) -> None:
 
 
 @pytest.mark.both_databases(short="sqlite")
-def test_while_200_people_draw_worker_and_redis_are_killed_and_redis_is_flushed(make_site) -> None:
+def test_200_submissions_survive_killed_worker_and_killed_and_flushed_redis(make_site) -> None:
     chaos(make_site, 200)
 
 
-def in_the_middle_of_a_task(site: Site, worker: Part) -> redis.Redis:
+def wait_for_running_task(site: Site, worker: Part) -> redis.Redis:
     """Wait until the default worker is; the database must be locked. The broker's Redis."""
     broker = site.redis(redis_urls.BROKER)
     current_app.send_task("recognizer.tasks.tend_training_runs", retry=False)
@@ -260,12 +260,12 @@ def in_the_middle_of_a_task(site: Site, worker: Part) -> redis.Redis:
     return broker
 
 
-def test_a_default_worker_that_is_told_to_end_finishes_what_it_is_at(site: Site) -> None:
+def test_stopped_default_worker_finishes_its_task(site: Site) -> None:
     site.start_redis()
     worker = site.start_default_worker()
     with site.entered():
         with locked_database(site):
-            broker = in_the_middle_of_a_task(site, worker)
+            broker = wait_for_running_task(site, worker)
             worker.ask_to_stop()
             worker.wait_for_words("Warm shutdown")
         wait_until(lambda: not worker.is_running)
@@ -274,13 +274,13 @@ def test_a_default_worker_that_is_told_to_end_finishes_what_it_is_at(site: Site)
 
 
 @pytest.mark.acceptance
-def test_what_a_killed_default_worker_was_at_is_done_by_the_next_one_when_its_time_is_over(make_site) -> None:
+def test_task_of_killed_default_worker_is_redelivered_after_timeout(make_site) -> None:
     site = make_site(RECOVERY_INTERVAL_SECONDS="3600")  # the beat shall not do it sooner
     site.start_redis()
     worker = site.start_default_worker()
     with site.entered():
         with locked_database(site):
-            broker = in_the_middle_of_a_task(site, worker)
+            broker = wait_for_running_task(site, worker)
             worker.kill()
         assert broker.hlen("unacked") == 1
         broker.zadd("unacked_index", dict.fromkeys(broker.zrange("unacked_index", 0, -1), time.time() - 3601))
@@ -288,7 +288,7 @@ def test_what_a_killed_default_worker_was_at_is_done_by_the_next_one_when_its_ti
         wait_until(lambda: not broker.hlen("unacked") and not broker.llen("default"), seconds=40)
 
 
-def test_a_redis_that_was_away_for_hundreds_of_requests_is_found_again(site: Site) -> None:
+def test_connection_recovers_after_many_failed_requests(site: Site) -> None:
     with site.entered():
         for number in range(150):
             handoff.push([number])

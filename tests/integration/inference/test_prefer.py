@@ -40,7 +40,7 @@ def statuses(response: HttpResponse) -> set[int]:
 
 
 @pytest.mark.parametrize("body", [ONE, SEVERAL])
-def test_who_does_not_want_to_wait_is_told_that_it_was_stored(body: object, site: Site, worker: Part) -> None:
+def test_respond_async_returns_202(body: object, site: Site, worker: Part) -> None:
     with site.entered():
         assert statuses(send(body, Prefer="respond-async")) == {202}
         assert statuses(send(body)) == {201}
@@ -48,7 +48,7 @@ def test_who_does_not_want_to_wait_is_told_that_it_was_stored(body: object, site
 
 @pytest.mark.parametrize("body", [ONE, SEVERAL])
 @pytest.mark.parametrize(("prefer", "expected"), [("wait=2", 201), ("respond-async", 202)])
-def test_who_asks_again_after_a_crash_waits_as_long_as_it_says(
+def test_retry_after_crash_honours_prefer_header(
     body: object, prefer: str, expected: int, site: Site, worker: Part, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Death(BaseException):

@@ -38,14 +38,14 @@ def begun(token: str = "t") -> ShiftLease:
     return lease
 
 
-def test_the_first_push_calls_a_worker_and_the_next_ones_do_not(valkey: Site) -> None:
+def test_only_first_push_starts_session(valkey: Site) -> None:
     handoff.push([1], reply=False)
     handoff.push([2, 3], reply=False)
     assert calls(valkey) == 1
     assert valkey.redis().lrange(QUEUE, 0, -1) == [b"1", b"2", b"3"]
 
 
-def test_an_item_says_where_its_answer_is_waited_for_and_one_of_an_older_version_is_served_too(valkey: Site) -> None:
+def test_items_name_reply_list_and_older_items_are_served(valkey: Site) -> None:
     lease = begun()
     valkey.redis().rpush(QUEUE, 7)
     handoff.push([8])
@@ -55,7 +55,7 @@ def test_an_item_says_where_its_answer_is_waited_for_and_one_of_an_older_version
     assert not lease.pop(0.1).previews  # the process that waited for it has ended with its version
 
 
-def test_what_nobody_will_wait_for_has_no_reply_sent(valkey: Site) -> None:
+def test_submission_without_wait_has_no_reply_list(valkey: Site) -> None:
     begun()  # or each of these would have to call a worker
     person, strokes = Actor(visitor="a" * 32), [[[60, 200, 120], [60, 60, 220]]]
     sent = SubmissionInput(source=Source.API, strokes=strokes)
@@ -65,7 +65,7 @@ def test_what_nobody_will_wait_for_has_no_reply_sent(valkey: Site) -> None:
     assert [item.decode() for item in valkey.redis().lrange(QUEUE, 0, -1)] == asked
 
 
-def test_the_answers_of_a_batch_go_to_each_process_that_waits_at_once(valkey: Site) -> None:
+def test_batch_results_go_to_each_waiting_process(valkey: Site) -> None:
     lease = begun()
     batch = Batch(asked=[(1, "replies:a"), (2, "replies:b"), (3, ""), (4, "replies:a")])
     lease.answer(batch, dict.fromkeys([1, 2, 3], TORN))
@@ -75,7 +75,7 @@ def test_the_answers_of_a_batch_go_to_each_process_that_waits_at_once(valkey: Si
     assert 30 < valkey.redis().ttl("replies:a") <= 40
 
 
-def test_answers_that_nobody_takes_fill_no_redis(valkey: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_reply_lists_are_trimmed(valkey: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(serving, "MAX_REPLIES", 3)
     lease = begun()
     for pk in range(5):
@@ -83,7 +83,7 @@ def test_answers_that_nobody_takes_fill_no_redis(valkey: Site, monkeypatch: pyte
     assert valkey.redis().lrange("replies:dead", 0, -1) == [b"%d " % pk + TORN for pk in (2, 3, 4)]
 
 
-def test_what_was_counted_is_handed_in_before_a_shift_ends(valkey: Site) -> None:
+def test_counters_are_flushed_before_session_ends(valkey: Site) -> None:
     for number, end in enumerate((ShiftLease.end, lambda lease: lease.hand_over(always=True)), start=1):
         lease = begun(f"t{number}")
         lease.renew()
@@ -93,9 +93,7 @@ def test_what_was_counted_is_handed_in_before_a_shift_ends(valkey: Site) -> None
         assert tally.read(valkey.redis()).failed == number
 
 
-def test_a_caller_that_dies_before_it_sent_the_message_costs_two_seconds(
-    valkey: Site, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_unsent_start_message_delays_next_session_by_two_seconds(valkey: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patch:
         patch.setattr(asking, "call_worker", lambda token: None)  # what a crash in between leaves behind
         handoff.push([1])
@@ -108,7 +106,7 @@ def test_a_caller_that_dies_before_it_sent_the_message_costs_two_seconds(
     assert calls(valkey) == 1
 
 
-def test_a_long_list_calls_a_second_worker_if_there_is_one(valkey: Site, settings) -> None:
+def test_long_queue_starts_second_session_if_there_is_a_worker(valkey: Site, settings) -> None:
     settings.PREDICTION_BATCH = 10
     begun()
     handoff.push(range(30))
@@ -120,7 +118,7 @@ def test_a_long_list_calls_a_second_worker_if_there_is_one(valkey: Site, setting
     assert calls(valkey) == 1
 
 
-def test_a_shift_ends_only_while_nothing_waits(valkey: Site) -> None:
+def test_session_ends_only_when_queue_is_empty(valkey: Site) -> None:
     lease = begun()
     handoff.push([1])
     assert not lease.end()
@@ -130,7 +128,7 @@ def test_a_shift_ends_only_while_nothing_waits(valkey: Site) -> None:
     assert calls(valkey) == 1
 
 
-def test_a_shift_whose_time_is_up_hands_over(valkey: Site) -> None:
+def test_session_hands_over_at_end_of_its_time(valkey: Site) -> None:
     lease = begun()
     handoff.push([1])
     lease.hand_over(always=False)
@@ -139,32 +137,32 @@ def test_a_shift_whose_time_is_up_hands_over(valkey: Site) -> None:
     assert calls(valkey) == 1
 
 
-def test_a_shift_whose_time_is_up_and_that_nobody_needs_leaves(valkey: Site) -> None:
+def test_session_without_work_releases_lease(valkey: Site) -> None:
     lease = begun()
     lease.hand_over(always=False)
     assert calls(valkey) == 0
     assert valkey.redis().zcard(SHIFTS) == 0
 
 
-def test_a_message_that_comes_late_finds_that_others_serve(valkey: Site) -> None:
+def test_late_session_does_not_start_while_another_runs(valkey: Site) -> None:
     begun("somebody else's")
     assert not ShiftLease("late", "w@test").begin()
 
 
-def test_a_message_that_comes_late_when_nobody_serves_is_not_wanted_but_helps(valkey: Site) -> None:
+def test_late_session_serves_if_no_other_runs(valkey: Site) -> None:
     lease = begun("late")
     assert not lease.wanted
     handoff.push([1])
     assert lease.pop(0.1).ids == [1]
 
 
-def test_a_shift_that_was_called_is_wanted(valkey: Site) -> None:
+def test_started_session_is_wanted(valkey: Site) -> None:
     handoff.push([1])
     token = valkey.redis().zrange(SHIFTS, 0, -1)[0].decode()
     assert begun(token).wanted
 
 
-def test_a_redis_that_was_restarted_is_found_again_by_the_next_push(valkey: Site) -> None:
+def test_next_push_reconnects_to_restarted_redis(valkey: Site) -> None:
     handoff.push([1], reply=False)
     valkey.parts[-1].kill()
     valkey.start_redis()
@@ -172,7 +170,7 @@ def test_a_redis_that_was_restarted_is_found_again_by_the_next_push(valkey: Site
     assert b"2" in valkey.redis().lrange(QUEUE, 0, -1)
 
 
-def test_heartbeats_run_out(valkey: Site) -> None:
+def test_heartbeats_expire(valkey: Site) -> None:
     assert not handoff.worker_alive()
     serving.heartbeat("w")
     handoff.ring()  # a push hears anew who lives
@@ -185,37 +183,37 @@ def test_heartbeats_run_out(valkey: Site) -> None:
     assert 0 < end - time.time() <= serving.HEARTBEAT_LIFE_SECONDS
 
 
-def test_submissions_go_before_previews(valkey: Site) -> None:
+def test_submissions_have_priority_over_previews(valkey: Site) -> None:
     there = handoff.link()
     there.push("previews", ['{"key": "k"}'], token="t", lease=1, patience=5, limit=2)
     handoff.push([1])
     assert begun("t").pop(0.1).ids == [1]
 
 
-def test_no_more_previews_wait_than_are_worth_it(valkey: Site) -> None:
+def test_preview_list_is_bounded(valkey: Site) -> None:
     there = handoff.link()
     pushed = [there.push("previews", ["x"], token="t", lease=1, patience=5, limit=2)[0] for _ in range(3)]
     assert pushed[2] == "full"
     assert valkey.redis().llen("previews") == 2
 
 
-def test_a_preview_that_nobody_waits_for_any_more_is_dropped(valkey: Site) -> None:
+def test_stale_preview_is_dropped(valkey: Site) -> None:
     handoff.link().push("previews", ['{"key": "k"}'], token="t", lease=1, patience=0.000001, limit=2)
     assert not begun("t").pop(0.1)
 
 
-def test_an_old_redis_is_refused_with_one_clear_line(valkey: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_old_redis_is_rejected_with_clear_message(valkey: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     # Stands in for a Redis 6, which no wheel brings for every machine.
     monkeypatch.setattr(handoff.link().redis, "info", lambda section: {"redis_version": "6.2.14"})
     with pytest.raises(handoff.HandoffError, match=r"leads to a Redis 6\.2\.14; this site needs Redis 7\.0"):
         handoff.link().check_server()
 
 
-def test_this_valkey_is_new_enough(valkey: Site) -> None:
+def test_bundled_valkey_is_accepted(valkey: Site) -> None:
     handoff.link().check_server()
 
 
-def test_a_child_process_has_connections_and_a_list_of_its_own(valkey: Site) -> None:
+def test_child_process_has_own_connections_and_reply_list(valkey: Site) -> None:
     mine = handoff.link()
     mine.execute(("PING",))
     reading, writing = os.pipe()

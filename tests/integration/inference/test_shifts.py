@@ -33,16 +33,16 @@ def stranded(site: Site, pushes: int, idle: float) -> int:
     return missed
 
 
-def test_no_push_around_the_end_of_a_shift_is_stranded(make_site) -> None:
+def test_push_around_end_of_session_is_served(make_site) -> None:
     assert stranded(make_site(WORKER_IDLE_SECONDS="0.02"), 200, 0.02) == 0
 
 
 @pytest.mark.acceptance
-def test_of_3000_pushes_around_the_end_of_shifts_none_is_stranded(make_site) -> None:
+def test_3000_pushes_around_end_of_sessions_are_served(make_site) -> None:
     assert stranded(make_site(WORKER_IDLE_SECONDS="0.02"), 3000, 0.02) == 0
 
 
-def test_shifts_hand_over_to_each_other_and_nobody_notices(make_site) -> None:
+def test_sessions_hand_over_without_delay(make_site) -> None:
     site = make_site(WORKER_SESSION_SECONDS="0.3")
     site.start_redis()
     site.start_worker()
@@ -55,7 +55,7 @@ def test_shifts_hand_over_to_each_other_and_nobody_notices(make_site) -> None:
     assert len(tokens) >= 4
 
 
-def test_sigterm_ends_a_shift_within_a_second_and_then_the_worker(site: Site) -> None:
+def test_sigterm_ends_session_within_a_second_and_then_worker(site: Site) -> None:
     site.start_redis()
     worker = site.start_worker()
     with site.entered():
@@ -71,7 +71,7 @@ def test_sigterm_ends_a_shift_within_a_second_and_then_the_worker(site: Site) ->
 
 
 @pytest.mark.both_databases(short="sqlite")
-def test_two_workers_share_a_long_list_and_answer_everything_once(make_site) -> None:
+def test_two_workers_share_long_queue_without_duplicates(make_site) -> None:
     site = make_site(PREDICTION_BATCH="8")
     site.start_redis()
     for _ in range(2):

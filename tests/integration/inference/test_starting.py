@@ -18,7 +18,7 @@ def said_in_one_line(worker: Part) -> str:
     return lines[0]
 
 
-def test_a_damaged_model_stops_the_worker_with_one_clear_line(site: Site) -> None:
+def test_damaged_model_stops_worker_with_clear_message(site: Site) -> None:
     site.start_redis()
     with site.entered():
         files = ModelFiles.objects.get()
@@ -28,7 +28,7 @@ def test_a_damaged_model_stops_the_worker_with_one_clear_line(site: Site) -> Non
     assert "its sha256 differs" in said_in_one_line(refused(site))
 
 
-def test_without_a_live_model_the_worker_says_what_to_do(site: Site) -> None:
+def test_worker_without_live_model_says_what_to_do(site: Site) -> None:
     site.start_redis()
     with site.entered():
         Deployment.objects.all().delete()

@@ -85,7 +85,7 @@ def is_answered(row: Submission) -> bool:
     return row.state == SubmissionState.PREDICTED and row.latest_prediction.submission_id == row.pk
 
 
-def test_who_was_stored_together_has_its_own_answer_each(site: Site, worker: Part) -> None:
+def test_requests_stored_together_get_their_own_predictions(site: Site, worker: Part) -> None:
     with site.entered():
         answered = together(*(lambda seed=seed: send(seed, 2) for seed in range(12)))
         assert all(is_answered(row) for row, _ in answered)
@@ -101,14 +101,14 @@ def watch(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return asked
 
 
-def test_only_one_of_those_who_were_stored_together_asks_for_the_answers(site: Site, worker: Part, monkeypatch) -> None:
+def test_one_request_waits_for_whole_group(site: Site, worker: Part, monkeypatch) -> None:
     with site.entered():
         asked = watch(monkeypatch)
         together(*(lambda seed=seed: send(seed, 2) for seed in range(5)))
         assert asked == [5]
 
 
-def test_what_the_log_says_while_they_wait_is_said_of_all_of_them(site: Site, worker: Part, monkeypatch) -> None:
+def test_log_lines_during_wait_name_all_submissions_of_group(site: Site, worker: Part, monkeypatch) -> None:
     said: list[list[int]] = []
 
     def send_traced(seed: int) -> tuple[Submission, float]:
@@ -136,7 +136,7 @@ def test_what_the_log_says_while_they_wait_is_said_of_all_of_them(site: Site, wo
         assert sorted(said) == [[pk] for pk in sorted(ids)]
 
 
-def test_who_sends_what_cannot_be_read_does_not_keep_the_others_from_their_answers(site: Site, worker: Part) -> None:
+def test_unreadable_image_does_not_delay_group(site: Site, worker: Part) -> None:
     def send_damaged() -> tuple[SubmissionRejectedError, float]:
         whole = png(digit(280, seed=9))
         with pytest.raises(SubmissionRejectedError) as refused:
@@ -155,7 +155,7 @@ def test_who_sends_what_cannot_be_read_does_not_keep_the_others_from_their_answe
 
 
 @pytest.mark.parametrize("order", [(0, LONG, LONG), (LONG, 0, LONG), (LONG, LONG, 0), (0.3, LONG, 0)])
-def test_who_waits_not_at_all_or_for_less_is_not_held_by_the_others(order, site: Site, worker: Part) -> None:
+def test_each_request_waits_for_its_own_timeout(order, site: Site, worker: Part) -> None:
     with site.entered():
         freeze(worker)
         results = together(*(lambda seed=seed, wait=wait: send(seed, wait) for seed, wait in enumerate(order)))
@@ -167,9 +167,7 @@ def test_who_waits_not_at_all_or_for_less_is_not_held_by_the_others(order, site:
 
 
 @pytest.mark.parametrize("order", [(0, 1, 2), (1, 0, 2)])
-def test_who_is_stored_with_many_pictures_does_not_wait_for_their_answers(
-    order, site: Site, worker: Part, monkeypatch
-) -> None:
+def test_request_does_not_wait_for_large_batch_of_its_group(order, site: Site, worker: Part, monkeypatch) -> None:
     """Nor do they for its own, whoever comes first."""
     with site.entered():
         asked = watch(monkeypatch)
@@ -180,7 +178,7 @@ def test_who_is_stored_with_many_pictures_does_not_wait_for_their_answers(
         assert sum(asked) == 72
 
 
-def test_what_fails_while_they_wait_together_is_nobody_s_error(site: Site, worker: Part, monkeypatch) -> None:
+def test_error_during_group_wait_fails_no_request(site: Site, worker: Part, monkeypatch) -> None:
     """They are stored, and each looks for its own answer then."""
     with site.entered():
         take = answers.take
@@ -198,7 +196,7 @@ def test_what_fails_while_they_wait_together_is_nobody_s_error(site: Site, worke
         assert all(is_answered(row) for row, _ in answered)
 
 
-def test_however_many_come_at_once_two_groups_of_them_find_places(site: Site, worker: Part, monkeypatch) -> None:
+def test_group_size_is_limited_to_half_of_wait_slots(site: Site, worker: Part, monkeypatch) -> None:
     asked, wait_slots = [], handoff.wait_slots
     monkeypatch.setattr(handoff, "wait_slots", lambda callers: asked.append(len(callers)) or wait_slots(callers))
     with site.entered():
@@ -207,7 +205,7 @@ def test_however_many_come_at_once_two_groups_of_them_find_places(site: Site, wo
     assert max(asked) == settings.MAX_WAITING_REQUESTS * 3 // 8
 
 
-def test_who_finds_too_many_waiting_goes_at_once(make_site) -> None:
+def test_request_returns_immediately_without_free_wait_slot(make_site) -> None:
     site = make_site(MAX_WAITING_REQUESTS="3")  # of which one caller gets two
     site.start_redis()
     worker = site.start_worker()
@@ -220,7 +218,7 @@ def test_who_finds_too_many_waiting_goes_at_once(make_site) -> None:
         worker.thaw()
 
 
-def test_within_a_transaction_nobody_asks_for_what_comes_after_it(site: Site, worker: Part, monkeypatch) -> None:
+def test_request_does_not_wait_inside_transaction(site: Site, worker: Part, monkeypatch) -> None:
     with site.entered():
         asked = watch(monkeypatch)
         with transaction.atomic():

@@ -94,7 +94,7 @@ def load(start: int) -> Iterator[list[int]]:
 
 
 @pytest.mark.both_databases(short="sqlite")
-def test_a_backup_taken_under_load_is_put_back_whole(make_site: Callable[..., Site], tmp_path: Path) -> None:
+def test_backup_under_load_is_restored_consistently(make_site: Callable[..., Site], tmp_path: Path) -> None:
     old, new = make_site(), make_site()
     file = tmp_path / "backup.tar"
     old.start_redis()
@@ -128,7 +128,7 @@ def test_a_backup_taken_under_load_is_put_back_whole(make_site: Callable[..., Si
 
 
 @pytest.mark.both_databases(short="sqlite")
-def test_a_quiet_site_is_the_same_elsewhere(make_site: Callable[..., Site], tmp_path: Path) -> None:
+def test_backup_of_idle_site_is_restored_identically(make_site: Callable[..., Site], tmp_path: Path) -> None:
     old, new = make_site(), make_site()
     file = tmp_path / "backup.tar"
     with old.entered():
@@ -150,7 +150,7 @@ def test_a_quiet_site_is_the_same_elsewhere(make_site: Callable[..., Site], tmp_
     assert "exists already" in refused(old, "backup", str(file))
 
 
-def test_a_picture_that_the_disk_damaged_is_put_back(make_site: Callable[..., Site], tmp_path: Path) -> None:
+def test_damaged_image_is_restored(make_site: Callable[..., Site], tmp_path: Path) -> None:
     site, file = make_site(), tmp_path / "backup.tar"
     with site.entered():
         draw(1)
@@ -163,7 +163,7 @@ def test_a_picture_that_the_disk_damaged_is_put_back(make_site: Callable[..., Si
         assert content() == here
 
 
-def test_a_damaged_backup_changes_nothing(make_site: Callable[..., Site], tmp_path: Path) -> None:
+def test_damaged_backup_changes_nothing(make_site: Callable[..., Site], tmp_path: Path) -> None:
     old, new = make_site(), make_site()
     file = tmp_path / "backup.tar"
     with old.entered():
@@ -185,7 +185,7 @@ def test_a_damaged_backup_changes_nothing(make_site: Callable[..., Site], tmp_pa
     assert not (new.folder / "media").exists()
 
 
-def test_a_site_that_runs_is_not_restored(make_site: Callable[..., Site], tmp_path: Path) -> None:
+def test_running_site_is_not_restored(make_site: Callable[..., Site], tmp_path: Path) -> None:
     site = make_site()
     file = tmp_path / "backup.tar"
     said(site, "backup", str(file))
@@ -194,7 +194,7 @@ def test_a_site_that_runs_is_not_restored(make_site: Callable[..., Site], tmp_pa
     assert "A prediction worker of this site is running" in refused(site, "restore", str(file))
 
 
-def test_whenever_a_restore_is_killed_a_whole_database_stands_in_its_place(
+def test_killed_restore_leaves_complete_database(
     make_site: Callable[..., Site], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     site, file = make_site(), tmp_path / "backup.tar"

@@ -28,13 +28,13 @@ def silence(queue: str) -> None:
     there.hset(PROBES_KEY, queue, there.time()[0] - 180)
 
 
-def test_a_worker_is_heard_of_as_soon_as_it_takes_work(valkey):
+def test_probe_is_recorded_when_worker_consumes(valkey):
     assert liveness.last_seen() == {}
     start_trainer(valkey)  # the beat's first canary would come after a minute, were there a beat
     wait_until(lambda: TRAIN in liveness.last_seen(), seconds=10, what="the trainer's first canary")
 
 
-def test_nobody_is_stuck_where_nothing_is_known_or_waits(valkey):
+def test_no_queue_is_stalled_without_probes_or_work(valkey):
     assert liveness.stalled_queues() == []
     silence(TRAIN)  # nothing waits for it
     assert liveness.stalled_queues() == []
@@ -42,14 +42,14 @@ def test_nobody_is_stuck_where_nothing_is_known_or_waits(valkey):
     assert liveness.stalled_queues() == []
 
 
-def test_a_default_worker_whose_canary_fell_silent_is_stuck_until_the_next(valkey):
+def test_default_worker_is_stalled_until_next_probe(valkey):
     silence(DEFAULT)
     assert liveness.stalled_queues() == [DEFAULT]
     liveness.record_probe(DEFAULT)
     assert liveness.stalled_queues() == []
 
 
-def test_a_silent_trainer_is_stuck_when_a_run_waits_but_not_while_one_goes_on(valkey):
+def test_trainer_is_stalled_only_if_run_waits(valkey):
     silence(TRAIN)
     run = TrainingRun.objects.create(trigger="person")
     assert liveness.stalled_queues() == []  # it was asked for just now
@@ -59,7 +59,7 @@ def test_a_silent_trainer_is_stuck_when_a_run_waits_but_not_while_one_goes_on(va
     assert liveness.stalled_queues() == []
 
 
-def test_prediction_workers_are_stuck_when_none_lives_and_a_submission_waits(valkey):
+def test_predictions_are_stalled_without_worker_and_with_lost_submission(valkey):
     submission = make_submission()
     assert liveness.stalled_queues() == []
     Submission.objects.update(created=timezone.now() - timedelta(minutes=1))
@@ -69,6 +69,6 @@ def test_prediction_workers_are_stuck_when_none_lives_and_a_submission_waits(val
     assert liveness.stalled_queues() == []
 
 
-def test_without_redis_nobody_knows(site):
+def test_no_queue_is_stalled_without_redis(site):
     with site.entered():
         assert liveness.stalled_queues() == []

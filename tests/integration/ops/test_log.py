@@ -31,7 +31,7 @@ def written() -> io.StringIO:
 
 
 @pytest.mark.django_db
-def test_every_request_has_one_line_and_its_id_is_in_the_answer(client: Client, written: io.StringIO) -> None:
+def test_each_request_has_one_log_line_with_its_id(client: Client, written: io.StringIO) -> None:
     answer = client.get("/upload/")
     (line,) = [line for line in written.getvalue().splitlines() if "recognizer.requests" in line]
     assert "answered method=GET view=upload status=200 ms=" in line
@@ -39,7 +39,7 @@ def test_every_request_has_one_line_and_its_id_is_in_the_answer(client: Client, 
 
 
 @pytest.mark.django_db
-def test_the_id_of_a_proxy_is_taken_over_if_it_is_to_be_believed_and_can_be_one(client: Client, settings) -> None:
+def test_valid_request_id_of_trusted_proxy_is_used(client: Client, settings) -> None:
     given = {"X-Request-ID": "0123-abcd-4567"}
     assert client.get("/healthz", headers=given)["X-Request-ID"] != "0123-abcd-4567"
     settings.BEHIND_PROXY = True
@@ -48,7 +48,7 @@ def test_the_id_of_a_proxy_is_taken_over_if_it_is_to_be_believed_and_can_be_one(
         assert client.get("/healthz", headers={"X-Request-ID": bad})["X-Request-ID"] != bad
 
 
-def test_outside_of_a_request_there_is_no_trace() -> None:
+def test_no_request_id_outside_request() -> None:
     request_context.add(submissions=[1])
     assert request_context.facts() == {}
     _, token = request_context.begin()
@@ -59,9 +59,7 @@ def test_outside_of_a_request_there_is_no_trace() -> None:
 
 
 @pytest.mark.django_db
-def test_a_site_that_is_not_ready_is_asked_often_and_says_why_in_warnings(
-    client: Client, written: io.StringIO, settings, tmp_path
-) -> None:
+def test_readiness_failures_are_logged_as_warnings(client: Client, written: io.StringIO, settings, tmp_path) -> None:
     settings.HANDOFF_URL = f"unix://{tmp_path}/nobody.sock"
     assert client.get("/readyz").status_code == 503
     assert "WARNING recognizer.services.ops.health redis unreachable" in written.getvalue()
@@ -78,7 +76,7 @@ def test_a_site_that_is_not_ready_is_asked_often_and_says_why_in_warnings(
         "/a-secret-path",
     ],
 )
-def test_no_line_holds_a_key_a_name_or_an_address(address: str, client: Client, written: io.StringIO) -> None:
+def test_log_lines_have_no_keys_names_or_addresses(address: str, client: Client, written: io.StringIO) -> None:
     client.post("/account/login/", {"username": "secret-ann", "password": "a-secret"}, REMOTE_ADDR="203.0.113.77")
     client.get(address, REMOTE_ADDR="203.0.113.77", headers={"Authorization": "Bearer a-secret"})
     text = written.getvalue()
@@ -114,7 +112,7 @@ def test_rejected_requests_follow_the_log_level(written: io.StringIO) -> None:
     assert written.getvalue() == ""
 
 
-def test_djangos_own_lines_name_the_view_and_not_the_path(written: io.StringIO, rf) -> None:
+def test_django_log_lines_name_view_instead_of_path(written: io.StringIO, rf) -> None:
     request = rf.get("/account/sign-in/MQ/a-secret-token/")
     args = ("Internal Server Error", request.path)
     logging.getLogger("django.request").error("%s: %s", *args, extra={"request": request, "status_code": 500})
@@ -147,7 +145,7 @@ def test_json_lines_are_objects_with_the_same_ids() -> None:
     assert "ValueError: why" in second["exc_info"]
 
 
-def test_a_submission_can_be_followed_from_the_request_to_the_worker(site: Site) -> None:
+def test_submission_can_be_traced_from_request_to_worker(site: Site) -> None:
     site.settings["LOG_FORMAT"] = "json"
     site.start_redis()
     worker = site.start_worker()
@@ -169,7 +167,7 @@ def test_a_submission_can_be_followed_from_the_request_to_the_worker(site: Site)
 
 
 @pytest.mark.parametrize("formatter", [logs.Text, logs.json_formatter])
-def test_tokens_and_manage_keys_are_cut_out_of_every_line(formatter, db: None) -> None:
+def test_tokens_and_manage_keys_are_redacted(formatter, db: None) -> None:
     from digitsite.testing.users import member_of
     from recognizer.services.identity import permissions, tokens
     from recognizer.services.identity.actors import Actor

@@ -35,7 +35,7 @@ def samples(text: str) -> dict[tuple, float]:
 
 
 @pytest.mark.django_db
-def test_without_a_token_only_this_machine_may_read(client):
+def test_metrics_without_token_are_local_only(client):
     assert client.get("/metrics").status_code == 200
     assert client.get("/metrics", REMOTE_ADDR="::1").status_code == 200
     for forwarded in ("X-Forwarded-For", "Forwarded", "Via", "X-Forwarded-Proto"):
@@ -46,7 +46,7 @@ def test_without_a_token_only_this_machine_may_read(client):
 
 @pytest.mark.django_db
 @pytest.mark.parametrize("forwarded", [None, "", "127.0.0.1", "::1", "203.0.113.9, 127.0.0.1", "\xff"])
-def test_behind_a_proxy_metrics_need_a_token(forwarded, client, settings):
+def test_metrics_behind_proxy_need_token(forwarded, client, settings):
     settings.BEHIND_PROXY = True
     headers = {} if forwarded is None else {"X-Forwarded-For": forwarded}
     answer = client.get("/metrics", headers=headers)
@@ -58,7 +58,7 @@ def test_behind_a_proxy_metrics_need_a_token(forwarded, client, settings):
 
 
 @pytest.mark.django_db
-def test_with_a_token_whoever_shows_it_may_read_and_nobody_else(client, settings):
+def test_metrics_with_token_need_that_token(client, settings):
     settings.METRICS_TOKEN = TOKEN
     for shown in (None, "Bearer", "Bearer wrong", f"Basic {TOKEN}", f"Bearer {TOKEN}x", "Bearer é"):
         answer = client.get("/metrics", headers={"Authorization": shown} if shown else {})
@@ -70,7 +70,7 @@ def test_with_a_token_whoever_shows_it_may_read_and_nobody_else(client, settings
 
 
 @pytest.mark.django_db
-def test_it_holds_the_version_of_the_running_code(client):
+def test_metrics_have_version(client):
     figures = samples(client.get("/metrics").content.decode())
     assert figures[("digits_build_info", ("version", __version__))] == 1
 
@@ -91,7 +91,7 @@ def running(template_database: Path, django_db_blocker: DjangoDbBlocker) -> Iter
         site.stop()
 
 
-def test_after_some_answers_it_has_counted_each(running):
+def test_predictions_are_counted(running):
     _, client = running
     for _ in range(3):
         assert client.post("/api/v1/submissions", json={"strokes": [a_three()]}).status_code == 201
@@ -125,7 +125,7 @@ def test_after_some_answers_it_has_counted_each(running):
     assert found["process_resident_memory_bytes",] > 10_000_000
 
 
-def test_no_figure_names_a_person_an_address_or_a_picture(running):
+def test_metrics_have_no_personal_data(running):
     _, client = running
     sent = client.post("/api/v1/submissions", json={"strokes": [a_three()]}).json()
     client.get(f"/api/v1/submissions/{sent['id']}?key=a-secret-key")
@@ -135,7 +135,7 @@ def test_no_figure_names_a_person_an_address_or_a_picture(running):
         assert secret not in text
 
 
-def test_with_redis_frozen_it_says_so_and_tells_the_rest(running):
+def test_frozen_redis_leaves_other_metrics(running):
     site, client = running
     redis = site.parts[0]
     redis.freeze()
@@ -154,7 +154,7 @@ def test_with_redis_frozen_it_says_so_and_tells_the_rest(running):
 
 @pytest.mark.both_databases
 @pytest.mark.django_db
-def test_a_scrape_asks_a_fixed_number_of_questions(client):
+def test_scrape_has_fixed_query_count(client):
     client.get("/metrics")
     counts = []
     for _ in range(2):
@@ -168,7 +168,7 @@ def test_a_scrape_asks_a_fixed_number_of_questions(client):
 
 @pytest.mark.acceptance
 @pytest.mark.django_db
-def test_a_scrape_of_100000_submissions_takes_less_than_100_ms(client):
+def test_scrape_of_100000_submissions_takes_less_than_100_ms(client):
     first = make_submission()
     make_prediction(first)
     row = Submission.objects.values().get(pk=first.pk)
@@ -194,7 +194,7 @@ def test_a_scrape_of_100000_submissions_takes_less_than_100_ms(client):
 # --- Drift ------------------------------------------------------------------------------------------------------------
 
 
-def test_the_same_mix_has_no_drift_and_another_one_has_much():
+def test_stability_index_is_zero_for_same_and_large_for_other_distribution():
     even = [100] * 10
     assert drift.stability_index([10] * 10, even) == pytest.approx(0, abs=0.001)
     assert drift.stability_index([11, 9, 10, 12, 8, 10, 10, 10, 9, 11], even) < 0.1
@@ -203,7 +203,7 @@ def test_the_same_mix_has_no_drift_and_another_one_has_much():
 
 
 @pytest.mark.django_db
-def test_what_people_send_changes_and_the_figure_says_so(monkeypatch):
+def test_changed_digits_raise_drift_index(monkeypatch):
     monkeypatch.setattr(drift, "RECENT_COUNT", 20)
     monkeypatch.setattr(drift, "MIN_PREDICTIONS", 20)
     for number in range(20):

@@ -27,7 +27,7 @@ def check_of(name: str) -> status.Check:
     return next(check for check in status.checks() if check.name == name)
 
 
-def test_operators_see_it_and_nobody_else(operator, reviewer, visitor):
+def test_status_page_requires_operator(operator, reviewer, visitor):
     page = client_of(operator).get(reverse("status"))
     assert page.status_code == 200
     assert "no-store" in page["Cache-Control"]
@@ -36,7 +36,7 @@ def test_operators_see_it_and_nobody_else(operator, reviewer, visitor):
     assert Client().get(reverse("status")).status_code == 302
 
 
-def test_it_says_what_to_do_where_something_is_ill_and_only_there(operator, tmp_path, settings):
+def test_advice_is_shown_only_for_failed_checks(operator, tmp_path, settings):
     settings.HANDOFF_URL = f"unix://{tmp_path}/nobody.sock"
     text = client_of(operator).get(reverse("status")).content.decode()
     assert "Start it, or correct REDIS_URL" in text
@@ -44,7 +44,7 @@ def test_it_says_what_to_do_where_something_is_ill_and_only_there(operator, tmp_
     assert "1 part needs your attention" in text
 
 
-def test_unapplied_migrations_are_told_and_the_site_is_not_ready(client):
+def test_site_with_unapplied_migrations_is_not_ready(client):
     from django.db.migrations.recorder import MigrationRecorder
 
     MigrationRecorder(connection).record_unapplied("recognizer", "0001_initial")
@@ -55,20 +55,20 @@ def test_unapplied_migrations_are_told_and_the_site_is_not_ready(client):
 
 
 @pytest.mark.both_databases
-def test_the_database_is_told_by_name_and_size(database):
+def test_database_check_has_name_and_size(database):
     assert check_of("migrations").is_well
     assert check_of("database").says.startswith({"sqlite": "SQLite, ", "postgresql": "PostgreSQL, "}[database])
     assert disk_usage.database_bytes() > 1_000_000
 
 
-def test_the_version_of_the_running_code_is_on_the_page_and_in_the_changelog(operator, settings):
+def test_version_is_on_page_and_in_changelog(operator, settings):
     assert f"Digits {__version__}, Django 5." in client_of(operator).get(reverse("status")).content.decode()
     changelog = (settings.BASE_DIR / "CHANGELOG.md").read_text()
     is_development = __version__.endswith(".dev0")
     assert (f"`{__version__}`" if is_development else f"## [{__version__}] - ") in changelog
 
 
-def test_submissions_that_wait_too_long_are_told():
+def test_long_wait_fails_queue_check():
     make_submission()
     assert check_of("queue").is_well
     Submission.objects.update(created=timezone.now() - timedelta(minutes=2))
@@ -78,7 +78,7 @@ def test_submissions_that_wait_too_long_are_told():
     assert timezone.now() - check.when > timedelta(minutes=1)
 
 
-def test_a_live_model_whose_files_were_damaged_is_told():
+def test_damaged_live_model_fails_model_check():
     assert check_of("model").is_well
     ModelFiles.objects.update(bundle=b"not a bundle")
     check = check_of("model")
@@ -88,7 +88,7 @@ def test_a_live_model_whose_files_were_damaged_is_told():
     assert "manage.py migrate" in check_of("model").what_to_do
 
 
-def test_a_failed_training_is_told_with_its_reason():
+def test_failed_training_is_shown_with_reason():
     assert check_of("training").says == "None yet"
     TrainingRun.objects.create(
         trigger="person", state=RunState.FAILED, finished=timezone.now(), reasons=["The trainer was killed."]
@@ -98,20 +98,20 @@ def test_a_failed_training_is_told_with_its_reason():
     assert "The trainer was killed." in check.says
 
 
-def test_a_training_without_mnist_is_told(monkeypatch, settings):
+def test_missing_mnist_fails_check(monkeypatch, settings):
     monkeypatch.setattr("ml.data.mnist.is_available", lambda: False)
     assert not check_of("mnist").is_well
     settings.RETRAIN_SCHEDULE, settings.RETRAIN_AFTER_LABELS = 0.0, 0
     assert check_of("mnist").is_well
 
 
-def test_a_full_disk_is_told(monkeypatch):
+def test_full_disk_fails_check(monkeypatch):
     assert check_of("disk").is_well
     monkeypatch.setattr(disk_usage, "free_bytes", lambda: 12_000_000)
     assert not check_of("disk").is_well
 
 
-def test_without_a_database_it_says_so_and_nothing_it_cannot_know(monkeypatch):
+def test_checks_that_need_database_are_left_out_without_it(monkeypatch):
     from django.db import OperationalError
 
     def fail() -> int:
@@ -124,7 +124,7 @@ def test_without_a_database_it_says_so_and_nothing_it_cannot_know(monkeypatch):
     assert "DATABASE_URL" in check_of("database").what_to_do
 
 
-def test_the_command_says_the_same_and_its_exit_status_whether_all_is_well():
+def test_command_has_same_checks_and_exit_status():
     out = StringIO()
     with pytest.raises(SystemExit) as ended:  # there is no Redis in this test
         call_command("status", stdout=out)
@@ -139,7 +139,7 @@ def test_the_command_says_the_same_and_its_exit_status_whether_all_is_well():
     assert {check["name"] for check in told["checks"]} >= {"database", "redis", "model", "disk"}
 
 
-def test_pictures_are_counted_exactly_while_they_are_few_and_estimated_when_they_are_many(media, monkeypatch):
+def test_image_usage_is_exact_for_few_and_estimated_for_many(media, monkeypatch):
     for number in range(256):
         folder = media / "pictures" / f"{number:02x}"
         folder.mkdir(parents=True)
@@ -150,7 +150,7 @@ def test_pictures_are_counted_exactly_while_they_are_few_and_estimated_when_they
     assert disk_usage.image_usage() == disk_usage.ImageUsage(1024, 102_400, is_exact=False)
 
 
-def test_the_page_asks_the_database_a_fixed_number_of_questions(operator):
+def test_status_page_has_fixed_query_count(operator):
     operating = client_of(operator)
     operating.get(reverse("status"))
     counts = []
@@ -163,7 +163,7 @@ def test_the_page_asks_the_database_a_fixed_number_of_questions(operator):
     assert counts[0] == counts[1] <= 20
 
 
-def test_a_site_that_is_well_is_well_in_every_part(site: Site):
+def test_all_checks_pass_on_running_site(site: Site):
     """With real parts: the only test here that starts any."""
     site.start_redis()
     site.start_worker()

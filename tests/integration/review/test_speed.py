@@ -82,7 +82,7 @@ def taking(actor: Actor, rule: LabelReason, number: int = 16) -> Callable[[], ob
 
 
 @pytest.mark.parametrize("size", [5_000, pytest.param(100_000, marks=pytest.mark.acceptance)])
-def test_a_site_that_was_used_for_long_is_quick(size, reviewer, second_reviewer, settings, capsys):
+def test_queue_and_labels_are_fast_with_many_rows(size, reviewer, second_reviewer, settings, capsys):
     settings.REVIEW_RANDOM_SHARE = 0.15
     populated_site.fill(size, reviewers=[reviewer, second_reviewer])
     client = client_of(reviewer)
@@ -102,7 +102,7 @@ def test_a_site_that_was_used_for_long_is_quick(size, reviewer, second_reviewer,
     assert {name: figure for name, figure in took.items() if figure > MILLISECONDS} == {}
 
 
-def test_every_list_is_found_in_an_index(reviewer, second_reviewer, settings):
+def test_every_rule_uses_an_index(reviewer, second_reviewer, settings):
     settings.REVIEW_RANDOM_SHARE = 0
     # So many that each rule has something to show: suspects are one in a hundred.
     populated_site.fill(2_000, reviewers=[reviewer, second_reviewer])
@@ -124,7 +124,7 @@ def test_every_list_is_found_in_an_index(reviewer, second_reviewer, settings):
     )
 
 
-def test_the_number_of_queries_does_not_grow(reviewer, second_reviewer, settings):
+def test_query_count_does_not_grow_with_rows(reviewer, second_reviewer, settings):
     settings.REVIEW_RANDOM_SHARE = 0
     populated_site.fill(300, reviewers=[reviewer, second_reviewer])
     client = client_of(reviewer)

@@ -32,7 +32,7 @@ def pragma() -> Iterator[Callable[[str], None]]:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_full_database_is_507_and_stores_nothing(
+def test_full_database_returns_507_and_stores_nothing(
     anonymous_client: Client, pragma: Callable[[str], None], media: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     pragma("max_page_count = 1")  # SQLite makes it the present number
@@ -48,7 +48,7 @@ def test_a_full_database_is_507_and_stores_nothing(
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_read_only_database_is_503_for_programs_and_on_pages(
+def test_read_only_database_returns_503(
     anonymous_client: Client, pragma: Callable[[str], None], media: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     pragma("query_only = 1")
@@ -62,7 +62,7 @@ def test_a_read_only_database_is_503_for_programs_and_on_pages(
     assert anonymous_client.get("/").status_code == 200
 
 
-def test_a_redis_without_memory_keeps_no_submission_out_and_status_says_so(site_context: Site) -> None:
+def test_full_redis_does_not_reject_submissions(site_context: Site) -> None:
     site_context.redis().config_set("maxmemory", "1")
     answer = Client(HTTP_HOST="localhost").post(ADDRESS, **BODY)
     assert answer.status_code == 202

@@ -30,7 +30,7 @@ def drawing(number: int) -> str:
     return json.dumps({"strokes": [[[60, 200, 120], [60, 60, 150 + number]]]})
 
 
-def test_each_submission_is_stored_or_refused_with_503_and_none_half(
+def test_unwritable_storage_rejects_submissions_with_503(
     anonymous_client: Client, media_left_by_root: Path, ordinary_account: Account, caplog: pytest.LogCaptureFixture
 ) -> None:
     with ordinary_account():
@@ -47,7 +47,7 @@ def test_each_submission_is_stored_or_refused_with_503_and_none_half(
     assert len(files) == Submission.objects.values("picture").distinct().count()
 
 
-def test_readiness_status_and_consistency_check_name_what_cannot_be_written(
+def test_checks_name_unwritable_paths(
     anonymous_client: Client, media_left_by_root: Path, ordinary_account: Account
 ) -> None:
     folder = str(media_left_by_root / "pictures" / "00")
@@ -66,7 +66,7 @@ def test_readiness_status_and_consistency_check_name_what_cannot_be_written(
         assert folder in found
 
 
-def test_pages_say_that_nothing_can_be_saved(
+def test_pages_report_unwritable_storage(
     anonymous_client: Client,
     media_left_by_root: Path,
     ordinary_account: Account,
@@ -91,7 +91,7 @@ def test_pages_say_that_nothing_can_be_saved(
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a folder away")
-def test_root_is_refused_on_the_site_of_an_ordinary_account(tmp_path: Path) -> None:
+def test_commands_reject_root_on_site_of_another_account(tmp_path: Path) -> None:
     folder = tmp_path / "data"
     folder.mkdir()
     os.chown(folder, 12345, 12345)
@@ -108,9 +108,7 @@ def test_root_is_refused_on_the_site_of_an_ordinary_account(tmp_path: Path) -> N
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file away")
-def test_root_knows_the_account_by_the_database_where_the_folder_is_its_own(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_owner_of_database_counts_if_root_owns_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DATA_DIR", str(tmp_path))
     assert data_dir() == tmp_path
     (tmp_path / "db.sqlite3").touch()

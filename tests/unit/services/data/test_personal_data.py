@@ -61,7 +61,7 @@ def exported(actor: Actor) -> tuple[dict, dict[str, bytes]]:
     return json.loads(content.pop("data.json")), content
 
 
-def test_somebody_sees_how_much_there_is_of_them(used, visitor, stranger):
+def test_summary_counts_own_data(used, visitor, stranger):
     found = personal_data.summarize(visitor)
     assert (found.pictures, found.answers, found.labels, found.in_training) == (2, 2, 1, 2)
     assert found.since == used[0].created
@@ -69,7 +69,7 @@ def test_somebody_sees_how_much_there_is_of_them(used, visitor, stranger):
     assert personal_data.summarize(Actor()) == personal_data.Summary(0, 0, 0, None, 0, opted_out=False)
 
 
-def test_the_export_holds_everything_of_theirs_and_nothing_of_others(used, visitor, reviewer):
+def test_export_has_own_data_only(used, visitor, reviewer):
     data, kept = exported(visitor)
     assert [one["id"] for one in data["submissions"]] == [one.public_id for one in used]
     first = data["submissions"][0]
@@ -85,7 +85,7 @@ def test_the_export_holds_everything_of_theirs_and_nothing_of_others(used, visit
     assert [(one["submission"], one["value"]) for one in data["said_of_others"]] == [(used[0].public_id, "7")]
 
 
-def test_the_export_holds_the_account_with_its_tokens_and_no_secret(reviewer):
+def test_export_has_account_and_tokens_without_secrets(reviewer):
     user = reviewer.user
     user.email, user.last_login = "rita@example.org", timezone.now()
     user.set_password("correct horse")
@@ -114,7 +114,7 @@ def test_the_export_holds_the_account_with_its_tokens_and_no_secret(reviewer):
     assert exported(Actor(visitor="a" * 32))[0]["account_details"] is None
 
 
-def test_the_export_lies_beside_the_data_without_a_name(used, visitor, settings, tmp_path):
+def test_export_is_anonymous_file_in_data_folder(used, visitor, settings, tmp_path):
     settings.DATA_DIR = tmp_path / "elsewhere"
     settings.DATA_DIR.mkdir()
     with personal_data.export_data(visitor) as file:
@@ -125,7 +125,7 @@ def test_the_export_lies_beside_the_data_without_a_name(used, visitor, settings,
         personal_data.export_data(visitor)
 
 
-def test_deleting_everything_takes_pictures_answers_and_labels_but_what_others_sent_too(
+def test_delete_everything_keeps_identical_images_of_others(
     used, visitor, stranger, django_capture_on_commit_callbacks
 ):
     assert len(files()) == 2
@@ -142,7 +142,7 @@ def test_deleting_everything_takes_pictures_answers_and_labels_but_what_others_s
     assert files() == set()
 
 
-def test_an_account_goes_with_everything_but_the_reviews_that_it_gave(used, reviewer):
+def test_deleted_account_leaves_its_reviews(used, reviewer):
     mine = make_submission(reviewer)
     personal_data.delete_everything(reviewer, with_account=True)
     assert not User.objects.filter(pk=reviewer.user.pk).exists()
@@ -150,7 +150,7 @@ def test_an_account_goes_with_everything_but_the_reviews_that_it_gave(used, revi
     assert Label.objects.get(value="7").user is None
 
 
-def test_what_an_account_sends_while_it_is_deleted_goes_too(reviewer, monkeypatch, django_capture_on_commit_callbacks):
+def test_submissions_during_account_deletion_are_deleted(reviewer, monkeypatch, django_capture_on_commit_callbacks):
     """Left behind it would be nobody's, to be deleted by none but operators."""
     monkeypatch.setattr(personal_data.idempotency, "delete_for", lambda actor: send(actor, shift=30))
     with django_capture_on_commit_callbacks(execute=True):
@@ -159,7 +159,7 @@ def test_what_an_account_sends_while_it_is_deleted_goes_too(reviewer, monkeypatc
     assert not files()
 
 
-def test_the_last_operator_stays(operator):
+def test_last_operator_cannot_be_deleted(operator):
     mine = make_submission(operator)
     with pytest.raises(personal_data.AccountNotDeletableError, match="only operator"):
         personal_data.delete_everything(operator, with_account=True)
@@ -170,7 +170,7 @@ def test_the_last_operator_stays(operator):
 
 
 @pytest.mark.parametrize("who", ["visitor", "reviewer"])
-def test_a_standing_choice_keeps_everything_out_of_training_before_and_after(who, request, stranger):
+def test_opt_out_covers_earlier_and_later_submissions(who, request, stranger):
     actor = request.getfixturevalue(who)
     before = send(actor)
     training_consent.opt_out(actor)
@@ -187,7 +187,7 @@ def test_a_standing_choice_keeps_everything_out_of_training_before_and_after(who
         assert not one.may_train
 
 
-def test_what_is_being_stored_while_somebody_opts_out_does_not_train(visitor, django_capture_on_commit_callbacks):
+def test_submission_stored_during_opt_out_is_not_used_for_training(visitor, django_capture_on_commit_callbacks):
     """On PostgreSQL neither transaction sees the other; the wish is here made after it was looked for."""
     if connection.vendor == "sqlite":
         pytest.skip("on SQLite one transaction follows the other")
@@ -201,7 +201,7 @@ def test_what_is_being_stored_while_somebody_opts_out_does_not_train(visitor, dj
 
 
 @pytest.mark.django_db(transaction=True)
-def test_what_is_stored_just_before_the_wish_stands_does_not_train(visitor):
+def test_submission_stored_just_before_opt_out_is_not_used_for_training(visitor):
     stored = []
 
     def store(**_: object) -> None:
@@ -218,7 +218,7 @@ def test_what_is_stored_just_before_the_wish_stands_does_not_train(visitor):
     assert not row.may_train
 
 
-def test_what_is_older_than_its_time_goes_and_nothing_else(used, settings, django_capture_on_commit_callbacks):
+def test_retention_deletes_only_expired_submissions(used, settings, django_capture_on_commit_callbacks):
     old = SessionStore()
     old["x"] = 1
     old.set_expiry(-1)

@@ -36,7 +36,7 @@ class Answering:
 
 
 @pytest.fixture
-def while_it_thinks(monkeypatch: pytest.MonkeyPatch):
+def during_prediction(monkeypatch: pytest.MonkeyPatch):
     def install(meanwhile) -> None:
         classifier: Classifier = Answering(meanwhile)
         monkeypatch.setattr(versions.live_classifier, "current", lambda: (versions.live_version(), classifier))
@@ -48,7 +48,7 @@ def submissions(count: int, **columns: object) -> list[Submission]:
     return [make_submission(pixels=some_pixels(number), **columns) for number in range(count)]
 
 
-def test_a_batch_is_answered_and_every_answer_names_the_version_that_gave_it() -> None:
+def test_each_prediction_of_batch_names_its_version() -> None:
     rows = submissions(5)
     said = batch_prediction.predict_batch([row.pk for row in rows])
     assert set(said) == {row.pk for row in rows}
@@ -68,7 +68,7 @@ def test_a_batch_is_answered_and_every_answer_names_the_version_that_gave_it() -
         assert (stored.version.number, stored.preprocessing_version) == (1, row.preprocessing_version)
 
 
-def test_what_travels_to_the_request_equals_the_row(django_assert_num_queries) -> None:
+def test_message_equals_stored_row(django_assert_num_queries) -> None:
     row = submissions(1)[0]
     said = batch_prediction.predict_batch([row.pk])
     asking = Submission.objects.get(pk=row.pk)
@@ -85,19 +85,19 @@ def test_what_travels_to_the_request_equals_the_row(django_assert_num_queries) -
     assert taken.version.manifest == stored.version.manifest
 
 
-def test_every_column_of_a_prediction_is_written() -> None:
+def test_every_prediction_column_is_written() -> None:
     columns = {field.column for field in Prediction._meta.concrete_fields if not field.primary_key}
     assert set(settling.Said._fields) == columns
 
 
-def test_the_queries_of_a_batch_do_not_grow_with_it(django_assert_max_num_queries) -> None:
+def test_query_count_does_not_depend_on_batch_size(django_assert_max_num_queries) -> None:
     rows = submissions(30)
     versions.live_classifier.current()
     with django_assert_max_num_queries(8):
         batch_prediction.predict_batch([row.pk for row in rows])
 
 
-def test_a_submission_is_answered_once_by_one_version() -> None:
+def test_submission_has_one_prediction_per_version() -> None:
     row = submissions(1)[0]
     batch_prediction.predict_batch([row.pk, row.pk])
     assert batch_prediction.predict_batch([row.pk]) == {}
@@ -107,7 +107,7 @@ def test_a_submission_is_answered_once_by_one_version() -> None:
     assert answers.take(row, said[row.pk]) == Prediction.objects.get()
 
 
-def test_a_new_live_version_answers_from_the_next_batch_on() -> None:
+def test_new_live_version_is_used_from_next_batch() -> None:
     first, second = submissions(2)
     batch_prediction.predict_batch([first.pk])
     base = ModelVersion.objects.get()
@@ -118,7 +118,7 @@ def test_a_new_live_version_answers_from_the_next_batch_on() -> None:
     assert list(Prediction.objects.order_by("id").values_list("version", flat=True)) == [base.pk, newer.pk]
 
 
-def test_a_picture_on_which_the_model_fails_is_failed_alone(while_it_thinks) -> None:
+def test_image_that_breaks_model_fails_alone(during_prediction) -> None:
     rows = submissions(4)
     odd = rows[2].pixels
 
@@ -126,7 +126,7 @@ def test_a_picture_on_which_the_model_fails_is_failed_alone(while_it_thinks) -> 
         if (pixels == np.frombuffer(odd, np.uint8).reshape(28, 28)).all(axis=(1, 2)).any():
             raise ArithmeticError("odd ink")
 
-    while_it_thinks(choke)
+    during_prediction(choke)
     said = batch_prediction.predict_batch([row.pk for row in rows])
     states = [Submission.objects.get(pk=row.pk).state for row in rows]
     assert states == ["predicted", "predicted", "failed", "predicted"]
@@ -137,16 +137,16 @@ def test_a_picture_on_which_the_model_fails_is_failed_alone(while_it_thinks) -> 
     assert (asking.state, asking.failure) == ("failed", rows[2].failure)
 
 
-def test_pixels_of_a_wrong_size_fail_their_own_submission_only() -> None:
+def test_wrong_pixel_size_fails_only_its_submission() -> None:
     rows = [*submissions(2), make_submission(pixels=b"too few")]
     batch_prediction.predict_batch([row.pk for row in rows])
     assert [Submission.objects.get(pk=row.pk).state for row in rows] == ["predicted", "predicted", "failed"]
 
 
 @pytest.mark.django_db(transaction=True, serialized_rollback=True)
-def test_a_submission_deleted_while_the_model_thinks_does_not_fail_the_others(while_it_thinks) -> None:
+def test_submission_deleted_during_prediction_does_not_fail_batch(during_prediction) -> None:
     rows = submissions(3)
-    while_it_thinks(lambda pixels: Submission.objects.filter(pk=rows[1].pk).delete())
+    during_prediction(lambda pixels: Submission.objects.filter(pk=rows[1].pk).delete())
     said = batch_prediction.predict_batch([row.pk for row in rows])
     assert set(said) == {rows[0].pk, rows[2].pk}
     assert Prediction.objects.count() == 2
@@ -154,21 +154,21 @@ def test_a_submission_deleted_while_the_model_thinks_does_not_fail_the_others(wh
 
 
 @pytest.mark.parametrize("error", [DatabaseError("locked"), BundleError("damaged"), versions.NoLiveModelError("none")])
-def test_what_is_wrong_with_the_site_is_nobodys_fault(while_it_thinks, error: Exception) -> None:
+def test_site_errors_leave_submissions_pending(during_prediction, error: Exception) -> None:
     row = submissions(1, created=timezone.now())[0]
     Submission.objects.update(created=timezone.now() - timedelta(hours=1))
 
     def fail(pixels: np.ndarray) -> None:
         raise error
 
-    while_it_thinks(fail)
+    during_prediction(fail)
     with pytest.raises(type(error)):
         batch_prediction.predict_batch([row.pk])
     row.refresh_from_db()
     assert (row.state, row.attempts) == (SubmissionState.PENDING, 0)
 
 
-def test_without_a_model_lost_submissions_are_not_blamed() -> None:
+def test_no_attempt_is_counted_without_live_model() -> None:
     row = submissions(1)[0]
     Submission.objects.update(created=timezone.now() - timedelta(hours=1))
     Deployment.objects.all().delete()
@@ -178,7 +178,7 @@ def test_without_a_model_lost_submissions_are_not_blamed() -> None:
     assert (row.state, row.attempts) == (SubmissionState.PENDING, 0)
 
 
-def test_pixels_of_an_older_preprocessing_are_computed_again_and_kept() -> None:
+def test_pixels_of_older_preprocessing_are_recomputed_and_stored() -> None:
     strokes = [[[60, 220, 120], [60, 60, 240]]]
     row = make_submission(strokes=strokes, pixels=bytes(784), preprocessing_version=PREPROCESSING_VERSION - 1)
     batch_prediction.predict_batch([row.pk])
@@ -187,7 +187,7 @@ def test_pixels_of_an_older_preprocessing_are_computed_again_and_kept() -> None:
     assert row.preprocessing_version == PREPROCESSING_VERSION == row.latest_prediction.preprocessing_version
 
 
-def test_a_kept_picture_that_is_gone_fails_its_own_submission_only() -> None:
+def test_missing_image_file_fails_only_its_submission() -> None:
     row = make_submission(preprocessing_version=PREPROCESSING_VERSION - 1)
     other = submissions(1)[0]
     batch_prediction.predict_batch([row.pk, other.pk])
@@ -196,7 +196,7 @@ def test_a_kept_picture_that_is_gone_fails_its_own_submission_only() -> None:
     assert (row.state, other.state) == (SubmissionState.FAILED, SubmissionState.PREDICTED)
 
 
-def test_lost_submissions_are_served_in_company_then_alone_then_given_up(settings) -> None:
+def test_lost_submissions_are_retried_in_batch_then_alone_then_failed(settings) -> None:
     settings.PREDICTION_BATCH = 2
     rows = submissions(4)
     for row, attempts in zip(rows, (2, 4, 0, 1), strict=True):

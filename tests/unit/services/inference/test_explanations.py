@@ -11,7 +11,7 @@ from tests.unit.ml.serving.test_occlusion import seven
 pytestmark = pytest.mark.django_db
 
 
-def test_an_answered_submission_is_explained_by_the_version_that_answered():
+def test_explanation_is_by_version_of_latest_prediction():
     submission = make_submission(pixels=seven().tobytes())
     make_prediction(submission)
     version, leaning = explanations.explanation(submission)
@@ -19,6 +19,6 @@ def test_an_answered_submission_is_explained_by_the_version_that_answered():
     assert np.abs(leaning).max() == 1
 
 
-def test_a_waiting_submission_has_nothing_to_explain():
+def test_pending_submission_has_no_explanation():
     with pytest.raises(explanations.NothingToExplainError):
         explanations.explanation(make_submission())

@@ -67,14 +67,14 @@ def wait(pool: ThreadPoolExecutor, replies: Replies, *keys: bytes, seconds: floa
     return future
 
 
-def test_who_waits_alone_asks_and_gets_it(replies, items):
+def test_single_waiter_pops_its_own_reply(replies, items):
     replies.expect([b"1"])
     items.bring(b"1 a seven, it says")
     assert replies.collect([b"1"], time.monotonic() + 10) == {b"1": b"a seven, it says"}
     assert items.asked_by == [threading.get_ident()]
 
 
-def test_one_thread_asks_for_all_and_wakes_only_who_has_everything(pool, replies, items):
+def test_leader_pops_for_all_and_wakes_only_complete_waiters(pool, replies, items):
     leader, one, two = wait(pool, replies, b"1"), wait(pool, replies, b"2"), wait(pool, replies, b"3", b"4")
     items.bring(b"2 b", b"3 c")
     assert one.result(10) == {b"2": b"b"}
@@ -88,7 +88,7 @@ def test_one_thread_asks_for_all_and_wakes_only_who_has_everything(pool, replies
     assert len(set(items.asked_by)) == 2
 
 
-def test_when_the_one_who_asks_has_its_answer_another_one_asks(pool, replies, items):
+def test_lead_passes_on_when_leader_is_complete(pool, replies, items):
     waiting = {key: wait(pool, replies, key) for key in (b"1", b"2", b"3")}
     for key, future in waiting.items():
         items.bring(key + b" x")
@@ -96,14 +96,14 @@ def test_when_the_one_who_asks_has_its_answer_another_one_asks(pool, replies, it
     assert len(set(items.asked_by)) > 1
 
 
-def test_when_the_one_who_asks_runs_out_of_time_another_one_asks(pool, replies, items):
+def test_lead_passes_on_when_leader_times_out(pool, replies, items):
     leader, other = wait(pool, replies, b"1", seconds=0.1), wait(pool, replies, b"2")
     assert leader.result(10) == {}
     items.bring(b"1 too late", b"2 b")
     assert other.result(10) == {b"2": b"b"}
 
 
-def test_who_only_waits_runs_out_of_time_too_and_has_what_came(pool, replies, items):
+def test_follower_times_out_with_replies_so_far(pool, replies, items):
     leader, other = wait(pool, replies, b"1"), wait(pool, replies, b"2", b"3", seconds=0.3)
     items.bring(b"2 b")
     assert other.result(10) == {b"2": b"b"}
@@ -111,7 +111,7 @@ def test_who_only_waits_runs_out_of_time_too_and_has_what_came(pool, replies, it
     assert leader.result(10) == {b"1": b"a"}
 
 
-def test_an_answer_that_comes_before_anybody_waits_for_it_is_kept(pool, replies, items):
+def test_early_reply_is_kept(pool, replies, items):
     replies.expect([b"2"])
     leader = wait(pool, replies, b"1")
     items.bring(b"2 early", b"1 a")
@@ -120,7 +120,7 @@ def test_an_answer_that_comes_before_anybody_waits_for_it_is_kept(pool, replies,
     assert len(items.asked_by) == 1
 
 
-def test_an_answer_that_nobody_expects_any_more_is_dropped(replies, items):
+def test_unexpected_reply_is_dropped(replies, items):
     replies.expect([b"1"])
     assert replies.collect([b"1"], time.monotonic() + 0.01) == {}
     assert not replies.expects(b"1")
@@ -131,7 +131,7 @@ def test_an_answer_that_nobody_expects_any_more_is_dropped(replies, items):
     assert not replies._waiting
 
 
-def test_answers_that_nobody_comes_for_are_forgotten(replies, monkeypatch):
+def test_uncollected_replies_expire(replies, monkeypatch):
     replies.expect([b"1", b"2"])
     now = time.monotonic()
     monkeypatch.setattr(time, "monotonic", lambda: now + 41)
@@ -139,7 +139,7 @@ def test_answers_that_nobody_comes_for_are_forgotten(replies, monkeypatch):
     assert [replies.expects(key) for key in (b"1", b"2", b"3")] == [False, False, True]
 
 
-def test_when_redis_fails_nobody_waits_for_it_to_fail_again(pool, replies, items):
+def test_redis_error_releases_all_waiters(pool, replies, items):
     leader, others = wait(pool, replies, b"1"), [wait(pool, replies, b"%d" % number) for number in range(2, 6)]
     items.fail()
     with pytest.raises(redis.ConnectionError, match="gone"):
@@ -151,7 +151,7 @@ def test_when_redis_fails_nobody_waits_for_it_to_fail_again(pool, replies, items
     assert later.result(10) == {b"7": b"there again"}
 
 
-def test_of_many_threads_that_come_and_go_each_gets_what_is_its_own(pool, replies, items):
+def test_each_of_many_threads_gets_its_own_replies(pool, replies, items):
     def send_and_wait(first: int) -> None:
         for number in range(first, first + 100):
             key = b"%d" % number

@@ -30,13 +30,13 @@ def found() -> list[str]:
     return [finding.problem for finding in consistency.check().findings]
 
 
-def test_a_whole_site_is_whole(kept):
+def test_consistent_site_has_no_findings(kept):
     said = io.StringIO()
     call_command("sanity", stdout=said)
     assert said.getvalue() == "checked 1 submissions, 1 images, 1 models: nothing is missing or damaged\n"
 
 
-def test_a_missing_and_a_damaged_picture_are_found(kept):
+def test_missing_and_damaged_images_are_found(kept):
     path = Path(default_storage.path(kept.picture))
     path.write_bytes(b"x" + path.read_bytes()[1:])
     assert found() == ["a picture is damaged"]
@@ -47,7 +47,7 @@ def test_a_missing_and_a_damaged_picture_are_found(kept):
     assert ended.value.code == 1
 
 
-def test_left_over_files_are_told_and_do_no_harm(kept):
+def test_orphaned_files_are_harmless_findings(kept):
     path = Path(default_storage.path("pictures/ab/left.png.1234.draft"))
     path.parent.mkdir(parents=True)
     path.write_bytes(b"half")
@@ -58,12 +58,12 @@ def test_left_over_files_are_told_and_do_no_harm(kept):
     assert consistency.check().is_sane
 
 
-def test_a_copy_that_differs_from_the_answer_is_found(kept):
+def test_mismatch_with_latest_prediction_is_found(kept):
     Submission.objects.update(digit=3)
     assert found() == ["a submission and its latest answer differ"]
 
 
-def test_a_damaged_model_is_found(kept):
+def test_damaged_model_is_found(kept):
     bundle = bytes(ModelFiles.objects.get().bundle)
     ModelFiles.objects.update(bundle=bundle[:-1] + b"x")
     assert found() == ["the file of a model is damaged"]

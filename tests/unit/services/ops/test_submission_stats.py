@@ -10,7 +10,7 @@ from tests.factories import make_prediction, make_submission
 pytestmark = pytest.mark.django_db
 
 
-def test_everybody_sees_the_counts_of_what_they_see(visitor, stranger, reviewer, django_assert_num_queries):
+def test_stats_count_visible_submissions(visitor, stranger, reviewer, django_assert_num_queries):
     right, wrong = make_submission(visitor), make_submission(visitor, source="api")
     make_prediction(right)
     make_prediction(wrong, digit=4, verdict=Verdict.UNSURE)

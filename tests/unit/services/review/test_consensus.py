@@ -78,7 +78,7 @@ STEPS = st.lists(
 @pytest.mark.sqlite_only
 @rules(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(steps=STEPS)
-def test_the_truth_is_what_all_labels_together_say(db: None, steps: list[tuple]) -> None:
+def test_consensus_matches_full_recomputation(db: None, steps: list[tuple]) -> None:
     with transaction.atomic():
         people = reviewers(3)
         first = make_submission(VISITOR)
@@ -126,7 +126,7 @@ def compare(labelled: Submission, *, is_review: bool) -> None:
 
 
 @pytest.mark.both_databases
-def test_the_upgrade_counts_the_labels_that_there_are() -> None:
+def test_migration_creates_votes_from_existing_labels() -> None:
     one, two = reviewers(2)
     submission = make_submission(VISITOR)
     for actor, value in ((one, "1"), (two, "2"), (one, "3")):
@@ -178,7 +178,7 @@ def add_labels(submission: Submission, *, actor: Actor, count: int) -> None:
 
 @pytest.mark.sqlite_only
 @pytest.mark.parametrize("operation", ["suggest", "repeat", "retract", "review", "retract review", "decide", "undo"])
-def test_one_more_label_costs_the_same_after_thousands(operation: str) -> None:
+def test_label_cost_does_not_grow_with_labels(operation: str) -> None:
     """At 4,000 labels of one submission each further one took eight times as long, under the write lock."""
     reviewer, other = reviewers(2)
     submission = make_submission(VISITOR)
@@ -215,7 +215,7 @@ def perform(operation: str, submission: Submission, reviewer: Actor, *, value: s
 
 
 @pytest.mark.sqlite_only
-def test_a_suggestion_costs_the_same_among_thousands_of_copies() -> None:
+def test_suggestion_cost_does_not_grow_with_copies() -> None:
     costs = {}
     submission = make_submission(VISITOR)
     for count in (1, 2000):

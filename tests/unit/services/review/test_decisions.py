@@ -15,7 +15,7 @@ pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture(autouse=True)
-def no_chance(settings):
+def no_random_share(settings):
     settings.REVIEW_RANDOM_SHARE = 0
 
 
@@ -38,21 +38,21 @@ def truth(submission: Submission) -> tuple[str, str]:
     return submission.truth, submission.truth_state
 
 
-def test_a_decision_carries_the_reason_for_which_it_was_shown_and_ends_its_lease(reviewer):
+def test_decision_has_reason_of_lease_and_releases_it(reviewer):
     answered()
     said = decide(reviewer, shown(reviewer))
     assert (said.kind, said.reason) == (LabelKind.REVIEW, LabelReason.DOUBT)
     assert not Lease.objects.exists()
 
 
-def test_a_decision_that_is_sent_again_is_stored_once(reviewer):
+def test_repeated_decision_is_stored_once(reviewer):
     answered()
     submission = shown(reviewer)
     assert decide(reviewer, submission) == decide(reviewer, submission)
     assert Label.objects.count() == 1
 
 
-def test_a_decision_after_the_lease_ran_out_is_not_lost(reviewer, second_reviewer):
+def test_decision_after_lease_expiry_is_stored(reviewer, second_reviewer):
     answered()
     submission = shown(reviewer)
     Lease.objects.all().delete()
@@ -62,7 +62,7 @@ def test_a_decision_after_the_lease_ran_out_is_not_lost(reviewer, second_reviewe
     assert Lease.objects.get().reviewer == second_reviewer.user
 
 
-def test_second_thoughts_keep_the_reason(reviewer):
+def test_corrected_decision_keeps_reason(reviewer):
     answered()
     submission = shown(reviewer)
     decide(reviewer, submission, "7")
@@ -70,7 +70,7 @@ def test_second_thoughts_keep_the_reason(reviewer):
     assert truth(submission) == ("1", TruthState.SETTLED)
 
 
-def test_what_is_taken_back_is_in_front_of_its_reviewer_again_for_the_same_reason(reviewer, second_reviewer):
+def test_undo_leases_item_again_with_same_reason(reviewer, second_reviewer):
     answered(), answered()
     submission = shown(reviewer)
     decide(reviewer, submission)
@@ -81,7 +81,7 @@ def test_what_is_taken_back_is_in_front_of_its_reviewer_again_for_the_same_reaso
     assert shown(second_reviewer) != submission
 
 
-def test_taking_back_twice_takes_back_once(reviewer):
+def test_repeated_undo_retracts_once(reviewer):
     answered()
     submission = shown(reviewer)
     decide(reviewer, submission)
@@ -91,7 +91,7 @@ def test_taking_back_twice_takes_back_once(reviewer):
     assert shown(reviewer) == submission
 
 
-def test_passing_over_can_be_taken_back(reviewer):
+def test_skip_can_be_undone(reviewer):
     answered(), answered()
     submission = shown(reviewer)
     decisions.skip(actor=reviewer, submission=submission)
@@ -99,7 +99,7 @@ def test_passing_over_can_be_taken_back(reviewer):
     assert decisions.undo(actor=reviewer, submission=submission).submission == submission
 
 
-def test_the_last_decision_is_known_and_what_was_said_elsewhere_is_none(reviewer):
+def test_last_decided_ignores_labels_outside_queue(reviewer):
     assert decisions.last_decided(reviewer) is None
     answered()
     submission = shown(reviewer)
@@ -108,7 +108,7 @@ def test_the_last_decision_is_known_and_what_was_said_elsewhere_is_none(reviewer
     assert decisions.last_decided(reviewer) == submission
 
 
-def test_many_decisions_are_one_transaction_all_or_none(reviewer):
+def test_decisions_are_stored_all_or_none(reviewer):
     rows = [answered() for _ in range(5)]
     with pytest.raises(labels.LabelError):
         decisions.decide_many(
@@ -118,7 +118,7 @@ def test_many_decisions_are_one_transaction_all_or_none(reviewer):
 
 
 @pytest.mark.parametrize("count", [2, 60])
-def test_many_decisions_cost_as_many_queries_as_few(reviewer, count, django_assert_max_num_queries):
+def test_query_count_does_not_depend_on_number_of_decisions(reviewer, count, django_assert_max_num_queries):
     rows = [answered() for _ in range(count)]
     reviewer.user.has_perm("recognizer.review")
     with django_assert_max_num_queries(14):
@@ -126,14 +126,14 @@ def test_many_decisions_cost_as_many_queries_as_few(reviewer, count, django_asse
     assert Submission.objects.filter(truth="7", truth_state=TruthState.SETTLED).count() == count
 
 
-def test_what_was_deleted_meanwhile_does_not_spoil_the_others(reviewer):
+def test_deleted_submission_does_not_fail_other_decisions(reviewer):
     rows = [answered() for _ in range(3)]
     Submission.objects.filter(pk=rows[1].pk).delete()
     said = decisions.decide_many(actor=reviewer, values=dict.fromkeys(rows, "7"), default_reason=LabelReason.GRID)
     assert {one.submission_id for one in said} == {rows[0].pk, rows[2].pk}
 
 
-def test_the_grid_shows_one_digit_and_leases_it(reviewer, second_reviewer):
+def test_grid_leases_submissions_of_one_digit(reviewer, second_reviewer):
     sevens = {answered() for _ in range(3)}
     other = make_submission()
     make_prediction(other, digit=1, runner_up=7)
@@ -146,7 +146,7 @@ def test_the_grid_shows_one_digit_and_leases_it(reviewer, second_reviewer):
     assert {item.submission for item in queue.lease_grid(actor=second_reviewer, digit=7)} == sevens
 
 
-def test_an_item_with_a_word_on_it_already_is_blind_whatever_the_rule(reviewer, second_reviewer):
+def test_reviewed_item_is_blind_under_every_rule(reviewer, second_reviewer):
     decide(second_reviewer, answered(), "3")
     sure = make_submission()
     make_prediction(sure)
@@ -155,7 +155,7 @@ def test_an_item_with_a_word_on_it_already_is_blind_whatever_the_rule(reviewer, 
     assert (item.submission, item.blind, item.answer, item.suggestion) == (sure, True, None, "")
 
 
-def test_no_visitors_word_becomes_a_training_label(visitor, stranger, reviewer):
+def test_visitor_labels_are_not_used_for_training(visitor, stranger, reviewer):
     drawn = answered()
     for value in ("1", "7", "1"):
         labels.create_label(actor=visitor, submission=drawn, value=value, reason=LabelReason.OWN_PAGE)
@@ -168,7 +168,7 @@ def test_no_visitors_word_becomes_a_training_label(visitor, stranger, reviewer):
     assert list(trainable_submissions()) == [drawn]
 
 
-def test_a_lone_reviewers_corrections_settle_and_train(reviewer):
+def test_corrections_of_single_reviewer_are_used_for_training(reviewer):
     sure = make_submission()
     make_prediction(sure)
     decide(reviewer, sure, "1")
@@ -176,7 +176,7 @@ def test_a_lone_reviewers_corrections_settle_and_train(reviewer):
     assert list(trainable_submissions()) == [sure]
 
 
-def test_what_waits_for_a_colleague_who_left_settles_when_the_queue_is_empty(reviewer, second_reviewer):
+def test_waiting_second_opinions_settle_when_other_reviewer_is_inactive(reviewer, second_reviewer):
     old = decide(second_reviewer, answered(), "3")
     sure = make_submission()
     make_prediction(sure)
@@ -189,7 +189,7 @@ def test_what_waits_for_a_colleague_who_left_settles_when_the_queue_is_empty(rev
 
 
 @pytest.mark.parametrize("count", [100, pytest.param(500, marks=pytest.mark.acceptance)])
-def test_two_reviewers_at_once_share_items_without_one_in_common_and_none_lost(reviewer, second_reviewer, count):
+def test_concurrent_reviewers_get_disjoint_items(reviewer, second_reviewer, count):
     rows = {answered().pk for _ in range(count)}
     on_screen = {reviewer: set(), second_reviewer: set()}
     decided = []

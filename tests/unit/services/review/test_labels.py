@@ -37,55 +37,55 @@ def truth(submission: Submission) -> tuple[str, str]:
     return submission.truth, submission.truth_state
 
 
-def test_a_new_submission_has_no_truth(submission):
+def test_new_submission_has_no_consensus(submission):
     assert truth(submission) == ("", TruthState.NONE)
 
 
-def test_a_visitors_word_is_a_suggestion_and_settles_nothing(visitor, submission):
+def test_label_of_visitor_is_provisional(visitor, submission):
     said = say(visitor, submission, "7")
     assert said.kind == LabelKind.SUGGESTION
     assert truth(submission) == ("7", TruthState.PROVISIONAL)
 
 
-def test_a_reviewers_word_settles(reviewer, submission):
+def test_label_of_reviewer_is_settled(reviewer, submission):
     said = say(reviewer, submission, "7")
     assert said.kind == LabelKind.REVIEW
     assert truth(submission) == ("7", TruthState.SETTLED)
 
 
-def test_a_reviewer_is_believed_about_their_own_drawing_at_once(reviewer):
+def test_reviewer_settles_their_own_drawing(reviewer):
     mine = make_submission(reviewer)
     labels.create_label(actor=reviewer, submission=mine, value="4", reason=LabelReason.OWN_PAGE)
     assert truth(mine) == ("4", TruthState.SETTLED)
 
 
-def test_a_review_outweighs_every_suggestion(visitor, reviewer, submission):
+def test_review_overrides_suggestions(visitor, reviewer, submission):
     say(reviewer, submission, "1")
     say(visitor, submission, "7")
     assert truth(submission) == ("1", TruthState.SETTLED)
 
 
-def test_a_stranger_cannot_label_another_visitors_drawing(stranger, submission):
+def test_stranger_cannot_label_visitors_drawing(stranger, submission):
     with pytest.raises(labels.NotAllowedError):
         say(stranger, submission, "7")
     assert not Label.objects.exists()
     assert truth(submission) == ("", TruthState.NONE)
 
 
-def test_what_is_no_label_is_refused_and_changes_nothing(reviewer, submission):
+def test_invalid_label_is_rejected(reviewer, submission):
     with pytest.raises(labels.LabelError, match="not_a_digit"):
         say(reviewer, submission, "12")
     assert not Label.objects.exists()
 
 
-def test_a_persons_newer_word_replaces_the_older_and_keeps_it_on_record(reviewer, submission):
+def test_newer_label_replaces_older_and_keeps_history(reviewer, submission):
     say(reviewer, submission, "1")
     say(reviewer, submission, "7")
     assert truth(submission) == ("7", TruthState.SETTLED)
     assert [one.value for one in submission.labels.all()] == ["1", "7"]
 
 
-def test_undo_brings_back_what_was_said_before(reviewer, submission):
+def test_retraction_restores_previous_label(reviewer, submission):
     say(reviewer, submission, "1")
     wrong = say(reviewer, submission, "7")
     labels.retract(actor=reviewer, label=wrong)
@@ -93,12 +93,12 @@ def test_undo_brings_back_what_was_said_before(reviewer, submission):
     assert submission.labels.count() == 3
 
 
-def test_undoing_everything_leaves_no_truth(reviewer, submission):
+def test_retracting_all_labels_leaves_no_consensus(reviewer, submission):
     labels.retract(actor=reviewer, label=say(reviewer, submission, "1"))
     assert truth(submission) == ("", TruthState.NONE)
 
 
-def test_nobody_takes_back_another_persons_word(reviewer, visitor, stranger, submission):
+def test_label_of_another_person_cannot_be_retracted(reviewer, visitor, stranger, submission):
     said = say(visitor, submission, "1")
     for other in (reviewer, stranger, Actor()):
         with pytest.raises(labels.NotAllowedError):
@@ -106,7 +106,7 @@ def test_nobody_takes_back_another_persons_word(reviewer, visitor, stranger, sub
     assert truth(submission) == ("1", TruthState.PROVISIONAL)
 
 
-def test_a_token_takes_back_only_words_of_a_kind_that_it_could_say(reviewer, submission):
+def test_token_can_retract_only_labels_within_its_scopes(reviewer, submission):
     review = say(reviewer, submission, "1")
     with pytest.raises(labels.NotAllowedError):
         labels.retract(actor=replace(reviewer, scopes=frozenset({Scope.SUBMIT})), label=review)
@@ -115,7 +115,7 @@ def test_a_token_takes_back_only_words_of_a_kind_that_it_could_say(reviewer, sub
     assert truth(submission) == ("", TruthState.NONE)
 
 
-def test_nothing_is_taken_back_twice(reviewer, submission):
+def test_label_cannot_be_retracted_twice(reviewer, submission):
     said = say(reviewer, submission, "1")
     retraction = labels.retract(actor=reviewer, label=said)
     for gone in (said, retraction):
@@ -123,16 +123,14 @@ def test_nothing_is_taken_back_twice(reviewer, submission):
             labels.retract(actor=reviewer, label=gone)
 
 
-def test_a_label_is_never_changed(reviewer, submission):
+def test_labels_are_immutable(reviewer, submission):
     said = say(reviewer, submission, "1")
     said.value = "2"
     with pytest.raises(AppendOnlyError):
         said.save()
 
 
-def test_two_reviewers_who_differ_leave_a_dispute_and_a_third_decides_it(
-    reviewer, second_reviewer, operator, submission
-):
+def test_third_reviewer_decides_dispute(reviewer, second_reviewer, operator, submission):
     say(reviewer, submission, "1")
     say(second_reviewer, submission, "7")
     assert truth(submission) == ("", TruthState.DISPUTED)
@@ -140,9 +138,7 @@ def test_two_reviewers_who_differ_leave_a_dispute_and_a_third_decides_it(
     assert truth(submission) == ("7", TruthState.SETTLED)
 
 
-def test_contradicting_a_sure_answer_waits_for_a_second_reviewer_where_there_is_one(
-    reviewer, second_reviewer, visitor, submission
-):
+def test_contradicting_sure_prediction_needs_second_reviewer(reviewer, second_reviewer, visitor, submission):
     say(second_reviewer, make_submission(visitor), "3")
     make_prediction(submission)
     say(reviewer, submission, "1")
@@ -151,13 +147,13 @@ def test_contradicting_a_sure_answer_waits_for_a_second_reviewer_where_there_is_
     assert truth(submission) == ("1", TruthState.SETTLED)
 
 
-def test_a_lone_reviewer_settles_even_against_a_sure_answer(reviewer, submission):
+def test_single_reviewer_settles_against_sure_prediction(reviewer, submission):
     make_prediction(submission)
     say(reviewer, submission, "1")
     assert truth(submission) == ("1", TruthState.SETTLED)
 
 
-def test_a_reviewer_who_left_long_ago_is_not_waited_for(reviewer, second_reviewer, visitor, submission):
+def test_inactive_reviewer_is_not_required(reviewer, second_reviewer, visitor, submission):
     old = say(second_reviewer, make_submission(visitor), "3")
     Label.objects.filter(pk=old.pk).update(created=timezone.now() - timedelta(days=31))
     make_prediction(submission)
@@ -165,7 +161,7 @@ def test_a_reviewer_who_left_long_ago_is_not_waited_for(reviewer, second_reviewe
     assert truth(submission) == ("1", TruthState.SETTLED)
 
 
-def test_what_a_visitor_said_stays_theirs_when_they_sign_in(visitor, submission):
+def test_visitor_label_is_moved_to_account_at_login(visitor, submission):
     said = say(visitor, submission, "1")
     signed_in = Actor(user=User.objects.create_user("ann"), visitor=visitor.visitor)
     labels.retract(actor=signed_in, label=said)

@@ -16,7 +16,7 @@ pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture(autouse=True)
-def no_chance(settings):
+def no_random_share(settings):
     settings.REVIEW_RANDOM_SHARE = 0
 
 
@@ -44,12 +44,12 @@ def review(actor, submission, value="7", reason=LabelReason.DOUBT) -> Label:
     return decisions.decide(actor=actor, submission=submission, value=value, default_reason=reason)
 
 
-def test_the_most_doubtful_comes_first(reviewer):
+def test_highest_doubt_comes_first(reviewer):
     low, high, middle = answered(0.1), answered(0.9), answered(0.5)
     assert take(reviewer, count=3) == [high, middle, low]
 
 
-def test_what_a_visitor_contradicted_comes_before_what_is_merely_doubtful(reviewer, visitor):
+def test_contradicted_submissions_come_before_doubtful(reviewer, visitor):
     answered(0.9)
     contradicted = answered(0.1)
     labels.create_label(actor=visitor, submission=contradicted, value="1", reason=LabelReason.OWN_PAGE)
@@ -57,19 +57,19 @@ def test_what_a_visitor_contradicted_comes_before_what_is_merely_doubtful(review
     assert (item.submission, item.reason, item.blind) == (contradicted, LabelReason.SUGGESTION, False)
 
 
-def test_what_waits_failed_or_is_settled_is_not_shown(reviewer):
+def test_pending_failed_and_settled_are_not_shown(reviewer):
     make_submission()
     make_submission(state="failed", failure="unreadable")
     review(reviewer, answered())
     assert take(reviewer) == []
 
 
-def test_the_newest_first_if_that_is_the_rule(reviewer):
+def test_newest_rule_shows_newest_first(reviewer):
     old, new = answered(0.9), answered(0.1)
     assert take(reviewer, LabelReason.NEWEST, count=2) == [new, old]
 
 
-def test_disagreement_shows_what_model_versions_answered_differently(reviewer):
+def test_disagreement_rule_shows_differing_predictions(reviewer):
     from tests.unit.services.registry.test_versions import another_version
 
     answered(0.9)
@@ -78,7 +78,7 @@ def test_disagreement_shows_what_model_versions_answered_differently(reviewer):
     assert take(reviewer, LabelReason.DISAGREEMENT, count=5) == [torn]
 
 
-def test_two_reviewers_never_have_the_same_item_in_front_of_them(reviewer, second_reviewer):
+def test_reviewers_never_share_an_item(reviewer, second_reviewer):
     for _ in range(6):
         answered()
     mine, theirs = take(reviewer, count=3), take(second_reviewer, count=3)
@@ -86,14 +86,14 @@ def test_two_reviewers_never_have_the_same_item_in_front_of_them(reviewer, secon
     assert len(mine) == len(theirs) == 3
 
 
-def test_a_reviewer_who_asks_again_gets_the_items_they_hold(reviewer):
+def test_repeated_request_returns_leased_items(reviewer):
     for _ in range(4):
         answered()
     assert take(reviewer, count=2) == take(reviewer, count=2)
     assert Lease.objects.count() == 2
 
 
-def test_an_item_comes_back_when_its_lease_runs_out(reviewer, second_reviewer):
+def test_item_is_free_after_lease_expiry(reviewer, second_reviewer):
     submission = answered()
     assert take(reviewer) == [submission]
     assert take(second_reviewer) == []
@@ -102,14 +102,14 @@ def test_an_item_comes_back_when_its_lease_runs_out(reviewer, second_reviewer):
     assert take(reviewer) == []
 
 
-def test_who_leaves_gives_their_items_back_at_once(reviewer, second_reviewer):
+def test_released_items_are_free_immediately(reviewer, second_reviewer):
     submission = answered()
     take(reviewer)
     queue.release_leases(actor=reviewer)
     assert take(second_reviewer) == [submission]
 
 
-def test_a_skipped_item_goes_to_others_and_returns_only_when_nothing_else_is_left(reviewer, second_reviewer):
+def test_skipped_item_comes_last_for_its_reviewer(reviewer, second_reviewer):
     hard, easy = answered(0.9), answered(0.1)
     assert take(reviewer) == [hard]
     decisions.skip(actor=reviewer, submission=hard)
@@ -131,7 +131,7 @@ def test_copies_are_shown_once_and_labelled_together(reviewer, second_reviewer):
         assert (one.truth, one.truth_state) == ("7", TruthState.SETTLED)
 
 
-def test_a_copy_that_arrives_later_takes_over_the_truth_and_asks_nobody(reviewer, second_reviewer):
+def test_later_copy_takes_over_settled_label(reviewer, second_reviewer):
     review(reviewer, answered(digest="d" * 64))
     late = answered(digest="d" * 64)
     assert take(second_reviewer) == []
@@ -139,7 +139,7 @@ def test_a_copy_that_arrives_later_takes_over_the_truth_and_asks_nobody(reviewer
     assert (late.truth, late.truth_state) == ("7", TruthState.SETTLED)
 
 
-def test_a_contradicted_sure_answer_goes_blind_to_the_second_reviewer(reviewer, second_reviewer):
+def test_contradicted_sure_prediction_is_blind_for_second_reviewer(reviewer, second_reviewer):
     review(second_reviewer, answered())
     sure = make_submission()
     make_prediction(sure)
@@ -149,7 +149,7 @@ def test_a_contradicted_sure_answer_goes_blind_to_the_second_reviewer(reviewer, 
     assert (item.submission, item.reason, item.blind) == (sure, LabelReason.SECOND_OPINION, True)
 
 
-def test_a_lone_reviewer_sees_a_contradicted_sure_answer_once_more_later_and_blind(reviewer):
+def test_single_reviewer_gets_blind_second_look_later(reviewer):
     sure = make_submission()
     make_prediction(sure)
     said = review(reviewer, sure, "1")
@@ -162,7 +162,7 @@ def test_a_lone_reviewer_sees_a_contradicted_sure_answer_once_more_later_and_bli
     assert take(reviewer, LabelReason.SUSPECT) == []
 
 
-def test_a_random_share_is_mixed_in_and_says_so(reviewer, settings):
+def test_random_share_is_mixed_in_with_its_reason(reviewer, settings):
     settings.REVIEW_RANDOM_SHARE = 0.15
     for _ in range(60):
         answered()
@@ -172,7 +172,7 @@ def test_a_random_share_is_mixed_in_and_says_so(reviewer, settings):
     assert 3 <= len(drawn) <= 18
 
 
-def test_the_random_share_comes_mainly_from_the_holdout_fold(reviewer):
+def test_random_share_prefers_holdout_fold(reviewer):
     for number in range(60):
         answered(fold=Fold.HOLDOUT if number % 5 == 0 else Fold.TRAIN)
     shown = take(reviewer, LabelReason.RANDOM, count=10, seed=3)
@@ -180,7 +180,7 @@ def test_the_random_share_comes_mainly_from_the_holdout_fold(reviewer):
     assert 6 <= holdout <= 10
 
 
-def test_the_random_draw_reaches_everything(reviewer):
+def test_random_sample_reaches_every_submission(reviewer):
     everything = {answered(digest=start * 64) for start in "147adf"}
     drawn = set()
     for seed in range(30):
@@ -189,7 +189,7 @@ def test_the_random_draw_reaches_everything(reviewer):
     assert drawn == everything
 
 
-def test_visitors_and_accounts_without_the_permission_have_no_queue(visitor):
+def test_queue_requires_review_permission(visitor):
     for actor in (visitor, Actor(), Actor(user=User.objects.create_user("ann"))):
         with pytest.raises(labels.NotAllowedError):
             queue.lease_next(actor=actor, rule=LabelReason.DOUBT)

@@ -21,7 +21,7 @@ def reviewed(actor, value="7", *, reason=LabelReason.RANDOM, digit=7):
     return submission
 
 
-def test_only_the_random_share_measures_accuracy(reviewer):
+def test_accuracy_uses_random_share_only(reviewer):
     for value in ("7", "7", "7", "1"):
         reviewed(reviewer, value)
     reviewed(reviewer, "3", reason=LabelReason.DOUBT)
@@ -32,14 +32,14 @@ def test_only_the_random_share_measures_accuracy(reviewer):
     assert version.interval == pytest.approx((0.3006, 0.9544), abs=1e-3)
 
 
-def test_an_answer_counts_for_the_version_that_gave_it_first(reviewer):
+def test_accuracy_uses_first_prediction(reviewer):
     submission = reviewed(reviewer, "1")
     make_prediction(submission, version=second_version(), digit=1, runner_up=7)
     _, [version] = statistics.accuracy_on_traffic()
     assert (version.name, version.right) == (1, 0)
 
 
-def test_accuracy_by_day_is_of_the_day_of_the_answer(reviewer):
+def test_accuracy_by_day_uses_day_of_prediction(reviewer):
     first, second = reviewed(reviewer, "7"), reviewed(reviewer, "1")
     two_days_ago = timezone.now() - timedelta(days=2)
     Prediction.objects.filter(submission=first).update(created=two_days_ago)
@@ -50,13 +50,13 @@ def test_accuracy_by_day_is_of_the_day_of_the_answer(reviewer):
     ]
 
 
-def test_what_was_taken_back_measures_nothing(reviewer):
+def test_retracted_labels_do_not_count(reviewer):
     submission = reviewed(reviewer, "7")
     decisions.undo(actor=reviewer, submission=submission)
     assert statistics.accuracy_on_traffic() == ([], [])
 
 
-def test_agreement_counts_pairs_of_reviewers_by_their_last_word(reviewer, second_reviewer, operator):
+def test_agreement_counts_pairs_of_last_labels(reviewer, second_reviewer, operator):
     alike, unlike = reviewed(reviewer, "7"), reviewed(reviewer, "7")
     reviewed(reviewer, "2")
     for submission, value in ((alike, "1"), (alike, "7"), (unlike, "1")):
@@ -68,7 +68,7 @@ def test_agreement_counts_pairs_of_reviewers_by_their_last_word(reviewer, second
     assert (agreement.right, agreement.total) == (2, 4)
 
 
-def test_progress_counts_what_i_did_today_and_how_quickly(reviewer, second_reviewer, settings):
+def test_progress_has_todays_count_and_pace(reviewer, second_reviewer, settings):
     settings.RETRAIN_AFTER_LABELS = 10
     for _ in range(6):
         reviewed(reviewer)
@@ -82,7 +82,7 @@ def test_progress_counts_what_i_did_today_and_how_quickly(reviewer, second_revie
     assert statistics.progress(reviewer).until_training is None
 
 
-def test_every_day_of_the_period_has_its_place(reviewer):
+def test_decisions_by_day_includes_empty_days(reviewer):
     reviewed(reviewer)
     days = statistics.decisions_by_day()
     assert len(days) == statistics.PERIOD.days
@@ -90,7 +90,7 @@ def test_every_day_of_the_period_has_its_place(reviewer):
     assert sum(count for _, count in days) == 1
 
 
-def test_a_reviewers_pace_is_of_the_minutes_in_which_they_decided(reviewer):
+def test_pace_counts_only_minutes_with_decisions(reviewer):
     for _ in range(4):
         reviewed(reviewer)
     ids = list(Label.objects.values_list("pk", flat=True))
