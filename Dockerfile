@@ -1,14 +1,14 @@
 # syntax=docker/dockerfile:1
-# Two images of one source: `site` (web server, workers, commands), and `trainer`, which adds TensorFlow.
+# Two images: `site` (web server, workers, management commands), and `trainer`, which adds TensorFlow.
 #
 #   docker build --target site --tag digits .
 #   docker build --target trainer --tag digits-trainer .
 #
-# compose.yaml starts everything; docs/operations.md says how to run and look after it.
+# compose.yaml starts all services; docs/operations.md describes operation and maintenance.
 
 ARG PYTHON=3.13-slim-trixie
 
-# --- What is installed: wheels only, so no compiler is needed, neither here nor later --------------------------------
+# --- Packages: wheels only, so that no compiler is needed ------------------------------------------------------------
 FROM python:${PYTHON} AS packages
 ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ONLY_BINARY=:all:
 RUN python -m venv /venv
@@ -19,9 +19,9 @@ FROM packages AS packages-with-tensorflow
 COPY requirements.txt /tmp/
 RUN /venv/bin/pip install -r /tmp/requirements.txt
 
-# --- What runs -------------------------------------------------------------------------------------------------------
+# --- Runtime ---------------------------------------------------------------------------------------------------------
 FROM python:${PYTHON} AS base
-# Nobody can sign in as this account, and nothing but /data belongs to it.
+# An account without a login, which owns only /data.
 RUN useradd --system --uid 10001 --user-group --no-create-home --shell /usr/sbin/nologin digits \
     && install --directory --owner digits --group digits --mode 0700 /data
 ENV PATH=/venv/bin:$PATH \

@@ -1,11 +1,11 @@
 #!/bin/sh
-# Make a virtual environment, whole or not at all, and install into it; for the Makefile.
+# Create a virtual environment and install packages into it, for the Makefile.
 #
 #   PYTHON=python3 sh deploy/environment.sh FOLDER ARGUMENTS-OF-PIP-INSTALL…
 #
-# FOLDER is made anew when an earlier call was stopped half-way, by Ctrl-C or a power cut: pip takes a package of which
-# some files are missing for an installed one. Its stamps (FOLDER/*.stamp) are the caller's; they go before anything
-# changes, so that none ever speaks for what was not finished.
+# FOLDER is created again after an interrupted call (Ctrl-C, power loss), because pip treats a package with missing files
+# as installed. The stamps (FOLDER/*.stamp) belong to the caller. They are deleted before any change, so that a stamp
+# never exists for an incomplete installation.
 set -eu
 folder=$1
 shift
@@ -30,14 +30,14 @@ Elsewhere say where one is: make run PYTHON=/path/to/python3"
   "$PYTHON" -m venv "$folder"
 }
 
-# With a trap, the shell waits for pip to end and goes no further.
+# With a trap, the shell waits for pip to end and then stops.
 trap 'exit 130' INT TERM HUP
 if [ -e "$unfinished" ] || ! "$folder/bin/python" -m pip --version >/dev/null 2>&1; then
   make_environment
 fi
 rm -f "$folder"/*.stamp
 : >"$unfinished"
-# Where pip refuses, as without internet, it has changed nothing.
+# If pip fails, as without an internet connection, it has changed nothing.
 status=0
 "$folder/bin/python" -m pip --disable-pip-version-check --require-virtualenv install --progress-bar off --quiet "$@" \
   || status=$?
