@@ -39,7 +39,7 @@ def test_other_arguments_arrays_and_sources_are_something_else(monkeypatch):
     cached("digits", draw, 2)
     cached("digits", draw, np.zeros(2))
     cached("digits", draw, np.ones(2))
-    monkeypatch.setattr(keeping, "_sources", lambda: b"another version")
+    monkeypatch.setattr(keeping, "_hash_sources", lambda: b"another version")
     cached("digits", draw, 1)
     assert draw.times == 5
 
