@@ -1,12 +1,13 @@
-"""Distortions are mild, repeatable, and never mix one image with another. Drawn digits look like what they say."""
+"""Data augmentation, synthetic digits and outliers."""
 
 import numpy as np
 import pytest
 
 from ml.data.augmentation import CHUNK, augment
+from ml.data.digit_shapes import SHAPES
 from ml.data.mnist import load_mnist
 from ml.data.outliers import draw_outliers
-from ml.data.synthetic_digits import SHAPES, draw_digits
+from ml.data.synthetic_digits import draw_digits
 from ml.serving.bundle import BASE_FOLDER, BUNDLE_FILE
 from ml.serving.classifier import load_classifier
 from ml.training.datasets import redraw
@@ -23,7 +24,7 @@ def validation():
     return mnist.validation_images[:1500], mnist.validation_labels[:1500]
 
 
-def test_the_same_seed_distorts_in_the_same_way_and_another_differently(validation):
+def test_augmentation_is_reproducible_for_a_seed(validation):
     images, _ = validation
     first = augment(images, np.random.default_rng(7))
     np.testing.assert_array_equal(first, augment(images, np.random.default_rng(7)))
@@ -32,13 +33,13 @@ def test_the_same_seed_distorts_in_the_same_way_and_another_differently(validati
     assert first.dtype == np.uint8
 
 
-def test_the_original_images_are_left_alone(validation):
+def test_augmentation_does_not_modify_its_input(validation):
     images = validation[0][:50].copy()
     augment(images, np.random.default_rng(1))
     np.testing.assert_array_equal(images, validation[0][:50])
 
 
-def test_no_ink_wanders_into_a_neighbour():
+def test_ink_does_not_move_into_neighbouring_tiles():
     images = np.zeros((CHUNK, 28, 28), np.uint8)
     images[::2, 0, 4:24] = images[::2, :, 27] = 255
     distorted = augment(images, np.random.default_rng(1))
@@ -46,20 +47,20 @@ def test_no_ink_wanders_into_a_neighbour():
     assert distorted[::2].any(axis=(1, 2)).mean() > 0.95
 
 
-def test_distorted_digits_can_still_be_read(validation, classifier):
+def test_distorted_digits_are_still_recognized(validation, classifier):
     images, labels = validation
     distorted = augment(images, np.random.default_rng(3))
     assert (classifier.logits(distorted).argmax(axis=1) == labels).mean() > 0.97
 
 
-def test_redrawn_digits_come_back_through_the_preprocessing_readable(validation, classifier):
+def test_redrawn_digits_are_recognized_after_preprocessing(validation, classifier):
     images, labels = validation[0][:300], validation[1][:300]
     redrawn = redraw(images, np.random.default_rng(3))
     assert (classifier.logits(redrawn).argmax(axis=1) == labels).mean() > 0.97
     np.testing.assert_array_equal(redrawn, redraw(images, np.random.default_rng(3)))
 
 
-def test_drawn_digits_are_repeatable_and_have_ink():
+def test_synthetic_digits_are_reproducible_and_have_ink():
     images, labels = draw_digits(300, seed=5)
     again, _ = draw_digits(300, seed=5)
     np.testing.assert_array_equal(images, again)
@@ -67,12 +68,12 @@ def test_drawn_digits_are_repeatable_and_have_ink():
     assert set(labels) == set(range(10)) == set(SHAPES)
 
 
-def test_the_shipped_model_reads_the_shapes_that_mnist_lacks(classifier):
+def test_shipped_model_recognizes_synthetic_digits(classifier):
     images, labels = draw_digits(1000, seed=987)
     assert (classifier.logits(images).argmax(axis=1) == labels).mean() > 0.98
 
 
-def test_the_shipped_model_is_seldom_sure_of_a_non_digit(classifier):
+def test_shipped_model_is_rarely_sure_of_an_outlier(classifier):
     images = draw_outliers(500, seed=987)
     assert images.any(axis=(1, 2)).mean() > 0.97
     np.testing.assert_array_equal(images[:50], draw_outliers(50, seed=987))

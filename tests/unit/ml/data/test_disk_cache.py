@@ -1,22 +1,22 @@
-"""What is kept between trainings: found again when it is the same, made again when it is not or was damaged."""
+"""On-disk cache of datasets: hits, misses, damaged files and eviction."""
 
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from ml.data import disk_cache as keeping
+from ml.data import disk_cache
 from ml.data.disk_cache import cached
 
 
-class Drawing:
-    """Counts how often something was drawn."""
+class CountingFunction:
+    """A dataset function that counts its calls."""
 
     def __init__(self) -> None:
-        self.times = 0
+        self.calls = 0
 
     def __call__(self) -> dict[str, np.ndarray]:
-        self.times += 1
+        self.calls += 1
         return {"images": np.arange(4, dtype=np.uint8)}
 
 
@@ -26,44 +26,44 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "kept"
 
 
-def test_what_was_kept_is_not_made_again():
-    draw = Drawing()
-    first, second = cached("digits", draw, 1), cached("digits", draw, 1)
-    assert draw.times == 1
+def test_cached_arrays_are_not_computed_again():
+    make = CountingFunction()
+    first, second = cached("digits", make, 1), cached("digits", make, 1)
+    assert make.calls == 1
     assert first["images"].tolist() == second["images"].tolist() == [0, 1, 2, 3]
 
 
-def test_other_arguments_arrays_and_sources_are_something_else(monkeypatch):
-    draw = Drawing()
-    cached("digits", draw, 1)
-    cached("digits", draw, 2)
-    cached("digits", draw, np.zeros(2))
-    cached("digits", draw, np.ones(2))
-    monkeypatch.setattr(keeping, "_hash_sources", lambda: b"another version")
-    cached("digits", draw, 1)
-    assert draw.times == 5
+def test_key_arrays_and_sources_identify_a_cache_file(monkeypatch):
+    make = CountingFunction()
+    cached("digits", make, 1)
+    cached("digits", make, 2)
+    cached("digits", make, np.zeros(2))
+    cached("digits", make, np.ones(2))
+    monkeypatch.setattr(disk_cache, "_hash_sources", lambda: b"another version")
+    cached("digits", make, 1)
+    assert make.calls == 5
 
 
-def test_a_damaged_file_is_made_again(cache: Path):
-    draw = Drawing()
-    cached("digits", draw, 1)
+def test_damaged_cache_file_is_recomputed(cache: Path):
+    make = CountingFunction()
+    cached("digits", make, 1)
     file = next(cache.iterdir())
     file.write_bytes(file.read_bytes()[:100])
-    assert cached("digits", draw, 1)["images"].tolist() == [0, 1, 2, 3]
-    assert draw.times == 2
+    assert cached("digits", make, 1)["images"].tolist() == [0, 1, 2, 3]
+    assert make.calls == 2
 
 
-def test_old_ones_make_room(cache: Path):
-    for seed in range(keeping.MAX_FILES_PER_NAME + 3):
-        cached("digits", Drawing(), seed)
-    cached("others", Drawing())
+def test_oldest_cache_files_are_deleted(cache: Path):
+    for seed in range(disk_cache.MAX_FILES_PER_NAME + 3):
+        cached("digits", CountingFunction(), seed)
+    cached("outliers", CountingFunction())
     assert sorted(path.name.partition("-")[0] for path in cache.iterdir()) == [
         "digits"
-    ] * keeping.MAX_FILES_PER_NAME + ["others"]
+    ] * disk_cache.MAX_FILES_PER_NAME + ["outliers"]
 
 
-def test_a_disk_that_takes_nothing_costs_only_time(tmp_path: Path, monkeypatch):
+def test_arrays_are_computed_if_the_cache_cannot_be_written(tmp_path: Path, monkeypatch):
     blocked = tmp_path / "a file"
     blocked.touch()
     monkeypatch.setenv("MNIST_CACHE", str(blocked))
-    assert cached("digits", Drawing(), 1)["images"].tolist() == [0, 1, 2, 3]
+    assert cached("digits", CountingFunction(), 1)["images"].tolist() == [0, 1, 2, 3]

@@ -1,4 +1,4 @@
-"""The same digit, moved, drawn larger or smaller, inverted, recoloured or compressed, gets the same answer."""
+"""Invariance of answers to position, size, inversion, colour and compression."""
 
 from __future__ import annotations
 
@@ -17,58 +17,58 @@ from ml.serving.classifier import load_classifier
 WHITE = (255, 255, 255)
 
 
-def moved(digit: np.ndarray, chance: np.random.Generator) -> np.ndarray:
-    return 255 - placed(digit, 180, 280, seed=int(chance.integers(2**31)))
+def move(digit: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    return 255 - placed(digit, 180, 280, seed=int(rng.integers(2**31)))
 
 
-def resized(digit: np.ndarray, chance: np.random.Generator) -> np.ndarray:
-    return 255 - placed(digit, int(chance.integers(40, 401)), 440, seed=int(chance.integers(2**31)))
+def resize(digit: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    return 255 - placed(digit, int(rng.integers(40, 401)), 440, seed=int(rng.integers(2**31)))
 
 
-def inverted(digit: np.ndarray, chance: np.random.Generator) -> np.ndarray:
+def invert(digit: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return 255 - digit
 
 
-def recoloured(digit: np.ndarray, chance: np.random.Generator) -> np.ndarray:
+def recolour(digit: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     while True:
-        ink, paper = chance.integers(0, 256, (2, 3))
+        ink, paper = rng.integers(0, 256, (2, 3))
         if np.abs(ink - paper).max() >= 80:
             return on_paper(digit, tuple(ink), tuple(paper))
 
 
-def compressed(digit: np.ndarray, chance: np.random.Generator) -> np.ndarray:
-    return jpeg(resized(digit, chance), 40)
+def compress(digit: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    return jpeg(resize(digit, rng), 40)
 
 
 @cache
-def asked(number: int) -> tuple[np.ndarray, list[int]]:
-    """The first test digits and what is answered to them as they are."""
+def original_answers(number: int) -> tuple[np.ndarray, list[int]]:
+    """Return the first test images and the answers to them."""
     images = load_mnist().test_images[:number]
-    return images, answers(list(images))
+    return images, predict_digits(list(images))
 
 
-def answers(pictures: list[np.ndarray]) -> list[int]:
-    prepared = [prepare_image(Image.fromarray(picture)) for picture in pictures]
+def predict_digits(images: list[np.ndarray]) -> list[int]:
+    prepared = [prepare_image(Image.fromarray(image)) for image in images]
     classifier = load_classifier((BASE_FOLDER / BUNDLE_FILE).read_bytes())
     return [answer.digit for answer in classifier.answer(np.stack([p.pixels for p in prepared]))]
 
 
 def share_unchanged(change, number: int) -> float:
-    chance = np.random.default_rng(7)
-    images, before = asked(number)
-    return float(np.mean(np.array(answers([change(image, chance) for image in images])) == before))
+    rng = np.random.default_rng(7)
+    images, before = original_answers(number)
+    return float(np.mean(np.array(predict_digits([change(image, rng) for image in images])) == before))
 
 
-CHANGES = pytest.mark.parametrize("change", [moved, resized, inverted, recoloured, compressed])
+CHANGES = pytest.mark.parametrize("change", [move, resize, invert, recolour, compress])
 
 
 @CHANGES
-def test_a_change_that_a_person_would_not_notice_rarely_changes_the_answer(change):
+def test_irrelevant_changes_rarely_change_the_answer(change):
     assert share_unchanged(change, 150) >= 0.98
 
 
 @pytest.mark.acceptance
 @CHANGES
-def test_a_change_keeps_995_of_1000_answers(change):
-    # five thousand, for in one thousand five digits decide: luck
+def test_irrelevant_changes_keep_995_of_1000_answers(change):
+    # 5,000 images, because among 1,000 only five answers would decide.
     assert share_unchanged(change, 5000) >= 0.995

@@ -1,4 +1,4 @@
-"""Strokes: untrusted JSON is checked and brought to one frame, and drawn for the model as MNIST would be."""
+"""Strokes: validation of untrusted JSON, scaling to the frame, and rendering for the model."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ from ml.preprocessing.strokes import MAX_EXACT_POINTS, MAX_POINTS, MAX_STROKES, 
 
 
 def refusal(value: object, **options: object) -> StrokesError:
-    with pytest.raises(StrokesError) as caught:
+    with pytest.raises(StrokesError) as error:
         parse_strokes(value, **options)
-    assert str(caught.value).endswith(".")
-    return caught.value
+    assert str(error.value).endswith(".")
+    return error.value
 
 
-# --- Checking ---
+# --- Validation ---
 
 
-def test_strokes_are_brought_to_the_frame_and_rounded():
+def test_strokes_are_scaled_to_the_frame_and_rounded():
     assert parse_strokes([[[0, 280], [140, 70.123456]]]) == [[[0.0, 280.0], [140.0, 70.12]]]
     assert parse_strokes([[[0, 500], [250, 1]]], frame=500) == [[[0.0, 280.0], [140.0, 0.56]]]
 
 
-def test_times_are_kept_as_they_are():
+def test_times_are_not_scaled():
     assert parse_strokes([[[1, 2], [3, 4], [0, 16.5]]], frame=140) == [[[2.0, 4.0], [6.0, 8.0], [0.0, 16.5]]]
 
 
@@ -42,7 +42,7 @@ def test_strokes_without_points_are_dropped():
 
 
 @pytest.mark.parametrize("value", [[], [[[], []]], [[[], [], []], [[], []]]])
-def test_no_stroke_at_all_is_an_empty_drawing(value):
+def test_drawing_without_points_is_empty(value):
     assert refusal(value).code == "empty"
 
 
@@ -53,33 +53,33 @@ def test_no_stroke_at_all_is_an_empty_drawing(value):
         [[[1], [2], []]], [[{}, {}]], [["1", "2"]], [None],
     ],
 )  # fmt: skip
-def test_another_shape_is_refused(value):
+def test_invalid_shapes_are_rejected(value):
     assert refusal(value).code == "bad_shape"
 
 
 @pytest.mark.parametrize("bad", [float("nan"), float("inf"), -float("inf"), "5", None, True, [1], 1j])
 @pytest.mark.parametrize("axis", [0, 1, 2])
-def test_what_is_no_finite_number_is_refused(bad, axis):
+def test_values_that_are_not_finite_numbers_are_rejected(bad, axis):
     stroke = [[1, 2], [3, 4], [5, 6]]
     stroke[axis][1] = bad
     assert refusal([stroke]).code == "not_a_number"
 
 
 @pytest.mark.parametrize("bad", [1e300, -1e5, 10**400, 281 * 2])
-def test_points_far_off_the_canvas_are_refused(bad):
+def test_points_far_outside_the_canvas_are_rejected(bad):
     assert refusal([[[1, bad], [3, 4]]]).code == "out_of_range"
 
 
-def test_a_pointer_may_leave_the_canvas_a_little():
+def test_points_slightly_outside_the_canvas_are_accepted():
     assert parse_strokes([[[-50, 330], [10, 400]]])
 
 
 @pytest.mark.parametrize("frame", [0, -1, float("nan"), float("inf"), 1e9, "280", None, True])
-def test_an_impossible_frame_is_refused(frame):
+def test_invalid_frame_is_rejected(frame):
     assert refusal([[[1], [1]]], frame=frame).code == "out_of_range"
 
 
-def test_a_million_points_are_refused_at_once():
+def test_a_million_points_are_rejected_quickly():
     points = [1.0] * 1_000_000
     start = time.process_time()
     assert refusal([[points, points]]).code == "too_many"
@@ -87,7 +87,7 @@ def test_a_million_points_are_refused_at_once():
     assert time.process_time() - start < 0.1
 
 
-def test_as_many_as_are_allowed_are_taken():
+def test_maximum_numbers_of_strokes_and_points_are_accepted():
     assert len(parse_strokes([[[1], [1]]] * MAX_STROKES)) == MAX_STROKES
     each = MAX_POINTS // 10
     strokes = parse_strokes([[list(range(each)), list(range(each))] for _ in range(10)], frame=1000)
@@ -104,7 +104,7 @@ JSON = st.recursive(
 
 @settings(max_examples=80, deadline=None, derandomize=True)
 @given(JSON)
-def test_any_json_is_parsed_or_refused(value):
+def test_any_json_is_parsed_or_rejected(value):
     try:
         strokes = parse_strokes(value)
     except StrokesError:
@@ -126,7 +126,7 @@ DRAWINGS = st.lists(
 
 @settings(max_examples=60, deadline=None, derandomize=True)
 @given(DRAWINGS)
-def test_any_drawing_gives_28x28_with_ink_in_the_field(drawing):
+def test_any_drawing_gives_28x28_pixels_with_ink(drawing):
     prepared = prepare_strokes(parse_strokes([list(stroke) for stroke in drawing]))
     assert (prepared.pixels.shape, prepared.pixels.dtype) == ((28, 28), np.uint8)
     assert not prepared.blank
@@ -136,31 +136,31 @@ def test_any_drawing_gives_28x28_with_ink_in_the_field(drawing):
 
 @settings(max_examples=40, deadline=None, derandomize=True)
 @given(scale=st.floats(0.2, 1.2), x=st.floats(-50, 100), y=st.floats(-50, 100))
-def test_where_and_how_large_it_is_drawn_does_not_matter(scale, x, y):
+def test_position_and_size_of_the_drawing_do_not_matter(scale, x, y):
     moved = [[[a * scale + x for a in stroke[0]], [b * scale + y for b in stroke[1]]] for stroke in SEVEN]
     difference = np.abs(prepare_strokes(moved).pixels.astype(int) - prepare_strokes(SEVEN).pixels)
     assert difference.mean() < 4
 
 
 @pytest.mark.parametrize("strokes", [SEVEN, FIVE])
-def test_strokes_and_the_picture_of_them_look_alike_to_the_model(strokes):
-    drawn = prepare_strokes(strokes).pixels
-    seen = prepare_image(Image.fromarray(render_strokes(strokes))).pixels
-    assert np.corrcoef(drawn.ravel(), seen.ravel())[0, 1] > 0.9
+def test_strokes_and_their_image_give_similar_input(strokes):
+    from_strokes = prepare_strokes(strokes).pixels
+    from_image = prepare_image(Image.fromarray(render_strokes(strokes))).pixels
+    assert np.corrcoef(from_strokes.ravel(), from_image.ravel())[0, 1] > 0.9
 
 
-def test_strokes_have_the_width_of_mnists():
-    # a bar across: its thickness is the pen's, 2 to 3 pixels of 28
+def test_strokes_have_the_width_of_mnist_strokes():
+    # A horizontal bar is as thick as the pen, 2 to 3 of 28 pixels.
     pixels = prepare_strokes([[[40.0, 240.0], [100.0, 100.0]]]).pixels
     assert 2.0 < pixels[:, 14].sum() / 255 < 3.0
 
 
-def test_a_slip_of_the_finger_does_not_shrink_the_digit():
-    slip = [*SEVEN, [[275.0], [270.0]]]
-    assert np.array_equal(prepare_strokes(slip).pixels, prepare_strokes(SEVEN).pixels)
+def test_accidental_dot_does_not_shrink_the_digit():
+    with_dot = [*SEVEN, [[275.0], [270.0]]]
+    assert np.array_equal(prepare_strokes(with_dot).pixels, prepare_strokes(SEVEN).pixels)
 
 
-def test_a_dot_and_several_digits_are_seen_as_such():
+def test_dots_and_several_digits_are_detected():
     assert prepare_strokes([[[100.0], [100.0]]]).ink["dot"]
     assert prepare_strokes([[[100.0, 104.0], [100.0, 101.0]]]).ink["dot"]
     assert prepare_strokes(TWELVE).ink["several"]
@@ -170,14 +170,14 @@ def test_a_dot_and_several_digits_are_seen_as_such():
         assert not ink["several"]
 
 
-def test_no_stroke_is_blank():
+def test_drawing_without_strokes_is_blank():
     assert prepare_strokes([]).blank
 
 
-def test_the_kept_picture_shows_the_drawing_where_it_was():
-    picture = render_strokes([[[70.0, 210.0], [140.0, 140.0]]], side=140, pen=20)
-    assert (picture.shape, picture.dtype) == ((140, 140), np.uint8)
-    rows, columns = np.nonzero(picture > 127)
+def test_stored_image_shows_the_drawing_in_place():
+    image = render_strokes([[[70.0, 210.0], [140.0, 140.0]]], side=140, pen=20)
+    assert (image.shape, image.dtype) == ((140, 140), np.uint8)
+    rows, columns = np.nonzero(image > 127)
     assert 64 <= rows.min() <= 65
     assert 74 <= rows.max() <= 75
     assert 29 <= columns.min() <= 31
@@ -185,7 +185,7 @@ def test_the_kept_picture_shows_the_drawing_where_it_was():
     assert render_strokes([]).shape == (FRAME, FRAME)
 
 
-# --- What a drawing costs ---
+# --- Cost of rendering ---
 
 
 def line_of(points: np.ndarray) -> list[list[float]]:
@@ -203,16 +203,16 @@ def scribble(strokes: int, count: int, low: float = 0, high: float = FRAME) -> S
 
 
 def with_points_between(strokes: Strokes, count: int) -> Strokes:
-    """The same drawing with `count` points along each stroke."""
+    """Return the same drawing with `count` points along each stroke."""
     finer = []
     for stroke in strokes:
-        at = np.linspace(0, len(stroke[0]) - 1, count)
-        finer.append([np.interp(at, range(len(axis)), axis).tolist() for axis in stroke])
+        positions = np.linspace(0, len(stroke[0]) - 1, count)
+        finer.append([np.interp(positions, range(len(axis)), axis).tolist() for axis in stroke])
     return finer
 
 
 ALL_PENS = np.linspace(1, 100, MAX_STROKES).tolist()
-# Strokes and pens that take as long as any that are accepted.
+# The most expensive valid strokes and pens.
 COSTLY = [
     (zigzag(), None),
     (zigzag(), 100.0),
@@ -226,19 +226,19 @@ COSTLY = [
 
 
 def cost(strokes: Strokes, pen: float | list[float] | None) -> float:
-    """Milliseconds of processor time for the kept picture and for what the model sees."""
+    """Return the processor time in milliseconds for the stored image and the model's input."""
     return processor_milliseconds(lambda: (render_strokes(strokes, pen=pen), prepare_strokes(strokes)), tries=10)
 
 
 @pytest.mark.parametrize(("strokes", "pen"), COSTLY)
-def test_no_drawing_costs_much_more_than_one_of_300_points(strokes: Strokes, pen: float | list[float] | None):
+def test_expensive_drawings_cost_less_than_6_times_300_points(strokes: Strokes, pen: float | list[float] | None):
     """At 07961fc 10,000 points took 15 to 40 times as long."""
     assert cost(strokes, pen) < 6 * cost(zigzag(300), 20.0)
 
 
 @pytest.mark.acceptance
 @pytest.mark.parametrize(("strokes", "pen"), COSTLY)
-def test_no_drawing_costs_more_than_20_milliseconds(strokes: Strokes, pen: float | list[float] | None):
+def test_expensive_drawings_cost_less_than_20_milliseconds(strokes: Strokes, pen: float | list[float] | None):
     assert cost(strokes, pen) < 20
 
 
@@ -246,8 +246,8 @@ def test_no_drawing_costs_more_than_20_milliseconds(strokes: Strokes, pen: float
     "strokes", [SEVEN, FIVE, TWELVE, scribble(5, 100), scribble(1, MAX_EXACT_POINTS), [[[9], [9]]]]
 )
 @pytest.mark.parametrize("pen", [1.0, 20.0, 33.3])
-def test_an_ordinary_drawing_is_drawn_to_a_sixteenth_of_a_pixel(strokes: Strokes, pen: float):
-    """As it always was, so the model sees what it was trained on: with OpenCV's own anti-aliased lines."""
+def test_ordinary_drawings_are_rendered_with_a_precision_of_a_sixteenth_pixel(strokes: Strokes, pen: float):
+    """The rendering equals OpenCV's anti-aliased lines, as in the training data."""
     expected = np.zeros((FRAME, FRAME), np.uint8)
     for stroke in strokes:
         points = np.rint((np.array(stroke).T - 0.5) * 16).astype(np.int32)
@@ -260,34 +260,34 @@ def test_an_ordinary_drawing_is_drawn_to_a_sixteenth_of_a_pixel(strokes: Strokes
 
 @pytest.mark.parametrize("strokes", [SEVEN, FIVE, TWELVE])
 @pytest.mark.parametrize("pen", [2.0, 20.0, 50.0])
-def test_a_drawing_of_many_points_looks_as_with_few(strokes: Strokes, pen: float):
-    many = with_points_between(strokes, 2000)
-    exact, coarse = render_strokes(strokes, pen=pen), render_strokes(many, pen=pen)
+def test_coarse_rendering_is_close_to_exact_rendering(strokes: Strokes, pen: float):
+    dense = with_points_between(strokes, 2000)
+    exact, coarse = render_strokes(strokes, pen=pen), render_strokes(dense, pen=pen)
     pixel = np.ones((3, 3), np.uint8)
     assert not np.any((coarse > 127) & (cv2.dilate(exact, pixel) < 128))
     assert not np.any((exact > 127) & (cv2.dilate(coarse, pixel) < 128))
-    prepared, expected = prepare_strokes(many), prepare_strokes(strokes)
+    prepared, expected = prepare_strokes(dense), prepare_strokes(strokes)
     assert np.abs(prepared.pixels.astype(int) - expected.pixels).mean() < 1.5
     assert {name: prepared.ink[name] for name in ("parts", "several", "dot")} == {
         name: expected.ink[name] for name in ("parts", "several", "dot")
     }
 
 
-def test_dots_and_strokes_beside_the_canvas_are_drawn_among_many_points_too():
+def test_coarse_rendering_includes_dots_and_strokes_beside_the_canvas():
     dots = [[[50.0], [50.0]], [[-9.0, -9.0], [0.0, 280.0]]]
-    picture = render_strokes([*dots, *with_points_between([[[200.0, 250.0], [200.0, 250.0]]], 2000)], pen=30.0)
+    image = render_strokes([*dots, *with_points_between([[[200.0, 250.0], [200.0, 250.0]]], 2000)], pen=30.0)
     exact = render_strokes(dots, pen=30.0)
-    assert np.abs(picture[:120, :120].astype(int) - exact[:120, :120]).mean() < 2
-    assert picture[140, 3] == 255
+    assert np.abs(image[:120, :120].astype(int) - exact[:120, :120]).mean() < 2
+    assert image[140, 3] == 255
 
 
-def test_a_picture_of_many_points_keeps_thick_and_thin_pens_apart():
+def test_coarse_rendering_keeps_pen_widths_apart():
     strokes = [with_points_between([[[40.0, 240.0], [y, y]]], 500)[0] for y in (60.0, 140.0, 220.0)]
-    picture = render_strokes(strokes, pen=[4.0, 20.0, 60.0])
-    assert [int((picture[:, 140] > 127)[top : top + 80].sum()) for top in (20, 100, 180)] == pytest.approx(
+    image = render_strokes(strokes, pen=[4.0, 20.0, 60.0])
+    assert [int((image[:, 140] > 127)[top : top + 80].sum()) for top in (20, 100, 180)] == pytest.approx(
         [5, 21, 61], abs=1
     )
 
 
-def test_coarse_lines_keep_to_the_size_that_is_asked_for():
+def test_coarse_rendering_has_the_requested_size():
     assert draw_lines([np.full((2000, 2), 5.0)], (7, 9), 3).shape == (7, 9)

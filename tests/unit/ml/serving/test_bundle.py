@@ -1,4 +1,4 @@
-"""A damaged, missing or swapped serving bundle is one clear error, never a wrong answer."""
+"""Serving bundles: round trip, and errors for damaged, missing and exchanged bundles."""
 
 import dataclasses
 import hashlib
@@ -16,7 +16,7 @@ BASE = (BASE_FOLDER / BUNDLE_FILE).read_bytes()
 
 
 def rewritten(**members: bytes) -> bytes:
-    """The base bundle with some members replaced."""
+    """Return the base bundle with some members replaced."""
     out = io.BytesIO()
     with zipfile.ZipFile(io.BytesIO(BASE)) as old, zipfile.ZipFile(out, "w") as new:
         for name in old.namelist():
@@ -29,49 +29,49 @@ def manifest_with(**changes: object) -> bytes:
     return json.dumps({key: value for key, value in values.items() if value is not ...}).encode()
 
 
-def test_what_was_written_is_read_back_and_the_bytes_are_the_same_each_time():
+def test_written_bundle_is_read_back_and_bytes_are_reproducible():
     manifest = Manifest(1, "base", 1, "w", hashlib.sha256(b"model").hexdigest(), 0.5, 0.6, -4.0, -2.0)
     data = bundles.write(b"model", manifest)
     assert data == bundles.write(b"model", manifest)
     assert bundles.read(data) == bundles.Bundle(b"model", manifest)
 
 
-def test_the_shipped_bundle_is_whole_and_small():
-    read = bundles.read(BASE, sha256=hashlib.sha256(BASE).hexdigest())
-    assert read.manifest.recipe == "base"
+def test_shipped_bundle_is_valid_and_small():
+    bundle = bundles.read(BASE, sha256=hashlib.sha256(BASE).hexdigest())
+    assert bundle.manifest.recipe == "base"
     assert len(BASE) < 1_500_000
 
 
-def test_a_missing_bundle_says_so():
+def test_missing_bundle_raises_error():
     with pytest.raises(BundleError, match="missing"):
         bundles.read(b"")
 
 
-def test_a_swapped_bundle_is_refused_by_its_sha256():
+def test_bundle_with_another_sha256_is_rejected():
     with pytest.raises(BundleError, match="does not match its record"):
         bundles.read(rewritten(manifest=manifest_with(recipe="other")), sha256=hashlib.sha256(BASE).hexdigest())
 
 
 @pytest.mark.parametrize("end", [10, 1000, len(BASE) // 2, len(BASE) - 1])
-def test_a_truncated_bundle_is_damaged(end):
+def test_truncated_bundle_is_rejected(end):
     with pytest.raises(BundleError, match="damaged"):
         bundles.read(BASE[:end])
 
 
-def test_one_flipped_bit_anywhere_in_the_model_is_damage():
-    for place in range(2000, len(BASE) - 2000, 100_003):
+def test_flipped_bit_in_the_model_is_detected():
+    for position in range(2000, len(BASE) - 2000, 100_003):
         broken = bytearray(BASE)
-        broken[place] ^= 1
+        broken[position] ^= 1
         with pytest.raises(BundleError, match="damaged"):
             bundles.read(bytes(broken))
 
 
-def test_a_model_that_the_manifest_does_not_speak_of_is_refused():
+def test_model_that_does_not_match_the_manifest_is_rejected():
     with pytest.raises(BundleError, match="its model does not match its manifest"):
         bundles.read(rewritten(model=b"another model"))
 
 
-def test_an_unknown_format_says_what_to_do():
+def test_error_for_unknown_format_suggests_a_solution():
     with pytest.raises(BundleError, match=r"has format 2.*train again"):
         bundles.read(rewritten(manifest=manifest_with(format=2)))
 
@@ -88,12 +88,12 @@ def test_an_unknown_format_says_what_to_do():
         (manifest_with(sure_margin=float("nan")), "no valid sure_margin"),
     ],
 )
-def test_a_manifest_that_makes_no_sense_is_named(manifest, message):
+def test_error_names_the_invalid_manifest_field(manifest, message):
     with pytest.raises(BundleError, match=message):
         bundles.read(rewritten(manifest=manifest))
 
 
-def test_a_zip_of_something_else_is_refused():
+def test_other_zip_file_is_rejected():
     out = io.BytesIO()
     with zipfile.ZipFile(out, "w") as archive:
         archive.writestr("holiday.jpg", b"sun")
@@ -101,7 +101,7 @@ def test_a_zip_of_something_else_is_refused():
         bundles.read(out.getvalue())
 
 
-def test_a_model_that_is_no_litert_model_cannot_be_run():
+def test_invalid_litert_model_is_rejected():
     junk = b"junk" * 1000
     manifest = dataclasses.replace(bundles.read(BASE).manifest, model_sha256=hashlib.sha256(junk).hexdigest())
     with pytest.raises(BundleError, match="cannot be run"):

@@ -1,4 +1,4 @@
-"""Which pixels an answer leaned on."""
+"""Occlusion maps and their overlay."""
 
 import numpy as np
 import pytest
@@ -22,41 +22,42 @@ def seven() -> np.ndarray:
     return pixels
 
 
-def test_erasing_what_the_answer_leaned_on_costs_it_more_than_erasing_the_rest(classifier):
+def test_erasing_supporting_ink_lowers_the_probability_most(classifier):
     pixels = seven()
-    leaning = explain(classifier, pixels)
-    assert leaning.shape == (28, 28)
+    contribution = explain(classifier, pixels)
+    assert contribution.shape == (28, 28)
     ink = np.argwhere(pixels)
-    order = ink[np.argsort(leaning[pixels > 0])]
+    order = ink[np.argsort(contribution[pixels > 0])]
     third = len(order) // 3
-    least, most = pixels.copy(), pixels.copy()
-    least[tuple(order[:third].T)] = 0
-    most[tuple(order[-third:].T)] = 0
-    without_least, without_most = (answer.probabilities[7] for answer in classifier.answer(np.stack([least, most])))
-    assert without_most < without_least
+    without_weakest, without_strongest = pixels.copy(), pixels.copy()
+    without_weakest[tuple(order[:third].T)] = 0
+    without_strongest[tuple(order[-third:].T)] = 0
+    answers = classifier.answer(np.stack([without_weakest, without_strongest]))
+    after_erasing_weakest, after_erasing_strongest = (answer.probabilities[7] for answer in answers)
+    assert after_erasing_strongest < after_erasing_weakest
 
 
-def test_only_ink_is_leaned_on_and_the_strongest_is_one(classifier):
+def test_only_ink_contributes_and_the_maximum_is_one(classifier):
     pixels = seven()
-    leaning = explain(classifier, pixels)
-    assert not leaning[pixels == 0].any()
-    assert np.abs(leaning).max() == 1
+    contribution = explain(classifier, pixels)
+    assert not contribution[pixels == 0].any()
+    assert np.abs(contribution).max() == 1
 
 
-def test_an_empty_picture_leans_on_nothing(classifier):
+def test_map_of_an_empty_image_is_zero(classifier):
     assert not explain(classifier, np.zeros((28, 28), np.uint8)).any()
 
 
-def test_the_explanation_is_the_same_each_time(classifier):
+def test_map_is_deterministic(classifier):
     assert np.array_equal(explain(classifier, seven()), explain(classifier, seven()))
 
 
-def test_the_overlay_tells_for_from_against_by_colour():
+def test_overlay_colours_support_and_contradiction_differently():
     pixels = np.full((28, 28), 255, np.uint8)
-    leaning = np.zeros((28, 28), np.float32)
-    leaning[0, 0], leaning[0, 1] = 1, -1
-    picture = overlay(pixels, leaning)
-    speaks_for, speaks_against, indifferent = picture[0, 0], picture[0, 1], picture[5, 5]
-    assert speaks_for[0] > speaks_for[2]
-    assert speaks_against[2] > speaks_against[0]
-    assert len(set(indifferent.tolist())) == 1
+    contribution = np.zeros((28, 28), np.float32)
+    contribution[0, 0], contribution[0, 1] = 1, -1
+    image = overlay(pixels, contribution)
+    support, contradiction, neutral = image[0, 0], image[0, 1], image[5, 5]
+    assert support[0] > support[2]
+    assert contradiction[2] > contradiction[0]
+    assert len(set(neutral.tolist())) == 1
