@@ -48,7 +48,7 @@ def digits_read(site: Site, images: np.ndarray) -> np.ndarray:
 
 
 @pytest.mark.acceptance
-def test_500_images_are_read_as_the_model_reads_the_arrays(running):
+def test_accuracy_on_500_images_matches_that_on_arrays(running):
     mnist = load_mnist()
     images, labels = mnist.test_images[:500], mnist.test_labels[:500]
     through_the_site = digits_read(running, images)
@@ -59,7 +59,7 @@ def test_500_images_are_read_as_the_model_reads_the_arrays(running):
 
 
 @pytest.mark.acceptance
-def test_all_10000_images_give_the_stated_accuracy(running):
+def test_accuracy_on_all_10000_images_matches_the_published_one(running):
     mnist = load_mnist()
     stated = json.loads((BASE_FOLDER / "metrics.json").read_text())["test_accuracy"]
     accuracy = np.mean(digits_read(running, mnist.test_images) == mnist.test_labels)

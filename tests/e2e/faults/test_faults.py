@@ -30,7 +30,7 @@ def promises_are_kept(report: Report) -> None:
 
 
 @pytest.mark.acceptance
-def test_whatever_breaks_nothing_accepted_is_lost_or_doubled(tmp_path: Path) -> None:
+def test_accepted_data_is_neither_lost_nor_doubled_after_each_kind_of_fault(tmp_path: Path) -> None:
     report = run(
         tmp_path / "data",
         seed=7,
@@ -44,6 +44,6 @@ def test_whatever_breaks_nothing_accepted_is_lost_or_doubled(tmp_path: Path) -> 
 
 
 @pytest.mark.acceptance
-def test_the_same_with_sqlite_for_a_minute_and_a_trainer(tmp_path: Path) -> None:
+def test_accepted_data_survives_a_minute_of_faults_with_sqlite_and_a_trainer(tmp_path: Path) -> None:
     report = run(tmp_path / "data", seed=11, seconds=60, freeze_seconds=20, with_postgresql=False, TRAINER="1")
     promises_are_kept(report)

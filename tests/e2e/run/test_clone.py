@@ -19,7 +19,7 @@ INSTALL_SECONDS = 1200
 NOT_FRESH = ("VIRTUAL_ENV", "PYTHONPATH", "PYTHONHOME", "MAKEFLAGS", "MAKELEVEL", "MFLAGS", "DJANGO_SETTINGS_MODULE")
 
 
-def test_a_clone_runs_with_one_command_and_the_second_time_at_once(
+def test_fresh_clone_starts_with_one_command_and_restarts_within_five_seconds(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clone = tmp_path / "clone"

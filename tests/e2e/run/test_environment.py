@@ -56,7 +56,7 @@ def works(checkout: Path) -> bool:
     return done.returncode == 0 and (checkout / STAMP).exists()
 
 
-def test_a_python_without_venv_is_refused_with_the_name_of_the_package_and_leaves_nothing(checkout: Path) -> None:
+def test_python_without_venv_is_rejected_with_the_name_of_the_missing_package(checkout: Path) -> None:
     debian = checkout / "python"
     debian.write_text(DEBIAN)
     debian.chmod(0o755)
@@ -72,7 +72,7 @@ def test_a_python_without_venv_is_refused_with_the_name_of_the_package_and_leave
 
 
 @pytest.mark.acceptance
-def test_what_an_older_make_left_half_made_is_made_anew(checkout: Path) -> None:
+def test_incomplete_environment_is_created_again(checkout: Path) -> None:
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", checkout / ".venv"], check=True)
     made = make(checkout, STAMP)
     assert made.returncode == 0, made.stderr
@@ -80,7 +80,7 @@ def test_what_an_older_make_left_half_made_is_made_anew(checkout: Path) -> None:
 
 
 @pytest.mark.acceptance
-def test_an_installation_that_was_interrupted_is_begun_anew(checkout: Path) -> None:
+def test_interrupted_installation_is_repeated_from_scratch(checkout: Path) -> None:
     assert make(checkout, STAMP).returncode == 0
     (checkout / ".venv" / "of the first").touch()
     requirements = checkout / "requirements.txt"
@@ -107,7 +107,7 @@ def test_an_installation_that_was_interrupted_is_begun_anew(checkout: Path) -> N
 
 
 @pytest.mark.acceptance
-def test_what_pip_refuses_leaves_the_environment_as_it_was(checkout: Path) -> None:
+def test_failed_pip_install_leaves_the_environment_unchanged(checkout: Path) -> None:
     assert make(checkout, STAMP).returncode == 0
     (checkout / ".venv" / "of the first").touch()
     (checkout / "requirements.txt").write_text("./nowhere\n")
@@ -117,7 +117,7 @@ def test_what_pip_refuses_leaves_the_environment_as_it_was(checkout: Path) -> No
     assert (checkout / ".venv" / "of the first").exists()
 
 
-def test_a_checkout_in_which_no_environment_can_be_made_is_refused_in_one_line(checkout: Path) -> None:
+def test_checkout_path_with_a_colon_is_rejected_in_one_line(checkout: Path) -> None:
     checkout = checkout.rename(checkout.with_name("a:b"))
     refused = make(checkout, STAMP)
     assert refused.returncode != 0
@@ -125,7 +125,7 @@ def test_a_checkout_in_which_no_environment_can_be_made_is_refused_in_one_line(c
     assert not (checkout / ".venv").exists()
 
 
-def test_a_setting_behind_make_reaches_the_site_as_it_was_written(checkout: Path) -> None:
+def test_settings_on_the_make_command_line_are_passed_unchanged(checkout: Path) -> None:
     makefile = (checkout / "Makefile").read_text()
     (checkout / "Makefile").write_text(makefile + "\nshow:\n\t@printenv DATA_DIR SECRET_KEY\n")
     values = ["/srv/a$b$$c${HOME}$(shell id)#d %25\\n'\"e`f`;g", "$PORT"]

@@ -28,7 +28,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Supervised]:
         yield site
 
 
-def test_it_answers_with_the_right_digit_when_it_says_so(site: Supervised) -> None:
+def test_announced_site_predicts_the_right_digit(site: Supervised) -> None:
     with site.client() as client:
         assert client.get("/").status_code == 200
     response = site.draw_a_three()
@@ -36,7 +36,7 @@ def test_it_answers_with_the_right_digit_when_it_says_so(site: Supervised) -> No
     assert response.json()["prediction"]["digit"] == 3
 
 
-def test_the_site_is_small(site: Supervised) -> None:
+def test_resident_memory_is_below_450_mb(site: Supervised) -> None:
     """Resident memory, shared pages counted in every process: what `ps` adds up to, not the smaller true share."""
     for _ in range(20):
         site.draw_a_three()
@@ -50,16 +50,16 @@ def test_the_site_is_small(site: Supervised) -> None:
     assert sum(resident.values()) < 450
 
 
-def test_a_three_drawn_in_a_browser_is_read_and_found_in_history(site: Supervised) -> None:
+def test_drawing_in_a_browser_is_predicted_and_listed_in_history(site: Supervised) -> None:
     draw_a_three_and_find_it(site.url)
 
 
-def test_the_address_is_one_line(site: Supervised) -> None:
+def test_address_is_printed_on_one_line(site: Supervised) -> None:
     lines = [line for line in site.said.splitlines() if "http://" in line]
     assert re.fullmatch(r"The site answers at http://127\.0\.0\.1:\d+/", lines[0])
 
 
-def test_the_link_that_it_prints_signs_the_operator_in_once(site: Supervised) -> None:
+def test_printed_link_signs_in_the_operator_once(site: Supervised) -> None:
     link = site.sign_in_link
     with site.client() as client:
         page = client.get(link)
@@ -72,7 +72,7 @@ def test_the_link_that_it_prints_signs_the_operator_in_once(site: Supervised) ->
         assert somebody_else.get(link).status_code == 410
 
 
-def test_manage_py_makes_a_link_at_any_time_with_the_address_of_the_running_site(site: Supervised) -> None:
+def test_operator_command_prints_a_link_with_the_address_of_the_running_site(site: Supervised) -> None:
     done = subprocess.run(
         [sys.executable, "manage.py", "operator", "olga"],
         cwd=BASE_DIR, env=os.environ | {"DATA_DIR": str(site.folder)}, capture_output=True, text=True, check=True,
@@ -82,13 +82,13 @@ def test_manage_py_makes_a_link_at_any_time_with_the_address_of_the_running_site
         assert "olga" in client.get(done.stdout.strip()).text
 
 
-def test_secrets_are_readable_by_this_account_alone(site: Supervised) -> None:
+def test_secrets_are_readable_only_by_their_owner(site: Supervised) -> None:
     assert site.folder.stat().st_mode & 0o777 == 0o700
     assert (site.folder / "secret_key").stat().st_mode & 0o777 == 0o600
     assert (site.folder / "redis.sock").stat().st_mode & 0o777 == 0o700
 
 
-def test_a_second_site_on_the_same_folder_is_refused_with_one_line(site: Supervised) -> None:
+def test_second_site_on_the_same_data_directory_is_rejected_in_one_line(site: Supervised) -> None:
     with Supervised(site.folder) as second:
         assert second.process.wait(30) == 1
         assert second.said.startswith(f"The site runs already on the data folder {site.folder} (process ")
@@ -96,7 +96,7 @@ def test_a_second_site_on_the_same_folder_is_refused_with_one_line(site: Supervi
     assert site.draw_a_three().status_code == 201
 
 
-def test_a_taken_port_is_refused_with_one_line(site: Supervised, tmp_path: Path) -> None:
+def test_port_in_use_is_rejected_in_one_line(site: Supervised, tmp_path: Path) -> None:
     port = site.url.rstrip("/").rpartition(":")[2]
     with Supervised(tmp_path / "other", PORT=port) as second:
         assert second.process.wait(30) == 1
@@ -108,14 +108,14 @@ def test_a_taken_port_is_refused_with_one_line(site: Supervised, tmp_path: Path)
 
 @pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="looks at the libraries of a process in /proc")
 @pytest.mark.parametrize("name", ["web", "predictions", "default", "trainer"])
-def test_tensorflow_is_in_no_process_of_an_idle_site(site: Supervised, name: str) -> None:
+def test_no_process_of_an_idle_site_has_loaded_tensorflow(site: Supervised, name: str) -> None:
     site.draw_a_three()
     part = site.part(name)
     for process in [part, *part.children(recursive=True)]:
         assert "tensorflow" not in Path(f"/proc/{process.pid}/maps").read_text()
 
 
-def test_pages_answer_while_as_many_requests_wait_as_may(site: Supervised) -> None:
+def test_pages_respond_while_the_maximum_number_of_requests_waits(site: Supervised) -> None:
     """A prediction worker that hangs, its heartbeat still fresh: everybody waits for it, and nobody else for them."""
     worker = site.part("predictions")
     with ThreadPoolExecutor(60) as people:

@@ -50,7 +50,7 @@ def read_settings(monkeypatch: pytest.MonkeyPatch, folder: str) -> dict:
 
 
 @pytest.mark.parametrize("name", [*NAMES, *(f"a{one}b" for one in PRINTABLE if not one.isalnum())])
-def test_database_pictures_and_redis_are_in_the_folder_whatever_it_is_called(
+def test_database_images_and_redis_use_the_data_directory_with_any_name(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -79,7 +79,7 @@ def broker_socket(url: str) -> str:
 
 
 @pytest.mark.parametrize("name", ["a\nb", "a\tb", "a\x7fb", "a\u2028b", "a\udcffb"])
-def test_a_name_that_cannot_stand_in_a_log_line_is_refused(
+def test_directory_name_with_control_characters_is_rejected(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str
 ) -> None:
     monkeypatch.setenv("DATA_DIR", str(tmp_path / name))
@@ -88,7 +88,7 @@ def test_a_name_that_cannot_stand_in_a_log_line_is_refused(
     assert str(refusal.value).isprintable()
 
 
-def test_an_account_that_does_not_exist_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unknown_account_in_the_path_is_rejected(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DATA_DIR", "~no-such-account/data")
     with pytest.raises(ImproperlyConfigured, match="which is no folder"):
         data_dir()
@@ -107,13 +107,13 @@ def test_an_account_that_does_not_exist_is_refused(monkeypatch: pytest.MonkeyPat
         ("http://host", "makes no sense"),
     ],
 )
-def test_an_address_of_redis_that_would_lead_elsewhere_is_refused(url: str, words: str) -> None:
+def test_invalid_redis_url_is_rejected(url: str, words: str) -> None:
     for read in (redis_urls.broker_url, redis_urls.broker_tls, lambda url: redis_urls.database_url(url, 1)):
         with pytest.raises(ImproperlyConfigured, match=words):
             read(url)
 
 
-def test_password_and_odd_path_of_a_unix_socket_reach_both_clients() -> None:
+def test_both_clients_parse_password_and_special_characters_of_a_socket_url() -> None:
     url = "unix://:pa%2Fss@/srv/a b;c%23/100%/redis.sock"
     found = parse_url(redis_urls.database_url(url, 1))
     assert (found["path"], found["password"], found["db"]) == ("/srv/a b;c#/100%/redis.sock", "pa/ss", 1)
@@ -134,7 +134,7 @@ def test_password_and_odd_path_of_a_unix_socket_reach_both_clients() -> None:
         ("sqlite:///:memory:", "names no file"),
     ],
 )
-def test_an_address_of_a_database_that_would_lead_elsewhere_is_refused(
+def test_invalid_database_url_is_rejected_without_showing_the_password(
     monkeypatch: pytest.MonkeyPatch, url: str, words: str
 ) -> None:
     monkeypatch.setenv("DATABASE_URL", url)
@@ -143,7 +143,7 @@ def test_an_address_of_a_database_that_would_lead_elsewhere_is_refused(
     assert "pa#ss" not in str(refusal.value)
 
 
-def test_a_relative_sqlite_file_is_the_same_for_every_process(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_relative_sqlite_path_is_resolved_against_the_project(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DATABASE_URL", "sqlite:///here/a%23b.sqlite3")
     assert env.database("DATABASE_URL", Path("/x"))["NAME"] == Path(BASE_DIR, "here", "a#b.sqlite3")
 
@@ -158,7 +158,7 @@ def short_folder() -> Iterator[Path]:
 
 @pytest.mark.acceptance
 @pytest.mark.parametrize("name", [NASTY, LONG])
-def test_a_whole_site_runs_is_backed_up_and_restored_in_such_a_folder(
+def test_site_runs_and_is_backed_up_and_restored_in_a_directory_with_special_characters(
     short_folder: Path, prepared_folder: Path, name: str
 ) -> None:
     data = short_folder / name

@@ -43,7 +43,7 @@ def resident(site: Supervised) -> dict[str, float]:
 
 
 @pytest.mark.acceptance
-def test_no_process_grows_with_the_predictions_that_it_makes(start: Start) -> None:
+def test_memory_does_not_grow_with_the_number_of_predictions(start: Start) -> None:
     site = start(RETRAIN_SCHEDULE="off")
     site.wait_until_all_run()
     site.wait_until_the_start_is_over()

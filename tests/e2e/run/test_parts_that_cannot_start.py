@@ -25,7 +25,7 @@ sys.exit(__main__.main())
 
 
 @pytest.mark.parametrize(("command", "part"), [("web", "web"), ("valkey", "redis")])
-def test_a_part_that_ends_three_times_the_same_way_stops_the_start_with_its_last_words(
+def test_start_stops_with_the_last_output_of_a_process_that_fails_three_times(
     tmp_path: Path, command: str, part: str
 ) -> None:
     kept = {name: value for name, value in os.environ.items() if name not in SETTINGS}
@@ -41,7 +41,7 @@ def test_a_part_that_ends_three_times_the_same_way_stops_the_start_with_its_last
 
 
 @pytest.mark.acceptance
-def test_a_site_listens_on_localhost(start: Callable[..., Supervised]) -> None:
+def test_site_listens_on_localhost(start: Callable[..., Supervised]) -> None:
     site = start(HOST="localhost", TRAINER="0")
     site.wait_until_it_answers(seconds=60)
     with site.client() as client:

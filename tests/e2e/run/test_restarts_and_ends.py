@@ -18,7 +18,7 @@ SECONDS = 5.0
 Start = Callable[..., Supervised]
 
 
-def test_parts_that_are_killed_come_back_and_the_log_says_so(start: Start) -> None:
+def test_killed_processes_are_restarted_and_logged(start: Start) -> None:
     site = start()
     site.wait_until_all_run()
     for name in ("web", "predictions", "redis", "default", "trainer"):
@@ -29,7 +29,7 @@ def test_parts_that_are_killed_come_back_and_the_log_says_so(start: Start) -> No
         wait_until(lambda: _answers(site), seconds=30, what=f"an answer after the return of {name}")
 
 
-def test_a_part_that_cannot_live_is_tried_less_and_less_often(start: Start) -> None:
+def test_restart_delay_doubles_with_each_failure(start: Start) -> None:
     site = start(TRAINER="0")
     site.wait_until_it_answers()
     for count in range(1, 4):
@@ -49,7 +49,7 @@ def test_a_part_that_cannot_live_is_tried_less_and_less_often(start: Start) -> N
 
 
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_ends_every_process_in_time(start: Start, how: signal.Signals) -> None:
+def test_signal_stops_all_processes_in_time(start: Start, how: signal.Signals) -> None:
     site = start()
     site.wait_until_all_run()
     assert site.draw_a_three().status_code == 201  # a shift is on
@@ -61,14 +61,14 @@ def test_a_signal_ends_every_process_in_time(start: Start, how: signal.Signals) 
 
 
 @pytest.mark.parametrize("words", ["starting", "redis ", "serving model version"])
-def test_a_signal_during_the_start_ends_everything_too(start: Start, words: str) -> None:
+def test_signal_during_the_start_stops_all_processes(start: Start, words: str) -> None:
     site = start()
     site.wait_for_words(words)
     assert site.stop() < SECONDS
     assert site.left_behind() == []
 
 
-def test_nobody_survives_a_killed_supervisor_and_the_next_start_finds_everything(start: Start) -> None:
+def test_no_process_outlives_a_killed_supervisor_and_the_next_start_keeps_all_data(start: Start) -> None:
     first = start(TRAINER="0")
     first.wait_until_it_answers()
     with pytest.raises(AssertionError, match="no part trainer runs"):
@@ -89,9 +89,7 @@ def test_nobody_survives_a_killed_supervisor_and_the_next_start_finds_everything
 
 
 @pytest.mark.acceptance
-def test_another_database_is_brought_up_to_date_although_no_file_of_the_code_changed(
-    start: Start, folder: Path
-) -> None:
+def test_replaced_database_is_migrated_although_no_source_file_changed(start: Start, folder: Path) -> None:
     site = start()
     site.wait_until_it_answers()
     site.stop()
@@ -104,7 +102,7 @@ def test_another_database_is_brought_up_to_date_although_no_file_of_the_code_cha
 
 
 @pytest.mark.acceptance
-def test_the_second_start_takes_less_than_five_seconds_to_a_right_answer(start: Start) -> None:
+def test_second_start_predicts_within_five_seconds(start: Start) -> None:
     took = []
     for _ in range(3):
         site = start()

@@ -13,7 +13,7 @@ Start = Callable[..., Supervised]
 
 
 @pytest.mark.acceptance
-def test_workers_that_hang_or_silently_stopped_are_started_again_while_work_waits(start: Start) -> None:
+def test_unresponsive_workers_are_restarted_while_work_is_pending(start: Start) -> None:
     site = start(
         command=(sys.executable, "-m", "tests.support.unresponsive_worker"), LIVENESS_INTERVAL_SECONDS="1", TRAINER="0"
     )  # fmt: skip

@@ -30,26 +30,26 @@ def dockerfile() -> str:
     return Path(BASE_DIR, "Dockerfile").read_text()
 
 
-def test_every_setting_in_compose_is_one(compose: dict) -> None:
+def test_all_settings_in_compose_exist(compose: dict) -> None:
     known = set(settings_in_the_code()) | ALSO
     for name in OURS:
         assert set(compose["services"][name]["environment"]) <= known
 
 
-def test_every_setting_in_the_dockerfile_is_one(dockerfile: str) -> None:
+def test_all_settings_in_the_dockerfile_exist(dockerfile: str) -> None:
     named = set(re.findall(r"([A-Z_]+)=[^ \n]", "".join(re.findall(r"^ENV (?:.*\\\n)*.*$", dockerfile, re.MULTILINE))))
     assert named - ELSEWHERE <= set(settings_in_the_code()) | ALSO
     assert {"DATA_DIR", "LOG_FORMAT"} <= named
 
 
-def test_the_example_of_env_names_what_compose_asks_for(compose: dict) -> None:
+def test_env_example_has_all_variables_of_compose(compose: dict) -> None:
     text = Path(BASE_DIR, "compose.yaml").read_text()
     asked = set(re.findall(r"(?<!\$)\$\{([A-Z_]+)", text))
     given = set(re.findall(r"^([A-Z_]+)=", Path(BASE_DIR, ".env.example").read_text(), re.MULTILINE))
     assert asked == given
 
 
-def test_what_the_dockerfile_copies_is_there_and_not_ignored(dockerfile: str) -> None:
+def test_files_copied_by_the_dockerfile_exist_and_are_not_ignored(dockerfile: str) -> None:
     allowed = re.findall(r"^!(\S+)$", Path(BASE_DIR, ".dockerignore").read_text(), re.MULTILINE)
     copied = [
         word for line in re.findall(r"^COPY (?!--from)(.+)$", dockerfile, re.MULTILINE) for word in line.split()[:-1]
@@ -58,7 +58,7 @@ def test_what_the_dockerfile_copies_is_there_and_not_ignored(dockerfile: str) ->
     assert all(Path(BASE_DIR, name).exists() for name in copied)
 
 
-def test_no_part_runs_as_root_or_can_become_it(compose: dict, dockerfile: str) -> None:
+def test_no_service_runs_as_root_or_can_gain_privileges(compose: dict, dockerfile: str) -> None:
     assert re.findall(r"^USER (\d+)", dockerfile, re.MULTILINE) == ["10001"]
     for name in OURS:
         service = compose["services"][name]
@@ -67,21 +67,21 @@ def test_no_part_runs_as_root_or_can_become_it(compose: dict, dockerfile: str) -
         assert service["security_opt"] == ["no-new-privileges:true"]
 
 
-def test_databases_are_reached_from_inside_alone(compose: dict) -> None:
+def test_databases_are_reachable_only_from_the_internal_network(compose: dict) -> None:
     for name in ("redis", "postgres"):
         assert compose["services"][name]["networks"] == ["inside"]
         assert "ports" not in compose["services"][name]
     assert compose["networks"]["inside"]["internal"] is True
 
 
-def test_every_worker_of_the_site_is_there(compose: dict) -> None:
+def test_compose_has_a_worker_for_each_queue(compose: dict) -> None:
     from digitsite.worker import QUEUES
 
     commands = [compose["services"][name].get("command", []) for name in OURS]
     assert {command[-1] for command in commands if "digitsite.worker" in command} == set(QUEUES)
 
 
-def test_the_small_image_has_no_tensorflow_and_the_large_one_has_all() -> None:
+def test_only_the_trainer_image_has_tensorflow() -> None:
     small, large = (Path(BASE_DIR, name).read_text() for name in ("requirements-serve.txt", "requirements.txt"))
     assert not re.search(r"^(keras|tensorflow)", small, re.MULTILINE)
     assert "-r requirements-serve.txt" in large
@@ -109,7 +109,7 @@ training.run_maintenance(), deployments.prune(), backfill.run_backfill()
 """
 
 
-def test_everything_but_the_trainer_does_without_tensorflow(tmp_path: Path, template_database: Path) -> None:
+def test_all_processes_except_the_trainer_run_without_tensorflow(tmp_path: Path, template_database: Path) -> None:
     (tmp_path / "db.sqlite3").write_bytes(template_database.read_bytes())
     (tmp_path / "static").mkdir()
     environment = {"PATH": "/usr/bin:/bin", "DATA_DIR": str(tmp_path), "DJANGO_SETTINGS_MODULE": "digitsite.settings"}
@@ -121,7 +121,7 @@ def test_everything_but_the_trainer_does_without_tensorflow(tmp_path: Path, temp
 
 
 @pytest.mark.parametrize("name", ["docs/operations.md", "THREAT_MODEL.md"])
-def test_what_these_pages_name_is_there(name: str) -> None:
+def test_paths_settings_metrics_and_commands_in_the_docs_exist(name: str) -> None:
     text = Path(BASE_DIR, name).read_text()
     for path in re.findall(r"`((?:tests|docs|recognizer|digitsite)/[^`* ]+)`", text):
         assert Path(BASE_DIR, path).exists(), path

@@ -117,7 +117,9 @@ def forged(address: str, number: int = 0) -> list[tuple[bytes, bytes]]:
 
 
 @pytest.mark.parametrize("name", STARTS)
-def test_forged_headers_neither_lift_a_limit_nor_use_up_anothers(name: str, start: Callable[[str], Proxy]) -> None:
+def test_forged_headers_neither_bypass_a_limit_nor_consume_that_of_another_client(
+    name: str, start: Callable[[str], Proxy]
+) -> None:
     proxy = start(name)
     with proxy.client(proxy.attacker) as attacker:
         statuses = Counter(
@@ -132,7 +134,7 @@ def test_forged_headers_neither_lift_a_limit_nor_use_up_anothers(name: str, star
         assert victim.get("/api/v1/me").status_code == 200
 
 
-def test_wrong_passwords_are_never_counted_for_a_forged_address(start: Callable[[str], Proxy]) -> None:
+def test_failed_logins_are_never_counted_for_a_forged_address(start: Callable[[str], Proxy]) -> None:
     # Addresses whose reads are not used up.
     proxy = replace(start("Caddy that folds"), attacker="127.0.2.2", victim="127.0.2.3")
     with proxy.client(proxy.attacker) as attacker:
@@ -150,7 +152,7 @@ def sign_in(client: httpx.Client, password: str, headers: list[tuple[bytes, byte
     return client.post("/account/login/", data=form, headers=headers)
 
 
-def test_callers_past_the_proxy_share_one_limit_and_are_not_loopback(behind_proxy: Site) -> None:
+def test_clients_that_bypass_the_proxy_share_one_limit_and_are_not_loopback(behind_proxy: Site) -> None:
     statuses = Counter()
     for header in ({}, {"X-Forwarded-For": ""}, {"X-Forwarded-For": "unknown"}, {"X-Forwarded-For": b"\xff"}):
         with behind_proxy.client() as client:
@@ -165,7 +167,7 @@ def test_loopback_is_counted_behind_a_proxy(start: Callable[[str], Proxy]) -> No
 
 
 @pytest.mark.parametrize("name", STARTS)
-def test_scheme_is_the_proxys_and_not_the_clients(name: str, start: Callable[[str], Proxy]) -> None:
+def test_scheme_comes_from_the_proxy_and_not_from_the_client(name: str, start: Callable[[str], Proxy]) -> None:
     proxy = start(name)
     other = "http" if proxy.url.startswith("https:") else "https"
     with proxy.client(proxy.victim) as client:
@@ -175,7 +177,9 @@ def test_scheme_is_the_proxys_and_not_the_clients(name: str, start: Callable[[st
 
 
 @pytest.mark.parametrize("name", STARTS)
-def test_metrics_are_not_for_strangers(name: str, start: Callable[[str], Proxy], behind_proxy: Site) -> None:
+def test_metrics_are_not_available_through_the_proxy(
+    name: str, start: Callable[[str], Proxy], behind_proxy: Site
+) -> None:
     with start(name).client("127.0.0.1") as client:
         assert client.get("/metrics").status_code == (403 if name == "Caddy that folds" else 404)
     with behind_proxy.client() as client:
@@ -195,7 +199,7 @@ def connect(proxy: Proxy, address: str) -> socket.socket:
     return connection
 
 
-def test_nginx_limits_the_connections_of_each_address_and_of_each_ipv6_64(behind_proxy: Site) -> None:
+def test_nginx_limits_connections_per_ipv4_address_and_ipv6_network(behind_proxy: Site) -> None:
     """The addresses come from a header here, because this machine has no such networks."""
 
     def edit(text: str) -> str:
@@ -217,7 +221,7 @@ def test_nginx_limits_the_connections_of_each_address_and_of_each_ipv6_64(behind
 
 
 @pytest.mark.parametrize("name", ["nginx", "Caddy"])
-def test_largest_picture_gets_through_and_a_larger_body_is_413(name: str, start: Callable[[str], Proxy]) -> None:
+def test_largest_image_is_accepted_and_a_larger_body_is_413(name: str, start: Callable[[str], Proxy]) -> None:
     picture = base64.b64encode(bytes(10 * 1024 * 1024)).decode()
     with start(name).client("127.0.2.4") as client:
         url = "/api/v1/submissions"
@@ -227,7 +231,7 @@ def test_largest_picture_gets_through_and_a_larger_body_is_413(name: str, start:
         assert client.post("/upload/", content=bytes(106_000_000)).status_code == 413
 
 
-def test_a_proxy_passes_on_that_a_body_was_too_large_for_the_site(start: Callable[[str], Proxy]) -> None:
+def test_proxy_forwards_413_for_a_body_that_is_too_large_for_the_site(start: Callable[[str], Proxy]) -> None:
     with start("Caddy that folds").client("127.0.2.5") as client:
         for _ in range(5):
             answer = client.post("/api/v1/submissions", content=bytes(20_000_000))
@@ -235,7 +239,7 @@ def test_a_proxy_passes_on_that_a_body_was_too_large_for_the_site(start: Callabl
 
 
 @pytest.mark.parametrize("name", ["nginx", "Caddy"])
-def test_proxies_hang_up_on_half_a_header(name: str, start: Callable[[str], Proxy]) -> None:
+def test_proxies_close_connections_with_an_incomplete_header(name: str, start: Callable[[str], Proxy]) -> None:
     proxy = start(name)
     with closing(connect(proxy, proxy.attacker)) as connection:
         connection.sendall(b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nX-Slow: ")
@@ -245,7 +249,7 @@ def test_proxies_hang_up_on_half_a_header(name: str, start: Callable[[str], Prox
         assert 4 < time.monotonic() - started < 8
 
 
-def test_compose_names_the_caddy_that_is_tested() -> None:
+def test_compose_uses_the_tested_caddy_version() -> None:
     compose = Path(BASE_DIR, "compose.yaml").read_text()
     assert re.findall(r"image: caddy:(\S+)", compose) == [f"{proxies.CADDY}-alpine"]
 
@@ -267,7 +271,7 @@ print("others are served")
 """
 
 
-def test_packet_filter_limits_the_connections_of_one_address() -> None:
+def test_packet_filter_limits_connections_per_address() -> None:
     """In a network namespace of its own, where the rules concern nothing else."""
     try:
         done = subprocess.run(

@@ -68,7 +68,7 @@ def read_settings(monkeypatch: pytest.MonkeyPatch, folder: Path, given: dict[str
         ({"HSTS_PRELOAD": "1", "HTTPS": "1"}, "HSTS_PRELOAD=1 needs HSTS_INCLUDE_SUBDOMAINS=1"),
     ],
 )
-def test_the_start_is_refused(
+def test_invalid_setting_stops_the_start(
     settings: dict[str, str], words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with pytest.raises(ImproperlyConfigured, match=re.escape(words)) as refusal:
@@ -90,7 +90,7 @@ def test_the_start_is_refused(
         {"SECRET_KEY": "0123456789abcdef" * 4},
     ],
 )
-def test_at_home_nobody_is_asked_for_a_certificate(
+def test_https_is_off_by_default_on_a_local_network(
     given: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     read = read_settings(monkeypatch, tmp_path, given)
@@ -106,7 +106,7 @@ def test_at_home_nobody_is_asked_for_a_certificate(
         ({"ALLOWED_HOSTS": "digits.example.com", "HTTPS": "0"}, 4),
     ],
 )
-def test_djangos_deployment_check_finds_nothing(settings: dict[str, str], silenced: int, tmp_path: Path) -> None:
+def test_deployment_check_reports_no_issues(settings: dict[str, str], silenced: int, tmp_path: Path) -> None:
     environment = {name: os.environ[name] for name in NEEDED if name in os.environ}
     done = subprocess.run(
         [sys.executable, "manage.py", "check", "--deploy", "--fail-level", "WARNING"],

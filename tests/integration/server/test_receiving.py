@@ -57,7 +57,7 @@ def ask(port: int, request: bytes) -> bytes:
 # --- Slow clients ----------------------------------------------------------------------------------------------------
 
 
-def test_two_hundred_slow_bodies_hold_no_thread(start: Callable[..., Site]) -> None:
+def test_two_hundred_slow_bodies_occupy_no_thread(start: Callable[..., Site]) -> None:
     port = start(**PATIENT).port
     with (
         SlowBodies(local(port), 70, FORMS["with a length"], path="/"),
@@ -68,7 +68,7 @@ def test_two_hundred_slow_bodies_hold_no_thread(start: Callable[..., Site]) -> N
             assert seconds_to_answer(port, address) < 5, address
 
 
-def test_a_slow_body_is_given_up_and_answered(start: Callable[..., Site]) -> None:
+def test_slow_body_times_out_with_a_response(start: Callable[..., Site]) -> None:
     port = start(BODY_TIMEOUT_SECONDS="1").port
     for headers in FORMS.values():
         with SlowBodies(local(port), 2, headers, path="/api/v1/submissions") as bodies:
@@ -82,7 +82,7 @@ def test_a_slow_body_is_given_up_and_answered(start: Callable[..., Site]) -> Non
     assert b"<h1>That took too long</h1>" in answer
 
 
-def test_a_client_that_leaves_in_the_middle_of_a_body_leaves_no_trace(start: Callable[..., Site]) -> None:
+def test_client_that_disconnects_during_a_body_leaves_no_log_entry(start: Callable[..., Site]) -> None:
     site = start()
     for _ in range(5):
         with connect(site.port) as connection:
@@ -93,7 +93,7 @@ def test_a_client_that_leaves_in_the_middle_of_a_body_leaves_no_trace(start: Cal
     assert "view=api-submissions" not in web.said
 
 
-def test_seventy_slow_readers_hold_no_thread(start: Callable[..., Site]) -> None:
+def test_seventy_slow_readers_occupy_no_thread(start: Callable[..., Site]) -> None:
     site = start()
     path = "/static/recognizer/large.bin"
     large = site.folder / "static/recognizer/large.bin"
@@ -109,7 +109,7 @@ def test_seventy_slow_readers_hold_no_thread(start: Callable[..., Site]) -> None
     assert ask(site.port, head("GET", path, "Connection: close")).endswith(bytes(1_000_000))
 
 
-def test_two_thousand_silent_connections_stop_nobody(port: int) -> None:
+def test_two_thousand_idle_connections_block_no_client(port: int) -> None:
     silent = silent_connections(port, 2000)
     assert seconds_to_answer(port, "/healthz") < 5
     began = time.monotonic()
@@ -123,7 +123,7 @@ def test_two_thousand_silent_connections_stop_nobody(port: int) -> None:
 # --- What a web server owes its clients ------------------------------------------------------------------------------
 
 
-def test_what_is_too_large_is_refused_before_it_is_sent(port: int) -> None:
+def test_too_large_body_is_rejected_before_it_is_sent(port: int) -> None:
     for path, limit in (("/api/v1/preview", 20), ("/upload/", 200)):
         with connect(port) as connection:
             length = f"Content-Length: {limit * 1024 * 1024}"
@@ -133,7 +133,7 @@ def test_what_is_too_large_is_refused_before_it_is_sent(port: int) -> None:
         assert b"connection: close\r\n" in answer
 
 
-def test_who_asks_whether_to_go_on_is_told_to(port: int) -> None:
+def test_expect_100_continue_is_answered(port: int) -> None:
     with connect(port) as connection:
         length = f"Content-Length: {len(DRAWING)}"
         json_body = "Content-Type: application/json"
@@ -145,7 +145,7 @@ def test_who_asks_whether_to_go_on_is_told_to(port: int) -> None:
         assert status_of(read_all(connection)) == 202
 
 
-def test_a_body_in_chunks_is_read(port: int) -> None:
+def test_chunked_body_is_read(port: int) -> None:
     chunks = b"".join(b"%x\r\n%c\r\n" % (1, byte) for byte in DRAWING) + b"0\r\n\r\n"
     kinds = ("Transfer-Encoding: chunked", "Content-Type: application/json", "Connection: close")
     assert status_of(ask(port, head("POST", "/api/v1/submissions", *kinds) + chunks)) == 202
@@ -155,7 +155,7 @@ def test_a_body_in_chunks_is_read(port: int) -> None:
     assert b'"code": "body_too_large"' in answer
 
 
-def test_head_has_the_headers_of_get_and_no_body(port: int) -> None:
+def test_head_returns_the_headers_of_get_without_a_body(port: int) -> None:
     answers = [ask(port, head(method, "/history/", "Connection: close")) for method in ("GET", "HEAD")]
     (page_head, _, page), (bare_head, _, nothing) = (answer.partition(b"\r\n\r\n") for answer in answers)
     assert page
@@ -164,7 +164,7 @@ def test_head_has_the_headers_of_get_and_no_body(port: int) -> None:
     assert lengths == [b"content-length: %d" % len(page)] * 2
 
 
-def test_connections_are_kept_for_the_next_request_and_closed_for_http_1_0(port: int) -> None:
+def test_connections_are_kept_alive_except_with_http_1_0(port: int) -> None:
     with connect(port) as connection:
         for _ in range(3):
             connection.sendall(head("GET", "/healthz"))
@@ -173,7 +173,7 @@ def test_connections_are_kept_for_the_next_request_and_closed_for_http_1_0(port:
     assert status_of(answer) == 200
 
 
-def test_small_and_large_static_files_arrive_whole(start: Callable[..., Site]) -> None:
+def test_small_and_large_static_files_are_sent_completely(start: Callable[..., Site]) -> None:
     site = start()
     files = sorted((site.folder / "static/recognizer").rglob("*.*.css"), key=lambda file: file.stat().st_size)
     for file in (files[0], files[-1]):

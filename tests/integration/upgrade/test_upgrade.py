@@ -13,7 +13,7 @@ from digitsite.testing.supervised import a_three
 from .conftest import Folder, Upgraded
 
 
-def test_every_submission_is_there_with_its_prediction_and_its_truth(upgraded: Upgraded):
+def test_all_submissions_keep_their_prediction_and_consensus(upgraded: Upgraded):
     rows = {row["id"]: row for row in upgraded.submissions()}
     facts = upgraded.facts
     assert len(facts["truths"]) == facts["counts"]["submissions"]
@@ -27,11 +27,11 @@ def test_every_submission_is_there_with_its_prediction_and_its_truth(upgraded: U
     assert rows[facts["failed"]]["state"] == "failed"
 
 
-def test_rows_pictures_and_models_fit_together(upgraded: Upgraded):
+def test_rows_images_and_models_are_consistent(upgraded: Upgraded):
     assert "nothing is missing or damaged" in upgraded.folder.manage("sanity")
 
 
-def test_a_read_key_still_opens_its_submission_and_no_other(upgraded: Upgraded):
+def test_read_key_still_grants_access_to_its_submission_only(upgraded: Upgraded):
     keys = upgraded.facts["read_keys"]
     with upgraded.browser() as stranger:
         for public_id, key in keys.items():
@@ -41,14 +41,14 @@ def test_a_read_key_still_opens_its_submission_and_no_other(upgraded: Upgraded):
             assert stranger.get(address, params={"key": others[0]}).status_code == 404
 
 
-def test_a_share_link_still_opens_the_page(upgraded: Upgraded):
+def test_share_link_still_works(upgraded: Upgraded):
     share = upgraded.facts["share"]
     with upgraded.browser() as stranger:
         assert stranger.get(f"s/{share['id']}/", params={"key": share["key"]}).status_code == 200
         assert stranger.get(f"s/{share['id']}/").status_code == 404
 
 
-def test_a_visitor_is_still_known_by_the_cookie_and_owns_their_drawings(upgraded: Upgraded):
+def test_visitor_cookie_still_identifies_the_owner_of_drawings(upgraded: Upgraded):
     suggested = upgraded.facts["suggested"]
     with upgraded.browser(visitor=upgraded.facts["visitors"]["owner"]["cookie"]) as owner:
         assert owner.get("api/v1/me").json()["visitor"] is True
@@ -60,7 +60,7 @@ def test_a_visitor_is_still_known_by_the_cookie_and_owns_their_drawings(upgraded
 
 
 @pytest.mark.parametrize("name", ["olga", "rita", "rob", "vera"])
-def test_an_account_is_still_signed_in_with_its_role(upgraded: Upgraded, name: str):
+def test_session_still_signs_in_an_account_with_its_role(upgraded: Upgraded, name: str):
     with upgraded.browser(session=upgraded.facts["sessions"][name]) as client:
         about = client.get("api/v1/me").json()
         assert (about["user"], about["may_operate"]) == (name, name == "olga")
@@ -68,7 +68,7 @@ def test_an_account_is_still_signed_in_with_its_role(upgraded: Upgraded, name: s
         assert client.get("history/").status_code == 200
 
 
-def test_a_password_still_signs_in(upgraded: Upgraded):
+def test_password_still_works(upgraded: Upgraded):
     with upgraded.browser() as client:
         page = client.get("account/login/").text
         form = {
@@ -89,12 +89,12 @@ def test_tokens_still_authenticate_and_an_expired_one_does_not(upgraded: Upgrade
             assert client.get("api/v1/me").json()["token"]["name"] == name
 
 
-def test_what_was_pending_is_predicted(upgraded: Upgraded):
+def test_pending_submissions_are_predicted(upgraded: Upgraded):
     for public_id in upgraded.facts["pending"]:
         assert upgraded.wait_for_state(public_id, "predicted")["prediction"]["version"] >= 1
 
 
-def test_a_request_that_is_sent_again_gets_the_answer_from_before_the_upgrade(upgraded: Upgraded):
+def test_repeated_idempotent_request_gets_the_response_from_before_the_upgrade(upgraded: Upgraded):
     facts = upgraded.facts
     with upgraded.browser(token=facts["tokens"]["vera's scanner"]) as client:
         for key, sent in facts["idempotent"].items():
@@ -112,7 +112,7 @@ def send(client, key: str, body: object):
     return client.post("api/v1/submissions", content=json.dumps(body), headers=headers)
 
 
-def test_the_live_version_serves_and_every_older_one_after_a_rollback(upgraded: Upgraded):
+def test_live_version_and_all_older_versions_after_a_rollback_predict(upgraded: Upgraded):
     with upgraded.operator as operator:
         live = operator.get("api/v1/deployments").json()["results"][0]["to_version"]
         assert live == 3
@@ -128,7 +128,7 @@ def test_the_live_version_serves_and_every_older_one_after_a_rollback(upgraded: 
         operator.post(f"api/v1/models/{live}/rollback", json={}).raise_for_status()
 
 
-def test_a_backup_of_the_release_is_restored_into_an_empty_folder(empty_folder: Folder, tmp_path):
+def test_backup_of_the_release_is_restored_into_an_empty_directory(empty_folder: Folder, tmp_path):
     folder, file = empty_folder, tmp_path / "backup.tar"
     file.write_bytes(folder.release.file(folder.engine, "backup.tar"))
     assert "was verified and restored" in folder.manage("restore", str(file))

@@ -51,7 +51,7 @@ def test_each_trusted_proxy_appends_one_entry() -> None:
 
 @settings(deadline=None)
 @given(st.text(max_size=40), st.ip_addresses(), st.lists(st.ip_addresses(), max_size=3))
-def test_nothing_that_a_client_writes_changes_its_address(written: str, address: object, proxies: list) -> None:
+def test_client_cannot_change_its_address_with_a_header(written: str, address: object, proxies: list) -> None:
     header = ", ".join([written, str(address), *map(str, proxies)])
     found = client_address(header, proxies=len(proxies) + 1)
     assert found == str(address).partition("%")[0]
@@ -59,7 +59,7 @@ def test_nothing_that_a_client_writes_changes_its_address(written: str, address:
 
 @settings(deadline=None)
 @given(st.text(max_size=60), st.integers(1, 3))
-def test_every_header_has_an_address_that_is_counted(header: str, proxies: int) -> None:
+def test_every_header_yields_an_address_for_rate_limits(header: str, proxies: int) -> None:
     assert rate_key(client_address(header, proxies=proxies)) != UNKNOWN_NETWORK
     assert client_scheme(header, proxies=proxies) == "http"
 
@@ -79,7 +79,7 @@ def test_every_header_has_an_address_that_is_counted(header: str, proxies: int) 
         ("wss", 1, "http"),
     ],
 )
-def test_scheme_is_what_the_outermost_trusted_proxy_says(header: str, proxies: int, scheme: str) -> None:
+def test_scheme_comes_from_the_outermost_trusted_proxy(header: str, proxies: int, scheme: str) -> None:
     assert client_scheme(header, proxies=proxies) == scheme
 
 
@@ -92,7 +92,7 @@ def test_address_in_front_of_two_proxies(settings) -> None:
 
 
 @pytest.mark.django_db
-def test_proxy_that_the_settings_do_not_know_is_one_warning(caplog, settings) -> None:
+def test_unconfigured_proxy_is_logged_once(caplog, settings) -> None:
     client = Client()
     client.get("/robots.txt", headers={"X-Forwarded-For": "192.0.2.7"}, REMOTE_ADDR="192.0.2.1")
     assert "recognizer.proxies" not in {record.name for record in caplog.records}
@@ -116,7 +116,7 @@ def test_proxy_that_the_settings_do_not_know_is_one_warning(caplog, settings) ->
         (True, {}, UNKNOWN_ADDRESS, False),
     ],
 )
-def test_socket_address_never_stands_in_for_the_client_behind_a_proxy(
+def test_socket_address_is_never_used_for_the_client_behind_a_proxy(
     behind_proxy: bool, headers: dict[str, str], address: str, is_secure: bool, settings
 ) -> None:
     settings.BEHIND_PROXY = behind_proxy

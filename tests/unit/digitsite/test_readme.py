@@ -38,11 +38,11 @@ def table() -> dict[str, str]:
     return dict(ROW.findall(Path(BASE_DIR, "README.md").read_text()))
 
 
-def test_every_setting_has_its_row_and_every_row_its_setting(table: dict[str, str]) -> None:
+def test_readme_table_lists_exactly_the_settings_of_the_code(table: dict[str, str]) -> None:
     assert set(table) == set(settings_in_the_code()) | ALSO
 
 
-def test_the_defaults_in_the_table_are_those_of_the_code(table: dict[str, str]) -> None:
+def test_readme_table_has_the_defaults_of_the_code(table: dict[str, str]) -> None:
     in_the_code = {name: default for name, default in settings_in_the_code().items() if default is not None}
     assert len(in_the_code) > 20
     assert {name: table[name].strip("`") for name in in_the_code} == in_the_code

@@ -27,9 +27,7 @@ def static_root(settings, tmp_path: Path) -> Path:
     return settings.STATIC_ROOT
 
 
-def test_static_files_whose_collection_was_interrupted_are_collected_again(
-    static_root: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_interrupted_collection_of_static_files_is_repeated(static_root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(static_files, "call_command", lambda *_arguments, **_options: None)
     static_files.collect()
     assert not static_files.has_changed()
@@ -43,7 +41,7 @@ def test_static_files_whose_collection_was_interrupted_are_collected_again(
     assert static_files.has_changed()  # although the sources are those of the first collection
 
 
-def test_static_files_without_their_manifest_are_collected_again(
+def test_static_files_without_a_manifest_are_collected_again(
     static_root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(static_files, "call_command", lambda *_arguments, **_options: None)
@@ -52,7 +50,7 @@ def test_static_files_without_their_manifest_are_collected_again(
     assert static_files.has_changed()
 
 
-def test_a_preparation_that_was_interrupted_is_done_again(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_interrupted_preparation_is_repeated(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     for name in SETTINGS:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("DATA_DIR", str(tmp_path))
@@ -66,18 +64,18 @@ def test_a_preparation_that_was_interrupted_is_done_again(monkeypatch: pytest.Mo
     assert not startup_cache.is_current(told)
 
 
-def test_a_secret_key_of_which_a_power_cut_left_nothing_is_refused(tmp_path: Path) -> None:
+def test_empty_secret_key_file_is_rejected(tmp_path: Path) -> None:
     (tmp_path / "secret_key").touch()
     with pytest.raises(ImproperlyConfigured, match="is empty, as after a power cut"):
         secret_key(tmp_path)
 
 
-def test_a_draft_of_the_secret_key_is_no_obstacle_to_the_next_start(tmp_path: Path) -> None:
+def test_leftover_draft_of_the_secret_key_is_ignored(tmp_path: Path) -> None:
     (tmp_path / f".secret_key.{os.getpid()}").touch()  # in a container the next start may have the same number
     assert len(secret_key(tmp_path)) == 64
 
 
-def test_arrays_for_which_there_is_no_room_leave_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_failed_write_of_arrays_leaves_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_arrays(ARRAYS, tmp_path / "whole.npz")
 
     def fill_the_disk(file: IO[bytes], **_arrays: np.ndarray) -> None:

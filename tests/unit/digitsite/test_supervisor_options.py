@@ -44,7 +44,7 @@ def refused(**settings: str) -> str:
     return done.stderr
 
 
-def test_by_default_only_this_machine_can_reach_the_site() -> None:
+def test_site_listens_on_loopback_by_default() -> None:
     told = options.read()
     assert told.data_dir == Path(BASE_DIR, "data")
     assert told.url == f"http://127.0.0.1:{told.port}/"
@@ -52,7 +52,7 @@ def test_by_default_only_this_machine_can_reach_the_site() -> None:
     assert told.allowed_hosts() == "localhost,127.0.0.1,[::1]"
 
 
-def test_open_to_the_network_it_goes_by_every_name_of_this_machine_and_by_no_other(
+def test_open_site_allows_all_names_of_this_machine_and_no_others(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("HOST", "0.0.0.0")
@@ -64,7 +64,7 @@ def test_open_to_the_network_it_goes_by_every_name_of_this_machine_and_by_no_oth
     assert told.allowed_hosts() == "localhost,127.0.0.1,[::1],192.168.7.5,10.0.0.2,laptop,laptop.local"
 
 
-def test_a_public_name_of_this_machine_is_one_of_the_sites_only_where_https_is_spoken_of(
+def test_public_host_name_is_allowed_only_with_an_explicit_https_setting(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("HOST", "0.0.0.0")
@@ -76,7 +76,7 @@ def test_a_public_name_of_this_machine_is_one_of_the_sites_only_where_https_is_s
     assert options.read().allowed_hosts() == "localhost,127.0.0.1,[::1],203.0.113.5,vps.example.com"
 
 
-def test_an_address_that_the_internet_reaches_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_public_addresses_are_listed_without_https(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(options, "own_addresses", lambda: ["192.168.7.5", "8.8.4.4"])
     assert options.read().public_addresses == []
     monkeypatch.setenv("HOST", "0.0.0.0")
@@ -85,13 +85,13 @@ def test_an_address_that_the_internet_reaches_is_told(monkeypatch: pytest.Monkey
     assert options.read().public_addresses == []
 
 
-def test_own_addresses_are_addresses_on_which_one_can_listen() -> None:
+def test_own_addresses_can_be_bound() -> None:
     for address in options.own_addresses():
         with socket.socket() as listener:
             listener.bind((address, 0))
 
 
-def test_what_the_user_set_reaches_every_part(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_environment_variables_are_passed_to_all_processes(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("ALLOWED_HOSTS", "digits.example.com")
     monkeypatch.setenv("DATA_DIR", str(tmp_path / "here" / ".." / "there"))
     told = commands.environment(options.read())
@@ -99,7 +99,7 @@ def test_what_the_user_set_reaches_every_part(monkeypatch: pytest.MonkeyPatch, t
     assert told["DATA_DIR"] == str(tmp_path / "there")
 
 
-def test_a_redis_of_ones_own_takes_the_place_of_the_embedded_one(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_redis_url_disables_the_embedded_redis(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("REDIS_URL", "redis://localhost:6379")
     assert not options.read().with_redis
 
@@ -114,32 +114,32 @@ def test_a_redis_of_ones_own_takes_the_place_of_the_embedded_one(monkeypatch: py
         ("TRAINER", "maybe", "TRAINER is 'maybe'; write 1 or 0."),
     ],
 )
-def test_nonsense_is_refused(monkeypatch: pytest.MonkeyPatch, name: str, value: str, message: str) -> None:
+def test_invalid_option_is_rejected(monkeypatch: pytest.MonkeyPatch, name: str, value: str, message: str) -> None:
     monkeypatch.setenv(name, value)
     with pytest.raises(ImproperlyConfigured) as refusal:
         options.read()
     assert str(refusal.value) == message
 
 
-def test_a_taken_port_is_refused(monkeypatch: pytest.MonkeyPatch, taken_port: int) -> None:
+def test_port_in_use_is_rejected(monkeypatch: pytest.MonkeyPatch, taken_port: int) -> None:
     monkeypatch.setenv("PORT", str(taken_port))
     with pytest.raises(StartError, match=f"Port {taken_port} is taken"):
         options.read()
 
 
-def test_a_bad_setting_of_any_part_is_told_without_a_traceback(tmp_path: Path) -> None:
+def test_invalid_setting_of_a_child_process_is_reported_without_a_traceback(tmp_path: Path) -> None:
     said = refused(PORT="0", DATA_DIR=str(tmp_path), PREDICTION_BATCH="many")
     assert "PREDICTION_BATCH is 'many'; write a number." in said
     assert "could not be prepared" in said
 
 
-def test_a_data_folder_that_cannot_be_is_told_in_one_line(tmp_path: Path) -> None:
+def test_unusable_data_directory_is_reported_in_one_line(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     said = refused(PORT="0", DATA_DIR=str(tmp_path / "file"))
     assert said == f"The data folder {tmp_path / 'file'} cannot be written (File exists).\n"
 
 
-def test_there_is_something_to_prepare_until_it_was_done_and_when_a_source_changes(
+def test_startup_cache_is_stale_before_the_first_preparation_and_after_a_change(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     source = tmp_path / "code" / "app" / "static" / "app.js"
@@ -174,9 +174,7 @@ def test_there_is_something_to_prepare_until_it_was_done_and_when_a_source_chang
         ("::", "::"),
     ],
 )
-def test_host_is_resolved_to_an_address_that_the_web_server_takes(
-    monkeypatch: pytest.MonkeyPatch, name: str, address: str
-) -> None:
+def test_host_is_resolved_to_a_numeric_address(monkeypatch: pytest.MonkeyPatch, name: str, address: str) -> None:
     monkeypatch.setenv("HOST", name)
     found = options.read()
     assert found.host == address
@@ -186,13 +184,13 @@ def test_host_is_resolved_to_an_address_that_the_web_server_takes(
 
 
 @pytest.mark.parametrize("name", ["127.0.0.1:8000", "http://localhost", "fe80::1%lo", "a..b", "x" * 300, "[", "a b"])
-def test_a_host_on_which_nothing_can_listen_is_refused(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+def test_host_that_cannot_be_bound_is_rejected(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     monkeypatch.setenv("HOST", name)
     with pytest.raises(ImproperlyConfigured, match="write an address of this machine"):
         options.read()
 
 
-def test_as_many_files_may_be_open_as_the_system_allows() -> None:
+def test_open_files_limit_is_raised_to_the_hard_limit() -> None:
     code = (
         "import resource; from digitsite import open_files;"
         "hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1];"

@@ -73,7 +73,7 @@ def assert_nothing_is_reserved(limits: Limits) -> None:
 
 @pytest.mark.parametrize("size", [0, 1, 64 * 1024, 64 * 1024 + 1, 3 * MEGABYTE])
 @pytest.mark.parametrize("is_announced", [True, False])
-def test_a_body_arrives_whole(size: int, is_announced: bool, limits: Limits, disk: ThreadPoolExecutor) -> None:
+def test_body_is_received_completely(size: int, is_announced: bool, limits: Limits, disk: ThreadPoolExecutor) -> None:
     data = os.urandom(size)
     pieces = [data[start : start + 40_000] for start in range(0, size, 40_000)]
     body = receive(Sender(pieces), limits, disk, length=size if is_announced else None)
@@ -86,13 +86,13 @@ def test_a_body_arrives_whole(size: int, is_announced: bool, limits: Limits, dis
     assert_nothing_is_reserved(limits)
 
 
-def test_an_announced_body_is_complete_without_waiting_for_the_end_of_the_stream(
+def test_body_with_content_length_is_complete_without_the_end_of_the_stream(
     limits: Limits, disk: ThreadPoolExecutor
 ) -> None:
     assert receive(Sender([b"abc", 60.0]), limits, disk, length=3).stream.read() == b"abc"
 
 
-def test_a_body_that_stops_is_given_up(limits: Limits, disk: ThreadPoolExecutor, tmp_path: Path) -> None:
+def test_stalled_body_times_out(limits: Limits, disk: ThreadPoolExecutor, tmp_path: Path) -> None:
     hasty = Limits(0.05, 1_000_000_000, limits.memory, limits.disk, tmp_path)
     for pieces in ([60.0], [b"a", 60.0], [bytes(MEGABYTE), 60.0]):
         with pytest.raises(BodyTimeoutError):
@@ -100,40 +100,38 @@ def test_a_body_that_stops_is_given_up(limits: Limits, disk: ThreadPoolExecutor,
         assert_nothing_is_reserved(limits)
 
 
-def test_a_slow_body_that_keeps_the_minimum_rate_is_received(limits: Limits, disk: ThreadPoolExecutor) -> None:
+def test_slow_body_at_the_minimum_rate_is_received(limits: Limits, disk: ThreadPoolExecutor) -> None:
     patient = Limits(0.2, 100, limits.memory, limits.disk, limits.folder)
     pieces = [piece for _ in range(10) for piece in (bytes(100), 0.05)]  # half a second in all
     assert receive(Sender(pieces), patient, disk).size == 1000
 
 
-def test_announcing_a_body_that_is_too_large_is_refused_before_a_byte_is_read(
-    limits: Limits, disk: ThreadPoolExecutor
-) -> None:
+def test_too_large_content_length_is_rejected_before_reading(limits: Limits, disk: ThreadPoolExecutor) -> None:
     with pytest.raises(BodyTooLargeError):
         receive(Sender([60.0]), limits, disk, length=10 * MEGABYTE + 1)
 
 
-def test_a_body_in_chunks_is_refused_as_soon_as_it_is_too_large(limits: Limits, disk: ThreadPoolExecutor) -> None:
+def test_chunked_body_is_rejected_as_soon_as_it_is_too_large(limits: Limits, disk: ThreadPoolExecutor) -> None:
     with pytest.raises(BodyTooLargeError):
         receive(Sender([bytes(MEGABYTE)] * 11, ends=False), limits, disk)
     assert_nothing_is_reserved(limits)
 
 
-def test_a_body_without_room_is_refused(limits: Limits, disk: ThreadPoolExecutor) -> None:
+def test_body_is_rejected_if_the_budget_is_used_up(limits: Limits, disk: ThreadPoolExecutor) -> None:
     limits.disk.reserve("198.51.100.7", 12 * MEGABYTE)
     with pytest.raises(BodyBusyError):
         receive(Sender([bytes(MEGABYTE)] * 9), limits, disk)
     assert (limits.memory.used, limits.disk.used) == (0, 12 * MEGABYTE)
 
 
-def test_a_client_that_leaves_leaves_nothing_behind(limits: Limits, disk: ThreadPoolExecutor) -> None:
+def test_disconnected_client_leaves_nothing_reserved(limits: Limits, disk: ThreadPoolExecutor) -> None:
     with pytest.raises(ClientDisconnectedError):
         receive(Sender([bytes(MEGABYTE)], ends=False), limits, disk, length=2 * MEGABYTE)
     assert_nothing_is_reserved(limits)
 
 
 @pytest.mark.parametrize(("number", "refusal"), [(errno.ENOSPC, BodyStorageError), (errno.EACCES, BodyUnwritableError)])
-def test_a_full_and_an_unwritable_disk_are_told_apart(
+def test_full_disk_and_unwritable_directory_are_different_errors(
     limits: Limits,
     disk: ThreadPoolExecutor,
     monkeypatch: pytest.MonkeyPatch,

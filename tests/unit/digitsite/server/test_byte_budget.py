@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from digitsite.server.byte_budget import BudgetExceededError, ByteBudget
 
 
-def test_one_caller_alone_may_use_everything_but_the_reserve() -> None:
+def test_single_caller_may_use_everything_except_the_reserve() -> None:
     budget = ByteBudget(100)
     budget.reserve("greedy", 75)
     with pytest.raises(BudgetExceededError):
@@ -16,7 +16,7 @@ def test_one_caller_alone_may_use_everything_but_the_reserve() -> None:
     assert budget.used == 100
 
 
-def test_the_reserve_holds_an_equal_share_for_each() -> None:
+def test_reserve_provides_an_equal_share_for_each_caller() -> None:
     budget = ByteBudget(90)
     budget.reserve("greedy", 67)
     budget.reserve("second", 10)
@@ -25,7 +25,7 @@ def test_the_reserve_holds_an_equal_share_for_each() -> None:
     budget.reserve("third", 13)
 
 
-def test_what_is_given_back_can_be_used_again() -> None:
+def test_released_bytes_can_be_reserved_again() -> None:
     budget = ByteBudget(100)
     budget.reserve("a", 75)
     budget.release("a", 75)
@@ -34,7 +34,7 @@ def test_what_is_given_back_can_be_used_again() -> None:
 
 
 @given(st.lists(st.tuples(st.sampled_from("abc"), st.integers(0, 60), st.booleans())))
-def test_the_capacity_is_never_exceeded_and_nothing_stays_reserved(steps: list[tuple[str, int, bool]]) -> None:
+def test_capacity_is_never_exceeded_and_all_bytes_are_released(steps: list[tuple[str, int, bool]]) -> None:
     budget, held = ByteBudget(100), []
     for caller, size, gives_back in steps:
         if gives_back and held:

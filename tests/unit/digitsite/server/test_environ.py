@@ -22,7 +22,7 @@ def test_header_names_with_underscores_are_dropped() -> None:
     assert "HTTP_X_REAL_IP" not in environ
 
 
-def test_repeated_headers_are_joined_in_their_order() -> None:
+def test_repeated_headers_are_joined_in_order() -> None:
     environ = environ_of(
         *(
             (b"x-forwarded-for", b"192.0.2.7"),
@@ -35,19 +35,19 @@ def test_repeated_headers_are_joined_in_their_order() -> None:
     assert environ["HTTP_COOKIE"] == "a=1; b=2"
 
 
-def test_bytes_beyond_ascii_are_kept_as_latin_1() -> None:
+def test_non_ascii_bytes_are_decoded_as_latin_1() -> None:
     environ = environ_of((b"x-forwarded-for", b"\xff, 192.0.2.7"), (b"user-agent", "Käfer".encode()))
     assert environ["HTTP_X_FORWARDED_FOR"] == "\xff, 192.0.2.7"
     assert environ["HTTP_USER_AGENT"].encode("latin-1").decode() == "Käfer"
 
 
-def test_content_headers_have_no_prefix_and_the_coding_of_a_received_body_is_gone() -> None:
+def test_content_headers_have_no_prefix_and_transfer_encoding_is_removed() -> None:
     environ = environ_of((b"content-type", b"image/png"), (b"content-length", b"7"), (b"transfer-encoding", b"chunked"))
     assert environ["CONTENT_TYPE"] == "image/png"
     assert not {"HTTP_CONTENT_TYPE", "CONTENT_LENGTH", "HTTP_TRANSFER_ENCODING"} & environ.keys()
 
 
-def test_a_path_is_utf_8_in_the_way_of_wsgi() -> None:
+def test_path_is_utf_8_encoded_as_latin_1() -> None:
     assert environ_of(path="/für/")["PATH_INFO"].encode("latin-1").decode() == "/für/"
 
 

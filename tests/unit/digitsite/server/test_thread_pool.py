@@ -62,7 +62,7 @@ def make_pool(threads: int, *, waiting: int = 100, large_bytes: int = 100) -> Th
     return ThreadPool(threads, max_waiting=waiting, max_large_bytes=large_bytes)
 
 
-def test_one_caller_alone_gets_three_quarters_of_the_threads(gate: Gate) -> None:
+def test_single_caller_gets_three_quarters_of_the_threads(gate: Gate) -> None:
     pool = make_pool(8)
     for _ in range(8):
         pool.submit(gate.job("greedy"))
@@ -85,7 +85,7 @@ def test_callers_take_turns(gate: Gate) -> None:
     assert gate.started == ["first", "greedy 0", "modest 0", "greedy 1", "modest 1", "greedy 2", "greedy 3", "greedy 4"]
 
 
-def test_large_bodies_wait_for_each_other_and_small_ones_pass_them(gate: Gate) -> None:
+def test_large_bodies_wait_for_each_other_and_small_ones_overtake_them(gate: Gate) -> None:
     pool = make_pool(8, large_bytes=100)
     pool.submit(gate.job("a", "a 60", 60))
     pool.submit(gate.job("b", "b 60", 60))
@@ -97,14 +97,14 @@ def test_large_bodies_wait_for_each_other_and_small_ones_pass_them(gate: Gate) -
     assert set(gate.started[2:]) == {"b 60", "c 30"}
 
 
-def test_a_body_larger_than_the_limit_runs_when_no_other_large_one_does(gate: Gate) -> None:
+def test_body_larger_than_the_limit_runs_without_other_large_bodies(gate: Gate) -> None:
     pool = make_pool(8, large_bytes=100)
     pool.submit(gate.job("a", "huge", 1000))
     gate.wait_for(1)
     gate.open(1)
 
 
-def test_a_full_pool_refuses(gate: Gate) -> None:
+def test_full_pool_rejects_jobs(gate: Gate) -> None:
     pool = make_pool(1, waiting=2)
     pool.submit(gate.job("a"))
     gate.wait_for(1)
@@ -115,7 +115,7 @@ def test_a_full_pool_refuses(gate: Gate) -> None:
     gate.open(3)
 
 
-def test_in_a_full_pool_the_caller_with_the_most_jobs_makes_room(gate: Gate) -> None:
+def test_full_pool_drops_a_job_of_the_caller_with_the_most_jobs(gate: Gate) -> None:
     pool = make_pool(1, waiting=3)
     pool.submit(gate.job("greedy", "running"))
     gate.wait_for(1)
@@ -131,7 +131,7 @@ def test_in_a_full_pool_the_caller_with_the_most_jobs_makes_room(gate: Gate) -> 
     assert set(gate.started) == {"running", "greedy 0", "greedy 1", "modest"}
 
 
-def test_deferrable_jobs_run_few_at_a_time_and_after_all_others(gate: Gate) -> None:
+def test_deferrable_jobs_are_limited_and_run_after_other_jobs(gate: Gate) -> None:
     pool = ThreadPool(4, max_waiting=100, max_large_bytes=100, max_deferrable=1)
     for number in range(3):
         pool.submit(gate.job("a", f"preview {number}", is_deferrable=True))
@@ -143,7 +143,7 @@ def test_deferrable_jobs_run_few_at_a_time_and_after_all_others(gate: Gate) -> N
     assert gate.started.index("e") < gate.started.index("preview 1")
 
 
-def test_deferrable_jobs_have_a_line_of_their_own(gate: Gate) -> None:
+def test_deferrable_jobs_have_their_own_queue(gate: Gate) -> None:
     pool = ThreadPool(1, max_waiting=1, max_large_bytes=100, max_deferrable=1, max_waiting_deferrable=2)
     pool.submit(gate.job("a", "running"))
     gate.wait_for(1)
@@ -158,7 +158,7 @@ def test_deferrable_jobs_have_a_line_of_their_own(gate: Gate) -> None:
     assert gate.started == ["running", "page", "preview 0", "preview of b"]
 
 
-def test_a_job_whose_time_is_over_is_dropped_when_its_turn_comes(gate: Gate) -> None:
+def test_expired_job_is_dropped(gate: Gate) -> None:
     pool = make_pool(1)
     pool.submit(gate.job("a", "running"))
     gate.wait_for(1)
