@@ -1,4 +1,4 @@
-"""Names of accounts: one for each eye, on both databases; and where mailed links lead."""
+"""Account names: uniqueness of names that look the same, on both databases; and the site's URL in mailed links."""
 
 import re
 from importlib import import_module
@@ -19,8 +19,8 @@ from recognizer.services.identity import account_names, users
 pytestmark = [pytest.mark.django_db, pytest.mark.both_databases]
 
 PASSWORD = "three grey cats 7"
-# The same to the eye: capitals, full width, a ligature, a precomposed accent, the sharp s.
-SAME = [
+# Pairs that look the same: capitals, full width, a ligature, a precomposed accent, the sharp s.
+EQUIVALENT_NAMES = [
     ("ann", "ANN"),
     ("ann", "ａｎｎ"),
     ("ofﬁce", "OFFICE"),
@@ -39,19 +39,19 @@ def sign_up(name: str):
     return Client().post(reverse("sign-up"), {"username": name, "password1": PASSWORD, "password2": PASSWORD})
 
 
-@pytest.mark.parametrize(("first", "second"), SAME)
-def test_names_that_look_alike_are_one(first: str, second: str) -> None:
+@pytest.mark.parametrize(("first", "second"), EQUIVALENT_NAMES)
+def test_names_that_look_the_same_are_one_account(first: str, second: str) -> None:
     assert sign_up(first).status_code == 302
-    refused = sign_up(second)
-    assert refused.status_code == 422
-    assert "There is an account" in refused.content.decode()
-    answer = Client().post(reverse("login"), {"username": second, "password": PASSWORD})
-    assert answer.status_code == 302
+    response = sign_up(second)
+    assert response.status_code == 422
+    assert "There is an account" in response.content.decode()
+    response = Client().post(reverse("login"), {"username": second, "password": PASSWORD})
+    assert response.status_code == 302
     assert users.make_operator(second).username == User.objects.get().username
 
 
-@pytest.mark.parametrize(("first", "second"), SAME)
-def test_the_database_itself_refuses_a_second_one(first: str, second: str) -> None:
+@pytest.mark.parametrize(("first", "second"), EQUIVALENT_NAMES)
+def test_database_rejects_a_second_name_with_the_same_key(first: str, second: str) -> None:
     User.objects.create(username=first)
     with pytest.raises(IntegrityError), transaction.atomic():
         User.objects.create(username=second)
@@ -59,20 +59,20 @@ def test_the_database_itself_refuses_a_second_one(first: str, second: str) -> No
 
 
 @pytest.mark.parametrize("name", ["p\u0430ypal", "αnn", "ann\u0967", "иvan", "ann\u0585"])
-def test_a_name_of_two_alphabets_is_refused_in_words(name: str) -> None:
-    refused = sign_up(name)
-    assert refused.status_code == 422
-    assert "use one alphabet" in refused.content.decode()
+def test_name_that_mixes_alphabets_is_rejected_with_a_message(name: str) -> None:
+    response = sign_up(name)
+    assert response.status_code == 422
+    assert "use one alphabet" in response.content.decode()
     assert not User.objects.exists()
 
 
 @pytest.mark.parametrize("name", ["ann_7", "иван", "Ελένη2", "小明ann", "山田たろうタロ", "김ann3", "o.b@x+1", "محمد"])
-def test_names_of_one_alphabet_are_taken(name: str) -> None:
+def test_names_of_one_alphabet_are_accepted(name: str) -> None:
     assert account_names.check(name) == name
     assert sign_up(name).status_code == 302
 
 
-def test_a_renamed_account_takes_its_new_name_and_frees_the_old_one() -> None:
+def test_renamed_account_claims_its_new_name_and_frees_the_old_one() -> None:
     user = User.objects.create(username="ann")
     user.username = "Bea"
     user.save()
@@ -82,9 +82,9 @@ def test_a_renamed_account_takes_its_new_name_and_frees_the_old_one() -> None:
     assert User.objects.create(username="bea").pk
 
 
-def test_accounts_that_look_alike_survive_the_upgrade() -> None:
+def test_accounts_whose_names_look_the_same_survive_the_upgrade() -> None:
     ann, capital, other = (User.objects.create(username=name) for name in ("ann", "x", "bob"))
-    User.objects.filter(pk=capital.pk).update(username="ANN")  # as the previous release let them be made
+    User.objects.filter(pk=capital.pk).update(username="ANN")  # possible in the previous release
     AccountName.objects.all().delete()
     migration = import_module("recognizer.migrations.0013_account_names_and_sessions")
     migration.give_keys(apps, None)
@@ -93,12 +93,12 @@ def test_accounts_that_look_alike_survive_the_upgrade() -> None:
     assert account_names.find("Ann") == ann
     assert account_names.find("BOB") == other
     capital.refresh_from_db()
-    capital.save()  # every later change of it goes through
+    capital.save()  # later changes of the account still succeed
     assert AccountName.objects.count() == 3
 
 
-def test_the_link_of_a_mail_never_leads_where_a_request_says(settings) -> None:
-    """A foreign port stood in it: ALLOWED_HOSTS looks at the name alone."""
+def test_link_in_a_mail_does_not_depend_on_the_host_header(settings) -> None:
+    """It used to contain the port of the header: ALLOWED_HOSTS checks the name only."""
     settings.SENDS_MAIL = True
     settings.ALLOWED_HOSTS = [".example.org"]
     settings.SITE_URL = "https://digits.example.org"
@@ -119,25 +119,25 @@ def test_the_link_of_a_mail_never_leads_where_a_request_says(settings) -> None:
         ([".example.org"], {"https": True}, "https://example.org"),
     ],
 )
-def test_the_sites_own_address_follows_from_other_settings(
+def test_site_url_is_derived_from_other_settings(
     hosts: list[str], options: dict, address: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("SITE_URL", "PORT"):
         monkeypatch.delenv(name, raising=False)
-    given = {"https": False, "behind_proxy": False, "needed": False} | options
-    assert env.site_url("SITE_URL", hosts=hosts, **given) == address
+    arguments = {"https": False, "behind_proxy": False, "needed": False} | options
+    assert env.site_url("SITE_URL", hosts=hosts, **arguments) == address
 
 
 @pytest.mark.parametrize(
     "value", ["digits.example.org", "ftp://a", "https://a/b", "https://u@a", "https://a:x", "https://"]
 )
-def test_an_address_that_is_none_stops_the_start(value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_invalid_site_url_prevents_the_start(value: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SITE_URL", value)
     with pytest.raises(ImproperlyConfigured, match="SITE_URL"):
         env.site_url("SITE_URL", hosts=["a"], https=False, behind_proxy=False, needed=False)
 
 
-def test_mail_without_an_address_to_lead_to_stops_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_mail_without_a_site_url_prevents_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("SITE_URL", raising=False)
     with pytest.raises(ImproperlyConfigured, match="set SITE_URL"):
         env.site_url("SITE_URL", hosts=[".example.org"], https=True, behind_proxy=False, needed=True)

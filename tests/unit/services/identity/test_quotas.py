@@ -1,4 +1,4 @@
-"""A day's quota counts every byte that is stored for a person, not the picture alone."""
+"""Daily quotas count every stored byte of a person: images, strokes, rows, labels and responses."""
 
 import json
 import secrets
@@ -21,10 +21,10 @@ from tests.image_samples import SEVEN
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("media")]
 
-ELSEWHERE = Actor(visitor="a" * 32, address="192.0.2.7")
+SENDER = Actor(visitor="a" * 32, address="192.0.2.7")
 POINTS = 10_000
-# As long as numbers can be: two decimals, and the milliseconds of a clock.
-LONG = [
+# Numbers of maximum length: two decimals, and the milliseconds of a clock.
+LONG_STROKES = [
     [
         [round(20.01 + number % 240 + number / 99_999, 2) for number in range(POINTS)],
         [round(20.01 + number // 42 + number / 99_999, 2) for number in range(POINTS)],
@@ -33,33 +33,35 @@ LONG = [
 ]
 
 
-def used() -> int:
+def used_bytes() -> int:
     usage = Usage.objects.first()
     return usage.bytes if usage else 0
 
 
-def send(actor: Actor = ELSEWHERE, strokes: list = SEVEN) -> Submission:
+def send(actor: Actor = SENDER, strokes: list = SEVEN) -> Submission:
     return service.create_from_strokes(actor=actor, strokes=strokes, source=Source.API)
 
 
 @pytest.mark.both_databases
-def test_strokes_count_with_all_their_points() -> None:
-    """They took 65 times as much as the picture, which alone was counted: 1.7 GB a day from one address."""
-    row = Submission.objects.get(pk=send(strokes=LONG).pk)
-    strokes, picture = len(json.dumps(row.strokes)), len(storage.read(row))
-    assert strokes > 300_000
-    assert used() >= strokes + picture + len(row.pixels)
-    assert used() <= strokes + picture + 2 * quotas.SUBMISSION_ROW_BYTES
+def test_strokes_count_with_all_points() -> None:
+    """They took 65 times as much as the image, and only images were counted: 1.7 GB a day from one address."""
+    row = Submission.objects.get(pk=send(strokes=LONG_STROKES).pk)
+    strokes_size, image_size = len(json.dumps(row.strokes)), len(storage.read(row))
+    assert strokes_size > 300_000
+    assert used_bytes() >= strokes_size + image_size + len(row.pixels)
+    assert used_bytes() <= strokes_size + image_size + 2 * quotas.SUBMISSION_ROW_BYTES
 
 
-def test_long_drawings_end_with_the_quota(settings) -> None:
+def test_long_drawings_are_rejected_when_the_quota_is_exhausted(settings) -> None:
     settings.MEGABYTES_PER_DAY = (1, 1)
-    taken = [_is_taken([[[x + number / 100 for x in LONG[0][0]], *LONG[0][1:]]]) for number in range(5)]
-    assert taken == [True, True, True, False, False]
+    accepted = [
+        _is_accepted([[[x + number / 100 for x in LONG_STROKES[0][0]], *LONG_STROKES[0][1:]]]) for number in range(5)
+    ]
+    assert accepted == [True, True, True, False, False]
     assert Submission.objects.count() == 3
 
 
-def _is_taken(strokes: list) -> bool:
+def _is_accepted(strokes: list) -> bool:
     try:
         send(strokes=strokes)
     except QuotaError:
@@ -67,80 +69,80 @@ def _is_taken(strokes: list) -> bool:
     return True
 
 
-def test_kept_responses_count() -> None:
-    program = Client(HTTP_HOST="localhost", REMOTE_ADDR=ELSEWHERE.address)
+def test_stored_responses_count() -> None:
+    program = Client(HTTP_HOST="localhost", REMOTE_ADDR=SENDER.address)
     headers = {"Prefer": "wait=0", "Idempotency-Key": "once"}
     body = [{"strokes": SEVEN}, {"strokes": []}]
-    answer = program.post("/api/v1/submissions", body, content_type="application/json", headers=headers)
-    assert answer.status_code == 207
-    with_key = used()
+    response = program.post("/api/v1/submissions", body, content_type="application/json", headers=headers)
+    assert response.status_code == 207
+    with_key = used_bytes()
     Usage.objects.all().delete()
     program.post("/api/v1/submissions", body, content_type="application/json", headers={"Prefer": "wait=0"})
-    kept = IdempotencyKey.objects.get()
-    assert with_key - used() >= len(kept.body) + len(kept.key)
+    row = IdempotencyKey.objects.get()
+    assert with_key - used_bytes() >= len(row.body) + len(row.key)
 
 
-def test_labels_and_retractions_count_and_are_refused_when_nothing_is_left(settings) -> None:
+def test_labels_and_retractions_count_and_are_rejected_when_the_quota_is_exhausted(settings) -> None:
     settings.MEGABYTES_PER_DAY = (1, 1)
     submission = send()
-    before = used()
-    label = labels.create_label(actor=ELSEWHERE, submission=submission, value="7", reason=LabelReason.API)
-    labels.retract(actor=ELSEWHERE, label=label)
-    assert used() - before == 2 * quotas.LABEL_ROW_BYTES
+    before = used_bytes()
+    label = labels.create_label(actor=SENDER, submission=submission, value="7", reason=LabelReason.API)
+    labels.retract(actor=SENDER, label=label)
+    assert used_bytes() - before == 2 * quotas.LABEL_ROW_BYTES
     Usage.objects.update(bytes=quotas.MEGABYTE - 10)
     with pytest.raises(QuotaError):
-        labels.create_label(actor=ELSEWHERE, submission=submission, value="7", reason=LabelReason.API)
+        labels.create_label(actor=SENDER, submission=submission, value="7", reason=LabelReason.API)
     assert submission.labels.count() == 2
-    training_consent.opt_out(ELSEWHERE)  # never refused
-    assert training_consent.has_opted_out(ELSEWHERE)
+    training_consent.opt_out(SENDER)  # never rejected
+    assert training_consent.has_opted_out(SENDER)
 
 
-def test_labels_go_on_when_the_days_pictures_are_used_up(settings) -> None:
+def test_labels_are_accepted_when_the_quota_of_submissions_is_exhausted(settings) -> None:
     settings.SUBMISSIONS_PER_DAY = (1, 1)
     submission = send()
     with pytest.raises(QuotaError):
         send()
-    labels.create_label(actor=ELSEWHERE, submission=submission, value="7", reason=LabelReason.API)
-    page = Client(HTTP_HOST="localhost", REMOTE_ADDR=ELSEWHERE.address).get("/api/v1/me")
+    labels.create_label(actor=SENDER, submission=submission, value="7", reason=LabelReason.API)
+    page = Client(HTTP_HOST="localhost", REMOTE_ADDR=SENDER.address).get("/api/v1/me")
     assert page.json()["quota"]["submissions_left"] == 0
 
 
-def _predicted() -> None:
+def _add_prediction() -> None:
     make_prediction(send(), probabilities=[0.012345678901234567] * 10)
 
 
-def _label_of(submission: Submission) -> Callable[[], None]:
+def _label_adder(submission: Submission) -> Callable[[], None]:
     return lambda: labels.create_label(
-        actor=ELSEWHERE, submission=submission, value=secrets.choice("0123456789"), reason=LabelReason.API
+        actor=SENDER, submission=submission, value=secrets.choice("0123456789"), reason=LabelReason.API
     )
 
 
-def _opted_out() -> None:
-    training_consent.opt_out(Actor(visitor=secrets.token_hex(16), address=ELSEWHERE.address))
+def _opt_out() -> None:
+    training_consent.opt_out(Actor(visitor=secrets.token_hex(16), address=SENDER.address))
 
 
-def _answered_once() -> None:
-    claim = idempotency.acquire(actor=ELSEWHERE, key=secrets.token_hex(16), fingerprint="a" * 64)
+def _store_response() -> None:
+    claim = idempotency.acquire(actor=SENDER, key=secrets.token_hex(16), fingerprint="a" * 64)
     idempotency.record(claim, [{"status": 422}])
     idempotency.complete(claim, StoredResponse(207, {}, "x" * 1000))
 
 
 @pytest.mark.sqlite_only
-@pytest.mark.parametrize("what", ["submission", "label", "opt out", "response"])
-def test_what_is_counted_is_what_the_database_grows_by(what: str) -> None:
+@pytest.mark.parametrize("kind", ["submission", "label", "opt out", "response"])
+def test_quota_matches_the_growth_of_the_database(kind: str) -> None:
     operation = {
-        "submission": _predicted,
-        "label": _label_of(send()),
-        "opt out": _opted_out,
-        "response": _answered_once,
-    }[what]
+        "submission": _add_prediction,
+        "label": _label_adder(send()),
+        "opt out": _opt_out,
+        "response": _store_response,
+    }[kind]
     operation()
-    size, counted = _database_size(), used()
+    size, counted_bytes = _database_size(), used_bytes()
     for _ in range(150):
         operation()
-    grown, counted = _database_size() - size, used() - counted
-    # Files beside the database are counted too, and indexes fill their pages by and by.
-    assert 0.7 * grown <= counted <= 2.5 * grown
+    growth, counted_bytes = _database_size() - size, used_bytes() - counted_bytes
+    # Files outside of the database are counted too, and indexes fill their pages gradually.
+    assert 0.7 * growth <= counted_bytes <= 2.5 * growth
 
 
 def _database_size() -> int:

@@ -1,4 +1,4 @@
-"""Under which key a caller is counted, wherever it comes from."""
+"""Keys under which callers are counted, by address and by actor."""
 
 import pytest
 from django.contrib.auth.models import User
@@ -39,16 +39,16 @@ def test_loopback_is_recognised_in_every_form(address: str, expected: bool):
     assert is_loopback(address) is expected
 
 
-def test_an_account_has_one_share_by_session_and_by_token_wherever_it_is():
+def test_account_has_one_share_key_for_sessions_and_tokens_from_any_address():
     user = User(pk=7)
     by_session = Actor(user=user, address="192.0.2.7")
     by_token = Actor(user=user, scopes=frozenset({Scope.SUBMIT}), address="2001:db8::1")
     assert by_session.share_key == by_token.share_key == "account:7"
 
 
-def test_another_visitor_cookie_gives_no_other_share():
+def test_share_key_does_not_depend_on_the_visitor_cookie():
     assert Actor(visitor="a", address="192.0.2.7").share_key == Actor(visitor="b", address="192.0.2.7").share_key
 
 
-def test_commands_on_the_machine_have_a_share_of_their_own():
+def test_management_commands_have_their_own_share_key():
     assert SYSTEM_ACTOR.share_key not in {Actor().share_key, Actor(address="127.0.0.1").share_key}

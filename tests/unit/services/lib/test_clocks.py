@@ -1,4 +1,4 @@
-"""Durations while the process is suspended: a clock that is read again after a gap."""
+"""Durations that include a suspension of the process: readings of a clock after a gap."""
 
 import pytest
 
@@ -6,7 +6,7 @@ from recognizer.services.lib.clocks import AwakeClock, HeartbeatMonitor
 
 
 class Monotonic:
-    """A clock that is moved by hand."""
+    """A clock that the test sets."""
 
     seconds = 0.0
 
@@ -19,7 +19,7 @@ def monotonic() -> Monotonic:
     return Monotonic()
 
 
-def test_time_counts_while_the_process_is_awake_and_hardly_while_it_is_suspended(monotonic: Monotonic) -> None:
+def test_awake_clock_limits_the_time_of_a_suspension(monotonic: Monotonic) -> None:
     clock = AwakeClock(monotonic)
     for seconds in (1.0, 1.5):
         monotonic.seconds += seconds
@@ -31,12 +31,12 @@ def test_time_counts_while_the_process_is_awake_and_hardly_while_it_is_suspended
     assert clock.now(max_gap=2) == 4.5
 
 
-def test_silence_begins_with_the_first_look_and_anew_with_each_sign_of_life(monotonic: Monotonic) -> None:
-    watch = HeartbeatMonitor(monotonic)
+def test_heartbeat_monitor_measures_from_the_last_change(monotonic: Monotonic) -> None:
+    monitor = HeartbeatMonitor(monotonic)
     monotonic.seconds += 100
-    assert watch.unchanged_seconds("first", max_gap=10) == 0
+    assert monitor.unchanged_seconds("first", max_gap=10) == 0
     monotonic.seconds += 4
-    assert watch.unchanged_seconds("first", max_gap=10) == 4
-    assert watch.unchanged_seconds("second", max_gap=10) == 0
+    assert monitor.unchanged_seconds("first", max_gap=10) == 4
+    assert monitor.unchanged_seconds("second", max_gap=10) == 0
     monotonic.seconds += 3600
-    assert watch.unchanged_seconds("second", max_gap=10) == 10
+    assert monitor.unchanged_seconds("second", max_gap=10) == 10

@@ -1,4 +1,4 @@
-"""A pool of slots: never over capacity, never idle while a caller waits, and no caller keeps the others out."""
+"""Fair slots: never over capacity, never idle while a caller waits, and no caller can exclude the others."""
 
 import threading
 from collections import Counter
@@ -16,7 +16,7 @@ WAITING, GRANTED, REFUSED = TicketState
 
 
 class Clock:
-    """Seconds that pass only when the test says so."""
+    """A clock that the test advances."""
 
     def __init__(self) -> None:
         self.now = 0.0
@@ -32,25 +32,25 @@ def enter_until_refused(slots: FairSlots, caller: str) -> list[Ticket]:
     return tickets
 
 
-# --- One caller and the reserve ---
+# --- Shares without a wait queue ---
 
 
-@pytest.mark.parametrize(("capacity", "alone"), [(48, 36), (16, 12), (8, 6), (4, 3), (3, 2), (2, 1), (1, 1)])
-def test_one_caller_alone_holds_three_quarters(capacity: int, alone: int):
-    assert len(enter_until_refused(FairSlots(capacity), "greedy")) == alone
+@pytest.mark.parametrize(("capacity", "max_slots"), [(48, 36), (16, 12), (8, 6), (4, 3), (3, 2), (2, 1), (1, 1)])
+def test_one_caller_alone_holds_three_quarters(capacity: int, max_slots: int):
+    assert len(enter_until_refused(FairSlots(capacity), "greedy")) == max_slots
 
 
 def test_eight_greedy_callers_leave_slots_for_a_ninth():
     slots = FairSlots(48)
-    held = Counter()
+    granted_counts = Counter()
     for _ in range(60):
         for number in range(8):
-            held[number] += slots.enter(f"attacker {number}").state is GRANTED
-    assert min(held.values()) >= 5
+            granted_counts[number] += slots.enter(f"attacker {number}").state is GRANTED
+    assert min(granted_counts.values()) >= 5
     assert slots.enter("honest").state is GRANTED
 
 
-def test_slots_for_several_callers_are_granted_to_each_that_finds_one():
+def test_slots_are_granted_to_each_of_several_callers_if_free():
     slots = FairSlots(4)
     with slots.slots(["a", "a", "a", "a", "b", "b"]) as granted:
         assert granted == [True, True, True, False, True, False]
@@ -58,7 +58,7 @@ def test_slots_for_several_callers_are_granted_to_each_that_finds_one():
     assert slots.free == 4
 
 
-def test_a_slot_is_given_back_when_its_holder_fails():
+def test_slot_is_released_when_its_holder_raises():
     slots = FairSlots(1, busy="Please wait.")
     with pytest.raises(ZeroDivisionError), slots.slot("a"):
         _ = 1 / 0
@@ -67,28 +67,28 @@ def test_a_slot_is_given_back_when_its_holder_fails():
     assert slots.free == 1
 
 
-def test_a_weight_that_never_fits_is_an_error():
+def test_weight_above_the_capacity_is_an_error():
     with pytest.raises(ValueError, match="capacity of 3"):
         FairSlots(3).enter("a", weight=4)
 
 
-# --- The waiting room ---
+# --- Wait queue ---
 
 
 def test_the_next_slot_goes_to_the_caller_that_holds_the_least():
     slots = FairSlots(8, max_waiting=8)
-    held = enter_until_refused(slots, "a")
-    others = [slots.enter(caller) for caller in ("b", "c")]
+    tickets = enter_until_refused(slots, "a")
+    granted = [slots.enter(caller) for caller in ("b", "c")]
     assert not slots.free
     waiting = [slots.enter(caller) for caller in ("a", "b", "d")]
-    slots.leave(held[0])
+    slots.leave(tickets[0])
     assert [ticket.state for ticket in waiting] == [WAITING, WAITING, GRANTED]
-    slots.leave(held[1])
-    slots.leave(held[2])
-    assert [ticket.state for ticket in (*others, *waiting)] == [GRANTED, GRANTED, WAITING, GRANTED, GRANTED]
+    slots.leave(tickets[1])
+    slots.leave(tickets[2])
+    assert [ticket.state for ticket in (*granted, *waiting)] == [GRANTED, GRANTED, WAITING, GRANTED, GRANTED]
 
 
-def test_a_caller_of_long_work_is_served_less_often_than_one_of_short_work():
+def test_caller_with_long_requests_is_served_less_often():
     clock = Clock()
     slots = FairSlots(1, max_waiting=8, clock=clock)
     seconds = {"long": 1.0, "short": 0.1}
@@ -103,30 +103,30 @@ def test_a_caller_of_long_work_is_served_less_often_than_one_of_short_work():
     assert served["long"] * 1.0 == pytest.approx(served["short"] * 0.1, rel=0.1)
 
 
-def test_a_caller_that_comes_now_and_then_is_served_next():
-    """Eight attackers keep two tickets of 0.7 s each in the pool; a ninth caller comes every second."""
+def test_occasional_caller_is_served_next():
+    """Eight attackers always have two tickets of 0.7 s each; a ninth caller enters once a second."""
     clock = Clock()
     slots = FairSlots(1, max_waiting=16, clock=clock)
     queued = [slots.enter(f"attacker {number % 8}") for number in range(16)]
-    served_before_it = []
+    served_before = []
     for _ in range(30):
         honest = slots.enter("honest")
-        before = 0
+        count = 0
         while honest.state is not GRANTED:
             [holder] = [ticket for ticket in queued if ticket.state is GRANTED]
             clock.now += 0.7
             queued.remove(holder)
             slots.leave(holder)
             queued.append(slots.enter(holder.caller.key))
-            before += 1
-        served_before_it.append(before)
+            count += 1
+        served_before.append(count)
         clock.now += 0.05
         slots.leave(honest)
-    # The first time it comes last of nine that are alike.
-    assert max(served_before_it[1:]) <= 1
+    # The first time it is the last of nine callers with equal use.
+    assert max(served_before[1:]) <= 1
 
 
-def test_what_needs_much_is_not_passed_by_for_ever():
+def test_ticket_of_large_weight_is_granted_eventually():
     clock = Clock()
     slots = FairSlots(10, max_waiting=8, clock=clock)
     small = [slots.enter(caller, weight=4) for caller in ("a", "b")]
@@ -139,10 +139,10 @@ def test_what_needs_much_is_not_passed_by_for_ever():
         small.remove(oldest)
         slots.leave(oldest)
         small.append(slots.enter(oldest.caller.key, weight=4))
-    pytest.fail("the large one waits still")
+    pytest.fail("the ticket of large weight is still waiting")
 
 
-def test_in_a_full_room_the_caller_with_the_most_entries_makes_place():
+def test_full_queue_drops_the_newest_ticket_of_the_caller_with_the_most():
     slots = FairSlots(1, max_waiting=2)
     slots.enter("greedy")
     first, second = slots.enter("greedy"), slots.enter("greedy")
@@ -151,7 +151,7 @@ def test_in_a_full_room_the_caller_with_the_most_entries_makes_place():
     assert (first.state, second.state, honest.state) == (WAITING, REFUSED, WAITING)
 
 
-def test_two_greedy_callers_do_not_push_each_other_out_in_turn():
+def test_two_greedy_callers_do_not_displace_each_other_in_turn():
     slots = FairSlots(1, max_waiting=3)
     slots.enter("a")
     waiting = [slots.enter(caller) for caller in ("a", "b", "b")]
@@ -159,7 +159,7 @@ def test_two_greedy_callers_do_not_push_each_other_out_in_turn():
     assert [ticket.state for ticket in waiting] == [WAITING] * 3
 
 
-def test_who_waits_goes_on_as_soon_as_a_slot_is_free():
+def test_waiting_thread_continues_as_soon_as_a_slot_is_free():
     slots = FairSlots(1, max_waiting=1)
     ticket = slots.enter("a")
     is_served = threading.Event()
@@ -178,7 +178,7 @@ def test_who_waits_goes_on_as_soon_as_a_slot_is_free():
     assert slots.free == 1
 
 
-def test_who_waited_long_enough_is_told_so_and_leaves_nothing_behind():
+def test_timeout_raises_busy_error_and_leaves_no_ticket():
     slots = FairSlots(1, max_waiting=1)
     with slots.slot("a"):
         with pytest.raises(BusyError), slots.slot("b", seconds=0.01):
@@ -187,7 +187,7 @@ def test_who_waited_long_enough_is_told_so_and_leaves_nothing_behind():
     assert slots.free == 1
 
 
-def test_who_gives_up_lets_those_behind_it_go_on():
+def test_withdrawn_ticket_no_longer_blocks_later_tickets():
     slots = FairSlots(10, max_waiting=2)
     slots.enter("a", weight=5)
     large, small = slots.enter("b", weight=10), slots.enter("c", weight=5)
@@ -196,7 +196,7 @@ def test_who_gives_up_lets_those_behind_it_go_on():
     assert small.state is GRANTED
 
 
-# --- Whatever happens ---
+# --- Properties under random operations ---
 
 CALLERS = st.sampled_from("abcde")
 STEPS = st.lists(
@@ -215,32 +215,32 @@ def is_over_its_share(slots: FairSlots, ticket: Ticket) -> bool:
 
 
 @settings(max_examples=300, deadline=None, derandomize=True)
-@given(capacity=st.integers(6, 20), room=st.integers(0, 6), steps=STEPS)
-def test_capacity_and_share_hold_and_no_slot_is_idle_while_a_caller_waits(capacity: int, room: int, steps: list):
+@given(capacity=st.integers(6, 20), max_waiting=st.integers(0, 6), steps=STEPS)
+def test_capacity_and_share_hold_and_no_slot_is_idle_while_a_caller_waits(capacity: int, max_waiting: int, steps: list):
     clock = Clock()
-    slots = FairSlots(capacity, max_waiting=room, clock=clock)
+    slots = FairSlots(capacity, max_waiting=max_waiting, clock=clock)
     tickets: list[Ticket] = []
-    for action, what, amount in steps:
-        entries = Counter(ticket.caller.key for ticket in tickets)
+    for action, target, amount in steps:
+        ticket_counts = Counter(ticket.caller.key for ticket in tickets)
         if action == "enter":
-            tickets.append(slots.enter(what, weight=amount))
+            tickets.append(slots.enter(target, weight=amount))
         elif tickets:
             clock.now += amount
-            slots.leave(tickets.pop(what % len(tickets)))
+            slots.leave(tickets.pop(target % len(tickets)))
         refused = [ticket for ticket in tickets if ticket.state is REFUSED]
-        # A caller with a single entry never loses it to another one.
-        assert all(ticket is tickets[-1] or entries[ticket.caller.key] > 1 for ticket in refused)
+        # A caller with a single ticket never loses it to another caller.
+        assert all(ticket is tickets[-1] or ticket_counts[ticket.caller.key] > 1 for ticket in refused)
         tickets = [ticket for ticket in tickets if ticket.state is not REFUSED]
 
-        held = sum(ticket.weight for ticket in tickets if ticket.state is GRANTED)
+        held_weight = sum(ticket.weight for ticket in tickets if ticket.state is GRANTED)
         waiting = [ticket for ticket in tickets if ticket.state is WAITING]
-        assert held == capacity - slots.free <= capacity
-        assert len(waiting) == slots.waiting <= room
+        assert held_weight == capacity - slots.free <= capacity
+        assert len(waiting) == slots.waiting <= max_waiting
         if waiting and all(ticket.weight == 1 for ticket in tickets):
             assert not slots.free or all(is_over_its_share(slots, ticket) for ticket in waiting)
         elif waiting:
-            # Only for one that does not fit as yet does anything stay free.
-            assert held
+            # Capacity stays free only for a ticket that does not fit yet.
+            assert held_weight
             assert any(ticket.weight > slots.free or is_over_its_share(slots, ticket) for ticket in waiting)
     for ticket in tickets:
         slots.leave(ticket)
@@ -249,8 +249,8 @@ def test_capacity_and_share_hold_and_no_slot_is_idle_while_a_caller_waits(capaci
 
 @settings(max_examples=100, deadline=None, derandomize=True)
 @given(data=st.data(), weights=st.lists(st.integers(1, 8), min_size=5, max_size=5), weight=st.integers(1, 8))
-def test_no_ticket_waits_for_ever_whatever_the_others_do(data: st.DataObject, weights: list[int], weight: int):
-    """Five others come back with every slot that they give back, and hold it for as long as they like."""
+def test_no_ticket_starves(data: st.DataObject, weights: list[int], weight: int):
+    """Five other callers enter again whenever they release a slot, and hold slots for any time."""
     clock = Clock()
     slots = FairSlots(8, max_waiting=12, clock=clock)
     tickets = [slots.enter("abcde"[number % 5], weight=weights[number % 5]) for number in range(10)]
@@ -265,28 +265,28 @@ def test_no_ticket_waits_for_ever_whatever_the_others_do(data: st.DataObject, we
         tickets.remove(ticket)
         slots.leave(ticket)
         tickets.append(slots.enter(ticket.caller.key, weight=ticket.weight))
-        tickets = [one for one in tickets if one.state is not REFUSED]
-    pytest.fail("it waits still")
+        tickets = [ticket for ticket in tickets if ticket.state is not REFUSED]
+    pytest.fail("the ticket is still waiting")
 
 
-def test_many_threads_share_it_without_ever_being_too_many():
+def test_concurrent_threads_never_exceed_the_capacity():
     slots = FairSlots(4, max_waiting=60)
-    lock, inside, most = threading.Lock(), 0, 0
+    lock, count, max_count = threading.Lock(), 0, 0
 
     def work(caller: str) -> None:
-        nonlocal inside, most
+        nonlocal count, max_count
         for _ in range(100):
             with slots.slot(caller, seconds=30):
                 with lock:
-                    inside += 1
-                    most = max(most, inside)
+                    count += 1
+                    max_count = max(max_count, count)
                 with lock:
-                    inside -= 1
+                    count -= 1
 
     threads = [threading.Thread(target=work, args=(f"caller {number % 5}",)) for number in range(20)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join(30)
-    assert 1 <= most <= 4
+    assert 1 <= max_count <= 4
     assert (slots.free, slots.waiting) == (4, 0)

@@ -1,6 +1,6 @@
-"""Whoever hears that a picture is stored can pull the plug: it is on the disk. And nobody waits for the disk in vain.
+"""Durability: an accepted submission is on the disk before the response, with as few syncs as possible.
 
-A power cut cannot be had in a test; what is asked of the operating system, and when, can be watched.
+A test cannot cut the power, but it can record which syncs are requested of the operating system, and when.
 """
 
 import os
@@ -22,24 +22,24 @@ LOG = "db.sqlite3-wal"
 
 
 @pytest.fixture
-def happened(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Which files were brought to the disk, and when something was put on the hand-off list."""
+def events(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Names of the synced files and "enqueued" for each call of `handoff.push`, in order."""
     if not Path("/proc/self/fd").exists():
         pytest.skip("only Linux tells the name of an open file in /proc")
-    events: list[str] = []
+    recorded: list[str] = []
     fsync, push = os.fsync, handoff.push
 
     def watched_fsync(descriptor: int) -> None:
-        events.append(Path(f"/proc/self/fd/{descriptor}").readlink().name)
+        recorded.append(Path(f"/proc/self/fd/{descriptor}").readlink().name)
         fsync(descriptor)
 
     def watched_push(ids: list[int], **options: bool) -> None:
-        events.append("handed over")
+        recorded.append("enqueued")
         push(ids, **options)
 
     monkeypatch.setattr(os, "fsync", watched_fsync)
     monkeypatch.setattr(handoff, "push", watched_push)
-    return events
+    return recorded
 
 
 def send(seed: int = 0) -> Submission:
@@ -54,23 +54,23 @@ def synchronous() -> int:
         return cursor.fetchone()[0]
 
 
-def test_row_and_picture_are_on_the_disk_when_the_sender_hears_of_it(site_context, happened):
+def test_row_and_image_are_synced_before_the_response(site_context, events):
     submission = send()
-    picture = Path(submission.picture).name
-    assert sorted(happened) == sorted(["handed over", picture, LOG])
-    assert happened[0] == "handed over", "the worker has to wait for the disk"
+    image = Path(submission.picture).name
+    assert sorted(events) == sorted(["enqueued", image, LOG])
+    assert events[0] == "enqueued", "the worker must not wait for the disk"
     assert synchronous() == FULL
 
 
-def test_a_hundred_pictures_wait_for_the_row_s_commit_once(site_context, happened):
-    sent = [SubmissionInput(source=Source.API, image=png(digit(seed=seed))) for seed in range(100)]
-    stored = service.create_submissions(actor=Actor(visitor="a" * 32), payloads=sent)
-    assert not any(isinstance(one, SubmissionRejectedError) for one in stored)
-    assert happened.count(LOG) == 1
-    assert {Path(one.picture).name for one in stored} <= set(happened)
+def test_batch_of_a_hundred_images_syncs_the_log_once(site_context, events):
+    payloads = [SubmissionInput(source=Source.API, image=png(digit(seed=seed))) for seed in range(100)]
+    stored = service.create_submissions(actor=Actor(visitor="a" * 32), payloads=payloads)
+    assert not any(isinstance(outcome, SubmissionRejectedError) for outcome in stored)
+    assert events.count(LOG) == 1
+    assert {Path(row.picture).name for row in stored} <= set(events)
 
 
-def test_what_is_refused_in_the_transaction_leaves_commits_as_they_were(site_context, happened):
+def test_rolled_back_transaction_restores_the_sync_level(site_context, events):
     def refuse(_stored: object) -> None:
         raise RuntimeError
 
@@ -78,10 +78,10 @@ def test_what_is_refused_in_the_transaction_leaves_commits_as_they_were(site_con
         service.create_submission(
             actor=Actor(visitor="a" * 32), payload=SubmissionInput(source=Source.API, image=png(digit())), within=refuse
         )
-    assert (happened, synchronous(), Submission.objects.count()) == ([], FULL, 0)
+    assert (events, synchronous(), Submission.objects.count()) == ([], FULL, 0)
 
 
-def test_what_is_left_of_a_file_after_a_power_cut_is_written_anew(site_context):
+def test_truncated_file_is_replaced_when_the_image_is_sent_again(site_context):
     submission = send()
     path = site_context.folder / "media" / submission.picture
     whole = path.read_bytes()
@@ -90,18 +90,18 @@ def test_what_is_left_of_a_file_after_a_power_cut_is_written_anew(site_context):
     assert path.read_bytes() == whole
 
 
-def test_answers_do_not_wait_for_the_disk_for_they_can_be_computed_again(site_context, happened):
+def test_predictions_are_committed_without_a_sync(site_context, events):
     submission = send()
-    happened.clear()
+    events.clear()
     levels: list[int] = []
-    answered = _watching_commits(lambda: batch_prediction.predict_batch([submission.pk]), levels)
-    assert list(answered) == [submission.pk]
+    results = _watching_commits(lambda: batch_prediction.predict_batch([submission.pk]), levels)
+    assert list(results) == [submission.pk]
     assert levels == [NORMAL]
     assert synchronous() == FULL
 
 
-def _watching_commits(act: Callable[[], dict], levels: list[int]) -> dict:
-    """Call `act` and note how strict SQLite is at each transaction's begin."""
+def _watching_commits(function: Callable[[], dict], levels: list[int]) -> dict:
+    """Call the function and record SQLite's `synchronous` level at the beginning of each transaction."""
     begin = connection._start_transaction_under_autocommit
 
     def watched() -> None:
@@ -110,6 +110,6 @@ def _watching_commits(act: Callable[[], dict], levels: list[int]) -> dict:
 
     connection._start_transaction_under_autocommit = watched
     try:
-        return act()
+        return function()
     finally:
         del connection._start_transaction_under_autocommit

@@ -1,4 +1,4 @@
-"""Accepting pictures and drawings, refusing what cannot be accepted, sharing and deleting."""
+"""Submissions: create, reject invalid input, preview, share and delete."""
 
 import math
 from pathlib import Path
@@ -32,32 +32,32 @@ def draw(actor: Actor, strokes: object = SEVEN, **options: object) -> Submission
     return service.create_from_strokes(actor=actor, strokes=strokes, source=Source.CANVAS, **options)
 
 
-def preview(actor: Actor, **sent: object) -> Preview:
-    return service.preview(actor=actor, payload=SubmissionInput(source=Source.API, **sent))
+def preview(actor: Actor, **fields: object) -> Preview:
+    return service.preview(actor=actor, payload=SubmissionInput(source=Source.API, **fields))
 
 
 def files(folder: Path) -> list[Path]:
     return [path for path in folder.rglob("*") if path.is_file()]
 
 
-def test_a_picture_becomes_a_pending_submission_with_its_pixels(visitor, media):
+def test_image_becomes_a_pending_submission_with_its_pixels(visitor, media):
     submission = send(visitor)
     submission.refresh_from_db()
     assert submission.state == SubmissionState.PENDING
     assert (submission.visitor, submission.owner, submission.source) == (visitor.visitor, None, Source.API)
     assert submission.preprocessing_version == PREPROCESSING_VERSION
-    seen = prepare_image(storage.open_stored(submission))
-    assert bytes(submission.pixels) == seen.pixels.tobytes()
-    assert submission.ink == seen.ink
+    prepared = prepare_image(storage.open_stored(submission))
+    assert bytes(submission.pixels) == prepared.pixels.tobytes()
+    assert submission.ink == prepared.ink
     assert [str(path.relative_to(media)) for path in files(media)] == [submission.picture]
 
 
-def test_a_signed_in_person_owns_what_they_send(reviewer):
+def test_signed_in_person_owns_their_submissions(reviewer):
     submission = send(reviewer)
     assert (submission.owner, submission.visitor) == (reviewer.user, "")
 
 
-def test_a_drawing_is_kept_as_strokes_and_as_a_grey_picture(visitor):
+def test_drawing_is_stored_as_strokes_and_as_a_grey_image(visitor):
     submission = draw(visitor, [[[30, 100, 60], [30, 30, 115], [0, 1, 2]]], frame=140, may_train=False)
     submission.refresh_from_db()
     assert submission.strokes == [[[60.0, 200.0, 120.0], [60.0, 60.0, 230.0], [0.0, 1.0, 2.0]]]
@@ -84,7 +84,7 @@ def test_copies_share_digest_fold_and_file(visitor, stranger, media):
         ({"x": [1]}, False),
     ],
 )
-def test_others_do_not_wait_for_a_drawing_of_thousands_of_points(strokes, is_expensive):
+def test_drawing_of_more_than_a_thousand_points_is_expensive(strokes, is_expensive):
     assert intake.open_input(SubmissionInput(source=Source.API, strokes=strokes)).is_expensive is is_expensive
 
 
@@ -93,27 +93,27 @@ def test_one_in_five_is_holdout():
     assert 0.17 < folds.count(Fold.HOLDOUT) / 5000 < 0.23
 
 
-def test_a_crop_box_is_stored_in_the_kept_pictures_pixels(visitor):
+def test_crop_box_is_stored_in_pixels_of_the_stored_image(visitor):
     submission = send(visitor, encoded(photo(3200, 2400), "JPEG"), crop=(1280, 400, 1920, 2000))
     assert submission.crop == pytest.approx([409, 128, 615, 640], abs=1)
-    seen = prepare_image(storage.open_stored(submission), crop=tuple(submission.crop))
-    assert bytes(submission.pixels) == seen.pixels.tobytes()
+    prepared = prepare_image(storage.open_stored(submission), crop=tuple(submission.crop))
+    assert bytes(submission.pixels) == prepared.pixels.tobytes()
 
 
-def test_a_crop_box_that_reaches_over_the_edge_is_cut_at_it(visitor):
+def test_crop_box_is_clipped_at_the_edges(visitor):
     assert send(visitor, crop=(-5, -5, 500, 500)).crop == [0, 0, 28, 28]
 
 
 @pytest.mark.parametrize("crop", [(30, 0, 40, 28), (10, 0, 10, 28), (20, 20, 5, 5), (-9, -9, -1, -1)])
-def test_a_crop_box_without_a_picture_in_it_is_refused(visitor, crop, media):
-    with pytest.raises(SubmissionRejectedError) as refusal:
+def test_crop_box_outside_of_the_image_is_rejected(visitor, crop, media):
+    with pytest.raises(SubmissionRejectedError) as error:
         send(visitor, crop=crop)
-    assert (refusal.value.code, refusal.value.field) == ("bad_crop", "crop")
+    assert (error.value.code, error.value.field) == ("bad_crop", "crop")
     assert not Submission.objects.exists()
     assert not files(media)
 
 
-BAD_PICTURES = {
+BAD_IMAGES = {
     "empty": b"",
     "not_an_image": b"this is text in a file that is called digit.png",
     "truncated": encoded(photo(400, 300), "JPEG")[:2000],
@@ -122,31 +122,31 @@ BAD_PICTURES = {
 }
 
 
-@pytest.mark.parametrize("code", BAD_PICTURES)
-def test_a_bad_picture_is_refused_and_nothing_is_stored(code, visitor, media):
-    with pytest.raises(SubmissionRejectedError) as refusal:
-        send(visitor, BAD_PICTURES[code])
-    assert refusal.value.code == code
-    assert refusal.value.field == "image"
-    assert str(refusal.value).endswith(".")
+@pytest.mark.parametrize("code", BAD_IMAGES)
+def test_bad_image_is_rejected_and_nothing_is_stored(code, visitor, media):
+    with pytest.raises(SubmissionRejectedError) as error:
+        send(visitor, BAD_IMAGES[code])
+    assert error.value.code == code
+    assert error.value.field == "image"
+    assert str(error.value).endswith(".")
     assert not Submission.objects.exists()
     assert not files(media)
 
 
-def test_a_picture_of_900_million_pixels_is_refused_by_its_header(visitor, media):
-    with pytest.raises(SubmissionRejectedError) as refusal:
+def test_image_of_900_million_pixels_is_rejected_by_its_header(visitor, media):
+    with pytest.raises(SubmissionRejectedError) as error:
         send(visitor, huge_png())
-    assert refusal.value.code == "too_many_pixels"
+    assert error.value.code == "too_many_pixels"
     assert not files(media)
 
 
-def test_an_svg_is_refused(visitor):
-    with pytest.raises(SubmissionRejectedError) as refusal:
+def test_svg_is_rejected(visitor):
+    with pytest.raises(SubmissionRejectedError) as error:
         send(visitor, SVG)
-    assert refusal.value.code == "not_an_image"
+    assert error.value.code == "not_an_image"
 
 
-def test_of_an_animation_the_first_frame_counts(visitor):
+def test_first_frame_of_an_animation_is_stored(visitor):
     submission = send(visitor, animation())
     assert np.asarray(storage.open_stored(submission)).max() == 255
 
@@ -161,23 +161,23 @@ BAD_STROKES = {
 
 
 @pytest.mark.parametrize("code", BAD_STROKES)
-def test_bad_strokes_are_refused_and_nothing_is_stored(code, visitor, media):
-    with pytest.raises(SubmissionRejectedError) as refusal:
+def test_bad_strokes_are_rejected_and_nothing_is_stored(code, visitor, media):
+    with pytest.raises(SubmissionRejectedError) as error:
         draw(visitor, BAD_STROKES[code])
-    assert (refusal.value.code, refusal.value.field) == (code, "strokes")
+    assert (error.value.code, error.value.field) == (code, "strokes")
     assert not Submission.objects.exists()
     assert not files(media)
 
 
-def test_where_accounts_are_required_a_visitor_is_turned_away(visitor, reviewer, settings):
+def test_visitor_is_rejected_if_accounts_are_required(visitor, reviewer, settings):
     settings.ANONYMOUS_SUBMISSIONS = False
-    for door in (draw, lambda actor: preview(actor, strokes=SEVEN)):
+    for operation in (draw, lambda actor: preview(actor, strokes=SEVEN)):
         with pytest.raises(NotAllowedError, match="sign in"):
-            door(visitor)
+            operation(visitor)
     assert draw(reviewer).pk
 
 
-def test_a_preview_of_nothing_is_blank_and_stores_nothing(visitor, media):
+def test_preview_of_a_blank_image_is_blank_and_stores_nothing(visitor, media):
     blank = preview(visitor, strokes=[])
     assert blank.prepared.blank
     assert blank.answer is None
@@ -189,7 +189,7 @@ def test_a_preview_of_nothing_is_blank_and_stores_nothing(visitor, media):
 
 
 @pytest.mark.django_db(transaction=True)
-def test_the_owner_deletes_a_submission_with_everything_said_of_it(visitor, reviewer, media):
+def test_deletion_by_the_owner_deletes_predictions_labels_and_file(visitor, reviewer, media):
     submission = draw(visitor)
     make_prediction(submission)
     labels.create_label(actor=reviewer, submission=submission, value="7", reason=LabelReason.RANDOM)
@@ -201,15 +201,15 @@ def test_the_owner_deletes_a_submission_with_everything_said_of_it(visitor, revi
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_picture_that_somebody_else_sent_too_stays(visitor, stranger, media):
-    mine, theirs = draw(visitor), draw(stranger)
-    service.delete(actor=visitor, submission=mine)
-    assert storage.open_stored(theirs)
-    service.delete(actor=stranger, submission=theirs)
+def test_file_is_kept_while_another_submission_has_an_equal_image(visitor, stranger, media):
+    own, other = draw(visitor), draw(stranger)
+    service.delete(actor=visitor, submission=own)
+    assert storage.open_stored(other)
+    service.delete(actor=stranger, submission=other)
     assert not files(media)
 
 
-def test_strangers_and_reviewers_do_not_delete_but_operators_do(visitor, stranger, reviewer, operator):
+def test_operators_can_delete_but_strangers_and_reviewers_cannot(visitor, stranger, reviewer, operator):
     submission = draw(visitor)
     for actor in (stranger, reviewer, Actor()):
         with pytest.raises(NotAllowedError):
@@ -217,7 +217,7 @@ def test_strangers_and_reviewers_do_not_delete_but_operators_do(visitor, strange
     service.delete(actor=operator, submission=submission)
 
 
-def test_a_share_link_works_until_it_is_revoked(visitor, stranger):
+def test_share_link_works_until_it_is_revoked(visitor, stranger):
     submission = draw(visitor)
     key = service.share(actor=visitor, submission=submission)
     assert key == service.share(actor=visitor, submission=submission)
@@ -228,7 +228,7 @@ def test_a_share_link_works_until_it_is_revoked(visitor, stranger):
     assert service.share(actor=visitor, submission=submission) != key
 
 
-def test_nobody_shares_what_is_not_theirs(visitor, stranger, reviewer):
+def test_only_the_owner_can_share(visitor, stranger, reviewer):
     submission = draw(visitor)
     for actor in (stranger, reviewer):
         with pytest.raises(NotAllowedError):
@@ -237,7 +237,7 @@ def test_nobody_shares_what_is_not_theirs(visitor, stranger, reviewer):
             service.unshare(actor=actor, submission=submission)
 
 
-def test_a_list_with_answers_takes_one_query(visitor, django_assert_num_queries):
+def test_list_with_predictions_takes_one_query(visitor, django_assert_num_queries):
     for _ in range(3):
         make_prediction(draw(visitor))
     with django_assert_num_queries(1):
