@@ -135,7 +135,7 @@ def more_workers(count: int, data: Path, core: int | None) -> Iterator[list[int]
             pids.append(
                 stack.enter_context(processes.running(command, environment=environment, log=log, folder=BASE_DIR))
             )
-            wait_until(lambda log=log: " ready." in log.read_text(), seconds=60, what="an additional worker")
+            wait_until(lambda log=log: " ready." in log.read_text(), seconds=60, event="an additional worker")
         yield pids
 
 
@@ -209,7 +209,7 @@ def check_stored(data: Path) -> str:
             return int(row[0])
 
         with contextlib.suppress(AssertionError):
-            wait_until(lambda: count("<>") == 0, seconds=60, what="the last answers")
+            wait_until(lambda: count("<>") == 0, seconds=60, event="the last answers")
         lost = count("<>")
         return f"{count('=')} submissions stored and answered" + (f", {lost} lost" if lost else ", none lost")
 

@@ -1,1 +1,1 @@
-"""Throw-away sites, databases, browsers and people for tests and benchmarks. No product code imports it."""
+"""Temporary sites, databases, browsers and accounts for tests and benchmarks. Not imported by product code."""

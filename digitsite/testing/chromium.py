@@ -1,7 +1,7 @@
-"""Finds a Chromium for the browser tests, or gets one: `python -m digitsite.testing.chromium` says which it is.
+"""Find or install a Chromium for the browser tests: `python -m digitsite.testing.chromium` prints its path.
 
-In this order: the file that `CHROMIUM` names, one that is installed, Playwright's own (downloaded if need be), and for
-root on Debian or its kin the package `chromium`.
+Tried in this order: the file that `CHROMIUM` names, an installed browser, Playwright's own (downloaded if necessary),
+and for root on Debian and its derivatives the package `chromium`.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ MAC_APPLICATIONS = (
     "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome",
     "/Applications/Chromium.app/Contents/MacOS/Chromium",
 )
-# Nothing but the site under test is spoken to; a root's browser has no sandbox.
+# The browser contacts only the site under test. Chromium has no sandbox for root.
 ARGUMENTS = [
     "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
     "--disable-component-update", "--disable-sync", *(["--no-sandbox"] if os.geteuid() == 0 else []),
@@ -29,12 +29,16 @@ ARGUMENTS = [
 
 
 class NoChromiumError(RuntimeError):
-    """There is no Chromium, and none could be had; the message says what was tried."""
+    """No Chromium was found or could be installed; the message lists what was tried."""
 
 
 @cache
 def find() -> str | None:
-    """The path of a Chromium that is here and starts, or None."""
+    """Return the path of an installed Chromium that starts, or None.
+
+    Raises:
+        NoChromiumError: If `CHROMIUM` is set to a program that does not start.
+    """
     named = os.environ.get("CHROMIUM")
     if named:
         if not _starts(named):
@@ -44,14 +48,14 @@ def find() -> str | None:
 
 
 def executable() -> str:
-    """The path to launch.
+    """Return the path to launch.
 
     Raises:
-        NoChromiumError: run `make test`, which gets one.
+        NoChromiumError: If none is installed; `make test` installs one.
     """
     path = find()
     if path is None:
-        raise NoChromiumError("There is no Chromium here. `python -m digitsite.testing.chromium` gets one.")
+        raise NoChromiumError("No Chromium is installed. `python -m digitsite.testing.chromium` installs one.")
     return path
 
 
@@ -59,13 +63,13 @@ def get() -> str:
     """Find a Chromium or install one, and return its path.
 
     Raises:
-        NoChromiumError: every way failed; the message tells how.
+        NoChromiumError: If every way failed.
     """
     failures = []
-    for how in (None, _download, lambda: install("chromium")):
-        if how is not None:
+    for method in (None, _download, lambda: install("chromium")):
+        if method is not None:
             try:
-                how()
+                method()
             except GetError as error:
                 failures.append(str(error))
                 continue
@@ -93,12 +97,12 @@ def _playwrights_own() -> str | None:
 
 
 def _starts(path: str) -> bool:
-    """Ubuntu's chromium-browser, for one, may be a script that only asks for the snap."""
+    """Return whether the program runs: Ubuntu's chromium-browser may be a script that only asks for the snap."""
     try:
-        done = subprocess.run([path, "--version"], capture_output=True, timeout=60, check=False)
+        process = subprocess.run([path, "--version"], capture_output=True, timeout=60, check=False)
     except (OSError, subprocess.TimeoutExpired):
         return False
-    return done.returncode == 0
+    return process.returncode == 0
 
 
 def _download() -> None:

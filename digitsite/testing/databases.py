@@ -1,12 +1,13 @@
-"""Run a block of code on another database than the one of the settings."""
+"""Context manager for another default database than the one of the settings."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 
 @contextmanager
-def default_database(database: dict) -> Iterator[None]:
-    """Within, `database`, entries of Django's setting, is the default one."""
+def default_database(database: dict[str, Any]) -> Iterator[None]:
+    """Use `database`, entries of Django's DATABASES setting, as the default database within the block."""
     from django.db import connections
 
     outer_settings, outer_connection = connections.settings["default"], connections["default"]

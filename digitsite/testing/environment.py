@@ -1,4 +1,4 @@
-"""Imported before Django reads its settings, so that no test touches the developer's own data folder."""
+"""Environment of a test run with a temporary DATA_DIR; must be imported before Django reads its settings."""
 
 import atexit
 import os

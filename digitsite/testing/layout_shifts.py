@@ -1,7 +1,7 @@
-"""How far the parts of a page move while it loads, as on a slow line: for tests and for `bench.browser`.
+"""Cumulative layout shift of a page that loads over a slow connection, for tests and `bench.browser`.
 
-On a quick line scripts and pictures are there before the browser paints anything, and hide what they move. So they are
-held back here until the page's text has been painted.
+Over a fast connection scripts and images arrive before the first paint, which hides the shifts they cause. They are
+delayed here until the text of the page has been painted.
 """
 
 from __future__ import annotations
@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from playwright.sync_api import BrowserContext, Request, Route
 
 SCREENS = {"phone": {"width": 360, "height": 740}, "desktop": {"width": 1280, "height": 800}}
-# https://web.dev/articles/cls calls up to 0.1 good; here nothing is to move that anybody would see.
-MOST = 0.01
-HELD = ("script", "image", "fetch", "xhr")
-# Notes what moves by itself, and how far; what a person has just pressed may move things.
+# https://web.dev/articles/cls calls up to 0.1 good; pages of this site have no visible shift.
+MAX_SHIFT = 0.01
+DELAYED_TYPES = ("script", "image", "fetch", "xhr")
+# Records layout shifts that no recent input of the user explains.
 WATCH = """() => {
   const name = ({ node }) => {
     const element = node instanceof Element ? node : node?.parentElement;
@@ -34,7 +34,7 @@ WATCH = """() => {
     window.textIsPainted();
   }).observe({ type: "paint", buffered: true });
 }"""
-# After two more frames, for the last change may not be painted yet.
+# Waits two frames, because the last change may not be painted yet.
 MOVED = """() => new Promise((resolve) => requestAnimationFrame(() => requestAnimationFrame(() => {
   window.noteShifts(window.shiftObserver.takeRecords());
   resolve(window.shifts);
@@ -43,12 +43,12 @@ MOVED = """() => new Promise((resolve) => requestAnimationFrame(() => requestAni
 
 @dataclass(frozen=True)
 class Loaded:
-    """One page that was loaded.
+    """Measurements of a page.
 
     Attributes:
-        shift: how far its parts moved, as browsers count it: share of the screen times share of the way.
-        moved: each movement and the elements that it moved.
-        sizes: bytes on the wire, by address.
+        shift: Cumulative layout shift: the sum of share of the screen times share of the distance.
+        moved: Each shift and the elements that it moved.
+        sizes: Transfer size in bytes by address.
     """
 
     shift: float
@@ -57,38 +57,39 @@ class Loaded:
 
 
 def load(context: BrowserContext, url: str) -> Loaded:
-    """Open a page in a tab of its own, wait until nothing is loaded any more, and close it."""
+    """Load a page in a new tab, wait until all requests have ended, and close it."""
     page = context.new_page()
-    held: list[Route] = []
-    begun: list[Request] = []
+    delayed: list[Route] = []
+    started: list[Request] = []
     ended: list[Request] = []
     is_painted = False
 
-    def hold(route: Route) -> None:
-        if is_painted or route.request.resource_type not in HELD:
+    def delay(route: Route) -> None:
+        if is_painted or route.request.resource_type not in DELAYED_TYPES:
             route.continue_()
         else:
-            held.append(route)
+            delayed.append(route)
 
-    def let_go() -> None:
+    def release() -> None:
         nonlocal is_painted
         is_painted = True
-        while held:
-            held.pop(0).continue_()
+        while delayed:
+            delayed.pop(0).continue_()
 
-    page.on("request", lambda request: begun.append(request))  # noqa: PLW0108 - marks what it is given
+    page.on("request", lambda request: started.append(request))  # noqa: PLW0108 - Playwright marks its handlers
     page.on("requestfinished", lambda request: ended.append(request))  # noqa: PLW0108
     page.on("requestfailed", lambda request: ended.append(request))  # noqa: PLW0108
-    page.expose_function("textIsPainted", let_go)
-    page.route("**/*", hold)
+    page.expose_function("textIsPainted", release)
+    page.route("**/*", delay)
     page.add_init_script(f"({WATCH})()")
     answer = page.goto(url)
+    assert answer is not None
     assert (answer.status, page.url.endswith(url)) == (200, True), f"{url} led to {page.url}, {answer.status}"
-    is_over = False
-    while not is_over:
-        so_far, are_ended = len(begun), len(ended)
+    is_loaded = False
+    while not is_loaded:
+        started_count, ended_count = len(started), len(ended)
         moved = page.evaluate(MOVED)
-        is_over = are_ended == so_far == len(begun)
+        is_loaded = ended_count == started_count == len(started)
     sizes = {request.url: request.sizes()["responseBodySize"] for request in ended}
     page.close()
     return Loaded(sum(value for value, _ in moved), tuple(f"{value:.3f} {names}" for value, names in moved), sizes)

@@ -1,4 +1,4 @@
-"""Programs that tests run and no wheel brings: found, or for root on Debian or its kin installed as a package."""
+"""Installation of programs for tests as Debian packages, for root on Debian and its derivatives."""
 
 import os
 import shutil
@@ -8,14 +8,14 @@ SECONDS = 600
 
 
 class GetError(RuntimeError):
-    """A program is not here and could not be had; the message says why."""
+    """A program is missing and could not be installed."""
 
 
 def install(package: str) -> None:
     """Install a package of Debian or Ubuntu.
 
     Raises:
-        GetError: this is no such system, the account is not root, or apt-get failed.
+        GetError: If this is another system, the account is not root, or apt-get failed.
     """
     if os.geteuid() != 0 or not shutil.which("apt-get"):
         raise GetError(f"no root on Debian or Ubuntu, so the package {package} was not tried")
@@ -25,18 +25,18 @@ def install(package: str) -> None:
 
 
 def run(command: list[str]) -> None:
-    """Run it quietly.
+    """Run a command without output.
 
     Raises:
-        GetError: it failed; the message holds the end of what it said.
+        GetError: If it fails; the message has the end of its output.
     """
     environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
     try:
-        done = subprocess.run(
+        process = subprocess.run(
             command, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True,
             timeout=SECONDS, check=False,
         )  # fmt: skip
     except (OSError, subprocess.TimeoutExpired) as error:
         raise GetError(f"`{' '.join(command)}`: {error}") from error
-    if done.returncode:
-        raise GetError(f"`{' '.join(command)}`: {(done.stderr or done.stdout).strip()[-300:]}")
+    if process.returncode:
+        raise GetError(f"`{' '.join(command)}`: {(process.stderr or process.stdout).strip()[-300:]}")

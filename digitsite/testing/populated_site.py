@@ -1,10 +1,11 @@
-"""A site that was used for a long while: many submissions, answered, some of them by two model versions, and labels."""
+"""Bulk data of a long-running site: many submissions with predictions of two model versions, and labels."""
 
 import hashlib
 import random
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
+from typing import Any
 
 from django.db.models import OuterRef, Subquery
 from django.utils import timezone
@@ -27,11 +28,12 @@ from recognizer.services.registry import versions as model_versions
 from recognizer.services.submissions.intake import fold_of
 
 BATCH = 2000
-# Of the pictures.
+# Shares of the submissions.
 SETTLED, SUGGESTED, MISREAD = 0.3, 0.03, 0.03
 
 
 def second_version() -> ModelVersion:
+    """Create version 2 with the files of the live version."""
     first = model_versions.live_version()
     return ModelVersion.objects.create(
         number=2, parent=first, origin="training", keras_sha256="0", bundle_sha256="0", manifest=first.manifest
@@ -39,8 +41,8 @@ def second_version() -> ModelVersion:
 
 
 @contextmanager
-def given_times() -> Iterator[None]:
-    """Within, rows keep the `created` that they are given."""
+def explicit_timestamps() -> Iterator[None]:
+    """Disable `auto_now_add` within the block, so that rows are stored with an explicit `created`."""
     fields = [model._meta.get_field("created") for model in (Submission, Prediction, Label)]
     for field in fields:
         field.auto_now_add = False
@@ -50,22 +52,28 @@ def given_times() -> Iterator[None]:
 
 
 def fill(count: int, *, reviewers: list[Actor], settled: float = SETTLED) -> None:
-    """`count` submissions with strokes of a usual length, each read by two versions, a share of them labelled."""
+    """Create submissions with strokes, two predictions each, and labels.
+
+    Args:
+        count: Number of submissions.
+        reviewers: Authors of the review labels.
+        settled: Share of submissions with a settled label.
+    """
     chance = random.Random(count)
     versions = [model_versions.live_version(), second_version()]
     start = timezone.now() - timedelta(days=60)
     strokes = [[[round(chance.uniform(0, 280), 2) for _ in range(40)] for _ in range(2)] for _ in range(2)]
-    with given_times():
+    with explicit_timestamps():
         for first in range(0, count, BATCH):
             numbers = range(first, min(first + BATCH, count))
             rows = [_submission(number, start + timedelta(days=60) * number / count, chance) for number in numbers]
             for row in rows:
                 row.strokes = strokes
-            answers = [_answers(row, versions, chance) for row in rows]
-            words = [_word(row, reviewers, settled, chance) for row in rows]
+            predictions = [_predictions(row, versions, chance) for row in rows]
+            labels = [_label(row, reviewers, settled, chance) for row in rows]
             Submission.objects.bulk_create(rows)
-            Prediction.objects.bulk_create([one for pair in answers for one in pair])
-            Label.objects.bulk_create([one for one in words if one])
+            Prediction.objects.bulk_create([prediction for pair in predictions for prediction in pair])
+            Label.objects.bulk_create([label for label in labels if label])
     newest = Prediction.objects.filter(submission=OuterRef("pk")).order_by("-id").values("pk")[:1]
     Submission.objects.update(latest_prediction=Subquery(newest))
 
@@ -89,7 +97,7 @@ def _submission(number: int, created: datetime, chance: random.Random) -> Submis
     )
 
 
-def _answers(row: Submission, versions: list[ModelVersion], chance: random.Random) -> list[Prediction]:
+def _predictions(row: Submission, versions: list[ModelVersion], chance: random.Random) -> list[Prediction]:
     digit = chance.randrange(10)
     before, last = (
         _prediction(row, version, digit if chance.random() > MISREAD else (digit + 1) % 10, chance)
@@ -121,15 +129,16 @@ def _prediction(row: Submission, version: ModelVersion, digit: int, chance: rand
     )
 
 
-def _word(row: Submission, reviewers: list[Actor], settled: float, chance: random.Random) -> Label | None:
-    """What somebody says of it, if anybody does, with the truth that follows."""
-    truth = str(row.digit if chance.random() > MISREAD else (row.digit + 5) % 10)
-    said = {"submission": row, "value": truth, "created": row.created + timedelta(hours=1)}
+def _label(row: Submission, reviewers: list[Actor], settled: float, chance: random.Random) -> Label | None:
+    """Return a label for some submissions, and set the consensus that follows from it."""
+    digit = row.digit or 0
+    truth = str(digit if chance.random() > MISREAD else (digit + 5) % 10)
+    fields: dict[str, Any] = {"submission": row, "value": truth, "created": row.created + timedelta(hours=1)}
     if chance.random() < settled:
         row.truth, row.truth_state = truth, TruthState.SETTLED
         reason = LabelReason.RANDOM if chance.random() < 0.15 else LabelReason.DOUBT
-        return Label(kind=LabelKind.REVIEW, user=chance.choice(reviewers).user, reason=reason, **said)
+        return Label(kind=LabelKind.REVIEW, user=chance.choice(reviewers).user, reason=reason, **fields)
     if chance.random() < SUGGESTED:
         row.truth, row.truth_state = truth, TruthState.PROVISIONAL
-        return Label(kind=LabelKind.SUGGESTION, visitor=row.visitor, reason=LabelReason.OWN_PAGE, **said)
+        return Label(kind=LabelKind.SUGGESTION, visitor=row.visitor, reason=LabelReason.OWN_PAGE, **fields)
     return None

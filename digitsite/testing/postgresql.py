@@ -1,11 +1,11 @@
-"""A PostgreSQL of the test run's own: made once, when the first test asks, and gone with the run.
+"""Temporary PostgreSQL server of a test run: created for the first test that needs it, removed with the run.
 
-    python -m digitsite.testing.postgresql          finds PostgreSQL or installs Debian's package, and says which it is
-    python -m digitsite.testing.postgresql hold PID FOLDER   serves in FOLDER for as long as the process PID lives
+    python -m digitsite.testing.postgresql          finds PostgreSQL or installs Debian's package, and prints its folder
+    python -m digitsite.testing.postgresql hold PID FOLDER   serves in FOLDER until the process PID has ended
 
-A process of its own holds the server, so that no way in which a test run can end leaves one behind. The server writes
-into the folder alone, listens on a unix socket there, and saves the time of waiting for the disk: what it keeps need
-not outlive it. It runs as an ordinary account, which PostgreSQL insists on.
+A separate process owns the server, so that it is stopped however the test run ends. The server writes to the folder
+only, listens on a unix socket there, and does without fsync, because its data is temporary. It runs as an ordinary
+account, which PostgreSQL requires.
 """
 
 import fcntl
@@ -21,6 +21,7 @@ import time
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import psycopg
@@ -29,9 +30,9 @@ from psycopg import sql
 from digitsite.testing.packages import GetError, install
 
 BASE_DIR = Path(__file__).resolve().parents[2]
-# Told to the processes of one run by the first of them: where its server is, or shall be.
+# Set by the first process of a run for the others: its process id and the server's folder.
 FOLDER_VARIABLE = "TESTS_POSTGRESQL"
-# Debian keeps the server's programs where no PATH leads; Homebrew and others in theirs.
+# Folders of the server's programs that are not in PATH: Debian, Homebrew and others.
 PLACES = ("/usr/lib/postgresql/*/bin", "/opt/homebrew/opt/postgresql*/bin", "/usr/pgsql-*/bin", "/usr/local/pgsql/bin")
 USER, TEMPLATE = "digits", "digits_template"
 OPTIONS = {
@@ -50,27 +51,27 @@ START_SECONDS = 120
 
 @cache
 def programs() -> Path | None:
-    """The folder with `initdb` and `postgres`, the newest there is; None without."""
-    named = shutil.which("initdb")
-    found = [Path(named).resolve().parent] if named else []
+    """Return the folder with `initdb` and `postgres` of the newest version, or None."""
+    initdb = shutil.which("initdb")
+    folders = [Path(initdb).resolve().parent] if initdb else []
     for pattern in PLACES:
         root, _, rest = pattern.lstrip("/").partition("/")
-        found += sorted(Path("/", root).glob(rest), key=_version, reverse=True)
-    return next((folder for folder in found if (folder / "initdb").exists() and (folder / "postgres").exists()), None)
+        folders += sorted(Path("/", root).glob(rest), key=_version, reverse=True)
+    return next((folder for folder in folders if (folder / "initdb").exists() and (folder / "postgres").exists()), None)
 
 
 def get() -> Path:
     """Find PostgreSQL or install it, and return the folder of its programs.
 
     Raises:
-        GetError: there is none and none could be had; says why.
+        GetError: If it is missing and could not be installed.
     """
     if programs() is None:
         install("postgresql")
         programs.cache_clear()
     folder = programs()
     if folder is None:
-        raise GetError("the package postgresql brought no initdb")
+        raise GetError("the package postgresql has no initdb")
     return folder
 
 
@@ -81,47 +82,48 @@ def announce() -> None:
 
 
 def url(database: str) -> str:
-    """The `DATABASE_URL` of a database on this run's server."""
+    """Return the `DATABASE_URL` of a database on this run's server."""
     return f"postgres://{USER}@{quote(str(_folder()), safe='')}/{database}"
 
 
 def create(database: str) -> None:
-    """A database as new: all tables and model version 1."""
+    """Create a database with all tables and model version 1."""
     _serve()
     with _administrator() as connection:
         _copy(connection, database)
 
 
 def create_empty(database: str) -> None:
-    """A database without any table."""
+    """Create a database without tables."""
     _serve()
     with _administrator() as connection:
         connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(database)))
 
 
 def renew(database: str) -> None:
-    """The same as new again; who is connected is thrown out."""
+    """Replace the database with a new one; open connections are terminated."""
     with _administrator() as connection:
         connection.execute(_drop(database))
         _copy(connection, database)
 
 
 def drop(database: str) -> None:
+    """Drop the database; open connections are terminated."""
     with _administrator() as connection:
         connection.execute(_drop(database))
 
 
 def restart() -> None:
-    """As an operator restarts it: connections are cut, and for a moment there is none to be had."""
+    """Restart the server: connections are terminated and refused for a moment."""
     folder = _folder()
     process = int((folder / "data" / "postmaster.pid").read_text().split()[0])
-    os.kill(process, signal.SIGINT)  # the holder starts it again
+    os.kill(process, signal.SIGINT)  # the owning process starts it again
     _wait(lambda: not _is_up(folder) or _pid(folder) != process)
     _wait(lambda: _is_up(folder))
 
 
-def shut_out(database: str, *, seconds: float) -> None:
-    """What a restart means to one database, while others on this server go on: connections are cut and refused."""
+def refuse_connections(database: str, *, seconds: float) -> None:
+    """Terminate and refuse connections to one database, as a restart does, without affecting the others."""
     name = sql.Identifier(database)
     with _administrator() as connection:
         connection.execute(sql.SQL("ALTER DATABASE {} ALLOW_CONNECTIONS false").format(name))
@@ -148,7 +150,7 @@ def _folder() -> Path:
 
 
 def _serve() -> None:
-    """See to it that the server runs and has its template; of several processes the first one does it."""
+    """Start the server and create the template database, unless another process has done so."""
     owner, folder = os.environ[FOLDER_VARIABLE].split(maxsplit=1)[0], _folder()
     with Path(f"{folder}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -174,9 +176,9 @@ def _serve() -> None:
 
 
 def hold(owner: int, folder: Path) -> None:
-    """Make the cluster, serve while `owner` lives, start again what ends before, and take all away.
+    """Create a cluster and serve until `owner` has ended; restart the server if it ends before; remove all files.
 
-    Returns at once; the work is done by a process that is nobody's child.
+    Returns immediately: the work is done by a daemon process.
     """
     if os.fork():
         return
@@ -192,29 +194,30 @@ def hold(owner: int, folder: Path) -> None:
 def _hold(owner: int, folder: Path) -> None:
     binaries = get()
     account = _ordinary_account()
+    user: dict[str, Any] = {}
     if account:
         os.chown(folder, account.pw_uid, account.pw_gid)
-    as_ordinary = {"user": account.pw_uid, "group": account.pw_gid, "extra_groups": []} if account else {}
+        user = {"user": account.pw_uid, "group": account.pw_gid, "extra_groups": []}
     data = folder / "data"
     subprocess.run(
         [binaries / "initdb", "--no-sync", "--username", USER, "--auth", "trust", "--encoding", "UTF8",
          "--locale", "C", "--no-instructions", "--pgdata", data],
-        cwd=folder, check=True, **as_ordinary,
+        cwd=folder, check=True, **user,
     )  # fmt: skip
-    told = [word for name, value in OPTIONS.items() for word in ("-c", f"{name}={value}")]
-    server: subprocess.Popen | None = None
+    options = [word for name, value in OPTIONS.items() for word in ("-c", f"{name}={value}")]
+    server: subprocess.Popen[bytes] | None = None
     while _lives(owner):
         if server is None or server.poll() is not None:
-            command = [binaries / "postgres", "-D", data, "-k", folder, *told]
-            server = subprocess.Popen(command, cwd=folder, **as_ordinary)
-        time.sleep(0.2)  # another family's process: nothing tells when it ends
+            command = [str(binaries / "postgres"), "-D", str(data), "-k", str(folder), *options]
+            server = subprocess.Popen(command, cwd=folder, **user)
+        time.sleep(0.2)  # not a child process, so its end cannot be awaited
     if server is not None:
         server.send_signal(signal.SIGINT)
         server.wait(20)
 
 
 def _ordinary_account() -> pwd.struct_passwd | None:
-    """Whom the server runs as; None for the account that we are."""
+    """Return the account that the server runs as, or None for the current one."""
     if os.geteuid() != 0:
         return None
     for name in ("postgres", "nobody"):
@@ -269,4 +272,4 @@ if __name__ == "__main__":
         try:
             print(f"tests of PostgreSQL run with {get()}")
         except GetError as error:
-            print(f"There is no PostgreSQL; the tests that need one are left out ({error}).")
+            print(f"There is no PostgreSQL; the tests that need it are skipped ({error}).")

@@ -1,4 +1,4 @@
-"""Images of different difficulty, and the processor time that preprocessing each of them may take."""
+"""Images of different difficulty and limits for the processor time of their preprocessing."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ml.preprocessing import prepare_image
 from ml.serving.images import decode
 
 _BLUE = (30, 40, 160)
-# What is promised, in milliseconds, by the names that are printed.
+# Limits in milliseconds by printed name.
 PROMISED = {
     "quick path, canvas of 280x280": 1.0,
     "search, shadow on plain paper": 6.0,
@@ -26,7 +26,7 @@ PROMISED = {
 
 
 def cases() -> dict[str, Callable[[], object]]:
-    """What is measured, under the names of `PROMISED`."""
+    """Return a function to measure for each name of `PROMISED`."""
     paper = lamp_and_shadow(280, 280, edge=1)
     canvas = Image.fromarray(255 - drawing()).convert("RGBA")
     shaded, ruled, squared = (
@@ -36,15 +36,21 @@ def cases() -> dict[str, Callable[[], object]]:
     photo = cv2.resize(on_paper(drawing(pen=8), _BLUE, rule(paper, 60)), (4000, 3000), interpolation=cv2.INTER_CUBIC)
     file = io.BytesIO()
     Image.fromarray(photo.astype(np.uint8)).save(file, "JPEG", quality=85)
-    asked = (
+    functions = (
         lambda: prepare_image(canvas), lambda: prepare_image(shaded), lambda: prepare_image(ruled),
         lambda: prepare_image(squared), lambda: prepare_image(decode(file.getvalue())),
     )  # fmt: skip
-    return dict(zip(PROMISED, asked, strict=True))
+    return dict(zip(PROMISED, functions, strict=True))
 
 
 def processor_milliseconds(work: Callable[[], object], tries: int = 100, seconds: float = 5.0) -> float:
-    """The least processor time that one call takes, over so many tries or so many seconds."""
+    """Return the minimum processor time of one call.
+
+    Args:
+        work: Function to measure.
+        tries: Maximum number of calls.
+        seconds: No call is started after this time.
+    """
     best, end = float("inf"), time.monotonic() + seconds
     for _ in range(tries):
         start = time.process_time()

@@ -1,4 +1,4 @@
-"""Simulated photos of MNIST's test digits, the same ones in every run."""
+"""Simulated photos of MNIST's test digits, the same in every run."""
 
 import numpy as np
 
@@ -10,11 +10,11 @@ SEED = 20_240_711
 
 
 def photographs(kind: str, number: int) -> list[LabelledImage]:
-    """`number` photographs of one kind, always the same ones."""
+    """Return `number` photographs of one kind of `KINDS`; deterministic."""
     mnist = load_mnist()
     images, labels = mnist.test_images, mnist.test_labels
     rng = np.random.default_rng([SEED, *kind.encode()])
-    chosen = rng.permutation(len(images))[:number]
+    rows = rng.permutation(len(images))[:number]
     return [
         LabelledImage(
             name=f"{kind} {row}",
@@ -22,5 +22,5 @@ def photographs(kind: str, number: int) -> list[LabelledImage]:
             label=str(int(labels[row])),
             source=kind,
         )
-        for row in chosen
+        for row in rows
     ]

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 
 def member_of(group: str, name: str) -> Actor:
-    """A new account of this group."""
+    """Create an account in the group and return its actor."""
     from django.contrib.auth.models import Group, User
 
     from recognizer.services.identity.actors import Actor

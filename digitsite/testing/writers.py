@@ -1,10 +1,9 @@
-"""Simulated people with a handwriting of their own, for measurements and tests of learning.
+"""Simulated writers, each with an individual handwriting, for measurements and tests of learning.
 
-A hand draws the shapes of `ml.data.digit_shapes` with habits that never change: which way of writing each digit
-it prefers, how it leans, how wide it writes, how it bends its lines. `leaning_hands` are a group that the shipped
-model misreads: they lean far over, as many left-handed people do, beyond what distortions in training cover; no mere
-change of size, which preprocessing would undo. `turning_hands` are another such group, of whose digits it misreads
-many with certainty. `common_hands` are people as the model knows them.
+A hand draws the shapes of `ml.data.digit_shapes` with constant habits: the preferred shape of each digit, slant, width
+and curvature. The shipped model misreads `leaning_hands`, whose slant is outside of the distortions of training (and
+is not undone by preprocessing, as a change of size would be), and `turning_hands`, many of whose digits it misreads
+with high certainty. It reads `common_hands` well.
 
     python -m digitsite.testing.writers sheet.png
 """
@@ -26,14 +25,14 @@ Strokes = list[list[list[float]]]
 
 @dataclass(frozen=True)
 class Hand:
-    """One person's habits.
+    """Habits of one writer.
 
     Attributes:
-        lean: how far the top moves to the right for each unit of height; negative leans back.
-        turn: degrees by which everything is rotated.
-        wide: width against height.
-        bow: how far the middle of the digit is bent to the side, as a share of its height.
-        habits: for each digit the number of the shape it prefers (modulo how many there are).
+        lean: Distance by which the top moves to the right for each unit of height; negative leans back.
+        turn: Rotation in degrees.
+        wide: Ratio of width to height.
+        bow: Distance by which the middle is bent to the side, as a share of the height.
+        habits: Index of the preferred shape for each digit, modulo the number of shapes.
     """
 
     lean: float
@@ -43,11 +42,11 @@ class Hand:
     habits: tuple[int, ...]
 
     def draw(self, digit: int, rng: np.random.Generator) -> Strokes:
-        """One digit as this person writes it, never twice the same; strokes within the frame."""
+        """Return the strokes of a digit in this handwriting, with random variation."""
         shapes = SHAPES[digit]
-        # a habit, and now and then another way
-        chosen = shapes[self.habits[digit] % len(shapes)] if rng.random() < 0.8 else shapes[rng.integers(len(shapes))]
-        return [self._move(stroke) for stroke in write_by_hand(chosen(rng), rng)]
+        # The preferred shape in four of five cases.
+        shape = shapes[self.habits[digit] % len(shapes)] if rng.random() < 0.8 else shapes[rng.integers(len(shapes))]
+        return [self._move(stroke) for stroke in write_by_hand(shape(rng), rng)]
 
     def _move(self, stroke: list[list[float]]) -> list[list[float]]:
         x, y = (np.array(axis) / FRAME - 0.5 for axis in stroke)
@@ -58,7 +57,7 @@ class Hand:
 
 
 def leaning_hands(n: int, seed: int) -> list[Hand]:
-    """People who lean far back and turn the paper."""
+    """Return writers who lean far back and turn the paper."""
     rng = np.random.default_rng([seed, 11])
     return [
         Hand(
@@ -70,7 +69,7 @@ def leaning_hands(n: int, seed: int) -> list[Hand]:
 
 
 def turning_hands(n: int, seed: int) -> list[Hand]:
-    """People who turn the paper far the other way."""
+    """Return writers who turn the paper far the other way."""
     rng = np.random.default_rng([seed, 14])
     return [
         Hand(
@@ -82,7 +81,7 @@ def turning_hands(n: int, seed: int) -> list[Hand]:
 
 
 def common_hands(n: int, seed: int) -> list[Hand]:
-    """People as the model knows them."""
+    """Return writers that the shipped model reads well."""
     rng = np.random.default_rng([seed, 12])
     return [
         Hand(
@@ -98,25 +97,25 @@ def _habits(rng: np.random.Generator) -> tuple[int, ...]:
 
 
 def drawings(hands: list[Hand], n: int, seed: int) -> list[tuple[Hand, int, Strokes]]:
-    """n drawings, each digit and each hand as often as the others, give or take one: hand, digit, strokes."""
+    """Return n drawings as hand, digit and strokes, balanced over digits and hands, in random order."""
     rng = np.random.default_rng([seed, 13])
     order = rng.permutation(n)
-    made = []
+    result = []
     for i in order.tolist():
         hand, digit = hands[(i // 10) % len(hands)], i % 10
-        made.append((hand, digit, hand.draw(digit, rng)))
-    return made
+        result.append((hand, digit, hand.draw(digit, rng)))
+    return result
 
 
 def draw_images(hands: list[Hand], n: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """n drawings as the model sees them: (n, 28, 28) uint8 and labels (n,) uint8."""
-    made = drawings(hands, n, seed)
-    images = np.stack([prepare_strokes(strokes).pixels for _, _, strokes in made])
-    return images, np.array([digit for _, digit, _ in made], np.uint8)
+    """Return n drawings after preprocessing: images (n, 28, 28) and labels (n,), both uint8."""
+    drawn = drawings(hands, n, seed)
+    images = np.stack([prepare_strokes(strokes).pixels for _, _, strokes in drawn])
+    return images, np.array([digit for _, digit, _ in drawn], np.uint8)
 
 
 def main() -> None:
-    """Write a sheet, one row a digit, leaning hands on the left and common ones on the right."""
+    """Write a sheet with one row for each digit, leaning hands on the left and common hands on the right."""
     halves = []
     for hands in (leaning_hands(5, 1), common_hands(5, 1)):
         images, labels = draw_images(hands, 400, 1)

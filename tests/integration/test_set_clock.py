@@ -33,11 +33,11 @@ def test_periodic_jobs_go_on(monkeypatch: pytest.MonkeyPatch) -> None:
     scheduler = Scheduler(app=app)
     sent: list[str] = []
     monkeypatch.setattr(scheduler, "apply_entry", lambda entry, producer=None: sent.append(entry.name))
-    wait_until(lambda: (scheduler.tick(), {"one", "two"} <= set(sent))[1], seconds=5, what="the first round")
+    wait_until(lambda: (scheduler.tick(), {"one", "two"} <= set(sent))[1], seconds=5, event="the first round")
     earlier = app.now() - timedelta(hours=3)
     monkeypatch.setattr(app, "now", lambda: earlier)
     sent.clear()
-    wait_until(lambda: (scheduler.tick(), {"one", "two"} <= set(sent))[1], seconds=5, what="the next round")
+    wait_until(lambda: (scheduler.tick(), {"one", "two"} <= set(sent))[1], seconds=5, event="the next round")
 
 
 def test_periodic_jobs_are_sent_at_their_intervals() -> None:

@@ -161,7 +161,7 @@ def _running(command: list[str], environment: dict[str, str], url: str) -> Itera
                 return process.poll() is not None or probe.connect_ex(("127.0.0.1", port)) == 0
 
         try:
-            wait_until(answers, what="the proxy's first connection")
+            wait_until(answers, event="the proxy's first connection")
             log.seek(0)
             assert process.poll() is None, log.read()
             yield

@@ -41,11 +41,11 @@ def stop_the_trainer_at(site: Site, step: str, how: str, *, again: bool = True) 
     with site.entered(), somebody_draws(site) as versions:
         settle_drawings(leaning_hands(4, 2), 60)
         run = training.request_run(trigger=TrainingRun.Trigger.SCHEDULE)
-        process = wait_until(lambda: _training_process(trainer), seconds=60, what="the training process")
-        wait_until(lambda: _step(run) == step or _ended(run), seconds=300, what=f"the step {step}")
+        process = wait_until(lambda: _training_process(trainer), seconds=60, event="the training process")
+        wait_until(lambda: _step(run) == step or _ended(run), seconds=300, event=f"the step {step}")
         assert not _ended(run), f"too late: {run.state} {run.reasons}"
         process.send_signal(SIGNALS[how])
-        wait_until(lambda: _ended(run), seconds=A_MINUTE, what="the end of the run")
+        wait_until(lambda: _ended(run), seconds=A_MINUTE, event="the end of the run")
         if step == "promoting" and run.state == RunState.PROMOTED:
             assert model_versions.live_version() == run.version  # the one transaction was quicker: all of it is there
             return
@@ -53,14 +53,14 @@ def stop_the_trainer_at(site: Site, step: str, how: str, *, again: bool = True) 
         assert run.reasons
         assert (ModelVersion.objects.count(), Deployment.objects.count()) == (1, 1)
         assert model_versions.live_version().number == 1
-        wait_until(lambda: not process.is_running(), what="the end of the training process")
-        wait_until(lambda: versions, what="the first answer to whoever draws")
+        wait_until(lambda: not process.is_running(), event="the end of the training process")
+        wait_until(lambda: versions, event="the first answer to whoever draws")
         assert set(versions) == {1}, versions
         if again:
             after = training.request_run(trigger=TrainingRun.Trigger.SCHEDULE)
-            wait_until(lambda: _ended(after), seconds=400, what="the end of the next run")
+            wait_until(lambda: _ended(after), seconds=400, event="the end of the next run")
             assert after.state == RunState.PROMOTED, after.reasons
-            wait_until(lambda: versions[-1] == 2, what="an answer of the new version")
+            wait_until(lambda: versions[-1] == 2, event="an answer of the new version")
 
 
 def suspend_the_site_during_a_training(site: Site, seconds: float) -> TrainingRun:
@@ -71,7 +71,7 @@ def suspend_the_site_during_a_training(site: Site, seconds: float) -> TrainingRu
     with site.entered():
         settle_drawings(leaning_hands(4, 2), 60)
         run = training.request_run(trigger=TrainingRun.Trigger.SCHEDULE)
-        wait_until(lambda: _beats_since(run, run.started), seconds=120, what="the first heartbeat")
+        wait_until(lambda: _beats_since(run, run.started), seconds=120, event="the first heartbeat")
         processes = [psutil.Process(part.pid) for part in site.parts]
         processes += [child for process in processes for child in process.children(recursive=True)]
         for process in processes:
@@ -80,9 +80,9 @@ def suspend_the_site_during_a_training(site: Site, seconds: float) -> TrainingRu
         for process in processes:
             process.resume()
         heard = run.heartbeat
-        wait_until(lambda: _beats_since(run, heard) or _ended(run), seconds=60, what="a heartbeat after the sleep")
+        wait_until(lambda: _beats_since(run, heard) or _ended(run), seconds=60, event="a heartbeat after the sleep")
         training.cancel(actor=Actor(user=User.objects.create_superuser("olga")), run=run)
-        wait_until(lambda: _ended(run), seconds=300, what="the end of the run")
+        wait_until(lambda: _ended(run), seconds=300, event="the end of the run")
         return run
 
 
@@ -115,7 +115,7 @@ def somebody_draws(site: Site) -> Iterator[list[int]]:
         enough.set()
         person.join()
     assert versions
-    assert problems == [], "".join(part.said for part in site.parts if part.name == "web")
+    assert problems == [], "".join(part.output for part in site.parts if part.name == "web")
 
 
 def _training_process(trainer: Part) -> psutil.Process | None:

@@ -101,7 +101,7 @@ def is_empty(context: BrowserContext, queue: str) -> bool:
 def movements(context: BrowserContext, pages: tuple[str, ...]) -> dict[str, tuple[str, ...]]:
     """Return the elements that moved too far, by page."""
     loaded = {page: layout_shifts.load(context, page) for page in pages}
-    return {page: result.moved for page, result in loaded.items() if result.shift > layout_shifts.MOST}
+    return {page: result.moved for page, result in loaded.items() if result.shift > layout_shifts.MAX_SHIFT}
 
 
 def test_pages_do_not_shift_while_loading(operator: BrowserContext, screen: str, addresses: tuple[str, str]) -> None:

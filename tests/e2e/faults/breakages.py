@@ -78,7 +78,7 @@ class Breaker:
         if self.own_server:
             postgresql.restart()
         else:
-            postgresql.shut_out(self.database, seconds=self.chance.uniform(0.5, 1.5))
+            postgresql.refuse_connections(self.database, seconds=self.chance.uniform(0.5, 1.5))
 
     def fill_disk(self) -> None:
         """No byte more fits where pictures are kept, for two seconds."""

@@ -243,7 +243,7 @@ def _until_it_answers(site: Supervised, report: Report, since: float) -> tuple[f
             except httpx.TransportError:
                 return False
 
-    wait_until(answers, seconds=60, what="an answer after the last fault")
+    wait_until(answers, seconds=60, event="an answer after the last fault")
     return page, time.monotonic() - since
 
 
@@ -256,7 +256,7 @@ def _audit(promises: Promises, report: Report) -> None:
     wait_until(
         lambda: not Submission.objects.filter(state=SubmissionState.PENDING).exists(),
         seconds=SETTLE_SECONDS,
-        what="the last answer",
+        event="the last answer",
     )
     answered = dict(
         Submission.objects.filter(state=SubmissionState.PREDICTED, latest_prediction__isnull=False).values_list(

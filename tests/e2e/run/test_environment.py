@@ -91,7 +91,7 @@ def test_interrupted_installation_is_repeated_from_scratch(checkout: Path) -> No
     )
     try:
         with requirements.open("w"):
-            wait_until(lambda: not (checkout / STAMP).exists(), what="the beginning of the installation")
+            wait_until(lambda: not (checkout / STAMP).exists(), event="the beginning of the installation")
             os.killpg(process.pid, signal.SIGINT)
             assert process.wait(30) != 0
     finally:

@@ -55,7 +55,7 @@ def test_drawing_in_a_browser_is_predicted_and_listed_in_history(site: Supervise
 
 
 def test_address_is_printed_on_one_line(site: Supervised) -> None:
-    lines = [line for line in site.said.splitlines() if "http://" in line]
+    lines = [line for line in site.output.splitlines() if "http://" in line]
     assert re.fullmatch(r"The site answers at http://127\.0\.0\.1:\d+/", lines[0])
 
 
@@ -91,8 +91,8 @@ def test_secrets_are_readable_only_by_their_owner(site: Supervised) -> None:
 def test_second_site_on_the_same_data_directory_is_rejected_in_one_line(site: Supervised) -> None:
     with Supervised(site.folder) as second:
         assert second.process.wait(30) == 1
-        assert second.said.startswith(f"The site runs already on the data folder {site.folder} (process ")
-        assert len(second.said.splitlines()) == 1
+        assert second.output.startswith(f"The site runs already on the data folder {site.folder} (process ")
+        assert len(second.output.splitlines()) == 1
     assert site.draw_a_three().status_code == 201
 
 
@@ -100,7 +100,7 @@ def test_port_in_use_is_rejected_in_one_line(site: Supervised, tmp_path: Path) -
     port = site.url.rstrip("/").rpartition(":")[2]
     with Supervised(tmp_path / "other", PORT=port) as second:
         assert second.process.wait(30) == 1
-        assert second.said == (
+        assert second.output == (
             f"Port {port} is taken by another program. Choose another one: make run PORT={int(port) + 1}\n"
         )
     assert not (tmp_path / "other").exists()

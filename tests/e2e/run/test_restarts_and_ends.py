@@ -25,8 +25,8 @@ def test_killed_processes_are_restarted_and_logged(start: Start) -> None:
         killed = site.part(name)
         killed.kill()
         site.wait_for_words(f"{name} ended unexpectedly (SIGKILL); starting it again in 0.2 s")
-        wait_until(lambda name=name, old=killed.pid: _runs_again(site, name, old), what=f"the return of {name}")
-        wait_until(lambda: _answers(site), seconds=30, what=f"an answer after the return of {name}")
+        wait_until(lambda name=name, old=killed.pid: _runs_again(site, name, old), event=f"the return of {name}")
+        wait_until(lambda: _answers(site), seconds=30, event=f"an answer after the return of {name}")
 
 
 def test_restart_delay_doubles_with_each_failure(start: Start) -> None:
@@ -36,15 +36,15 @@ def test_restart_delay_doubles_with_each_failure(start: Start) -> None:
         old = site.part("web")
         old.kill()
         site.wait_for_words("web ended unexpectedly (SIGKILL)", count=count)
-        wait_until(lambda old=old: _runs_again(site, "web", old.pid), what="the return of web")
+        wait_until(lambda old=old: _runs_again(site, "web", old.pid), event="the return of web")
     # A Redis whose file is damaged begins anew: the rows know what waits.
     (file,) = (site.folder / "redis" / "appendonlydir").glob("*.incr.aof")
     with file.open("r+b") as content:
         content.write(b"?" * 30)  # at its beginning: what is missing at the end, Redis forgives
     site.part("redis").kill()
     site.wait_for_words("it starts empty")
-    wait_until(lambda: _answers(site), seconds=30, what="an answer with an empty Redis")
-    delays = [line.rpartition(" in ")[2] for line in site.said.splitlines() if "web ended unexpectedly" in line]
+    wait_until(lambda: _answers(site), seconds=30, event="an answer with an empty Redis")
+    delays = [line.rpartition(" in ")[2] for line in site.output.splitlines() if "web ended unexpectedly" in line]
     assert delays == ["0.2 s", "0.4 s", "0.8 s"]
 
 
@@ -78,7 +78,7 @@ def test_no_process_outlives_a_killed_supervisor_and_the_next_start_keeps_all_da
         first.part(name).suspend()
     first.stop(signal.SIGKILL)
     second = start(TRAINER="0", HOST="0.0.0.0")  # at once: it waits until the first one's parts are gone
-    wait_until(lambda: not first.left_behind(), seconds=SECONDS, what="the end of every process")
+    wait_until(lambda: not first.left_behind(), seconds=SECONDS, event="the end of every process")
     second.wait_until_it_answers()
     with second.client() as client:
         kept = client.get(drawn["url"].replace(first.url, second.url))

@@ -18,13 +18,13 @@ def test_unresponsive_workers_are_restarted_while_work_is_pending(start: Start) 
         command=(sys.executable, "-m", "tests.support.unresponsive_worker"), LIVENESS_INTERVAL_SECONDS="1", TRAINER="0"
     )  # fmt: skip
     site.wait_until_it_answers()
-    wait_until(lambda: site.is_ready("default"), seconds=60, what="the default worker")
+    wait_until(lambda: site.is_ready("default"), seconds=60, event="the default worker")
     site.part("predictions").suspend()
     (site.folder / FILE).touch()
-    wait_until(lambda: site.draw_a_three().status_code == 202, seconds=20, what="a picture that waits")
+    wait_until(lambda: site.draw_a_three().status_code == 202, seconds=20, event="a picture that waits")
     for name in ("predictions", "default"):
         site.wait_for_words(f"{name} takes no work, and some waits; ending it", seconds=90)
         site.wait_for_words(f"{name} ended unexpectedly (SIGKILL)")
-    wait_until(lambda: site.draw_a_three().status_code == 201, seconds=60, what="an answer")
+    wait_until(lambda: site.draw_a_three().status_code == 201, seconds=60, event="an answer")
     # Once is enough: the new ones take work.
-    assert site.said.count("takes no work") == 2
+    assert site.output.count("takes no work") == 2

@@ -99,5 +99,5 @@ def test_a_frozen_redis_costs_a_sender_less_than_four_seconds_and_no_answer(runn
         wait_until(
             lambda: program.get(response.headers["Location"]).json()["state"] == "predicted",
             seconds=30,
-            what="the answer after the thaw",
+            event="the answer after the thaw",
         )

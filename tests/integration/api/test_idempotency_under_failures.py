@@ -73,7 +73,7 @@ def send_all(site: Site, count: int, events: dict[int, Callable[[], None]]) -> l
     with ThreadPoolExecutor(CLIENTS) as pool:
         sent = [pool.submit(one, number) for number in work()]
         for after, event in events.items():
-            wait_until(lambda after=after: len(answers) >= after, seconds=120, what=f"the first {after} answers")
+            wait_until(lambda after=after: len(answers) >= after, seconds=120, event=f"the first {after} answers")
             event()
         for future in sent:
             future.result()
@@ -110,7 +110,7 @@ def chaos(make_site: Callable[..., Site], count: int, *, kill_web: bool) -> None
         wait_until(
             lambda: not Submission.objects.filter(state=SubmissionState.PENDING).exists(),
             seconds=60,
-            what="the last answer",
+            event="the last answer",
         )
         assert set(Submission.objects.values_list("public_id", flat=True)) == ids
         assert Submission.objects.filter(state=SubmissionState.PREDICTED).count() == len(ids) == count

@@ -70,7 +70,7 @@ def assert_honest_people_were_served(site: Site, record: Record) -> None:
     assert record.ids
     with site.entered():
         rows = Submission.objects.all()
-        wait_until(lambda: not rows.filter(state=SubmissionState.PENDING).exists(), seconds=60, what="the last answer")
+        wait_until(lambda: not rows.filter(state=SubmissionState.PENDING).exists(), seconds=60, event="the last answer")
         stored = set(rows.values_list("public_id", flat=True))
     assert stored.issuperset(record.ids), "an accepted submission is lost"
     assert all(part.is_running for part in site.parts)

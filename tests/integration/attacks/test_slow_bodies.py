@@ -53,5 +53,5 @@ def test_two_hundred_slow_bodies_of_each_form_for_a_minute(make_site: Callable[.
             assert record.percentile(kind, 0.99) <= 2
         with site.entered():
             rows = Submission.objects.filter(public_id__in=record.ids)
-            wait_until(lambda: not rows.filter(state=SubmissionState.PENDING).exists(), what="the last prediction")
+            wait_until(lambda: not rows.filter(state=SubmissionState.PENDING).exists(), event="the last prediction")
             assert rows.count() == len(record.ids)

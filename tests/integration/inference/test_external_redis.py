@@ -40,7 +40,7 @@ def start_with_tls(site: Site, folder: Path) -> Path:
     }  # fmt: skip
     site.start("redis", ["redis-server", *(word for name, value in options.items() for word in (f"--{name}", value))])
     site.redis_url = address(port, PASSWORD, folder / "ca.pem")
-    wait_until(site._redis_answers, what="the first PONG")
+    wait_until(site._redis_answers, event="the first PONG")
     return folder / "ca.pem"
 
 
@@ -57,15 +57,15 @@ def test_site_works_with_tls_and_password(make_site: Callable[..., Site], tmp_pa
     with site.client() as program:
         assert program.post("/api/v1/submissions", json={"strokes": SEVEN}).status_code == 201
         assert program.get("/readyz").json()["redis"]
-    assert "CERT_NONE" not in default.said
+    assert "CERT_NONE" not in default.output
     with site.entered():
         assert handoff.worker_alive()
-        wait_until(lambda: site.redis().hget("canaries", "default"), what="a task that went from the beat to a worker")
+        wait_until(lambda: site.redis().hget("canaries", "default"), event="a task that went from the beat to a worker")
 
 
 def said_together(worker: Part, *words: str) -> bool:
     """Whether one line holds them all."""
-    return any(all(word in line for word in words) for line in worker.said.splitlines())
+    return any(all(word in line for word in words) for line in worker.output.splitlines())
 
 
 def test_wrong_ca_and_wrong_password_are_rejected(site: Site, tmp_path: Path) -> None:
@@ -80,6 +80,6 @@ def test_wrong_ca_and_wrong_password_are_rejected(site: Site, tmp_path: Path) ->
         site.redis_url = url
         worker = site.start_worker(ready=False)
         for who in ("redis_unavailable", "consumer: Cannot connect to rediss://"):  # the hand-off, and Celery
-            wait_until(partial(said_together, worker, who, words), what=f"{who!r} with {words!r}")
-        assert PASSWORD not in worker.said
+            wait_until(partial(said_together, worker, who, words), event=f"{who!r} with {words!r}")
+        assert PASSWORD not in worker.output
         worker.kill()

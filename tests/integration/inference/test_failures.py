@@ -33,7 +33,7 @@ def make_old(seconds: float = 3600) -> None:
 
 
 def all_predicted_once(count: int) -> None:
-    wait_until(lambda: not pending(), seconds=40, what="the last answer")
+    wait_until(lambda: not pending(), seconds=40, event="the last answer")
     assert Submission.objects.filter(state=SubmissionState.PREDICTED).count() == count
     said = Prediction.objects.values_list("submission", "version", "preprocessing_version")
     assert len(said) == len(set(said)) == count
@@ -112,7 +112,7 @@ def test_worker_killed_between_pop_and_write_loses_no_submission(site: Site) -> 
         popped = [make_submission(pixels=some_pixels(number)) for number in range(5)]
         with locked_database(site):
             handoff.push([one.pk for one in popped])
-            wait_until(lambda: not handoff.link().redis.llen("queue"), what="the worker's pop")
+            wait_until(lambda: not handoff.link().redis.llen("queue"), event="the worker's pop")
             worker.kill()
         assert pending() == 5
         make_old()
@@ -125,7 +125,7 @@ def test_requests_do_not_wait_for_killed_worker(site: Site) -> None:
     worker = site.start_worker()
     with site.entered():
         worker.kill()
-        wait_until(lambda: not handoff.worker_alive(), what="the end of the heartbeat")
+        wait_until(lambda: not handoff.worker_alive(), event="the end of the heartbeat")
         submission = make_submission(pixels=some_pixels())
         started = time.monotonic()
         handoff.push([submission.pk])
@@ -211,7 +211,7 @@ def test_image_that_crashes_worker_is_failed_alone(site: Site) -> None:
         while pending():
             if worker is None or not worker.is_running:
                 deaths += worker is not None
-                assert deaths <= 3, worker.said
+                assert deaths <= 3, worker.output
                 worker = site.start_worker(mortal=True, ready=False)
             time.sleep(0.02)
         assert deaths == 3
@@ -256,7 +256,7 @@ def wait_for_running_task(site: Site, worker: Part) -> redis.Redis:
     """Wait until the default worker is; the database must be locked. The broker's Redis."""
     broker = site.redis(redis_urls.BROKER)
     current_app.send_task("recognizer.tasks.tend_training_runs", retry=False)
-    wait_until(lambda: broker.hlen("unacked"), what="the task that waits for the database")
+    wait_until(lambda: broker.hlen("unacked"), event="the task that waits for the database")
     return broker
 
 
@@ -270,7 +270,7 @@ def test_stopped_default_worker_finishes_its_task(site: Site) -> None:
             worker.wait_for_words("Warm shutdown")
         wait_until(lambda: not worker.is_running)
         assert (worker.exit_status, broker.hlen("unacked")) == (0, 0)
-    assert "OperationalError" not in worker.said
+    assert "OperationalError" not in worker.output
 
 
 @pytest.mark.acceptance

@@ -53,7 +53,7 @@ def attack(site: Site, addresses: list[str], send: Callable[[httpx.Client], http
     for thread in threads:
         thread.start()
     try:
-        wait_until(lambda: statuses.total() >= len(addresses), seconds=60, what="an answer to each attacker")
+        wait_until(lambda: statuses.total() >= len(addresses), seconds=60, event="an answer to each attacker")
         yield statuses
     finally:
         is_over.set()

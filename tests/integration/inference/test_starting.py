@@ -6,15 +6,15 @@ from recognizer.models import Deployment, ModelFiles
 
 def refused(site: Site) -> Part:
     worker = site.start_worker(ready=False)
-    wait_until(lambda: not worker.is_running, seconds=30, what="the end of a worker that cannot serve")
+    wait_until(lambda: not worker.is_running, seconds=30, event="the end of a worker that cannot serve")
     assert worker.exit_status == 1
     return worker
 
 
 def said_in_one_line(worker: Part) -> str:
-    lines = [line for line in worker.said.splitlines() if "The prediction worker cannot start" in line]
+    lines = [line for line in worker.output.splitlines() if "The prediction worker cannot start" in line]
     assert len(lines) == 1
-    assert "Traceback" not in worker.said
+    assert "Traceback" not in worker.output
     return lines[0]
 
 

@@ -31,7 +31,7 @@ def silence(queue: str) -> None:
 def test_probe_is_recorded_when_worker_consumes(valkey):
     assert liveness.last_seen() == {}
     start_trainer(valkey)  # the beat's first canary would come after a minute, were there a beat
-    wait_until(lambda: TRAIN in liveness.last_seen(), seconds=10, what="the trainer's first canary")
+    wait_until(lambda: TRAIN in liveness.last_seen(), seconds=10, event="the trainer's first canary")
 
 
 def test_no_queue_is_stalled_without_probes_or_work(valkey):

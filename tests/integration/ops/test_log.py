@@ -157,9 +157,9 @@ def test_submission_can_be_traced_from_request_to_worker(site: Site) -> None:
         found = [json.loads(line) for line in said.splitlines() if line.startswith("{")]
         return [one for one in found if facts.items() <= one.items()]
 
-    (asked,) = wait_until(lambda: lines(web.said, request_id=answer.headers["X-Request-ID"]))
+    (asked,) = wait_until(lambda: lines(web.output, request_id=answer.headers["X-Request-ID"]))
     assert asked["status"] == 201
-    (answered,) = wait_until(lambda: [one for one in lines(worker.said) if "submissions" in one])
+    (answered,) = wait_until(lambda: [one for one in lines(worker.output) if "submissions" in one])
     assert len(asked["submissions"]) == 1
     assert answered["submissions"] == asked["submissions"]
     assert answered["task"] == "serve_shift"

@@ -102,7 +102,7 @@ def test_predictions_are_counted(running):
         found = samples(client.get("/metrics").text)
         return found if found.get(("digits_predictions_total", ("digit", "3"), ("verdict", "sure"))) == 3 else None
 
-    found = wait_until(told, what="three counted answers")
+    found = wait_until(told, event="three counted answers")
     view = (("method", "POST"), ("status", "201"), ("view", "api-submissions"))
     assert found["digits_http_requests_total", *view] == 3
     assert found["digits_http_requests_total", ("method", "GET"), ("status", "404"), ("view", "api-submission")] == 1

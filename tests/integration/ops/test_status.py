@@ -185,5 +185,5 @@ def test_all_checks_pass_on_running_site(site: Site):
         assert "trainings wait for it" in check_of("trainer").what_to_do
         run = TrainingRun.objects.create(trigger="person", state=RunState.RUNNING)
         assert check_of("trainer").says == f"Busy with training run {run.pk}"
-        silent = wait_until(lambda: None if (check := check_of("predictions")).is_well else check, what="its silence")
+        silent = wait_until(lambda: None if (check := check_of("predictions")).is_well else check, event="its silence")
         assert "start it" in silent.what_to_do

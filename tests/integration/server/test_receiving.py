@@ -89,8 +89,8 @@ def test_client_that_disconnects_during_a_body_leaves_no_log_entry(start: Callab
             connection.sendall(head("POST", "/api/v1/submissions", "Content-Length: 2000000") + bytes(1_000_000))
     assert seconds_to_answer(site.port, "/healthz") < 5
     web = site.parts[-1]
-    assert "Traceback" not in web.said
-    assert "view=api-submissions" not in web.said
+    assert "Traceback" not in web.output
+    assert "view=api-submissions" not in web.output
 
 
 def test_seventy_slow_readers_occupy_no_thread(start: Callable[..., Site]) -> None:
@@ -101,7 +101,7 @@ def test_seventy_slow_readers_occupy_no_thread(start: Callable[..., Site]) -> No
     site.parts[-1].terminate()
     site.start_web()  # the list of static files is read at the start
     with slow_readers(site.port, 70, path) as readers:
-        wait_until(lambda: all(reader.recv(1) for reader in readers), what="the first byte of each")
+        wait_until(lambda: all(reader.recv(1) for reader in readers), event="the first byte of each")
         before = site.parts[-1].rss()
         for address in ("/healthz", "/", "/healthz"):
             assert seconds_to_answer(site.port, address) < 5, address

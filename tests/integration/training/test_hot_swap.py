@@ -61,9 +61,9 @@ def swap_under_load(site: Site, make_version: Callable, *, per_second: float, sw
         for sender in senders:
             sender.join()
         assert len(answers) == int(per_second * seconds)
-        assert not [body for _, _, status, body in answers if status not in {201, 202}], web.said
+        assert not [body for _, _, status, body in answers if status not in {201, 202}], web.output
         wait_until(
-            lambda: not Submission.objects.filter(state=SubmissionState.PENDING).exists(), what="the last answer"
+            lambda: not Submission.objects.filter(state=SubmissionState.PENDING).exists(), event="the last answer"
         )
         for asked, answered, status, body in answers:
             if status == 201:

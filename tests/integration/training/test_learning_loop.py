@@ -65,7 +65,7 @@ def test_writers_who_are_misread_are_read_after_their_labels_were_reviewed(make_
         Submission.objects.filter(pk=last.pk).update(truth="", truth_state="none")
         assert post(client, f"/s/{last.public_id}/label/", value=last.truth).status_code == 302
         reviewed = time.monotonic()
-        run = wait_until(TrainingRun.objects.first, what="a training by itself")
+        run = wait_until(TrainingRun.objects.first, event="a training by itself")
         page = f"/models/runs/{run.pk}/"
         shares, curves = [], set()
         while not (now := client.get(f"{page}progress/").json())["ended"]:
@@ -83,7 +83,7 @@ def test_writers_who_are_misread_are_read_after_their_labels_were_reviewed(make_
             json=strokes,
             headers={"X-CSRFToken": client.cookies[settings.CSRF_COOKIE_NAME], "Prefer": "wait=10"},
         )
-        assert answer.status_code == 201, web.said
+        assert answer.status_code == 201, web.output
         assert answer.json()["prediction"]["version"] == 2, answer.text
         print(f"\nfrom the last review to the new model answering: {time.monotonic() - reviewed:.0f} s")
         after = accuracy(*others)
@@ -91,7 +91,7 @@ def test_writers_who_are_misread_are_read_after_their_labels_were_reviewed(make_
         assert "Version 2" in client.get("/models/2/").text
         assert re.search(r"is live since", client.get("/models/").text)
         wait_until(
-            lambda: Prediction.objects.filter(version__number=2).count() > 100, what="predictions of older submissions"
+            lambda: Prediction.objects.filter(version__number=2).count() > 100, event="predictions of older submissions"
         )
         # One click back.
         assert post(client, "/models/1/rollback/").status_code == 302

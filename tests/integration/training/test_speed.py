@@ -33,7 +33,7 @@ def test_the_median_answer_takes_at_most_half_as_long_again_while_it_trains(site
             run.refresh_from_db()
             return run.progress["step"] == "training"
 
-        wait_until(trains, seconds=200, what="the training itself")
+        wait_until(trains, seconds=200, event="the training itself")
         busy = median(client, REQUESTS)
         assert trains(), "the training was over too soon to measure beside it"
         print(f"\nidle {idle * 1000:.1f} ms, while training {busy * 1000:.1f} ms: {busy / idle:.2f} times")

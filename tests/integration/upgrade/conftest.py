@@ -85,7 +85,7 @@ class Upgraded:
             found = self.submission(public_id)
             return found if found["state"] == state else None
 
-        return wait_until(reached, seconds=60, what=f"the state {state} of {public_id}")
+        return wait_until(reached, seconds=60, event=f"the state {state} of {public_id}")
 
 
 def folder_of(release: Release, engine: str) -> Iterator[Folder]:

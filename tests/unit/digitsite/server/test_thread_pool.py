@@ -48,7 +48,7 @@ class Gate:
             assert self._all_done.acquire(timeout=10)
 
     def wait_for(self, count: int) -> None:
-        wait_until(lambda: len(self.started) >= count, what=f"the start of {count} jobs")
+        wait_until(lambda: len(self.started) >= count, event=f"the start of {count} jobs")
 
 
 @pytest.fixture
@@ -173,7 +173,7 @@ def test_idle_threads_end_and_start_again(gate: Gate, monkeypatch: pytest.Monkey
     for number in range(8):
         pool.submit(gate.job(str(number)))
     gate.open(8)
-    wait_until(lambda: pool.thread_count == 0, what="the end of idle threads")
+    wait_until(lambda: pool.thread_count == 0, event="the end of idle threads")
     pool.submit(gate.job("late"))
     gate.open(1)
     assert gate.started[-1] == "late"
