@@ -1,4 +1,4 @@
-"""Answers: probabilities, energy, doubt and verdict, the same from both runtimes, without TensorFlow in a worker."""
+"""Classifier: probabilities, energy, doubt and verdict from both runtimes."""
 
 import hashlib
 import subprocess
@@ -35,7 +35,7 @@ def logits(**values: float) -> np.ndarray:
     return row
 
 
-def test_a_worker_that_classifies_never_imports_tensorflow():
+def test_litert_runtime_does_not_import_tensorflow():
     script = (
         "import sys, numpy as np\n"
         "from ml.serving.bundle import BASE_FOLDER, BUNDLE_FILE\n"
@@ -45,8 +45,8 @@ def test_a_worker_that_classifies_never_imports_tensorflow():
         "assert not {'tensorflow', 'keras', 'matplotlib'} & set(sys.modules)\n"
     )
     root = Path(__file__).parents[3]
-    done = subprocess.run([sys.executable, "-c", script], cwd=root, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
+    result = subprocess.run([sys.executable, "-c", script], cwd=root, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
 
 
 @pytest.mark.xdist_group("tensorflow")
@@ -59,7 +59,7 @@ def test_keras_and_litert_give_the_same_probabilities_for_1000_digits(classifier
 
 
 @pytest.mark.xdist_group("tensorflow")
-def test_a_keras_file_that_does_not_belong_to_the_bundle_is_refused(tmp_path):
+def test_keras_file_that_does_not_match_the_bundle_is_rejected(tmp_path):
     from ml.serving.export import save_keras
     from ml.training.model import build_model
 
@@ -76,7 +76,7 @@ def test_a_keras_file_that_does_not_belong_to_the_bundle_is_refused(tmp_path):
 
 
 @pytest.mark.xdist_group("tensorflow")
-def test_a_keras_file_with_code_in_it_is_refused(tmp_path):
+def test_keras_file_with_code_is_rejected(tmp_path):
     import keras
 
     model = keras.Sequential([keras.layers.Input((28, 28, 1)), keras.layers.Lambda(lambda x: x)])
@@ -86,15 +86,15 @@ def test_a_keras_file_with_code_in_it_is_refused(tmp_path):
         load_classifier(BASE, runtime="keras", keras_file=path.read_bytes())
 
 
-def test_an_unknown_runtime_is_named():
+def test_error_names_the_unknown_runtime():
     with pytest.raises(BundleError, match="'onnx'"):
         load_classifier(BASE, runtime="onnx")
 
 
-def test_the_shipped_model_reads_digits_and_its_probabilities_add_up(classifier, digits):
+def test_shipped_model_recognizes_digits_and_probabilities_sum_to_one(classifier, digits):
     answers = classifier.answer(digits)
-    right = np.mean([a.digit == label for a, label in zip(answers, load_mnist().test_labels, strict=False)])
-    assert right > 0.98
+    accuracy = np.mean([a.digit == label for a, label in zip(answers, load_mnist().test_labels, strict=False)])
+    assert accuracy > 0.98
     for answer in answers[:50]:
         assert sum(answer.probabilities) == pytest.approx(1)
         assert answer.certainty == max(answer.probabilities) == answer.probabilities[answer.digit]
@@ -102,25 +102,25 @@ def test_the_shipped_model_reads_digits_and_its_probabilities_add_up(classifier,
         assert 0 <= answer.doubt <= 1
 
 
-def test_an_answer_does_not_depend_on_what_else_is_in_the_batch(classifier, digits):
-    together = classifier.logits(digits[:300])
-    alone = np.concatenate([classifier.logits(digits[i : i + 1]) for i in range(300)])
-    np.testing.assert_allclose(together, alone, atol=1e-4)
+def test_answer_is_independent_of_the_batch(classifier, digits):
+    batched = classifier.logits(digits[:300])
+    single = np.concatenate([classifier.logits(digits[i : i + 1]) for i in range(300)])
+    np.testing.assert_allclose(batched, single, atol=1e-4)
 
 
-def test_no_pictures_give_no_answers(classifier):
+def test_empty_batch_gives_no_answers(classifier):
     assert classifier.answer(np.zeros((0, 28, 28), np.uint8)) == []
 
 
 @pytest.mark.parametrize(
     "pixels", [np.zeros((28, 28), np.uint8), np.zeros((1, 28, 27), np.uint8), np.zeros((1, 28, 28), np.float32)]
 )
-def test_pixels_of_another_shape_or_type_are_refused(classifier, pixels):
+def test_wrong_shape_or_dtype_is_rejected(classifier, pixels):
     with pytest.raises(ValueError, match="must be"):
         classifier.answer(pixels)
 
 
-def test_a_blank_picture_is_blank_and_full_of_doubt(classifier):
+def test_blank_image_has_verdict_blank_and_maximum_doubt(classifier):
     (answer,) = classifier.answer(np.zeros((1, 28, 28), np.uint8))
     assert answer.verdict is Verdict.BLANK
     assert answer.doubt == 1
@@ -139,13 +139,13 @@ def test_a_blank_picture_is_blank_and_full_of_doubt(classifier):
         (logits(d3=12.0), {"doubtful": True}, Verdict.UNSURE),
     ],
 )
-def test_the_verdict_follows_margin_energy_and_ink(row, ink, verdict):
+def test_verdict_depends_on_margin_energy_and_features(row, ink, verdict):
     (answer,) = decide(row, MANIFEST, [ink])
     assert answer.verdict is verdict
     assert answer.digit == 3
 
 
-def test_doubt_orders_answers_from_clear_to_hopeless():
+def test_doubt_increases_with_ambiguity():
     rows = [logits(d3=14.0), logits(d3=9.0, d5=6.0), logits(d3=9.0, d5=8.5), logits(d3=0.1)]
     doubts = [decide(row, MANIFEST)[0].doubt for row in rows]
     assert doubts == sorted(doubts)
@@ -153,7 +153,7 @@ def test_doubt_orders_answers_from_clear_to_hopeless():
     assert doubts[-1] > 0.9
 
 
-def test_energy_and_softmax_are_what_the_formulas_say():
+def test_energy_and_softmax_equal_their_formulas():
     row = np.array([[1.0, 2.0, 3.0]], np.float32)
     assert energy(row)[0] == pytest.approx(-np.log(np.exp([-1, 0, 1]).sum()))
     assert energy(row + 5)[0] == pytest.approx(energy(row)[0])

@@ -1,4 +1,4 @@
-"""What preprocessing may cost, in processor time."""
+"""Processor time of preprocessing."""
 
 import pytest
 
@@ -6,6 +6,6 @@ from digitsite.testing.preprocessing_costs import PROMISED, cases, processor_mil
 
 
 @pytest.mark.acceptance
-def test_preprocessing_costs_no_more_than_is_promised():
+def test_preprocessing_takes_at_most_the_documented_time():
     costs = {name: processor_milliseconds(work, tries=300, seconds=20) for name, work in cases().items()}
     assert {name: cost for name, cost in costs.items() if cost > PROMISED[name]} == {}

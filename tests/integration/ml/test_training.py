@@ -1,4 +1,4 @@
-"""The training loop: recipes, repeatable weights, progress, cancelling, going on from a model; and what it writes."""
+"""Training: recipes, reproducibility, progress, cancellation, fine-tuning, export and the command."""
 
 import dataclasses
 import hashlib
@@ -40,7 +40,7 @@ def mnist():
 
 
 @pytest.fixture(scope="module")
-def parts(mnist):
+def sources(mnist):
     non_digits = DataSource(np.random.default_rng(1).integers(0, 255, (64, 28, 28), np.uint8), uniform_targets(64))
     return [DataSource(mnist.train_images[:640], one_hot(mnist.train_labels[:640])), non_digits]
 
@@ -51,8 +51,8 @@ def validation(mnist):
 
 
 @pytest.fixture(scope="module")
-def trained(parts, validation):
-    return fit(TINY, parts, validation)
+def trained(sources, validation):
+    return fit(TINY, sources, validation)
 
 
 @pytest.fixture(scope="module")
@@ -65,31 +65,31 @@ def checks(mnist, validation):
     )
 
 
-def test_the_seed_recipe_is_ten_epochs_of_64_with_nothing_else():
+def test_seed_recipe_is_ten_epochs_with_batches_of_64():
     assert (SEED.epochs, SEED.batch_size, SEED.learning_rate) == (10, 64, 0.001)
     assert (SEED.cosine, SEED.label_smoothing, SEED.distortion, SEED.extras) == (False, 0.0, None, False)
     assert (BASE.batch_size, BASE.learning_rate) == (64, 0.001)
 
 
-def test_without_distortion_an_epoch_is_every_image_once_in_another_order(mnist):
+def test_epoch_without_distortion_is_a_permutation_of_the_images(mnist):
     images, labels = mnist.train_images[:500], mnist.train_labels[:500]
     pixels, targets = epoch_arrays([DataSource(images, one_hot(labels))], SEED, epoch=0)
     assert pixels.shape == (500, 28, 28)
     assert (pixels.dtype, targets.dtype) == (np.uint8, np.float32)
     assert sorted(map(bytes, pixels)) == sorted(map(bytes, images))
     assert not np.array_equal(pixels, images)
-    place = {bytes(image): label for image, label in zip(images, labels, strict=True)}
-    assert [place[bytes(image)] for image in pixels] == targets.argmax(axis=1).tolist()
+    label_of = {bytes(image): label for image, label in zip(images, labels, strict=True)}
+    assert [label_of[bytes(image)] for image in pixels] == targets.argmax(axis=1).tolist()
 
 
-def test_an_epoch_depends_on_seed_and_number_alone(parts):
-    first = epoch_arrays(parts, TINY, epoch=3)[0]
-    np.testing.assert_array_equal(first, epoch_arrays(parts, TINY, epoch=3)[0])
-    assert not np.array_equal(first, epoch_arrays(parts, TINY, epoch=4)[0])
-    assert not np.array_equal(first, epoch_arrays(parts, dataclasses.replace(TINY, seed=2), epoch=3)[0])
+def test_epoch_depends_on_seed_and_number_only(sources):
+    first = epoch_arrays(sources, TINY, epoch=3)[0]
+    np.testing.assert_array_equal(first, epoch_arrays(sources, TINY, epoch=3)[0])
+    assert not np.array_equal(first, epoch_arrays(sources, TINY, epoch=4)[0])
+    assert not np.array_equal(first, epoch_arrays(sources, dataclasses.replace(TINY, seed=2), epoch=3)[0])
 
 
-def test_a_part_gives_as_many_rows_as_it_is_asked_for_and_uses_all_of_them(mnist):
+def test_source_gives_the_requested_rows_and_uses_all_images(mnist):
     images, targets = mnist.train_images[:10], one_hot(np.arange(10))
     few = epoch_arrays([DataSource(images, targets, rows=4)], SEED, epoch=0)[1]
     many = epoch_arrays([DataSource(images, targets, rows=25)], SEED, epoch=0)[1]
@@ -97,34 +97,34 @@ def test_a_part_gives_as_many_rows_as_it_is_asked_for_and_uses_all_of_them(mnist
     assert sorted(many.sum(axis=0)) == [2] * 5 + [3] * 5
 
 
-def test_smoothing_leaves_targets_that_add_up_and_the_uniform_ones_uniform(parts):
-    _, targets = epoch_arrays(parts, TINY, epoch=0)
+def test_smoothed_targets_sum_to_one_and_uniform_targets_stay_uniform(sources):
+    _, targets = epoch_arrays(sources, TINY, epoch=0)
     np.testing.assert_allclose(targets.sum(axis=1), 1, rtol=1e-6)
     assert np.isclose(targets.max(axis=1), 0.955).sum() == 640
     assert np.isclose(targets, 0.1).all(axis=1).sum() == 64
 
 
-def test_a_part_that_is_not_to_be_distorted_stays_as_it_is(mnist):
-    kept = DataSource(mnist.train_images[:20], one_hot(mnist.train_labels[:20]), distort=False)
-    moved = DataSource(mnist.train_images[20:40], one_hot(mnist.train_labels[20:40]))
+def test_source_without_distortion_is_unchanged(mnist):
+    undistorted = DataSource(mnist.train_images[:20], one_hot(mnist.train_labels[:20]), distort=False)
+    distorted = DataSource(mnist.train_images[20:40], one_hot(mnist.train_labels[20:40]))
     recipe = dataclasses.replace(SEED, distortion=Distortion())
-    pixels, _ = epoch_arrays([kept, moved], recipe, epoch=0)
-    given = {bytes(image) for image in kept.images}
-    assert sum(bytes(image) in given for image in pixels) == 20
+    pixels, _ = epoch_arrays([undistorted, distorted], recipe, epoch=0)
+    originals = {bytes(image) for image in undistorted.images}
+    assert sum(bytes(image) in originals for image in pixels) == 20
 
 
 @TENSORFLOW
-def test_the_same_seed_gives_the_same_weights_and_another_seed_others(trained, parts, validation):
+def test_weights_are_reproducible_for_a_seed(trained, sources, validation):
     model, history = trained
-    again, history_again = fit(TINY, parts, validation)
+    again, history_again = fit(TINY, sources, validation)
     assert all(map(np.array_equal, model.get_weights(), again.get_weights()))
     assert history == history_again
-    other, _ = fit(dataclasses.replace(TINY, seed=2, epochs=1), parts, validation)
+    other, _ = fit(dataclasses.replace(TINY, seed=2, epochs=1), sources, validation)
     assert not np.array_equal(model.get_weights()[0], other.get_weights()[0])
 
 
 @TENSORFLOW
-def test_the_history_holds_both_accuracies_and_losses_of_each_epoch_and_a_falling_rate(trained):
+def test_history_has_accuracies_losses_and_learning_rate_of_each_epoch(trained):
     model, history = trained
     assert {"accuracy", "loss", "val_accuracy", "val_loss", "learning_rate"} == set(history)
     assert all(len(values) == 2 for values in history.values())
@@ -136,61 +136,61 @@ def test_the_history_holds_both_accuracies_and_losses_of_each_epoch_and_a_fallin
 
 
 @TENSORFLOW
-def test_the_seed_recipe_learns_to_the_last_bit_what_model_fit_learns(parts, validation):
+def test_seed_recipe_gives_the_same_weights_as_model_fit(sources, validation):
     import keras
 
     from ml.serving.classifier import to_input
     from ml.training.model import build_model
 
-    model, history = fit(dataclasses.replace(SEED, epochs=2), parts[:1], validation)
+    model, history = fit(dataclasses.replace(SEED, epochs=2), sources[:1], validation)
     keras.utils.set_random_seed(SEED.seed)
     plain = build_model()
     plain.compile(keras.optimizers.Adam(SEED.learning_rate), loss="categorical_crossentropy", metrics=["accuracy"])
     for epoch in range(2):
-        pixels, targets = epoch_arrays(parts[:1], SEED, epoch)
-        told = plain.fit(
+        pixels, targets = epoch_arrays(sources[:1], SEED, epoch)
+        expected = plain.fit(
             to_input(pixels), targets, batch_size=SEED.batch_size, shuffle=False, verbose=0,
             validation_data=(to_input(validation[0]), one_hot(validation[1])),
         ).history  # fmt: skip
-        assert told == {name: [pytest.approx(history[name][epoch], rel=1e-6)] for name in told}
-        assert set(history) == {*told, "learning_rate"}
+        assert expected == {name: [pytest.approx(history[name][epoch], rel=1e-6)] for name in expected}
+        assert set(history) == {*expected, "learning_rate"}
     assert all(map(np.array_equal, model.get_weights(), plain.get_weights()))
 
 
 @TENSORFLOW
 @pytest.mark.parametrize(("batch_size", "batches"), [(64, (8, 11)), (41, (12, 18)), (600, (1, 2))])
-def test_progress_is_told_every_few_hundred_images_and_at_the_end_of_an_epoch(parts, validation, batch_size, batches):
-    told = []
-    fit(dataclasses.replace(TINY, batch_size=batch_size), parts, validation, on_progress=told.append)
-    places = [(p.epoch, p.epochs, p.batch, p.batches) for p in told]
-    assert places == [(epoch, 2, batch, batches[-1]) for epoch in (1, 2) for batch in batches]
-    assert all(p.loss > 0 for p in told)
+def test_progress_is_reported_every_few_hundred_images_and_per_epoch(sources, validation, batch_size, batches):
+    reports = []
+    fit(dataclasses.replace(TINY, batch_size=batch_size), sources, validation, on_progress=reports.append)
+    positions = [(p.epoch, p.epochs, p.batch, p.batches) for p in reports]
+    assert positions == [(epoch, 2, batch, batches[-1]) for epoch in (1, 2) for batch in batches]
+    assert all(p.loss > 0 for p in reports)
 
 
 @TENSORFLOW
-def test_a_training_can_be_cancelled_in_the_middle_of_an_epoch(parts, validation):
-    told = []
+def test_training_can_be_cancelled_during_an_epoch(sources, validation):
+    reports = []
     with pytest.raises(TrainingCancelledError, match="epoch 2 of 2"):
-        fit(TINY, parts, validation, on_progress=told.append, should_stop=lambda: len(told) == 3)
-    assert [(p.epoch, p.batch) for p in told] == [(1, 8), (1, 11), (2, 8)]
+        fit(TINY, sources, validation, on_progress=reports.append, should_stop=lambda: len(reports) == 3)
+    assert [(p.epoch, p.batch) for p in reports] == [(1, 8), (1, 11), (2, 8)]
 
 
 @TENSORFLOW
-def test_a_training_can_go_on_from_a_model(trained, parts, validation):
+def test_training_can_start_from_a_model(trained, sources, validation):
     from ml.serving.export import load_keras
 
     base = load_keras((BASE_FOLDER / KERAS_FILE).read_bytes())
     recipe = dataclasses.replace(TINY, epochs=1, learning_rate=1e-5)
-    _, history = fit(recipe, parts, validation, model=base)
+    _, history = fit(recipe, sources, validation, model=base)
     assert history["val_accuracy"][0] > 0.97 > trained[1]["val_accuracy"][-1]
 
 
 @TENSORFLOW
-def test_a_trained_model_is_sealed_measured_and_written(trained, checks, tmp_path):
+def test_trained_model_is_exported_evaluated_and_written(trained, checks, tmp_path):
     model, history = trained
-    sealed = export_model(model, "base", checks)
-    metrics = evaluate_model(sealed, checks)
-    write_folder(tmp_path / "out", sealed, metrics, history)
+    exported = export_model(model, "base", checks)
+    metrics = evaluate_model(exported, checks)
+    write_folder(tmp_path / "out", exported, metrics, history)
     names = {path.name for path in (tmp_path / "out").iterdir()}
     assert names == {
         "my_model.keras", "model.bundle", "history.json", "metrics.json",
@@ -198,16 +198,16 @@ def test_a_trained_model_is_sealed_measured_and_written(trained, checks, tmp_pat
     }  # fmt: skip
     written = json.loads((tmp_path / "out" / "metrics.json").read_text())
     served = load_classifier((tmp_path / "out" / "model.bundle").read_bytes(), sha256=written["bundle_sha256"])
-    right = served.logits(checks.test[0]).argmax(axis=1) == checks.test[1]
-    assert written["test_accuracy"] == right.mean()
+    is_correct = served.logits(checks.test[0]).argmax(axis=1) == checks.test[1]
+    assert written["test_accuracy"] == is_correct.mean()
     keras_file = (tmp_path / "out" / "my_model.keras").read_bytes()
     assert hashlib.sha256(keras_file).hexdigest() == written["keras_sha256"]
-    assert len(keras_file) < 1_000_000  # no optimizer inside
+    assert len(keras_file) < 1_000_000  # without the state of the optimizer
     assert json.loads((tmp_path / "out" / "history.json").read_text()) == history
 
 
 @TENSORFLOW
-def test_a_model_whose_export_does_not_agree_is_not_sealed(trained, checks, monkeypatch):
+def test_export_that_differs_from_the_model_is_rejected(trained, checks, monkeypatch):
     from ml.serving import export
     from ml.training.model import build_model
 
@@ -218,22 +218,22 @@ def test_a_model_whose_export_does_not_agree_is_not_sealed(trained, checks, monk
 
 
 @TENSORFLOW
-def test_a_model_can_be_calibrated_anew_without_training(trained, checks, tmp_path):
+def test_model_can_be_recalibrated_without_training(trained, checks, tmp_path):
     model, history = trained
-    sealed = export_model(model, "base", checks)
-    write_folder(tmp_path, sealed, evaluate_model(sealed, checks), history)
-    read, metrics, read_history = read_folder(tmp_path)
-    assert read_history == history
-    assert metrics["test_accuracy"] == evaluate_model(read, checks)["test_accuracy"]
-    assert export_recalibrated(read, checks).bundle == sealed.bundle
+    exported = export_model(model, "base", checks)
+    write_folder(tmp_path, exported, evaluate_model(exported, checks), history)
+    stored, metrics, stored_history = read_folder(tmp_path)
+    assert stored_history == history
+    assert metrics["test_accuracy"] == evaluate_model(stored, checks)["test_accuracy"]
+    assert export_recalibrated(stored, checks).bundle == exported.bundle
     fewer = dataclasses.replace(checks, validation=(checks.validation[0][:50], checks.validation[1][:50]))
-    other = export_recalibrated(read, fewer)
-    assert other.manifest.temperature != sealed.manifest.temperature
-    assert other.manifest.model_sha256 == sealed.manifest.model_sha256
-    assert other.keras_file == sealed.keras_file
+    other = export_recalibrated(stored, fewer)
+    assert other.manifest.temperature != exported.manifest.temperature
+    assert other.manifest.model_sha256 == exported.manifest.model_sha256
+    assert other.keras_file == exported.keras_file
 
 
-def test_only_a_whole_and_unchanged_training_is_calibrated_anew(tmp_path):
+def test_only_a_complete_and_unchanged_training_is_recalibrated(tmp_path):
     with pytest.raises(CommandError, match="holds no complete training"):
         call_command("train", "--calibrate-only", "--output", tmp_path)
     for name in ("metrics.json", "history.json", BUNDLE_FILE):
@@ -244,20 +244,20 @@ def test_only_a_whole_and_unchanged_training_is_calibrated_anew(tmp_path):
 
 
 @pytest.mark.acceptance
-def test_calibrating_the_shipped_model_anew_gives_the_shipped_bundle(tmp_path):
+def test_recalibrating_the_shipped_model_gives_the_shipped_bundle(tmp_path):
     for path in BASE_FOLDER.iterdir():
         (tmp_path / path.name).write_bytes(path.read_bytes())
     call_command("train", "--calibrate-only", "--output", tmp_path)
     assert (tmp_path / BUNDLE_FILE).read_bytes() == (BASE_FOLDER / BUNDLE_FILE).read_bytes()
 
 
-def test_the_shipped_figures_are_what_the_shipped_model_gives(mnist):
+def test_shipped_metrics_match_the_shipped_model(mnist):
     metrics = json.loads((BASE_FOLDER / "metrics.json").read_text())
     bundle = (BASE_FOLDER / BUNDLE_FILE).read_bytes()
     served = load_classifier(bundle, sha256=metrics["bundle_sha256"])
     assert hashlib.sha256((BASE_FOLDER / KERAS_FILE).read_bytes()).hexdigest() == metrics["keras_sha256"]
     result = evaluate(served.logits(mnist.test_images), mnist.test_labels, served.manifest.temperature)
-    # another processor may round a handful of close calls the other way
+    # Rounding on other processors may change a few close decisions.
     assert result["accuracy"] == pytest.approx(metrics["test_accuracy"], abs=0.0003)
     assert result["accuracy"] >= 0.995
     assert result["ece"] == pytest.approx(metrics["ece"], abs=0.0005)
@@ -265,7 +265,7 @@ def test_the_shipped_figures_are_what_the_shipped_model_gives(mnist):
     assert metrics["command"] == "python manage.py train --recipe base --output ml/base"
 
 
-def test_the_shipped_model_fits_the_preprocessing_and_all_files_are_small():
+def test_shipped_model_matches_the_preprocessing_version_and_is_small():
     from ml.preprocessing import PREPROCESSING_VERSION
 
     metrics = json.loads((BASE_FOLDER / "metrics.json").read_text())
@@ -285,22 +285,22 @@ def test_the_shipped_model_fits_the_preprocessing_and_all_files_are_small():
         (["--output", "/proc/nowhere"], "Nothing can be written into /proc/nowhere"),
     ],
 )
-def test_the_command_refuses_what_it_cannot_use_before_it_trains(options, message):
+def test_command_rejects_invalid_options_before_training(options, message):
     with pytest.raises(CommandError, match=re.escape(message)):
         call_command("train", *options)
 
 
 @pytest.mark.acceptance
-def test_the_command_trains_the_seed_recipe_prints_the_test_accuracy_and_repeats_itself(tmp_path):
+def test_command_trains_the_seed_recipe_reproducibly(tmp_path):
     fingerprints = []
     for name in ("first", "second"):
-        done = subprocess.run(
+        result = subprocess.run(
             [sys.executable, "manage.py", "train", "--recipe", "seed", "--epochs", "1", "--output", tmp_path / name],
             cwd=ROOT, env=os.environ | {"DATA_DIR": str(tmp_path / "data")}, capture_output=True, text=True, check=True,
         )  # fmt: skip
         metrics = json.loads((tmp_path / name / "metrics.json").read_text())
-        assert f"Test accuracy: {metrics['test_accuracy']:.4f}" in done.stdout
+        assert f"Test accuracy: {metrics['test_accuracy']:.4f}" in result.stdout
         assert metrics["test_accuracy"] > 0.97
-        assert "epoch 1/1" in done.stderr
+        assert "epoch 1/1" in result.stderr
         fingerprints.append(metrics["manifest"]["weights_sha256"])
     assert fingerprints[0] == fingerprints[1]

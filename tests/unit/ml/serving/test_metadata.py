@@ -1,4 +1,4 @@
-"""Metadata is cut out of a file before a decoder builds it; the pixels and their orientation stay."""
+"""Removal of metadata before decoding; pixels and orientation are preserved."""
 
 import io
 import struct
@@ -17,8 +17,8 @@ from tests.support.malformed_files import chunk, exif, one, saved
 MEGABYTE = 1_000_000
 
 
-def picture() -> Image.Image:
-    """Not square, and of another colour in each corner, so that every turn shows."""
+def asymmetric_image() -> Image.Image:
+    """Return an image whose sides and corner colours differ, so that every rotation and flip changes it."""
     pixels = np.zeros((40, 60, 3), np.uint8)
     pixels[:10, :20], pixels[-10:, :20], pixels[:10, -20:] = (255, 0, 0), (0, 255, 0), (0, 0, 255)
     return Image.fromarray(pixels)
@@ -33,16 +33,16 @@ def png_text() -> PngImagePlugin.PngInfo:
     return text
 
 
-def tiff_tags(**more: object) -> TiffImagePlugin.ImageFileDirectory_v2:
+def tiff_tags(**extra: object) -> TiffImagePlugin.ImageFileDirectory_v2:
     tags = TiffImagePlugin.ImageFileDirectory_v2()
     tags[65000], tags.tagtype[65000] = b"secret" * 1000, 1
     tags[270], tags[700] = "secret", b"secret" * 100
-    for number, value in more.items():
+    for number, value in extra.items():
         tags[int(number[1:])] = value
     return tags
 
 
-RICH = {
+OPTIONS_WITH_METADATA = {
     "JPEG": {"exif": exif(6), "icc_profile": b"secret" * 30_000, "comment": b"secret", "xmp": b"secret", "dpi": (9, 9)},
     "progressive JPEG": {"exif": exif(3), "icc_profile": b"secret" * 30_000, "progressive": True},
     "PNG": {"exif": exif(6), "icc_profile": b"secret" * 30_000, "pnginfo": png_text()},
@@ -54,28 +54,28 @@ RICH = {
 }
 
 
-@pytest.mark.parametrize("name", RICH)
-def test_metadata_goes_and_the_upright_picture_stays(name):
-    data = saved(picture(), name.rpartition(" ")[2], **RICH[name])
-    bare = strip_metadata(data)
-    with Image.open(io.BytesIO(bare.data)) as image:
+@pytest.mark.parametrize("name", OPTIONS_WITH_METADATA)
+def test_metadata_is_removed_and_the_upright_image_preserved(name):
+    data = saved(asymmetric_image(), name.rpartition(" ")[2], **OPTIONS_WITH_METADATA[name])
+    stripped = strip_metadata(data)
+    with Image.open(io.BytesIO(stripped.data)) as image:
         if image.format == "TIFF":
             assert not {270, 700, 34675, 65000} & set(image.tag_v2)
         elif image.format in ("JPEG", "PNG"):
             assert b"secret" in data
-            assert b"secret" not in bare.data
+            assert b"secret" not in stripped.data
     with Image.open(io.BytesIO(data)) as image:
         expected = np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
     assert np.array_equal(np.asarray(images.decode(data).convert("RGB")), expected)
 
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "GIF", "BMP", "WEBP"])
-def test_a_file_without_metadata_is_not_copied(kind):
-    data = saved(picture(), kind)
+def test_file_without_metadata_is_not_copied(kind):
+    data = saved(asymmetric_image(), kind)
     assert strip_metadata(data).data is data
 
 
-def test_only_the_first_directory_of_a_tiff_is_left():
+def test_only_the_first_directory_of_a_tiff_is_kept():
     buffer = io.BytesIO()
     one().save(buffer, "TIFF", save_all=True, append_images=[one(), one()])
     with Image.open(io.BytesIO(strip_metadata(buffer.getvalue()).data)) as image:
@@ -85,21 +85,21 @@ def test_only_the_first_directory_of_a_tiff_is_left():
 @pytest.mark.parametrize(
     "exif_block", [b"", b"Exif\0\0", b"II*\0", b"II*\0\xff\xff\xff\xff", b"MM\0*\0\0\0\x08\xff\xff", b"x" * 100]
 )
-def test_a_damaged_exif_block_means_upright(exif_block):
+def test_damaged_exif_block_means_upright(exif_block):
     assert exif_orientation(exif_block) == 1
 
 
 @pytest.mark.parametrize("value", [0, 9, 65535])
-def test_an_orientation_that_there_is_not_means_upright(value):
+def test_invalid_orientation_means_upright(value):
     entry = struct.pack("<HHLHH", 0x0112, 3, 1, value, 0)
     assert exif_orientation(b"II*\0" + struct.pack("<LH", 8, 1) + entry) == 1
 
 
-# --- Files that ask for far more memory than they have bytes ---------------------------------------------------------
+# --- Files that need far more memory than their size ---------------------------------------------------------
 
 
 def png_of_texts() -> bytes:
-    """Sixty-four texts that unpack to a megabyte each."""
+    """Return a PNG with 64 texts that decompress to 1 MB each."""
     data = saved(one(), "PNG")
     text = b"key\0\1\0\0\0" + zlib.compress(b"x" * (MEGABYTE - 10), 9)
     return data[:33] + chunk(b"iTXt", text) * 64 + data[33:]
@@ -117,7 +117,7 @@ def png_of_late_texts() -> bytes:
 
 
 def jpeg_of_many_pictures() -> bytes:
-    """Its index of further pictures has 5,000 tags that all name the same 60 KB (CIPA DC-007)."""
+    """Return a JPEG whose multi-picture index has 5,000 tags that refer to the same 60 KB (CIPA DC-007)."""
     entries = b"".join(struct.pack("<HHLL", 1000 + number, 7, 12, 8) for number in range(5_000))
     index = b"MPF\0II*\0" + struct.pack("<LH", 8, 5_000) + entries + bytes(4)
     return _with_segments(saved(one(), "JPEG"), 0xE2, [index])
@@ -128,11 +128,11 @@ def jpeg_of_one_long_exif() -> bytes:
 
 
 def _with_segments(data: bytes, marker: int, bodies: list[bytes]) -> bytes:
-    return data[:2] + b"".join(struct.pack(">BBH", 255, marker, len(one) + 2) + one for one in bodies) + data[2:]
+    return data[:2] + b"".join(struct.pack(">BBH", 255, marker, len(body) + 2) + body for body in bodies) + data[2:]
 
 
 def tiff_with(tag: int, kind: int, size: int, values: int) -> bytes:
-    """A tag with so many values of `size` bytes behind the picture."""
+    """Return a TIFF with a tag that has many values of `size` bytes after the pixel data."""
     data = bytearray(saved(one(), "TIFF"))
     [start] = struct.unpack_from("<L", data, 4)
     [count] = struct.unpack_from("<H", data, start)
@@ -163,13 +163,13 @@ BOMBS = {
 
 @pytest.mark.parametrize("name", BOMBS)
 def test_metadata_takes_no_more_memory_than_a_copy_of_the_file(name):
-    is_taken, make = BOMBS[name]
+    is_accepted, make = BOMBS[name]
     data = make()
     assert len(data) < 10 * MEGABYTE
-    images.decode(saved(one(), name.partition(" ")[0]))  # what is imported at the first use
+    images.decode(saved(one(), name.partition(" ")[0]))  # so that imports on first use are not measured
     tracemalloc.start()
     try:
-        if is_taken:
+        if is_accepted:
             assert images.decode(data).size == (60, 60)
         else:
             with pytest.raises(ImageError, match="too many"):
