@@ -1,4 +1,4 @@
-"""The architecture is a promise: layer by layer, and to the last parameter."""
+"""The architecture of the network: layers and number of parameters."""
 
 import pytest
 
@@ -7,7 +7,7 @@ from ml.training.model import DROPOUT, L2_STRENGTH, PARAMETERS, build_model
 pytestmark = pytest.mark.xdist_group("tensorflow")
 
 
-def test_the_network_is_the_promised_one_layer_by_layer():
+def test_the_network_has_the_specified_layers():
     from keras import layers
 
     model = build_model()
@@ -34,6 +34,6 @@ def test_the_network_has_225034_parameters():
     assert build_model().count_params() == PARAMETERS == 225_034
 
 
-def test_the_strength_of_the_weight_penalty_can_be_chosen():
+def test_the_strength_of_the_weight_penalty_is_configurable():
     hidden = build_model(l2=0.01).get_layer("hidden")
     assert float(hidden.kernel_regularizer.l2) == pytest.approx(0.01)

@@ -34,32 +34,32 @@ def run(*arguments: object) -> str:
     return out.getvalue()
 
 
-def test_a_folder_is_measured_and_printed(folder):
+def test_the_metrics_of_a_folder_are_printed(folder):
     out = run("--images", folder)
     assert "80.00%  (4 of 5" in out
     assert "mean over sources   83.33%" in out
     assert "truth \\ guess" in out
 
 
-def test_the_figures_as_json_and_every_miss_on_a_page(folder, tmp_path):
-    run("--images", folder, "--json", tmp_path / "out" / "figures.json", "--report", tmp_path / "report")
-    figures = json.loads((tmp_path / "out" / "figures.json").read_text())
-    assert figures.keys() >= KEYS
-    assert (figures["n"], figures["correct"]) == (5, 4)
+def test_metrics_are_written_as_json_and_errors_to_a_page(folder, tmp_path):
+    run("--images", folder, "--json", tmp_path / "out" / "metrics.json", "--report", tmp_path / "report")
+    metrics = json.loads((tmp_path / "out" / "metrics.json").read_text())
+    assert metrics.keys() >= KEYS
+    assert (metrics["n"], metrics["correct"]) == (5, 4)
     html = (tmp_path / "report" / "index.html").read_text()
     assert "<h2>1 miss</h2>" in html
     assert "bob/2_3.png" in html
     assert "bob/1_7.png" not in html
 
 
-def test_an_unreadable_picture_counts_as_wrong_and_is_named(folder):
-    (folder / "bob" / "4_4.png").write_text("no picture")
+def test_an_unreadable_image_counts_as_wrong_and_is_named(folder):
+    (folder / "bob" / "4_4.png").write_text("not an image")
     out = run("--images", folder)
     assert "(4 of 6" in out
     assert "unreadable: bob/4_4.png" in out
 
 
-def test_a_missing_folder_and_one_without_pictures_are_clear_errors(tmp_path):
+def test_a_missing_folder_and_one_without_images_are_clear_errors(tmp_path):
     with pytest.raises(CommandError, match="no folder"):
         run("--images", tmp_path / "nowhere")
     with pytest.raises(CommandError, match="no images"):
@@ -69,11 +69,11 @@ def test_a_missing_folder_and_one_without_pictures_are_clear_errors(tmp_path):
 
 
 @pytest.mark.acceptance
-def test_the_mnist_test_set_gives_the_accuracy_that_the_model_states(tmp_path):
+def test_the_accuracy_on_mnist_is_that_of_the_base_metrics(tmp_path):
     from ml.serving.bundle import BASE_FOLDER
 
     run("--mnist", "--json", tmp_path / "mnist.json")
-    figures = json.loads((tmp_path / "mnist.json").read_text())
+    metrics = json.loads((tmp_path / "mnist.json").read_text())
     stated = json.loads((BASE_FOLDER / "metrics.json").read_text())["test_accuracy"]
-    assert figures["n"] == 10_000
-    assert np.isclose(figures["accuracy"], stated, atol=0.003)
+    assert metrics["n"] == 10_000
+    assert np.isclose(metrics["accuracy"], stated, atol=0.003)

@@ -1,4 +1,4 @@
-"""`manage.py predict`: pictures from files, as a user runs it."""
+"""`manage.py predict`: images from files, as a user runs it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from recognizer.management.commands.predict import _percent
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    folder = tmp_path / "pictures"
+    folder = tmp_path / "images"
     folder.mkdir()
     Image.fromarray(255 - drawing(SEVEN)).save(folder / "seven.png")
     Image.fromarray(drawing(FIVE)).convert("RGB").save(folder / "five.jpg")
@@ -43,19 +43,19 @@ def test_each_file_gets_a_line_with_digit_certainty_and_verdict(folder):
 @pytest.mark.parametrize(
     ("certainty", "words"), [(0.99403, "99.40%"), (0.99994, "99.99%"), (0.99996, ">99.99%"), (1.0, ">99.99%")]
 )
-def test_no_answer_is_said_to_be_certain(certainty, words):
+def test_no_prediction_is_shown_as_100_percent(certainty, words):
     assert _percent(certainty) == words
 
 
-def test_a_folder_stands_for_its_pictures_and_json_says_all(folder):
+def test_a_folder_stands_for_its_images_and_json_contains_all_fields(folder):
     rows = json.loads(run(folder, "--json")[0])
     assert [(Path(row["file"]).name, row["digit"]) for row in rows] == [("five.jpg", 5), ("seven.png", 7)]
     assert all(sum(row["probabilities"]) == pytest.approx(1) for row in rows)
     assert rows[0]["certainty"] == max(rows[0]["probabilities"])
 
 
-def test_an_unreadable_file_is_reported_and_the_rest_go_on(folder):
-    (folder / "broken.png").write_text("no picture")
+def test_an_unreadable_file_is_reported_and_the_others_are_processed(folder):
+    (folder / "broken.png").write_text("not an image")
     out, err = StringIO(), StringIO()
     with pytest.raises(CommandError, match="1 of 3 files") as caught:
         call_command("predict", str(folder), stdout=out, stderr=err)
@@ -68,14 +68,14 @@ def test_an_unreadable_file_is_reported_and_the_rest_go_on(folder):
     assert [("error" in row) for row in json.loads(out.getvalue())] == [True, False, False]
 
 
-def test_a_blank_picture_has_a_verdict_and_no_digit(tmp_path):
+def test_a_blank_image_has_a_verdict_and_no_digit(tmp_path):
     Image.new("L", (100, 100), 255).save(tmp_path / "blank.png")
     assert run(tmp_path / "blank.png")[0].split()[1:] == ["-", "blank"]
     row = json.loads(run(tmp_path / "blank.png", "--json")[0])[0]
     assert (row["digit"], row["verdict"]) == (None, "blank")
 
 
-def test_show_saves_what_the_model_saw(folder, tmp_path):
+def test_show_saves_the_inputs_of_the_model(folder, tmp_path):
     run(folder, "--show", tmp_path / "seen")
     saved = sorted((tmp_path / "seen").iterdir())
     assert [path.name for path in saved] == ["1_five.png", "2_seven.png"]
@@ -90,7 +90,7 @@ def test_a_missing_file_and_an_empty_folder_are_clear_errors(tmp_path):
         run(tmp_path)
 
 
-def test_another_bundle_and_a_damaged_one(folder, tmp_path):
+def test_a_bundle_can_be_selected_and_a_damaged_one_is_an_error(folder, tmp_path):
     bundle = (BASE_FOLDER / BUNDLE_FILE).read_bytes()
     (tmp_path / "copy.bundle").write_bytes(bundle)
     assert run(folder, "--bundle", tmp_path / "copy.bundle") == run(folder)
@@ -100,5 +100,5 @@ def test_another_bundle_and_a_damaged_one(folder, tmp_path):
 
 
 @pytest.mark.django_db
-def test_live_asks_the_version_that_the_site_serves(folder):
+def test_live_uses_the_version_that_the_site_serves(folder):
     assert run(folder, "--live") == run(folder)

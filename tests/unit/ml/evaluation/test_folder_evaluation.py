@@ -1,4 +1,4 @@
-"""Reading labelled folders, and the figures over them."""
+"""Reading labelled folders, and metrics over them."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ IMAGE = Image.fromarray(255 - drawing())
 PREPARED = prepare_image(IMAGE)
 
 
-def answered(
+def make_result(
     label: str, digit: int, verdict: Verdict = Verdict.SURE, *, source: str = "", side: int = 280
 ) -> ImageResult:
     probabilities = tuple(0.91 if i == digit else 0.01 for i in range(10))
@@ -37,22 +37,22 @@ def answered(
     )
 
 
-def tallied(*outcomes: ImageResult) -> dict:
-    tally = ResultSummary()
-    for outcome in outcomes:
-        tally.add(outcome)
-    return tally.summary()
+def summarize(*results: ImageResult) -> dict:
+    summary = ResultSummary()
+    for result in results:
+        summary.add(result)
+    return summary.summary()
 
 
-def test_the_label_is_the_folders_digit_or_what_follows_the_last_underscore(tmp_path):
+def test_the_label_is_the_folder_name_or_follows_the_last_underscore(tmp_path):
     for name in ("3/a.png", "ann/7/scan_4.png", "ann/scan_01_5.JPG", "bob/x_42.png", "bob/cat.png", "8/9_1.webp"):
         path = tmp_path / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch()
     (tmp_path / "README.md").touch()
     (tmp_path / "ann" / ".hidden_3.png").touch()
-    found = {picture.name: (picture.label, picture.digit, picture.source) for picture in label_from_path(tmp_path)}
-    assert found == {
+    samples = {sample.name: (sample.label, sample.digit, sample.source) for sample in label_from_path(tmp_path)}
+    assert samples == {
         "3/a.png": ("3", 3, ""),
         "ann/7/scan_4.png": ("7", 7, "ann"),
         "ann/scan_01_5.JPG": ("5", 5, "ann"),
@@ -62,31 +62,31 @@ def test_the_label_is_the_folders_digit_or_what_follows_the_last_underscore(tmp_
     }
 
 
-def test_a_named_file_is_taken_whatever_its_suffix_and_a_missing_one_is_named(tmp_path):
+def test_a_file_is_accepted_with_any_suffix_and_a_missing_one_is_named(tmp_path):
     (tmp_path / "scan").touch()
     assert find_images([tmp_path / "scan"]) == [tmp_path / "scan"]
     with pytest.raises(FileNotFoundError, match="nowhere"):
         find_images([tmp_path / "nowhere"])
 
 
-def test_a_digit_is_right_when_the_best_guess_is_whatever_the_verdict():
-    assert answered("7", 7, Verdict.NOT_A_DIGIT).is_correct
-    assert not answered("7", 1, Verdict.UNSURE).is_correct
-    assert not answered("0", 0, Verdict.BLANK).is_correct
+def test_a_digit_is_correct_with_any_verdict_if_the_predicted_digit_is_the_label():
+    assert make_result("7", 7, Verdict.NOT_A_DIGIT).is_correct
+    assert not make_result("7", 1, Verdict.UNSURE).is_correct
+    assert not make_result("0", 0, Verdict.BLANK).is_correct
 
 
 @pytest.mark.parametrize("verdict", Verdict)
 @pytest.mark.parametrize("label", ["cat", "42", ""])
-def test_no_digit_is_right_when_it_was_not_called_one_surely(label, verdict):
-    assert answered(label, 7, verdict).is_correct == (verdict is not Verdict.SURE)
+def test_a_non_digit_is_correct_if_the_verdict_is_not_sure(label, verdict):
+    assert make_result(label, 7, verdict).is_correct == (verdict is not Verdict.SURE)
 
 
-def test_the_figures():
-    summary = tallied(
-        answered("7", 7, source="ann"),
-        answered("7", 7, Verdict.UNSURE, source="ann", side=28),
-        answered("7", 1, source="ann", side=32),
-        answered("cat", 1, Verdict.NOT_A_DIGIT, source="bob"),
+def test_metrics_are_computed_over_all_results():
+    summary = summarize(
+        make_result("7", 7, source="ann"),
+        make_result("7", 7, Verdict.UNSURE, source="ann", side=28),
+        make_result("7", 1, source="ann", side=32),
+        make_result("cat", 1, Verdict.NOT_A_DIGIT, source="bob"),
         ImageResult(LabelledImage("broken.png", label="3", source="bob"), error="It is damaged."),
     )
     assert (summary["n"], summary["correct"], summary["accuracy"]) == (5, 3, 0.6)
@@ -106,29 +106,29 @@ def test_the_figures():
     assert json.loads(json.dumps(summary)) == summary
 
 
-def test_figures_over_nothing_are_no_error():
-    summary = tallied()
+def test_metrics_of_an_empty_set_are_none():
+    summary = summarize()
     assert summary["n"] == 0
     assert summary["accuracy"] is None
     assert "–" in describe(summary)
 
 
-def test_pictures_go_the_way_of_a_visitors_and_unreadable_ones_are_reported(tmp_path):
+def test_images_are_preprocessed_like_uploads_and_unreadable_ones_are_reported(tmp_path):
     Image.fromarray(255 - drawing(FIVE)).save(tmp_path / "a_5.png")
-    (tmp_path / "b_7.png").write_bytes(b"no picture")
+    (tmp_path / "b_7.png").write_bytes(b"not an image")
     Image.fromarray(255 - drawing(SEVEN)).save(tmp_path / "c_7.png")
     classifier = load_classifier((BASE_FOLDER / BUNDLE_FILE).read_bytes())
     results = list(evaluate_images(label_from_path(tmp_path), classifier))
-    assert [outcome.is_correct for outcome in results] == [True, False, True]
+    assert [result.is_correct for result in results] == [True, False, True]
     assert np.array_equal(results[2].prepared.pixels, PREPARED.pixels)
     assert results[1].answer is None
     assert results[1].error
 
 
-def test_the_page_shows_every_miss_and_escapes_what_it_was_given():
-    miss = answered("<b>7", 1, source="ann")
+def test_the_page_shows_every_error_and_escapes_its_input():
+    miss = make_result("<b>7", 1, source="ann")
     broken = ImageResult(LabelledImage("<script>", label="3"), error="It is damaged.")
-    html = render_page("A & B", tallied(miss, broken), [render_card(miss), render_card(broken)])
+    html = render_page("A & B", summarize(miss, broken), [render_card(miss), render_card(broken)])
     assert "2 misses" in html
     assert html.count("data:image/png;base64,") == 2
     assert "<script>" not in html

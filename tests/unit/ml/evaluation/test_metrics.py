@@ -1,4 +1,4 @@
-"""The figures: accuracy, intervals, calibration and the thresholds chosen from them."""
+"""Metrics: accuracy, intervals, calibration, and the choice of thresholds."""
 
 import numpy as np
 import pytest
@@ -15,28 +15,28 @@ from ml.evaluation.metrics import (
 from ml.serving.classifier import energy, softmax
 
 
-def made_up(n: int, sharpness: float, seed: int = 1) -> tuple[np.ndarray, np.ndarray]:
+def generate_logits(n: int, sharpness: float, seed: int = 1) -> tuple[np.ndarray, np.ndarray]:
     """Logits that are calibrated at temperature `sharpness`: the labels are drawn from their softmax."""
     rng = np.random.default_rng(seed)
-    honest = rng.normal(0, 2.5, (n, 10))
-    cumulated = softmax(honest).cumsum(axis=1)
+    calibrated = rng.normal(0, 2.5, (n, 10))
+    cumulated = softmax(calibrated).cumsum(axis=1)
     labels = (rng.random((n, 1)) > cumulated).sum(axis=1).clip(0, 9)
-    return (honest * sharpness).astype(np.float32), labels
+    return (calibrated * sharpness).astype(np.float32), labels
 
 
-def test_wilson_intervals_match_the_textbook():
+def test_wilson_intervals_match_published_values():
     assert wilson(0, 0) == (0.0, 1.0)
     assert wilson(10, 10) == pytest.approx((0.7225, 1.0), abs=1e-4)
     assert wilson(81, 263) == pytest.approx((0.2553, 0.3662), abs=1e-4)
 
 
-def test_the_confusion_matrix_has_the_truth_in_rows():
+def test_rows_of_the_confusion_matrix_are_true_digits():
     matrix = confusion_matrix(np.array([3, 3, 5]), np.array([3, 5, 5]))
     assert matrix[3, 3] == matrix[3, 5] == matrix[5, 5] == 1
     assert matrix.sum() == 3
 
 
-def test_evaluate_counts_right_answers_per_digit():
+def test_evaluate_counts_correct_predictions_per_digit():
     logits = np.eye(10, dtype=np.float32)[[1, 1, 2, 7]] * 5
     result = evaluate(logits, np.array([1, 1, 2, 1]))
     assert (result["n"], result["correct"], result["accuracy"]) == (4, 3, 0.75)
@@ -46,8 +46,8 @@ def test_evaluate_counts_right_answers_per_digit():
 
 
 @pytest.mark.parametrize("sharpness", [0.5, 1.0, 3.0])
-def test_the_fitted_temperature_undoes_over_and_under_confidence(sharpness):
-    logits, labels = made_up(20_000, sharpness)
+def test_the_fitted_temperature_corrects_over_and_underconfidence(sharpness):
+    logits, labels = generate_logits(20_000, sharpness)
     temperature = fit_temperature(logits, labels)
     assert temperature == pytest.approx(sharpness, rel=0.05)
     assert expected_calibration_error(softmax(logits, temperature), labels) < 0.01
@@ -65,12 +65,12 @@ def test_calibration_error_is_the_weighted_distance_of_certainty_and_accuracy():
 
 
 def test_thresholds_refuse_few_digits_and_sure_answers_are_right():
-    logits, labels = made_up(20_000, 1.0)
-    chosen = choose_thresholds(logits, labels, 1.0)
+    logits, labels = generate_logits(20_000, 1.0)
+    thresholds = choose_thresholds(logits, labels, 1.0)
     energies = energy(logits)
-    assert np.mean(energies > chosen.refuse_energy) == pytest.approx(REFUSED_DIGIT_SHARE, abs=0.001)
-    assert chosen.sure_energy < chosen.refuse_energy
+    assert np.mean(energies > thresholds.refuse_energy) == pytest.approx(REFUSED_DIGIT_SHARE, abs=0.001)
+    assert thresholds.sure_energy < thresholds.refuse_energy
     top = np.sort(softmax(logits), axis=1)
-    sure = (top[:, -1] - top[:, -2] >= chosen.sure_margin) & (energies <= chosen.sure_energy)
+    sure = (top[:, -1] - top[:, -2] >= thresholds.sure_margin) & (energies <= thresholds.sure_energy)
     assert np.mean((logits.argmax(axis=1) == labels)[sure]) > np.mean(logits.argmax(axis=1) == labels)
     assert np.mean((logits.argmax(axis=1) == labels)[sure]) > 0.98

@@ -1,4 +1,4 @@
-"""Promote, force, roll back, prune: exactly one version is live, whatever operators do and when."""
+"""Promotion, forced promotion, rollback and pruning of model versions."""
 
 import hashlib
 from dataclasses import replace
@@ -19,8 +19,12 @@ pytestmark = pytest.mark.django_db
 
 def test_a_version_that_passed_the_gate_is_promoted(operator, make_version):
     version = make_version()
-    made = deployments.promote(actor=operator, version=version)
-    assert (made.kind, made.who, versions.live_version()) == (Deployment.Kind.PROMOTE, operator.user, version)
+    deployment = deployments.promote(actor=operator, version=version)
+    assert (deployment.kind, deployment.who, versions.live_version()) == (
+        Deployment.Kind.PROMOTE,
+        operator.user,
+        version,
+    )
 
 
 def test_a_refused_version_needs_force_and_a_reason(operator, make_version):
@@ -29,11 +33,11 @@ def test_a_refused_version_needs_force_and_a_reason(operator, make_version):
         deployments.promote(actor=operator, version=version)
     with pytest.raises(versions.RegistryError, match="Say why"):
         deployments.promote(actor=operator, version=version, force=True, why="  ")
-    made = deployments.promote(actor=operator, version=version, force=True, why="Our writers need it.")
-    assert (made.kind, made.why) == (Deployment.Kind.FORCE, "Our writers need it.")
+    deployment = deployments.promote(actor=operator, version=version, force=True, why="Our writers need it.")
+    assert (deployment.kind, deployment.why) == (Deployment.Kind.FORCE, "Our writers need it.")
 
 
-def test_nobody_else_decides(reviewer, visitor, make_version):
+def test_only_operators_change_the_live_version(reviewer, visitor, make_version):
     version = make_version()
     for actor in (reviewer, visitor):
         with pytest.raises(NotAllowedError):
@@ -43,7 +47,7 @@ def test_nobody_else_decides(reviewer, visitor, make_version):
     assert versions.live_version().number == 1
 
 
-def test_rolling_back_leads_to_the_version_before_or_any_that_was_live(operator, make_version):
+def test_a_rollback_leads_to_the_previous_version_or_any_that_was_live(operator, make_version):
     second, third = make_version(), make_version()
     deployments.promote(actor=operator, version=second)
     deployments.promote(actor=operator, version=third)
@@ -54,34 +58,34 @@ def test_rolling_back_leads_to_the_version_before_or_any_that_was_live(operator,
         deployments.roll_back(actor=operator, version=make_version())
 
 
-def test_the_first_version_has_nothing_to_go_back_to(operator):
+def test_the_first_version_cannot_be_rolled_back(operator):
     with pytest.raises(versions.RegistryError, match="nothing to go back to"):
         deployments.roll_back(actor=operator)
 
 
-def test_a_decision_on_an_old_view_of_things_changes_nothing(operator, make_version):
-    seen = versions.live_deployment().sequence
+def test_a_change_based_on_an_outdated_deployment_is_rejected(operator, make_version):
+    sequence = versions.live_deployment().sequence
     second, third = make_version(), make_version()
-    deployments.promote(actor=operator, version=second, expected_sequence=seen)
-    for act in (deployments.promote, deployments.roll_back):
+    deployments.promote(actor=operator, version=second, expected_sequence=sequence)
+    for change in (deployments.promote, deployments.roll_back):
         with pytest.raises(versions.DeploymentConflictError):
-            act(actor=operator, version=third, expected_sequence=seen)
+            change(actor=operator, version=third, expected_sequence=sequence)
     assert versions.live_version() == second
 
 
-def test_a_version_for_another_preprocessing_is_tried_first(operator, make_version):
+def test_a_version_for_another_preprocessing_is_tested_before_promotion(operator, make_version):
     fits, unfit = make_version(), make_version()
     for version in (fits, unfit):
         version.manifest = version.manifest | {"preprocessing_version": 0}
         version.save()
     assert deployments.promote(actor=operator, version=fits).to_version == fits
-    spoil(unfit)
+    corrupt(unfit)
     with pytest.raises(versions.RegistryError, match="do not fit together"):
         deployments.promote(actor=operator, version=unfit)
 
 
-def spoil(version: ModelVersion) -> None:
-    """Bytes that load and answer nonsense: half of the hidden layer is turned round and ten times as large."""
+def corrupt(version: ModelVersion) -> None:
+    """Replace the bundle by one that loads but predicts nonsense: half of a layer is reversed and scaled by 10."""
     bundle = bundles.read(bytes(version.files.bundle))
     model = bytearray(bundle.model)
     start = (len(model) // 2 - 200_000) // 4 * 4
@@ -94,23 +98,23 @@ def spoil(version: ModelVersion) -> None:
     version.refresh_from_db()
 
 
-def test_pruning_keeps_what_is_live_its_parents_and_the_way_back(operator, make_version, settings):
+def test_pruning_retains_the_live_version_its_ancestors_and_the_rollback_target(operator, make_version, settings):
     settings.KEEP_VERSIONS = 1
     second = make_version()
     third = make_version(parent=second)
     for version in (second, third):
         deployments.promote(actor=operator, version=version)
     fourth = make_version(parent=second)
-    deployments.promote(actor=operator, version=fourth)  # live; parents 2 and 1; one click goes back to 3
+    deployments.promote(actor=operator, version=fourth)  # live; its ancestors are 2 and 1; a rollback leads to 3
     fifth, sixth = make_version(), make_version()
     assert deployments.prune() == [fifth.number]
-    kept = set(ModelFiles.objects.values_list("version__number", flat=True))
-    assert kept == {1, second.number, third.number, fourth.number, sixth.number}
+    retained = set(ModelFiles.objects.values_list("version__number", flat=True))
+    assert retained == {1, second.number, third.number, fourth.number, sixth.number}
     assert ModelVersion.objects.filter(number=fifth.number).exists()
     assert deployments.prune() == []
 
 
-def test_nothing_is_pruned_while_a_training_runs_that_may_have_begun_with_it(make_version, settings):
+def test_nothing_is_pruned_while_a_training_runs(make_version, settings):
     settings.KEEP_VERSIONS = 1
     old, _newest = make_version(), make_version()
     run = TrainingRun.objects.create(trigger=TrainingRun.Trigger.SCHEDULE)
@@ -119,7 +123,7 @@ def test_nothing_is_pruned_while_a_training_runs_that_may_have_begun_with_it(mak
     assert deployments.prune() == [old.number]
 
 
-def test_the_commands_do_the_same(make_version):
+def test_the_commands_promote_and_roll_back(make_version):
     version, refused = make_version(), make_version(passed=False)
     out = StringIO()
     call_command("promote", str(version.number), stdout=out)

@@ -1,4 +1,4 @@
-"""Which version is live, and that what is served is what was stored."""
+"""The live version, deployments, and the integrity of served bundles."""
 
 import hashlib
 import threading
@@ -29,17 +29,17 @@ def test_the_shipped_base_is_version_1_and_live_from_the_start():
 
 
 @pytest.mark.django_db
-def test_asking_what_is_live_is_one_query_without_model_files(django_assert_num_queries):
-    with django_assert_num_queries(1) as asked:
+def test_the_live_version_is_read_with_one_query_without_model_files(django_assert_num_queries):
+    with django_assert_num_queries(1) as queries:
         versions.live_version()
-    assert "modelfiles" not in asked.captured_queries[0]["sql"]
+    assert "modelfiles" not in queries.captured_queries[0]["sql"]
 
 
 @pytest.mark.django_db
-def test_a_deployment_changes_what_is_live_and_says_from_what(operator):
+def test_a_deployment_changes_the_live_version_and_records_the_previous_one(operator):
     version = another_version()
-    made = versions.deploy(version=version, kind=Deployment.Kind.PROMOTE, why="better", user=operator.user)
-    assert (made.sequence, made.from_version.number) == (2, 1)
+    deployment = versions.deploy(version=version, kind=Deployment.Kind.PROMOTE, why="better", user=operator.user)
+    assert (deployment.sequence, deployment.from_version.number) == (2, 1)
     assert versions.live_version() == version
 
 
@@ -50,12 +50,12 @@ def test_the_live_version_cannot_be_deployed_again():
 
 
 @pytest.mark.django_db
-def test_of_two_decisions_on_the_same_state_only_the_first_wins():
-    seen = versions.live_deployment()
+def test_only_the_first_of_two_concurrent_deployments_succeeds():
+    live = versions.live_deployment()
     second, third = another_version(2), another_version(3)
-    versions.deploy(version=second, kind=Deployment.Kind.PROMOTE, why="first", replaces=seen)
+    versions.deploy(version=second, kind=Deployment.Kind.PROMOTE, why="first", replaces=live)
     with pytest.raises(versions.DeploymentConflictError):
-        versions.deploy(version=third, kind=Deployment.Kind.PROMOTE, why="late", replaces=seen)
+        versions.deploy(version=third, kind=Deployment.Kind.PROMOTE, why="late", replaces=live)
     assert versions.live_version() == second
 
 
@@ -80,12 +80,12 @@ def test_the_classifier_is_loaded_once_and_again_after_a_swap():
 
 
 @pytest.mark.django_db(transaction=True, serialized_rollback=True)
-def test_every_thread_gets_an_interpreter_of_its_own():
+def test_every_thread_has_its_own_classifier():
     live = versions.LiveClassifier()
-    found = []
+    classifiers = []
 
     def load() -> None:
-        found.append(live.current()[1])
+        classifiers.append(live.current()[1])
         connection.close()
 
     threads = [threading.Thread(target=load) for _ in range(2)]
@@ -93,7 +93,7 @@ def test_every_thread_gets_an_interpreter_of_its_own():
         thread.start()
     for thread in threads:
         thread.join()
-    assert found[0] is not found[1]
+    assert classifiers[0] is not classifiers[1]
 
 
 @pytest.mark.django_db
@@ -102,7 +102,7 @@ def test_every_thread_gets_an_interpreter_of_its_own():
     [lambda bundle: bundle[:-100], lambda bundle: b"", lambda bundle: bundle.replace(b"TFL3", b"TFL4")],
     ids=["cut short", "missing", "altered"],
 )
-def test_a_damaged_bundle_is_a_clear_error_and_never_an_answer(damage):
+def test_a_damaged_bundle_raises_an_error(damage):
     files = ModelFiles.objects.get(version__number=1)
     ModelFiles.objects.filter(pk=files.pk).update(bundle=damage(bytes(files.bundle)))
     with pytest.raises(BundleError):
@@ -110,7 +110,7 @@ def test_a_damaged_bundle_is_a_clear_error_and_never_an_answer(damage):
 
 
 @pytest.mark.django_db
-def test_a_swapped_bundle_is_refused_by_its_sha256():
+def test_a_replaced_bundle_is_rejected_by_its_sha256():
     version = ModelVersion.objects.get(number=1)
     ModelVersion.objects.filter(pk=version.pk).update(bundle_sha256=hashlib.sha256(b"another").hexdigest())
     with pytest.raises(BundleError, match="sha256"):
@@ -118,7 +118,7 @@ def test_a_swapped_bundle_is_refused_by_its_sha256():
 
 
 @pytest.mark.django_db
-def test_without_any_deployment_the_error_says_what_to_do():
+def test_without_a_deployment_the_error_names_the_migrate_command():
     Deployment.objects.all().delete()
     with pytest.raises(versions.NoLiveModelError, match="migrate"):
         versions.live_version()

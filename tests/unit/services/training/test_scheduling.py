@@ -1,4 +1,4 @@
-"""Who may ask for a training, when the site asks by itself, and what becomes of a run whose trainer is gone."""
+"""Requests for training runs, automatic runs, retries, and the end of runs whose trainer is gone."""
 
 import signal
 import subprocess
@@ -20,15 +20,15 @@ LABELS, PERSON, SCHEDULE = TrainingRun.Trigger.LABELS, TrainingRun.Trigger.PERSO
 
 
 @pytest.fixture(autouse=True)
-def calls(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """Which runs the trainer was called for; there is no broker here."""
-    called: list[int] = []
-    monkeypatch.setattr(scheduling, "_send_task", lambda run: called.append(run.pk))
-    return called
+def sent_tasks(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Primary keys of the runs whose task was sent. There is no broker in these tests."""
+    run_ids: list[int] = []
+    monkeypatch.setattr(scheduling, "_send_task", lambda run: run_ids.append(run.pk))
+    return run_ids
 
 
 @pytest.fixture(autouse=True)
-def plan(settings):
+def retrain_settings(settings):
     settings.RETRAIN_SCHEDULE, settings.RETRAIN_AFTER_LABELS = 0.0, 5
 
 
@@ -41,15 +41,15 @@ def end(run: TrainingRun, state: RunState = RunState.REFUSED) -> None:
     TrainingRun.objects.filter(pk=run.pk).update(state=state, finished=timezone.now())
 
 
-def test_an_operator_starts_a_run_and_a_second_one_is_told_which_is_going_on(operator):
+def test_an_operator_starts_a_run_and_a_second_request_names_the_active_run(operator):
     run = training.request_run(trigger=PERSON, actor=operator)
     assert (run.state, run.requested_by) == (RunState.QUEUED, operator.user)
-    with pytest.raises(training.AlreadyRunningError) as told:
+    with pytest.raises(training.AlreadyRunningError) as raised:
         training.request_run(trigger=PERSON, actor=operator)
-    assert told.value.run == run
+    assert raised.value.run == run
 
 
-def test_nobody_else_starts_or_cancels_one(reviewer, visitor, operator):
+def test_only_operators_start_or_cancel_runs(reviewer, visitor, operator):
     for actor in (reviewer, visitor, None):
         with pytest.raises(NotAllowedError):
             training.request_run(trigger=PERSON, actor=actor)
@@ -58,12 +58,12 @@ def test_nobody_else_starts_or_cancels_one(reviewer, visitor, operator):
         training.cancel(actor=reviewer, run=run)
 
 
-def test_an_unknown_recipe_is_refused(operator):
+def test_an_unknown_recipe_is_rejected(operator):
     with pytest.raises(ValueError, match="site-from-scratch"):
         training.request_run(trigger=PERSON, actor=operator, recipe="secret")
 
 
-def test_a_run_that_waits_is_cancelled_at_once_and_a_running_one_is_asked_to_stop(operator):
+def test_a_queued_run_is_cancelled_immediately_and_a_running_one_is_requested_to_stop(operator):
     waiting = training.request_run(trigger=PERSON, actor=operator)
     assert training.cancel(actor=operator, run=waiting)
     waiting.refresh_from_db()
@@ -94,7 +94,7 @@ def test_n_newly_settled_labels_start_exactly_one_run():
     assert TrainingRun.objects.count() == 2
 
 
-def test_only_labels_that_can_train_are_counted():
+def test_only_trainable_labels_are_counted():
     settle(9, fold=Fold.HOLDOUT)
     settle(9, may_train=False)
     settle(9, truth="several")
@@ -104,7 +104,7 @@ def test_only_labels_that_can_train_are_counted():
     assert training.labels_until_next() == 4
 
 
-def test_labels_start_nothing_where_that_is_switched_off(settings):
+def test_labels_start_no_run_if_that_is_disabled(settings):
     settings.RETRAIN_AFTER_LABELS = 0
     settle(500 // 50)
     training.run_maintenance()
@@ -112,11 +112,11 @@ def test_labels_start_nothing_where_that_is_switched_off(settings):
     assert not TrainingRun.objects.exists()
 
 
-def test_the_schedule_asks_the_database_whether_it_is_due(settings, operator):
+def test_a_scheduled_run_starts_once_when_it_is_due(settings, operator):
     settings.RETRAIN_SCHEDULE, settings.RETRAIN_AFTER_LABELS = 24.0, 0
     settle(1)
     training.run_maintenance()
-    assert not TrainingRun.objects.exists()  # the site was installed just now
+    assert not TrainingRun.objects.exists()  # the site was just installed
     run = training.request_run(trigger=PERSON, actor=operator)
     end(run)
     TrainingRun.objects.filter(pk=run.pk).update(created=timezone.now() - timedelta(hours=25))
@@ -126,7 +126,7 @@ def test_the_schedule_asks_the_database_whether_it_is_due(settings, operator):
 
 
 class Clock:
-    """A monotonic clock that goes on when it is told to."""
+    """A monotonic clock that the test advances."""
 
     def __init__(self) -> None:
         self.seconds = 0.0
@@ -137,64 +137,64 @@ class Clock:
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    """What the expiry of runs measures silence by."""
+    """The clock that measures missing heartbeats."""
     clock = Clock()
     monkeypatch.setattr(scheduling, "_heartbeats", HeartbeatMonitor(clock))
     return clock
 
 
-def look_every_ten_seconds(clock: Clock, looks: int) -> int:
-    """How many runs expired, for a default worker that was awake all the time."""
+def check_every_ten_seconds(clock: Clock, checks: int) -> int:
+    """Return how many runs expired in a default worker that was never suspended."""
     expired = 0
-    for _ in range(looks):
+    for _ in range(checks):
         clock.seconds += 10
         expired += training.expire_stale()
     return expired
 
 
-def test_a_run_whose_trainer_fell_silent_is_over_and_the_next_one_can_start(operator, clock):
+def test_a_run_without_heartbeats_is_ended_and_the_next_one_can_start(operator, clock):
     run = training.request_run(trigger=PERSON, actor=operator)
     token = run_state.claim(run.pk)
-    assert look_every_ten_seconds(clock, 3) == 0
-    assert look_every_ten_seconds(clock, 1) == 1
+    assert check_every_ten_seconds(clock, 3) == 0
+    assert check_every_ten_seconds(clock, 1) == 1
     after = training.request_run(trigger=PERSON, actor=operator)
     run.refresh_from_db()
     assert run.state == RunState.FAILED
     assert "not heard of" in run.reasons[0]
     assert after.state == RunState.QUEUED
-    # The frozen trainer wakes up.
+    # The suspended trainer resumes.
     recorder = run_state.Recorder(run.pk, token)
     with pytest.raises(run_state.LostRunError):
-        recorder.start_step("training", "on we go")
+        recorder.start_step("training", "next step")
     with pytest.raises(run_state.LostRunError), recorder.commit_result():
         raise AssertionError("nothing may be written any more")
     assert not run_state.end(run.pk, token, RunState.PROMOTED)
 
 
-def test_a_run_goes_on_after_the_machine_slept(operator, clock):
+def test_a_run_continues_after_the_machine_was_suspended(operator, clock):
     run = training.request_run(trigger=PERSON, actor=operator)
     token = run_state.claim(run.pk)
-    assert look_every_ten_seconds(clock, 1) == 0
-    clock.seconds += 8 * 3600  # macOS: the monotonic clock goes on; and the wall clock does everywhere
+    assert check_every_ten_seconds(clock, 1) == 0
+    clock.seconds += 8 * 3600  # The wall clock advances during sleep; on macOS the monotonic clock does too.
     TrainingRun.objects.filter(pk=run.pk).update(heartbeat=timezone.now() - timedelta(hours=8))
     assert training.expire_stale() == 0
     clock.seconds += 3
     run_state.Recorder(run.pk, token).log("Awake again.")
-    assert look_every_ten_seconds(clock, 3) == 0
+    assert check_every_ten_seconds(clock, 3) == 0
     run.refresh_from_db()
     assert run.state == RunState.RUNNING
 
 
 @pytest.mark.parametrize("hours", [-3, 3])
-def test_a_set_clock_neither_ends_a_run_nor_keeps_one_whose_trainer_is_gone(operator, clock, hours):
+def test_changing_the_clock_neither_ends_a_run_nor_keeps_a_stale_one(operator, clock, hours):
     run = training.request_run(trigger=PERSON, actor=operator)
     token = run_state.claim(run.pk)
-    look_every_ten_seconds(clock, 1)
+    check_every_ten_seconds(clock, 1)
     TrainingRun.objects.update(heartbeat=timezone.now() - timedelta(hours=hours))
-    assert look_every_ten_seconds(clock, 1) == 0
-    run_state.Recorder(run.pk, token).log("Here I am.")
-    assert look_every_ten_seconds(clock, 3) == 0
-    assert look_every_ten_seconds(clock, 1) == 1
+    assert check_every_ten_seconds(clock, 1) == 0
+    run_state.Recorder(run.pk, token).log("Still running.")
+    assert check_every_ten_seconds(clock, 3) == 0
+    assert check_every_ten_seconds(clock, 1) == 1
 
 
 def fail(run: TrainingRun, *, ago: timedelta = timedelta(0), is_interruption: bool = True) -> None:
@@ -203,7 +203,7 @@ def fail(run: TrainingRun, *, ago: timedelta = timedelta(0), is_interruption: bo
     TrainingRun.objects.filter(pk=run.pk).update(finished=timezone.now() - ago)
 
 
-def test_a_run_that_failed_for_no_fault_of_its_data_is_tried_again_later_and_later(operator):
+def test_an_interrupted_run_is_retried_with_increasing_delays(operator):
     first = training.request_run(trigger=PERSON, actor=operator, recipe="site-from-scratch", seed=7)
     fail(first)
     training.run_maintenance()
@@ -226,15 +226,15 @@ def second_retry(run: TrainingRun) -> datetime:
     return run.finished + timedelta(minutes=4)
 
 
-def test_a_run_that_failed_because_of_its_data_is_not_tried_again(operator):
+def test_a_run_that_failed_because_of_its_data_is_not_retried(operator):
     fail(training.request_run(trigger=PERSON, actor=operator), ago=timedelta(days=2), is_interruption=False)
     training.run_maintenance()
     assert TrainingRun.objects.count() == 1
 
 
-def test_a_retry_and_the_schedule_do_not_wait_for_a_clock_that_was_set_back(settings, operator):
+def test_a_retry_and_the_schedule_do_not_wait_after_the_clock_was_set_back(settings, operator):
     run = training.request_run(trigger=PERSON, actor=operator)
-    fail(run, ago=timedelta(hours=-3))  # it failed, as it seems, later today
+    fail(run, ago=timedelta(hours=-3))  # its end lies in the future
     training.run_maintenance()
     again = TrainingRun.objects.first()
     assert again != run
@@ -246,12 +246,12 @@ def test_a_retry_and_the_schedule_do_not_wait_for_a_clock_that_was_set_back(sett
     assert TrainingRun.objects.count() == 3
 
 
-def test_a_waiting_run_counts_from_now_after_the_clock_was_set_back(operator):
+def test_the_delay_of_a_queued_run_restarts_after_the_clock_was_set_back(operator):
     run = training.request_run(trigger=PERSON, actor=operator)
     TrainingRun.objects.filter(pk=run.pk).update(created=timezone.now() + timedelta(hours=3))
     training.run_maintenance()
     run.refresh_from_db()
-    assert run.created <= timezone.now()  # so that it is called again in seconds, not in hours
+    assert run.created <= timezone.now()  # so that its task is sent again in seconds, not in hours
 
 
 def test_a_run_is_claimed_once(operator):
@@ -260,18 +260,18 @@ def test_a_run_is_claimed_once(operator):
     assert run_state.claim(run.pk) is None
 
 
-def test_the_trainer_is_called_again_when_the_message_got_lost(operator, calls):
+def test_a_lost_task_is_sent_again(operator, sent_tasks):
     run = training.request_run(trigger=PERSON, actor=operator)
-    calls.clear()
+    sent_tasks.clear()
     training.run_maintenance()
-    assert calls == []
+    assert sent_tasks == []
     TrainingRun.objects.filter(pk=run.pk).update(created=timezone.now() - timedelta(seconds=40))
     training.run_maintenance()
     training.run_maintenance()
-    assert calls == [run.pk]
+    assert sent_tasks == [run.pk]
 
 
-def test_a_process_that_was_stopped_is_given_up_at_once(operator):
+def test_a_stopped_process_is_given_up_immediately(operator):
     run = training.request_run(trigger=PERSON, actor=operator)
     token = run_state.claim(run.pk)
     process = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
@@ -283,8 +283,8 @@ def test_a_process_that_was_stopped_is_given_up_at_once(operator):
         subprocess_runner._end(process)
 
 
-def test_a_process_that_falls_silent_is_given_up_by_whoever_started_it(operator, settings):
-    """Nobody else could: frozen while it holds the lock of an SQLite file, it keeps the others from saying so."""
+def test_a_process_without_heartbeats_is_given_up_by_its_parent(operator, settings):
+    """Only the parent can do this: a suspended process that locks an SQLite file blocks all other writers."""
     settings.TRAINER_SILENCE_SECONDS = 1
     run = training.request_run(trigger=PERSON, actor=operator)
     token = run_state.claim(run.pk)
@@ -307,7 +307,7 @@ def test_progress_is_written_and_read_back(operator):
     run.refresh_from_db()
     assert run.progress == {"step": "training", "share": 0.45, "history": {"loss": [0.5]}, "epoch": 2}
     assert [line for _, line in run.log] == ["Training."]
-    # What takes a while within a step is named, and moves the bar.
+    # A stage within a step is named and advances the progress.
     recorder.start_step("evaluating", "Evaluating.")
     recorder.set_stage("photographing the gate's digits", 0.5)
     run.refresh_from_db()
