@@ -18,7 +18,7 @@ from .choices import (
     TruthValue,
     Verdict,
 )
-from .daily_usage import Usage
+from .daily_usage import DailyUsage
 from .idempotency import IdempotencyItem, IdempotencyKey
 from .labels import Label, Lease, Skip, Vote
 from .opt_outs import OptOut
@@ -31,6 +31,7 @@ __all__ = [
     "AccountName",
     "AccountSession",
     "Attempt",
+    "DailyUsage",
     "Deployment",
     "Digit",
     "Fold",
@@ -56,7 +57,6 @@ __all__ = [
     "TrainingRun",
     "TruthState",
     "TruthValue",
-    "Usage",
     "Verdict",
     "Vote",
 ]

@@ -12,11 +12,11 @@ class IdempotencyKey(models.Model):
     with the response. The fingerprint is empty once all the data that the request stored has been deleted.
     """
 
-    scope = models.CharField(max_length=80, help_text="Who asks.")
+    scope = models.CharField(max_length=80, help_text="Client of the request.")
     key = models.CharField(max_length=255)
-    fingerprint = models.CharField(max_length=64, help_text="sha256 of the request.")
-    attempt = models.CharField(max_length=16, help_text="Random; of the attempt that may write here.")
-    busy_until = models.DateTimeField(help_text="Then the attempt is taken for dead, and the next one may go on.")
+    fingerprint = models.CharField(max_length=64, help_text="SHA-256 of the request.")
+    attempt = models.CharField(max_length=16, help_text="Random id of the attempt that may write this row.")
+    busy_until = models.DateTimeField(help_text="Time after which another attempt may take over.")
     expires = models.DateTimeField()
     stored = models.JSONField(null=True)
     status = models.PositiveSmallIntegerField(null=True)

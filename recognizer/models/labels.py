@@ -38,7 +38,7 @@ class Label(models.Model):
     reason = models.CharField(max_length=16, choices=LabelReason)
     created = models.DateTimeField(auto_now_add=True)
     stands = models.BooleanField(
-        default=True, db_default=True, help_text="Neither a retraction nor retracted: derived, for indexes."
+        default=True, db_default=True, help_text="Neither a retraction nor retracted. Derived, for indexes."
     )
 
     class Meta:
@@ -92,7 +92,7 @@ class Vote(models.Model):
         on_delete=models.SET_NULL,
         db_constraint=False,
         related_name="+",
-        help_text="Null: the account was deleted.",
+        help_text="Null if the account was deleted.",
     )
     label = models.ForeignKey(Label, null=True, on_delete=models.SET_NULL, db_constraint=False, related_name="+")
 
@@ -107,7 +107,11 @@ class Lease(models.Model):
     """A submission that is reserved for one reviewer until `expires`."""
 
     submission = models.OneToOneField(Submission, on_delete=models.CASCADE, related_name="lease")
-    digest = models.CharField(max_length=64, unique=True, help_text="The submission's: a copy is not leased beside it.")
+    digest = models.CharField(
+        max_length=64,
+        unique=True,
+        help_text="Digest of the submission, so that copies are not leased at the same time.",
+    )
     reviewer = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="leases")
     reason = models.CharField(max_length=16, choices=LabelReason)
     created = models.DateTimeField(auto_now_add=True)

@@ -18,14 +18,14 @@ class ModelVersion(models.Model):
     origin = models.CharField(max_length=10, choices=Origin)
     keras_sha256 = models.CharField(max_length=64)
     bundle_sha256 = models.CharField(max_length=64)
-    manifest = models.JSONField(help_text="A copy of the bundle's manifest: preprocessing version, thresholds, …")
+    manifest = models.JSONField(help_text="Copy of the bundle's manifest: preprocessing version, thresholds, …")
     recipe = models.JSONField(default=dict)
     data_fingerprint = models.CharField(max_length=64, blank=True)
-    counts = models.JSONField(default=dict, blank=True, help_text="How many examples of each kind it learned from.")
+    counts = models.JSONField(default=dict, blank=True, help_text="Number of training examples by source.")
     history = models.JSONField(default=dict, blank=True, help_text="Accuracy and loss of every epoch.")
     metrics = models.JSONField(default=dict, blank=True)
     gate_verdict = models.CharField(max_length=8, choices=GateVerdict, default=GateVerdict.NOT_RUN)
-    gate = models.JSONField(default=list, blank=True, help_text="Every check of the gate with its figures.")
+    gate = models.JSONField(default=list, blank=True, help_text="Checks of the gate with their metrics.")
 
     class Meta:
         ordering = ["-number"]
@@ -48,8 +48,8 @@ class ModelFiles(models.Model):
     """
 
     version = models.OneToOneField(ModelVersion, primary_key=True, on_delete=models.CASCADE, related_name="files")
-    keras_file = models.BinaryField(help_text="my_model.keras: the file of record.")
-    bundle = models.BinaryField(help_text="What workers serve.")
+    keras_file = models.BinaryField(help_text="my_model.keras, the authoritative file.")
+    bundle = models.BinaryField(help_text="Bundle that the workers load.")
 
     class Meta:
         verbose_name_plural = "model files"
@@ -93,10 +93,10 @@ class TrainingRun(models.Model):
     cancel_requested = models.BooleanField(default=False)
     recipe = models.JSONField(default=dict, blank=True)
     data_fingerprint = models.CharField(max_length=64, blank=True)
-    labels = models.PositiveIntegerField(default=0, help_text="Settled labels that could train when it was begun.")
+    labels = models.PositiveIntegerField(default=0, help_text="Settled labels available for training at the start.")
     progress = models.JSONField(default=dict, blank=True, help_text="Step, epoch, batch, metrics so far.")
-    log = models.JSONField(default=list, blank=True, help_text="[[when, line], …]")
-    reasons = models.JSONField(default=list, blank=True, help_text="Why it was refused, stopped or failed.")
+    log = models.JSONField(default=list, blank=True, help_text="[[time, line], …]")
+    reasons = models.JSONField(default=list, blank=True, help_text="Reasons for a rejection, cancellation or failure.")
     version = models.OneToOneField(
         ModelVersion, null=True, blank=True, on_delete=models.PROTECT, related_name="training_run"
     )

@@ -37,20 +37,24 @@ class Submission(models.Model):
         db_index=False,
     )
     visitor = models.CharField(max_length=32, blank=True, help_text="Random key in the visitor's signed cookie.")
-    may_train = models.BooleanField(default=True, help_text="The person did not opt out of training.")
+    may_train = models.BooleanField(default=True, help_text="False after an opt-out from training.")
 
-    picture = models.CharField(max_length=120, help_text="Name of the kept picture in the media storage.")
+    picture = models.CharField(max_length=120, help_text="Name of the stored image in the media storage.")
     picture_type = models.CharField(max_length=20)
     picture_width = models.PositiveIntegerField()
     picture_height = models.PositiveIntegerField()
-    strokes = models.JSONField(null=True, blank=True, help_text="[[x…], [y…], [t…]] for each stroke, when drawn.")
-    pen = models.JSONField(null=True, blank=True, help_text="Width of the pen for each stroke, of 280; null: 20.")
-    crop = models.JSONField(null=True, blank=True, help_text="[left, top, right, bottom] in the kept picture's pixels.")
+    strokes = models.JSONField(null=True, blank=True, help_text="[[x…], [y…], [t…]] for each stroke of a drawing.")
+    pen = models.JSONField(
+        null=True, blank=True, help_text="Pen width of each stroke, in units of the 280 x 280 canvas; null: 20."
+    )
+    crop = models.JSONField(
+        null=True, blank=True, help_text="[left, top, right, bottom] in pixels of the stored image."
+    )
     digest = models.CharField(max_length=64)
     fold = models.CharField(max_length=8, choices=Fold)
 
-    pixels = models.BinaryField(help_text="The 28 x 28 uint8 that the model sees, row by row: a cache.")
-    ink = models.JSONField(default=dict, blank=True, help_text="What preprocessing measured of the ink.")
+    pixels = models.BinaryField(help_text="Cached input of the model: 28 x 28 uint8, row by row.")
+    ink = models.JSONField(default=dict, blank=True, help_text="Image features of the ink, measured by preprocessing.")
     preprocessing_version = models.PositiveSmallIntegerField()
 
     state = models.CharField(max_length=10, choices=SubmissionState, default=SubmissionState.PENDING)
@@ -66,14 +70,14 @@ class Submission(models.Model):
     certainty = models.FloatField(null=True, blank=True)
     verdict = models.CharField(max_length=12, blank=True, choices=Verdict)
     answered_by = models.PositiveIntegerField(null=True, blank=True, help_text="Number of the model version.")
-    models_disagree = models.BooleanField(default=False, help_text="Model versions gave different digits.")
+    models_disagree = models.BooleanField(default=False, help_text="Model versions predicted different digits.")
     truth = models.CharField(max_length=12, choices=TruthValue, blank=True)
     truth_state = models.CharField(max_length=12, choices=TruthState, default=TruthState.NONE)
 
-    demo = models.BooleanField(default=False, help_text="Drawn by `manage.py demo` and by no person.")
-    share_key = models.CharField(max_length=32, blank=True, help_text="Key of the share link; empty: not shared.")
+    demo = models.BooleanField(default=False, help_text="Created by `manage.py demo`.")
+    share_key = models.CharField(max_length=32, blank=True, help_text="Key of the share link; empty if not shared.")
     read_key_revocations = models.PositiveIntegerField(
-        default=0, db_default=0, help_text="How often its read key was revoked; part of what the next one signs."
+        default=0, db_default=0, help_text="Number of revocations of the read key; part of the signed data."
     )
 
     # Unused so far: for images of several digits, each of which becomes a submission.
@@ -162,12 +166,12 @@ class Prediction(models.Model):
     created = models.DateTimeField(auto_now_add=True)
     probabilities = models.JSONField(help_text="Ten calibrated probabilities, digit 0 first.")
     digit = models.PositiveSmallIntegerField(choices=Digit)
-    certainty = models.FloatField(help_text="The probability of `digit`.")
+    certainty = models.FloatField(help_text="Probability of `digit`.")
     runner_up = models.PositiveSmallIntegerField(choices=Digit)
-    energy = models.FloatField(help_text="-log sum exp of the logits; high for what is no digit.")
-    doubt = models.FloatField(help_text="0 certain … 1 doubtful; orders the review queue.")
+    energy = models.FloatField(help_text="-log sum exp of the logits; high for images that are not digits.")
+    doubt = models.FloatField(help_text="0 (certain) to 1 (doubtful); orders the review queue.")
     verdict = models.CharField(max_length=12, choices=Verdict)
-    milliseconds = models.FloatField(help_text="Share of this picture in its batch's forward pass.")
+    milliseconds = models.FloatField(help_text="This image's share of the forward pass of its batch.")
 
     class Meta:
         ordering = ["-id"]

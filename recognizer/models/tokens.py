@@ -15,12 +15,12 @@ class Token(models.Model):
     """
 
     user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="tokens")
-    name = models.CharField(max_length=60, help_text="What it is for, in its owner's words.")
+    name = models.CharField(max_length=60, help_text="Purpose, as described by the owner.")
     digest = models.CharField(max_length=64, unique=True, editable=False)
-    scopes = models.JSONField(help_text="What it may do, of: read, submit, review, operate.")
+    scopes = models.JSONField(help_text="List of: read, submit, review, operate.")
     created = models.DateTimeField(auto_now_add=True)
     expires = models.DateTimeField()
-    last_used = models.DateTimeField(null=True, blank=True, help_text="To within some minutes.")
+    last_used = models.DateTimeField(null=True, blank=True, help_text="Accurate to a few minutes.")
 
     class Meta:
         ordering = ["-id"]

@@ -12,7 +12,7 @@ from django.db.models import F
 from django.utils import timezone
 from django.utils.crypto import salted_hmac
 
-from recognizer.models import Usage
+from recognizer.models import DailyUsage
 from recognizer.services.lib.addresses import UNKNOWN_NETWORK, is_loopback, rate_key
 
 from .actors import Actor
@@ -76,8 +76,8 @@ def charge(*, actor: Actor, size: int) -> None:
     key = _usage_key(actor)
     if key:
         today = timezone.now().astimezone(UTC).date()
-        Usage.objects.bulk_create([Usage(day=today, who=key)], ignore_conflicts=True)
-        Usage.objects.filter(day=today, who=key).update(bytes=F("bytes") + size)
+        DailyUsage.objects.bulk_create([DailyUsage(day=today, who=key)], ignore_conflicts=True)
+        DailyUsage.objects.filter(day=today, who=key).update(bytes=F("bytes") + size)
 
 
 # Raw SQL, because every submission executes it: the ORM is 10x slower and has no conditional upsert. It inserts a row
@@ -95,7 +95,7 @@ def remaining(actor: Actor) -> Allowance:
     """Return the actor's daily quota and the rest of it today."""
     key = _usage_key(actor)
     max_submissions, max_megabytes = _limits(actor) if key else (0, 0)
-    row = Usage.objects.filter(day=timezone.now().astimezone(UTC).date(), who=key).first() or Usage()
+    row = DailyUsage.objects.filter(day=timezone.now().astimezone(UTC).date(), who=key).first() or DailyUsage()
     max_bytes = max_megabytes * MEGABYTE
     return Allowance(
         submissions=max_submissions or None,
@@ -107,7 +107,7 @@ def remaining(actor: Actor) -> Allowance:
 
 def delete_old_days() -> int:
     """Delete the counts of days before yesterday and return how many rows were deleted."""
-    return Usage.objects.filter(day__lt=timezone.now().astimezone(UTC).date() - timedelta(days=1)).delete()[0]
+    return DailyUsage.objects.filter(day__lt=timezone.now().astimezone(UTC).date() - timedelta(days=1)).delete()[0]
 
 
 def network_of(address: str) -> str:

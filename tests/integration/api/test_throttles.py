@@ -12,7 +12,7 @@ from django.utils import timezone
 
 from digitsite import env
 from digitsite.testing.site import Site
-from recognizer.models import Submission, Usage
+from recognizer.models import DailyUsage, Submission
 from recognizer.services.identity import quotas, tokens
 from recognizer.services.identity.actors import SYSTEM_ACTOR, Actor
 from recognizer.services.identity.quotas import QuotaError, network_of
@@ -116,7 +116,7 @@ def test_what_an_address_may_store_in_a_day_ends_with_the_time_of_the_next(setti
     assert Submission.objects.count() == 2
     assert send(elsewhere("192.0.2.8")).status_code == 202
     assert program.get("/api/v1/me").json()["quota"]["submissions_left"] == 0
-    assert "192.0.2" not in "".join(Usage.objects.values_list("who", flat=True))
+    assert "192.0.2" not in "".join(DailyUsage.objects.values_list("who", flat=True))
 
 
 @pytest.mark.django_db
@@ -155,7 +155,7 @@ def test_a_new_day_begins_anew_and_old_days_are_forgotten(settings) -> None:
     actor = Actor(address="192.0.2.7")
     quotas.consume(actor=actor, submissions=1, size=1)
     assert quotas.delete_old_days() == 0
-    Usage.objects.update(day=timezone.now().date() - timedelta(days=2))
+    DailyUsage.objects.update(day=timezone.now().date() - timedelta(days=2))
     quotas.consume(actor=actor, submissions=1, size=1)
     assert quotas.delete_old_days() == 1
 

@@ -8,7 +8,7 @@ import pytest
 from django.db import connection
 from django.test import Client
 
-from recognizer.models import IdempotencyKey, LabelReason, Source, Submission, Usage
+from recognizer.models import DailyUsage, IdempotencyKey, LabelReason, Source, Submission
 from recognizer.services.identity import idempotency, quotas, training_consent
 from recognizer.services.identity.actors import Actor
 from recognizer.services.identity.idempotency import StoredResponse
@@ -34,7 +34,7 @@ LONG_STROKES = [
 
 
 def used_bytes() -> int:
-    usage = Usage.objects.first()
+    usage = DailyUsage.objects.first()
     return usage.bytes if usage else 0
 
 
@@ -76,7 +76,7 @@ def test_stored_responses_count() -> None:
     response = program.post("/api/v1/submissions", body, content_type="application/json", headers=headers)
     assert response.status_code == 207
     with_key = used_bytes()
-    Usage.objects.all().delete()
+    DailyUsage.objects.all().delete()
     program.post("/api/v1/submissions", body, content_type="application/json", headers={"Prefer": "wait=0"})
     row = IdempotencyKey.objects.get()
     assert with_key - used_bytes() >= len(row.body) + len(row.key)
@@ -89,7 +89,7 @@ def test_labels_and_retractions_count_and_are_rejected_when_the_quota_is_exhaust
     label = labels.create_label(actor=SENDER, submission=submission, value="7", reason=LabelReason.API)
     labels.retract(actor=SENDER, label=label)
     assert used_bytes() - before == 2 * quotas.LABEL_ROW_BYTES
-    Usage.objects.update(bytes=quotas.MEGABYTE - 10)
+    DailyUsage.objects.update(bytes=quotas.MEGABYTE - 10)
     with pytest.raises(QuotaError):
         labels.create_label(actor=SENDER, submission=submission, value="7", reason=LabelReason.API)
     assert submission.labels.count() == 2
