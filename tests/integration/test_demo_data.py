@@ -1,4 +1,4 @@
-"""`manage.py demo`: a site that looks used, clearly marked, and gone again by one command."""
+"""`manage.py demo`: adds and removes marked demo data."""
 
 from io import StringIO
 
@@ -23,39 +23,39 @@ def demo(*words: str) -> str:
 
 
 def test_demo_data_can_be_reviewed_trained_and_removed(media, visitor, reviewer, django_capture_on_commit_callbacks):
-    mine = make_submission(visitor)
-    said = labels.create_label(actor=reviewer, submission=mine, value="3", reason=LabelReason.API)
+    own = make_submission(visitor)
+    label = labels.create_label(actor=reviewer, submission=own, value="3", reason=LabelReason.API)
     demo("--count", "120")
-    made = Submission.objects.filter(demo=True)
-    assert made.count() == Prediction.objects.count() == 120
-    assert made.exclude(digit=None).count() == 120
-    assert made.values("visitor").distinct().count() > 3
-    assert made.filter(truth_state=TruthState.SETTLED).count() >= 20
-    assert made.filter(truth_state=TruthState.NONE).count() >= 40
+    demo_submissions = Submission.objects.filter(demo=True)
+    assert demo_submissions.count() == Prediction.objects.count() == 120
+    assert demo_submissions.exclude(digit=None).count() == 120
+    assert demo_submissions.values("visitor").distinct().count() > 3
+    assert demo_submissions.filter(truth_state=TruthState.SETTLED).count() >= 20
+    assert demo_submissions.filter(truth_state=TruthState.NONE).count() >= 40
     assert trainable_submissions().filter(demo=True).exists()
     by_day, by_version = statistics.accuracy_on_traffic()
     assert len(by_day) >= 3
     assert by_version[0].total >= 5
     assert confusion_matrix.matrix_for_version(versions.live_version()).total >= 20
-    # The simulated reviewer is no colleague to wait for.
-    assert labels.create_label(actor=reviewer, submission=mine, value="4", reason=LabelReason.API).value == "4"
-    mine.refresh_from_db()
-    assert mine.truth_state == TruthState.SETTLED
+    # The demo reviewer does not count as an active reviewer.
+    assert labels.create_label(actor=reviewer, submission=own, value="4", reason=LabelReason.API).value == "4"
+    own.refresh_from_db()
+    assert own.truth_state == TruthState.SETTLED
     with pytest.raises(CommandError, match="--remove"):
         demo()
 
     with django_capture_on_commit_callbacks(execute=True):
         assert "120" in demo("--remove")
-    assert list(Submission.objects.all()) == [mine]
-    assert set(Label.objects.values_list("submission", flat=True)) == {mine.pk}
-    assert said.pk in set(Label.objects.filter(kind=LabelKind.REVIEW).values_list("pk", flat=True))
+    assert list(Submission.objects.all()) == [own]
+    assert set(Label.objects.values_list("submission", flat=True)) == {own.pk}
+    assert label.pk in set(Label.objects.filter(kind=LabelKind.REVIEW).values_list("pk", flat=True))
     assert not Prediction.objects.exists()
     assert [path for path in media.rglob("*") if path.is_file()] == []
     assert list(User.objects.all()) == [reviewer.user]
 
 
 def test_demo_leaves_no_replies_in_redis(make_site):
-    site = make_site(PREDICTION_WAIT_SECONDS="0.01")  # a worker that takes longer than anybody waits for it
+    site = make_site(PREDICTION_WAIT_SECONDS="0.01")  # shorter than any prediction
     site.start_redis()
     site.start_worker()
     with site.entered():

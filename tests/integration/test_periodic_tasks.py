@@ -1,4 +1,4 @@
-"""Periodic jobs of the default worker: each is a task of its own."""
+"""Periodic jobs of the default worker: one task each."""
 
 from celery import current_app
 from django.conf import settings
@@ -14,14 +14,14 @@ def test_every_scheduled_task_is_registered():
 
 
 def test_failing_job_does_not_stop_other_jobs(make_site):
-    site: Site = make_site(RECOVERY_INTERVAL_SECONDS="3600")  # the schedule asks for nothing meanwhile
+    site: Site = make_site(RECOVERY_INTERVAL_SECONDS="3600")  # no scheduled tasks during the test
     site.start_redis()
     worker = site.start_default_worker()
     with site.entered():
         submission = make_submission()
         make_prediction(submission)
         Submission.objects.filter(pk=submission.pk).update(answered_by=99)
-        # The job that tends training runs expects a mapping here.
+        # The job `tend_training_runs` expects a mapping here.
         TrainingRun.objects.create(trigger="person", state=RunState.QUEUED, progress=[])
         current_app.send_task("recognizer.tasks.tend", retry=False)
         wait_until(lambda: Submission.objects.filter(pk=submission.pk, answered_by=1).exists())

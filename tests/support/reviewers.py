@@ -1,4 +1,4 @@
-"""Reviewers, and their browsers."""
+"""Fixtures with reviewers and with clients that may not review."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def second_reviewer(db: None) -> Actor:
 
 @pytest.fixture
 def others(visitor: Actor, stranger: Actor) -> list[Client]:
-    """Everybody who has no review queue: somebody unknown, visitors, an account without the permission."""
+    """Clients without a review queue: anonymous, visitors, and an account without the permission."""
     from django.contrib.auth.models import User
 
     from recognizer.services.identity.actors import Actor

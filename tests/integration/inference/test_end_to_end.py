@@ -1,4 +1,4 @@
-"""The way of a submission: row, list, worker, answer. And that of a preview, which leaves no row."""
+"""Submissions from row to prediction, and previews, which are not stored."""
 
 import threading
 import time
@@ -23,7 +23,7 @@ def worker(site: Site) -> Part:
     return site.start_worker()
 
 
-def drawn(seed: int = 0) -> Prepared:
+def make_prepared(seed: int = 0) -> Prepared:
     return Prepared(pixels=np.frombuffer(some_pixels(seed), np.uint8).reshape(28, 28), ink={}, blank=False)
 
 
@@ -42,28 +42,28 @@ def test_pushed_submission_is_predicted_while_request_waits(site: Site, worker: 
 def test_late_waiter_reads_prediction_from_row(site: Site, worker: Part) -> None:
     with site.entered():
         submission = make_submission(pixels=some_pixels())
-        late = Submission.objects.get()
+        late_copy = Submission.objects.get()
         handoff.push([submission.pk])
         answer = handoff.wait_for(submission, 10)
         assert answer is not None
-        assert handoff.wait_for(late, 0.1) == answer
-        assert late.state == SubmissionState.PREDICTED
+        assert handoff.wait_for(late_copy, 0.1) == answer
+        assert late_copy.state == SubmissionState.PREDICTED
 
 
 def test_process_that_did_not_push_gets_result_immediately(site: Site, worker: Part) -> None:
     with site.entered():
         submissions = [make_submission(pixels=some_pixels(number)) for number in range(3)]
-        answered, *waiting = submissions
-        handoff.push([answered.pk], reply=False)  # as an attempt in another process did, that died
+        predicted, *waiting = submissions
+        handoff.push([predicted.pk], reply=False)  # as another process did before it was killed
         wait_until(Prediction.objects.exists)
         worker.freeze()
-        handoff.push([one.pk for one in waiting], reply=False)
+        handoff.push([row.pk for row in waiting], reply=False)
         thread = threading.Timer(0.3, worker.thaw)
         thread.start()
         started = time.monotonic()
         handoff.wait_for_all(submissions, 10, caller="a")
         assert time.monotonic() - started < 5
-        assert {one.state for one in submissions} == {SubmissionState.PREDICTED}
+        assert {row.state for row in submissions} == {SubmissionState.PREDICTED}
         assert Prediction.objects.count() == 3
         thread.join()
 
@@ -82,8 +82,8 @@ def test_empty_reply_tells_waiter_to_read_row(site: Site, worker: Part) -> None:
 def test_preview_is_predicted_and_not_stored(site: Site, worker: Part) -> None:
     with site.entered():
         handoff.ring()
-        answer = handoff.preview(drawn(), 10)
-        expected = versions.live_classifier.current()[1].answer(drawn().pixels[None], [{}])[0]
+        answer = handoff.preview(make_prepared(), 10)
+        expected = versions.live_classifier.current()[1].answer(make_prepared().pixels[None], [{}])[0]
         assert answer is not None
         assert answer.verdict == expected.verdict
         assert answer.probabilities == pytest.approx(expected.probabilities, abs=1e-5)
@@ -95,12 +95,12 @@ def test_previews_are_dropped_while_submissions_wait(site: Site, worker: Part) -
     with site.entered():
         worker.freeze()
         handoff.ring()
-        assert handoff.preview(drawn(), 0.3) is None
+        assert handoff.preview(make_prepared(), 0.3) is None
         submission = make_submission(pixels=some_pixels())
         handoff.push([submission.pk])
         worker.thaw()
         assert handoff.wait_for(submission, 10)
-        assert handoff.preview(drawn(), 10)
+        assert handoff.preview(make_prepared(), 10)
         assert not handoff.link().redis.llen("previews")
 
 
@@ -108,19 +108,19 @@ def test_preview_returns_immediately_without_worker(site: Site) -> None:
     site.start_redis()
     with site.entered():
         started = time.monotonic()
-        assert handoff.preview(drawn(), 5) is None
+        assert handoff.preview(make_prepared(), 5) is None
         assert time.monotonic() - started < 2
 
 
 def test_number_of_waiting_requests_is_limited(make_site) -> None:
-    site = make_site(MAX_WAITING_REQUESTS="3")  # of which one caller gets two
+    site = make_site(MAX_WAITING_REQUESTS="3")  # of which one caller may use two
     site.start_redis()
     worker = site.start_worker()
     with site.entered():
         worker.freeze()
         submissions = [make_submission(pixels=some_pixels(number)) for number in range(3)]
-        handoff.push([one.pk for one in submissions])
-        waiting = [threading.Thread(target=handoff.wait_for, args=(one, 1)) for one in submissions[:2]]
+        handoff.push([row.pk for row in submissions])
+        waiting = [threading.Thread(target=handoff.wait_for, args=(row, 1)) for row in submissions[:2]]
         for thread in waiting:
             thread.start()
         wait_until(lambda: handoff.link().waiting.free == 1)
@@ -132,7 +132,7 @@ def test_number_of_waiting_requests_is_limited(make_site) -> None:
 
 
 def test_waiting_requests_of_one_caller_leave_slots_for_another(make_site) -> None:
-    """At 07961fc whoever came first held all slots, and the others were told to ask again."""
+    """At commit 07961fc one caller could occupy all slots."""
     site = make_site(MAX_WAITING_REQUESTS="8")
     site.start_redis()
     worker = site.start_worker()
@@ -156,7 +156,7 @@ def test_waiting_requests_of_one_caller_leave_slots_for_another(make_site) -> No
 def test_worker_predicts_500_submissions_within_150_mb_without_tensorflow(site: Site, worker: Part) -> None:
     with site.entered():
         submissions = [make_submission(pixels=some_pixels(number)) for number in range(500)]
-        handoff.push([one.pk for one in submissions])
+        handoff.push([row.pk for row in submissions])
         assert handoff.wait_for(submissions[-1], 2)
         assert Submission.objects.filter(state=SubmissionState.PREDICTED).count() == 500
         assert Prediction.objects.count() == 500

@@ -25,7 +25,7 @@ pytestmark = pytest.mark.skipif(
 
 
 def start_with_tls(site: Site, folder: Path) -> Path:
-    """Start it, and let the site know of it; the CA's file."""
+    """Start Redis with TLS, and configure the site; return the file of the CA."""
     authority = trustme.CA()
     certificate = authority.issue_cert("localhost")
     authority.cert_pem.write_to_path(folder / "ca.pem")
@@ -63,8 +63,8 @@ def test_site_works_with_tls_and_password(make_site: Callable[..., Site], tmp_pa
         wait_until(lambda: site.redis().hget("canaries", "default"), event="a task that went from the beat to a worker")
 
 
-def said_together(worker: Part, *words: str) -> bool:
-    """Whether one line holds them all."""
+def has_line_with(worker: Part, *words: str) -> bool:
+    """Return whether a line of output contains all words."""
     return any(all(word in line for word in words) for line in worker.output.splitlines())
 
 
@@ -80,6 +80,6 @@ def test_wrong_ca_and_wrong_password_are_rejected(site: Site, tmp_path: Path) ->
         site.redis_url = url
         worker = site.start_worker(ready=False)
         for who in ("redis_unavailable", "consumer: Cannot connect to rediss://"):  # the hand-off, and Celery
-            wait_until(partial(said_together, worker, who, words), event=f"{who!r} with {words!r}")
+            wait_until(partial(has_line_with, worker, who, words), event=f"{who!r} with {words!r}")
         assert PASSWORD not in worker.output
         worker.kill()

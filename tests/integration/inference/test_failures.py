@@ -1,4 +1,4 @@
-"""What may go wrong between a commit and its answer. Real processes, killed and frozen."""
+"""Failures between commit and prediction, with real processes that are killed and frozen."""
 
 import contextlib
 import sqlite3
@@ -27,20 +27,20 @@ def pending() -> int:
     return Submission.objects.filter(state=SubmissionState.PENDING).count()
 
 
-def make_old(seconds: float = 3600) -> None:
-    """As if time had passed: what is pending now counts as lost."""
+def make_overdue(seconds: float = 3600) -> None:
+    """Make pending submissions older, so that they count as lost."""
     Submission.objects.filter(state=SubmissionState.PENDING).update(created=timezone.now() - timedelta(seconds=seconds))
 
 
-def all_predicted_once(count: int) -> None:
+def assert_all_predicted_once(count: int) -> None:
     wait_until(lambda: not pending(), seconds=40, event="the last answer")
     assert Submission.objects.filter(state=SubmissionState.PREDICTED).count() == count
-    said = Prediction.objects.values_list("submission", "version", "preprocessing_version")
-    assert len(said) == len(set(said)) == count
+    predictions = Prediction.objects.values_list("submission", "version", "preprocessing_version")
+    assert len(predictions) == len(set(predictions)) == count
 
 
-def draw(number: int, actor: Actor) -> Submission:
-    """Accept a drawing as the site does: kept, committed, pushed."""
+def add_drawing(number: int, actor: Actor) -> Submission:
+    """Store and push a drawing as the site does."""
     strokes = [[[60, 200, 120 + number % 40], [60, 60 + number % 30, 220]]]
     return service.create_from_strokes(actor=actor, strokes=strokes, source=Source.CANVAS)
 
@@ -53,20 +53,20 @@ def test_crash_between_commit_and_push_is_recovered(make_site) -> None:
     site.start_default_worker()
     with site.entered():
         make_submission(pixels=some_pixels())
-        make_old()
-        all_predicted_once(1)
+        make_overdue()
+        assert_all_predicted_once(1)
 
 
 def test_starting_worker_predicts_waiting_submissions(site: Site) -> None:
     site.start_redis()
     with site.entered():
         waiting = [make_submission(pixels=some_pixels(number)) for number in range(20)]
-        handoff.push([one.pk for one in waiting[:10]])
-        site.redis(0).flushall()  # these ten are on no list any more
-        make_old()
-        handoff.push([one.pk for one in waiting[10:]])
+        handoff.push([submission.pk for submission in waiting[:10]])
+        site.redis(0).flushall()  # the first ten are lost from the queue
+        make_overdue()
+        handoff.push([submission.pk for submission in waiting[10:]])
         site.start_worker()
-        all_predicted_once(20)
+        assert_all_predicted_once(20)
 
 
 @pytest.mark.both_databases(short="sqlite")
@@ -78,11 +78,11 @@ def test_flushed_redis_loses_no_submission(make_site) -> None:
     with site.entered():
         worker.freeze()
         lost = [make_submission(pixels=some_pixels(number)) for number in range(20)]
-        handoff.push([one.pk for one in lost])
+        handoff.push([submission.pk for submission in lost])
         site.redis().flushall()
         worker.thaw()
-        make_old()
-        all_predicted_once(20)
+        make_overdue()
+        assert_all_predicted_once(20)
         submission = make_submission(pixels=some_pixels())
         handoff.push([submission.pk])
         wait_until(handoff.worker_alive)
@@ -91,7 +91,7 @@ def test_flushed_redis_loses_no_submission(make_site) -> None:
 
 @contextlib.contextmanager
 def locked_database(site: Site) -> Iterator[None]:
-    """Nobody else can write to the database meanwhile."""
+    """Block other writers of the database."""
     if site.database_url:
         with psycopg.connect(site.database_url) as connection:
             connection.execute("LOCK TABLE recognizer_submission, recognizer_prediction IN EXCLUSIVE MODE")
@@ -111,13 +111,13 @@ def test_worker_killed_between_pop_and_write_loses_no_submission(site: Site) -> 
     with site.entered():
         popped = [make_submission(pixels=some_pixels(number)) for number in range(5)]
         with locked_database(site):
-            handoff.push([one.pk for one in popped])
+            handoff.push([submission.pk for submission in popped])
             wait_until(lambda: not handoff.link().redis.llen("queue"), event="the worker's pop")
             worker.kill()
         assert pending() == 5
-        make_old()
+        make_overdue()
         site.start_worker()
-        all_predicted_once(5)
+        assert_all_predicted_once(5)
 
 
 def test_requests_do_not_wait_for_killed_worker(site: Site) -> None:
@@ -153,25 +153,25 @@ def freeze(make_site, seconds: float) -> None:
     site.start_default_worker()
     with site.entered():
         actor = Actor(visitor="a" * 32)
-        assert handoff.wait_for(draw(0, actor), 10)
+        assert handoff.wait_for(add_drawing(0, actor), 10)
         redis.freeze()
         started = time.monotonic()
-        took = []
+        durations = []
         while time.monotonic() - started < seconds:
             before = time.monotonic()
-            submission = draw(len(took) + 1, actor)
+            submission = add_drawing(len(durations) + 1, actor)
             assert handoff.wait_for(submission, 2) is None
-            took.append(time.monotonic() - before)
-            if len(took) > 1:
-                time.sleep(0.1)  # people do not draw faster
+            durations.append(time.monotonic() - before)
+            if len(durations) > 1:
+                time.sleep(0.1)  # visitors do not draw faster
         redis.thaw()
-        # The first request learns of it, the others know; now and then one asks anew.
-        assert took[0] < 4
-        assert max(took[1:]) < 1
-        assert sorted(took)[len(took) // 2] < 0.2
-        all_predicted_once(len(took) + 1)
-        # A caller does not know at once that Redis is back, but soon.
-        wait_until(lambda: handoff.wait_for(draw(len(took) + 1, actor), 2), seconds=20)
+        # The first request waits for a timeout and opens the circuit breaker; later ones occasionally try again.
+        assert durations[0] < 4
+        assert max(durations[1:]) < 1
+        assert sorted(durations)[len(durations) // 2] < 0.2
+        assert_all_predicted_once(len(durations) + 1)
+        # The circuit breaker closes a little later.
+        wait_until(lambda: handoff.wait_for(add_drawing(len(durations) + 1, actor), 2), seconds=20)
 
 
 def test_frozen_redis_delays_only_predictions(make_site) -> None:
@@ -199,30 +199,30 @@ def test_redis_frozen_during_wait_costs_at_most_three_seconds(site: Site) -> Non
 
 def test_image_that_crashes_worker_is_failed_alone(site: Site) -> None:
     site.start_redis()
-    deadly = bytes([DEADLY]) + some_pixels()[1:]
+    crashing_pixels = bytes([DEADLY]) + some_pixels()[1:]
     with site.entered():
-        innocent = [make_submission(pixels=some_pixels(number)) for number in range(3)]
-        poison = make_submission(pixels=deadly)
-        make_old()
-        Submission.objects.update(attempts=1)  # the first death in company is like the second
-        deaths = 0
-        # As the supervisor does: whenever the worker is dead, start it again.
+        harmless = [make_submission(pixels=some_pixels(number)) for number in range(3)]
+        crashing = make_submission(pixels=crashing_pixels)
+        make_overdue()
+        Submission.objects.update(attempts=1)  # skips the first of two attempts in a batch
+        crashes = 0
+        # Restart the worker whenever it has crashed, as the supervisor does.
         worker: Part | None = None
         while pending():
             if worker is None or not worker.is_running:
-                deaths += worker is not None
-                assert deaths <= 3, worker.output
+                crashes += worker is not None
+                assert crashes <= 3, worker.output
                 worker = site.start_worker(mortal=True, ready=False)
             time.sleep(0.02)
-        assert deaths == 3
-        poison.refresh_from_db()
-        assert poison.state == SubmissionState.FAILED
-        assert "The worker stopped each of the 4 times it tried this picture" in poison.failure
-        for one in innocent:
-            one.refresh_from_db()
-            assert one.state == SubmissionState.PREDICTED
+        assert crashes == 3
+        crashing.refresh_from_db()
+        assert crashing.state == SubmissionState.FAILED
+        assert "The worker stopped each of the 4 times it tried this picture" in crashing.failure
+        for submission in harmless:
+            submission.refresh_from_db()
+            assert submission.state == SubmissionState.PREDICTED
         assert Prediction.objects.count() == 3
-        assert handoff.wait_for(poison, 2) is None
+        assert handoff.wait_for(crashing, 2) is None
 
 
 def chaos(make_site, count: int) -> None:
@@ -234,7 +234,7 @@ def chaos(make_site, count: int) -> None:
     with site.entered():
         events = {count // 4: "worker", count // 2: "redis", count * 3 // 4: "flush"}
         for number in range(count):
-            draw(number, Actor(visitor="a" * 32))
+            add_drawing(number, Actor(visitor="a" * 32))
             event = events.get(number)
             if event == "worker":
                 worker.kill()
@@ -244,7 +244,7 @@ def chaos(make_site, count: int) -> None:
                 redis = site.start_redis()
             elif event == "flush":
                 site.redis().flushall()
-        all_predicted_once(count)
+        assert_all_predicted_once(count)
 
 
 @pytest.mark.both_databases(short="sqlite")
@@ -253,7 +253,7 @@ def test_200_submissions_survive_killed_worker_and_killed_and_flushed_redis(make
 
 
 def wait_for_running_task(site: Site, worker: Part) -> redis.Redis:
-    """Wait until the default worker is; the database must be locked. The broker's Redis."""
+    """Wait until the default worker runs a task, which needs a locked database; return the broker's Redis."""
     broker = site.redis(redis_urls.BROKER)
     current_app.send_task("recognizer.tasks.tend_training_runs", retry=False)
     wait_until(lambda: broker.hlen("unacked"), event="the task that waits for the database")
@@ -275,7 +275,7 @@ def test_stopped_default_worker_finishes_its_task(site: Site) -> None:
 
 @pytest.mark.acceptance
 def test_task_of_killed_default_worker_is_redelivered_after_timeout(make_site) -> None:
-    site = make_site(RECOVERY_INTERVAL_SECONDS="3600")  # the beat shall not do it sooner
+    site = make_site(RECOVERY_INTERVAL_SECONDS="3600")  # so that the beat does not send the task again
     site.start_redis()
     worker = site.start_default_worker()
     with site.entered():

@@ -1,4 +1,4 @@
-"""How long the JSON API waits for a worker that is there: as long as the caller says."""
+"""The header `Prefer` of the JSON API sets how long a request waits for a worker."""
 
 from __future__ import annotations
 
@@ -34,9 +34,9 @@ def send(body: object, **headers: str) -> HttpResponse:
 
 
 def statuses(response: HttpResponse) -> set[int]:
-    """Of the answer, or of its items."""
-    given = response.json()
-    return {one["status"] for one in given} if isinstance(given, list) else {response.status_code}
+    """Return the status of the response, or those of its items."""
+    content = response.json()
+    return {item["status"] for item in content} if isinstance(content, list) else {response.status_code}
 
 
 @pytest.mark.parametrize("body", [ONE, SEVERAL])
@@ -52,14 +52,14 @@ def test_retry_after_crash_honours_prefer_header(
     body: object, prefer: str, expected: int, site: Site, worker: Part, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Death(BaseException):
-        """The process is gone: nothing that would tidy up runs."""
+        """Simulates a killed process, which runs no cleanup."""
 
     def die(*_given: object) -> None:
         raise Death
 
     with site.entered():
         assert statuses(send(ONE)) == {201}
-        # At rest, and before it could answer what nobody has asked for yet.
+        # Freeze the worker while it is idle, before the next submission.
         worker.freeze()
         with monkeypatch.context() as patched:
             patched.setattr(idempotency, "release", lambda _claim: None)
@@ -70,8 +70,8 @@ def test_retry_after_crash_honours_prefer_header(
         IdempotencyKey.objects.update(busy_until=timezone.now())
         replies = handoff.link().replies
         collect = replies.collect
-        # It works again as soon as somebody waits for it, and not before.
-        monkeypatch.setattr(replies, "collect", lambda *given: worker.thaw() or collect(*given))
+        # The worker continues when a request waits for it, and not before.
+        monkeypatch.setattr(replies, "collect", lambda *content: worker.thaw() or collect(*content))
         again = send(body, Idempotency_Key="k", Prefer=prefer)
         worker.thaw()
         assert statuses(again) == {expected}

@@ -1,4 +1,4 @@
-"""What one caller sends, or eight of them, keeps no other caller from being served: real processes, real addresses."""
+"""Fair shares: one or eight callers cannot block others. Real processes and real addresses."""
 
 import contextlib
 import json
@@ -26,7 +26,7 @@ EIGHT_ATTACKERS = [f"127.0.0.{2 + number % 8}" for number in range(32)]
 
 @pytest.fixture(scope="module")
 def fifty_megapixels() -> bytes:
-    """A PNG of 48 KB that takes a fifth of a second of processor time, and 50 MB, to decode."""
+    """A PNG of 48 KB whose decoding takes 0.2 s of CPU and 50 MB."""
     return png(Image.new("L", (7071, 7071)))
 
 
@@ -40,13 +40,13 @@ def busy_site(site: Site) -> Site:
 
 @contextlib.contextmanager
 def attack(site: Site, addresses: list[str], send: Callable[[httpx.Client], httpx.Response]) -> Iterator[Counter]:
-    """Within, a connection from each of the addresses sends the same again and again; counts the answers by status."""
+    """Send requests from each address in a loop; yields a counter of the responses by status."""
     statuses: Counter = Counter()
-    is_over = threading.Event()
+    stop = threading.Event()
 
     def work(address: str) -> None:
         with client_from(site, address) as client:
-            while not is_over.is_set():
+            while not stop.is_set():
                 statuses[send(client).status_code] += 1
 
     threads = [threading.Thread(target=work, args=(address,)) for address in addresses]
@@ -56,7 +56,7 @@ def attack(site: Site, addresses: list[str], send: Callable[[httpx.Client], http
         wait_until(lambda: statuses.total() >= len(addresses), seconds=60, event="an answer to each attacker")
         yield statuses
     finally:
-        is_over.set()
+        stop.set()
         for thread in threads:
             thread.join(60)
 
@@ -65,17 +65,19 @@ def client_from(site: Site, address: str) -> httpx.Client:
     return site.client(transport=httpx.HTTPTransport(local_address=address))
 
 
-def timed(send: Callable[[], httpx.Response]) -> tuple[int, float]:
+def time_request(send: Callable[[], httpx.Response]) -> tuple[int, float]:
     started = time.monotonic()
     return send().status_code, time.monotonic() - started
 
 
 def send_photos(site: Site, count: int) -> list[tuple[int, float]]:
-    """Status and seconds of photos that one honest caller sends, one after the other."""
+    """Send photos one after the other from the honest address; return status and seconds of each."""
     headers = {"Content-Type": "image/jpeg"}
     pictures = [encoded(photo(seed=seed), "JPEG") for seed in range(count)]
     with client_from(site, HONEST) as client:
-        return [timed(lambda body=body: client.post(SUBMISSIONS, content=body, headers=headers)) for body in pictures]
+        return [
+            time_request(lambda body=body: client.post(SUBMISSIONS, content=body, headers=headers)) for body in pictures
+        ]
 
 
 @pytest.mark.parametrize(
@@ -89,7 +91,7 @@ def send_photos(site: Site, count: int) -> list[tuple[int, float]]:
 def test_photos_are_stored_while_attackers_send_huge_images(
     addresses: list[str], count: int, longest: float, busy_site: Site, fifty_megapixels: bytes
 ) -> None:
-    """At 07961fc 65 of 65 got 503."""
+    """At commit 07961fc, 65 of 65 photos got 503."""
 
     def send_huge(client: httpx.Client) -> httpx.Response:
         return client.post(SUBMISSIONS, content=fifty_megapixels, headers={"Content-Type": "image/png"})
@@ -99,27 +101,27 @@ def test_photos_are_stored_while_attackers_send_huge_images(
     print(f"{count} photos: longest {max(seconds for _, seconds in outcomes):.2f} s, attackers got {dict(statuses)}")
     assert {status for status, _ in outcomes} <= {201, 202}
     assert max(seconds for _, seconds in outcomes) < longest
-    # They were served too, as far as there was room: blank pictures are refused as such.
+    # The attackers were served too when there was capacity: blank images are rejected with 422.
     assert statuses[422]
     assert set(statuses) <= {422, 503}
 
 
 @pytest.mark.acceptance
 def test_500_previews_of_another_caller_do_not_delay_submission(busy_site: Site) -> None:
-    """At 07961fc it was answered after all of them: in 1.75 s, and 2.2 s on a machine with other work."""
+    """At commit 07961fc it was served after all previews: in 1.75 s, and in 2.2 s on a busy machine."""
     seconds = []
     for _ in range(5):
         with contextlib.ExitStack() as stack:
-            greedy = [stack.enter_context(connection_from(busy_site, "127.0.0.2")) for _ in range(500)]
-            honest = stack.enter_context(connection_from(busy_site, HONEST))
-            for connection in greedy:
+            greedy_connections = [stack.enter_context(connection_from(busy_site, "127.0.0.2")) for _ in range(500)]
+            honest_connection = stack.enter_context(connection_from(busy_site, HONEST))
+            for connection in greedy_connections:
                 connection.sendall(request_of(busy_site, PREVIEW))
             started = time.monotonic()
-            honest.sendall(request_of(busy_site, SUBMISSIONS))
-            assert status_of(honest) == b"201"
+            honest_connection.sendall(request_of(busy_site, SUBMISSIONS))
+            assert status_of(honest_connection) == b"201"
             seconds.append(time.monotonic() - started)
-            assert {status_of(connection) for connection in greedy} <= {b"200", b"503"}
-    print(f"submissions beside 500 previews took {[round(one, 3) for one in seconds]} s")
+            assert {status_of(connection) for connection in greedy_connections} <= {b"200", b"503"}
+    print(f"submissions beside 500 previews took {[round(duration, 3) for duration in seconds]} s")
     assert sorted(seconds)[2] < 0.5
 
 

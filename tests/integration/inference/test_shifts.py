@@ -1,4 +1,4 @@
-"""Shifts of real workers: their end, their stop, two of them at once."""
+"""Worker sessions of real workers: end, stop and two at a time."""
 
 import random
 import time
@@ -11,35 +11,35 @@ from recognizer.services.inference import handoff
 from tests.factories import make_submission
 
 
-def ask(number: int) -> float | None:
-    """Push one submission; the seconds until its answer, or None if it was stranded."""
+def push_and_wait(number: int) -> float | None:
+    """Push a submission; return the seconds until its prediction, or None if it was not served."""
     submission = make_submission(pixels=some_pixels(number % 20))
     started = time.monotonic()
     handoff.push([submission.pk])
     return time.monotonic() - started if handoff.wait_for(submission, 10) else None
 
 
-def stranded(site: Site, pushes: int, idle: float) -> int:
-    """Push just when the worker's shift is about to end for want of work; how many pushes nobody served."""
+def count_unserved(site: Site, pushes: int, idle: float) -> int:
+    """Push when the worker's idle session is about to end; return the number of pushes that were not served."""
     site.start_redis()
     site.start_worker()
-    chance = random.Random(1)
+    rng = random.Random(1)
     with site.entered():
-        ask(0)
-        missed = 0
+        push_and_wait(0)
+        unserved = 0
         for number in range(pushes):
-            time.sleep(max(0.0, idle + chance.uniform(-0.006, 0.006)))  # what is awaited is the very edge of this time
-            missed += ask(number) is None
-    return missed
+            time.sleep(max(0.0, idle + rng.uniform(-0.006, 0.006)))  # the test needs the end of this interval
+            unserved += push_and_wait(number) is None
+    return unserved
 
 
 def test_push_around_end_of_session_is_served(make_site) -> None:
-    assert stranded(make_site(WORKER_IDLE_SECONDS="0.02"), 200, 0.02) == 0
+    assert count_unserved(make_site(WORKER_IDLE_SECONDS="0.02"), 200, 0.02) == 0
 
 
 @pytest.mark.acceptance
 def test_3000_pushes_around_end_of_sessions_are_served(make_site) -> None:
-    assert stranded(make_site(WORKER_IDLE_SECONDS="0.02"), 3000, 0.02) == 0
+    assert count_unserved(make_site(WORKER_IDLE_SECONDS="0.02"), 3000, 0.02) == 0
 
 
 def test_sessions_hand_over_without_delay(make_site) -> None:
@@ -50,7 +50,7 @@ def test_sessions_hand_over_without_delay(make_site) -> None:
     with site.entered():
         end = time.monotonic() + 2
         while time.monotonic() < end:
-            assert ask(1) is not None
+            assert push_and_wait(1) is not None
             tokens.update(handoff.link().redis.zrange("shifts", 0, -1))
     assert len(tokens) >= 4
 
@@ -59,9 +59,9 @@ def test_sigterm_ends_session_within_a_second_and_then_worker(site: Site) -> Non
     site.start_redis()
     worker = site.start_worker()
     with site.entered():
-        assert ask(1) is not None
+        assert push_and_wait(1) is not None
         shifts = handoff.link().redis
-        assert shifts.zcard("shifts")  # the worker is in the middle of a shift
+        assert shifts.zcard("shifts")  # a session is running
         started = time.monotonic()
         worker.ask_to_stop()
         wait_until(lambda: not shifts.zcard("shifts"))
@@ -79,12 +79,12 @@ def test_two_workers_share_long_queue_without_duplicates(make_site) -> None:
     with site.entered():
         wait_until(lambda: handoff.link().redis.zcard("workers") == 2)
         submissions = [make_submission(pixels=some_pixels(number % 20)) for number in range(300)]
-        handoff.push([one.pk for one in submissions])
-        # The list was empty when the first came, so one worker was called; now it is long.
+        handoff.push([row.pk for row in submissions])
+        # The queue was empty at the first push, which started one session; now it is long.
         handoff.push([submissions[0].pk])
-        most_shifts = 0
+        max_sessions = 0
         while Submission.objects.filter(state=SubmissionState.PENDING).exists():
-            most_shifts = max(most_shifts, handoff.link().redis.zcard("shifts"))
-        assert most_shifts == 2
+            max_sessions = max(max_sessions, handoff.link().redis.zcard("shifts"))
+        assert max_sessions == 2
         assert Prediction.objects.count() == 300
         assert Prediction.objects.values("submission").distinct().count() == 300

@@ -1,4 +1,4 @@
-"""Requests that were stored together wait for their answers together, and each of them as long as it said."""
+"""Requests that were stored together wait together, each for its own timeout."""
 
 import threading
 import time
@@ -19,8 +19,8 @@ from recognizer.services.submissions.intake import SubmissionInput, SubmissionRe
 from tests.image_samples import digit, png
 
 VISITOR = Actor(visitor="a" * 32)
-# How long the patient ones wait; whoever is held by them takes as long.
-LONG = 1.5
+# A request that is blocked by one with this timeout takes as long.
+LONG_WAIT_SECONDS = 1.5
 
 
 @pytest.fixture
@@ -29,15 +29,15 @@ def worker(site: Site) -> Part:
     return site.start_worker()
 
 
-def sent(seed: int) -> SubmissionInput:
+def make_input(seed: int) -> SubmissionInput:
     return SubmissionInput(source=Source.API, image=png(digit(seed=seed)))
 
 
 def send(seed: int, seconds: float | None, within: Callable | None = None) -> tuple[Submission, float]:
-    """What was stored, and how long that took."""
+    """Store a submission; return it and the duration in seconds."""
     started = time.monotonic()
     try:
-        row = service.create_submission(actor=VISITOR, payload=sent(seed), seconds=seconds, within=within)
+        row = service.create_submission(actor=VISITOR, payload=make_input(seed), seconds=seconds, within=within)
     finally:
         connections.close_all()
     return row, time.monotonic() - started
@@ -47,15 +47,15 @@ def send_many(count: int, seconds: float) -> tuple[list[Submission | SubmissionR
     started = time.monotonic()
     try:
         rows = service.create_submissions(
-            actor=VISITOR, payloads=[sent(seed) for seed in range(count)], seconds=seconds
+            actor=VISITOR, payloads=[make_input(seed) for seed in range(count)], seconds=seconds
         )
     finally:
         connections.close_all()
     return rows, time.monotonic() - started
 
 
-def together(*requests: Callable[[], tuple]) -> list[tuple]:
-    """What becomes of requests that are stored in one transaction, the first of them by its own thread."""
+def store_together(*requests: Callable[[], tuple]) -> list[tuple]:
+    """Run requests so that they are stored in one transaction, led by the first; return their results."""
     is_held, may_go = threading.Event(), threading.Event()
 
     def hold(_stored: object) -> None:
@@ -71,52 +71,52 @@ def together(*requests: Callable[[], tuple]) -> list[tuple]:
             wait_until(lambda: len(storing._gathering._waiting) == len(futures))
         may_go.set()
         before.result(20)
-        return [one.result(20) for one in futures]
+        return [future.result(20) for future in futures]
 
 
 def freeze(worker: Part) -> None:
-    """At rest: one that is stopped within a transaction holds SQLite's lock, and then nobody can store anything."""
+    """Freeze the worker while it is idle. In a transaction it would hold SQLite's lock and block all writers."""
     row, _ = send(2000, 2)
-    assert is_answered(row)
+    assert is_predicted(row)
     worker.freeze()
 
 
-def is_answered(row: Submission) -> bool:
+def is_predicted(row: Submission) -> bool:
     return row.state == SubmissionState.PREDICTED and row.latest_prediction.submission_id == row.pk
 
 
 def test_requests_stored_together_get_their_own_predictions(site: Site, worker: Part) -> None:
     with site.entered():
-        answered = together(*(lambda seed=seed: send(seed, 2) for seed in range(12)))
-        assert all(is_answered(row) for row, _ in answered)
-        assert len({row.latest_prediction_id for row, _ in answered}) == 12
+        outcomes = store_together(*(lambda seed=seed: send(seed, 2) for seed in range(12)))
+        assert all(is_predicted(row) for row, _ in outcomes)
+        assert len({row.latest_prediction_id for row, _ in outcomes}) == 12
 
 
-def watch(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """For how many answers each thread waits that asks for some."""
-    asked: list[int] = []
+def record_waits(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Record the number of replies that each leader waits for."""
+    waits: list[int] = []
     replies = handoff.link().replies
     collect = replies.collect
-    monkeypatch.setattr(replies, "collect", lambda keys, until: asked.append(len(keys)) or collect(keys, until))
-    return asked
+    monkeypatch.setattr(replies, "collect", lambda keys, until: waits.append(len(keys)) or collect(keys, until))
+    return waits
 
 
 def test_one_request_waits_for_whole_group(site: Site, worker: Part, monkeypatch) -> None:
     with site.entered():
-        asked = watch(monkeypatch)
-        together(*(lambda seed=seed: send(seed, 2) for seed in range(5)))
-        assert asked == [5]
+        waits = record_waits(monkeypatch)
+        store_together(*(lambda seed=seed: send(seed, 2) for seed in range(5)))
+        assert waits == [5]
 
 
 def test_log_lines_during_wait_name_all_submissions_of_group(site: Site, worker: Part, monkeypatch) -> None:
-    said: list[list[int]] = []
+    logged_ids: list[list[int]] = []
 
     def send_traced(seed: int) -> tuple[Submission, float]:
         _, trace = request_context.begin()
         try:
-            row, took = send(seed, 2)
-            said.append(request_context.facts()["submissions"])
-            return row, took
+            row, duration = send(seed, 2)
+            logged_ids.append(request_context.facts()["submissions"])
+            return row, duration
         finally:
             request_context.end(trace)
 
@@ -130,10 +130,10 @@ def test_log_lines_during_wait_name_all_submissions_of_group(site: Site, worker:
             return collect(keys, until)
 
         monkeypatch.setattr(replies, "collect", collect_and_look)
-        ids = {row.pk for row, _ in together(*(lambda seed=seed: send_traced(seed) for seed in range(3)))}
-        assert [set(one) for one in waiting] == [ids]
-        # Afterwards each says its own.
-        assert sorted(said) == [[pk] for pk in sorted(ids)]
+        ids = {row.pk for row, _ in store_together(*(lambda seed=seed: send_traced(seed) for seed in range(3)))}
+        assert [set(future) for future in waiting] == [ids]
+        # Afterwards each request logs its own submission.
+        assert sorted(logged_ids) == [[pk] for pk in sorted(ids)]
 
 
 def test_unreadable_image_does_not_delay_group(site: Site, worker: Part) -> None:
@@ -146,83 +146,94 @@ def test_unreadable_image_does_not_delay_group(site: Site, worker: Part) -> None
         return refused.value, 0
 
     with site.entered():
-        for place in range(3):
+        for position in range(3):
             requests = [lambda seed=seed: send(seed, 2) for seed in range(2)]
-            requests.insert(place, send_damaged)
-            outcomes = [outcome for outcome, _ in together(*requests)]
-            assert outcomes.pop(place).code == "truncated"
-            assert all(is_answered(row) for row in outcomes)
+            requests.insert(position, send_damaged)
+            outcomes = [outcome for outcome, _ in store_together(*requests)]
+            assert outcomes.pop(position).code == "truncated"
+            assert all(is_predicted(row) for row in outcomes)
 
 
-@pytest.mark.parametrize("order", [(0, LONG, LONG), (LONG, 0, LONG), (LONG, LONG, 0), (0.3, LONG, 0)])
+@pytest.mark.parametrize(
+    "order",
+    [
+        (0, LONG_WAIT_SECONDS, LONG_WAIT_SECONDS),
+        (LONG_WAIT_SECONDS, 0, LONG_WAIT_SECONDS),
+        (LONG_WAIT_SECONDS, LONG_WAIT_SECONDS, 0),
+        (0.3, LONG_WAIT_SECONDS, 0),
+    ],
+)
 def test_each_request_waits_for_its_own_timeout(order, site: Site, worker: Part) -> None:
     with site.entered():
         freeze(worker)
-        results = together(*(lambda seed=seed, wait=wait: send(seed, wait) for seed, wait in enumerate(order)))
-        for wait, (row, took) in zip(order, results, strict=True):
+        results = store_together(*(lambda seed=seed, wait=wait: send(seed, wait) for seed, wait in enumerate(order)))
+        for wait, (row, duration) in zip(order, results, strict=True):
             assert row.state == SubmissionState.PENDING
-            assert took >= wait
-            assert wait == LONG or took < LONG
+            assert duration >= wait
+            assert wait == LONG_WAIT_SECONDS or duration < LONG_WAIT_SECONDS
         worker.thaw()
 
 
 @pytest.mark.parametrize("order", [(0, 1, 2), (1, 0, 2)])
 def test_request_does_not_wait_for_large_batch_of_its_group(order, site: Site, worker: Part, monkeypatch) -> None:
-    """Nor do they for its own, whoever comes first."""
+    """The same holds the other way round, in either order."""
     with site.entered():
-        asked = watch(monkeypatch)
+        waits = record_waits(monkeypatch)
         requests = [lambda: send_many(70, 2), lambda: send(98, 2), lambda: send(99, 2)]
-        outcomes = dict(zip(order, together(*(requests[number] for number in order)), strict=True))
-        assert all(is_answered(one) for one in (*outcomes[0][0], outcomes[1][0], outcomes[2][0]))
-        assert max(asked) == 70
-        assert sum(asked) == 72
+        outcomes = dict(zip(order, store_together(*(requests[number] for number in order)), strict=True))
+        assert all(is_predicted(row) for row in (*outcomes[0][0], outcomes[1][0], outcomes[2][0]))
+        assert max(waits) == 70
+        assert sum(waits) == 72
 
 
 def test_error_during_group_wait_fails_no_request(site: Site, worker: Part, monkeypatch) -> None:
-    """They are stored, and each looks for its own answer then."""
+    """The submissions are stored, and each request falls back to waiting alone."""
     with site.entered():
         take = answers.take
-        taken: list[int] = []
+        applied: list[int] = []
 
         def fail_once(row: Submission, message: bytes) -> None:
-            taken.append(row.pk)
-            if len(taken) == 3:
+            applied.append(row.pk)
+            if len(applied) == 3:
                 raise OperationalError("the database is locked")
             take(row, message)
 
         monkeypatch.setattr(answers, "take", fail_once)
-        answered = together(*(lambda seed=seed: send(seed, 2) for seed in range(5)))
-        assert len(taken) == 3
-        assert all(is_answered(row) for row, _ in answered)
+        outcomes = store_together(*(lambda seed=seed: send(seed, 2) for seed in range(5)))
+        assert len(applied) == 3
+        assert all(is_predicted(row) for row, _ in outcomes)
 
 
 def test_group_size_is_limited_to_half_of_wait_slots(site: Site, worker: Part, monkeypatch) -> None:
-    asked, wait_slots = [], handoff.wait_slots
-    monkeypatch.setattr(handoff, "wait_slots", lambda callers: asked.append(len(callers)) or wait_slots(callers))
+    waits, wait_slots = [], handoff.wait_slots
+    monkeypatch.setattr(handoff, "wait_slots", lambda callers: waits.append(len(callers)) or wait_slots(callers))
     with site.entered():
-        answered = together(*(lambda seed=seed: send(seed, LONG) for seed in range(60)))
-    assert len(answered) == sum(asked) == 60
-    assert max(asked) == settings.MAX_WAITING_REQUESTS * 3 // 8
+        outcomes = store_together(*(lambda seed=seed: send(seed, LONG_WAIT_SECONDS) for seed in range(60)))
+    assert len(outcomes) == sum(waits) == 60
+    assert max(waits) == settings.MAX_WAITING_REQUESTS * 3 // 8
 
 
 def test_request_returns_immediately_without_free_wait_slot(make_site) -> None:
-    site = make_site(MAX_WAITING_REQUESTS="3")  # of which one caller gets two
+    site = make_site(MAX_WAITING_REQUESTS="3")  # of which one caller may use two
     site.start_redis()
     worker = site.start_worker()
     with site.entered():
         freeze(worker)
-        took = sorted(seconds for _, seconds in together(*(lambda seed=seed: send(seed, LONG) for seed in range(4))))
-        assert took[1] < LONG <= took[2]
-        # Their slots are free again.
+        duration = sorted(
+            seconds
+            for _, seconds in store_together(*(lambda seed=seed: send(seed, LONG_WAIT_SECONDS) for seed in range(4)))
+        )
+        assert duration[1] < LONG_WAIT_SECONDS <= duration[2]
+        # All slots are free again.
         assert handoff.link().waiting.free == 3
         worker.thaw()
 
 
 def test_request_does_not_wait_inside_transaction(site: Site, worker: Part, monkeypatch) -> None:
     with site.entered():
-        asked = watch(monkeypatch)
+        waits = record_waits(monkeypatch)
         with transaction.atomic():
-            row = service.create_submission(actor=VISITOR, payload=sent(1), seconds=2)
-        assert asked == []
+            row = service.create_submission(actor=VISITOR, payload=make_input(1), seconds=2)
+        assert waits == []
         handoff.wait_for(row, 5)
-        assert is_answered(row)
+        assert is_predicted(row)

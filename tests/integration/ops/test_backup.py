@@ -1,4 +1,4 @@
-"""Backups of sites that run, and what comes of them elsewhere."""
+"""Backups of running sites, restored into other sites."""
 
 import contextlib
 import hashlib
@@ -25,7 +25,7 @@ from recognizer.services.submissions import service
 ANN, BOB = Actor(visitor="a" * 32), Actor(visitor="b" * 32)
 
 
-def draw(number: int, actor: Actor = ANN) -> Submission:
+def add_drawing(number: int, actor: Actor = ANN) -> Submission:
     strokes = [[[60, 200, 120 + number % 40], [60, 60 + number / 10, 220]]]
     submission = service.create_from_strokes(actor=actor, strokes=strokes, source=Source.CANVAS)
     labels.create_label(actor=actor, submission=submission, value="7", reason=LabelReason.OWN_PAGE)
@@ -33,41 +33,41 @@ def draw(number: int, actor: Actor = ANN) -> Submission:
 
 
 def manage(site: Site, *arguments: str) -> subprocess.CompletedProcess:
-    """`manage.py` in a process of its own, while others use `site`."""
+    """Run `manage.py` in a separate process."""
     return subprocess.run(
         [sys.executable, "manage.py", *arguments],
         cwd=BASE_DIR, env=site.environment, capture_output=True, text=True, check=False,
     )  # fmt: skip
 
 
-def said(site: Site, *arguments: str) -> str:
-    """`manage.py` in this process, where it must work."""
+def run_command(site: Site, *arguments: str) -> str:
+    """Run `manage.py` in this process; it must succeed."""
     output = io.StringIO()
     with site.entered():
         call_command(*arguments, stdout=output)
     return output.getvalue()
 
 
-def refused(site: Site, *arguments: str) -> str:
+def run_rejected_command(site: Site, *arguments: str) -> str:
     with pytest.raises(CommandError) as refusal:
-        said(site, *arguments)
+        run_command(site, *arguments)
     return str(refusal.value)
 
 
-def content() -> dict[str, object]:
-    """What a site holds, without what changes from one moment to the next."""
+def site_content() -> dict[str, object]:
+    """Return the content of a site without volatile columns."""
     return {
         "submissions": list(Submission.objects.order_by("pk").values("pk", "public_id", "digest", "state", "truth")),
         "predictions": Prediction.objects.count(),
         "labels": list(Label.objects.order_by("pk").values_list("submission__public_id", "value")),
         "live": Deployment.objects.values_list("to_version__number", "to_version__bundle_sha256").first(),
-        "pictures": {one.picture: hashlib.sha256(storage.read(one)).hexdigest() for one in Submission.objects.all()},
+        "pictures": {row.picture: hashlib.sha256(storage.read(row)).hexdigest() for row in Submission.objects.all()},
     }
 
 
 @contextmanager
-def load(start: int) -> Iterator[list[int]]:
-    """Two people draw, and a third deletes what is old, for as long as the block runs. Gives what was drawn."""
+def run_load(start: int) -> Iterator[list[int]]:
+    """Add and delete submissions in threads while the block runs; yields the ids of the added ones."""
     over, drawn = threading.Event(), []
 
     def work(number: int, actor: Actor) -> None:
@@ -75,22 +75,22 @@ def load(start: int) -> Iterator[list[int]]:
 
         while not over.is_set():
             number += 2
-            drawn.append(draw(number, actor).pk)
+            drawn.append(add_drawing(number, actor).pk)
             if len(drawn) % 5 == 0:
                 oldest = Submission.objects.order_by("pk").first()
                 service.delete(actor=Actor(is_system=True), submission=oldest)
         connection.close()
 
-    people = [threading.Thread(target=work, args=(start + one, actor)) for one, actor in enumerate((ANN, BOB))]
-    for one in people:
-        one.start()
+    people = [threading.Thread(target=work, args=(start + row, actor)) for row, actor in enumerate((ANN, BOB))]
+    for row in people:
+        row.start()
     try:
         wait_until(lambda: len(drawn) > 5)
         yield drawn
     finally:
         over.set()
-        for one in people:
-            one.join()
+        for row in people:
+            row.join()
 
 
 @pytest.mark.both_databases(short="sqlite")
@@ -101,30 +101,30 @@ def test_backup_under_load_is_restored_consistently(make_site: Callable[..., Sit
     old.start_worker()
     with old.entered():
         for number in range(30):
-            draw(number)
+            add_drawing(number)
         wait_until(lambda: not Submission.objects.filter(state=SubmissionState.PENDING).exists())
-        before = {one["pk"] for one in content()["submissions"]}
-        with load(1000) as drawn:
+        before = {row["pk"] for row in site_content()["submissions"]}
+        with run_load(1000) as drawn:
             count = len(drawn)
             done = manage(old, "backup", str(file))
             assert done.returncode == 0, done.stderr
             assert len(drawn) > count
-        after = {one["pk"] for one in content()["submissions"]}
+        after = {row["pk"] for row in site_content()["submissions"]}
     assert file.stat().st_mode & 0o777 == 0o600
 
-    assert "is complete" in said(new, "restore", str(file), "--check")
-    assert "is restored" in said(new, "restore", str(file))
-    assert said(new, "sanity").startswith("looked at ")
+    assert "is complete" in run_command(new, "restore", str(file), "--check")
+    assert "is restored" in run_command(new, "restore", str(file))
+    assert run_command(new, "sanity").startswith("looked at ")
     with new.entered():
-        restored = content()
+        restored = site_content()
         assert restored["live"][0] == 1
-        stored = {one["pk"] for one in restored["submissions"]}
-        assert before & after <= stored  # what was there all the time
-        # Each was labelled by its drawer; two were at it in the moment of the backup.
+        stored = {row["pk"] for row in restored["submissions"]}
+        assert before & after <= stored  # submissions that existed all the time
+        # Each was labelled by its author; two labels may have been missing at the time of the backup.
         assert len(stored) - 2 <= len(restored["labels"]) <= len(stored)
         assert all(Path(name).stem == digest for name, digest in restored["pictures"].items())
-        # It goes on where the old one was: nothing that is new gets a number that is taken.
-        assert draw(5000).pk > max(stored)
+        # Sequences continue: new rows get unused ids.
+        assert add_drawing(5000).pk > max(stored)
 
 
 @pytest.mark.both_databases(short="sqlite")
@@ -133,53 +133,53 @@ def test_backup_of_idle_site_is_restored_identically(make_site: Callable[..., Si
     file = tmp_path / "backup.tar"
     with old.entered():
         for number in range(4):
-            draw(number)
-        here = content()
-    said(old, "backup", str(file))
-    said(new, "restore", str(file))
+            add_drawing(number)
+        here = site_content()
+    run_command(old, "backup", str(file))
+    run_command(new, "restore", str(file))
     with new.entered():
-        assert content() == here
-        draw(99)
-    # There is something in it now.
-    assert "--replace" in refused(new, "restore", str(file))
+        assert site_content() == here
+        add_drawing(99)
+    # The site is no longer empty.
+    assert "--replace" in run_rejected_command(new, "restore", str(file))
     with new.entered():
         assert Submission.objects.count() == 5
-    said(new, "restore", str(file), "--replace")
+    run_command(new, "restore", str(file), "--replace")
     with new.entered():
-        assert content() == here
-    assert "exists already" in refused(old, "backup", str(file))
+        assert site_content() == here
+    assert "exists already" in run_rejected_command(old, "backup", str(file))
 
 
 def test_damaged_image_is_restored(make_site: Callable[..., Site], tmp_path: Path) -> None:
     site, file = make_site(), tmp_path / "backup.tar"
     with site.entered():
-        draw(1)
-        here = content()
-    said(site, "backup", str(file))
+        add_drawing(1)
+        here = site_content()
+    run_command(site, "backup", str(file))
     [picture] = (site.folder / "media").rglob("*.png")
     picture.write_bytes(picture.read_bytes()[:50])
-    said(site, "restore", str(file), "--replace")
+    run_command(site, "restore", str(file), "--replace")
     with site.entered():
-        assert content() == here
+        assert site_content() == here
 
 
 def test_damaged_backup_changes_nothing(make_site: Callable[..., Site], tmp_path: Path) -> None:
     old, new = make_site(), make_site()
     file = tmp_path / "backup.tar"
     with old.entered():
-        draw(1)
-    said(old, "backup", str(file))
+        add_drawing(1)
+    run_command(old, "backup", str(file))
     whole = file.read_bytes()
     with tarfile.open(file) as tar:
-        middles = {one.name: one.offset_data + one.size // 2 for one in tar}
+        middles = {row.name: row.offset_data + row.size // 2 for row in tar}
     victims = [name for name in middles if name.startswith(("media/", "database/"))]
     damages = {name: (middles[name], b"\xff\x00\xff") for name in (victims[0], victims[-1])}
     for place, bytes_ in damages.values():
         file.write_bytes(whole[:place] + bytes_ + whole[place + len(bytes_) :])
-        assert "is damaged" in refused(new, "restore", str(file))
+        assert "is damaged" in run_rejected_command(new, "restore", str(file))
     for length in (middles["manifest.json"], middles[victims[-1]], 100, 0):
         file.write_bytes(whole[:length])
-        assert "cut off" in refused(new, "restore", str(file))
+        assert "cut off" in run_rejected_command(new, "restore", str(file))
     with new.entered():
         assert not Submission.objects.exists()
     assert not (new.folder / "media").exists()
@@ -188,10 +188,10 @@ def test_damaged_backup_changes_nothing(make_site: Callable[..., Site], tmp_path
 def test_running_site_is_not_restored(make_site: Callable[..., Site], tmp_path: Path) -> None:
     site = make_site()
     file = tmp_path / "backup.tar"
-    said(site, "backup", str(file))
+    run_command(site, "backup", str(file))
     site.start_redis()
     site.start_worker()
-    assert "A prediction worker of this site is running" in refused(site, "restore", str(file))
+    assert "A prediction worker of this site is running" in run_rejected_command(site, "restore", str(file))
 
 
 def test_killed_restore_leaves_complete_database(
@@ -199,10 +199,10 @@ def test_killed_restore_leaves_complete_database(
 ) -> None:
     site, file = make_site(), tmp_path / "backup.tar"
     with site.entered():
-        draw(1)
-    said(site, "backup", str(file))
+        add_drawing(1)
+    run_command(site, "backup", str(file))
     with site.entered():
-        draw(2)
+        add_drawing(2)
     database, moments, replace = site.folder / "db.sqlite3", [], Path.replace
 
     def watched(path: Path, target: Path) -> Path:
@@ -215,6 +215,6 @@ def test_killed_restore_leaves_complete_database(
         return Path(target)
 
     monkeypatch.setattr(Path, "replace", watched)
-    said(site, "restore", str(file), "--replace")
+    run_command(site, "restore", str(file), "--replace")
     exchange = [moment for moment in moments if moment[0] == "db.sqlite3.restoring"]
     assert exchange == [("db.sqlite3.restoring", "before", 2), ("db.sqlite3.restoring", "after", 1)]

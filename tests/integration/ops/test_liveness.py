@@ -1,4 +1,4 @@
-"""Who is stuck: a queue whose canary fell silent, or whose workers did while submissions wait."""
+"""Liveness probes: queues whose worker has stopped consuming."""
 
 from datetime import timedelta
 
@@ -22,37 +22,37 @@ def valkey(site):
         yield site
 
 
-def silence(queue: str) -> None:
-    """As if its canary had been heard of for the last time three minutes ago."""
-    there = handoff.link().redis
-    there.hset(PROBES_KEY, queue, there.time()[0] - 180)
+def expire_probe(queue: str) -> None:
+    """Set the last probe of the queue to three minutes ago."""
+    client = handoff.link().redis
+    client.hset(PROBES_KEY, queue, client.time()[0] - 180)
 
 
 def test_probe_is_recorded_when_worker_consumes(valkey):
     assert liveness.last_seen() == {}
-    start_trainer(valkey)  # the beat's first canary would come after a minute, were there a beat
+    start_trainer(valkey)  # there is no beat, which sends the canaries
     wait_until(lambda: TRAIN in liveness.last_seen(), seconds=10, event="the trainer's first canary")
 
 
 def test_no_queue_is_stalled_without_probes_or_work(valkey):
     assert liveness.stalled_queues() == []
-    silence(TRAIN)  # nothing waits for it
+    expire_probe(TRAIN)  # no run is queued
     assert liveness.stalled_queues() == []
     valkey.redis().flushall()
     assert liveness.stalled_queues() == []
 
 
 def test_default_worker_is_stalled_until_next_probe(valkey):
-    silence(DEFAULT)
+    expire_probe(DEFAULT)
     assert liveness.stalled_queues() == [DEFAULT]
     liveness.record_probe(DEFAULT)
     assert liveness.stalled_queues() == []
 
 
 def test_trainer_is_stalled_only_if_run_waits(valkey):
-    silence(TRAIN)
+    expire_probe(TRAIN)
     run = TrainingRun.objects.create(trigger="person")
-    assert liveness.stalled_queues() == []  # it was asked for just now
+    assert liveness.stalled_queues() == []  # the run was requested just now
     TrainingRun.objects.update(created=timezone.now() - timedelta(minutes=5))
     assert liveness.stalled_queues() == [TRAIN]
     TrainingRun.objects.filter(pk=run.pk).update(state=RunState.RUNNING, heartbeat=timezone.now())
@@ -65,7 +65,7 @@ def test_predictions_are_stalled_without_worker_and_with_lost_submission(valkey)
     Submission.objects.update(created=timezone.now() - timedelta(minutes=1))
     assert liveness.stalled_queues() == [PREDICTIONS]
     serving.heartbeat("w")
-    handoff.push([submission.pk])  # hears anew who lives
+    handoff.push([submission.pk])  # reads the heartbeats
     assert liveness.stalled_queues() == []
 
 

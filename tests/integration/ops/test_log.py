@@ -1,4 +1,4 @@
-"""The log: one line an event, with the ids of request, submission and task; nothing of a person."""
+"""The log: one line per event, with the ids of request, submission and task, and without personal data."""
 
 import io
 import json
@@ -17,8 +17,8 @@ from recognizer.services.lib import request_context
 
 
 @pytest.fixture
-def written() -> io.StringIO:
-    """What the site's handler writes, as text."""
+def log_output() -> io.StringIO:
+    """The output of the site's log handler."""
     stream = io.StringIO()
     handler = logging.StreamHandler(stream)
     for name in settings.LOGGING["handlers"]["stderr"]["filters"]:
@@ -31,19 +31,19 @@ def written() -> io.StringIO:
 
 
 @pytest.mark.django_db
-def test_each_request_has_one_log_line_with_its_id(client: Client, written: io.StringIO) -> None:
+def test_each_request_has_one_log_line_with_its_id(client: Client, log_output: io.StringIO) -> None:
     answer = client.get("/upload/")
-    (line,) = [line for line in written.getvalue().splitlines() if "recognizer.requests" in line]
+    (line,) = [line for line in log_output.getvalue().splitlines() if "recognizer.requests" in line]
     assert "answered method=GET view=upload status=200 ms=" in line
     assert line.endswith(f"request_id={answer['X-Request-ID']}")
 
 
 @pytest.mark.django_db
 def test_valid_request_id_of_trusted_proxy_is_used(client: Client, settings) -> None:
-    given = {"X-Request-ID": "0123-abcd-4567"}
-    assert client.get("/healthz", headers=given)["X-Request-ID"] != "0123-abcd-4567"
+    headers = {"X-Request-ID": "0123-abcd-4567"}
+    assert client.get("/healthz", headers=headers)["X-Request-ID"] != "0123-abcd-4567"
     settings.BEHIND_PROXY = True
-    assert client.get("/healthz", headers=given)["X-Request-ID"] == "0123-abcd-4567"
+    assert client.get("/healthz", headers=headers)["X-Request-ID"] == "0123-abcd-4567"
     for bad in ("short", "x" * 65, "with blanks in it", "line\tbreak-0123"):
         assert client.get("/healthz", headers={"X-Request-ID": bad})["X-Request-ID"] != bad
 
@@ -59,11 +59,11 @@ def test_no_request_id_outside_request() -> None:
 
 
 @pytest.mark.django_db
-def test_readiness_failures_are_logged_as_warnings(client: Client, written: io.StringIO, settings, tmp_path) -> None:
+def test_readiness_failures_are_logged_as_warnings(client: Client, log_output: io.StringIO, settings, tmp_path) -> None:
     settings.HANDOFF_URL = f"unix://{tmp_path}/nobody.sock"
     assert client.get("/readyz").status_code == 503
-    assert "WARNING recognizer.services.ops.health redis unreachable" in written.getvalue()
-    assert " ERROR " not in written.getvalue()
+    assert "WARNING recognizer.services.ops.health redis unreachable" in log_output.getvalue()
+    assert " ERROR " not in log_output.getvalue()
 
 
 @pytest.mark.django_db
@@ -76,10 +76,10 @@ def test_readiness_failures_are_logged_as_warnings(client: Client, written: io.S
         "/a-secret-path",
     ],
 )
-def test_log_lines_have_no_keys_names_or_addresses(address: str, client: Client, written: io.StringIO) -> None:
+def test_log_lines_have_no_keys_names_or_addresses(address: str, client: Client, log_output: io.StringIO) -> None:
     client.post("/account/login/", {"username": "secret-ann", "password": "a-secret"}, REMOTE_ADDR="203.0.113.77")
     client.get(address, REMOTE_ADDR="203.0.113.77", headers={"Authorization": "Bearer a-secret"})
-    text = written.getvalue()
+    text = log_output.getvalue()
     assert "view=" in text
     assert "secret" not in text
     assert "203.0.113.77" not in text
@@ -89,12 +89,12 @@ def test_log_lines_have_no_keys_names_or_addresses(address: str, client: Client,
 @pytest.mark.parametrize("address", ["/", "/nothing", "/api/v1/submissions", "/readyz"])
 @pytest.mark.parametrize("host", ["evil.example", "not a host", "x" * 5000])
 def test_wrong_host_is_one_warning_line_that_names_the_setting(
-    address: str, host: str, client: Client, written: io.StringIO
+    address: str, host: str, client: Client, log_output: io.StringIO
 ) -> None:
     answer = client.get(address, HTTP_HOST=host)
     assert answer.status_code == 400
     assert answer["Cache-Control"].startswith("private")
-    line, access_line = written.getvalue().splitlines()
+    line, access_line = log_output.getvalue().splitlines()
     assert " WARNING django.security.DisallowedHost Invalid HTTP_HOST header: " in line
     assert len(line) < 500
     assert "status=400" in access_line
@@ -102,21 +102,21 @@ def test_wrong_host_is_one_warning_line_that_names_the_setting(
         assert "add 'evil.example' to ALLOWED_HOSTS" in line
 
 
-def test_rejected_requests_follow_the_log_level(written: io.StringIO) -> None:
+def test_rejected_requests_follow_the_log_level(log_output: io.StringIO) -> None:
     log = logging.getLogger("django.security.DisallowedHost")
     log.setLevel(logging.ERROR)
     try:
         log.error("Invalid HTTP_HOST header", exc_info=DisallowedHost())
     finally:
         log.setLevel(logging.NOTSET)
-    assert written.getvalue() == ""
+    assert log_output.getvalue() == ""
 
 
-def test_django_log_lines_name_view_instead_of_path(written: io.StringIO, rf) -> None:
+def test_django_log_lines_name_view_instead_of_path(log_output: io.StringIO, rf) -> None:
     request = rf.get("/account/sign-in/MQ/a-secret-token/")
     args = ("Internal Server Error", request.path)
     logging.getLogger("django.request").error("%s: %s", *args, extra={"request": request, "status_code": 500})
-    assert "Internal Server Error: no view" in written.getvalue()
+    assert "Internal Server Error: no view" in log_output.getvalue()
 
 
 def test_json_lines_are_objects_with_the_same_ids() -> None:
@@ -153,13 +153,13 @@ def test_submission_can_be_traced_from_request_to_worker(site: Site) -> None:
     with site.client() as client:
         answer = client.post("/api/v1/submissions", json={"strokes": [a_three()]})
 
-    def lines(said: str, **facts: object) -> list[dict]:
-        found = [json.loads(line) for line in said.splitlines() if line.startswith("{")]
-        return [one for one in found if facts.items() <= one.items()]
+    def lines(output: str, **facts: object) -> list[dict]:
+        found = [json.loads(line) for line in output.splitlines() if line.startswith("{")]
+        return [line_facts for line_facts in found if facts.items() <= line_facts.items()]
 
     (asked,) = wait_until(lambda: lines(web.output, request_id=answer.headers["X-Request-ID"]))
     assert asked["status"] == 201
-    (answered,) = wait_until(lambda: [one for one in lines(worker.output) if "submissions" in one])
+    (answered,) = wait_until(lambda: [line_facts for line_facts in lines(worker.output) if "submissions" in line_facts])
     assert len(asked["submissions"]) == 1
     assert answered["submissions"] == asked["submissions"]
     assert answered["task"] == "serve_shift"

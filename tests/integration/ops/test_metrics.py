@@ -1,4 +1,4 @@
-"""/metrics: who may read it, what it says, and what reading it costs."""
+"""/metrics: access, content and cost."""
 
 import time
 from collections.abc import Iterator
@@ -23,15 +23,15 @@ TOKEN = "a long enough token"
 
 
 def samples(text: str) -> dict[tuple, float]:
-    """Every figure by its name and labels."""
+    """Return the value of every sample by its name and labels."""
     return {
-        (one.name, *sorted(one.labels.items())): one.value
+        (sample.name, *sorted(sample.labels.items())): sample.value
         for family in text_string_to_metric_families(text)
-        for one in family.samples
+        for sample in family.samples
     }
 
 
-# --- Who may read -----------------------------------------------------------------------------------------------------
+# --- Access -----------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.django_db
@@ -60,8 +60,8 @@ def test_metrics_behind_proxy_need_token(forwarded, client, settings):
 @pytest.mark.django_db
 def test_metrics_with_token_need_that_token(client, settings):
     settings.METRICS_TOKEN = TOKEN
-    for shown in (None, "Bearer", "Bearer wrong", f"Basic {TOKEN}", f"Bearer {TOKEN}x", "Bearer é"):
-        answer = client.get("/metrics", headers={"Authorization": shown} if shown else {})
+    for header in (None, "Bearer", "Bearer wrong", f"Basic {TOKEN}", f"Bearer {TOKEN}x", "Bearer é"):
+        answer = client.get("/metrics", headers={"Authorization": header} if header else {})
         assert answer.status_code == 401
         assert answer["WWW-Authenticate"] == "Bearer"
     answer = client.get("/metrics", headers={"Authorization": f"bearer {TOKEN}"}, REMOTE_ADDR="203.0.113.9")
@@ -75,11 +75,11 @@ def test_metrics_have_version(client):
     assert figures[("digits_build_info", ("version", __version__))] == 1
 
 
-# --- What it says -----------------------------------------------------------------------------------------------------
+# --- Content ----------------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
-def running(template_database: Path, django_db_blocker: DjangoDbBlocker) -> Iterator[tuple[Site, httpx.Client]]:
+def running_site(template_database: Path, django_db_blocker: DjangoDbBlocker) -> Iterator[tuple[Site, httpx.Client]]:
     site = Site(template_database)
     try:
         site.start_redis()
@@ -91,65 +91,65 @@ def running(template_database: Path, django_db_blocker: DjangoDbBlocker) -> Iter
         site.stop()
 
 
-def test_predictions_are_counted(running):
-    _, client = running
+def test_predictions_are_counted(running_site):
+    _, client = running_site
     for _ in range(3):
         assert client.post("/api/v1/submissions", json={"strokes": [a_three()]}).status_code == 201
     client.get("/api/v1/submissions/nobodys")
 
-    def told() -> dict | None:
-        # The shift counts with the message that carries the answer, or a moment later.
-        found = samples(client.get("/metrics").text)
-        return found if found.get(("digits_predictions_total", ("digit", "3"), ("verdict", "sure"))) == 3 else None
+    def read_counters() -> dict | None:
+        # The worker flushes its counters a moment after the reply at the latest.
+        metrics = samples(client.get("/metrics").text)
+        return metrics if metrics.get(("digits_predictions_total", ("digit", "3"), ("verdict", "sure"))) == 3 else None
 
-    found = wait_until(told, event="three counted answers")
+    metrics = wait_until(read_counters, event="three counted answers")
     view = (("method", "POST"), ("status", "201"), ("view", "api-submissions"))
-    assert found["digits_http_requests_total", *view] == 3
-    assert found["digits_http_requests_total", ("method", "GET"), ("status", "404"), ("view", "api-submission")] == 1
-    assert found["digits_http_request_seconds_count", ("view", "api-submissions")] == 3
-    assert found["digits_batch_size_sum",] == 3
-    assert 1 <= found["digits_batch_size_count",] <= 3
-    assert found["digits_batch_size_bucket", ("le", "+Inf")] == found["digits_batch_size_count",]
-    assert found["digits_model_seconds_total",] > 0
-    assert found["digits_submissions_total",] == 3
-    assert found["digits_submissions_pending",] == found["digits_queue_length",] == 0
-    assert found["digits_workers",] == 1
-    assert found["digits_live_version",] == 1
-    assert found["digits_up", ("part", "database")] == found["digits_up", ("part", "redis")] == 1
-    assert found["digits_celery_queue_length", ("queue", "train")] == 0
-    assert found["digits_training_state", ("state", "running")] == 0
-    assert 0 < found["digits_pictures_bytes",] < 100_000
-    assert found["digits_pictures_files",] == 1  # three equal drawings
-    assert found["digits_database_bytes",] > 1_000_000
-    assert found["digits_free_bytes",] > 0
-    assert found["process_resident_memory_bytes",] > 10_000_000
+    assert metrics["digits_http_requests_total", *view] == 3
+    assert metrics["digits_http_requests_total", ("method", "GET"), ("status", "404"), ("view", "api-submission")] == 1
+    assert metrics["digits_http_request_seconds_count", ("view", "api-submissions")] == 3
+    assert metrics["digits_batch_size_sum",] == 3
+    assert 1 <= metrics["digits_batch_size_count",] <= 3
+    assert metrics["digits_batch_size_bucket", ("le", "+Inf")] == metrics["digits_batch_size_count",]
+    assert metrics["digits_model_seconds_total",] > 0
+    assert metrics["digits_submissions_total",] == 3
+    assert metrics["digits_submissions_pending",] == metrics["digits_queue_length",] == 0
+    assert metrics["digits_workers",] == 1
+    assert metrics["digits_live_version",] == 1
+    assert metrics["digits_up", ("part", "database")] == metrics["digits_up", ("part", "redis")] == 1
+    assert metrics["digits_celery_queue_length", ("queue", "train")] == 0
+    assert metrics["digits_training_state", ("state", "running")] == 0
+    assert 0 < metrics["digits_pictures_bytes",] < 100_000
+    assert metrics["digits_pictures_files",] == 1  # three equal drawings
+    assert metrics["digits_database_bytes",] > 1_000_000
+    assert metrics["digits_free_bytes",] > 0
+    assert metrics["process_resident_memory_bytes",] > 10_000_000
 
 
-def test_metrics_have_no_personal_data(running):
-    _, client = running
-    sent = client.post("/api/v1/submissions", json={"strokes": [a_three()]}).json()
-    client.get(f"/api/v1/submissions/{sent['id']}?key=a-secret-key")
+def test_metrics_have_no_personal_data(running_site):
+    _, client = running_site
+    submission = client.post("/api/v1/submissions", json={"strokes": [a_three()]}).json()
+    client.get(f"/api/v1/submissions/{submission['id']}?key=a-secret-key")
     client.get("/account/sign-in/MQ/a-secret-token/")
     text = client.get("/metrics").text
-    for secret in (sent["id"], "secret", "127.0.0.1", "localhost"):
+    for secret in (submission["id"], "secret", "127.0.0.1", "localhost"):
         assert secret not in text
 
 
-def test_frozen_redis_leaves_other_metrics(running):
-    site, client = running
+def test_frozen_redis_leaves_other_metrics(running_site):
+    site, client = running_site
     redis = site.parts[0]
     redis.freeze()
     try:
-        found = samples(client.get("/metrics").text)
-        assert found["digits_up", ("part", "redis")] == 0
-        assert found["digits_up", ("part", "database")] == 1
-        assert found["digits_live_version",] == 1
-        assert ("digits_workers",) not in found
+        metrics = samples(client.get("/metrics").text)
+        assert metrics["digits_up", ("part", "redis")] == 0
+        assert metrics["digits_up", ("part", "database")] == 1
+        assert metrics["digits_live_version",] == 1
+        assert ("digits_workers",) not in metrics
     finally:
         redis.thaw()
 
 
-# --- What it costs ----------------------------------------------------------------------------------------------------
+# --- Cost -------------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.both_databases

@@ -1,4 +1,4 @@
-"""The Status page and `manage.py status`: each part well, or ill with what to do."""
+"""The Status page and `manage.py status`."""
 
 import json
 from datetime import timedelta
@@ -126,17 +126,17 @@ def test_checks_that_need_database_are_left_out_without_it(monkeypatch):
 
 def test_command_has_same_checks_and_exit_status():
     out = StringIO()
-    with pytest.raises(SystemExit) as ended:  # there is no Redis in this test
+    with pytest.raises(SystemExit) as exit_info:  # there is no Redis in this test
         call_command("status", stdout=out)
-    assert ended.value.code == 1
+    assert exit_info.value.code == 1
     assert "BAD Redis: Cannot be reached" in out.getvalue()
     assert "ok  Migrations: All applied" in out.getvalue()
     out = StringIO()
     with pytest.raises(SystemExit):
         call_command("status", "--json", stdout=out)
-    told = json.loads(out.getvalue())
-    assert told["is_well"] is False
-    assert {check["name"] for check in told["checks"]} >= {"database", "redis", "model", "disk"}
+    report = json.loads(out.getvalue())
+    assert report["is_well"] is False
+    assert {check["name"] for check in report["checks"]} >= {"database", "redis", "model", "disk"}
 
 
 def test_image_usage_is_exact_for_few_and_estimated_for_many(media, monkeypatch):
@@ -164,7 +164,7 @@ def test_status_page_has_fixed_query_count(operator):
 
 
 def test_all_checks_pass_on_running_site(site: Site):
-    """With real parts: the only test here that starts any."""
+    """With real processes, unlike the other tests of this module."""
     site.start_redis()
     site.start_worker()
     with site.entered():

@@ -1,4 +1,4 @@
-"""The queue, History and the matrix on a site that was used for long: quick, by indexes, with constant queries.
+"""Speed of queue, History and matrix with many rows: fast, by indexes, with a constant number of queries.
 
 5,000 submissions in `make test`, 100,000 in `make acceptance`.
 """
@@ -23,7 +23,7 @@ from tests.support.people import client_of
 pytestmark = pytest.mark.django_db
 
 MILLISECONDS = 150
-# Filters of History that need different things of its index.
+# Filters of History that use different columns of its index.
 FILTERS = (
     "",
     "digit=7",
@@ -34,7 +34,7 @@ FILTERS = (
     "version=1",
     "source=api&digit=4&truth_state=disputed",
 )
-# What each rule finds its candidates by.
+# The index that each rule uses.
 INDEXES = {
     LabelReason.DOUBT: "submission_doubt",
     LabelReason.DISAGREEMENT: "submission_disagree",
@@ -45,7 +45,7 @@ INDEXES = {
 
 
 def milliseconds(act: Callable[[], object]) -> float:
-    """Of this process, in which SQLite works too: what else the machine does then counts little. The best of five."""
+    """Return the CPU time of this process, which includes SQLite; the best of five runs."""
     times = []
     for _ in range(5):
         started = time.process_time()
@@ -55,12 +55,12 @@ def milliseconds(act: Callable[[], object]) -> float:
 
 
 def plans(act: Callable[[], object]) -> str:
-    """How SQLite finds the submissions that `act` asks for."""
-    with CaptureQueriesContext(connection) as asked:
+    """Return SQLite's query plans for the submissions that `act` reads."""
+    with CaptureQueriesContext(connection) as queries:
         act()
     lines = []
     with connection.cursor() as cursor:
-        for query in asked.captured_queries:
+        for query in queries.captured_queries:
             if query["sql"].startswith("SELECT") and "recognizer_submission" in query["sql"]:
                 cursor.execute("EXPLAIN QUERY PLAN " + query["sql"].replace("%", "%%"))
                 lines += [row[3] for row in cursor.fetchall()]
@@ -68,12 +68,12 @@ def plans(act: Callable[[], object]) -> str:
 
 
 def count(act: Callable[[], object]) -> int:
-    with CaptureQueriesContext(connection) as asked:
+    with CaptureQueriesContext(connection) as queries:
         act()
-    return len(asked)
+    return len(queries)
 
 
-def taking(actor: Actor, rule: LabelReason, number: int = 16) -> Callable[[], object]:
+def lease_items(actor: Actor, rule: LabelReason, number: int = 16) -> Callable[[], object]:
     def take() -> None:
         queue.release_leases(actor=actor)
         assert queue.lease_next(actor=actor, rule=rule, count=number, randomness=random.Random(1))
@@ -86,36 +86,42 @@ def test_queue_and_labels_are_fast_with_many_rows(size, reviewer, second_reviewe
     settings.REVIEW_RANDOM_SHARE = 0.15
     populated_site.fill(size, reviewers=[reviewer, second_reviewer])
     client = client_of(reviewer)
-    history = {f"history {one}": lambda one=one: client.get(f"/history/?{one}") for one in FILTERS}
+    history = {
+        f"history {query_string}": lambda query_string=query_string: client.get(f"/history/?{query_string}")
+        for query_string in FILTERS
+    }
     versions = ModelVersion.objects.in_bulk(field_name="number")
     matrix = {
-        f"matrix {number}": lambda one=one: confusion_matrix.matrix_for_version(one) for number, one in versions.items()
+        f"matrix {number}": lambda query_string=query_string: confusion_matrix.matrix_for_version(query_string)
+        for number, query_string in versions.items()
     }
-    rules = {f"next by {rule}": taking(reviewer, rule) for rule in queue.RULES}
+    rules = {f"next by {rule}": lease_items(reviewer, rule) for rule in queue.RULES}
     api = {"POST review/next": lambda: client.post("/api/v1/review/next", {"count": 16}, "application/json")}
     grid = {"grid": lambda: (queue.release_leases(actor=reviewer), queue.lease_grid(actor=reviewer, digit=7))}
-    took = {name: milliseconds(act) for name, act in (rules | grid | api | history | matrix).items()}
+    durations = {name: milliseconds(act) for name, act in (rules | grid | api | history | matrix).items()}
     with capsys.disabled():
         print(
-            f"\n{size} submissions:", *(f"{name or 'all'} {figure:.0f} ms" for name, figure in took.items()), sep="\n  "
+            f"\n{size} submissions:",
+            *(f"{name or 'all'} {figure:.0f} ms" for name, figure in durations.items()),
+            sep="\n  ",
         )
-    assert {name: figure for name, figure in took.items() if figure > MILLISECONDS} == {}
+    assert {name: figure for name, figure in durations.items() if figure > MILLISECONDS} == {}
 
 
 def test_every_rule_uses_an_index(reviewer, second_reviewer, settings):
     settings.REVIEW_RANDOM_SHARE = 0
-    # So many that each rule has something to show: suspects are one in a hundred.
+    # Enough rows for every rule: suspects are one in a hundred.
     populated_site.fill(2_000, reviewers=[reviewer, second_reviewer])
     for rule, index in INDEXES.items():
-        plan = plans(taking(reviewer, rule, 4))
+        plan = plans(lease_items(reviewer, rule, 4))
         assert index in plan, f"{rule}\n{plan}"
         assert "SCAN recognizer_submission\n" not in plan + "\n", f"{rule}\n{plan}"
     assert "submission_doubt" in plans(lambda: queue.lease_grid(actor=reviewer, digit=7))
     client = client_of(reviewer)
-    for one in FILTERS:
-        plan = plans(lambda one=one: client.get(f"/history/?{one}"))
-        assert "SCAN recognizer_submission USING COVERING INDEX submission_narrow" in plan or one == "", (
-            f"{one}\n{plan}"
+    for query_string in FILTERS:
+        plan = plans(lambda query_string=query_string: client.get(f"/history/?{query_string}"))
+        assert "SCAN recognizer_submission USING COVERING INDEX submission_narrow" in plan or query_string == "", (
+            f"{query_string}\n{plan}"
         )
     assert "COVERING INDEX submission_truth" in plans(lambda: submission_stats.stats_for(reviewer))
     assert "SCAN" not in plans(lambda: submission_stats.stats_for(Actor(visitor=f"{7:032d}")))
@@ -128,10 +134,14 @@ def test_query_count_does_not_grow_with_rows(reviewer, second_reviewer, settings
     settings.REVIEW_RANDOM_SHARE = 0
     populated_site.fill(300, reviewers=[reviewer, second_reviewer])
     client = client_of(reviewer)
-    taking(reviewer, LabelReason.NEWEST)()  # what an account may do is asked for once
-    assert count(taking(reviewer, LabelReason.NEWEST, 2)) == count(taking(reviewer, LabelReason.NEWEST, 40)) <= 14
-    # Second opinions, suspects, suggestions and doubtful ones are asked for in turn.
-    assert count(taking(reviewer, LabelReason.DOUBT, 40)) <= 26
+    lease_items(reviewer, LabelReason.NEWEST)()  # permissions are cached after the first query
+    assert (
+        count(lease_items(reviewer, LabelReason.NEWEST, 2))
+        == count(lease_items(reviewer, LabelReason.NEWEST, 40))
+        <= 14
+    )
+    # This rule queries second opinions, suspects, suggestions and doubtful submissions in turn.
+    assert count(lease_items(reviewer, LabelReason.DOUBT, 40)) <= 26
     for url in ("/review/", "/review/grid/?digit=7", "/review/figures/", "/history/", "/history/matrix/"):
         client.get(url)
         few = count(lambda url=url: client.get(url))

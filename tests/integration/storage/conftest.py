@@ -1,4 +1,4 @@
-"""Folders and databases that may not be written, or are full, in earnest."""
+"""Fixtures with folders and databases that really cannot be written."""
 
 import os
 import shutil
@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from django.test import Client
 
-# An account that owns nothing, for a test run as root, who may write everything.
+# An account without files, for tests that run as root, which may write everything.
 NOBODY = 65534
 
 
@@ -29,13 +29,13 @@ def _as_ordinary_account() -> Iterator[None]:
 
 @pytest.fixture
 def ordinary_account() -> Callable[[], AbstractContextManager[None]]:
-    """Within it, this process writes as an account that is not root; where it is none, as itself."""
+    """A context in which this process is not root; without effect for other accounts."""
     return _as_ordinary_account
 
 
 @pytest.fixture
 def anonymous_client(db: None) -> Client:
-    """A client whose requests need nothing any more that another account could not read, such as modules."""
+    """A client that has loaded everything that another account could not read, such as modules."""
     client = Client(HTTP_HOST="localhost", raise_request_exception=False)
     client.get("/readyz")
     client.get("/upload/")
@@ -46,8 +46,8 @@ def anonymous_client(db: None) -> Client:
 
 @pytest.fixture
 def media_left_by_root(settings: Any) -> Iterator[Path]:
-    """The picture folder of an ordinary account, of whose 256 folders every eighth is as root left it."""
-    media = Path(tempfile.mkdtemp(prefix="media-"))  # every account may enter it, unlike pytest's own
+    """The image folder of an ordinary account; every eighth of its 256 folders belongs to root."""
+    media = Path(tempfile.mkdtemp(prefix="media-"))  # accessible to every account, unlike pytest's folders
     folders = [media / "pictures" / f"{number:02x}" for number in range(256)]
     for folder in folders:
         folder.mkdir(parents=True)

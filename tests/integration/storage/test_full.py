@@ -1,4 +1,4 @@
-"""A database that is full or read-only, and a Redis without memory: senders hear it, and nothing is half stored."""
+"""A full or read-only database, and a Redis without memory."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -20,7 +20,7 @@ BODY = {"data": json.dumps({"strokes": SEVEN}), "content_type": "application/jso
 
 @pytest.fixture
 def pragma() -> Iterator[Callable[[str], None]]:
-    """Sets a limit of SQLite's own, which raises what a full or read-only disk does."""
+    """Set a limit of SQLite that raises the same errors as a full or read-only disk."""
 
     def execute(statement: str) -> None:
         with connection.cursor() as cursor:
@@ -35,15 +35,15 @@ def pragma() -> Iterator[Callable[[str], None]]:
 def test_full_database_returns_507_and_stores_nothing(
     anonymous_client: Client, pragma: Callable[[str], None], media: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    pragma("max_page_count = 1")  # SQLite makes it the present number
+    pragma("max_page_count = 1")  # SQLite raises this to the current number
     answers = [anonymous_client.post(ADDRESS, **BODY) for _ in range(60)]
-    refused = [answer for answer in answers if answer.status_code != 202]
-    assert refused
-    assert {(answer.status_code, answer.json()["code"], answer["Retry-After"]) for answer in refused} == {
+    rejected = [answer for answer in answers if answer.status_code != 202]
+    assert rejected
+    assert {(answer.status_code, answer.json()["code"], answer["Retry-After"]) for answer in rejected} == {
         (507, "storage_full", "60")
     }
     assert "storage_full: database or disk is full" in caplog.text
-    assert Submission.objects.count() == 60 - len(refused)
+    assert Submission.objects.count() == 60 - len(rejected)
     assert all(default_storage.exists(name) for name in Submission.objects.values_list("picture", flat=True))
 
 

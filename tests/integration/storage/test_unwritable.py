@@ -1,4 +1,4 @@
-"""Folders and files that the site's account may not write: found before people's submissions are."""
+"""Folders and files that the site's account may not write."""
 
 import json
 import os
@@ -26,7 +26,7 @@ pytestmark = pytest.mark.django_db
 
 
 def drawing(number: int) -> str:
-    """A drawing like no other, whose picture may lie in any of 256 folders."""
+    """Return a unique drawing, whose image may be in any of 256 folders."""
     return json.dumps({"strokes": [[[60, 200, 120], [60, 60, 150 + number]]]})
 
 
@@ -35,14 +35,14 @@ def test_unwritable_storage_rejects_submissions_with_503(
 ) -> None:
     with ordinary_account():
         answers = [anonymous_client.post(ADDRESS, drawing(n), content_type="application/json") for n in range(40)]
-    refused = [answer for answer in answers if answer.status_code != 202]
-    assert 0 < len(refused) < 40
-    assert {(answer.status_code, answer.json()["code"], answer["Retry-After"]) for answer in refused} == {
+    rejected = [answer for answer in answers if answer.status_code != 202]
+    assert 0 < len(rejected) < 40
+    assert {(answer.status_code, answer.json()["code"], answer["Retry-After"]) for answer in rejected} == {
         (503, "storage_unavailable", "60")
     }
     assert "storage_unavailable: [Errno 13] Permission denied: '" in caplog.text
     assert "Traceback" not in caplog.text
-    assert Submission.objects.count() == 40 - len(refused)
+    assert Submission.objects.count() == 40 - len(rejected)
     files = [file for file in media_left_by_root.rglob("*") if file.is_file()]
     assert len(files) == Submission.objects.values("picture").distinct().count()
 
@@ -58,12 +58,12 @@ def test_checks_name_unwritable_paths(
         assert (ready.status_code, ready.json()["storage"]) == (503, False)
         check = next(check for check in status.checks() if check.name == "storage")
         assert (check.is_well, "May not be written: " in check.says) == (False, True)
-        found = [
+        problems = [
             finding.location
             for finding in consistency.check().findings
             if finding.problem == "this account may not write"
         ]
-        assert folder in found
+        assert folder in problems
 
 
 def test_pages_report_unwritable_storage(
@@ -95,11 +95,11 @@ def test_commands_reject_root_on_site_of_another_account(tmp_path: Path) -> None
     folder = tmp_path / "data"
     folder.mkdir()
     os.chown(folder, 12345, 12345)
-    kept = {name: value for name, value in os.environ.items() if name not in SETTINGS}
+    environment = {name: value for name, value in os.environ.items() if name not in SETTINGS}
     for command in (["manage.py", "prepare"], ["-m", "digitsite.supervisor"]):
         done = subprocess.run(
             [sys.executable, *command],
-            cwd=BASE_DIR, env=kept | {"DATA_DIR": str(folder)}, capture_output=True, text=True, check=False,
+            cwd=BASE_DIR, env=environment | {"DATA_DIR": str(folder)}, capture_output=True, text=True, check=False,
         )  # fmt: skip
         assert done.returncode == 1
         assert done.stderr.startswith(f"The data folder {folder} belongs to the account #12345, which could not write")

@@ -1,4 +1,4 @@
-"""Everything of somebody's: seen, taken along, deleted, kept out of training, and gone after its time."""
+"""Personal data: summary, export, deletion, opt-out and retention."""
 
 import json
 import os
@@ -31,58 +31,60 @@ pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("media")]
 
 def send(actor: Actor, *, shift: float = 0, may_train: bool = True) -> Submission:
     strokes = [[[60 + shift, 200, 120], SEVEN[0][1]]]
-    sent = SubmissionInput(source=Source.CANVAS, strokes=strokes, may_train=may_train)
-    return service.create_submission(actor=actor, payload=sent)
+    payload = SubmissionInput(source=Source.CANVAS, strokes=strokes, may_train=may_train)
+    return service.create_submission(actor=actor, payload=payload)
 
 
 @pytest.fixture
-def used(visitor, stranger, reviewer, django_capture_on_commit_callbacks) -> list[Submission]:
-    """Two pictures of the visitor's, answered and labelled; a stranger has sent the second one too."""
+def visitor_submissions(visitor, stranger, reviewer, django_capture_on_commit_callbacks) -> list[Submission]:
+    """Two predicted and labelled submissions of the visitor; the stranger has sent the second image too."""
     with django_capture_on_commit_callbacks(execute=True):
-        mine = [send(visitor), send(visitor, shift=9)]
+        own = [send(visitor), send(visitor, shift=9)]
         send(stranger, shift=9)
-        for one in mine:
-            make_prediction(one)
-        labels.create_label(actor=visitor, submission=mine[0], value="1", reason=LabelReason.OWN_PAGE)
-        labels.create_label(actor=reviewer, submission=mine[0], value="7", reason=LabelReason.DOUBT)
-    return mine
+        for row in own:
+            make_prediction(row)
+        labels.create_label(actor=visitor, submission=own[0], value="1", reason=LabelReason.OWN_PAGE)
+        labels.create_label(actor=reviewer, submission=own[0], value="7", reason=LabelReason.DOUBT)
+    return own
 
 
 def files() -> set[str]:
-    found = set()
+    result = set()
     for folder in default_storage.listdir("pictures")[0]:
-        found.update(default_storage.listdir(f"pictures/{folder}")[1])
-    return found
+        result.update(default_storage.listdir(f"pictures/{folder}")[1])
+    return result
 
 
-def exported(actor: Actor) -> tuple[dict, dict[str, bytes]]:
+def read_export(actor: Actor) -> tuple[dict, dict[str, bytes]]:
     with personal_data.export_data(actor) as file, zipfile.ZipFile(file) as archive:
         content = {name: archive.read(name) for name in archive.namelist()}
     return json.loads(content.pop("data.json")), content
 
 
-def test_summary_counts_own_data(used, visitor, stranger):
-    found = personal_data.summarize(visitor)
-    assert (found.pictures, found.answers, found.labels, found.in_training) == (2, 2, 1, 2)
-    assert found.since == used[0].created
+def test_summary_counts_own_data(visitor_submissions, visitor, stranger):
+    result = personal_data.summarize(visitor)
+    assert (result.pictures, result.answers, result.labels, result.in_training) == (2, 2, 1, 2)
+    assert result.since == visitor_submissions[0].created
     assert personal_data.summarize(stranger).pictures == 1
     assert personal_data.summarize(Actor()) == personal_data.Summary(0, 0, 0, None, 0, opted_out=False)
 
 
-def test_export_has_own_data_only(used, visitor, reviewer):
-    data, kept = exported(visitor)
-    assert [one["id"] for one in data["submissions"]] == [one.public_id for one in used]
+def test_export_has_own_data_only(visitor_submissions, visitor, reviewer):
+    data, images = read_export(visitor)
+    assert [row["id"] for row in data["submissions"]] == [row.public_id for row in visitor_submissions]
     first = data["submissions"][0]
-    assert first["strokes"] == used[0].strokes
-    assert [one["digit"] for one in first["answers"]] == [7]
-    assert [(one["value"], one["yours"]) for one in first["labels"]] == [("1", True), ("7", False)]
-    assert set(kept) == {one["picture"] for one in data["submissions"]}
-    assert kept[first["picture"]] == storage.read(used[0])
+    assert first["strokes"] == visitor_submissions[0].strokes
+    assert [row["digit"] for row in first["answers"]] == [7]
+    assert [(row["value"], row["yours"]) for row in first["labels"]] == [("1", True), ("7", False)]
+    assert set(images) == {row["picture"] for row in data["submissions"]}
+    assert images[first["picture"]] == storage.read(visitor_submissions[0])
     assert "rita" not in json.dumps(data)
 
-    data, _ = exported(reviewer)
+    data, _ = read_export(reviewer)
     assert (data["account"], data["submissions"]) == ("rita", [])
-    assert [(one["submission"], one["value"]) for one in data["said_of_others"]] == [(used[0].public_id, "7")]
+    assert [(row["submission"], row["value"]) for row in data["said_of_others"]] == [
+        (visitor_submissions[0].public_id, "7")
+    ]
 
 
 def test_export_has_account_and_tokens_without_secrets(reviewer):
@@ -93,7 +95,7 @@ def test_export_has_account_and_tokens_without_secrets(reviewer):
     token, key = tokens.create(actor=reviewer, name="scanner", scopes=["read"], days=7)
     tokens.authenticate(key)
     token.refresh_from_db()
-    data, _ = exported(reviewer)
+    data, _ = read_export(reviewer)
     assert data["account_details"] == {
         "email": "rita@example.org",
         "created": user.date_joined.isoformat(),
@@ -111,10 +113,10 @@ def test_export_has_account_and_tokens_without_secrets(reviewer):
     }
     for secret in (key, token.digest, user.password):
         assert secret not in json.dumps(data)
-    assert exported(Actor(visitor="a" * 32))[0]["account_details"] is None
+    assert read_export(Actor(visitor="a" * 32))[0]["account_details"] is None
 
 
-def test_export_is_anonymous_file_in_data_folder(used, visitor, settings, tmp_path):
+def test_export_is_anonymous_file_in_data_folder(visitor_submissions, visitor, settings, tmp_path):
     settings.DATA_DIR = tmp_path / "elsewhere"
     settings.DATA_DIR.mkdir()
     with personal_data.export_data(visitor) as file:
@@ -126,7 +128,7 @@ def test_export_is_anonymous_file_in_data_folder(used, visitor, settings, tmp_pa
 
 
 def test_delete_everything_keeps_identical_images_of_others(
-    used, visitor, stranger, django_capture_on_commit_callbacks
+    visitor_submissions, visitor, stranger, django_capture_on_commit_callbacks
 ):
     assert len(files()) == 2
     with django_capture_on_commit_callbacks(execute=True):
@@ -142,16 +144,16 @@ def test_delete_everything_keeps_identical_images_of_others(
     assert files() == set()
 
 
-def test_deleted_account_leaves_its_reviews(used, reviewer):
-    mine = make_submission(reviewer)
+def test_deleted_account_leaves_its_reviews(visitor_submissions, reviewer):
+    own = make_submission(reviewer)
     personal_data.delete_everything(reviewer, with_account=True)
     assert not User.objects.filter(pk=reviewer.user.pk).exists()
-    assert not Submission.objects.filter(pk=mine.pk).exists()
+    assert not Submission.objects.filter(pk=own.pk).exists()
     assert Label.objects.get(value="7").user is None
 
 
 def test_submissions_during_account_deletion_are_deleted(reviewer, monkeypatch, django_capture_on_commit_callbacks):
-    """Left behind it would be nobody's, to be deleted by none but operators."""
+    """A submission left behind would have no owner, and only operators could delete it."""
     monkeypatch.setattr(personal_data.idempotency, "delete_for", lambda actor: send(actor, shift=30))
     with django_capture_on_commit_callbacks(execute=True):
         assert personal_data.delete_everything(reviewer, with_account=True) == 1
@@ -160,10 +162,10 @@ def test_submissions_during_account_deletion_are_deleted(reviewer, monkeypatch, 
 
 
 def test_last_operator_cannot_be_deleted(operator):
-    mine = make_submission(operator)
+    own = make_submission(operator)
     with pytest.raises(personal_data.AccountNotDeletableError, match="only operator"):
         personal_data.delete_everything(operator, with_account=True)
-    assert Submission.objects.filter(pk=mine.pk).exists()
+    assert Submission.objects.filter(pk=own.pk).exists()
     User.objects.create_superuser("olga")
     personal_data.delete_everything(operator, with_account=True)
     assert not User.objects.filter(pk=operator.user.pk).exists()
@@ -174,7 +176,7 @@ def test_opt_out_covers_earlier_and_later_submissions(who, request, stranger):
     actor = request.getfixturevalue(who)
     before = send(actor)
     training_consent.opt_out(actor)
-    training_consent.opt_out(actor)  # twice is once
+    training_consent.opt_out(actor)  # idempotent
     assert OptOut.objects.count() == 1
     after, of_others = send(actor, shift=3), send(stranger, shift=6)
     Submission.objects.update(truth="7", truth_state=TruthState.SETTLED, fold="train")
@@ -182,19 +184,19 @@ def test_opt_out_covers_earlier_and_later_submissions(who, request, stranger):
     training_consent.opt_in(actor)
     assert send(actor, shift=9).may_train
     assert not send(actor, shift=12, may_train=False).may_train
-    for one in (before, after):
-        one.refresh_from_db()
-        assert not one.may_train
+    for row in (before, after):
+        row.refresh_from_db()
+        assert not row.may_train
 
 
 def test_submission_stored_during_opt_out_is_not_used_for_training(visitor, django_capture_on_commit_callbacks):
-    """On PostgreSQL neither transaction sees the other; the wish is here made after it was looked for."""
+    """On PostgreSQL neither transaction sees the other; here the opt-out comes after the check for it."""
     if connection.vendor == "sqlite":
         pytest.skip("on SQLite one transaction follows the other")
-    sent = SubmissionInput(source=Source.CANVAS, strokes=SEVEN)
+    payload = SubmissionInput(source=Source.CANVAS, strokes=SEVEN)
     with django_capture_on_commit_callbacks(execute=True):
         row = service.create_submission(
-            actor=visitor, payload=sent, within=lambda _: OptOut.objects.create(visitor=visitor.visitor)
+            actor=visitor, payload=payload, within=lambda _: OptOut.objects.create(visitor=visitor.visitor)
         )
     row.refresh_from_db()
     assert not row.may_train
@@ -218,7 +220,7 @@ def test_submission_stored_just_before_opt_out_is_not_used_for_training(visitor)
     assert not row.may_train
 
 
-def test_retention_deletes_only_expired_submissions(used, settings, django_capture_on_commit_callbacks):
+def test_retention_deletes_only_expired_submissions(visitor_submissions, settings, django_capture_on_commit_callbacks):
     old = SessionStore()
     old["x"] = 1
     old.set_expiry(-1)
@@ -227,10 +229,10 @@ def test_retention_deletes_only_expired_submissions(used, settings, django_captu
     assert not Session.objects.exists()
     assert retention.delete_expired_submissions() == 0
     settings.RETENTION_DAYS = 30
-    Submission.objects.filter(pk=used[0].pk).update(created=timezone.now() - timedelta(days=31))
-    Submission.objects.filter(pk=used[1].pk).update(created=timezone.now() - timedelta(days=29))
+    Submission.objects.filter(pk=visitor_submissions[0].pk).update(created=timezone.now() - timedelta(days=31))
+    Submission.objects.filter(pk=visitor_submissions[1].pk).update(created=timezone.now() - timedelta(days=29))
     with django_capture_on_commit_callbacks(execute=True):
         assert retention.delete_expired_submissions() == 1
-    assert not Submission.objects.filter(pk=used[0].pk).exists()
+    assert not Submission.objects.filter(pk=visitor_submissions[0].pk).exists()
     assert Submission.objects.count() == 2
     assert len(files()) == 1

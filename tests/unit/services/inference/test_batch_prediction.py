@@ -1,4 +1,4 @@
-"""Answering a batch: one forward pass, one transaction, and nobody suffers for another one's picture."""
+"""Batch prediction: one forward pass, one transaction, and isolated failures."""
 
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.django_db
 
 
 class Answering:
-    """The live classifier, and something that happens while it thinks."""
+    """A live classifier that runs a function during its forward pass."""
 
     def __init__(self, meanwhile) -> None:
         self._real, self._meanwhile = versions.live_classifier.current()[1], meanwhile
@@ -50,8 +50,8 @@ def submissions(count: int, **columns: object) -> list[Submission]:
 
 def test_each_prediction_of_batch_names_its_version() -> None:
     rows = submissions(5)
-    said = batch_prediction.predict_batch([row.pk for row in rows])
-    assert set(said) == {row.pk for row in rows}
+    messages = batch_prediction.predict_batch([row.pk for row in rows])
+    assert set(messages) == {row.pk for row in rows}
     _, classifier = versions.live_classifier.current()
     for row, answer in zip(
         rows,
@@ -70,19 +70,23 @@ def test_each_prediction_of_batch_names_its_version() -> None:
 
 def test_message_equals_stored_row(django_assert_num_queries) -> None:
     row = submissions(1)[0]
-    said = batch_prediction.predict_batch([row.pk])
-    asking = Submission.objects.get(pk=row.pk)
-    asking.state = SubmissionState.PENDING
+    messages = batch_prediction.predict_batch([row.pk])
+    submission = Submission.objects.get(pk=row.pk)
+    submission.state = SubmissionState.PENDING
     with django_assert_num_queries(0):
-        taken = answers.take(asking, said[row.pk])
-        assert (asking.state, asking.latest_prediction, asking.doubt) == ("predicted", taken, taken.doubt)
-        assert taken.version.number == 1
-        assert taken.submission is asking
+        prediction = answers.take(submission, messages[row.pk])
+        assert (submission.state, submission.latest_prediction, submission.doubt) == (
+            "predicted",
+            prediction,
+            prediction.doubt,
+        )
+        assert prediction.version.number == 1
+        assert prediction.submission is submission
     stored = Prediction.objects.get()
     for field in Prediction._meta.concrete_fields:
-        assert getattr(taken, field.attname) == getattr(stored, field.attname)
-    assert taken.version == stored.version
-    assert taken.version.manifest == stored.version.manifest
+        assert getattr(prediction, field.attname) == getattr(stored, field.attname)
+    assert prediction.version == stored.version
+    assert prediction.version.manifest == stored.version.manifest
 
 
 def test_every_prediction_column_is_written() -> None:
@@ -101,10 +105,10 @@ def test_submission_has_one_prediction_per_version() -> None:
     row = submissions(1)[0]
     batch_prediction.predict_batch([row.pk, row.pk])
     assert batch_prediction.predict_batch([row.pk]) == {}
-    Submission.objects.update(state=SubmissionState.PENDING)  # as two workers see it that popped it at once
-    said = batch_prediction.predict_batch([row.pk])
+    Submission.objects.update(state=SubmissionState.PENDING)  # as if two workers had popped it
+    messages = batch_prediction.predict_batch([row.pk])
     assert Prediction.objects.count() == 1
-    assert answers.take(row, said[row.pk]) == Prediction.objects.get()
+    assert answers.take(row, messages[row.pk]) == Prediction.objects.get()
 
 
 def test_new_live_version_is_used_from_next_batch() -> None:
@@ -127,14 +131,14 @@ def test_image_that_breaks_model_fails_alone(during_prediction) -> None:
             raise ArithmeticError("odd ink")
 
     during_prediction(choke)
-    said = batch_prediction.predict_batch([row.pk for row in rows])
+    messages = batch_prediction.predict_batch([row.pk for row in rows])
     states = [Submission.objects.get(pk=row.pk).state for row in rows]
     assert states == ["predicted", "predicted", "failed", "predicted"]
     rows[2].refresh_from_db()
     assert "odd ink" in rows[2].failure
-    asking = Submission(pk=rows[2].pk)
-    assert answers.take(asking, said[rows[2].pk]) is None
-    assert (asking.state, asking.failure) == ("failed", rows[2].failure)
+    submission = Submission(pk=rows[2].pk)
+    assert answers.take(submission, messages[rows[2].pk]) is None
+    assert (submission.state, submission.failure) == ("failed", rows[2].failure)
 
 
 def test_wrong_pixel_size_fails_only_its_submission() -> None:
@@ -147,8 +151,8 @@ def test_wrong_pixel_size_fails_only_its_submission() -> None:
 def test_submission_deleted_during_prediction_does_not_fail_batch(during_prediction) -> None:
     rows = submissions(3)
     during_prediction(lambda pixels: Submission.objects.filter(pk=rows[1].pk).delete())
-    said = batch_prediction.predict_batch([row.pk for row in rows])
-    assert set(said) == {rows[0].pk, rows[2].pk}
+    messages = batch_prediction.predict_batch([row.pk for row in rows])
+    assert set(messages) == {rows[0].pk, rows[2].pk}
     assert Prediction.objects.count() == 2
     assert Submission.objects.filter(state=SubmissionState.PREDICTED).count() == 2
 
@@ -205,8 +209,8 @@ def test_lost_submissions_are_retried_in_batch_then_alone_then_failed(settings) 
         )
     recent = make_submission(pixels=some_pixels())
     turns = []
-    while said := recovery.predict_lost():
-        turns.append(sorted(said))
+    while messages := recovery.predict_lost():
+        turns.append(sorted(messages))
     assert turns == [[rows[2].pk, rows[3].pk], [rows[0].pk], [rows[1].pk]]
     stored = {row.pk: row for row in Submission.objects.all()}
     assert [stored[row.pk].state for row in rows] == ["predicted", "failed", "predicted", "predicted"]

@@ -1,4 +1,4 @@
-"""Why a submission got its answer."""
+"""Explanations of predictions."""
 
 import numpy as np
 import pytest

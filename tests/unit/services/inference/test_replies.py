@@ -1,4 +1,4 @@
-"""Threads of one process that wait for answers share a list: one asks Redis, and everybody gets what is their own."""
+"""Reply inbox: one thread pops the list for all waiting threads of the process."""
 
 import threading
 import time
@@ -14,7 +14,7 @@ from recognizer.services.inference.handoff.replies import Replies
 
 
 class List:
-    """Stands in for the list in Redis, so that a test can say what comes when, and see who asks."""
+    """Stands in for the Redis list, so that a test controls when items arrive and which thread pops."""
 
     def __init__(self) -> None:
         self._items: SimpleQueue[Sequence[bytes] | Exception] = SimpleQueue()
@@ -60,7 +60,7 @@ def pool() -> Iterator[ThreadPoolExecutor]:
 
 
 def wait(pool: ThreadPoolExecutor, replies: Replies, *keys: bytes, seconds: float = 10) -> Future:
-    """A thread that waits, once it does."""
+    """Start a thread that collects replies, and return once it waits."""
     replies.expect(keys)
     future = pool.submit(replies.collect, keys, time.monotonic() + seconds)
     wait_until(lambda: all(key in replies._waiting for key in keys))
@@ -75,16 +75,16 @@ def test_single_waiter_pops_its_own_reply(replies, items):
 
 
 def test_leader_pops_for_all_and_wakes_only_complete_waiters(pool, replies, items):
-    leader, one, two = wait(pool, replies, b"1"), wait(pool, replies, b"2"), wait(pool, replies, b"3", b"4")
+    leader, second, third = wait(pool, replies, b"1"), wait(pool, replies, b"2"), wait(pool, replies, b"3", b"4")
     items.bring(b"2 b", b"3 c")
-    assert one.result(10) == {b"2": b"b"}
+    assert second.result(10) == {b"2": b"b"}
     assert len(set(items.asked_by)) == 1
     assert not leader.done()
-    assert not two.done()
+    assert not third.done()
     items.bring(b"1 a")
     assert leader.result(10) == {b"1": b"a"}
     items.bring(b"4 d")
-    assert two.result(10) == {b"3": b"c", b"4": b"d"}
+    assert third.result(10) == {b"3": b"c", b"4": b"d"}
     assert len(set(items.asked_by)) == 2
 
 
@@ -140,11 +140,11 @@ def test_uncollected_replies_expire(replies, monkeypatch):
 
 
 def test_redis_error_releases_all_waiters(pool, replies, items):
-    leader, others = wait(pool, replies, b"1"), [wait(pool, replies, b"%d" % number) for number in range(2, 6)]
+    leader, followers = wait(pool, replies, b"1"), [wait(pool, replies, b"%d" % number) for number in range(2, 6)]
     items.fail()
     with pytest.raises(redis.ConnectionError, match="gone"):
         leader.result(10)
-    assert [one.result(10) for one in others] == [{}] * 4
+    assert [second.result(10) for second in followers] == [{}] * 4
     assert len(items.asked_by) == 1
     later = wait(pool, replies, b"7")
     items.bring(b"7 there again")

@@ -1,4 +1,4 @@
-"""`manage.py sanity`: what is missing, damaged or left over is found, and a whole site is called whole."""
+"""`manage.py sanity`: finds missing, damaged and orphaned files."""
 
 import io
 import os
@@ -20,52 +20,52 @@ pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("media")]
 
 
 @pytest.fixture
-def kept(visitor) -> Submission:
+def submission(visitor) -> Submission:
     submission = service.create_submission(actor=visitor, payload=SubmissionInput(source=Source.CANVAS, strokes=SEVEN))
     make_prediction(submission)
     return submission
 
 
-def found() -> list[str]:
+def problems() -> list[str]:
     return [finding.problem for finding in consistency.check().findings]
 
 
-def test_consistent_site_has_no_findings(kept):
+def test_consistent_site_has_no_findings(submission):
     said = io.StringIO()
     call_command("sanity", stdout=said)
     assert said.getvalue() == "checked 1 submissions, 1 images, 1 models: nothing is missing or damaged\n"
 
 
-def test_missing_and_damaged_images_are_found(kept):
-    path = Path(default_storage.path(kept.picture))
+def test_missing_and_damaged_images_are_found(submission):
+    path = Path(default_storage.path(submission.picture))
     path.write_bytes(b"x" + path.read_bytes()[1:])
-    assert found() == ["a picture is damaged"]
+    assert problems() == ["a picture is damaged"]
     path.unlink()
-    assert found() == ["a picture is missing"]
+    assert problems() == ["a picture is missing"]
     with pytest.raises(SystemExit) as ended:
         call_command("sanity", stdout=io.StringIO())
     assert ended.value.code == 1
 
 
-def test_orphaned_files_are_harmless_findings(kept):
+def test_orphaned_files_are_harmless_findings(submission):
     path = Path(default_storage.path("pictures/ab/left.png.1234.draft"))
     path.parent.mkdir(parents=True)
     path.write_bytes(b"half")
-    assert found() == []  # it may still become a picture
+    assert problems() == []  # the upload may still be running
     two_hours_ago = time.time() - 7200
     os.utime(path, (two_hours_ago, two_hours_ago))
-    assert found() == ["a file that no submission names; the hourly sweep takes it"]
+    assert problems() == ["a file that no submission names; the hourly sweep takes it"]
     assert consistency.check().is_sane
 
 
-def test_mismatch_with_latest_prediction_is_found(kept):
+def test_mismatch_with_latest_prediction_is_found(submission):
     Submission.objects.update(digit=3)
-    assert found() == ["a submission and its latest answer differ"]
+    assert problems() == ["a submission and its latest answer differ"]
 
 
-def test_damaged_model_is_found(kept):
+def test_damaged_model_is_found(submission):
     bundle = bytes(ModelFiles.objects.get().bundle)
     ModelFiles.objects.update(bundle=bundle[:-1] + b"x")
-    assert found() == ["the file of a model is damaged"]
+    assert problems() == ["the file of a model is damaged"]
     ModelFiles.objects.all().delete()
-    assert found() == ["the live model has no files"]
+    assert problems() == ["the live model has no files"]

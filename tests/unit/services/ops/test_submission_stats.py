@@ -1,4 +1,4 @@
-"""Counts of what somebody sees."""
+"""Statistics of visible submissions."""
 
 import pytest
 

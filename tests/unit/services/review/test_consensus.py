@@ -1,4 +1,4 @@
-"""The truth that follows from labels is what it always was; one more label costs the same however many there are."""
+"""Consensus of labels: equal to a full recomputation, at a cost that does not grow with the labels."""
 
 from __future__ import annotations
 
@@ -32,23 +32,25 @@ def reviewers(count: int) -> list[Actor]:
     return actors
 
 
-def truths_from_all_labels(digest: str) -> dict[int, tuple[str, str]]:
-    """The truth of every copy, worked out from all labels of all copies, as release 0.9.0 did for each new one."""
+def consensus_from_all_labels(digest: str) -> dict[int, tuple[str, str]]:
+    """Return the consensus of every copy, computed from all labels of all copies as release 0.9.0 did."""
     copies = list(Submission.objects.filter(digest=digest))
     votes: dict[tuple, str] = {}
     suggestions = {}
-    said = Label.objects.filter(submission__in=copies, value__gt="", retraction__isnull=True)
-    for label in said.order_by("id"):
+    active_labels = Label.objects.filter(submission__in=copies, value__gt="", retraction__isnull=True)
+    for label in active_labels.order_by("id"):
         if label.kind == LabelKind.REVIEW:
             votes[label.user_id, label.visitor] = label.value
         else:
             suggestions[label.submission_id] = label.value
     recent = Label.objects.filter(kind=LabelKind.REVIEW, user__is_active=True)
     active = recent.values("user").distinct().count()
-    return {copy.pk: _truth(copy, Counter(votes.values()), suggestions.get(copy.pk), active) for copy in copies}
+    return {
+        copy.pk: _expected_consensus(copy, Counter(votes.values()), suggestions.get(copy.pk), active) for copy in copies
+    }
 
 
-def _truth(copy: Submission, votes: Counter[str], suggestion: str | None, active: int) -> tuple[str, str]:
+def _expected_consensus(copy: Submission, votes: Counter[str], suggestion: str | None, active: int) -> tuple[str, str]:
     if not votes:
         return (suggestion, TruthState.PROVISIONAL) if suggestion else ("", TruthState.NONE)
     ranked = votes.most_common()
@@ -59,7 +61,7 @@ def _truth(copy: Submission, votes: Counter[str], suggestion: str | None, active
     return value, TruthState.PROVISIONAL if count == 1 and contradicts and active > 1 else TruthState.SETTLED
 
 
-def stored(digest: str) -> dict[int, tuple[str, str]]:
+def stored_consensus(digest: str) -> dict[int, tuple[str, str]]:
     rows = Submission.objects.filter(digest=digest)
     return {pk: (truth, state) for pk, truth, state in rows.values_list("pk", "truth", "truth_state")}
 
@@ -91,7 +93,7 @@ def test_consensus_matches_full_recomputation(db: None, steps: list[tuple]) -> N
                 make_submission(VISITOR, digest=first.digest)
             elif step == "leave":
                 User.objects.filter(pk=actor.user.pk).delete()
-                people[person] = reviewers_again(person)
+                people[person] = reviewer_account(person)
             elif copy is None:
                 continue
             elif step == "erase":
@@ -101,37 +103,37 @@ def test_consensus_matches_full_recomputation(db: None, steps: list[tuple]) -> N
                 if last is None or (last.kind == LabelKind.REVIEW and last.user is None):
                     continue
                 labels.retract(actor=Actor(user=last.user) if last.user else VISITOR, label=last)
-                compare(copy, is_review=last.kind == LabelKind.REVIEW)
+                assert_consensus(copy, is_review=last.kind == LabelKind.REVIEW)
             else:
                 _, is_news = labels.create_label_if_changed(
                     actor=actor, submission=copy, value=value, reason=LabelReason.API
                 )
                 if is_news:  # a repeated word changes nothing, also not after somebody has left
-                    compare(copy, is_review=step == "review")
+                    assert_consensus(copy, is_review=step == "review")
         transaction.set_rollback(True)
 
 
-def reviewers_again(person: int) -> Actor:
+def reviewer_account(person: int) -> Actor:
     user = User.objects.create(username=f"reviewer {person} {User.objects.count()}")
     user.groups.add(Group.objects.get(name="reviewer"))
     return Actor(user=user)
 
 
-def compare(labelled: Submission, *, is_review: bool) -> None:
-    """A suggestion is about its own submission, a review about every copy."""
-    expected, found = truths_from_all_labels(labelled.digest), stored(labelled.digest)
-    assert found[labelled.pk] == expected[labelled.pk]
+def assert_consensus(labelled: Submission, *, is_review: bool) -> None:
+    """Compare one submission after a suggestion, all copies after a review."""
+    expected, actual = consensus_from_all_labels(labelled.digest), stored_consensus(labelled.digest)
+    assert actual[labelled.pk] == expected[labelled.pk]
     if is_review:
-        assert found == expected
+        assert actual == expected
 
 
 @pytest.mark.both_databases
 def test_migration_creates_votes_from_existing_labels() -> None:
-    one, two = reviewers(2)
+    first_reviewer, second_reviewer = reviewers(2)
     submission = make_submission(VISITOR)
-    for actor, value in ((one, "1"), (two, "2"), (one, "3")):
+    for actor, value in ((first_reviewer, "1"), (second_reviewer, "2"), (first_reviewer, "3")):
         last = labels.create_label(actor=actor, submission=submission, value=value, reason=LabelReason.API)
-    labels.retract(actor=one, label=last)
+    labels.retract(actor=first_reviewer, label=last)
     gone = Actor(user=User.objects.create_superuser("gone"))
     labels.create_label(actor=gone, submission=submission, value="1", reason=LabelReason.API)
     User.objects.filter(pk=gone.user.pk).delete()
@@ -145,11 +147,11 @@ def test_migration_creates_votes_from_existing_labels() -> None:
     assert set(Label.objects.filter(stands=True).values_list("pk", flat=True)) == standing
 
 
-# --- What one more costs ----------------------------------------------------------------------------------------------
+# --- Cost -------------------------------------------------------------------------------------------------------------
 
 
 class Steps:
-    """Counts what SQLite's virtual machine does, in hundreds of instructions: the same on every machine."""
+    """Counts the instructions of SQLite's virtual machine in hundreds, which do not depend on the computer."""
 
     def __enter__(self) -> Steps:
         self.count = 0
@@ -165,7 +167,7 @@ class Steps:
 
 
 def add_labels(submission: Submission, *, actor: Actor, count: int) -> None:
-    """Labels as they were said one after the other, half of them taken back."""
+    """Add labels one after the other, half of them retracted."""
     kind = LabelKind.REVIEW if actor.user else LabelKind.SUGGESTION
     common = {"submission": submission, "kind": kind, "reason": LabelReason.API}
     common |= {"user": actor.user, "visitor": actor.visitor}
@@ -179,7 +181,7 @@ def add_labels(submission: Submission, *, actor: Actor, count: int) -> None:
 @pytest.mark.sqlite_only
 @pytest.mark.parametrize("operation", ["suggest", "repeat", "retract", "review", "retract review", "decide", "undo"])
 def test_label_cost_does_not_grow_with_labels(operation: str) -> None:
-    """At 4,000 labels of one submission each further one took eight times as long, under the write lock."""
+    """With 4,000 labels of a submission, each further one used to take eight times as long, under the write lock."""
     reviewer, other = reviewers(2)
     submission = make_submission(VISITOR)
     make_prediction(submission)
@@ -193,13 +195,13 @@ def test_label_cost_does_not_grow_with_labels(operation: str) -> None:
         import_module("recognizer.migrations.0014_votes").derive(apps, None)
         for turn in range(2):
             with transaction.atomic(), Steps() as steps:
-                perform(operation, submission, reviewer, value=str(turn + 1))
+                perform_operation(operation, submission, reviewer, value=str(turn + 1))
                 transaction.set_rollback(True)
             costs[count].append(steps.count)
     assert min(costs[1000]) <= 1.5 * min(costs[10]) + 10, costs
 
 
-def perform(operation: str, submission: Submission, reviewer: Actor, *, value: str) -> None:
+def perform_operation(operation: str, submission: Submission, reviewer: Actor, *, value: str) -> None:
     actor = reviewer if "review" in operation else VISITOR
     if operation == "decide":
         decisions.decide(actor=reviewer, submission=submission, value=value, default_reason=LabelReason.API)

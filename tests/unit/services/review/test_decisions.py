@@ -1,4 +1,4 @@
-"""What a reviewer decides, takes back and sends again."""
+"""Decisions of reviewers: label, undo and repeat."""
 
 from datetime import timedelta
 
@@ -19,13 +19,13 @@ def no_random_share(settings):
     settings.REVIEW_RANDOM_SHARE = 0
 
 
-def answered(**columns) -> Submission:
+def make_predicted(**columns) -> Submission:
     submission = make_submission(**columns)
     make_prediction(submission, verdict=Verdict.UNSURE, doubt=0.5)
     return submission
 
 
-def shown(actor: Actor) -> Submission:
+def lease_one(actor: Actor) -> Submission:
     return queue.lease_next(actor=actor, rule=LabelReason.DOUBT, count=1)[0].submission
 
 
@@ -33,83 +33,83 @@ def decide(actor: Actor, submission: Submission, value: str = "7") -> Label:
     return decisions.decide(actor=actor, submission=submission, value=value, default_reason=LabelReason.API)
 
 
-def truth(submission: Submission) -> tuple[str, str]:
+def consensus(submission: Submission) -> tuple[str, str]:
     submission.refresh_from_db()
     return submission.truth, submission.truth_state
 
 
 def test_decision_has_reason_of_lease_and_releases_it(reviewer):
-    answered()
-    said = decide(reviewer, shown(reviewer))
-    assert (said.kind, said.reason) == (LabelKind.REVIEW, LabelReason.DOUBT)
+    make_predicted()
+    labels_added = decide(reviewer, lease_one(reviewer))
+    assert (labels_added.kind, labels_added.reason) == (LabelKind.REVIEW, LabelReason.DOUBT)
     assert not Lease.objects.exists()
 
 
 def test_repeated_decision_is_stored_once(reviewer):
-    answered()
-    submission = shown(reviewer)
+    make_predicted()
+    submission = lease_one(reviewer)
     assert decide(reviewer, submission) == decide(reviewer, submission)
     assert Label.objects.count() == 1
 
 
 def test_decision_after_lease_expiry_is_stored(reviewer, second_reviewer):
-    answered()
-    submission = shown(reviewer)
+    make_predicted()
+    submission = lease_one(reviewer)
     Lease.objects.all().delete()
-    assert shown(second_reviewer) == submission
+    assert lease_one(second_reviewer) == submission
     decide(reviewer, submission)
-    assert truth(submission) == ("7", TruthState.SETTLED)
+    assert consensus(submission) == ("7", TruthState.SETTLED)
     assert Lease.objects.get().reviewer == second_reviewer.user
 
 
 def test_corrected_decision_keeps_reason(reviewer):
-    answered()
-    submission = shown(reviewer)
+    make_predicted()
+    submission = lease_one(reviewer)
     decide(reviewer, submission, "7")
     assert decide(reviewer, submission, "1").reason == LabelReason.DOUBT
-    assert truth(submission) == ("1", TruthState.SETTLED)
+    assert consensus(submission) == ("1", TruthState.SETTLED)
 
 
 def test_undo_leases_item_again_with_same_reason(reviewer, second_reviewer):
-    answered(), answered()
-    submission = shown(reviewer)
+    make_predicted(), make_predicted()
+    submission = lease_one(reviewer)
     decide(reviewer, submission)
     item = decisions.undo(actor=reviewer, submission=submission)
     assert (item.submission, item.reason, item.blind) == (submission, LabelReason.DOUBT, False)
-    assert truth(submission) == ("", TruthState.NONE)
-    assert shown(reviewer) == submission
-    assert shown(second_reviewer) != submission
+    assert consensus(submission) == ("", TruthState.NONE)
+    assert lease_one(reviewer) == submission
+    assert lease_one(second_reviewer) != submission
 
 
 def test_repeated_undo_retracts_once(reviewer):
-    answered()
-    submission = shown(reviewer)
+    make_predicted()
+    submission = lease_one(reviewer)
     decide(reviewer, submission)
     for _ in range(2):
         decisions.undo(actor=reviewer, submission=submission)
     assert Label.objects.filter(retracts__isnull=False).count() == 1
-    assert shown(reviewer) == submission
+    assert lease_one(reviewer) == submission
 
 
 def test_skip_can_be_undone(reviewer):
-    answered(), answered()
-    submission = shown(reviewer)
+    make_predicted(), make_predicted()
+    submission = lease_one(reviewer)
     decisions.skip(actor=reviewer, submission=submission)
-    assert shown(reviewer) != submission
+    assert lease_one(reviewer) != submission
     assert decisions.undo(actor=reviewer, submission=submission).submission == submission
 
 
 def test_last_decided_ignores_labels_outside_queue(reviewer):
     assert decisions.last_decided(reviewer) is None
-    answered()
-    submission = shown(reviewer)
+    make_predicted()
+    submission = lease_one(reviewer)
     decide(reviewer, submission)
-    labels.create_label(actor=reviewer, submission=answered(), value="3", reason=LabelReason.OWN_PAGE)
+    labels.create_label(actor=reviewer, submission=make_predicted(), value="3", reason=LabelReason.OWN_PAGE)
     assert decisions.last_decided(reviewer) == submission
 
 
 def test_decisions_are_stored_all_or_none(reviewer):
-    rows = [answered() for _ in range(5)]
+    rows = [make_predicted() for _ in range(5)]
     with pytest.raises(labels.LabelError):
         decisions.decide_many(
             actor=reviewer, values=dict.fromkeys(rows, "7") | {rows[4]: "eleven"}, default_reason=LabelReason.GRID
@@ -119,7 +119,7 @@ def test_decisions_are_stored_all_or_none(reviewer):
 
 @pytest.mark.parametrize("count", [2, 60])
 def test_query_count_does_not_depend_on_number_of_decisions(reviewer, count, django_assert_max_num_queries):
-    rows = [answered() for _ in range(count)]
+    rows = [make_predicted() for _ in range(count)]
     reviewer.user.has_perm("recognizer.review")
     with django_assert_max_num_queries(14):
         decisions.decide_many(actor=reviewer, values=dict.fromkeys(rows, "7"), default_reason=LabelReason.GRID)
@@ -127,14 +127,16 @@ def test_query_count_does_not_depend_on_number_of_decisions(reviewer, count, dja
 
 
 def test_deleted_submission_does_not_fail_other_decisions(reviewer):
-    rows = [answered() for _ in range(3)]
+    rows = [make_predicted() for _ in range(3)]
     Submission.objects.filter(pk=rows[1].pk).delete()
-    said = decisions.decide_many(actor=reviewer, values=dict.fromkeys(rows, "7"), default_reason=LabelReason.GRID)
-    assert {one.submission_id for one in said} == {rows[0].pk, rows[2].pk}
+    labels_added = decisions.decide_many(
+        actor=reviewer, values=dict.fromkeys(rows, "7"), default_reason=LabelReason.GRID
+    )
+    assert {row.submission_id for row in labels_added} == {rows[0].pk, rows[2].pk}
 
 
 def test_grid_leases_submissions_of_one_digit(reviewer, second_reviewer):
-    sevens = {answered() for _ in range(3)}
+    sevens = {make_predicted() for _ in range(3)}
     other = make_submission()
     make_prediction(other, digit=1, runner_up=7)
     no_digit = make_submission()
@@ -147,7 +149,7 @@ def test_grid_leases_submissions_of_one_digit(reviewer, second_reviewer):
 
 
 def test_reviewed_item_is_blind_under_every_rule(reviewer, second_reviewer):
-    decide(second_reviewer, answered(), "3")
+    decide(second_reviewer, make_predicted(), "3")
     sure = make_submission()
     make_prediction(sure)
     decide(reviewer, sure, "1")
@@ -156,41 +158,41 @@ def test_reviewed_item_is_blind_under_every_rule(reviewer, second_reviewer):
 
 
 def test_visitor_labels_are_not_used_for_training(visitor, stranger, reviewer):
-    drawn = answered()
+    submission = make_predicted()
     for value in ("1", "7", "1"):
-        labels.create_label(actor=visitor, submission=drawn, value=value, reason=LabelReason.OWN_PAGE)
+        labels.create_label(actor=visitor, submission=submission, value=value, reason=LabelReason.OWN_PAGE)
     for actor in (visitor, stranger, Actor()):
         with pytest.raises(labels.NotAllowedError):
-            decide(actor, drawn)
-    assert truth(drawn) == ("1", TruthState.PROVISIONAL)
+            decide(actor, submission)
+    assert consensus(submission) == ("1", TruthState.PROVISIONAL)
     assert not trainable_submissions().exists()
-    decide(reviewer, drawn, "7")
-    assert list(trainable_submissions()) == [drawn]
+    decide(reviewer, submission, "7")
+    assert list(trainable_submissions()) == [submission]
 
 
 def test_corrections_of_single_reviewer_are_used_for_training(reviewer):
     sure = make_submission()
     make_prediction(sure)
     decide(reviewer, sure, "1")
-    assert truth(sure) == ("1", TruthState.SETTLED)
+    assert consensus(sure) == ("1", TruthState.SETTLED)
     assert list(trainable_submissions()) == [sure]
 
 
 def test_waiting_second_opinions_settle_when_other_reviewer_is_inactive(reviewer, second_reviewer):
-    old = decide(second_reviewer, answered(), "3")
+    old = decide(second_reviewer, make_predicted(), "3")
     sure = make_submission()
     make_prediction(sure)
     decide(reviewer, sure, "1")
     assert queue.lease_next(actor=reviewer, rule=LabelReason.DOUBT) == []
-    assert truth(sure) == ("1", TruthState.PROVISIONAL)
+    assert consensus(sure) == ("1", TruthState.PROVISIONAL)
     Label.objects.filter(pk=old.pk).update(created=timezone.now() - timedelta(days=31))
     queue.lease_next(actor=reviewer, rule=LabelReason.DOUBT)
-    assert truth(sure) == ("1", TruthState.SETTLED)
+    assert consensus(sure) == ("1", TruthState.SETTLED)
 
 
 @pytest.mark.parametrize("count", [100, pytest.param(500, marks=pytest.mark.acceptance)])
 def test_concurrent_reviewers_get_disjoint_items(reviewer, second_reviewer, count):
-    rows = {answered().pk for _ in range(count)}
+    rows = {make_predicted().pk for _ in range(count)}
     on_screen = {reviewer: set(), second_reviewer: set()}
     decided = []
     turns = [reviewer, second_reviewer, second_reviewer, reviewer, reviewer]
@@ -200,7 +202,7 @@ def test_concurrent_reviewers_get_disjoint_items(reviewer, second_reviewer, coun
         on_screen[actor] = {item.submission.pk for item in items}
         assert not on_screen[reviewer] & on_screen[second_reviewer]
         if not items:
-            turns = [one for one in turns if one is not actor]
+            turns = [row for row in turns if row is not actor]
             continue
         for item in items[:3]:
             decide(actor, item.submission)

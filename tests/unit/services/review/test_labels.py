@@ -1,4 +1,4 @@
-"""What people say, and which truth follows from it."""
+"""Labels and their consensus."""
 
 from dataclasses import replace
 from datetime import timedelta
@@ -28,141 +28,141 @@ def submission(visitor: Actor) -> Submission:
     return make_submission(visitor)
 
 
-def say(actor: Actor, submission: Submission, value: str) -> Label:
+def add_label(actor: Actor, submission: Submission, value: str) -> Label:
     return labels.create_label(actor=actor, submission=submission, value=value, reason=LabelReason.DOUBT)
 
 
-def truth(submission: Submission) -> tuple[str, str]:
+def consensus(submission: Submission) -> tuple[str, str]:
     submission.refresh_from_db()
     return submission.truth, submission.truth_state
 
 
 def test_new_submission_has_no_consensus(submission):
-    assert truth(submission) == ("", TruthState.NONE)
+    assert consensus(submission) == ("", TruthState.NONE)
 
 
 def test_label_of_visitor_is_provisional(visitor, submission):
-    said = say(visitor, submission, "7")
-    assert said.kind == LabelKind.SUGGESTION
-    assert truth(submission) == ("7", TruthState.PROVISIONAL)
+    label = add_label(visitor, submission, "7")
+    assert label.kind == LabelKind.SUGGESTION
+    assert consensus(submission) == ("7", TruthState.PROVISIONAL)
 
 
 def test_label_of_reviewer_is_settled(reviewer, submission):
-    said = say(reviewer, submission, "7")
-    assert said.kind == LabelKind.REVIEW
-    assert truth(submission) == ("7", TruthState.SETTLED)
+    label = add_label(reviewer, submission, "7")
+    assert label.kind == LabelKind.REVIEW
+    assert consensus(submission) == ("7", TruthState.SETTLED)
 
 
 def test_reviewer_settles_their_own_drawing(reviewer):
-    mine = make_submission(reviewer)
-    labels.create_label(actor=reviewer, submission=mine, value="4", reason=LabelReason.OWN_PAGE)
-    assert truth(mine) == ("4", TruthState.SETTLED)
+    own = make_submission(reviewer)
+    labels.create_label(actor=reviewer, submission=own, value="4", reason=LabelReason.OWN_PAGE)
+    assert consensus(own) == ("4", TruthState.SETTLED)
 
 
 def test_review_overrides_suggestions(visitor, reviewer, submission):
-    say(reviewer, submission, "1")
-    say(visitor, submission, "7")
-    assert truth(submission) == ("1", TruthState.SETTLED)
+    add_label(reviewer, submission, "1")
+    add_label(visitor, submission, "7")
+    assert consensus(submission) == ("1", TruthState.SETTLED)
 
 
 def test_stranger_cannot_label_visitors_drawing(stranger, submission):
     with pytest.raises(labels.NotAllowedError):
-        say(stranger, submission, "7")
+        add_label(stranger, submission, "7")
     assert not Label.objects.exists()
-    assert truth(submission) == ("", TruthState.NONE)
+    assert consensus(submission) == ("", TruthState.NONE)
 
 
 def test_invalid_label_is_rejected(reviewer, submission):
     with pytest.raises(labels.LabelError, match="not_a_digit"):
-        say(reviewer, submission, "12")
+        add_label(reviewer, submission, "12")
     assert not Label.objects.exists()
 
 
 def test_newer_label_replaces_older_and_keeps_history(reviewer, submission):
-    say(reviewer, submission, "1")
-    say(reviewer, submission, "7")
-    assert truth(submission) == ("7", TruthState.SETTLED)
-    assert [one.value for one in submission.labels.all()] == ["1", "7"]
+    add_label(reviewer, submission, "1")
+    add_label(reviewer, submission, "7")
+    assert consensus(submission) == ("7", TruthState.SETTLED)
+    assert [row.value for row in submission.labels.all()] == ["1", "7"]
 
 
 def test_retraction_restores_previous_label(reviewer, submission):
-    say(reviewer, submission, "1")
-    wrong = say(reviewer, submission, "7")
+    add_label(reviewer, submission, "1")
+    wrong = add_label(reviewer, submission, "7")
     labels.retract(actor=reviewer, label=wrong)
-    assert truth(submission) == ("1", TruthState.SETTLED)
+    assert consensus(submission) == ("1", TruthState.SETTLED)
     assert submission.labels.count() == 3
 
 
 def test_retracting_all_labels_leaves_no_consensus(reviewer, submission):
-    labels.retract(actor=reviewer, label=say(reviewer, submission, "1"))
-    assert truth(submission) == ("", TruthState.NONE)
+    labels.retract(actor=reviewer, label=add_label(reviewer, submission, "1"))
+    assert consensus(submission) == ("", TruthState.NONE)
 
 
 def test_label_of_another_person_cannot_be_retracted(reviewer, visitor, stranger, submission):
-    said = say(visitor, submission, "1")
+    label = add_label(visitor, submission, "1")
     for other in (reviewer, stranger, Actor()):
         with pytest.raises(labels.NotAllowedError):
-            labels.retract(actor=other, label=said)
-    assert truth(submission) == ("1", TruthState.PROVISIONAL)
+            labels.retract(actor=other, label=label)
+    assert consensus(submission) == ("1", TruthState.PROVISIONAL)
 
 
 def test_token_can_retract_only_labels_within_its_scopes(reviewer, submission):
-    review = say(reviewer, submission, "1")
+    review = add_label(reviewer, submission, "1")
     with pytest.raises(labels.NotAllowedError):
         labels.retract(actor=replace(reviewer, scopes=frozenset({Scope.SUBMIT})), label=review)
-    assert truth(submission) == ("1", TruthState.SETTLED)
+    assert consensus(submission) == ("1", TruthState.SETTLED)
     labels.retract(actor=replace(reviewer, scopes=frozenset({Scope.REVIEW})), label=review)
-    assert truth(submission) == ("", TruthState.NONE)
+    assert consensus(submission) == ("", TruthState.NONE)
 
 
 def test_label_cannot_be_retracted_twice(reviewer, submission):
-    said = say(reviewer, submission, "1")
-    retraction = labels.retract(actor=reviewer, label=said)
-    for gone in (said, retraction):
+    label = add_label(reviewer, submission, "1")
+    retraction = labels.retract(actor=reviewer, label=label)
+    for retracted in (label, retraction):
         with pytest.raises(labels.LabelError):
-            labels.retract(actor=reviewer, label=gone)
+            labels.retract(actor=reviewer, label=retracted)
 
 
 def test_labels_are_immutable(reviewer, submission):
-    said = say(reviewer, submission, "1")
-    said.value = "2"
+    label = add_label(reviewer, submission, "1")
+    label.value = "2"
     with pytest.raises(AppendOnlyError):
-        said.save()
+        label.save()
 
 
 def test_third_reviewer_decides_dispute(reviewer, second_reviewer, operator, submission):
-    say(reviewer, submission, "1")
-    say(second_reviewer, submission, "7")
-    assert truth(submission) == ("", TruthState.DISPUTED)
-    say(operator, submission, "7")
-    assert truth(submission) == ("7", TruthState.SETTLED)
+    add_label(reviewer, submission, "1")
+    add_label(second_reviewer, submission, "7")
+    assert consensus(submission) == ("", TruthState.DISPUTED)
+    add_label(operator, submission, "7")
+    assert consensus(submission) == ("7", TruthState.SETTLED)
 
 
 def test_contradicting_sure_prediction_needs_second_reviewer(reviewer, second_reviewer, visitor, submission):
-    say(second_reviewer, make_submission(visitor), "3")
+    add_label(second_reviewer, make_submission(visitor), "3")
     make_prediction(submission)
-    say(reviewer, submission, "1")
-    assert truth(submission) == ("1", TruthState.PROVISIONAL)
-    say(second_reviewer, submission, "1")
-    assert truth(submission) == ("1", TruthState.SETTLED)
+    add_label(reviewer, submission, "1")
+    assert consensus(submission) == ("1", TruthState.PROVISIONAL)
+    add_label(second_reviewer, submission, "1")
+    assert consensus(submission) == ("1", TruthState.SETTLED)
 
 
 def test_single_reviewer_settles_against_sure_prediction(reviewer, submission):
     make_prediction(submission)
-    say(reviewer, submission, "1")
-    assert truth(submission) == ("1", TruthState.SETTLED)
+    add_label(reviewer, submission, "1")
+    assert consensus(submission) == ("1", TruthState.SETTLED)
 
 
 def test_inactive_reviewer_is_not_required(reviewer, second_reviewer, visitor, submission):
-    old = say(second_reviewer, make_submission(visitor), "3")
+    old = add_label(second_reviewer, make_submission(visitor), "3")
     Label.objects.filter(pk=old.pk).update(created=timezone.now() - timedelta(days=31))
     make_prediction(submission)
-    say(reviewer, submission, "1")
-    assert truth(submission) == ("1", TruthState.SETTLED)
+    add_label(reviewer, submission, "1")
+    assert consensus(submission) == ("1", TruthState.SETTLED)
 
 
 def test_visitor_label_is_moved_to_account_at_login(visitor, submission):
-    said = say(visitor, submission, "1")
+    label = add_label(visitor, submission, "1")
     signed_in = Actor(user=User.objects.create_user("ann"), visitor=visitor.visitor)
-    labels.retract(actor=signed_in, label=said)
-    assert truth(submission) == ("", TruthState.NONE)
+    labels.retract(actor=signed_in, label=label)
+    assert consensus(submission) == ("", TruthState.NONE)

@@ -1,4 +1,4 @@
-"""Which submission a reviewer sees next, and why."""
+"""Review queue: order, leases and reasons."""
 
 import random
 from datetime import timedelta
@@ -27,7 +27,7 @@ def second_reviewer() -> Actor:
     return Actor(user=user)
 
 
-def answered(doubt: float = 0.5, **columns) -> Submission:
+def make_predicted(doubt: float = 0.5, **columns) -> Submission:
     submission = make_submission(**columns)
     make_prediction(submission, doubt=doubt, verdict=Verdict.UNSURE)
     return submission
@@ -45,13 +45,13 @@ def review(actor, submission, value="7", reason=LabelReason.DOUBT) -> Label:
 
 
 def test_highest_doubt_comes_first(reviewer):
-    low, high, middle = answered(0.1), answered(0.9), answered(0.5)
+    low, high, middle = make_predicted(0.1), make_predicted(0.9), make_predicted(0.5)
     assert take(reviewer, count=3) == [high, middle, low]
 
 
 def test_contradicted_submissions_come_before_doubtful(reviewer, visitor):
-    answered(0.9)
-    contradicted = answered(0.1)
+    make_predicted(0.9)
+    contradicted = make_predicted(0.1)
     labels.create_label(actor=visitor, submission=contradicted, value="1", reason=LabelReason.OWN_PAGE)
     [item] = queue.lease_next(actor=reviewer, rule=LabelReason.DOUBT, count=1)
     assert (item.submission, item.reason, item.blind) == (contradicted, LabelReason.SUGGESTION, False)
@@ -60,41 +60,41 @@ def test_contradicted_submissions_come_before_doubtful(reviewer, visitor):
 def test_pending_failed_and_settled_are_not_shown(reviewer):
     make_submission()
     make_submission(state="failed", failure="unreadable")
-    review(reviewer, answered())
+    review(reviewer, make_predicted())
     assert take(reviewer) == []
 
 
 def test_newest_rule_shows_newest_first(reviewer):
-    old, new = answered(0.9), answered(0.1)
+    old, new = make_predicted(0.9), make_predicted(0.1)
     assert take(reviewer, LabelReason.NEWEST, count=2) == [new, old]
 
 
 def test_disagreement_rule_shows_differing_predictions(reviewer):
     from tests.unit.services.registry.test_versions import another_version
 
-    answered(0.9)
-    torn = answered(0.1)
-    make_prediction(torn, version=another_version(), digit=1, runner_up=7)
-    assert take(reviewer, LabelReason.DISAGREEMENT, count=5) == [torn]
+    make_predicted(0.9)
+    disputed = make_predicted(0.1)
+    make_prediction(disputed, version=another_version(), digit=1, runner_up=7)
+    assert take(reviewer, LabelReason.DISAGREEMENT, count=5) == [disputed]
 
 
 def test_reviewers_never_share_an_item(reviewer, second_reviewer):
     for _ in range(6):
-        answered()
-    mine, theirs = take(reviewer, count=3), take(second_reviewer, count=3)
-    assert not set(mine) & set(theirs)
-    assert len(mine) == len(theirs) == 3
+        make_predicted()
+    own_items, other_items = take(reviewer, count=3), take(second_reviewer, count=3)
+    assert not set(own_items) & set(other_items)
+    assert len(own_items) == len(other_items) == 3
 
 
 def test_repeated_request_returns_leased_items(reviewer):
     for _ in range(4):
-        answered()
+        make_predicted()
     assert take(reviewer, count=2) == take(reviewer, count=2)
     assert Lease.objects.count() == 2
 
 
 def test_item_is_free_after_lease_expiry(reviewer, second_reviewer):
-    submission = answered()
+    submission = make_predicted()
     assert take(reviewer) == [submission]
     assert take(second_reviewer) == []
     Lease.objects.update(expires=timezone.now() - timedelta(seconds=1))
@@ -103,14 +103,14 @@ def test_item_is_free_after_lease_expiry(reviewer, second_reviewer):
 
 
 def test_released_items_are_free_immediately(reviewer, second_reviewer):
-    submission = answered()
+    submission = make_predicted()
     take(reviewer)
     queue.release_leases(actor=reviewer)
     assert take(second_reviewer) == [submission]
 
 
 def test_skipped_item_comes_last_for_its_reviewer(reviewer, second_reviewer):
-    hard, easy = answered(0.9), answered(0.1)
+    hard, easy = make_predicted(0.9), make_predicted(0.1)
     assert take(reviewer) == [hard]
     decisions.skip(actor=reviewer, submission=hard)
     assert take(reviewer) == [easy]
@@ -121,26 +121,26 @@ def test_skipped_item_comes_last_for_its_reviewer(reviewer, second_reviewer):
 
 
 def test_copies_are_shown_once_and_labelled_together(reviewer, second_reviewer):
-    first = answered(digest="d" * 64)
-    copy = answered(digest="d" * 64)
-    [shown] = take(reviewer, count=5)
+    first = make_predicted(digest="d" * 64)
+    copy = make_predicted(digest="d" * 64)
+    [items_shown] = take(reviewer, count=5)
     assert take(second_reviewer) == []
-    review(reviewer, shown)
-    for one in (first, copy):
-        one.refresh_from_db()
-        assert (one.truth, one.truth_state) == ("7", TruthState.SETTLED)
+    review(reviewer, items_shown)
+    for row in (first, copy):
+        row.refresh_from_db()
+        assert (row.truth, row.truth_state) == ("7", TruthState.SETTLED)
 
 
 def test_later_copy_takes_over_settled_label(reviewer, second_reviewer):
-    review(reviewer, answered(digest="d" * 64))
-    late = answered(digest="d" * 64)
+    review(reviewer, make_predicted(digest="d" * 64))
+    late = make_predicted(digest="d" * 64)
     assert take(second_reviewer) == []
     late.refresh_from_db()
     assert (late.truth, late.truth_state) == ("7", TruthState.SETTLED)
 
 
 def test_contradicted_sure_prediction_is_blind_for_second_reviewer(reviewer, second_reviewer):
-    review(second_reviewer, answered())
+    review(second_reviewer, make_predicted())
     sure = make_submission()
     make_prediction(sure)
     review(reviewer, sure, "1")
@@ -152,9 +152,9 @@ def test_contradicted_sure_prediction_is_blind_for_second_reviewer(reviewer, sec
 def test_single_reviewer_gets_blind_second_look_later(reviewer):
     sure = make_submission()
     make_prediction(sure)
-    said = review(reviewer, sure, "1")
+    label = review(reviewer, sure, "1")
     assert take(reviewer, LabelReason.SUSPECT) == []
-    Label.objects.filter(pk=said.pk).update(created=timezone.now() - timedelta(days=2))
+    Label.objects.filter(pk=label.pk).update(created=timezone.now() - timedelta(days=2))
     [item] = queue.lease_next(actor=reviewer, rule=LabelReason.SUSPECT, count=1)
     assert (item.submission, item.blind) == (sure, True)
     again = review(reviewer, sure, "1", LabelReason.SUSPECT)
@@ -165,28 +165,28 @@ def test_single_reviewer_gets_blind_second_look_later(reviewer):
 def test_random_share_is_mixed_in_with_its_reason(reviewer, settings):
     settings.REVIEW_RANDOM_SHARE = 0.15
     for _ in range(60):
-        answered()
+        make_predicted()
     items = queue.lease_next(actor=reviewer, rule=LabelReason.DOUBT, count=60, randomness=random.Random(7))
-    drawn = [item for item in items if item.reason == LabelReason.RANDOM]
+    sample = [item for item in items if item.reason == LabelReason.RANDOM]
     assert len(items) == 60
-    assert 3 <= len(drawn) <= 18
+    assert 3 <= len(sample) <= 18
 
 
 def test_random_share_prefers_holdout_fold(reviewer):
     for number in range(60):
-        answered(fold=Fold.HOLDOUT if number % 5 == 0 else Fold.TRAIN)
-    shown = take(reviewer, LabelReason.RANDOM, count=10, seed=3)
-    holdout = sum(one.fold == Fold.HOLDOUT for one in shown)
+        make_predicted(fold=Fold.HOLDOUT if number % 5 == 0 else Fold.TRAIN)
+    items_shown = take(reviewer, LabelReason.RANDOM, count=10, seed=3)
+    holdout = sum(row.fold == Fold.HOLDOUT for row in items_shown)
     assert 6 <= holdout <= 10
 
 
 def test_random_sample_reaches_every_submission(reviewer):
-    everything = {answered(digest=start * 64) for start in "147adf"}
-    drawn = set()
+    expected = {make_predicted(digest=start * 64) for start in "147adf"}
+    sample = set()
     for seed in range(30):
-        drawn |= set(take(reviewer, LabelReason.RANDOM, seed=seed))
+        sample |= set(take(reviewer, LabelReason.RANDOM, seed=seed))
         queue.release_leases(actor=reviewer)
-    assert drawn == everything
+    assert sample == expected
 
 
 def test_queue_requires_review_permission(visitor):

@@ -1,4 +1,4 @@
-"""Figures of reviewing, worked out by hand beside what the service says."""
+"""Review statistics, compared with values computed by hand."""
 
 from datetime import timedelta
 
@@ -10,11 +10,11 @@ from recognizer.models import Label, LabelReason, Prediction, Verdict
 from recognizer.services.review import decisions, labels, statistics
 from tests.factories import make_prediction, make_submission
 
-# What is cut from a moment as text has to be the same text everywhere.
+# Prefixes of timestamps must be the same text on both databases.
 pytestmark = [pytest.mark.django_db, pytest.mark.both_databases]
 
 
-def reviewed(actor, value="7", *, reason=LabelReason.RANDOM, digit=7):
+def make_reviewed(actor, value="7", *, reason=LabelReason.RANDOM, digit=7):
     submission = make_submission()
     make_prediction(submission, digit=digit, runner_up=(digit + 1) % 10, verdict=Verdict.UNSURE)
     decisions.decide(actor=actor, submission=submission, value=value, default_reason=reason)
@@ -23,9 +23,9 @@ def reviewed(actor, value="7", *, reason=LabelReason.RANDOM, digit=7):
 
 def test_accuracy_uses_random_share_only(reviewer):
     for value in ("7", "7", "7", "1"):
-        reviewed(reviewer, value)
-    reviewed(reviewer, "3", reason=LabelReason.DOUBT)
-    reviewed(reviewer, "not_a_digit")
+        make_reviewed(reviewer, value)
+    make_reviewed(reviewer, "3", reason=LabelReason.DOUBT)
+    make_reviewed(reviewer, "not_a_digit")
     _, [version] = statistics.accuracy_on_traffic()
     assert (version.name, version.right, version.total) == (1, 3, 4)
     assert version.share == 0.75
@@ -33,37 +33,37 @@ def test_accuracy_uses_random_share_only(reviewer):
 
 
 def test_accuracy_uses_first_prediction(reviewer):
-    submission = reviewed(reviewer, "1")
+    submission = make_reviewed(reviewer, "1")
     make_prediction(submission, version=second_version(), digit=1, runner_up=7)
     _, [version] = statistics.accuracy_on_traffic()
     assert (version.name, version.right) == (1, 0)
 
 
 def test_accuracy_by_day_uses_day_of_prediction(reviewer):
-    first, second = reviewed(reviewer, "7"), reviewed(reviewer, "1")
+    first, second = make_reviewed(reviewer, "7"), make_reviewed(reviewer, "1")
     two_days_ago = timezone.now() - timedelta(days=2)
     Prediction.objects.filter(submission=first).update(created=two_days_ago)
     days, _ = statistics.accuracy_on_traffic()
-    assert [(one.name, one.right, one.total) for one in days] == [
+    assert [(share.name, share.right, share.total) for share in days] == [
         (two_days_ago.date(), 1, 1),
         (second.created.date(), 0, 1),
     ]
 
 
 def test_retracted_labels_do_not_count(reviewer):
-    submission = reviewed(reviewer, "7")
+    submission = make_reviewed(reviewer, "7")
     decisions.undo(actor=reviewer, submission=submission)
     assert statistics.accuracy_on_traffic() == ([], [])
 
 
 def test_agreement_counts_pairs_of_last_labels(reviewer, second_reviewer, operator):
-    alike, unlike = reviewed(reviewer, "7"), reviewed(reviewer, "7")
-    reviewed(reviewer, "2")
-    for submission, value in ((alike, "1"), (alike, "7"), (unlike, "1")):
+    agreed, disagreed = make_reviewed(reviewer, "7"), make_reviewed(reviewer, "7")
+    make_reviewed(reviewer, "2")
+    for submission, value in ((agreed, "1"), (agreed, "7"), (disagreed, "1")):
         labels.create_label(
             actor=second_reviewer, submission=submission, value=value, reason=LabelReason.SECOND_OPINION
         )
-    labels.create_label(actor=operator, submission=unlike, value="1", reason=LabelReason.SECOND_OPINION)
+    labels.create_label(actor=operator, submission=disagreed, value="1", reason=LabelReason.SECOND_OPINION)
     agreement = statistics.agreement()
     assert (agreement.right, agreement.total) == (2, 4)
 
@@ -71,8 +71,8 @@ def test_agreement_counts_pairs_of_last_labels(reviewer, second_reviewer, operat
 def test_progress_has_todays_count_and_pace(reviewer, second_reviewer, settings):
     settings.RETRAIN_AFTER_LABELS = 10
     for _ in range(6):
-        reviewed(reviewer)
-    reviewed(second_reviewer)
+        make_reviewed(reviewer)
+    make_reviewed(second_reviewer)
     Label.objects.filter(user=reviewer.user).update(created=timezone.now() - timedelta(minutes=2))
     make_prediction(make_submission())
     progress = statistics.progress(reviewer)
@@ -83,7 +83,7 @@ def test_progress_has_todays_count_and_pace(reviewer, second_reviewer, settings)
 
 
 def test_decisions_by_day_includes_empty_days(reviewer):
-    reviewed(reviewer)
+    make_reviewed(reviewer)
     days = statistics.decisions_by_day()
     assert len(days) == statistics.PERIOD.days
     assert days[-1] == (timezone.now().date(), 1)
@@ -92,7 +92,7 @@ def test_decisions_by_day_includes_empty_days(reviewer):
 
 def test_pace_counts_only_minutes_with_decisions(reviewer):
     for _ in range(4):
-        reviewed(reviewer)
+        make_reviewed(reviewer)
     ids = list(Label.objects.values_list("pk", flat=True))
     start = timezone.now().replace(second=0, microsecond=0) - timedelta(hours=1)
     Label.objects.filter(pk__in=ids[:3]).update(created=start)
