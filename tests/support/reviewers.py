@@ -22,7 +22,7 @@ def second_reviewer(db: None) -> Actor:
 
 
 @pytest.fixture
-def others(visitor: Actor, stranger: Actor) -> list[Client]:
+def clients_without_queue(visitor: Actor, stranger: Actor) -> list[Client]:
     """Clients without a review queue: anonymous, visitors, and an account without the permission."""
     from django.contrib.auth.models import User
 

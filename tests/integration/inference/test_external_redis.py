@@ -1,6 +1,6 @@
-"""A Redis of one's own, with TLS and a password: all that a site does goes through it, and nothing else is let in.
+"""An external Redis with TLS and a password. The embedded Redis is not running in these tests.
 
-By Debian's redis-server, for the embedded Valkey has no TLS; so this is Redis itself, too.
+Uses Debian's redis-server, because the embedded Valkey is built without TLS. This also tests Redis itself.
 """
 
 import shutil

@@ -68,8 +68,8 @@ def test_decide_skip_and_undo(reviewer_client, submission):
     assert submission.truth_state == TruthState.NONE
 
 
-def test_nobody_else_sees_or_decides_anything(others, submission):
-    for client in others:
+def test_nobody_else_sees_or_decides_anything(clients_without_queue, submission):
+    for client in clients_without_queue:
         for call, names in CALLS.items():
             decision = {"submission": submission.public_id, "value": "4"}
             given = decision | {"decisions": [decision], "digit": 7}

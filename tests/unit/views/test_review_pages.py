@@ -47,9 +47,9 @@ def test_an_operator_may_review_too(operator, rows):
     assert client_of(operator).get(reverse("review")).status_code == 200
 
 
-def test_other_users_can_neither_open_nor_change_anything(others, rows):
+def test_other_users_can_neither_open_nor_change_anything(clients_without_queue, rows):
     body = {"submission": rows[0].public_id, "s": rows[0].public_id, "shown": rows[0].public_id}
-    for client in others:
+    for client in clients_without_queue:
         for name in PAGES:
             answer = client.get(reverse(name))
             assert answer.status_code == 403

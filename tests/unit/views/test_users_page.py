@@ -79,8 +79,8 @@ def test_invalid_name_creates_no_account(operator, reviewer, name):
     assert User.objects.count() == before
 
 
-def test_only_operators_manage_accounts(reviewer, others):
-    for client in (client_of(reviewer), *others):
+def test_only_operators_manage_accounts(reviewer, clients_without_queue):
+    for client in (client_of(reviewer), *clients_without_queue):
         assert client.get(reverse("people")).status_code == 403
         assert client.post(reverse("people-add"), {"name": "eve"}).status_code == 403
         for name in ("people-link", "people-role"):
