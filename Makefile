@@ -44,9 +44,8 @@ lint: $(VENV)/tests.stamp node_modules/.package-lock.json
 	DATA_DIR=$(VENV)/lint $(BIN)/python manage.py makemigrations --check --dry-run
 	DATA_DIR=$(VENV)/lint $(BIN)/python manage.py check
 	$(BIN)/lint-imports --no-logo
-	# Not yet: they join when every package passes.
-	# DATA_DIR=$(VENV)/lint $(BIN)/mypy
-	# $(BIN)/python -m digitsite.testing.prose
+	DATA_DIR=$(VENV)/lint $(BIN)/mypy
+	# Joins when every package passes: $(BIN)/python -m digitsite.testing.prose
 
 # A module's tests stay together, for they share what is slow to start; and in their order, for the few long ones would
 # else come last and keep one processor waiting.

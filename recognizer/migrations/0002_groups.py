@@ -31,7 +31,7 @@ def create_groups(apps, schema_editor):
     operator, _ = groups.get_or_create(name="operator")
     operator.permissions.add(review, operate)
     # Operators read every kind of row in the admin. They make accounts and give roles on the People page, not there:
-    # whoever may change accounts in the admin may make themselves superuser.
+    # an account that may change accounts in the admin could make itself a superuser.
     for model in MODELS:
         operator.permissions.add(permission(model, f"view_{model}", f"Can view {model}"))
     for model in ("user", "group"):

@@ -6,7 +6,7 @@ from django.db import migrations, models
 
 
 def let_operators_look(apps, schema_editor):
-    """Which tokens there are is for operators to see in the admin; the keys are nowhere to be seen."""
+    """Let operators see the list of tokens in the admin; the keys are never shown."""
     content_type, _ = apps.get_model("contenttypes", "ContentType").objects.get_or_create(
         app_label="recognizer", model="token"
     )

@@ -6,8 +6,8 @@ from django.db import migrations, models
 from django.db.backends.base.schema import BaseDatabaseSchemaEditor
 from django.db.migrations.state import StateApps
 
-# Foreign keys whose own index another one makes needless. Told to alter such a field, Django copies the whole table on
-# SQLite, pictures and all, once for each; to drop the index is all that has to be done.
+# Foreign keys whose own index is redundant. AlterField would copy the whole table on SQLite, once for each field;
+# dropping the index is enough.
 KEYS = (
     ("label", "submission"),
     ("label", "user"),

@@ -1,8 +1,8 @@
-"""Add Vote, the review of each person that counts for a picture, and Label.stands, by which the last label is found.
+"""Add Vote, the current review of each person for a submission, and Label.stands, which marks the last label.
 
 The previous release (0.9.0) runs on this schema: the new column has a default in the database, and the new table has no
-constraints that its deletions could violate. A review that it stores or takes back meanwhile counts from the next
-review of that picture by the same person on: do not go on reviewing with both.
+constraints that its deletions could violate. A review that it stores or retracts counts only from the next review of
+the same submission by the same person on: do not use both releases for reviews at the same time.
 """
 
 import django.db.models.deletion

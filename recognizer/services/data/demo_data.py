@@ -16,6 +16,7 @@ from django.contrib.auth.models import Group, User
 from django.utils import timezone
 
 from ml.data import synthetic_digits
+from ml.data.digit_shapes import SHAPES
 from ml.preprocessing import FRAME
 from recognizer.models import Label, LabelReason, Prediction, Source, Submission, SubmissionState, TruthValue
 from recognizer.services.identity.actors import Actor
@@ -73,7 +74,7 @@ class Writer:
         """Return a writer with a random style."""
         return cls(
             key=secrets.token_hex(16),
-            shapes={digit: int(rng.integers(len(shapes))) for digit, shapes in synthetic_digits.SHAPES.items()},
+            shapes={digit: int(rng.integers(len(shapes))) for digit, shapes in SHAPES.items()},
             slant=rng.normal(0.08, 0.18),
             width=rng.uniform(0.75, 1.3),
             size=rng.uniform(0.55, 1.0),
@@ -84,7 +85,7 @@ class Writer:
 
     def write(self, digit: int, rng: np.random.Generator) -> Strokes:
         """Draw a digit as strokes on a canvas of FRAME x FRAME, with random variation."""
-        lines = synthetic_digits.SHAPES[digit][self.shapes[digit]](rng)
+        lines = SHAPES[digit][self.shapes[digit]](rng)
         return [self._stroke(points, is_round, rng) for points, is_round in lines]
 
     def scribble(self, rng: np.random.Generator) -> Strokes:
