@@ -1,4 +1,4 @@
-"""Settled labels of simulated writers, as rows."""
+"""Rows of submissions by simulated writers with settled labels."""
 
 import hashlib
 import json
@@ -10,7 +10,7 @@ from tests.factories import make_submission
 
 
 def settle_drawings(hands: list[Hand], n: int, *, fold: str = Fold.TRAIN, seed: int = 1) -> list[Submission]:
-    """n reviewed drawings. Each hand is a drawer."""
+    """Create `n` submissions with settled labels. Each hand is a separate drawer."""
     rows = []
     for hand, digit, strokes in drawings(hands, n, seed):
         prepared = prepare_strokes(strokes)

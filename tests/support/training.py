@@ -1,4 +1,4 @@
-"""A training that is the real one in small, and versions to deploy."""
+"""Fixtures for a small but complete training, and for versions to deploy."""
 
 import hashlib
 from collections.abc import Callable
@@ -18,20 +18,22 @@ from ml.training.site_recipe import Pool
 
 @pytest.fixture
 def small_training(monkeypatch: pytest.MonkeyPatch, small_checks: EvaluationSets) -> None:
-    """Everything happens, with a tenth of the pictures: seconds instead of half a minute."""
+    """Reduce the number of images to a tenth: a training takes seconds instead of half a minute."""
     from recognizer.services.training import evaluation
 
-    few, fewer = Pool(200, 200), Pool(50, 50)
-    recipe = replace(site_recipe.SITE, replay_rows=1_000, redrawn=few, photographed=fewer, drawn=few, non_digits=few)
+    small, tiny = Pool(200, 200), Pool(50, 50)
+    recipe = replace(
+        site_recipe.SITE, replay_rows=1_000, redrawn=small, photographed=tiny, drawn=small, non_digits=small
+    )
     monkeypatch.setattr(site_recipe, "RECIPES", {recipe.name: recipe})
     sets = {"DISTORTIONS": 1, "SYNTHETIC_PER_DIGIT": 20, "PHOTOGRAPHS": 50, "PHOTOGRAPH_TOLERANCE": 0.1}
     for name, value in (sets | {"NON_DIGIT_TOLERANCE": 0.3}).items():
         monkeypatch.setattr(eval_sets, name, value)
-    monkeypatch.setattr(eval_sets, "site_evaluation_sets", lambda mnist, tell: small_checks)
+    monkeypatch.setattr(eval_sets, "site_evaluation_sets", lambda mnist, on_progress: small_checks)
     # Small arrays must not evict those that real trainings have cached.
     for module in (site_recipe, eval_sets, evaluation):
-        monkeypatch.setattr(module, "cached", lambda name, make, *given: make())
-    # So little training is not what the bounds and tolerances were chosen for; tests of the gate have their own.
+        monkeypatch.setattr(module, "cached", lambda name, make, *key: make())
+    # The bounds and tolerances are not meant for so short a training; the gate has its own tests.
     for name in gate.BEST_EVER_TOLERANCE:
         monkeypatch.setitem(gate.BEST_EVER_TOLERANCE, name, 0.02)
     monkeypatch.setattr(gate, "FLOORS", ())
@@ -40,25 +42,25 @@ def small_training(monkeypatch: pytest.MonkeyPatch, small_checks: EvaluationSets
 
 @pytest.fixture(scope="session")
 def small_checks() -> EvaluationSets:
-    """The frozen sets with a tenth of the pictures."""
+    """The frozen sets with a tenth of the images."""
     mnist = load_mnist()
-    some = slice(None, None, 10)
-    fewer = replace(
+    subset = slice(None, None, 10)
+    small_mnist = replace(
         mnist,
-        validation_images=mnist.validation_images[some],
-        validation_labels=mnist.validation_labels[some],
-        test_images=mnist.test_images[some],
-        test_labels=mnist.test_labels[some],
+        validation_images=mnist.validation_images[subset],
+        validation_labels=mnist.validation_labels[subset],
+        test_images=mnist.test_images[subset],
+        test_labels=mnist.test_labels[subset],
     )
-    with pytest.MonkeyPatch.context() as smaller:
-        smaller.setattr(datasets, "FROZEN_NON_DIGITS", 200)
-        smaller.setattr(datasets, "FROZEN_DRAWN", 100)
-        return datasets.build_evaluation_sets(fewer)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(datasets, "FROZEN_NON_DIGITS", 200)
+        patch.setattr(datasets, "FROZEN_DRAWN", 100)
+        return datasets.build_evaluation_sets(small_mnist)
 
 
 @pytest.fixture
 def upgraded_base(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
-    """An upgrade of the site brought a base model that is the old one under another name."""
+    """Folder of a new base model after an upgrade: the old model with another recipe name."""
     from recognizer.services.registry import versions
 
     for file in BASE_FOLDER.iterdir():
@@ -72,7 +74,7 @@ def upgraded_base(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
 
 @pytest.fixture
 def make_version() -> Callable:
-    """Makes versions that are copies of the base with other bytes."""
+    """Factory of versions that are copies of the base model."""
     from recognizer.models import GateVerdict, ModelFiles, ModelVersion
 
     def make(*, passed: bool = True, parent: ModelVersion | None = None) -> ModelVersion:

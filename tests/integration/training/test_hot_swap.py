@@ -1,5 +1,8 @@
-"""Workers take a new version at their next batch: no request is lost, refused or answered by a version that was not
-live while it was being answered."""
+"""Change of the live version under load.
+
+Workers use a new version from their next batch on: no request is lost, rejected, or answered by a version that was not
+live during the request.
+"""
 
 import bisect
 import threading
@@ -18,12 +21,12 @@ SEVEN = {"strokes": [[[60, 200, 120], [60, 60, 230]]]}
 SENDERS = 8
 
 
-def test_nothing_is_lost_while_the_model_is_swapped_under_load(site: Site, make_version: Callable) -> None:
+def test_no_request_is_lost_during_deployments_under_load(site: Site, make_version: Callable) -> None:
     swap_under_load(site, make_version, per_second=20, swaps=6, seconds=4)
 
 
 @pytest.mark.acceptance
-def test_nothing_is_lost_at_50_requests_a_second_and_twenty_swaps(site: Site, make_version: Callable) -> None:
+def test_no_request_is_lost_at_50_requests_per_second_and_20_deployments(site: Site, make_version: Callable) -> None:
     swap_under_load(site, make_version, per_second=50, swaps=20, seconds=20)
 
 
@@ -36,18 +39,18 @@ def swap_under_load(site: Site, make_version: Callable, *, per_second: float, sw
 
     def send(first: int) -> None:
         with site.client() as client:
-            begun = time.monotonic()
+            started = time.monotonic()
             for i in range(first, int(per_second * seconds), SENDERS):
-                wait = begun + i / per_second - time.monotonic()
+                wait = started + i / per_second - time.monotonic()
                 if wait > 0:
                     done.wait(wait)
-                asked = time.monotonic()
+                sent = time.monotonic()
                 answer = client.post("/api/v1/submissions", json=SEVEN, headers={"Prefer": "wait=10"})
-                answers.append((asked, time.monotonic(), answer.status_code, answer.json()))
+                answers.append((sent, time.monotonic(), answer.status_code, answer.json()))
 
     with site.entered():
         versions = [model_versions.live_version(), make_version(), make_version()]
-        # When each version went live, begun before and committed after.
+        # For each version: time before the deployment, time after its commit, number.
         live = [(0.0, 0.0, 1)]
         senders = [threading.Thread(target=send, args=(first,)) for first in range(SENDERS)]
         for sender in senders:
@@ -65,26 +68,26 @@ def swap_under_load(site: Site, make_version: Callable, *, per_second: float, sw
         wait_until(
             lambda: not Submission.objects.filter(state=SubmissionState.PENDING).exists(), event="the last answer"
         )
-        for asked, answered, status, body in answers:
+        for sent, answered, status, body in answers:
             if status == 201:
-                assert body["prediction"]["version"] in were_live(live, asked, answered)
-        # Every row names one version and has one answer; what was answered late is there too.
+                assert body["prediction"]["version"] in were_live(live, sent, answered)
+        # Every submission has exactly one prediction, including those that were answered late.
         assert Prediction.objects.count() == len(answers) == Submission.objects.count()
         assert Submission.objects.exclude(state=SubmissionState.PREDICTED).count() == 0
         assert Prediction.objects.values("version").distinct().count() == 3
 
 
 def were_live(live: list[tuple[float, float, int]], begin: float, end: float) -> set[int]:
-    """The versions that were live at some moment of this time, as far as the clock can tell."""
+    """Return the versions that may have been live at any time between `begin` and `end`."""
     first = max(0, bisect.bisect_right([committed for _, committed, _ in live], begin) - 1)
     return {number for before, _, number in live[first:] if before <= end}
 
 
 @pytest.mark.django_db
-def test_after_a_change_recent_and_doubtful_submissions_are_predicted_again(make_version, monkeypatch):
+def test_recent_and_doubtful_submissions_are_predicted_again_after_a_deployment(make_version, monkeypatch):
     monkeypatch.setattr(backfill, "NEWEST_COUNT", 3)
     monkeypatch.setattr(backfill, "DOUBTFUL_COUNT", 2)
-    monkeypatch.setattr(backfill, "_somebody_waits", lambda: False)
+    monkeypatch.setattr(backfill, "_has_waiting_submissions", lambda: False)
     rows = [make_submission(pixels=some_pixels(i)) for i in range(8)]
     for i, row in enumerate(rows):
         make_prediction(row, doubt=0.9 if i in (0, 1) else 0.1)
@@ -93,18 +96,18 @@ def test_after_a_change_recent_and_doubtful_submissions_are_predicted_again(make
     version = make_version()
     model_versions.deploy(version=version, kind=Deployment.Kind.PROMOTE, why="better")
     backfill.run_backfill()
-    again = set(Prediction.objects.filter(version=version).values_list("submission", flat=True))
-    assert again >= {rows[i].pk for i in (0, 1, 5, 6, 7)}
+    updated = set(Prediction.objects.filter(version=version).values_list("submission", flat=True))
+    assert updated >= {rows[i].pk for i in (0, 1, 5, 6, 7)}
     assert rows[0].predictions.count() == 2
-    assert not backfill.remaining().filter(pk__in=again).exists()
+    assert not backfill.remaining().filter(pk__in=updated).exists()
 
 
 @pytest.mark.django_db
-def test_whoever_waits_for_an_answer_goes_first(make_version, monkeypatch):
+def test_waiting_submissions_take_precedence_over_the_backfill(make_version, monkeypatch):
     make_prediction(make_submission(pixels=some_pixels()))
     Submission.objects.update(answered_by=1)
     model_versions.deploy(version=make_version(), kind=Deployment.Kind.PROMOTE, why="better")
-    monkeypatch.setattr(backfill, "_somebody_waits", lambda: True)
+    monkeypatch.setattr(backfill, "_has_waiting_submissions", lambda: True)
     assert backfill.run_backfill() == 0
-    monkeypatch.setattr(backfill, "_somebody_waits", lambda: False)
+    monkeypatch.setattr(backfill, "_has_waiting_submissions", lambda: False)
     assert backfill.run_backfill() == 1

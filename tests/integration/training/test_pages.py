@@ -1,4 +1,4 @@
-"""The Models pages: for operators, with everything on them, and nothing for anybody else."""
+"""The Models pages and their JSON API: content, actions and access for operators only."""
 
 import sys
 from io import BytesIO
@@ -30,21 +30,21 @@ def no_broker(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def page(operator: Actor) -> Client:
+def operator_client(operator: Actor) -> Client:
     client = Client()
     client.force_login(operator.user)
     return client
 
 
-def test_the_page_says_what_is_live_and_what_was(page, operator, make_version):
+def test_the_page_shows_the_live_version_and_earlier_ones(operator_client, operator, make_version):
     version = make_version()
     versions.deploy(version=version, kind=Deployment.Kind.FORCE, why="Our writers need it.", user=operator.user)
-    text = page.get("/models/").content.decode()
+    text = operator_client.get("/models/").content.decode()
     for words in ("Version", "is live since", "Our writers need it.", "Roll back to version 1", "Retrain now", "otto"):
         assert words in text
 
 
-def test_strangers_are_asked_to_sign_in_and_reviewers_are_turned_away(reviewer):
+def test_visitors_must_sign_in_and_reviewers_are_denied(reviewer):
     run = training.request_run(trigger=TrainingRun.Trigger.SCHEDULE)
     pages = ["/models/", "/models/1/", f"/models/runs/{run.pk}/", f"/models/runs/{run.pk}/progress/"]
     actions = ["/models/1/promote/", "/models/1/rollback/", "/models/runs/", f"/models/runs/{run.pk}/cancel/"]
@@ -60,7 +60,7 @@ def test_strangers_are_asked_to_sign_in_and_reviewers_are_turned_away(reviewer):
     assert (run.state, Deployment.objects.count()) == (RunState.QUEUED, 1)
 
 
-def test_a_refused_version_shows_why_and_can_be_forced_with_a_reason_only(page, make_version):
+def test_a_refused_version_shows_its_reasons_and_can_be_forced_with_a_reason(operator_client, make_version):
     version = make_version(passed=False)
     version.gate = [CHECK]
     version.history = {
@@ -70,169 +70,173 @@ def test_a_refused_version_shows_why_and_can_be_forced_with_a_reason_only(page, 
         "val_accuracy": [0.97, 0.98],
     }
     version.save()
-    text = page.get(f"/models/{version.number}/").content.decode()
+    text = operator_client.get(f"/models/{version.number}/").content.decode()
     for words in ("✗ refused", "digit 7", "46 / 1 of 500", "Force version 2", "<svg", "my_model.keras"):
         assert words in text
-    seen = versions.live_deployment().sequence
-    page.post(f"/models/{version.number}/promote/", {"force": "1", "why": "", "seen": seen})
+    sequence = versions.live_deployment().sequence
+    operator_client.post(f"/models/{version.number}/promote/", {"force": "1", "why": "", "seen": sequence})
     assert versions.live_version().number == 1
-    page.post(f"/models/{version.number}/promote/", {"force": "1", "why": "because", "seen": seen})
+    operator_client.post(f"/models/{version.number}/promote/", {"force": "1", "why": "because", "seen": sequence})
     assert versions.live_version() == version
-    answer = page.post("/models/1/rollback/", {"seen": seen}, follow=True)  # from a page that is old by now
+    # The request comes from an outdated page.
+    answer = operator_client.post("/models/1/rollback/", {"seen": sequence}, follow=True)
     assert "changed by somebody else" in answer.content.decode()
     assert versions.live_version() == version
-    page.post("/models/1/rollback/", {"seen": seen + 1})
+    operator_client.post("/models/1/rollback/", {"seen": sequence + 1})
     assert versions.live_version().number == 1
 
 
-def test_a_run_is_started_watched_and_cancelled(page):
-    begun = page.post("/models/runs/")
+def test_a_run_is_started_monitored_and_cancelled(operator_client):
+    response = operator_client.post("/models/runs/")
     run = TrainingRun.objects.get()
-    assert begun["Location"] == f"/models/runs/{run.pk}/"
-    assert page.post("/models/runs/", follow=True).redirect_chain[-1][0] == f"/models/runs/{run.pk}/"
+    assert response["Location"] == f"/models/runs/{run.pk}/"
+    assert operator_client.post("/models/runs/", follow=True).redirect_chain[-1][0] == f"/models/runs/{run.pk}/"
     assert TrainingRun.objects.count() == 1
     recorder = run_state.Recorder(run.pk, run_state.claim(run.pk))
     recorder.start_step("training", "Training: 3 epochs.")
     recorder.set_history({"loss": [0.5], "accuracy": [0.9], "val_loss": [0.3], "val_accuracy": [0.97]})
-    now = page.get(f"/models/runs/{run.pk}/progress/").json()
-    assert (now["state"], now["ended"]) == ("running", False)
-    assert now["curves"].count("<svg") == 2
-    assert now["log"][0][1] == "Training: 3 epochs."
-    assert "Training: 3 epochs." in page.get(f"/models/runs/{run.pk}/").content.decode()
-    assert "Watch training run" in page.get("/models/").content.decode()
-    page.post(f"/models/runs/{run.pk}/cancel/")
+    progress = operator_client.get(f"/models/runs/{run.pk}/progress/").json()
+    assert (progress["state"], progress["ended"]) == ("running", False)
+    assert progress["curves"].count("<svg") == 2
+    assert progress["log"][0][1] == "Training: 3 epochs."
+    assert "Training: 3 epochs." in operator_client.get(f"/models/runs/{run.pk}/").content.decode()
+    assert "Watch training run" in operator_client.get("/models/").content.decode()
+    operator_client.post(f"/models/runs/{run.pk}/cancel/")
     run.refresh_from_db()
     assert run.cancel_requested
 
 
-def test_a_failed_run_says_why(page):
+def test_a_failed_run_shows_its_reasons(operator_client):
     run = TrainingRun.objects.create(
         trigger="person", state=RunState.FAILED, finished=timezone.now(), reasons=["MNIST could not be loaded."]
     )
-    assert "MNIST could not be loaded." in page.get(f"/models/runs/{run.pk}/").content.decode()
-    assert page.get("/models/runs/999/").status_code == 404
-    assert page.get("/models/99/").status_code == 404
+    assert "MNIST could not be loaded." in operator_client.get(f"/models/runs/{run.pk}/").content.decode()
+    assert operator_client.get("/models/runs/999/").status_code == 404
+    assert operator_client.get("/models/99/").status_code == 404
 
 
-def test_the_page_takes_as_many_queries_for_many_versions_as_for_few(page, make_version, django_assert_max_num_queries):
+def test_the_number_of_queries_does_not_depend_on_the_number_of_versions(
+    operator_client, make_version, django_assert_max_num_queries
+):
     for _ in range(12):
         make_version()
     with django_assert_max_num_queries(20):
-        page.get("/models/")
+        operator_client.get("/models/")
 
 
-def test_it_says_beforehand_that_mnist_is_missing(page, monkeypatch, tmp_path):
+def test_the_page_warns_that_mnist_is_missing(operator_client, monkeypatch, tmp_path):
     monkeypatch.setenv("MNIST_CACHE", str(tmp_path))
     monkeypatch.delenv("MNIST_PATH", raising=False)
-    assert "MNIST is not here yet" in page.get("/models/").content.decode()
+    assert "MNIST is not here yet" in operator_client.get("/models/").content.decode()
 
 
-# --- The same by the JSON API ---------------------------------------------------------------------------------------
+# --- JSON API ---------------------------------------------------------------------------------------
 
 
 def send(client: Client, path: str, **body: object):
     return client.post(path, body, content_type="application/json")
 
 
-def test_a_program_promotes_forces_and_rolls_back(page, make_version):
+def test_the_api_promotes_forces_and_rolls_back(operator_client, make_version):
     passed, refused = make_version(), make_version(passed=False)
-    made = send(page, f"/api/v1/models/{passed.number}/promote")
-    assert (made.status_code, made.json()["to_version"]) == (201, passed.number)
-    assert send(page, f"/api/v1/models/{refused.number}/promote").status_code == 409
-    forced = send(page, f"/api/v1/models/{refused.number}/promote", force=True, why="because")
+    promoted = send(operator_client, f"/api/v1/models/{passed.number}/promote")
+    assert (promoted.status_code, promoted.json()["to_version"]) == (201, passed.number)
+    assert send(operator_client, f"/api/v1/models/{refused.number}/promote").status_code == 409
+    forced = send(operator_client, f"/api/v1/models/{refused.number}/promote", force=True, why="because")
     assert forced.json()["kind"] == "force"
-    assert send(page, "/api/v1/models/1/rollback", seen=1).status_code == 409
-    assert send(page, "/api/v1/models/1/rollback").status_code == 201
-    assert [row["kind"] for row in page.get("/api/v1/deployments").json()["results"]] == [
+    assert send(operator_client, "/api/v1/models/1/rollback", seen=1).status_code == 409
+    assert send(operator_client, "/api/v1/models/1/rollback").status_code == 201
+    assert [row["kind"] for row in operator_client.get("/api/v1/deployments").json()["results"]] == [
         "rollback", "force", "promote", "install",
     ]  # fmt: skip
 
 
-def test_a_program_starts_watches_and_cancels_a_run(page):
-    begun = send(page, "/api/v1/training-runs", recipe="site")
-    assert begun.status_code == 201
-    assert begun["Location"].endswith(f"/api/v1/training-runs/{begun.json()['id']}")
-    second = send(page, "/api/v1/training-runs")
+def test_the_api_starts_monitors_and_cancels_a_run(operator_client):
+    response = send(operator_client, "/api/v1/training-runs", recipe="site")
+    assert response.status_code == 201
+    assert response["Location"].endswith(f"/api/v1/training-runs/{response.json()['id']}")
+    second = send(operator_client, "/api/v1/training-runs")
     assert second.status_code == 409
-    assert f"Training run {begun.json()['id']}" in second.json()["detail"]
-    assert send(page, "/api/v1/training-runs", recipe="secret").status_code == 400
-    assert page.get(begun["Location"]).json()["log"] == []
-    cancelled = page.post(begun["Location"] + "/cancel")
+    assert f"Training run {response.json()['id']}" in second.json()["detail"]
+    assert send(operator_client, "/api/v1/training-runs", recipe="secret").status_code == 400
+    assert operator_client.get(response["Location"]).json()["log"] == []
+    cancelled = operator_client.post(response["Location"] + "/cancel")
     assert (cancelled.status_code, cancelled.json()["state"]) == (202, "cancelled")
-    assert page.post(begun["Location"] + "/cancel").status_code == 409
-    assert len(page.get("/api/v1/training-runs?state=cancelled").json()["results"]) == 1
+    assert operator_client.post(response["Location"] + "/cancel").status_code == 409
+    assert len(operator_client.get("/api/v1/training-runs?state=cancelled").json()["results"]) == 1
 
 
-def test_only_operators_may_by_the_api_either(reviewer, client):
+def test_only_operators_may_use_the_api(reviewer, client):
     rita = Client()
     rita.force_login(reviewer.user)
-    for who in (rita, client):
-        assert who.get("/api/v1/training-runs").status_code == 403
-        assert send(who, "/api/v1/training-runs").status_code == 403
-        assert send(who, "/api/v1/models/1/promote", force=True, why="x").status_code == 403
-        assert send(who, "/api/v1/models/1/rollback").status_code == 403
-        assert who.get("/api/v1/deployments").status_code == 403
-        assert who.get("/api/v1/models/1/my_model.keras").status_code == 403
+    for other_client in (rita, client):
+        assert other_client.get("/api/v1/training-runs").status_code == 403
+        assert send(other_client, "/api/v1/training-runs").status_code == 403
+        assert send(other_client, "/api/v1/models/1/promote", force=True, why="x").status_code == 403
+        assert send(other_client, "/api/v1/models/1/rollback").status_code == 403
+        assert other_client.get("/api/v1/deployments").status_code == 403
+        assert other_client.get("/api/v1/models/1/my_model.keras").status_code == 403
 
 
-def test_the_files_of_a_version_can_be_taken_away(page):
+def test_the_files_of_a_version_can_be_downloaded(operator_client):
     base = versions.live_version()
-    keras = page.get(reverse("api-model-keras", args=[1]))
+    keras = operator_client.get(reverse("api-model-keras", args=[1]))
     assert keras.content == bytes(base.files.keras_file)
     assert 'filename="my_model.keras"' in keras["Content-Disposition"]
-    assert page.get(reverse("api-model-bundle", args=[1])).content == bytes(base.files.bundle)
+    assert operator_client.get(reverse("api-model-bundle", args=[1])).content == bytes(base.files.bundle)
     base.files.delete()
-    assert page.get(reverse("api-model-bundle", args=[1])).status_code == 409
-    assert page.get(reverse("api-model-bundle", args=[9])).status_code == 404
+    assert operator_client.get(reverse("api-model-bundle", args=[1])).status_code == 409
+    assert operator_client.get(reverse("api-model-bundle", args=[9])).status_code == 404
 
 
-def test_plots_are_pngs_to_take_away_and_the_web_process_never_loads_what_draws_them(page, reviewer):
+def test_plots_are_pngs_and_the_web_process_does_not_load_matplotlib(operator_client, reviewer):
     loaded = "matplotlib" in sys.modules
-    assert [f"/models/1/{name}.png" in page.get("/models/1/").content.decode() for name in plots.PLOTS] == [True] * 3
+    text = operator_client.get("/models/1/").content.decode()
+    assert [f"/models/1/{name}.png" in text for name in plots.PLOTS] == [True] * 3
     for name in plots.PLOTS:
-        answer = page.get(f"/models/1/{name}.png")
+        answer = operator_client.get(f"/models/1/{name}.png")
         assert answer["Content-Type"] == "image/png"
-        with Image.open(BytesIO(answer.content)) as picture:
-            assert min(picture.size) >= 400
+        with Image.open(BytesIO(answer.content)) as image:
+            assert min(image.size) >= 400
     assert ("matplotlib" in sys.modules) == loaded
-    assert page.get("/models/1/elephant.png").status_code == 404
+    assert operator_client.get("/models/1/elephant.png").status_code == 404
     rita = Client()
     rita.force_login(reviewer.user)
     assert rita.get("/models/1/curves.png").status_code == 403
 
 
-def test_a_plot_that_cannot_be_drawn_says_so(page, monkeypatch):
+def test_a_plot_that_cannot_be_drawn_shows_an_error(operator_client, monkeypatch):
     monkeypatch.setattr(plots, "PLOT_TIMEOUT_SECONDS", 0.001)
-    assert "machine is busy" in page.get("/models/1/curves.png", follow=True).content.decode()
+    assert "machine is busy" in operator_client.get("/models/1/curves.png", follow=True).content.decode()
 
 
-def test_a_site_without_a_trainer_offers_no_training_and_says_why(page, settings):
-    assert "Retrain now" in page.get("/models/").content.decode()
+def test_a_site_without_a_trainer_offers_no_training_and_explains_why(operator_client, settings):
+    assert "Retrain now" in operator_client.get("/models/").content.decode()
     settings.TRAINER = False
-    text = page.get("/models/").content.decode()
+    text = operator_client.get("/models/").content.decode()
     assert "Retrain now" not in text
     assert "TRAINER=0" in text
-    assert "TRAINER=0" in page.post("/models/runs/", follow=True).content.decode()
-    answer = page.post("/api/v1/training-runs", {}, content_type="application/json")
+    assert "TRAINER=0" in operator_client.post("/models/runs/", follow=True).content.decode()
+    answer = operator_client.post("/api/v1/training-runs", {}, content_type="application/json")
     assert (answer.status_code, "TRAINER=0" in answer.json()["detail"]) == (409, True)
     assert not TrainingRun.objects.exists()
 
 
-def test_accuracy_on_real_traffic_is_a_plot_of_the_random_share(page, reviewer):
-    text = page.get("/models/").content.decode()
+def test_accuracy_on_real_traffic_is_plotted_from_the_random_sample(operator_client, reviewer):
+    text = operator_client.get("/models/").content.decode()
     assert "Nothing to tell yet" in text
     for reason, truth in ((LabelReason.RANDOM, "7"), (LabelReason.RANDOM, "4"), (LabelReason.DOUBT, "4")):
         submission = make_submission(truth=truth, truth_state=TruthState.SETTLED)
-        make_prediction(submission)  # a 7
+        make_prediction(submission)  # predicted as 7
         Label.objects.create(
             submission=submission, kind=LabelKind.REVIEW, value=truth, user=reviewer.user, reason=reason
         )
-    text = page.get("/models/").content.decode()
+    text = operator_client.get("/models/").content.decode()
     assert text.count("Accuracy on real traffic by") == 2
     assert "1 of 2" in text
 
 
-def test_without_mnist_the_page_says_so_beforehand(page, monkeypatch, tmp_path):
-    assert "MNIST is not here yet" not in page.get("/models/").content.decode()
+def test_the_page_names_the_setting_for_mnist_if_it_is_missing(operator_client, monkeypatch, tmp_path):
+    assert "MNIST is not here yet" not in operator_client.get("/models/").content.decode()
     monkeypatch.setenv("MNIST_CACHE", str(tmp_path))
-    assert "MNIST_PATH" in page.get("/models/").content.decode()
+    assert "MNIST_PATH" in operator_client.get("/models/").content.decode()

@@ -1,4 +1,4 @@
-"""One training run from its first line to its end, in this process and in small; the database is the site's."""
+"""Complete training runs in this process, with few images and the database of the site."""
 
 from dataclasses import replace
 
@@ -24,8 +24,8 @@ def no_broker(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(scheduling, "_send_task", lambda run: None)
 
 
-def ask(**more: object) -> TrainingRun:
-    return training.request_run(trigger=TrainingRun.Trigger.SCHEDULE, **more)
+def request_run(**params: object) -> TrainingRun:
+    return training.request_run(trigger=TrainingRun.Trigger.SCHEDULE, **params)
 
 
 def carry_out(run: TrainingRun) -> TrainingRun:
@@ -34,10 +34,10 @@ def carry_out(run: TrainingRun) -> TrainingRun:
     return run
 
 
-def test_a_run_learns_and_goes_live_and_the_next_one_finds_nothing_new():
+def test_a_run_is_promoted_and_the_next_one_finds_no_new_labels():
     settle_drawings(common_hands(3, 1), 60)
     settle_drawings(common_hands(3, 1), 30, fold="holdout", seed=2)
-    run = carry_out(ask())
+    run = carry_out(request_run())
     assert run.state == RunState.PROMOTED, run.reasons
     version = run.version
     assert versions.live_version() == version
@@ -49,60 +49,60 @@ def test_a_run_learns_and_goes_live_and_the_next_one_finds_nothing_new():
         check["name"] for check in version.gate
     }
     assert run.progress["share"] == 1.0
-    # What shapes a version is in its recipe.
+    # The recipe contains all hyper-parameters, under the stored keys.
     assert (version.recipe["along"], version.recipe["replayed"]) == (0.5, 1_000)
     assert version.recipe["photographed"] == {"made": 50, "rows": 50}
     assert len(run.log) >= 6
-    # What was gained and lost is said where people look.
-    said = version.metrics["gate"]["said"]
-    assert "30 settled digits" in said[1]
-    assert set(said) <= {line for _, line in run.log}
-    assert Deployment.objects.first().why == f"Training run {run.pk} passed the gate. {said[0]}"
+    # The summary is stored with the version, the run and the deployment.
+    summary = version.metrics["gate"]["said"]
+    assert "30 settled digits" in summary[1]
+    assert set(summary) <= {line for _, line in run.log}
+    assert Deployment.objects.first().why == f"Training run {run.pk} passed the gate. {summary[0]}"
     assert Deployment.objects.first().kind == Deployment.Kind.PROMOTE
-    # The base was measured on the same sets, so that it counts among the best.
+    # The base model was evaluated on the same sets, so that it counts among the best versions.
     assert "gate" in ModelVersion.objects.get(number=1).metrics
 
-    again = carry_out(ask())
-    assert again.state == RunState.UNCHANGED
-    assert f"training run {run.pk}" in again.reasons[0]
+    next_run = carry_out(request_run())
+    assert next_run.state == RunState.UNCHANGED
+    assert f"training run {run.pk}" in next_run.reasons[0]
     assert ModelVersion.objects.count() == 2
 
 
 @pytest.mark.usefixtures("upgraded_base")
-def test_what_the_gate_refuses_is_kept_with_its_reasons_and_is_not_live(monkeypatch):
-    def refuse(*args: object, **more: object) -> GateResult:
-        return replace(judge(*args, **more), reasons=["Digit 7 lost."])
+def test_a_refused_version_is_stored_with_its_reasons_and_not_deployed(monkeypatch):
+    def refuse(*args: object, **params: object) -> GateResult:
+        return replace(gate(*args, **params), reasons=["Digit 7 lost."])
 
-    judge = evaluation.run_gate
+    gate = evaluation.run_gate
     monkeypatch.setattr(evaluation, "run_gate", refuse)
-    run = carry_out(ask(recipe="shipped"))
+    run = carry_out(request_run(recipe="shipped"))
     assert (run.state, run.reasons) == (RunState.REFUSED, ["Digit 7 lost."])
     assert run.version.gate_verdict == GateVerdict.REFUSED
     assert ModelFiles.objects.filter(version=run.version).exists()
     assert versions.live_version().number == 1
 
 
-def test_without_labels_there_is_nothing_to_learn():
-    run = carry_out(ask())
+def test_a_run_without_labels_ends_as_unchanged():
+    run = carry_out(request_run())
     assert run.state == RunState.UNCHANGED
     assert "Review some submissions" in run.reasons[0]
 
 
-def test_without_mnist_the_run_fails_with_the_sentence_that_says_how_to_provide_it(monkeypatch):
+def test_a_run_without_mnist_fails_and_explains_how_to_provide_it(monkeypatch):
     settle_drawings(common_hands(1, 1), 10)
 
-    def nowhere() -> None:
+    def raise_mnist_error() -> None:
         raise MnistError("MNIST could not be loaded. Set MNIST_PATH to mnist.npz.")
 
-    monkeypatch.setattr(pipeline, "load_mnist", nowhere)
-    run = carry_out(ask())
+    monkeypatch.setattr(pipeline, "load_mnist", raise_mnist_error)
+    run = carry_out(request_run())
     assert run.state == RunState.FAILED
     assert "MNIST_PATH" in run.reasons[0]
 
 
-def test_a_cancelled_run_leaves_nothing(operator, monkeypatch):
+def test_a_cancelled_run_stores_no_version(operator, monkeypatch):
     settle_drawings(common_hands(1, 1), 10)
-    run = ask()
+    run = request_run()
 
     def cancel_in_training(recorder: run_state.Recorder, *args: object) -> None:
         training.cancel(actor=operator, run=run)
@@ -115,15 +115,15 @@ def test_a_cancelled_run_leaves_nothing(operator, monkeypatch):
 
 
 @pytest.mark.usefixtures("upgraded_base")
-def test_a_run_that_was_declared_dead_writes_nothing_when_it_goes_on(monkeypatch):
-    run = ask(recipe="shipped")
+def test_a_run_that_was_ended_by_others_writes_nothing_when_it_continues(monkeypatch):
+    run = request_run(recipe="shipped")
     finish = pipeline._finish
 
-    def dies_first(*args: object, **more: object) -> None:
+    def end_run_first(*args: object, **params: object) -> None:
         TrainingRun.objects.filter(pk=run.pk).update(state=RunState.FAILED, reasons=["silent"], finished=run.created)
-        finish(*args, **more)
+        finish(*args, **params)
 
-    monkeypatch.setattr(pipeline, "_finish", dies_first)
+    monkeypatch.setattr(pipeline, "_finish", end_run_first)
     with pytest.raises(run_state.LostRunError):
         pipeline.run_pipeline(run.pk, run_state.claim(run.pk))
     run.refresh_from_db()
@@ -133,15 +133,15 @@ def test_a_run_that_was_declared_dead_writes_nothing_when_it_goes_on(monkeypatch
 
 
 @pytest.mark.usefixtures("upgraded_base")
-def test_a_version_that_beat_a_champion_which_is_gone_waits_for_a_person(make_version, monkeypatch):
-    run = ask(recipe="shipped")
+def test_a_version_that_beat_a_former_champion_is_not_deployed_automatically(make_version, monkeypatch):
+    run = request_run(recipe="shipped")
     finish = pipeline._finish
 
-    def somebody_promotes(*args: object, **more: object) -> None:
+    def promote_another_first(*args: object, **params: object) -> None:
         versions.deploy(version=make_version(), kind=Deployment.Kind.FORCE, why="meanwhile")
-        finish(*args, **more)
+        finish(*args, **params)
 
-    monkeypatch.setattr(pipeline, "_finish", somebody_promotes)
+    monkeypatch.setattr(pipeline, "_finish", promote_another_first)
     carry_out(run)
     assert run.state == RunState.REFUSED
     assert "not live any more" in run.reasons[0]
@@ -150,7 +150,7 @@ def test_a_version_that_beat_a_champion_which_is_gone_waits_for_a_person(make_ve
 
 
 @pytest.mark.usefixtures("upgraded_base")
-def test_an_upgraded_base_is_a_candidate_that_must_pass_the_gate():
+def test_a_new_base_model_must_pass_the_gate():
     training.run_maintenance()
     run = TrainingRun.objects.get()
     carry_out(run)
@@ -160,18 +160,18 @@ def test_an_upgraded_base_is_a_candidate_that_must_pass_the_gate():
     assert TrainingRun.objects.count() == 1
 
 
-def test_a_shipped_base_that_is_known_is_no_candidate():
+def test_a_known_base_model_is_not_evaluated_again():
     assert versions.find_new_base() is None
     training.run_maintenance()
     assert not TrainingRun.objects.exists()
 
 
-def test_an_error_ends_the_run_with_its_name(monkeypatch):
+def test_an_unexpected_error_ends_the_run_with_its_name(monkeypatch):
     settle_drawings(common_hands(1, 1), 10)
 
-    def full(*args: object) -> None:
+    def raise_disk_full(*args: object) -> None:
         raise OSError("No space left on device")
 
-    monkeypatch.setattr(pipeline, "load_mnist", full)
-    run = carry_out(ask())
+    monkeypatch.setattr(pipeline, "load_mnist", raise_disk_full)
+    run = carry_out(request_run())
     assert (run.state, run.reasons) == (RunState.FAILED, ["OSError: No space left on device"])

@@ -1,4 +1,4 @@
-"""Whatever operators do, in whatever order and two at once: one version is live, and every change has its row."""
+"""Random deployments, sequential and concurrent: exactly one version is live, and every change has its row."""
 
 import hashlib
 import itertools
@@ -34,19 +34,19 @@ from recognizer.services.training import pipeline, run_state, scheduling
 from recognizer.services.training.evaluation import GateDecision
 
 BASE = bundles.read((BASE_FOLDER / BUNDLE_FILE).read_bytes())
-QUESTIONS = draw_balanced(3, 1)
+SAMPLES = draw_balanced(3, 1)
 
 
 class Operators(RuleBasedStateMachine):
-    """A model of the registry beside it: the numbers that were live, in order."""
+    """State machine of the registry. Its model is the list of versions that were live, in order."""
 
     @initialize()
     def begin(self) -> None:
         Deployment.objects.filter(sequence__gt=1).delete()
         TrainingRun.objects.all().delete()
-        others = ModelVersion.objects.filter(number__gt=1)
-        others.update(parent=None)
-        others.delete()
+        versions = ModelVersion.objects.filter(number__gt=1)
+        versions.update(parent=None)
+        versions.delete()
         self.base = ModelVersion.objects.get(number=1)
         self.was_live = [1]
         self.expected_sequence = 1
@@ -56,7 +56,7 @@ class Operators(RuleBasedStateMachine):
         return data.draw(st.sampled_from(list(ModelVersion.objects.order_by("number"))))
 
     @rule(passed=st.booleans(), parent=st.integers(0, 5))
-    def candidate(self, passed: bool, parent: int) -> None:
+    def add_candidate(self, passed: bool, parent: int) -> None:
         versions = list(ModelVersion.objects.order_by("number"))
         data = bytes([len(versions)]) * 8
         version = ModelVersion.objects.create(
@@ -71,8 +71,8 @@ class Operators(RuleBasedStateMachine):
         ModelFiles.objects.create(version=version, keras_file=data, bundle=data)
 
     @rule()
-    def look(self) -> None:
-        """An operator opens the page, and decides later."""
+    def open_page(self) -> None:
+        """An operator opens the page and decides later."""
         self.expected_sequence = model_versions.live_deployment().sequence
 
     @rule(data=st.data(), force=st.booleans(), why=st.sampled_from(["", "because"]), stale=st.booleans())
@@ -87,7 +87,7 @@ class Operators(RuleBasedStateMachine):
                 expected_sequence=self.expected_sequence if stale else None,
             ),
             version,
-            may=version.gate_verdict == GateVerdict.PASSED or (force and bool(why)),
+            is_allowed=version.gate_verdict == GateVerdict.PASSED or (force and bool(why)),
             expected_sequence=self.expected_sequence if stale else None,
         )
 
@@ -99,13 +99,13 @@ class Operators(RuleBasedStateMachine):
                 actor=SYSTEM_ACTOR, version=version, expected_sequence=self.expected_sequence if stale else None
             ),
             version,
-            may=version.number in self.was_live,
+            is_allowed=version.number in self.was_live,
             expected_sequence=self.expected_sequence if stale else None,
         )
 
     @rule(data=st.data())
-    def two_at_once(self, data: st.DataObject) -> None:
-        """Both decided on the same state; the second one learns that it came late."""
+    def deploy_twice(self, data: st.DataObject) -> None:
+        """Two deployments are based on the same state; the second one fails."""
         live = model_versions.live_deployment()
         first, second = self._pick(data), self._pick(data)
         try:
@@ -122,44 +122,46 @@ class Operators(RuleBasedStateMachine):
 
     @precondition(lambda self: self.run is None)
     @rule()
-    def begin_a_training(self) -> None:
+    def start_training(self) -> None:
         self.run = training.request_run(trigger=TrainingRun.Trigger.SCHEDULE)
         self.recorder = run_state.Recorder(self.run.pk, run_state.claim(self.run.pk))
         self.champion = model_versions.live_deployment()
 
     @precondition(lambda self: self.run is not None)
-    @rule(passed=st.booleans(), declared_dead=st.booleans())
-    def end_the_training(self, passed: bool, declared_dead: bool) -> None:
-        """Whatever operators did since it began: it goes live only against the champion that it was compared with."""
+    @rule(passed=st.booleans(), is_expired=st.booleans())
+    def end_training(self, passed: bool, is_expired: bool) -> None:
+        """A candidate goes live only if the champion that it was compared with is still live."""
         run, self.run = self.run, None
-        if declared_dead:
+        if is_expired:
             run_state.end(run.pk, self.recorder.token, RunState.FAILED, "silent")
             with pytest.raises(run_state.LostRunError):
                 finish(self.recorder, self.champion, passed)
             return
         finish(self.recorder, self.champion, passed)
         run.refresh_from_db()
-        beaten = passed and self.champion.sequence == len(self.was_live)
-        assert run.state == (RunState.PROMOTED if beaten else RunState.REFUSED)
+        is_promoted = passed and self.champion.sequence == len(self.was_live)
+        assert run.state == (RunState.PROMOTED if is_promoted else RunState.REFUSED)
         assert run.version.gate_verdict == (GateVerdict.PASSED if passed else GateVerdict.REFUSED)
-        if beaten:
+        if is_promoted:
             self.was_live.append(run.version.number)
 
     @invariant()
-    def what_a_training_began_with_is_there(self) -> None:
+    def the_champion_of_a_training_has_its_files(self) -> None:
         if self.run is not None:
             assert ModelFiles.objects.filter(version=self.champion.to_version).exists()
 
-    def _try(self, act, version: ModelVersion, *, may: bool, expected_sequence: int | None) -> None:
-        there = ModelFiles.objects.filter(version=version).exists()
-        late = expected_sequence is not None and expected_sequence != model_versions.live_deployment().sequence
-        expected = may and there and not late and version.number != self.was_live[-1]
+    def _try(
+        self, change: Callable[[], object], version: ModelVersion, *, is_allowed: bool, expected_sequence: int | None
+    ) -> None:
+        has_files = ModelFiles.objects.filter(version=version).exists()
+        is_outdated = expected_sequence is not None and expected_sequence != model_versions.live_deployment().sequence
+        is_expected = is_allowed and has_files and not is_outdated and version.number != self.was_live[-1]
         try:
-            act()
+            change()
         except model_versions.RegistryError:
-            assert not expected
+            assert not is_expected
         else:
-            assert expected
+            assert is_expected
             self.was_live.append(version.number)
 
     @invariant()
@@ -181,14 +183,14 @@ class Operators(RuleBasedStateMachine):
 
 
 def finish(recorder: run_state.Recorder, champion: Deployment, passed: bool) -> None:
-    """The end of a training run: a version that answers like the base, judged as it is told."""
+    """End a training run with a version that predicts like the base model and the given gate decision."""
     name = f"run {recorder.run_id}"
     bundle = bundles.write(BASE.model, replace(BASE.manifest, recipe=name))
     reasons = [] if passed else ["It is worse."]
     pipeline._finish(
         recorder, champion, ModelVersion(origin=Origin.TRAINING, parent=champion.to_version),
         keras_file=name.encode(), bundle=bundle, decision=GateDecision(GateResult([], reasons), {}),
-        smoke_test_data=QUESTIONS,
+        smoke_test_data=SAMPLES,
     )  # fmt: skip
 
 
@@ -198,56 +200,54 @@ def no_broker(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.django_db
-def test_exactly_one_version_is_live_whatever_operators_do(settings: object) -> None:
+def test_exactly_one_version_is_live_after_random_changes(settings: object) -> None:
     settings.KEEP_VERSIONS = 2
     run_state_machine_as_test(Operators, settings=FEW)
 
 
 @pytest.mark.django_db
 @pytest.mark.acceptance
-def test_exactly_one_version_is_live_whatever_operators_do_for_long(settings: object) -> None:
+def test_exactly_one_version_is_live_after_many_random_changes(settings: object) -> None:
     settings.KEEP_VERSIONS = 2
     run_state_machine_as_test(Operators, settings=MANY)
 
 
-def test_operators_and_trainings_that_decide_at_the_same_moment_leave_one_row_for_each_change(
-    site: Site, make_version: Callable
-) -> None:
-    """Real threads on the site's database: whoever came late is told, and the rows are one unbroken chain."""
+def test_concurrent_changes_by_operators_and_trainings_add_one_row_each(site: Site, make_version: Callable) -> None:
+    """Real threads on the database of the site: late changes are rejected, and the rows form an unbroken chain."""
     with site.entered():
         versions = [ModelVersion.objects.get(number=1), *(make_version(passed=i % 2 == 0) for i in range(4))]
-        made: list[int] = []
-        odd: list[Exception] = []
+        change_counts: list[int] = []
+        errors: list[Exception] = []
         begin = threading.Barrier(OPERATORS)
 
         def decide(number: int) -> None:
             rng = random.Random(number)
             try:
                 begin.wait()
-                made.append(sum(one_decision(rng, versions) for _ in range(DECISIONS)))
-            except Exception as error:  # noqa: BLE001 - whatever it is, the test shall show it
-                odd.append(error)
+                change_counts.append(sum(decide_randomly(rng, versions) for _ in range(DECISIONS)))
+            except Exception as error:  # noqa: BLE001 - any error must fail the test
+                errors.append(error)
             finally:
                 connection.close()
 
         operators = [threading.Thread(target=decide, args=(number,)) for number in range(OPERATORS)]
-        for one in operators:
-            one.start()
-        for one in operators:
-            one.join()
-        assert odd == []
+        for operator in operators:
+            operator.start()
+        for operator in operators:
+            operator.join()
+        assert errors == []
         rows = list(Deployment.objects.order_by("sequence").values_list("sequence", "from_version", "to_version"))
         assert [sequence for sequence, *_ in rows] == list(range(1, len(rows) + 1))
         assert all(before[2] == after[1] != after[2] for before, after in itertools.pairwise(rows))
-        assert len(rows) == 1 + sum(made)
-        assert sum(made) >= DECISIONS // 2
+        assert len(rows) == 1 + sum(change_counts)
+        assert sum(change_counts) >= DECISIONS // 2
         live = model_versions.live_version()
         assert live.pk == rows[-1][2]
-        assert model_versions.classifier_of(live).logits(QUESTIONS[0]).shape == (30, 10)
+        assert model_versions.classifier_of(live).logits(SAMPLES[0]).shape == (30, 10)
 
 
-def one_decision(rng: random.Random, versions: list[ModelVersion]) -> int:
-    """Promote, force, roll back, or end a training. Returns how many changes of the live version it made: 1 or 0."""
+def decide_randomly(rng: random.Random, versions: list[ModelVersion]) -> int:
+    """Promote, force, roll back or end a training. Return the number of changes of the live version: 1 or 0."""
     version = rng.choice(versions)
     try:
         match rng.randrange(3):

@@ -1,4 +1,4 @@
-"""The process in which a training runs: how it ends, and what the trainer says of it."""
+"""The end of the training process, and how the trainer reports it."""
 
 import subprocess
 import sys
@@ -13,7 +13,7 @@ from recognizer.services.training.subprocess_runner import TOKEN_VARIABLE
 
 @pytest.fixture
 def run(site_context: Site) -> TrainingRun:
-    """A run that ends within a second, for there is no label to learn from."""
+    """A run that ends within a second, because there are no labels."""
     return TrainingRun.objects.create(trigger=TrainingRun.Trigger.PERSON, recipe={"name": "site", "seed": 1})
 
 
@@ -30,7 +30,7 @@ def start_process(site: Site, run: TrainingRun) -> subprocess.Popen[str]:
     )
 
 
-def test_a_training_process_ends_with_status_0_and_a_clean_log(site_context: Site, run: TrainingRun) -> None:
+def test_a_training_process_exits_with_status_0_and_a_clean_log(site_context: Site, run: TrainingRun) -> None:
     with start_process(site_context, run) as process:
         process.wait(60)  # its standard input is still open, as the trainer's worker keeps it
         log = process.stdout.read()
@@ -40,7 +40,7 @@ def test_a_training_process_ends_with_status_0_and_a_clean_log(site_context: Sit
     assert "Fatal" not in log
 
 
-def test_a_training_process_ends_with_the_worker_that_started_it(site_context: Site, run: TrainingRun) -> None:
+def test_a_training_process_exits_with_the_worker_that_started_it(site_context: Site, run: TrainingRun) -> None:
     with start_process(site_context, run) as process:
         process.stdin.close()
         assert process.wait(60) == 1
