@@ -1,7 +1,7 @@
 """On-disk cache for synthetic datasets shared by all training runs.
 
-The cache lies beside MNIST. Drawing the datasets takes longer than half of a training. A file is valid only for the
-same sources of the `ml` package, the same versions of NumPy and OpenCV, and the same key of the caller.
+The cache folder also contains MNIST. Drawing the datasets takes longer than half of a training. A file is valid only
+for the same sources of the `ml` package, the same versions of NumPy and OpenCV, and the same key of the caller.
 """
 
 from __future__ import annotations

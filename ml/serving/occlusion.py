@@ -52,7 +52,7 @@ def explain(classifier: Classifier, pixels: np.ndarray) -> np.ndarray:
     for window, loss in zip(windows, losses, strict=True):
         total[window] += loss
         count[window] += 1
-    # Pixels without ink cannot contribute, whatever the patches over them changed.
+    # Pixels without ink do not contribute, even if the patches over them changed the margin.
     contribution = total / np.maximum(count, 1) * (pixels / 255.0)
     largest = np.abs(contribution).max()
     return (contribution / largest if largest > 0 else contribution).astype(np.float32)
