@@ -1,4 +1,4 @@
-"""Cookies of two sites on one host, and cookies that 0.9.0 issued under the names that all sites shared."""
+"""Cookies of two sites on one host, and cookies of 0.9.0, whose names were the same for all sites."""
 
 import re
 from collections.abc import Iterator
@@ -37,20 +37,20 @@ def sites(make_site) -> Iterator[tuple[Site, Site]]:
     return pair
 
 
-def test_two_sites_on_one_host_leave_each_others_people_alone(sites: tuple[Site, Site]) -> None:
+def test_two_sites_on_one_host_do_not_affect_each_others_users(sites: tuple[Site, Site]) -> None:
     addresses = [f"http://127.0.0.1:{site.port}" for site in sites]
-    sent = []
+    public_ids = []
     with httpx.Client(trust_env=False, timeout=30) as browser:
         for address in addresses:
             browser.get(address)
             page = browser.get(f"{address}/account/sign-up/").text
             form = {"username": "ann", "password1": "three grey cats 7", "password2": "three grey cats 7"}
             assert browser.post(f"{address}/account/sign-up/", data=form | csrf_field(page)).status_code == 302
-            picture = {"strokes": SEVEN}
-            answer = browser.post(address + SUBMISSIONS, json=picture, headers=csrf_header(browser, page))
-            assert answer.status_code == 202, answer.text
-            sent.append(answer.json()["id"])
-        for address, public_id in zip(addresses, sent, strict=True):
+            drawing = {"strokes": SEVEN}
+            response = browser.post(address + SUBMISSIONS, json=drawing, headers=csrf_header(browser, page))
+            assert response.status_code == 202, response.text
+            public_ids.append(response.json()["id"])
+        for address, public_id in zip(addresses, public_ids, strict=True):
             assert browser.get(f"{address}/api/v1/me").json()["user"] == "ann"
             results = browser.get(address + SUBMISSIONS).json()["results"]
             assert [result["id"] for result in results] == [public_id]
@@ -61,7 +61,7 @@ def csrf_field(page: str) -> dict[str, str]:
 
 
 def csrf_header(browser: httpx.Client, page: str) -> dict[str, str]:
-    """The token, found as recognizer/static/recognizer/js/api.js finds it."""
+    """Return the CSRF header, built as in recognizer/static/recognizer/js/api.js."""
     name = re.search(r'data-csrf-cookie="(\w+)"', page)[1]
     return {"X-CSRFToken": browser.cookies[name]}
 
@@ -76,7 +76,7 @@ def account(db: None) -> User:
 
 @pytest.fixture
 def old_browser(account: User) -> Client:
-    """A browser with the three cookies that 0.9.0 issued: signed in, and known as a visitor."""
+    """A browser with the three cookies of 0.9.0: signed in, and known as a visitor."""
     session = SessionStore()
     session[SESSION_KEY] = str(account.pk)
     session[BACKEND_SESSION_KEY] = settings.AUTHENTICATION_BACKENDS[0]
@@ -94,11 +94,11 @@ def drop_old_cookies(browser: Client) -> None:
         browser.cookies.pop(name, None)
 
 
-def test_nobody_is_signed_out_by_the_upgrade(old_browser: Client, account: User) -> None:
+def test_upgrade_signs_no_user_out(old_browser: Client, account: User) -> None:
     key = old_browser.cookies["sessionid"].value
-    answer = old_browser.get(reverse("history"))
-    assert answer.context["user"] == account
-    issued = answer.cookies[settings.SESSION_COOKIE_NAME]
+    response = old_browser.get(reverse("history"))
+    assert response.context["user"] == account
+    issued = response.cookies[settings.SESSION_COOKIE_NAME]
     assert issued.value == key
     assert issued["httponly"]
     assert issued["samesite"] == "Lax"
@@ -111,44 +111,44 @@ def test_nobody_is_signed_out_by_the_upgrade(old_browser: Client, account: User)
 def test_visitor_keeps_their_drawings_after_the_upgrade(old_browser: Client, media) -> None:
     old_browser.cookies.pop("sessionid")
     headers = {"X-CSRFToken": "k" * 32}  # as a page that was open during the upgrade sends it
-    sent = old_browser.post(SUBMISSIONS, {"strokes": SEVEN}, content_type="application/json", headers=headers)
-    assert sent.status_code == 202, sent.content
+    response = old_browser.post(SUBMISSIONS, {"strokes": SEVEN}, content_type="application/json", headers=headers)
+    assert response.status_code == 202, response.content
     assert Submission.objects.get().visitor == VISITOR
-    assert sent.cookies[settings.VISITOR_COOKIE]["max-age"] == 365 * 24 * 3600
-    assert sent.cookies[settings.VISITOR_COOKIE]["httponly"]
-    assert sent.cookies[settings.CSRF_COOKIE_NAME].value == "k" * 32
-    assert not sent.cookies[settings.CSRF_COOKIE_NAME]["httponly"]
+    assert response.cookies[settings.VISITOR_COOKIE]["max-age"] == 365 * 24 * 3600
+    assert response.cookies[settings.VISITOR_COOKIE]["httponly"]
+    assert response.cookies[settings.CSRF_COOKIE_NAME].value == "k" * 32
+    assert not response.cookies[settings.CSRF_COOKIE_NAME]["httponly"]
     drop_old_cookies(old_browser)
     listed = old_browser.get(SUBMISSIONS).json()["results"]
-    assert [submission["id"] for submission in listed] == [sent.json()["id"]]
-    change = old_browser.delete(f"{SUBMISSIONS}/{sent.json()['id']}", headers=headers)
+    assert [submission["id"] for submission in listed] == [response.json()["id"]]
+    change = old_browser.delete(f"{SUBMISSIONS}/{response.json()['id']}", headers=headers)
     assert change.status_code == 204
 
 
 def test_old_cookies_are_checked_against_forged_requests(old_browser: Client) -> None:
     for headers in ({}, {"X-CSRFToken": "m" * 32}):
-        sent = old_browser.post(SUBMISSIONS, {"strokes": SEVEN}, content_type="application/json", headers=headers)
-        assert sent.status_code == 403
+        response = old_browser.post(SUBMISSIONS, {"strokes": SEVEN}, content_type="application/json", headers=headers)
+        assert response.status_code == 403
     old_browser.cookies.pop("csrftoken")
-    sent = old_browser.post(SUBMISSIONS, {"strokes": SEVEN}, content_type="application/json")
-    assert sent.status_code == 403
+    response = old_browser.post(SUBMISSIONS, {"strokes": SEVEN}, content_type="application/json")
+    assert response.status_code == 403
     assert not Submission.objects.exists()
 
 
 @pytest.mark.django_db
-def test_old_cookies_of_another_site_are_ignored_and_left_alone(media) -> None:
+def test_old_cookies_of_another_site_are_ignored_and_not_deleted(media) -> None:
     browser = Client(HTTP_HOST="localhost")
     browser.cookies["sessionid"] = "q" * 32
     browser.cookies["visitor"] = signing.TimestampSigner(key="another key", salt="visitorrecognizer.visitor").sign("d")
     for address in (reverse("history"), "/api/v1/me", "/"):
-        answer = browser.get(address)
-        assert not {"sessionid", "visitor", settings.SESSION_COOKIE_NAME} & set(answer.cookies)
+        response = browser.get(address)
+        assert not {"sessionid", "visitor", settings.SESSION_COOKIE_NAME} & set(response.cookies)
     assert browser.get("/api/v1/me").json()["user"] is None
     assert browser.cookies[settings.VISITOR_COOKIE].value.split(":")[0] not in ("", "d")
     assert not Session.objects.exists()
 
 
-def test_signing_out_ends_the_session_of_the_old_cookie_too(old_browser: Client) -> None:
+def test_signing_out_ends_the_session_of_the_old_cookie(old_browser: Client) -> None:
     old_browser.get("/")
     headers = {"X-CSRFToken": old_browser.cookies[settings.CSRF_COOKIE_NAME].value}
     assert old_browser.post(reverse("logout"), headers=headers).status_code == 302
@@ -156,21 +156,21 @@ def test_signing_out_ends_the_session_of_the_old_cookie_too(old_browser: Client)
     assert old_browser.get("/api/v1/me").json()["user"] is None
 
 
-def test_present_cookies_win_over_old_ones(old_browser: Client) -> None:
+def test_current_cookies_take_precedence_over_old_ones(old_browser: Client) -> None:
     other = User.objects.create_user("bob")
     old_browser.force_login(other)
-    answer = old_browser.get("/api/v1/me")
-    assert answer.json()["user"] == "bob"
-    assert settings.SESSION_COOKIE_NAME not in answer.cookies
+    response = old_browser.get("/api/v1/me")
+    assert response.json()["user"] == "bob"
+    assert settings.SESSION_COOKIE_NAME not in response.cookies
 
 
 @pytest.mark.django_db
-def test_every_cookie_of_the_site_carries_its_id(client: Client) -> None:
+def test_names_of_all_cookies_contain_the_site_id(client: Client) -> None:
     settings_names = {settings.SESSION_COOKIE_NAME, settings.CSRF_COOKIE_NAME, settings.VISITOR_COOKIE}
     assert all(re.fullmatch(rf"[a-z]+_{settings.SITE_ID}", name) for name in settings_names)
     assert re.fullmatch("[0-9a-f]{12}", settings.SITE_ID)
     user = User.objects.create_user("ann")
     client.get("/")
     client.force_login(user)
-    client.post(reverse("my-data-delete"), {})  # tells so by a message
+    client.post(reverse("my-data-delete"), {})  # sets a message
     assert {name.rpartition("_")[2] for name in client.cookies} == {settings.SITE_ID}

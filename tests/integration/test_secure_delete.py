@@ -1,4 +1,4 @@
-"""What was deleted cannot be read out of the files of an SQLite database."""
+"""Secure deletion: deleted rows do not remain in the files of an SQLite database."""
 
 import sqlite3
 from contextlib import closing
@@ -15,31 +15,31 @@ from tests.factories import make_submission
 
 pytestmark = pytest.mark.sqlite_only
 
-MARK = b"a mark that stands nowhere else"
+MARKER = b"a marker that occurs nowhere else"
 
 
-def files_with_the_mark(site: Site) -> list[str]:
-    return [path.name for path in site.folder.glob("db.sqlite3*") if MARK in path.read_bytes()]
+def files_with_the_marker(site: Site) -> list[str]:
+    return [path.name for path in site.folder.glob("db.sqlite3*") if MARKER in path.read_bytes()]
 
 
-def test_secure_delete_is_on_whatever_sqlite_was_built_with():
+def test_secure_delete_does_not_depend_on_the_build_of_sqlite():
     with closing(sqlite3.connect(":memory:", isolation_level=None)) as database:
         database.execute("PRAGMA secure_delete=OFF")
         database.executescript(settings.DATABASES["default"]["OPTIONS"]["init_command"])
         assert database.execute("PRAGMA secure_delete").fetchone() == (1,)
 
 
-def test_a_deleted_row_is_in_no_file_once_the_log_was_emptied(site: Site):
+def test_deleted_row_is_in_no_file_after_the_log_is_emptied(site: Site):
     with site.entered():
-        make_submission(failure=MARK.decode())
-        assert files_with_the_mark(site)
+        make_submission(failure=MARKER.decode())
+        assert files_with_the_marker(site)
         bulk_delete.delete_submissions(Submission.objects.all())
         assert fsync.empty_write_ahead_log()
-        assert files_with_the_mark(site) == []
+        assert files_with_the_marker(site) == []
         assert (site.folder / "db.sqlite3-wal").stat().st_size == 0
 
 
-def test_while_somebody_reads_the_log_stays_and_nobody_waits(site: Site):
+def test_log_is_kept_during_a_read_and_writers_do_not_wait(site: Site):
     with site.entered():
         with closing(sqlite3.connect(site.folder / "db.sqlite3", isolation_level=None)) as reader:
             reader.execute("BEGIN")

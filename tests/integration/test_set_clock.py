@@ -1,4 +1,4 @@
-"""A clock that is set back by three hours, as after a wrong one was corrected: what is periodic, and who is alive."""
+"""A clock that is set back by three hours: periodic jobs, heartbeats, leases, recovery and idempotency keys."""
 
 import math
 from datetime import timedelta
@@ -23,11 +23,11 @@ THREE_HOURS = 3 * 3600
 
 @pytest.fixture
 def later(site_context: Site) -> float:
-    """Redis's time three hours from now: that of entries of before its clock was set back."""
+    """Redis's time plus three hours: the time of entries from before its clock was set back."""
     return site_context.redis().time()[0] + THREE_HOURS
 
 
-def test_periodic_jobs_go_on(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_periodic_jobs_continue(monkeypatch: pytest.MonkeyPatch) -> None:
     app = Celery("test", broker="memory://", set_as_current=False)
     app.conf.beat_schedule = {name: {"task": name, "schedule": 0.1} for name in ("one", "two")}
     scheduler = Scheduler(app=app)
@@ -47,7 +47,7 @@ def test_periodic_jobs_are_sent_at_their_intervals() -> None:
     assert 599 < scheduler.tick() <= 600
 
 
-def test_a_canary_of_the_future_is_no_sign_of_life(site_context: Site, later: float) -> None:
+def test_liveness_probe_from_the_future_does_not_count(site_context: Site, later: float) -> None:
     site_context.redis().hset(PROBES_KEY, DEFAULT, int(later))
     assert liveness.last_seen() == {DEFAULT: math.inf}
     assert liveness.stalled_queues() == [DEFAULT]
@@ -58,23 +58,21 @@ def test_a_canary_of_the_future_is_no_sign_of_life(site_context: Site, later: fl
     assert liveness.stalled_queues() == []
 
 
-def test_a_worker_that_died_before_the_clock_was_set_back_is_not_alive(site_context: Site, later: float) -> None:
+def test_worker_that_stopped_before_the_clock_was_set_back_is_not_alive(site_context: Site, later: float) -> None:
     site_context.redis().zadd(WORKERS, {"dead": later})
     assert not handoff.link().worker_alive()
     assert handoff.link().heartbeats() == {}
     assert handoff.link().push("queue", [1], token="t", lease=2)[0] == "new"
-    assert not handoff.link().worker_alive()  # as the push has heard
+    assert not handoff.link().worker_alive()  # also after the push
 
 
-def test_a_lease_of_before_the_clock_was_set_back_keeps_no_worker_from_being_called(
-    site_context: Site, later: float
-) -> None:
+def test_lease_from_before_the_clock_was_set_back_does_not_block_a_new_worker(site_context: Site, later: float) -> None:
     site_context.redis().zadd(SHIFTS, {"dead": later})
     assert handoff.link().push("queue", [1], token="t", lease=2)[0] == "new"
     assert site_context.redis().zrange(SHIFTS, 0, -1) == [b"t"]
 
 
-def test_a_submission_of_before_the_clock_was_set_back_is_found_again(site_context: Site) -> None:
+def test_submission_from_before_the_clock_was_set_back_is_recovered(site_context: Site) -> None:
     submission = make_submission()
     assert not recovery.lost_submissions().exists()
     Submission.objects.update(created=timezone.now() + timedelta(hours=3))
@@ -83,7 +81,7 @@ def test_a_submission_of_before_the_clock_was_set_back_is_found_again(site_conte
     assert not check.is_well
 
 
-def test_a_request_whose_attempt_died_is_tried_again_after_the_clock_was_set_back(site_context: Site) -> None:
+def test_failed_attempt_can_be_repeated_after_the_clock_was_set_back(site_context: Site) -> None:
     person = Actor(visitor="a" * 32)
     idempotency.acquire(actor=person, key="one", fingerprint="f" * 64)
     with pytest.raises(idempotency.InProgressError):

@@ -1,4 +1,4 @@
-"""Attackers: each sends one kind of hostile input again and again, from addresses of its own."""
+"""Attackers: each repeats one kind of hostile input, from its own addresses."""
 
 import contextlib
 import itertools
@@ -19,14 +19,14 @@ from tests.support.socket_clients import ATTACKERS, connect
 
 SUBMISSIONS, PREVIEW = "/api/v1/submissions", "/api/v1/preview"
 TIMEOUT_SECONDS = 60.0
-# Between two requests of one attacker, so that the machine is not just busy with making them.
+# Pause between two requests of one attacker, so that generating them does not use all of the CPU.
 PAUSE_SECONDS = 0.1
 
 Attack = Callable[[httpx.Client], object]
 
 
 def json_bombs() -> Iterator[Attack]:
-    """Small to send, large to build."""
+    """JSON that is small to send and large to parse."""
     bodies = [
         b"[" + b"{}," * 2_000_000 + b"{}]",
         b"[" * 100_000 + b"]" * 100_000,
@@ -42,7 +42,7 @@ def json_bombs() -> Iterator[Attack]:
 
 
 def forms() -> Iterator[Attack]:
-    """Many fields, many files, and what is no form at all."""
+    """Forms with many fields or many files, and a body that is not a form."""
     many_fields = {f"field{number}": "x" * 100 for number in range(5000)}
     many_files = [("image", (f"{number}.png", b"", "image/png")) for number in range(500)]
     yield from itertools.cycle(
@@ -58,38 +58,38 @@ def forms() -> Iterator[Attack]:
 
 
 def odd_files() -> Iterator[Attack]:
-    """Every file of the collection of hostile and odd pictures."""
+    """Every file of the collection of malformed images."""
     for name in itertools.cycle(ANIMALS):
         yield lambda client, animal=ANIMALS[name]: client.post(
             SUBMISSIONS, files={"image": (animal.name, animal.make(), animal.kind)}
         )
 
 
-def large_pictures() -> Iterator[Attack]:
-    """50 megapixels in 48 KB."""
+def large_images() -> Iterator[Attack]:
+    """Images of 50 megapixels in 48 KB."""
     data = large_png(7_000, 7_000, depth=1)
     yield from itertools.repeat(lambda client: client.post(SUBMISSIONS, files={"image": ("a.png", data, "image/png")}))
 
 
 def large_files() -> Iterator[Attack]:
-    """Ten megabytes that are no picture, or one with much behind it."""
+    """Files of ten megabytes: a small image followed by zeros."""
     data = png(digit(64)) + bytes(10_000_000)
     yield from itertools.repeat(lambda client: client.post(SUBMISSIONS, files={"image": ("a.png", data, "image/png")}))
 
 
 def long_drawings() -> Iterator[Attack]:
-    """As many points as are accepted, in zigzag."""
+    """Drawings with the maximum number of points, in a zigzag."""
     strokes = [[[20 + 240 * (n % 2) for n in range(5000)], [20 + 240 * n / 5000 for n in range(5000)]]] * 2
     yield from itertools.repeat(lambda client: client.post(SUBMISSIONS, json={"strokes": strokes}))
 
 
 def previews() -> Iterator[Attack]:
-    """A preview for each moment."""
+    """Previews in quick succession."""
     yield from itertools.repeat(lambda client: client.post(PREVIEW, json={"strokes": SEVEN}))
 
 
 def passwords() -> Iterator[Attack]:
-    """Names and passwords, one after the other."""
+    """Sign-in attempts with guessed names and passwords."""
     for number in itertools.count():
 
         def guess(client: httpx.Client, number: int = number) -> None:
@@ -102,7 +102,7 @@ def passwords() -> Iterator[Attack]:
 
 
 def odd_requests() -> Iterator[Attack]:
-    """Headers, addresses and methods that no browser sends."""
+    """Requests with headers, URLs and methods that no browser sends."""
     requests = [
         ("GET", "/", {"Host": "elsewhere.example"}),
         ("GET", "/api/v1/me", {"Authorization": "Bearer " + "\xff" * 50}),
@@ -118,12 +118,12 @@ def odd_requests() -> Iterator[Attack]:
         yield lambda client, method=method, path=path, headers=encoded: client.request(method, path, headers=headers)
 
 
-# How many attackers there are of each kind.
+# Number of attackers of each kind.
 ATTACKS = {
     json_bombs: 2,
     forms: 2,
     odd_files: 2,
-    large_pictures: 4,
+    large_images: 4,
     large_files: 4,
     long_drawings: 2,
     previews: 4,
@@ -133,7 +133,7 @@ ATTACKS = {
 
 
 class Attackers:
-    """All of them, from entry to exit. `statuses` counts what each kind was answered."""
+    """All attackers, active within the context. `statuses` counts the response statuses of each kind."""
 
     def __init__(self, url: str) -> None:
         self.statuses: dict[str, Counter[int | str]] = {attack.__name__: Counter() for attack in ATTACKS}
@@ -145,7 +145,7 @@ class Attackers:
             for attack, count in ATTACKS.items()
             for _ in range(count)
         ]
-        self._threads.append(threading.Thread(target=self._leave_connections_silent, daemon=True))
+        self._threads.append(threading.Thread(target=self._hold_idle_connections, daemon=True))
 
     def __enter__(self) -> "Attackers":
         for thread in self._threads:
@@ -160,30 +160,30 @@ class Attackers:
             thread.join(2 * TIMEOUT_SECONDS)
 
     def _attack(self, attack: Callable[[], Iterator[Attack]], number: int) -> None:
-        chance = np.random.default_rng(number)
+        rng = np.random.default_rng(number)
         transport = httpx.HTTPTransport(local_address=ATTACKERS[number % len(ATTACKERS)])
         counts = self.statuses[attack.__name__]
         with httpx.Client(base_url=self._url, transport=transport, timeout=TIMEOUT_SECONDS) as client:
-            for act in attack():
+            for request in attack():
                 if self._stop.is_set():
                     return
                 try:
-                    response = act(client)
+                    response = request(client)
                     counts[getattr(response, "status_code", 0)] += 1
-                except httpx.HTTPError as error:  # the server closed the connection: its good right
+                except httpx.HTTPError as error:  # the server may close the connection
                     counts[type(error).__name__] += 1
-                self._stop.wait(PAUSE_SECONDS * chance.uniform(0.5, 1.5))
+                self._stop.wait(PAUSE_SECONDS * rng.uniform(0.5, 1.5))
 
-    def _leave_connections_silent(self) -> None:
+    def _hold_idle_connections(self) -> None:
         port = urlsplit(self._url).port
         while not self._stop.is_set():
-            silent: list[socket.socket] = []
+            idle: list[socket.socket] = []
             with contextlib.suppress(OSError):
-                silent += [connect(port, source=ATTACKERS[number % len(ATTACKERS)]) for number in range(300)]
-                for connection in silent[::3]:
+                idle += [connect(port, source=ATTACKERS[number % len(ATTACKERS)]) for number in range(300)]
+                for connection in idle[::3]:
                     connection.sendall(b"GET / HTTP/1.1\r\nHost: loc")
             self._stop.wait(6)
-            for connection in silent:
+            for connection in idle:
                 connection.close()
 
     def summary(self) -> str:

@@ -1,4 +1,4 @@
-"""Many large files at the same moment: each is stored or refused with a time to wait, in bounded memory."""
+"""Many concurrent large uploads: each is stored, or rejected with Retry-After, in bounded memory."""
 
 from collections import Counter
 from collections.abc import Callable
@@ -13,7 +13,7 @@ from digitsite.testing.site import Site
 from recognizer.models import Submission
 from tests.image_samples import digit, png
 
-# As the supervisor and the image set it.
+# As set by the supervisor and the container image.
 MALLOC = {"MALLOC_ARENA_MAX": "2", "MALLOC_MMAP_THRESHOLD_": "1000000", "MALLOC_TRIM_THRESHOLD_": "2000000"}
 # The web container of compose.yaml has 512 MB.
 MAX_MEGABYTES = 450
@@ -21,7 +21,7 @@ MAX_MEGABYTES = 450
 
 @pytest.mark.parametrize("count", [12, pytest.param(64, marks=pytest.mark.acceptance)])
 @pytest.mark.parametrize("disk_megabytes", ["512", "64"])
-def test_each_of_many_large_uploads_is_stored_or_told_to_wait(
+def test_each_of_many_large_uploads_is_stored_or_gets_retry_after(
     make_site: Callable[..., Site], count: int, disk_megabytes: str
 ) -> None:
     site = make_site(BODY_DISK_MEGABYTES=disk_megabytes, PREDICTION_WAIT_SECONDS="0", **MALLOC)
@@ -34,14 +34,14 @@ def test_each_of_many_large_uploads_is_stored_or_told_to_wait(
             return client.post("/api/v1/submissions", files={"image": ("a.png", data, "image/png")}, timeout=120)
 
     with ThreadPoolExecutor(count) as pool:
-        answers = list(pool.map(upload, range(count)))
-    statuses = Counter(answer.status_code for answer in answers)
+        responses = list(pool.map(upload, range(count)))
+    statuses = Counter(response.status_code for response in responses)
     assert set(statuses) <= {202, 503}
     assert statuses[202] >= 4
-    for answer in answers:
-        if answer.status_code == 503:
-            assert answer.json()["code"] == "busy"
-            assert int(answer.headers["Retry-After"]) > 0
+    for response in responses:
+        if response.status_code == 503:
+            assert response.json()["code"] == "busy"
+            assert int(response.headers["Retry-After"]) > 0
     with site.entered():
         assert Submission.objects.count() == statuses[202]
     assert not list((site.folder / "tmp").iterdir())
@@ -51,7 +51,7 @@ def test_each_of_many_large_uploads_is_stored_or_told_to_wait(
 
 
 def peak_megabytes(site: Site) -> int:
-    """The most that the web server's processes ever held together."""
+    """Return the sum of the peak resident memory of the web server's processes."""
     server = psutil.Process(site.parts[-1].pid)
     peaks = []
     for process in (server, *server.children()):

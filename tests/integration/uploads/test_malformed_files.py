@@ -1,6 +1,6 @@
-"""Every hostile or odd file of the zoo, and mutations of good ones, through the page and the API of a running site.
+"""Uploads of malformed and unusual files, and of mutated valid ones, to the page and the API of a running site.
 
-None gets a 5xx, two seconds, or the web server over 300 MB; of none are the bytes served back.
+No upload causes a 5xx, takes two seconds or more than 300 MB, and no upload is served unchanged.
 
     python -m pytest tests/integration/uploads -s                 # prints the figures
     python -m pytest tests/integration/uploads -m acceptance -s   # 5,000 mutations
@@ -23,17 +23,17 @@ from pytest_django import DjangoDbBlocker
 from digitsite.testing.site import Part, Site
 from tests.support.malformed_files import ANIMALS, BAD, GOOD, SECRET, Animal, animation, one, saved
 
-MOST_MEGABYTES = 300
-# With 20 large ones at the same moment, each of which has a body, a small picture and a thread.
-MOST_MEGABYTES_AT_ONCE = 400
-# Of processor time: a busy machine makes any request slow, and says nothing of the file.
-MOST_SECONDS = 2.0
-TAKEN = (200, 201, 202)
+MAX_MEGABYTES = 300
+# With 20 concurrent large uploads, each with a body, a small image and a thread.
+MAX_MEGABYTES_IN_PARALLEL = 400
+# CPU time: wall time depends on the load of the machine.
+MAX_CPU_SECONDS = 2.0
+ACCEPTED_STATUSES = (200, 201, 202)
 
 
 @dataclass
-class Keeper:
-    """Somebody who brings files to a running site and watches its web process."""
+class Uploader:
+    """Uploads files to a running site and measures its web process."""
 
     site: Site
     web: Part
@@ -42,7 +42,7 @@ class Keeper:
     slowest: float = 0.0
     statuses: Counter = field(default_factory=Counter)
 
-    def bring(self, animal: Animal, data: bytes, *, to_page: bool) -> httpx.Response:
+    def upload(self, animal: Animal, data: bytes, *, to_page: bool) -> httpx.Response:
         before = self._cpu_seconds()
         files = {"images" if to_page else "image": (animal.name, data, animal.kind)}
         if to_page:
@@ -54,12 +54,12 @@ class Keeper:
         self.slowest = max(self.slowest, seconds)
         self.statuses[response.status_code] += 1
         assert response.status_code < 500, response.text
-        assert seconds < MOST_SECONDS
-        assert self.peak_megabytes() < MOST_MEGABYTES
+        assert seconds < MAX_CPU_SECONDS
+        assert self.peak_megabytes() < MAX_MEGABYTES
         return response
 
     def peak_megabytes(self) -> float:
-        """The most that any process of the web server ever held."""
+        """Return the peak resident memory of the largest process of the web server."""
         return max(_high_water(process.pid) for process in self._processes()) / 1024
 
     def _processes(self) -> list[psutil.Process]:
@@ -68,19 +68,19 @@ class Keeper:
 
     def _cpu_seconds(self) -> float:
         times = [process.cpu_times() for process in self._processes()]
-        return sum(one.user + one.system for one in times)
+        return sum(cpu.user + cpu.system for cpu in times)
 
 
 def _high_water(pid: int) -> int:
-    """Kilobytes: https://man7.org/linux/man-pages/man5/proc_pid_status.5.html"""
+    """Return the peak resident memory in kilobytes: https://man7.org/linux/man-pages/man5/proc_pid_status.5.html"""
     return int(re.search(r"VmHWM:\s+(\d+)", Path(f"/proc/{pid}/status").read_text())[1])
 
 
 @pytest.fixture(scope="module")
-def keeper(template_database: Path, django_db_blocker: DjangoDbBlocker) -> Iterator[Keeper]:
+def uploader(template_database: Path, django_db_blocker: DjangoDbBlocker) -> Iterator[Uploader]:
     if not Path("/proc/self/status").exists():
-        pytest.skip("the peak memory of another process is only told by Linux")
-    # Limits on how often are another test's: here one address sends thousands. Memory is as `make run` has it.
+        pytest.skip("the peak memory of another process is available on Linux only")
+    # No rate limits, because one address sends thousands of files. Memory settings as in `make run`.
     limits = dict.fromkeys(("SUBMISSIONS_PER_MINUTE", "SUBMISSIONS_PER_DAY", "MEGABYTES_PER_DAY"), "0")
     memory = {"MALLOC_ARENA_MAX": "2", "MALLOC_MMAP_THRESHOLD_": "1000000", "MALLOC_TRIM_THRESHOLD_": "2000000"}
     site = Site(template_database, **limits, **memory)
@@ -90,44 +90,44 @@ def keeper(template_database: Path, django_db_blocker: DjangoDbBlocker) -> Itera
         web = site.start_web()
         with site.client() as api, site.client(follow_redirects=True) as page:
             page.get("/upload/")
-            keeper = Keeper(site, web, api, page)
-            yield keeper
-            print(f"\n{keeper.statuses.total()} files, by status {dict(keeper.statuses)}")
-            print(f"slowest: {keeper.slowest:.2f} s of processor time; peak: {keeper.peak_megabytes():.0f} MB")
+            uploader = Uploader(site, web, api, page)
+            yield uploader
+            print(f"\n{uploader.statuses.total()} files, by status {dict(uploader.statuses)}")
+            print(f"slowest: {uploader.slowest:.2f} s of CPU time; peak: {uploader.peak_megabytes():.0f} MB")
     finally:
         site.stop()
 
 
 @pytest.mark.parametrize("name", ANIMALS)
-def test_no_animal_hurts(keeper: Keeper, name: str) -> None:
+def test_malformed_file_is_accepted_or_rejected_safely(uploader: Uploader, name: str) -> None:
     animal = ANIMALS[name]
     data = animal.make()
-    response = keeper.bring(animal, data, to_page=False)
-    if animal.fate != BAD and response.status_code in TAKEN:
-        check_what_is_served(keeper, response, data)
-    expected = {GOOD: lambda status: status in TAKEN, BAD: lambda status: 400 <= status < 500}
+    response = uploader.upload(animal, data, to_page=False)
+    if animal.fate != BAD and response.status_code in ACCEPTED_STATUSES:
+        check_served_image(uploader, response, data)
+    expected = {GOOD: lambda status: status in ACCEPTED_STATUSES, BAD: lambda status: 400 <= status < 500}
     assert expected.get(animal.fate, lambda _: True)(response.status_code), response.text
     if response.status_code >= 400:
         problem = response.json()
         assert problem["detail"]
         assert problem["code"]
-    by_page = keeper.bring(animal, data, to_page=True)
-    assert (by_page.status_code in TAKEN) == (response.status_code in TAKEN)
+    by_page = uploader.upload(animal, data, to_page=True)
+    assert (by_page.status_code in ACCEPTED_STATUSES) == (response.status_code in ACCEPTED_STATUSES)
     assert SECRET not in by_page.content
     assert b"<img src=x" not in by_page.content
 
 
-def check_what_is_served(keeper: Keeper, response: httpx.Response, sent: bytes) -> None:
-    """A picture of our own making, which a browser takes for nothing else."""
-    picture = keeper.api.get(f"/api/v1/submissions/{response.json()['id']}/image", params={"key": key_of(response)})
-    assert picture.status_code == 200
-    assert picture.headers["Content-Type"] in ("image/png", "image/jpeg")
-    assert picture.headers["X-Content-Type-Options"] == "nosniff"
-    assert "sandbox" in picture.headers["Content-Security-Policy"]
-    assert picture.content != sent
-    assert SECRET not in picture.content
-    assert b"Exif" not in picture.content
-    assert picture.content.rstrip().endswith((b"IEND\xaeB`\x82", b"\xff\xd9"))
+def check_served_image(uploader: Uploader, response: httpx.Response, upload: bytes) -> None:
+    """Check that the image is re-encoded, and that a browser will not interpret it as anything else."""
+    image = uploader.api.get(f"/api/v1/submissions/{response.json()['id']}/image", params={"key": key_of(response)})
+    assert image.status_code == 200
+    assert image.headers["Content-Type"] in ("image/png", "image/jpeg")
+    assert image.headers["X-Content-Type-Options"] == "nosniff"
+    assert "sandbox" in image.headers["Content-Security-Policy"]
+    assert image.content != upload
+    assert SECRET not in image.content
+    assert b"Exif" not in image.content
+    assert image.content.rstrip().endswith((b"IEND\xaeB`\x82", b"\xff\xd9"))
 
 
 def key_of(response: httpx.Response) -> str:
@@ -150,47 +150,47 @@ SEEDS = (
 )
 
 
-def mutated(data: bytes, chance: np.random.Generator) -> bytes:
-    """The same with a few bytes changed, taken out, doubled, moved, or cut off; most often near its beginning."""
+def mutate(data: bytes, rng: np.random.Generator) -> bytes:
+    """Return a copy with a few bytes changed, deleted, duplicated or truncated; most often near the beginning."""
     changed = bytearray(data)
-    for _ in range(chance.integers(1, 6)):
+    for _ in range(rng.integers(1, 6)):
         if len(changed) < 8:
             break
-        where = int(min(len(changed) - 1, chance.exponential(len(changed) / 6)))
-        length = int(chance.integers(1, 9))
-        match chance.integers(6):
+        offset = int(min(len(changed) - 1, rng.exponential(len(changed) / 6)))
+        length = int(rng.integers(1, 9))
+        match rng.integers(6):
             case 0:
-                changed[where] = int(chance.integers(256))
+                changed[offset] = int(rng.integers(256))
             case 1:
-                changed[where : where + length] = bytes([int(chance.choice([0, 255, 127, 128]))]) * length
+                changed[offset : offset + length] = bytes([int(rng.choice([0, 255, 127, 128]))]) * length
             case 2:
-                del changed[where : where + length]
+                del changed[offset : offset + length]
             case 3:
-                changed[where:where] = changed[where : where + 8 * length]
+                changed[offset:offset] = changed[offset : offset + 8 * length]
             case 4:
-                changed[where] ^= 1 << int(chance.integers(8))
+                changed[offset] ^= 1 << int(rng.integers(8))
             case 5:
-                del changed[max(8, where + len(changed) // 2) :]
+                del changed[max(8, offset + len(changed) // 2) :]
     return bytes(changed)
 
 
-def fuzz(keeper: Keeper, count: int, seed: int) -> None:
-    chance = np.random.default_rng(seed)
+def fuzz(uploader: Uploader, count: int, seed: int) -> None:
+    rng = np.random.default_rng(seed)
     seeds = [make() for make in SEEDS]
     for number in range(count):
         animal = Animal("either", lambda: b"")
-        data = mutated(seeds[number % len(seeds)], chance)
-        response = keeper.bring(animal, data, to_page=number % 10 == 0)
-        assert response.status_code in (*TAKEN, 400, 413, 415, 422), response.text
+        data = mutate(seeds[number % len(seeds)], rng)
+        response = uploader.upload(animal, data, to_page=number % 10 == 0)
+        assert response.status_code in (*ACCEPTED_STATUSES, 400, 413, 415, 422), response.text
 
 
-def test_no_mutation_hurts(keeper: Keeper) -> None:
-    fuzz(keeper, 200, seed=1)
+def test_mutated_files_are_accepted_or_rejected_safely(uploader: Uploader) -> None:
+    fuzz(uploader, 200, seed=1)
 
 
 @pytest.mark.acceptance
-def test_none_of_5000_mutations_hurts(keeper: Keeper) -> None:
-    fuzz(keeper, 5_000, seed=2)
+def test_5000_mutated_files_are_accepted_or_rejected_safely(uploader: Uploader) -> None:
+    fuzz(uploader, 5_000, seed=2)
 
 
 @pytest.mark.parametrize(
@@ -204,21 +204,21 @@ def test_none_of_5000_mutations_hurts(keeper: Keeper) -> None:
         ("/api/v1/preview", 60, 413),
     ],
 )
-def test_no_page_reads_more_than_it_needs(keeper: Keeper, address: str, megabytes: int, status: int) -> None:
-    token = keeper.page.cookies.get(settings.CSRF_COOKIE_NAME) or ""
+def test_pages_reject_bodies_above_their_limit(uploader: Uploader, address: str, megabytes: int, status: int) -> None:
+    token = uploader.page.cookies.get(settings.CSRF_COOKIE_NAME) or ""
     files = [("images", (f"{number}.png", bytes(9_500_000), "image/png")) for number in range(megabytes // 10)]
     files += [("images", ("rest.png", bytes(megabytes * 1_000_000 - len(files) * 9_500_000), "image/png"))]
-    answer = keeper.page.post(address, files=files, data={"csrfmiddlewaretoken": token})
-    assert answer.status_code == status
-    assert keeper.peak_megabytes() < MOST_MEGABYTES
+    response = uploader.page.post(address, files=files, data={"csrfmiddlewaretoken": token})
+    assert response.status_code == status
+    assert uploader.peak_megabytes() < MAX_MEGABYTES
 
 
-def test_many_large_ones_at_once_share_the_memory(keeper: Keeper) -> None:
+def test_concurrent_large_uploads_share_the_decoding_memory(uploader: Uploader) -> None:
     data = ANIMALS["PNG of 13 million transparencies"].make()
     files = {"image": ("picture.png", data, "image/png")}
     with ThreadPoolExecutor(20) as pool:
-        sent = [pool.submit(keeper.api.post, "/api/v1/submissions", files=files) for _ in range(20)]
-        statuses = Counter(one.result().status_code for one in sent)
+        futures = [pool.submit(uploader.api.post, "/api/v1/submissions", files=files) for _ in range(20)]
+        statuses = Counter(future.result().status_code for future in futures)
     assert set(statuses) <= {202, 503}
     assert statuses[202] >= 1
-    assert keeper.peak_megabytes() < MOST_MEGABYTES_AT_ONCE
+    assert uploader.peak_megabytes() < MAX_MEGABYTES_IN_PARALLEL
