@@ -1,13 +1,16 @@
 """Submissions and their predictions."""
 
 import secrets
+from typing import Self
 
+import numpy as np
+import numpy.typing as npt
 from django.conf import settings
 from django.db import models
 from django.db.models import F, Q
 from django.urls import reverse
 
-from .choices import Digit, Fold, Source, SubmissionState, TruthState, TruthValue, Verdict
+from .choices import DIGITS, Digit, Fold, Source, SubmissionState, TruthState, TruthValue, Verdict
 
 PIXELS = 28 * 28
 
@@ -15,6 +18,26 @@ PIXELS = 28 * 28
 def new_public_id() -> str:
     """Return 96 random bits as 16 URL-safe characters."""
     return secrets.token_urlsafe(12)
+
+
+class SubmissionQuerySet(models.QuerySet["Submission"]):
+    """Selections of submissions that several services use."""
+
+    def settled(self) -> Self:
+        """Return the submissions with a settled consensus."""
+        return self.filter(truth_state=TruthState.SETTLED)
+
+    def digits(self) -> Self:
+        """Return the submissions whose consensus, settled or provisional, is a digit."""
+        return self.filter(truth__in=DIGITS)
+
+    def holdout(self) -> Self:
+        """Return the submissions of the holdout fold."""
+        return self.filter(fold=Fold.HOLDOUT)
+
+    def trainable(self) -> Self:
+        """Return the submissions of the train fold with consent to training."""
+        return self.filter(fold=Fold.TRAIN, may_train=True)
 
 
 class Submission(models.Model):
@@ -86,6 +109,8 @@ class Submission(models.Model):
     )
     box = models.JSONField(null=True, blank=True)
 
+    objects = SubmissionQuerySet.as_manager()
+
     class Meta:
         ordering = ["-id"]
         permissions = [("review", "Can review: sees every submission and is believed about it")]
@@ -154,6 +179,11 @@ class Submission(models.Model):
     def get_absolute_url(self) -> str:
         """Return the URL of the submission's page."""
         return reverse("submission", args=[self.public_id])
+
+    @property
+    def pixel_array(self) -> npt.NDArray[np.uint8]:
+        """The input of the model: (28, 28) uint8."""
+        return np.frombuffer(bytes(self.pixels), np.uint8).reshape(28, 28)
 
 
 class Prediction(models.Model):

@@ -72,4 +72,4 @@ def _explain(submission: Submission) -> tuple[ModelVersion, npt.NDArray[np.float
 def _render(submission: Submission) -> bytes:
     """Return the explanation as a PNG file."""
     _, contributions = _explain(submission)
-    return encode_png(overlay(np.frombuffer(bytes(submission.pixels), np.uint8).reshape(28, 28), contributions))
+    return encode_png(overlay(submission.pixel_array, contributions))

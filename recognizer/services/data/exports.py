@@ -22,7 +22,7 @@ from django.db.models import QuerySet
 from numpy.lib import format as npy
 from PIL import Image
 
-from recognizer.models import Submission, TruthState
+from recognizer.models import Submission
 from recognizer.services.identity import permissions
 from recognizer.services.identity.actors import Actor
 from recognizer.services.identity.permissions import NotAllowedError
@@ -81,7 +81,7 @@ def settled_submissions(actor: Actor) -> QuerySet[Submission]:
     """
     if not permissions.can_export(actor):
         raise NotAllowedError("Only reviewers and operators take settled data away.")
-    return Submission.objects.filter(truth_state=TruthState.SETTLED, may_train=True).order_by("id")
+    return Submission.objects.settled().filter(may_train=True).order_by("id")
 
 
 @contextmanager

@@ -38,9 +38,8 @@ def explanation(submission: Submission) -> tuple[ModelVersion, npt.NDArray[np.fl
     if submission.latest_prediction is None:
         raise NothingToExplainError("There is no answer yet that could be explained.")
     version = ModelVersion.objects.get(pk=submission.latest_prediction.version_id)
-    pixels = np.frombuffer(bytes(submission.pixels), np.uint8).reshape(28, 28)
     with _lock:
-        return version, explain(_classifier_of(version), pixels)
+        return version, explain(_classifier_of(version), submission.pixel_array)
 
 
 def _classifier_of(version: ModelVersion) -> Classifier:

@@ -12,15 +12,12 @@ from django.conf import settings
 
 from ml.versions import PREPROCESSING_VERSION
 from recognizer.models import (
-    DIGITS,
     Deployment,
-    Fold,
     GateVerdict,
     ModelFiles,
     ModelVersion,
     Submission,
     TrainingRun,
-    TruthState,
 )
 from recognizer.models.choices import ACTIVE_RUN_STATES
 from recognizer.services.identity import permissions
@@ -189,12 +186,9 @@ def _accuracies(versions: Iterable[ModelVersion]) -> list[float]:
     from ml.training.eval_sets import FROZEN, draw_balanced
 
     images, labels = draw_balanced(IMAGES_PER_DIGIT, FROZEN)
-    holdout = Submission.objects.filter(
-        fold=Fold.HOLDOUT,
-        truth_state=TruthState.SETTLED,
-        truth__in=DIGITS,
-        preprocessing_version=PREPROCESSING_VERSION,
-    ).values_list("pixels", "truth")[:MAX_HOLDOUT_IMAGES]
+    submissions = Submission.objects.settled().digits().holdout()
+    current = submissions.filter(preprocessing_version=PREPROCESSING_VERSION)
+    holdout = current.values_list("pixels", "truth")[:MAX_HOLDOUT_IMAGES]
     if rows := list(holdout):
         site = np.stack([np.frombuffer(bytes(pixels), np.uint8).reshape(28, 28) for pixels, _ in rows])
         images = np.concatenate([images, site])

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from django.db.models import Count, Exists, F, OuterRef
 
-from recognizer.models import DIGITS, ModelVersion, Prediction, Submission, TruthState
+from recognizer.models import ModelVersion, Prediction, Submission
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +33,7 @@ class Matrix:
 
 def matrix_for_version(version: ModelVersion) -> Matrix:
     """Count all submissions with a settled digit that `version` predicted with their current preprocessing."""
-    settled = Submission.objects.filter(truth_state=TruthState.SETTLED, truth__in=DIGITS).order_by()
+    settled = Submission.objects.settled().digits().order_by()
     # For most submissions this is the latest prediction, whose columns are on the submission itself.
     last = settled.filter(answered_by=version.number).values_list("truth", "digit")
     earlier = settled.exclude(answered_by=version.number).filter(

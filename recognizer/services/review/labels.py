@@ -232,7 +232,7 @@ def update_consensus(submissions: Collection[Submission], *, with_copies: bool =
     """
     digests = {submission.digest for submission in submissions}
     votes = _votes(digests)
-    rows = Submission.objects.filter(
+    rows: QuerySet[Submission] = Submission.objects.filter(
         **({"digest__in": digests} if with_copies else {"pk__in": [submission.pk for submission in submissions]})
     )
     suggestions = Label.objects.filter(submission=OuterRef("pk"), kind=LabelKind.SUGGESTION, **ACTIVE)

@@ -19,7 +19,7 @@ import numpy as np
 from ml.training.label_noise import contested_rows, find_suspected_noise
 from ml.training.site_recipe import SiteData
 from ml.versions import PREPROCESSING_VERSION
-from recognizer.models import DIGITS, Fold, Label, LabelKind, LabelReason, Submission, TruthState, TruthValue
+from recognizer.models import Label, LabelKind, LabelReason, Submission, TruthState, TruthValue
 from recognizer.services.inference import batch_prediction
 
 from .scheduling import trainable_submissions
@@ -109,9 +109,7 @@ def build_dataset(champion: Classifier, recipe: SiteRecipe) -> TrainingDataset:
 
 def holdout_set() -> Holdout:
     """Return the settled digits of the holdout fold, each image once."""
-    rows = _newest_per_image(
-        Submission.objects.filter(truth_state=TruthState.SETTLED, truth__in=DIGITS, fold=Fold.HOLDOUT)
-    )[:MAX_HOLDOUT]
+    rows = _newest_per_image(Submission.objects.settled().digits().holdout())[:MAX_HOLDOUT]
     return Holdout(_pixels(rows), _digits(rows), np.array([row.source for row in rows], dtype="U8"))
 
 
@@ -160,7 +158,7 @@ def _pixels(rows: Iterable[Submission]) -> np.ndarray:
     for row in rows:
         if row.preprocessing_version != PREPROCESSING_VERSION:
             batch_prediction.prepare_again(row)
-        images.append(np.frombuffer(bytes(row.pixels), np.uint8).reshape(28, 28))
+        images.append(row.pixel_array)
     return np.stack(images) if images else np.zeros((0, 28, 28), np.uint8)
 
 

@@ -22,11 +22,9 @@ from redis import RedisError
 from recognizer.models import (
     DIGITS,
     Deployment,
-    Fold,
     RunState,
     Submission,
     TrainingRun,
-    TruthState,
     TruthValue,
 )
 from recognizer.models.choices import ACTIVE_RUN_STATES
@@ -84,9 +82,7 @@ class AlreadyRunningError(CannotTrainError):
 
 def trainable_submissions() -> QuerySet[Submission]:
     """Return the submissions for training: settled, in the train fold, and with consent."""
-    return Submission.objects.filter(
-        truth_state=TruthState.SETTLED, truth__in=TRAINING_VALUES, fold=Fold.TRAIN, may_train=True
-    )
+    return Submission.objects.settled().trainable().filter(truth__in=TRAINING_VALUES)
 
 
 def active_run() -> TrainingRun | None:
