@@ -1,0 +1,1 @@
+"""Django app of the site: models, services, API and pages."""

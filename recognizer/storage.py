@@ -7,12 +7,14 @@ name replaces the file.
 import os
 import secrets
 from contextlib import suppress
-from typing import IO, Any, BinaryIO, cast
+from typing import IO, TYPE_CHECKING, Any, BinaryIO, cast
 
-from django.core.files.base import File
 from django.core.files.storage import FileSystemStorage
 
 from recognizer.services.lib import fsync
+
+if TYPE_CHECKING:
+    from django.core.files.base import File
 
 TEMPORARY_SUFFIX = ".draft"
 

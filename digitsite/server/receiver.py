@@ -84,6 +84,7 @@ class Receiver:
         self._disk = ThreadPoolExecutor(DISK_THREADS, "request-files")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Receive a request, run the application and send its response."""
         if scope["type"] != "http":
             raise ValueError(f"{scope['type']} is not supported; start the server for HTTP alone.")
         environ = build_environ(scope)

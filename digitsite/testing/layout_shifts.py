@@ -7,8 +7,10 @@ delayed here until the text of the page has been painted.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from playwright.sync_api import BrowserContext, Request, Route
+if TYPE_CHECKING:
+    from playwright.sync_api import BrowserContext, Request, Route
 
 SCREENS = {"phone": {"width": 360, "height": 740}, "desktop": {"width": 1280, "height": 800}}
 # https://web.dev/articles/cls calls up to 0.1 good; pages of this site have no visible shift.

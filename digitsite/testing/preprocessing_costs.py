@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import time
-from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
@@ -13,6 +13,9 @@ from PIL import Image
 from digitsite.testing.drawings import drawing, jpeg, lamp_and_shadow, on_paper, rule
 from ml.preprocessing import prepare_image
 from ml.serving.images import decode
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 _BLUE = (30, 40, 160)
 # Limits in milliseconds by printed name.
