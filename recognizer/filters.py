@@ -100,16 +100,16 @@ class StrictFilterSet(filters.FilterSet):  # type: ignore[misc] # django-filter 
             self._form_classes[kind] = super().get_form_class()
         return self._form_classes[kind]
 
-    def check(self, *, others: Iterable[str] = ()) -> None:
+    def check(self, *, other_names: Iterable[str] = ()) -> None:
         """Validate the parameters.
 
         Args:
-            others: Names of parameters that are accepted but belong to something else, such as pagination.
+            other_names: Names of parameters that are accepted but belong to something else, such as pagination.
 
         Raises:
             ValidationError: A parameter is unknown or has an invalid value. Messages by parameter.
         """
-        known = [*self.filters, *others]
+        known = [*self.filters, *other_names]
         messages = {
             name: [f"There is no such parameter here. Use: {', '.join(sorted(known))}."]
             for name in self.data

@@ -202,7 +202,7 @@ class ListView(ApiView):
         """
         parameters = self.request.query_params
         filtered = self.filterset_class(parameters, queryset=rows, actor=self.actor)
-        filtered.check(others=(*pagination.PARAMETERS, *self.other_parameters))
+        filtered.check(other_names=(*pagination.PARAMETERS, *self.other_parameters))
         pagination.check_parameters(parameters)
         page = pagination.paginate(filtered.qs, parameters)
         serializer = self.serializer_class(page.rows, many=True, context=self.context())

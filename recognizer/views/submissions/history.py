@@ -43,7 +43,7 @@ def history(request: SiteRequest) -> HttpResponse:
     problems: list[str] = []
     page = pagination.Page([], None, None)
     try:
-        submissions.check(others=pagination.PARAMETERS)
+        submissions.check(other_names=pagination.PARAMETERS)
         page = pagination.paginate(
             submissions.qs, {"page_size": str(PAGE_SIZE), **{name: str(value) for name, value in parameters.items()}}
         )
