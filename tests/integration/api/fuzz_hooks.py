@@ -1,8 +1,7 @@
-"""What schemathesis cannot know of the API by its document. It loads this file: see schemathesis.toml beside it."""
+"""Hooks for schemathesis, loaded by schemathesis.toml."""
 
 import schemathesis
 from hypothesis import strategies
 
-# Cursors come from the lists themselves; of those that somebody makes up only the empty one means something. Others
-# are tried all the same, as what must be refused.
+# Only the empty cursor is valid without a list response. Schemathesis generates other values too, as invalid data.
 schemathesis.openapi.format("cursor", strategies.just(""))

@@ -1,6 +1,6 @@
-"""Who may do what: every operation of the API's document, asked by everybody there is.
+"""Access matrix: every operation of the OpenAPI document, called by every kind of client.
 
-A new operation without an expectation here fails the test.
+A new operation needs an expectation here.
 """
 
 import json
@@ -103,8 +103,8 @@ BODIES = {
 
 
 @pytest.fixture
-def world(operator: Actor, reviewer: Actor) -> dict:
-    """One of everything, the owner's where it is anybody's; and a client for each caller."""
+def fixture_data(operator: Actor, reviewer: Actor) -> dict:
+    """One object of each kind, owned by the owner, and a client for each kind of caller."""
     owner, stranger = (Actor(user=User.objects.create_user(name)) for name in ("ann", "bob"))
     submission = service.create_from_strokes(actor=owner, strokes=SEVEN, source=Source.API)
     make_prediction(submission)
@@ -134,7 +134,7 @@ def world(operator: Actor, reviewer: Actor) -> dict:
     }
 
 
-def ask(operation: str, client: Client, ids: dict) -> HttpResponse:
+def call(operation: str, client: Client, ids: dict) -> HttpResponse:
     address, method = OPERATIONS[operation]
     collection = address.split("/")[3]
     for name in ("{public_id}", "{id}", "{number}"):
@@ -146,17 +146,17 @@ def ask(operation: str, client: Client, ids: dict) -> HttpResponse:
     return getattr(client, method)(address, body, content_type="application/json", headers=headers)
 
 
-def test_every_operation_has_its_expectation() -> None:
-    assert set(EXPECTED) == set(OPERATIONS), "Say who may do what is new, and what the others are answered."
+def test_every_operation_has_an_expectation() -> None:
+    assert set(EXPECTED) == set(OPERATIONS), "Add the expected status of each client for new operations."
 
 
-def test_everybody_gets_what_they_may_and_nothing_else(world: dict) -> None:
+def test_access_matrix_is_enforced(fixture_data: dict) -> None:
     answers = {}
     for operation in EXPECTED:
         statuses = []
-        for client in world["clients"].values():
+        for client in fixture_data["clients"].values():
             with transaction.atomic():
-                response = ask(operation, client, world["ids"])
+                response = call(operation, client, fixture_data["ids"])
                 statuses.append(str(response.status_code))
                 if response.streaming:
                     response.getvalue()
@@ -165,15 +165,19 @@ def test_everybody_gets_what_they_may_and_nothing_else(world: dict) -> None:
     assert answers == EXPECTED
 
 
-def test_other_methods_are_refused_and_the_answer_names_those_that_there_are(world: dict) -> None:
+def test_unsupported_methods_are_405_with_allow_header(fixture_data: dict) -> None:
     for address, path in DOCUMENT["paths"].items():
-        there = {method.upper() for method in METHODS if method in path}
-        real = address.replace("{public_id}", world["ids"]["submissions"]).replace("{id}", "1").replace("{number}", "1")
+        allowed = {method.upper() for method in METHODS if method in path}
+        real = (
+            address.replace("{public_id}", fixture_data["ids"]["submissions"])
+            .replace("{id}", "1")
+            .replace("{number}", "1")
+        )
         for name in ("nobody", "operator", "operate"):
-            for method in {"GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"} - there:
-                response = world["clients"][name].generic(method, real)
+            for method in {"GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"} - allowed:
+                response = fixture_data["clients"][name].generic(method, real)
                 assert response.status_code == 405, (address, method, name)
-                assert there <= set(response.headers["Allow"].split(", ")) <= there | {"HEAD"}
+                assert allowed <= set(response.headers["Allow"].split(", ")) <= allowed | {"HEAD"}
 
 
 def token_of(actor: Actor, *scopes: str) -> Client:
@@ -181,9 +185,9 @@ def token_of(actor: Actor, *scopes: str) -> Client:
     return Client(HTTP_HOST="localhost", headers={"Authorization": f"Bearer {key}"})
 
 
-def test_what_a_token_sees_is_what_its_scopes_allow(world: dict, operator: Actor) -> None:
-    """An operator's token to read sees the operator's own pictures; one to review or to operate as well sees all."""
-    address = f"/api/v1/submissions/{world['ids']['submissions']}"
+def test_token_scopes_limit_visible_submissions(fixture_data: dict, operator: Actor) -> None:
+    """An operator's token with `read` sees own submissions; with `review` or `operate` too it sees all."""
+    address = f"/api/v1/submissions/{fixture_data['ids']['submissions']}"
     for scopes, status, count in (["read"], 404, 0), (["read", "review"], 200, 1), (["read", "operate"], 200, 1):
         client = token_of(operator, *scopes)
         assert client.get(address).status_code == status
@@ -191,15 +195,15 @@ def test_what_a_token_sees_is_what_its_scopes_allow(world: dict, operator: Actor
         assert client.get("/api/v1/stats").json()["submissions"] == count
 
 
-def test_a_reviewers_word_is_a_review_only_with_a_token_to_review(world: dict, reviewer: Actor) -> None:
-    others = f"/api/v1/submissions/{world['ids']['submissions']}/labels"
-    own = f"{service.create_from_strokes(actor=reviewer, strokes=SEVEN, source=Source.API).public_id}/labels"
-    reviewing, submitting = token_of(reviewer, "review"), token_of(reviewer, "submit")
+def test_reviewers_label_is_a_review_only_with_the_review_scope(fixture_data: dict, reviewer: Actor) -> None:
+    other_labels = f"/api/v1/submissions/{fixture_data['ids']['submissions']}/labels"
+    own_labels = f"{service.create_from_strokes(actor=reviewer, strokes=SEVEN, source=Source.API).public_id}/labels"
+    review_client, submit_client = token_of(reviewer, "review"), token_of(reviewer, "submit")
 
-    def say(client: Client, address: str) -> HttpResponse:
+    def create_label(client: Client, address: str) -> HttpResponse:
         return client.post(address, {"value": "4"}, content_type="application/json")
 
-    assert say(submitting, others).status_code == 404
-    assert say(submitting, f"/api/v1/submissions/{own}").json()["kind"] == "suggestion"
-    assert say(reviewing, others).json()["kind"] == "review"
+    assert create_label(submit_client, other_labels).status_code == 404
+    assert create_label(submit_client, f"/api/v1/submissions/{own_labels}").json()["kind"] == "suggestion"
+    assert create_label(review_client, other_labels).json()["kind"] == "review"
     assert Label.objects.filter(kind="review").count() == 1

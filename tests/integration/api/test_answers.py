@@ -1,4 +1,4 @@
-"""The whole path through the running site: web server, Valkey and worker are processes of their own."""
+"""Submissions and previews on a running site with web server, Valkey and worker."""
 
 import base64
 import time
@@ -21,7 +21,7 @@ def running(site: Site) -> Site:
     return site
 
 
-def test_an_answer_comes_with_the_submission_and_can_be_read_again(running):
+def test_submission_returns_a_prediction_that_can_be_read_again(running):
     with running.client() as program:
         response = program.post(ADDRESS, json={"strokes": SEVEN})
         assert response.status_code == 201, response.text
@@ -32,24 +32,24 @@ def test_an_answer_comes_with_the_submission_and_can_be_read_again(running):
         read = program.get(response.headers["Location"]).json()
         assert read["prediction"] == body["prediction"]
 
-        # The same picture in other forms of request.
+        # The same image in other kinds of body.
         picture = png(digit(280))
         url = "data:image/png;base64," + base64.b64encode(picture).decode()
         answers = [
             program.post(ADDRESS, files={"image": picture}),
             program.post(ADDRESS, json={"image": url}),
         ]
-        assert [one.status_code for one in answers] == [201, 201]
-        assert len({one.json()["prediction"]["certainty"] for one in answers}) == 1
+        assert [item.status_code for item in answers] == [201, 201]
+        assert len({item.json()["prediction"]["certainty"] for item in answers}) == 1
         assert program.post(ADDRESS, files={"image": encoded(photo(), "JPEG")}).status_code == 201
 
-        # Whoever does not want to wait gets 202 at once, and the answer later.
+        # With respond-async the response is 202, and the prediction follows later.
         response = program.post(ADDRESS, json={"strokes": SEVEN}, headers={"Prefer": "respond-async"})
         assert (response.status_code, response.json()["state"]) == (202, "pending")
         wait_until(lambda: program.get(response.headers["Location"]).json()["state"] == "predicted")
 
 
-def test_a_preview_answers_and_stores_nothing(running):
+def test_preview_returns_a_prediction_without_storing(running):
     with running.client() as program:
         body = program.post("/api/v1/preview", json={"strokes": SEVEN}).json()
         assert (body["digit"], body["verdict"] != "blank") == (7, True)
@@ -63,14 +63,14 @@ def test_a_preview_answers_and_stores_nothing(running):
     assert not (running.folder / "media").exists()
 
 
-def test_without_a_worker_submissions_are_kept_previews_are_honest_and_too_much_is_refused(site):
+def test_submissions_are_stored_and_previews_are_503_without_a_worker(site):
     site.start_redis()
     site.start_web()
     with site.client() as program:
-        refused = program.post(ADDRESS, files={"image": bytes(11 * 1024 * 1024)})
-        assert (refused.status_code, refused.json()["code"]) == (413, "too_many_bytes")
-        refused = program.post(ADDRESS, content=b"x" * 40_000_000, headers={"Content-Type": "application/json"})
-        assert (refused.status_code, refused.headers["Content-Type"]) == (413, "application/problem+json")
+        rejected = program.post(ADDRESS, files={"image": bytes(11 * 1024 * 1024)})
+        assert (rejected.status_code, rejected.json()["code"]) == (413, "too_many_bytes")
+        rejected = program.post(ADDRESS, content=b"x" * 40_000_000, headers={"Content-Type": "application/json"})
+        assert (rejected.status_code, rejected.headers["Content-Type"]) == (413, "application/problem+json")
         started = time.monotonic()
         response = program.post(ADDRESS, json={"strokes": SEVEN})
         assert time.monotonic() - started < 1.5
@@ -83,7 +83,7 @@ def test_without_a_worker_submissions_are_kept_previews_are_honest_and_too_much_
 
 
 @pytest.mark.acceptance
-def test_a_frozen_redis_costs_a_sender_less_than_four_seconds_and_no_answer(running):
+def test_frozen_redis_delays_a_submission_by_less_than_four_seconds(running):
     running.parts[0].freeze()
     with running.client() as program:
         started = time.monotonic()
@@ -99,5 +99,5 @@ def test_a_frozen_redis_costs_a_sender_less_than_four_seconds_and_no_answer(runn
         wait_until(
             lambda: program.get(response.headers["Location"]).json()["state"] == "predicted",
             seconds=30,
-            event="the answer after the thaw",
+            event="the prediction after the thaw",
         )

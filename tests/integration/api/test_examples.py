@@ -1,6 +1,6 @@
-"""The examples on the API page do what they say: each is taken from the page and run as it stands, on a running site.
+"""Runs the examples of the API page unmodified on a running site.
 
-Each gets a token with the scopes that the page names, and no other.
+Each example gets a token with exactly the scopes that the page names.
 """
 
 import html
@@ -30,8 +30,8 @@ from tests.image_samples import SEVEN, digit, png
 FIGURE = re.compile(r'data-language="(\w+)".*?<pre[^>]*><code>(.*?)</code></pre>', re.DOTALL)
 DETAILS = re.compile(r'<details id="example-(\w+)".*?</details>', re.DOTALL)
 
-# What is found in what an example prints: by curl, in Python.
-SAYS = {
+# Patterns of the output of each example: curl, Python.
+OUTPUT_PATTERNS = {
     "picture": (r'"state":"predicted"', r"\d (sure|unsure)"),
     "file": (r'"may_train":false', r"\d"),
     "drawing": (r'"digit":7', r"^7$"),
@@ -52,7 +52,7 @@ SAYS = {
 
 @pytest.fixture(scope="module")
 def site(template_database: Path, django_db_blocker: DjangoDbBlocker) -> Iterator[Site]:
-    """With an operator, olga, who sent four drawings, one of them settled."""
+    """A running site with an operator, olga, who has sent four drawings, one of them settled."""
     site = Site(template_database)
     try:
         site.start_redis()
@@ -71,8 +71,8 @@ def site(template_database: Path, django_db_blocker: DjangoDbBlocker) -> Iterato
 
 @pytest.fixture(scope="module")
 def page(site: Site) -> dict[tuple[str, str], str]:
-    """The code on the page, by example and language."""
-    # Its code names the address under which it was asked for.
+    """The code on the page by example and language."""
+    # The code contains the base URL of the request.
     text = Client(HTTP_HOST=f"127.0.0.1:{site.port}").get(reverse("api-docs")).content.decode()
     return {
         (name.group(1), language): html.unescape(code)
@@ -81,14 +81,14 @@ def page(site: Site) -> dict[tuple[str, str], str]:
     }
 
 
-def test_every_job_has_its_example_in_both_languages(page: dict) -> None:
-    assert set(page) == {(one.name, language) for one in EXAMPLES for language in LANGUAGES}
-    assert set(SAYS) == {one.name for one in EXAMPLES}
+def test_every_example_has_both_languages(page: dict) -> None:
+    assert set(page) == {(item.name, language) for item in EXAMPLES for language in LANGUAGES}
+    assert set(OUTPUT_PATTERNS) == {item.name for item in EXAMPLES}
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: example.name)
-def test_an_example_works_as_it_stands(example, language: str, page: dict, site: Site, tmp_path: Path) -> None:
+def test_example_runs_unmodified(example, language: str, page: dict, site: Site, tmp_path: Path) -> None:
     (tmp_path / "digit.png").write_bytes(png(digit()))
     environment = {name: value for name, value in os.environ.items() if not name.lower().endswith("_proxy")}
     if example.scopes:
@@ -96,9 +96,9 @@ def test_an_example_works_as_it_stands(example, language: str, page: dict, site:
         _, environment["DIGITS_TOKEN"] = tokens.create(actor=site.olga, name=name, scopes=example.scopes)
     command = ["bash", "-c"] if language == "curl" else [sys.executable, "-c"]
     canceller = threading.Thread(target=cancel_the_training)
-    if example.name == "retrain":  # there is no trainer here
+    if example.name == "retrain":  # the site has no trainer
         canceller.start()
-    done = subprocess.run(
+    process = subprocess.run(
         [*command, page[example.name, language]],
         cwd=tmp_path,
         env=environment,
@@ -109,9 +109,9 @@ def test_an_example_works_as_it_stands(example, language: str, page: dict, site:
     )
     if canceller.ident:
         canceller.join()
-    assert done.returncode == 0, done.stderr
-    said = SAYS[example.name][list(LANGUAGES).index(language)]
-    assert re.search(said, done.stdout), done.stdout
+    assert process.returncode == 0, process.stderr
+    pattern = OUTPUT_PATTERNS[example.name][list(LANGUAGES).index(language)]
+    assert re.search(pattern, process.stdout), process.stdout
 
 
 def cancel_the_training() -> None:

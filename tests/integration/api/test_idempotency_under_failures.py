@@ -1,4 +1,4 @@
-"""Many programs at once, who send again what they are not sure of, while a worker dies: each picture is there once."""
+"""Concurrent clients repeat requests while processes are killed: each submission is stored once."""
 
 import json
 import threading
@@ -14,13 +14,13 @@ from digitsite.testing.site import Site, wait_until
 from recognizer.models import IdempotencyKey, Prediction, Submission, SubmissionState
 
 CLIENTS = 32
-# Of three requests one is sent again: half of these at the same moment, half when the first was answered.
-AGAIN = 3
+# One of three requests is repeated: half of these concurrently, half after the first response.
+REPEAT_EVERY = 3
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What one request got in the end."""
+    """The final response to a request."""
 
     number: int
     status: int
@@ -29,12 +29,12 @@ class Answer:
 
 
 def body_of(number: int) -> dict:
-    """A drawing that no other number has."""
+    """Return the body of a drawing that is unique for the number."""
     return {"strokes": [[[60, 200, 120 + number % 40], [60 + number // 40, 60, 230]]]}
 
 
 def send(site: Site, number: int) -> Answer:
-    """As a program should: again until there is an answer, with the same key."""
+    """Send a request until there is a response, always with the same key."""
     while True:
         try:
             response = httpx.post(
@@ -45,7 +45,7 @@ def send(site: Site, number: int) -> Answer:
                 trust_env=False,
             )
         except httpx.TransportError:
-            time.sleep(0.1)  # the web server is being started again
+            time.sleep(0.1)  # the web server is restarting
             continue
         if response.status_code not in (409, 503):
             assert response.status_code in (201, 202), response.text
@@ -54,11 +54,11 @@ def send(site: Site, number: int) -> Answer:
 
 
 def send_all(site: Site, count: int, events: dict[int, Callable[[], None]]) -> list[Answer]:
-    """`count` requests of so many clients, a third of them twice; `events` happen after so many answers."""
+    """Send `count` requests, a third of them twice, and run each event after a number of responses."""
     answers: list[Answer] = []
     lock = threading.Lock()
 
-    def one(number: int) -> None:
+    def send_number(number: int) -> None:
         answer = send(site, number)
         with lock:
             answers.append(answer)
@@ -66,12 +66,12 @@ def send_all(site: Site, count: int, events: dict[int, Callable[[], None]]) -> l
     def work() -> Iterator[int]:
         for number in range(count):
             yield number
-            if number % AGAIN == 0:
-                # Now, beside the first one; or much later.
-                yield number if number % 2 else max(0, number - 5 * CLIENTS // AGAIN * AGAIN)
+            if number % REPEAT_EVERY == 0:
+                # Immediately, concurrent with the first, or much later.
+                yield number if number % 2 else max(0, number - 5 * CLIENTS // REPEAT_EVERY * REPEAT_EVERY)
 
     with ThreadPoolExecutor(CLIENTS) as pool:
-        sent = [pool.submit(one, number) for number in work()]
+        sent = [pool.submit(send_number, number) for number in work()]
         for after, event in events.items():
             wait_until(lambda after=after: len(answers) >= after, seconds=120, event=f"the first {after} answers")
             event()
@@ -80,29 +80,29 @@ def send_all(site: Site, count: int, events: dict[int, Callable[[], None]]) -> l
     return answers
 
 
-def chaos(make_site: Callable[..., Site], count: int, *, kill_web: bool) -> None:
+def check_stored_once(make_site: Callable[..., Site], count: int, *, kill_web: bool) -> None:
     site = make_site(RECOVERY_INTERVAL_SECONDS="0.5", PREDICTION_WAIT_SECONDS="1")
     site.start_redis()
     worker = site.start_worker()
     site.start_default_worker()
     web = site.start_web()
 
-    def end_the_worker() -> None:
+    def kill_worker() -> None:
         worker.kill()
         site.start_worker(ready=False)
 
-    def end_the_web_server() -> None:
+    def kill_web_server() -> None:
         web.kill()
         site.start_web()
 
-    events = {count // 2: end_the_worker}
+    events = {count // 2: kill_worker}
     if kill_web:
-        events[count * 3 // 4] = end_the_web_server
+        events[count * 3 // 4] = kill_web_server
     answers = send_all(site, count, events)
-    assert {one.number for one in answers} == set(range(count))
+    assert {item.number for item in answers} == set(range(count))
     by_number: dict[int, set[Answer]] = {}
-    for one in answers:
-        by_number.setdefault(one.number, set()).add(one)
+    for item in answers:
+        by_number.setdefault(item.number, set()).add(item)
     # Status, location and body are the same, byte by byte.
     assert all(len(same) == 1 for same in by_number.values())
     ids = {json.loads(next(iter(same)).body)["id"] for same in by_number.values()}
@@ -118,12 +118,12 @@ def chaos(make_site: Callable[..., Site], count: int, *, kill_web: bool) -> None
         assert IdempotencyKey.objects.exclude(status=None).count() == count
 
 
-def test_of_a_hundred_drawings_sent_by_32_programs_each_is_there_once(make_site) -> None:
-    chaos(make_site, 100, kill_web=False)
+def test_100_concurrent_submissions_are_stored_once_despite_crashes(make_site) -> None:
+    check_stored_once(make_site, 100, kill_web=False)
 
 
 @pytest.mark.acceptance
 @pytest.mark.both_databases
 @pytest.mark.parametrize("kill_web", [False, True])
-def test_of_a_thousand_drawings_sent_by_32_programs_each_is_there_once(make_site, kill_web) -> None:
-    chaos(make_site, 1000, kill_web=kill_web)
+def test_1000_concurrent_submissions_are_stored_once_despite_crashes(make_site, kill_web) -> None:
+    check_stored_once(make_site, 1000, kill_web=kill_web)

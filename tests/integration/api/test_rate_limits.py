@@ -1,4 +1,4 @@
-"""Rate limits hold for operations, whichever way they are reached: every address of the site is walked."""
+"""Rate limits of all operations, on pages and in the API: every URL of the site is requested."""
 
 from __future__ import annotations
 
@@ -31,20 +31,20 @@ from tests.support.people import client_of
 
 pytestmark = [pytest.mark.django_db, pytest.mark.sqlite_only, pytest.mark.usefixtures("media")]
 
-ELSEWHERE = "192.0.2.7"
+REMOTE_CLIENT_ADDRESS = "192.0.2.7"
 SAFE = ("GET", "HEAD", "OPTIONS")
 
 
 @pytest.fixture
 def redis(site: Site, settings) -> None:
-    """A Redis that counts, and nothing else of a site."""
+    """Only the Redis of a site, for the counters."""
     site.start_redis()
     settings.HANDOFF_URL = redis_urls.database_url(site.redis_url, redis_urls.HANDOFF)
     settings.PREDICTION_WAIT_SECONDS = 0
 
 
 def counts() -> Counter[str]:
-    """How often each kind was counted so far, whoever asked and whenever; tries at passwords are ATTEMPT."""
+    """Return the counts by kind over all clients and windows; password attempts are ATTEMPT."""
     link = handoff.link()
     [keys] = link.execute(("KEYS", "asked:*"))
     result = Counter({"ATTEMPT": Attempt.objects.count()})
@@ -56,7 +56,7 @@ def counts() -> Counter[str]:
 
 @dataclass(frozen=True)
 class Change:
-    """A request that changes something: the view's name and method, who asks, what is sent, and what it counts as."""
+    """A request that changes something: view name, method, client, data and the kind it counts as."""
 
     view: str
     method: str
@@ -120,15 +120,15 @@ API = (
     Change("api-tokens", "post", "owner", {"name": "new", "scopes": ["read"]}),
     Change("api-token", "delete", "owner"),
 )
-# Two operations of one request: the account is made, and its link is handed out.
-SEVERAL = {("people-add", "post"): 2}
-# Reads that also lease what they show, which is an operation.
+# Two operations in one request: the account is created, and its sign-in link.
+OPERATION_COUNTS = {("people-add", "post"): 2}
+# Reads that also lease items, which is an operation.
 LEASING = ("review", "review-grid")
 UNCOUNTED = ("healthz", "readyz", "metrics", "robots", "favicon")
 
 
 class World:
-    """One of everything, and a client for each caller."""
+    """One object of each kind, and a client for each kind of caller."""
 
     def __init__(self) -> None:
         self.owner = Actor(user=User.objects.create_user("ann", "ann@example.org"))
@@ -145,7 +145,7 @@ class World:
 
     def client(self, who: str) -> Client:
         if who == "visitor":
-            return Client(HTTP_HOST="localhost", REMOTE_ADDR=ELSEWHERE)
+            return Client(HTTP_HOST="localhost", REMOTE_ADDR=REMOTE_CLIENT_ADDRESS)
         return client_of(getattr(self, who))
 
     def address(self, view: str, names: list[str]) -> str:
@@ -187,7 +187,7 @@ def _member(group: str) -> Actor:
 
 
 def views(patterns: list | None = None) -> Iterator[tuple[str, list[str], object]]:
-    """Name, arguments and function of every view, but for the admin's."""
+    """Yield name, argument names and function of every view except those of the admin."""
     for pattern in patterns if patterns is not None else get_resolver().url_patterns:
         if isinstance(pattern, URLResolver):
             if pattern.app_name != "admin":
@@ -206,10 +206,10 @@ def world(redis: None, settings) -> World:
     return World()
 
 
-def test_every_request_that_changes_something_is_counted_once(world: World) -> None:
+def test_every_change_is_counted_once(world: World) -> None:
     wrong = {}
     for change in (*PAGES, *API, Change("people-add", "post", "operator", {"name": "new", "role": "visitor"})):
-        # Opting out commits by itself; it is in nobody's way.
+        # Opting out commits its own transaction and does not affect the other requests.
         with nullcontext() if change.view == "my-data" else transaction.atomic():
             before = counts()
             response = world.ask(change, NAMES[change.view])
@@ -218,16 +218,16 @@ def test_every_request_that_changes_something_is_counted_once(world: World) -> N
             counted = counts() - before
             if change.view != "my-data":
                 transaction.set_rollback(True)
-        expected = Counter({change.counts: SEVERAL.get((change.view, change.method), 1)})
-        if response.status_code in (409, 422):  # refused by its operation for what the world has not
+        expected = Counter({change.counts: OPERATION_COUNTS.get((change.view, change.method), 1)})
+        if response.status_code in (409, 422):  # rejected by the operation, because the objects do not allow it
             expected[Kind.READ] += 1
         if counted != expected or response.status_code in (400, 403, 404, 405, 500):
             wrong[change.view, change.method, str(change.data)] = (response.status_code, counted)
     assert not wrong
 
 
-def test_no_other_view_takes_a_request_that_could_change_something(world: World) -> None:
-    """Whatever answers POST, PUT, PATCH or DELETE is in the tables above: say of a new one what it counts as."""
+def test_tables_list_every_view_that_accepts_changes(world: World) -> None:
+    """A new view that accepts POST, PUT, PATCH or DELETE needs an entry in the tables above."""
     known = {(change.view, change.method.upper()) for change in (*PAGES, *API)} | {
         ("people-add", "POST"),
         ("password_change", "POST"),
@@ -235,7 +235,7 @@ def test_no_other_view_takes_a_request_that_could_change_something(world: World)
     other = {}
     for name, names, _ in views():
         if name == "password_reset_confirm":
-            continue  # a link that is not valid is said to be so, whatever the method
+            continue  # an invalid link is reported for every method
         for method in ("POST", "PUT", "PATCH", "DELETE"):
             if (name, method) in known:
                 continue
@@ -247,7 +247,7 @@ def test_no_other_view_takes_a_request_that_could_change_something(world: World)
     assert not other
 
 
-def test_every_page_and_every_read_of_the_api_is_counted_once(world: World) -> None:
+def test_every_read_is_counted_once(world: World) -> None:
     wrong = {}
     for name, names, _ in views():
         before = counts()
@@ -262,7 +262,7 @@ def test_every_page_and_every_read_of_the_api_is_counted_once(world: World) -> N
     assert not wrong
 
 
-def test_what_is_refused_before_its_operation_costs_a_read(world: World, settings) -> None:
+def test_rejected_request_counts_as_a_read(world: World, settings) -> None:
     before = counts()
     nobody = world.clients["visitor"]
     assert nobody.post("/s/missing/label/", {"value": "4"}).status_code == 404
@@ -273,9 +273,11 @@ def test_what_is_refused_before_its_operation_costs_a_read(world: World, setting
     assert [answer.status_code for answer in answers].count(429) >= 5
 
 
-def test_tokens_that_are_none_are_counted_and_refused_in_the_end(world: World, settings) -> None:
+def test_requests_with_invalid_tokens_are_throttled(world: World, settings) -> None:
     settings.READS_PER_MINUTE = (3, 3, 3)
-    program = Client(HTTP_HOST="localhost", REMOTE_ADDR=ELSEWHERE, headers={"Authorization": "Bearer digits_none"})
+    program = Client(
+        HTTP_HOST="localhost", REMOTE_ADDR=REMOTE_CLIENT_ADDRESS, headers={"Authorization": "Bearer digits_none"}
+    )
     before = counts()
     answers = [program.get("/api/v1/me"), program.delete("/api/v1/labels/1")]
     assert counts() - before == Counter({Kind.READ: 2})
@@ -285,8 +287,8 @@ def test_tokens_that_are_none_are_counted_and_refused_in_the_end(world: World, s
     assert answers[-1].json()["code"] == "throttled"
 
 
-def test_a_label_has_one_limit_on_the_page_and_in_the_api(world: World, settings) -> None:
-    """600 of 600 labels were taken from the page at a limit of ten."""
+def test_page_and_api_share_the_limit_for_labels(world: World, settings) -> None:
+    """Regression test: the page accepted 600 labels at a limit of ten."""
     settings.CHANGES_PER_MINUTE = (10, 10, 10)
     page, api = (world.address(name, ["public_id"]) for name in ("submission-label", "api-submission-labels"))
     owner = world.clients["owner"]
@@ -296,9 +298,9 @@ def test_a_label_has_one_limit_on_the_page_and_in_the_api(world: World, settings
         else owner.post(api, {"value": "5"}, content_type="application/json")
         for turn in range(40)
     ]
-    taken = [answer for answer in answers if answer.status_code != 429]
-    assert 8 <= len(taken) <= 20  # two are used up; the window may turn in their midst, once
-    assert world.submission.labels.count() == 1 + len(taken)
+    accepted = [answer for answer in answers if answer.status_code != 429]
+    assert 8 <= len(accepted) <= 20  # two are used up; a new window may begin once
+    assert world.submission.labels.count() == 1 + len(accepted)
     for answer in answers[-2:]:
         assert (answer.status_code, 1 <= int(answer["Retry-After"]) <= 60) == (429, True)
     program, person = answers[-2], answers[-1]
@@ -307,7 +309,7 @@ def test_a_label_has_one_limit_on_the_page_and_in_the_api(world: World, settings
     assert "Nothing was changed." in person.content.decode()
 
 
-def test_pages_that_are_read_too_often_say_when_to_come_back(world: World, settings) -> None:
+def test_throttled_page_has_retry_after(world: World, settings) -> None:
     settings.READS_PER_MINUTE = (3, 3, 3)
     answers = [world.clients["visitor"].get("/history/") for _ in range(12)]
     assert [answer.status_code for answer in answers].count(200) in range(3, 7)
@@ -324,7 +326,7 @@ def test_loopback_is_exempt_unless_there_is_a_proxy(redis: None, settings) -> No
     settings.BEHIND_PROXY = True
     throttling.count(local, Kind.CHANGE)
     with pytest.raises(ThrottledError):
-        _count_twice(local)  # the window may turn once
+        _count_twice(local)  # a new window may begin once
     _count_twice(Actor())
 
 
@@ -333,7 +335,7 @@ def _count_twice(actor: Actor) -> None:
         throttling.count(actor, Kind.CHANGE)
 
 
-def test_a_bulk_deletion_that_is_refused_deletes_nothing(world: World, settings) -> None:
+def test_throttled_bulk_deletion_deletes_nothing(world: World, settings) -> None:
     settings.CHANGES_PER_MINUTE = (1, 1, 1)
     ids = [service.create_from_strokes(actor=Actor(visitor="a" * 32), strokes=SEVEN, source=Source.API) for _ in "ab"]
     answers = [
@@ -345,10 +347,10 @@ def test_a_bulk_deletion_that_is_refused_deletes_nothing(world: World, settings)
 
 
 def test_thirty_people_behind_one_address_can_draw_for_a_minute(redis: None) -> None:
-    """Each draws four digits with three previews each, corrects two of them and looks at History once."""
+    """Each draws four digits with three previews each, corrects two of them and opens History once."""
     statuses = Counter()
     for number in range(30):
-        person = Client(HTTP_HOST="localhost", REMOTE_ADDR=ELSEWHERE)
+        person = Client(HTTP_HOST="localhost", REMOTE_ADDR=REMOTE_CLIENT_ADDRESS)
         statuses[person.get("/").status_code] += 1
         for turn in range(4):
             for _ in range(3):

@@ -1,6 +1,7 @@
-"""No request leaves a reference cycle that holds what was sent: the web server hardly ever looks for cycles.
+"""Requests leave no reference cycles that keep their body in memory.
 
-digitsite/asgi.py freezes what is there at the start and collects seldom: a cycle that holds a body keeps it for hours.
+digitsite/asgi.py freezes the objects that exist at the start and rarely runs the garbage collector, so a cycle would
+keep a body for hours.
 """
 
 import base64
@@ -30,7 +31,7 @@ pytestmark = [
 ]
 
 SUBMISSIONS = "/api/v1/submissions"
-# What holds a body, or the frame of a function that does.
+# Types that reference a body, or the frame of a function that does.
 HOLDERS = (
     *(types.FrameType, types.TracebackType, BaseException, APIView, Request, HttpResponseBase, Field),
     *(models.Model, models.QuerySet, Image.Image),
@@ -57,7 +58,7 @@ def data_url(data: bytes) -> str:
 
 
 PNG = saved(one(), "PNG")
-# Expected status, and what is sent.
+# Expected status and request.
 EXCHANGES = {
     "objects without a picture": (207, post([{}] * 90)),
     "too many pictures": (413, post([{}] * 900)),
@@ -102,9 +103,9 @@ EXCHANGES = {
 
 @pytest.fixture
 def collector() -> Iterator[None]:
-    """The garbage collector only when it is asked, and keeping what it finds in `gc.garbage`."""
+    """Garbage collection only by explicit calls; collected objects are kept in `gc.garbage`."""
     gc.collect()
-    gc.freeze()  # what is there already need not be looked through ninety times
+    gc.freeze()  # existing objects need not be traversed ninety times
     gc.disable()
     gc.set_debug(gc.DEBUG_SAVEALL)
     yield
@@ -114,43 +115,45 @@ def collector() -> Iterator[None]:
     gc.enable()
 
 
-def left_by(exchange: Exchange) -> list[str]:
-    """Names of the kinds of objects that hold what was sent and that only the collector can free."""
+def uncollected_types(exchange: Exchange) -> list[str]:
+    """Return the type names of objects that reference the body and that only the collector can free."""
     gc.collect()
     gc.garbage.clear()
     exchange()
     gc.collect()
-    # A page's template context holds the request, emptied by then.
-    holders = [one for one in gc.garbage if isinstance(one, HOLDERS) or (isinstance(one, HttpRequest) and vars(one))]
-    return sorted({type(one).__name__ for one in holders})
+    # The template context of a page references an emptied request.
+    holders = [
+        item for item in gc.garbage if isinstance(item, HOLDERS) or (isinstance(item, HttpRequest) and vars(item))
+    ]
+    return sorted({type(item).__name__ for item in holders})
 
 
 @pytest.mark.usefixtures("collector")
-def test_no_request_leaves_a_reference_cycle_that_holds_its_body(settings):
+def test_requests_leave_no_reference_cycle_with_their_body(settings):
     settings.PREDICTION_WAIT_SECONDS = 0
-    statuses, left = {}, {}
+    statuses, remaining = {}, {}
     for name, (_, exchange) in EXCHANGES.items():
-        statuses[name] = exchange().status  # once before, for what is made at the first use
-        left[name] = left_by(exchange)
+        statuses[name] = exchange().status  # warm up caches first
+        remaining[name] = uncollected_types(exchange)
     assert statuses == {name: status for name, (status, _) in EXCHANGES.items()}
-    assert not {name: kinds for name, kinds in left.items() if kinds}
+    assert not {name: kinds for name, kinds in remaining.items() if kinds}
 
 
 @pytest.mark.usefixtures("collector")
-def test_a_refusal_over_the_quota_leaves_none_either(settings):
+def test_request_over_the_quota_leaves_no_reference_cycle(settings):
     settings.SUBMISSIONS_PER_DAY = (1, 1)
     exchange = post({"strokes": SEVEN}, REMOTE_ADDR="192.0.2.3")
     assert [exchange().status for _ in range(2)] == [202, 429]
-    assert left_by(exchange) == []
+    assert uncollected_types(exchange) == []
 
 
 @pytest.mark.usefixtures("collector")
-def test_labels_and_deletions_leave_none():
+def test_labels_and_deletions_leave_no_reference_cycle():
     sent = send(SUBMISSIONS, json.dumps({"strokes": SEVEN}).encode()).json()
     path, manage = f"{SUBMISSIONS}/{sent['id']}", {"HTTP_X_MANAGE_KEY": sent["manage_key"]}
     refused = post({"value": "7"}, f"{path}/labels", QUERY_STRING=f"key={sent['read_key']}")
-    assert (refused().status, left_by(refused)) == (403, [])
-    assert left_by(post({"value": "7"}, f"{path}/labels", **manage)) == []
+    assert (refused().status, uncollected_types(refused)) == (403, [])
+    assert uncollected_types(post({"value": "7"}, f"{path}/labels", **manage)) == []
     assert Label.objects.count() == 1
-    assert left_by(lambda: send(path, REQUEST_METHOD="DELETE", **manage)) == []
+    assert uncollected_types(lambda: send(path, REQUEST_METHOD="DELETE", **manage)) == []
     assert not Submission.objects.filter(public_id=sent["id"]).exists()

@@ -1,7 +1,7 @@
-"""The API does what its document says, whatever it is sent: schemathesis, with all of its checks, on a running site.
+"""Tests the API against its OpenAPI document with schemathesis, with all of its checks, on a running site.
 
-No answer of 500 and more, no status or form that the document does not name, nothing taken that it forbids and nothing
-refused that it allows; operations one by one, and one after another with what the first one answered.
+There must be no response of 500 or above, no undocumented status or media type, no accepted invalid data and no
+rejected valid data, for single operations and for sequences that follow the links of the document.
 """
 
 import os
@@ -22,15 +22,15 @@ from recognizer.services.identity.actors import Actor
 
 CONFIGURATION = BASE_DIR / "tests/integration/api/schemathesis.toml"
 DOCUMENT = BASE_DIR / "docs/openapi.yaml"
-NOT_COLLECTED = ("admin", "drf_spectacular_sidecar", "rest_framework", "django_filters")
+IGNORED_APPS = ("admin", "drf_spectacular_sidecar", "rest_framework", "django_filters")
 PER_MINUTE = ("READS_PER_MINUTE", "SUBMISSIONS_PER_MINUTE", "PREVIEWS_PER_MINUTE", "CHANGES_PER_MINUTE")
 
 
 @pytest.fixture(scope="module")
 def running_site(template_database: Path, django_db_blocker: DjangoDbBlocker) -> Iterator[Site]:
-    """With a token for everything."""
+    """A running site with a token that has all scopes."""
     site = Site(template_database, PREDICTION_WAIT_SECONDS="1", **dict.fromkeys(PER_MINUTE, "0"))
-    ignored = [word for name in NOT_COLLECTED for word in ("--ignore", name)]
+    ignored = [word for name in IGNORED_APPS for word in ("--ignore", name)]
     command = [sys.executable, "manage.py", "collectstatic", "--no-input", "--verbosity", "0", *ignored]
     try:
         subprocess.run(command, cwd=BASE_DIR, env=site.environment, check=True)
@@ -38,15 +38,15 @@ def running_site(template_database: Path, django_db_blocker: DjangoDbBlocker) ->
         site.start_worker()
         site.start_web()
         with django_db_blocker.unblock(), site.entered():
-            everything = Actor(user=User.objects.create_superuser("fuzz"))
-            _, site.key = tokens.create(actor=everything, name="everything", scopes=list(Scope))
+            superuser = Actor(user=User.objects.create_superuser("fuzz"))
+            _, site.key = tokens.create(actor=superuser, name="everything", scopes=list(Scope))
         yield site
     finally:
         site.stop()
 
 
 def run(site: Site, folder: Path, who: str, *options: str) -> int:
-    """How many cases there were; fails with schemathesis' own report when any of them failed."""
+    """Run schemathesis and return the number of generated cases. Fails with its report if any case failed."""
     headers = ["--header", f"Authorization: Bearer {site.key}"] if who == "a token" else []
     command = [sys.executable, "-m", "schemathesis.cli", "--config-file", str(CONFIGURATION), "run", str(DOCUMENT)]
     command += [
@@ -59,25 +59,27 @@ def run(site: Site, folder: Path, who: str, *options: str) -> int:
         *options,
     ]
     environment = os.environ | {"PYTHONPATH": str(BASE_DIR)}
-    done = subprocess.run(
+    process = subprocess.run(
         [*command, *headers, *options], cwd=folder, env=environment, capture_output=True, text=True, check=False
     )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return int(re.search(r"(\d+) generated", done.stdout)[1])
+    assert process.returncode == 0, process.stdout + process.stderr
+    return int(re.search(r"(\d+) generated", process.stdout)[1])
 
 
 @pytest.mark.parametrize("who", [pytest.param("nobody", marks=pytest.mark.acceptance), "a token"])
-def test_the_api_keeps_to_its_document(who: str, running_site: Site, tmp_path: Path) -> None:
+def test_api_conforms_to_its_openapi_document(who: str, running_site: Site, tmp_path: Path) -> None:
     options = ["--phases", "examples,fuzzing", "--max-examples", "3", "--seed", "1", "--no-shrink"]
     assert run(running_site, tmp_path, who, *options) >= 120
 
 
-def test_what_is_answered_leads_on_as_the_document_says(running_site: Site, tmp_path: Path) -> None:
+def test_api_conforms_to_the_links_of_its_openapi_document(running_site: Site, tmp_path: Path) -> None:
     options = ["--phases", "stateful", "--max-examples", "20", "--seed", "1", "--no-shrink"]
     assert run(running_site, tmp_path, "a token", *options) >= 60
 
 
 @pytest.mark.acceptance
 @pytest.mark.parametrize("who", ["nobody", "a token"])
-def test_the_api_keeps_to_its_document_in_thousands_of_cases(who: str, running_site: Site, tmp_path: Path) -> None:
+def test_api_conforms_to_its_openapi_document_in_thousands_of_cases(
+    who: str, running_site: Site, tmp_path: Path
+) -> None:
     assert run(running_site, tmp_path, who, "--max-examples", "25") >= 2000

@@ -1,4 +1,4 @@
-"""Personal tokens: made once, shown once, kept as a hash; what is expired, deleted or switched off opens nothing."""
+"""Personal tokens: creation, storage as a hash, expiry, deletion and inactive accounts."""
 
 import json
 import re
@@ -36,22 +36,24 @@ def bearer(key: str) -> Client:
     return Client(HTTP_HOST="localhost", headers={"Authorization": f"Bearer {key}"})
 
 
-def make(client: Client, **body: object) -> HttpResponse:
+def create_token(client: Client, **body: object) -> HttpResponse:
     return client.post(TOKENS, {"name": "scanner", "scopes": ["read"]} | body, content_type="application/json")
 
 
-# --- Making, listing, deleting ---------------------------------------------------------------------------------------
+# --- Create, list, delete --------------------------------------------------------------------------------------------
 
 
-def test_a_token_is_shown_once_and_kept_as_a_hash(ann: Actor) -> None:
+def test_token_key_is_shown_once_and_stored_as_a_hash(ann: Actor) -> None:
     browser = client_of(ann)
-    made = make(browser, scopes=["submit", "read"], days=10)
-    assert made.status_code == 201
-    key = made.json()["key"]
+    created = create_token(browser, scopes=["submit", "read"], days=10)
+    assert created.status_code == 201
+    key = created.json()["key"]
     assert re.fullmatch(r"digits_[\w-]{43}", key)
-    listed = browser.get(TOKENS).json()["results"]
-    assert [(one["name"], one["scopes"], one["last_used"]) for one in listed] == [("scanner", ["read", "submit"], None)]
-    assert key not in json.dumps(listed)
+    rows = browser.get(TOKENS).json()["results"]
+    assert [(item["name"], item["scopes"], item["last_used"]) for item in rows] == [
+        ("scanner", ["read", "submit"], None)
+    ]
+    assert key not in json.dumps(rows)
     with connection.cursor() as cursor:
         cursor.execute("SELECT * FROM recognizer_token")
         assert key.removeprefix("digits_") not in str(cursor.fetchall())
@@ -59,30 +61,30 @@ def test_a_token_is_shown_once_and_kept_as_a_hash(ann: Actor) -> None:
     assert (me["user"], me["token"]["name"], me["may_submit"], me["may_review"]) == ("ann", "scanner", True, False)
 
 
-def test_a_deleted_token_opens_nothing_and_nobody_deletes_anothers(ann: Actor, reviewer: Actor) -> None:
+def test_token_can_be_deleted_only_by_its_owner(ann: Actor, reviewer: Actor) -> None:
     browser = client_of(ann)
-    made = make(browser).json()
-    address = f"{TOKENS}/{made['id']}"
+    created = create_token(browser).json()
+    address = f"{TOKENS}/{created['id']}"
     assert client_of(reviewer).delete(address).status_code == 404
-    assert bearer(made["key"]).get(ME).status_code == 200
+    assert bearer(created["key"]).get(ME).status_code == 200
     assert browser.delete(address).status_code == 204
-    assert bearer(made["key"]).get(ME).status_code == 401
+    assert bearer(created["key"]).get(ME).status_code == 401
     assert browser.delete(address).status_code == 404
 
 
-def test_a_token_manages_no_tokens(ann: Actor) -> None:
+def test_token_cannot_manage_tokens(ann: Actor) -> None:
     _, key = tokens.create(actor=ann, name="all", scopes=["read", "submit"])
     program = bearer(key)
-    assert make(program, name="more").status_code == 403
+    assert create_token(program, name="more").status_code == 403
     assert program.get(TOKENS).status_code == 403
     assert program.delete(f"{TOKENS}/{Token.objects.get().pk}").status_code == 403
     assert Token.objects.count() == 1
 
 
 @pytest.mark.usefixtures("visitor")
-def test_nobody_and_visitors_have_no_tokens(anonymous_client: Client, owner_client: Client) -> None:
+def test_clients_without_an_account_have_no_tokens(anonymous_client: Client, owner_client: Client) -> None:
     for client in (anonymous_client, owner_client):
-        assert make(client).status_code == client.get(TOKENS).status_code == 403
+        assert create_token(client).status_code == client.get(TOKENS).status_code == 403
 
 
 @pytest.mark.parametrize(
@@ -101,27 +103,27 @@ def test_nobody_and_visitors_have_no_tokens(anonymous_client: Client, owner_clie
         ({"mood": "good"}, "mood"),
     ],
 )
-def test_a_token_that_makes_no_sense_is_refused(bad: dict, field: str, ann: Actor) -> None:
+def test_invalid_token_request_is_rejected(bad: dict, field: str, ann: Actor) -> None:
     tokens.create(actor=ann, name="taken", scopes=["read"])
-    response = make(client_of(ann), **bad)
+    response = create_token(client_of(ann), **bad)
     assert response.status_code == 400
     assert list(response.json()["errors"]) == [field]
     assert Token.objects.count() == 1
 
 
-def test_a_list_without_end_gets_one_error(ann: Actor) -> None:
-    response = make(client_of(ann), scopes=["everything"] * 200)
+def test_long_list_of_scopes_is_one_error(ann: Actor) -> None:
+    response = create_token(client_of(ann), scopes=["everything"] * 200)
     assert (response.status_code, list(response.json()["errors"])) == (400, ["scopes"])
 
 
-def test_a_scope_that_its_owner_lost_is_worth_nothing(reviewer: Actor) -> None:
+def test_scope_is_ineffective_after_the_account_lost_the_permission(reviewer: Actor) -> None:
     _, key = tokens.create(actor=reviewer, name="reviews", scopes=["read", "review"])
     assert bearer(key).get(ME).json()["may_review"]
     reviewer.user.groups.clear()
     assert not bearer(key).get(ME).json()["may_review"]
 
 
-def test_one_has_at_most_fifty(ann: Actor) -> None:
+def test_number_of_tokens_is_limited(ann: Actor) -> None:
     for number in range(tokens.MAX_TOKENS):
         tokens.create(actor=ann, name=str(number), scopes=["read"])
     with pytest.raises(TokenError, match="Delete one"):
@@ -129,7 +131,7 @@ def test_one_has_at_most_fifty(ann: Actor) -> None:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_of_two_made_at_once_with_one_name_one_is_refused(site: Site) -> None:
+def test_concurrent_tokens_with_the_same_name_are_rejected(site: Site) -> None:
     with site.entered():
         ann = Actor(user=User.objects.create_user("ann"))
         outcomes: list[str] = []
@@ -153,13 +155,13 @@ def test_of_two_made_at_once_with_one_name_one_is_refused(site: Site) -> None:
         assert sorted(outcomes) == ["made", "refused", "refused", "refused"]
 
 
-# --- Showing one -----------------------------------------------------------------------------------------------------
+# --- Authentication --------------------------------------------------------------------------------------------------
 
 
-def test_what_opens_nothing_is_401_with_a_challenge_and_never_nobody(ann: Actor) -> None:
+def test_invalid_token_is_401_with_challenge(ann: Actor) -> None:
     _, key = tokens.create(actor=ann, name="scanner", scopes=["read"])
     Token.objects.update(expires=timezone.now() - timedelta(seconds=1))
-    for value, words in [
+    for value, expected_text in [
         (f"Bearer {key}", "expired"),
         ("Bearer digits_unknown", "unknown"),
         (f"bearer   {key} ", "expired"),
@@ -174,7 +176,7 @@ def test_what_opens_nothing_is_401_with_a_challenge_and_never_nobody(ann: Actor)
         # Two headers, joined by the web server.
         (f"Bearer {key}, Bearer {key}", "cannot be read"),
         (f"Basic YTpi,Bearer {key}", "cannot be read"),
-        # A header that the web server could not decode.
+        # A header that the web server cannot decode.
         ("", "cannot be read"),
         (" ", "cannot be read"),
     ]:
@@ -182,27 +184,27 @@ def test_what_opens_nothing_is_401_with_a_challenge_and_never_nobody(ann: Actor)
         assert response.status_code == 401, value
         assert response.headers["Content-Type"] == "application/problem+json"
         assert response.headers["WWW-Authenticate"] == 'Bearer realm="api", error="invalid_token"'
-        assert words in response.json()["detail"]
+        assert expected_text in response.json()["detail"]
         assert response.json()["code"] == "authentication_failed"
 
 
-def test_a_switched_off_accounts_tokens_open_nothing(ann: Actor) -> None:
+def test_token_of_an_inactive_account_is_rejected(ann: Actor) -> None:
     _, key = tokens.create(actor=ann, name="scanner", scopes=["read"])
     User.objects.update(is_active=False)
     response = bearer(key).get(ME)
     assert (response.status_code, "switched off" in response.json()["detail"]) == (401, True)
 
 
-def test_the_password_of_a_proxy_is_not_taken_for_a_token() -> None:
+def test_basic_authorization_is_ignored() -> None:
     assert Client(HTTP_HOST="localhost", headers={"Authorization": "Basic YTpi"}).get(ME).status_code == 200
 
 
-def test_a_bad_token_is_refused_though_a_session_came_along(ann: Actor) -> None:
+def test_invalid_token_is_rejected_despite_a_session(ann: Actor) -> None:
     browser = client_of(ann)
     assert browser.get(ME, headers={"Authorization": "Bearer digits_unknown"}).status_code == 401
 
 
-def test_with_a_token_cookies_count_for_nothing(ann: Actor, reviewer: Actor) -> None:
+def test_token_takes_precedence_over_cookies(ann: Actor, reviewer: Actor) -> None:
     _, key = tokens.create(actor=ann, name="scanner", scopes=["submit", "read"])
     browser = client_of(reviewer, csrf=True)
     headers = {"Authorization": f"Bearer {key}", "Prefer": "wait=0"}
@@ -212,7 +214,7 @@ def test_with_a_token_cookies_count_for_nothing(ann: Actor, reviewer: Actor) -> 
     assert (sent.status_code, sent.json()["source"], sent.json()["mine"]) == (202, "api", True)
 
 
-def test_the_last_use_is_noted_but_not_written_each_time(ann: Actor) -> None:
+def test_last_use_is_written_at_most_every_few_minutes(ann: Actor) -> None:
     _, key = tokens.create(actor=ann, name="scanner", scopes=["read"])
     assert bearer(key).get(ME).status_code == 200
     first = Token.objects.get().last_used
@@ -228,7 +230,7 @@ def test_the_last_use_is_noted_but_not_written_each_time(ann: Actor) -> None:
 # --- The page --------------------------------------------------------------------------------------------------------
 
 
-def test_the_page_makes_shows_and_deletes_tokens(ann: Actor) -> None:
+def test_token_page_creates_shows_and_deletes_tokens(ann: Actor) -> None:
     browser = client_of(ann)
     assert 'name="scopes" value="review"' not in browser.get(reverse("tokens")).content.decode()
     page = browser.post(reverse("tokens"), {"name": "scanner", "scopes": ["read"], "days": "30"}).content.decode()
@@ -242,7 +244,7 @@ def test_the_page_makes_shows_and_deletes_tokens(ann: Actor) -> None:
     assert bearer(key).get(ME).status_code == 401
 
 
-def test_the_page_says_what_is_wrong(ann: Actor, reviewer: Actor, anonymous_client: Client) -> None:
+def test_token_page_shows_errors(ann: Actor, reviewer: Actor, anonymous_client: Client) -> None:
     browser = client_of(ann)
     for bad in ({"name": ""}, {"scopes": []}, {"scopes": ["operate"]}, {"days": "0"}, {"days": "ten"}):
         response = browser.post(reverse("tokens"), {"name": "scanner", "scopes": ["read"], "days": "30"} | bad)

@@ -1,4 +1,4 @@
-"""How large a body, an address and the headers may be, and what shape JSON and forms may have."""
+"""Limits on the size of bodies, URLs and headers, and on the shape of JSON and forms."""
 
 import json
 import random
@@ -21,10 +21,10 @@ BLANKS = b" " * MAX_UNCHECKED_BYTES
 
 
 def code_of(body: bytes) -> str | None:
-    """The code with which a body is refused for its shape; None where it is not."""
+    """Return the code with which a body is rejected for its shape, or None."""
     try:
         check_shape(body)
-    except Exception as error:  # noqa: BLE001 - whatever it is, the comparison shows it
+    except Exception as error:  # noqa: BLE001 - the comparison shows any other error
         return error.default_code
     return None
 
@@ -54,12 +54,12 @@ SHAPES = {
 
 
 @pytest.mark.parametrize("name", SHAPES)
-def test_json_is_refused_by_its_shape_before_it_is_built(name):
+def test_json_shape_is_limited(name):
     body, code = SHAPES[name]
     assert code_of(body) == code
 
 
-def test_only_what_is_outside_of_texts_counts():
+def test_json_shape_ignores_the_content_of_strings():
     chance = random.Random(0)
     for _ in range(50):
         texts = ["".join(chance.choices('"\\,[]{}:0 a/\n', k=chance.randrange(80))) for _ in range(20)]
@@ -68,9 +68,9 @@ def test_only_what_is_outside_of_texts_counts():
         assert code_of(body) is None
 
 
-# --- How large -------------------------------------------------------------------------------------------------------
+# --- Size ------------------------------------------------------------------------------------------------------------
 
-SMALL = {
+BODY_LIMITS = {
     "/api/v1/review/next": 4096,
     "/api/v1/review/decisions": 4096,
     "/api/v1/review/decisions/several": 64 * 1024,
@@ -83,17 +83,20 @@ SMALL = {
 
 @pytest.mark.sqlite_only
 @pytest.mark.django_db
-@pytest.mark.parametrize("path", SMALL)
-def test_each_endpoint_says_how_much_it_accepts(path, anonymous_client):
-    response = anonymous_client.post(path, b" " * (SMALL[path] + 1), content_type="application/json")
+@pytest.mark.parametrize("path", BODY_LIMITS)
+def test_body_over_the_limit_of_an_endpoint_is_rejected(path, anonymous_client):
+    response = anonymous_client.post(path, b" " * (BODY_LIMITS[path] + 1), content_type="application/json")
     assert (response.status_code, response.json()["code"]) == (413, "body_too_large")
-    assert f"{SMALL[path]:,} bytes" in response.json()["detail"]
-    assert anonymous_client.post(path, b" " * SMALL[path], content_type="application/json").status_code in (400, 403)
+    assert f"{BODY_LIMITS[path]:,} bytes" in response.json()["detail"]
+    assert anonymous_client.post(path, b" " * BODY_LIMITS[path], content_type="application/json").status_code in (
+        400,
+        403,
+    )
 
 
 @pytest.mark.sqlite_only
 @pytest.mark.django_db
-def test_a_label_is_a_kilobyte_at_most(visitor, media):
+def test_label_body_is_limited_to_one_kilobyte(visitor, media):
     row = service.create_from_strokes(actor=visitor, strokes=SEVEN, source=Source.CANVAS)
     client, path = client_of(visitor), f"{SUBMISSIONS}/{row.public_id}/labels"
     response = client.post(path, b'{"value": "7"' + b" " * 1100 + b"}", content_type="application/json")
@@ -104,7 +107,7 @@ def test_a_label_is_a_kilobyte_at_most(visitor, media):
 
 @pytest.mark.sqlite_only
 @pytest.mark.django_db
-def test_a_field_that_is_no_file_is_small(anonymous_client, media):
+def test_form_field_size_is_limited(anonymous_client, media):
     image = SimpleUploadedFile("digit.png", png(digit(60)))
     response = anonymous_client.post(SUBMISSIONS, {"image": image, "crop": "1" * 5000})
     assert (response.status_code, response.json()["code"]) == (413, "body_too_large")
@@ -114,7 +117,7 @@ def test_a_field_that_is_no_file_is_small(anonymous_client, media):
 @pytest.mark.sqlite_only
 @pytest.mark.django_db
 @pytest.mark.parametrize("path", ["/history/", "/api/v1/submissions", "/nothing/"])
-def test_an_address_is_short(path, client):
+def test_url_length_is_limited(path, client):
     response = client.get(path, {"cursor": "x" * MAX_ADDRESS_BYTES})
     assert response.status_code == 414
     assert b"too long" in response.content
@@ -123,7 +126,7 @@ def test_an_address_is_short(path, client):
 @pytest.mark.sqlite_only
 @pytest.mark.django_db
 @pytest.mark.parametrize("path", ["/history/", "/api/v1/submissions", "/nothing/"])
-def test_headers_are_small(path, client):
+def test_header_size_is_limited(path, client):
     response = client.get(path, headers={f"X-{n}": "x" * 1024 for n in range(MAX_HEADER_BYTES // 1024 + 1)})
     assert response.status_code == 431
     assert client.get("/", headers={f"X-{n}": "x" * 1024 for n in range(16)}).status_code == 200

@@ -1,4 +1,4 @@
-"""A deleted submission leaves nothing in the answers that are kept for requests that come again."""
+"""A deleted submission is erased from the responses that are stored for idempotency keys."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ def send(client: Client, body: object) -> HttpResponse:
     return client.post(ADDRESS, json.dumps(body), content_type="application/json", headers={"Idempotency-Key": "1"})
 
 
-def kept_text() -> str:
-    """Everything that the rows of idempotency keys hold, but for the callers and their keys."""
+def stored_text() -> str:
+    """Return the content of all stored responses as JSON, without clients and their keys."""
     names = ("fingerprint", "stored", "status", "headers", "body")
     rows = [*IdempotencyKey.objects.values(*names), *IdempotencyItem.objects.values("submission_id")]
     return json.dumps(rows)
@@ -55,8 +55,8 @@ def by_an_operator(submission: Submission, _owner: Client, operator_client: Clie
 
 
 def in_bulk(submission: Submission, _owner: Client, operator_client: Client) -> None:
-    chosen = {"s": submission.public_id, "act": "delete-now"}
-    assert operator_client.post(reverse("history-bulk"), chosen).status_code == 302
+    form = {"s": submission.public_id, "act": "delete-now"}
+    assert operator_client.post(reverse("history-bulk"), form).status_code == 302
 
 
 def by_retention(submission: Submission, _owner: Client, _operating: Client) -> None:
@@ -64,31 +64,31 @@ def by_retention(submission: Submission, _owner: Client, _operating: Client) -> 
     assert retention.delete_expired_submissions() == 1
 
 
-def with_everything_of_its_sender(submission: Submission, _owner: Client, _operating: Client) -> None:
+def with_all_data_of_its_sender(submission: Submission, _owner: Client, _operating: Client) -> None:
     assert personal_data.delete_everything(Actor(visitor=submission.visitor)) == 1
 
 
-WAYS = (by_its_sender, on_its_page, by_an_operator, in_bulk, by_retention, with_everything_of_its_sender)
+DELETIONS = (by_its_sender, on_its_page, by_an_operator, in_bulk, by_retention, with_all_data_of_its_sender)
 
 
-@pytest.mark.parametrize("delete", WAYS)
-def test_whoever_deletes_it_nothing_is_left(
+@pytest.mark.parametrize("delete", DELETIONS)
+def test_deletion_erases_the_submission_from_stored_responses(
     delete: Callable[[Submission, Client, Client], None], owner_client, operator_client, settings
 ):
     settings.RETENTION_DAYS = 1
     response = send(owner_client, SINGLE)
     submission = Submission.objects.get()
     fingerprint = IdempotencyKey.objects.get().fingerprint
-    assert submission.public_id in kept_text()
+    assert submission.public_id in stored_text()
     delete(submission, owner_client, operator_client)
     assert not Submission.objects.exists()
-    text = kept_text()
+    text = stored_text()
     for trace in (submission.public_id, fingerprint, response.json()["read_key"], f'"submission": {submission.pk}'):
         assert trace not in text
     assert not IdempotencyItem.objects.exists()
 
 
-def test_an_account_takes_its_kept_answers_along(client_of):
+def test_deleting_an_account_deletes_its_stored_responses(client_of):
     user = User.objects.create_user("vera")
     actor = Actor(user=user)
     send(client_of(actor), SINGLE)
@@ -97,7 +97,7 @@ def test_an_account_takes_its_kept_answers_along(client_of):
     assert not IdempotencyItem.objects.exists()
 
 
-def test_sent_again_it_is_not_stored_again_and_the_answer_says_that_it_was_deleted(owner_client):
+def test_repeated_request_for_a_deleted_submission_is_410(owner_client):
     send(owner_client, SINGLE)
     bulk_delete.delete_submissions(Submission.objects.all())
     for _ in range(2):
@@ -107,21 +107,21 @@ def test_sent_again_it_is_not_stored_again_and_the_answer_says_that_it_was_delet
     assert not Submission.objects.exists()
 
 
-def test_of_a_batch_the_rest_is_answered_for_and_the_deleted_one_is_not_in_it(owner_client):
+def test_repeated_batch_reports_the_deleted_submission_as_410(owner_client):
     first = send(owner_client, BATCH).json()
     bulk_delete.delete_submissions(Submission.objects.filter(public_id=first[0]["submission"]["id"]))
-    assert first[0]["submission"]["id"] not in kept_text()
+    assert first[0]["submission"]["id"] not in stored_text()
     for _ in range(2):
-        again = send(owner_client, BATCH)
-        assert again.status_code == 207
-        assert [item["status"] for item in again.json()] == [410, 422, 202]
-        assert again.json()[0]["problem"]["code"] == "deleted"
-        assert again.json()[2]["submission"]["id"] == first[2]["submission"]["id"]
+        repeated = send(owner_client, BATCH)
+        assert repeated.status_code == 207
+        assert [item["status"] for item in repeated.json()] == [410, 422, 202]
+        assert repeated.json()[0]["problem"]["code"] == "deleted"
+        assert repeated.json()[2]["submission"]["id"] == first[2]["submission"]["id"]
     assert Submission.objects.count() == 1
     assert send(owner_client, BATCH[:1]).json()["code"] == "key_reused"
 
 
-def test_what_is_deleted_while_it_is_being_answered_is_not_in_the_answer_that_is_kept(owner_client, monkeypatch):
+def test_submission_deleted_during_its_request_is_not_in_the_stored_response(owner_client, monkeypatch):
     def delete(*_files: object) -> None:
         bulk_delete.delete_submissions(Submission.objects.all())
 
@@ -132,7 +132,7 @@ def test_what_is_deleted_while_it_is_being_answered_is_not_in_the_answer_that_is
     assert send(owner_client, SINGLE).status_code == 410
 
 
-def test_a_key_that_is_used_again_after_a_day_has_nothing_to_do_with_what_it_stored_before(owner_client):
+def test_expired_key_can_be_reused_independently(owner_client):
     send(owner_client, SINGLE)
     IdempotencyKey.objects.update(expires=timezone.now())
     second = send(owner_client, SINGLE)

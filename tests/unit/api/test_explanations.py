@@ -1,4 +1,4 @@
-"""Why a submission got its answer, as numbers and as a picture."""
+"""Explanations of a prediction, as numbers and as an image."""
 
 import io
 
@@ -22,7 +22,7 @@ def address(submission: Submission, part: str) -> str:
     return f"/api/v1/submissions/{submission.public_id}/{part}"
 
 
-def test_an_answer_is_explained_pixel_by_pixel(submission, owner_client):
+def test_explanation_has_a_value_for_each_pixel(submission, owner_client):
     make_prediction(submission)
     body = owner_client.get(address(submission, "explanation")).json()
     assert (body["model_version"], body["digit"]) == (1, 7)
@@ -30,7 +30,7 @@ def test_an_answer_is_explained_pixel_by_pixel(submission, owner_client):
     assert max(abs(number) for row in body["leaning"] for number in row) == 1
 
 
-def test_the_explanation_is_a_picture_as_well_and_is_sent_once(submission, owner_client):
+def test_explanation_image_is_cacheable(submission, owner_client):
     make_prediction(submission)
     response = owner_client.get(address(submission, "explanation.png"))
     with Image.open(io.BytesIO(response.content)) as picture:
@@ -41,7 +41,7 @@ def test_the_explanation_is_a_picture_as_well_and_is_sent_once(submission, owner
 
 
 @pytest.mark.parametrize("part", ["explanation", "explanation.png"])
-def test_there_is_nothing_to_explain_before_there_is_an_answer(part, submission, owner_client):
+def test_explanation_without_prediction_is_a_conflict(part, submission, owner_client):
     response = owner_client.get(address(submission, part))
     assert response.status_code == 409
     assert "no answer yet" in response.json()["detail"]

@@ -1,4 +1,4 @@
-"""Exports: settled pictures and labels as archives that say what they hold, the same bytes for the same data."""
+"""Exports: archives of settled images and labels, reproducible for the same data."""
 
 import base64
 import csv
@@ -44,7 +44,7 @@ def content(response: HttpResponse) -> bytes:
     return b"".join(response.streaming_content)
 
 
-def test_the_arrays_hold_what_was_settled(settled: list[Submission], reviewer_client: Client) -> None:
+def test_arrays_contain_the_settled_data(settled: list[Submission], reviewer_client: Client) -> None:
     response = reviewer_client.get(NPZ)
     data = content(response)
     assert int(response.headers["Content-Length"]) == len(data)
@@ -52,26 +52,26 @@ def test_the_arrays_hold_what_was_settled(settled: list[Submission], reviewer_cl
     assert (arrays["x"].shape, arrays["x"].dtype, arrays["y"].dtype) == ((4, 28, 28), np.uint8, np.int8)
     assert arrays["y"].tolist() == [7, 3, -1, 0]
     assert arrays["truth"].tolist() == ["7", "3", "not_a_digit", "0"]
-    assert arrays["id"].tolist() == [one.public_id for one in settled]
-    assert [row.tobytes() for row in arrays["x"]] == [bytes(one.pixels) for one in settled]
+    assert arrays["id"].tolist() == [item.public_id for item in settled]
+    assert [row.tobytes() for row in arrays["x"]] == [bytes(item.pixels) for item in settled]
     assert arrays["created"][0].item().replace(microsecond=0) == settled[0].created.replace(tzinfo=None, microsecond=0)
     manifest = json.loads(arrays["manifest.json"])
     assert (manifest["count"], manifest["by_truth"]["7"], manifest["by_fold"]) == (4, 1, {"holdout": 2, "train": 2})
     assert manifest["content_hash"] == response.headers["X-Content-Hash"]
 
 
-def test_the_table_and_the_pictures_say_the_same(settled: list[Submission], operator_client: Client) -> None:
+def test_table_matches_the_images(settled: list[Submission], operator_client: Client) -> None:
     archive = zipfile.ZipFile(io.BytesIO(content(operator_client.get(ZIP))))
     assert archive.testzip() is None
     rows = list(csv.DictReader(io.StringIO(archive.read("settled.csv").decode())))
     assert [row["truth"] for row in rows] == ["7", "3", "not_a_digit", "0"]
     assert rows[0]["created"] == settled[0].created.replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
     pictures = [Image.open(io.BytesIO(archive.read(row["file"]))) for row in rows]
-    assert [picture.tobytes() for picture in pictures] == [bytes(one.pixels) for one in settled]
+    assert [picture.tobytes() for picture in pictures] == [bytes(item.pixels) for item in settled]
     assert not {"owner", "visitor", "user"} & set(rows[0])
 
 
-def test_the_same_data_gives_the_same_bytes_and_the_same_hash_in_every_form(
+def test_same_data_has_the_same_bytes_and_the_same_hash_in_every_format(
     settled: list[Submission], reviewer_client: Client, operator_client: Client
 ) -> None:
     first, second = reviewer_client.get(NPZ), operator_client.get(NPZ)
@@ -91,7 +91,7 @@ def test_the_same_data_gives_the_same_bytes_and_the_same_hash_in_every_form(
     assert content(reviewer_client.get(NPZ, headers={"If-None-Match": first.headers["ETag"]})) != data
 
 
-def test_filters_narrow_it_down_and_what_is_unknown_is_refused(
+def test_export_can_be_filtered_and_unknown_filters_are_rejected(
     settled: list[Submission], reviewer_client: Client
 ) -> None:
     arrays = np.load(io.BytesIO(content(reviewer_client.get(f"{NPZ}?truth=7&truth=3&fold=holdout"))))
@@ -99,28 +99,28 @@ def test_filters_narrow_it_down_and_what_is_unknown_is_refused(
     assert json.loads(arrays["manifest.json"])["filters"] == {"fold": ["holdout"], "truth": ["7", "3"]}
     summary = reviewer_client.get(f"{EXPORTS}?fold=train").json()
     assert summary["count"] == 2
-    assert all(one["url"].endswith("?fold=train") for one in summary["formats"])
+    assert all(item["url"].endswith("?fold=train") for item in summary["formats"])
     for bad in ("truth=ten", "digit=7", "created_after=soon"):
         assert [reviewer_client.get(f"{address}?{bad}").status_code for address in (EXPORTS, NPZ, ZIP)] == [400] * 3
 
 
-def test_nothing_settled_is_an_empty_archive(reviewer_client: Client) -> None:
+def test_export_without_settled_data_is_an_empty_archive(reviewer_client: Client) -> None:
     arrays = np.load(io.BytesIO(content(reviewer_client.get(NPZ))))
     assert (arrays["x"].shape, arrays["y"].shape, arrays["id"].shape) == ((0, 28, 28), (0,), (0,))
     assert zipfile.ZipFile(io.BytesIO(content(reviewer_client.get(ZIP)))).read("settled.csv").count(b"\n") == 1
 
 
-def test_only_reviewers_and_operators_take_it_away(
+def test_export_requires_reviewer_or_operator(
     settled: list[Submission], anonymous_client: Client, owner_client: Client, other_client: Client
 ) -> None:
     for client in (anonymous_client, owner_client, other_client):
         assert [client.get(address).status_code for address in (EXPORTS, NPZ, ZIP)] == [403] * 3
 
 
-def test_of_one_caller_one_is_made_at_a_time_and_another_caller_need_not_wait(
+def test_exports_are_serialized_for_each_caller(
     settled: list[Submission], reviewer_client: Client, operator_client: Client, reviewer, monkeypatch
 ) -> None:
-    """At 07961fc one who took one after the other kept all others out."""
+    """Regression test: one caller could block the exports of all others."""
     monkeypatch.setattr(temp_files, "WAIT_SECONDS", 0.05)
     with exports.snapshot(exports.settled_submissions(reviewer), caller=reviewer.share_key):
         response = reviewer_client.get(NPZ)
@@ -131,7 +131,7 @@ def test_of_one_caller_one_is_made_at_a_time_and_another_caller_need_not_wait(
 
 
 @pytest.mark.sqlite_only
-def test_an_archive_is_larger_than_the_memory_that_it_needs(reviewer) -> None:
+def test_export_needs_less_memory_than_its_archive(reviewer) -> None:
     first = make_submission(truth="7", truth_state=TruthState.SETTLED, pixels=some_pixels())
     names = [field.attname for field in Submission._meta.fields if field.attname not in ("id", "public_id", "digest")]
     columns = {name: getattr(first, name) for name in names}

@@ -1,4 +1,4 @@
-"""Answers are shown in a quicker way than the framework's, and nobody can tell."""
+"""The fast serializers return the same data as the framework's serializers."""
 
 import json
 
@@ -44,22 +44,25 @@ def context(actor: Actor, **more: object) -> dict:
     return {"request": request, "read_key": "k-1", **more}
 
 
-def answered(actor: Actor) -> Submission:
+def predicted_submission(actor: Actor) -> Submission:
     submission = service.create_from_strokes(actor=actor, strokes=SEVEN, source=Source.CANVAS)
-    make_prediction(submission, energy=-3, certainty=1)  # whole numbers are shown as the framework shows them
+    make_prediction(submission, energy=-3, certainty=1)  # integers in float fields
     return submission
 
 
-def the_frameworks(serializer: BaseSerializer, row: object) -> dict:
-    """What the declared fields give, each asked by the framework itself."""
+def framework_representation(serializer: BaseSerializer, row: object) -> dict:
+    """Return the framework's own representation of the declared fields."""
     return Serializer.to_representation(serializer, row)
 
 
-def assert_shown_alike(kind: type[Serializer], row: object, given: dict) -> None:
-    shown, wanted = kind(context=given).to_representation(row), the_frameworks(kind(context=dict(given)), row)
-    assert repr(shown) == repr(wanted)  # the same keys in the same order, and 1.0 is not 1
-    assert repr(kind(row, context=given).data) == repr(wanted)
-    assert repr([*kind([row, row], many=True, context=given).data]) == repr([wanted, wanted])
+def assert_same_representation(kind: type[Serializer], row: object, params: dict) -> None:
+    actual, expected = (
+        kind(context=params).to_representation(row),
+        framework_representation(kind(context=dict(params)), row),
+    )
+    assert repr(actual) == repr(expected)  # the same keys in the same order, and 1.0 is not 1
+    assert repr(kind(row, context=params).data) == repr(expected)
+    assert repr([*kind([row, row], many=True, context=params).data]) == repr([expected, expected])
 
 
 @pytest.mark.parametrize(
@@ -71,47 +74,47 @@ def assert_shown_alike(kind: type[Serializer], row: object, given: dict) -> None
     ],
 )
 @pytest.mark.parametrize("key", ["", "a key & more/€"])
-def test_submissions_in_every_state(kind, key, visitor, stranger, reviewer):
-    waiting = make_submission()
+def test_submissions_equal_the_frameworks_representation(kind, key, visitor, stranger, reviewer):
+    pending = make_submission()
     failed = make_submission(state="failed", failure="unreadable")
     cropped = make_submission(crop=[1, 2, 30, 40], ink={"height": 3}, may_train=False)
     settled = make_submission(truth="several", truth_state="settled")
-    for row in (waiting, failed, cropped, settled, answered(visitor)):
+    for row in (pending, failed, cropped, settled, predicted_submission(visitor)):
         row.refresh_from_db()
         for actor in (visitor, stranger, reviewer):
-            assert_shown_alike(kind, row, context(actor, key=key))
+            assert_same_representation(kind, row, context(actor, key=key))
 
 
-def test_predictions_and_labels(visitor, reviewer):
-    submission = answered(visitor)
+def test_predictions_and_labels_equal_the_frameworks_representation(visitor, reviewer):
+    submission = predicted_submission(visitor)
     for kind in (PredictionSerializer, PredictionOfSubmissionSerializer):
-        assert_shown_alike(kind, submission.latest_prediction, context(visitor))
-    said = labels.create_label(actor=reviewer, submission=submission, value=TruthValue.SEVEN, reason=LabelReason.API)
-    for row in (said, labels.retract(actor=reviewer, label=said)):
+        assert_same_representation(kind, submission.latest_prediction, context(visitor))
+    label = labels.create_label(actor=reviewer, submission=submission, value=TruthValue.SEVEN, reason=LabelReason.API)
+    for row in (label, labels.retract(actor=reviewer, label=label)):
         for actor in (visitor, reviewer):
-            assert_shown_alike(LabelSerializer, row, context(actor))
+            assert_same_representation(LabelSerializer, row, context(actor))
 
 
-def test_what_is_no_row(visitor):
-    submission = answered(visitor)
-    assert_shown_alike(ShareSerializer, {"submission": submission, "key": "k"}, context(visitor))
+def test_share_links_and_review_items_equal_the_frameworks_representation(visitor):
+    submission = predicted_submission(visitor)
+    assert_same_representation(ShareSerializer, {"submission": submission, "key": "k"}, context(visitor))
     for reason, blind in ((LabelReason.DOUBT, False), (LabelReason.SUSPECT, True)):
-        assert_shown_alike(ReviewItemSerializer, ReviewItem(submission, reason, blind=blind), {})
+        assert_same_representation(ReviewItemSerializer, ReviewItem(submission, reason, blind=blind), {})
 
 
 @pytest.mark.parametrize("is_blank", [True, False])
-def test_previews(is_blank):
+def test_previews_equal_the_frameworks_representation(is_blank):
     answer = None if is_blank else Answer((0.1,) * 10, 7, 0.5, 1, -3.0, 0.5, Verdict.UNSURE)
     prepared = prepare_strokes([] if is_blank else SEVEN)
     body = preview_body(service.Preview(prepared, answer))
-    shown = json.loads(json.dumps(body))
-    assert shown == the_frameworks(PreviewSerializer(), body)
-    assert [*shown] == [*PreviewSerializer().fields]
+    actual = json.loads(json.dumps(body))
+    assert actual == framework_representation(PreviewSerializer(), body)
+    assert [*actual] == [*PreviewSerializer().fields]
 
 
-def test_models_and_counts(visitor):
+def test_model_versions_and_stats_equal_the_frameworks_representation(visitor):
     version = versions.live_version()
     for kind in (ModelVersionSerializer, ModelVersionDetailSerializer):
-        assert_shown_alike(kind, version, {"live": version.pk})
-    answered(visitor)
-    assert_shown_alike(StatsSerializer, submission_stats.stats_for(visitor), {})
+        assert_same_representation(kind, version, {"live": version.pk})
+    predicted_submission(visitor)
+    assert_same_representation(StatsSerializer, submission_stats.stats_for(visitor), {})

@@ -1,4 +1,4 @@
-"""Forms as programs and browsers write them, and as nobody should."""
+"""Multipart forms as clients and browsers write them, and malformed ones."""
 
 import pytest
 from django.http import HttpResponse
@@ -37,20 +37,20 @@ def post(client: Client, body: bytes, boundary: str = f'; boundary="{BOUNDARY}"'
         part('name="may_train"', b"true") + IMAGE + END,
         part('name="other"; filename=""', b"", "Content-Type: application/octet-stream") + IMAGE + END,
     ],
-    ids=["plain", "preamble", "quotes", "encoded name", "with an option", "beside a file that nobody chose"],
+    ids=["plain", "preamble", "quotes", "encoded name", "with an option", "beside an empty file input"],
 )
-def test_a_picture_is_taken_out_of_a_form(anonymous_client, body):
+def test_form_with_image_is_parsed(anonymous_client, body):
     response = post(anonymous_client, body)
     assert response.status_code == 202, response.content
     assert Submission.objects.get().picture_width == 28
 
 
-def test_several_pictures_are_taken_out_of_a_form(anonymous_client):
+def test_form_with_several_images_is_a_batch(anonymous_client):
     assert post(anonymous_client, IMAGE + IMAGE + END).status_code == 207
     assert Submission.objects.count() == 2
 
 
-def test_options_are_read_as_text(anonymous_client):
+def test_form_options_are_parsed_as_text(anonymous_client):
     body = part('name="may_train"', b"\xff") + IMAGE + END
     assert "may_train" in post(anonymous_client, body).json()["errors"]
     assert post(anonymous_client, part('name="may_train"', b"false") + IMAGE + END).status_code == 202
@@ -76,10 +76,10 @@ def test_options_are_read_as_text(anonymous_client):
     ],
     ids=[
         *("no end", "cut off", "empty", "no boundary", "empty boundary", "another boundary", "bare line feeds"),
-        *("no form", "long header", "many headers", "no name", "no file chosen", "many fields"),
+        *("no form", "long header", "many headers", "no name", "no file selected", "many fields"),
     ],
 )
-def test_a_form_that_is_none_is_refused_whole(anonymous_client, body, boundary):
+def test_malformed_form_is_rejected(anonymous_client, body, boundary):
     response = post(anonymous_client, body, boundary)
     assert response.status_code == 400
     assert response.headers["Content-Type"] == "application/problem+json"

@@ -1,4 +1,4 @@
-"""The same request, sent again because its answer was lost: stored once, answered the same."""
+"""Idempotency keys: a repeated request is executed once and gets the stored response."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def assert_same(first: HttpResponse, again: HttpResponse) -> None:
 
 
 @pytest.mark.parametrize("body", [{"strokes": SEVEN}, [{"strokes": SEVEN}, {"strokes": []}, {"strokes": SEVEN}]])
-def test_the_same_key_and_body_get_the_same_answer_and_store_once(body, anonymous_client):
+def test_repeated_request_gets_the_stored_response(body, anonymous_client):
     first = send(anonymous_client, body)
     assert first.status_code in (202, 207)
     count = Submission.objects.count()
@@ -58,7 +58,7 @@ def test_the_same_key_and_body_get_the_same_answer_and_store_once(body, anonymou
     assert Submission.objects.count() == count
 
 
-def test_a_form_is_the_same_whatever_its_boundary_and_another_one_with_another_picture(anonymous_client):
+def test_form_is_identified_by_its_fields_and_not_by_its_boundary(anonymous_client):
     first = send_form(anonymous_client)
     assert first.status_code == 202
     assert_same(first, send_form(anonymous_client, name="another-name.png"))
@@ -66,7 +66,7 @@ def test_a_form_is_the_same_whatever_its_boundary_and_another_one_with_another_p
     assert Submission.objects.count() == 1
 
 
-def test_a_picture_as_it_is_has_its_key_too(anonymous_client):
+def test_image_body_supports_idempotency_keys(anonymous_client):
     answers = [
         anonymous_client.post(ADDRESS + query, png(digit()), content_type="image/png", headers={"Idempotency-Key": KEY})
         for query in ("", "", "?may_train=false")
@@ -75,19 +75,19 @@ def test_a_picture_as_it_is_has_its_key_too(anonymous_client):
     assert answers[2].status_code == 422
 
 
-def test_another_body_with_the_same_key_is_refused(anonymous_client):
+def test_key_with_a_different_body_is_rejected(anonymous_client):
     send(anonymous_client)
     response = send(anonymous_client, {"strokes": SEVEN, "may_train": False})
     assert (response.status_code, response.json()["code"]) == (422, "key_reused")
     assert Submission.objects.count() == 1
 
 
-def test_two_people_may_use_the_same_key(anonymous_client, owner_client, other_client, reviewer_client):
+def test_keys_of_different_clients_are_independent(anonymous_client, owner_client, other_client, reviewer_client):
     ids = {send(client).json()["id"] for client in (anonymous_client, owner_client, other_client, reviewer_client)}
     assert len(ids) == Submission.objects.count() == 4
 
 
-def test_a_key_may_stand_in_quotes_and_must_be_one(anonymous_client):
+def test_quoted_key_is_accepted_and_malformed_key_is_rejected(anonymous_client):
     assert_same(send(anonymous_client, key=f'"{KEY}"'), send(anonymous_client))
     for bad in ("", '""', "k" * 256, "schl\u00fcssel"):
         response = send(anonymous_client, key=bad)
@@ -95,14 +95,14 @@ def test_a_key_may_stand_in_quotes_and_must_be_one(anonymous_client):
         assert list(response.json()["errors"]) == ["Idempotency-Key"]
 
 
-def test_a_refusal_is_not_kept_so_the_key_is_good_for_the_right_body(anonymous_client):
+def test_rejected_request_does_not_use_up_its_key(anonymous_client):
     assert send(anonymous_client, {"strokes": []}).status_code == 422
     assert not IdempotencyKey.objects.exists()
     assert send(anonymous_client).status_code == 202
 
 
-def test_a_batch_of_which_nothing_was_stored_is_not_kept_either(anonymous_client):
-    """Or whoever sends nonsense would fill the disk with answers, past every quota."""
+def test_batch_without_stored_submissions_does_not_use_up_its_key(anonymous_client):
+    """Otherwise clients could fill the disk with responses that no quota limits."""
     for body in ([{}] * 100, [{"strokes": []}]):
         response = send(anonymous_client, body)
         assert (response.status_code, "Idempotent-Replayed" in response.headers) == (207, False)
@@ -110,7 +110,7 @@ def test_a_batch_of_which_nothing_was_stored_is_not_kept_either(anonymous_client
     assert send(anonymous_client).status_code == 202
 
 
-def test_a_fault_of_ours_is_not_kept(anonymous_client, monkeypatch):
+def test_server_error_does_not_use_up_the_key(anonymous_client, monkeypatch):
     anonymous_client.raise_request_exception = False
     with monkeypatch.context() as broken:
         broken.setattr(service, "create_submission", None)
@@ -118,90 +118,90 @@ def test_a_fault_of_ours_is_not_kept(anonymous_client, monkeypatch):
     assert send(anonymous_client).status_code == 202
 
 
-def test_while_the_first_is_being_answered_the_second_is_told_to_come_back(anonymous_client, monkeypatch):
+def test_concurrent_repetition_is_409_with_retry_after(anonymous_client, monkeypatch):
     answers = []
 
-    def ask_again(*_given: object) -> None:
+    def send_again(*_args: object) -> None:
         answers.append(send(anonymous_client))
 
-    monkeypatch.setattr(fsync, "flush", ask_again)
+    monkeypatch.setattr(fsync, "flush", send_again)
     assert send(anonymous_client).status_code == 202
     [second] = answers
     assert (second.status_code, second.json()["code"], second.headers["Retry-After"]) == (409, "in_progress", "1")
     assert Submission.objects.count() == 1
 
 
-# --- Whatever dies, nothing is lost and nothing doubled ------------------------------------------------------------
+# --- Crashes: nothing is lost and nothing is stored twice ----------------------------------------------------------
 
 
-def let_time_pass(seconds: float) -> None:
-    """As if it had passed for every key."""
+def age_keys(seconds: float) -> None:
+    """Move the times of all keys into the past."""
     for row in IdempotencyKey.objects.all():
         past = timedelta(seconds=seconds)
         IdempotencyKey.objects.filter(pk=row.pk).update(busy_until=row.busy_until - past, expires=row.expires - past)
 
 
-class Death(BaseException):
-    """The process is gone: nothing that would tidy up runs."""
+class SimulatedCrash(BaseException):
+    """Simulates the end of the process: no cleanup code runs."""
 
 
-def die(*_given: object, **_named: object) -> None:
-    raise Death
+def crash(*_args: object, **_kwargs: object) -> None:
+    raise SimulatedCrash
 
 
 @pytest.fixture
-def death_at(monkeypatch: pytest.MonkeyPatch) -> Callable[..., AbstractContextManager[None]]:
-    """Within, the process dies where it comes to this function, and no key is given back."""
+def crash_at(monkeypatch: pytest.MonkeyPatch) -> Callable[..., AbstractContextManager[None]]:
+    """Return a context manager in which calling the given function simulates a crash that releases no key."""
 
     @contextmanager
-    def dying(module: object, name: str) -> Iterator[None]:
+    def crashing(module: object, name: str) -> Iterator[None]:
         with monkeypatch.context() as patched:
             patched.setattr(idempotency, "release", lambda _claim: None)
-            patched.setattr(module, name, die)
-            with pytest.raises(Death):
+            patched.setattr(module, name, crash)
+            with pytest.raises(SimulatedCrash):
                 yield
 
-    return dying
+    return crashing
 
 
 @pytest.mark.parametrize("body", [{"strokes": SEVEN}, [{"strokes": SEVEN}, {"strokes": []}]])
-def test_a_crash_after_storing_neither_locks_the_key_nor_stores_twice(body, anonymous_client, death_at):
-    with death_at(fsync, "flush"):
+def test_crash_after_storing_does_not_lock_the_key_or_store_twice(body, anonymous_client, crash_at):
+    with crash_at(fsync, "flush"):
         send(anonymous_client, body)
     stored = Submission.objects.get()
-    assert send(anonymous_client, body).status_code == 409  # for all that is known, the first one is still at work
-    let_time_pass(60)
+    assert send(anonymous_client, body).status_code == 409  # the first request may still be running
+    age_keys(60)
     again = send(anonymous_client, body)
     items = again.json() if isinstance(body, list) else [{"submission": again.json()}]
     assert items[0]["submission"]["id"] == stored.public_id
-    assert [one["status"] for one in items if "problem" in one] == [422] * (len(items) - 1)
+    assert [item["status"] for item in items if "problem" in item] == [422] * (len(items) - 1)
     assert_same(again, send(anonymous_client, body))
     assert Submission.objects.count() == 1
 
 
-def test_a_crash_before_storing_does_not_lock_the_key(anonymous_client, death_at):
-    with death_at(service, "create_submission"):
+def test_crash_before_storing_does_not_lock_the_key(anonymous_client, crash_at):
+    with crash_at(service, "create_submission"):
         send(anonymous_client)
     assert send(anonymous_client).status_code == 409
-    let_time_pass(61)
+    age_keys(61)
     assert send(anonymous_client).status_code == 202
     assert Submission.objects.count() == 1
 
 
-def test_what_was_stored_and_deleted_since_is_not_stored_again(anonymous_client, death_at):
-    with death_at(fsync, "flush"):
+def test_repeated_request_after_crash_and_deletion_is_410(anonymous_client, crash_at):
+    with crash_at(fsync, "flush"):
         send(anonymous_client)
     Submission.objects.all().delete()
-    let_time_pass(60)
+    age_keys(60)
     for _ in range(2):
         response = send(anonymous_client)
         assert (response.status_code, response.headers["Content-Type"]) == (410, "application/problem+json")
     assert not Submission.objects.exists()
 
 
-def test_an_attempt_that_was_slow_and_not_dead_stores_nothing_once_another_took_over(visitor):
+def test_slow_attempt_stores_nothing_after_another_took_over(visitor):
     slow = idempotency.acquire(actor=visitor, key=KEY, fingerprint="1")
-    let_time_pass(61)
+    age_keys(61)
     quick = idempotency.acquire(actor=visitor, key=KEY, fingerprint="1")
     assert isinstance(quick, Claim)
 
@@ -219,18 +219,18 @@ def test_an_attempt_that_was_slow_and_not_dead_stores_nothing_once_another_took_
     assert Submission.objects.count() == IdempotencyKey.objects.count() == 1
 
 
-def test_after_a_day_a_key_is_as_new_and_is_swept(anonymous_client):
+def test_key_expires_after_a_day(anonymous_client):
     first = send(anonymous_client).json()["id"]
-    let_time_pass(24 * 3600 - 60)
+    age_keys(24 * 3600 - 60)
     assert idempotency.delete_expired() == 0
     assert send(anonymous_client).json()["id"] == first
-    let_time_pass(61)
+    age_keys(61)
     assert send(anonymous_client, {"strokes": SEVEN, "may_train": False}).json()["id"] != first
-    let_time_pass(24 * 3600 + 1)
+    age_keys(24 * 3600 + 1)
     assert idempotency.delete_expired() == 1
     assert not IdempotencyKey.objects.exists()
 
 
-def test_no_address_is_kept(anonymous_client):
+def test_network_address_is_not_stored(anonymous_client):
     send(anonymous_client)
     assert "127.0.0.1" not in IdempotencyKey.objects.get().scope

@@ -1,4 +1,4 @@
-"""Lists: whose rows, which pages, which filters."""
+"""Lists: visibility, pagination and filters."""
 
 import base64
 from datetime import timedelta
@@ -20,16 +20,20 @@ ADDRESS = "/api/v1/submissions"
 
 def ids(response) -> list[str]:
     assert response.status_code == 200, response.json()
-    return [one["id"] for one in response.json()["results"]]
+    return [item["id"] for item in response.json()["results"]]
 
 
-def test_everybody_sees_their_own_and_reviewers_see_all(
+def test_visitors_see_their_own_submissions_and_reviewers_see_all(
     visitor, stranger, owner_client, other_client, reviewer_client, operator_client, anonymous_client
 ):
-    mine, theirs = make_submission(visitor), make_submission(stranger)
-    assert ids(owner_client.get(ADDRESS)) == [mine.public_id]
-    assert ids(other_client.get(ADDRESS)) == [theirs.public_id]
-    assert ids(reviewer_client.get(ADDRESS)) == ids(operator_client.get(ADDRESS)) == [theirs.public_id, mine.public_id]
+    own_submission, other_submission = make_submission(visitor), make_submission(stranger)
+    assert ids(owner_client.get(ADDRESS)) == [own_submission.public_id]
+    assert ids(other_client.get(ADDRESS)) == [other_submission.public_id]
+    assert (
+        ids(reviewer_client.get(ADDRESS))
+        == ids(operator_client.get(ADDRESS))
+        == [other_submission.public_id, own_submission.public_id]
+    )
     assert ids(anonymous_client.get(ADDRESS)) == []
 
 
@@ -44,44 +48,44 @@ def test_submissions_can_be_filtered_by_the_prediction_of_one_version(visitor, o
     assert ("deprecated_parameter_used" in caplog.text) is (name == "said")
 
 
-def test_a_reviewer_can_ask_for_their_own_only(reviewer, visitor, reviewer_client):
+def test_reviewer_can_filter_own_submissions(reviewer, visitor, reviewer_client):
     own, _ = make_submission(reviewer), make_submission(visitor)
     assert ids(reviewer_client.get(f"{ADDRESS}?mine=true")) == [own.public_id]
     assert len(ids(reviewer_client.get(f"{ADDRESS}?mine=false"))) == 2
 
 
-def test_pages_hold_every_row_once_although_rows_come_and_go_meanwhile(visitor, owner_client):
+def test_pages_contain_each_row_once_while_rows_are_added_and_deleted(visitor, owner_client):
     rows = [make_submission(visitor).public_id for _ in range(23)]
-    seen, address = [], f"{ADDRESS}?page_size=5"
+    listed_ids, address = [], f"{ADDRESS}?page_size=5"
     while address:
         body = owner_client.get(address).json()
-        seen += [one["id"] for one in body["results"]]
+        listed_ids += [item["id"] for item in body["results"]]
         make_submission(visitor)
-        Submission.objects.filter(public_id=seen[-1]).delete()
+        Submission.objects.filter(public_id=listed_ids[-1]).delete()
         address = body["next"]
-    assert seen == rows[::-1]
+    assert listed_ids == rows[::-1]
 
 
 @pytest.mark.parametrize("ordering", ["-created", "created", "-doubt", "doubt"])
-def test_pages_lead_back_the_same_way(ordering, visitor, owner_client):
+def test_previous_links_lead_back_through_the_same_pages(ordering, visitor, owner_client):
     for number in range(12):
         make_prediction(make_submission(visitor), doubt=number % 3 / 7)
-    whole = ids(owner_client.get(f"{ADDRESS}?ordering={ordering}"))
+    all_ids = ids(owner_client.get(f"{ADDRESS}?ordering={ordering}"))
     pages, address = [], f"{ADDRESS}?ordering={ordering}&page_size=5"
     while address:
         body = owner_client.get(address).json()
         pages.append(body)
         address = body["next"]
-    assert [one["id"] for body in pages for one in body["results"]] == whole
-    back = pages[-1]
+    assert [item["id"] for body in pages for item in body["results"]] == all_ids
+    page = pages[-1]
     for body in reversed(pages[:-1]):
-        back = owner_client.get(back["previous"]).json()
-        assert back["results"] == body["results"]
-    assert back["previous"] is None
+        page = owner_client.get(page["previous"]).json()
+        assert page["results"] == body["results"]
+    assert page["previous"] is None
     assert pages[0]["previous"] is None
 
 
-def test_by_doubt_come_those_that_have_an_answer(visitor, owner_client):
+def test_ordering_by_doubt_leaves_out_pending_submissions(visitor, owner_client):
     sure, _, unsure = (make_submission(visitor) for _ in range(3))
     make_prediction(sure, doubt=0.1)
     make_prediction(unsure, doubt=0.9)
@@ -89,7 +93,7 @@ def test_by_doubt_come_those_that_have_an_answer(visitor, owner_client):
     assert ids(owner_client.get(f"{ADDRESS}?ordering=doubt")) == [sure.public_id, unsure.public_id]
 
 
-def test_a_cursor_of_another_order_is_refused(visitor, owner_client):
+def test_cursor_of_another_ordering_is_rejected(visitor, owner_client):
     for _ in range(3):
         make_prediction(make_submission(visitor))
     cursor = owner_client.get(f"{ADDRESS}?page_size=1&ordering=-doubt").json()["next"].partition("cursor=")[2]
@@ -106,7 +110,7 @@ def test_a_cursor_of_another_order_is_refused(visitor, owner_client):
         *("created_after=yesterday", "version=1.5", "ordering=digit", "truth=12", "surname=Smith", "source=fax"),
     ],
 )
-def test_a_parameter_that_makes_no_sense_is_refused_by_its_name(bad, owner_client):
+def test_invalid_parameter_is_rejected_with_its_name(bad, owner_client):
     response = owner_client.get(f"{ADDRESS}?{bad}")
     assert response.status_code == 400
     assert list(response.json()["errors"]) == [bad.partition("=")[0]]
@@ -136,7 +140,7 @@ def test_submissions_are_filtered(visitor, reviewer, owner_client):
         f"created_before={tomorrow}": ["pending", "four", "seven"],
         f"created_after={tomorrow}": [],
     }.items():
-        assert [names[one] for one in ids(owner_client.get(f"{ADDRESS}?{query}"))] == expected, query
+        assert [names[item] for item in ids(owner_client.get(f"{ADDRESS}?{query}"))] == expected, query
 
 
 def test_predictions_are_filtered(visitor, reviewer, owner_client):
@@ -165,11 +169,11 @@ def test_predictions_are_filtered(visitor, reviewer, owner_client):
         "ordering=doubt": ["right", "open", "wrong"],
     }.items():
         results = owner_client.get(f"/api/v1/predictions?{query}").json()["results"]
-        assert [names[one["submission"]] for one in results] == expected, query
+        assert [names[item["submission"]] for item in results] == expected, query
 
 
 @pytest.mark.parametrize("address", [ADDRESS, "/api/v1/predictions", "/api/v1/labels"])
-def test_a_list_takes_the_same_few_queries_whatever_its_length(address, visitor, owner_client):
+def test_query_count_does_not_depend_on_the_length_of_a_list(address, visitor, owner_client):
     counts = []
     for rows in (1, 10):
         for _ in range(rows):
@@ -182,7 +186,7 @@ def test_a_list_takes_the_same_few_queries_whatever_its_length(address, visitor,
     assert counts[0] == counts[1] <= 2
 
 
-def test_nobody_without_a_name_owns_anything(anonymous_client):
+def test_anonymous_client_owns_no_submissions(anonymous_client):
     make_submission(Actor())
     assert ids(anonymous_client.get(ADDRESS)) == []
 
@@ -196,7 +200,7 @@ def test_nobody_without_a_name_owns_anything(anonymous_client):
         ("page_size", "9" * 5_000),
     ],
 )
-def test_a_parameter_made_to_hurt_is_refused_like_any_other(parameter, value, owner_client):
+def test_extreme_parameter_value_is_rejected(parameter, value, owner_client):
     response = owner_client.get(ADDRESS, {parameter: value})
     assert response.status_code == 400
     assert parameter in response.json()["errors"]

@@ -1,4 +1,4 @@
-"""Without an account: a submission's manage key corrects and deletes it, read and share keys change nothing."""
+"""Manage keys: a submission's key allows to label and delete it; read and share keys only give read access."""
 
 import json
 
@@ -35,11 +35,11 @@ def managing(key: str) -> dict:
 
 @pytest.fixture
 def sent(anonymous_client: Client) -> dict:
-    """What a program without an account got for a submission."""
+    """The response to a submission of a client without an account."""
     return send(anonymous_client).json()
 
 
-def test_the_manage_key_corrects_shares_and_deletes(sent, anonymous_client):
+def test_manage_key_allows_labelling_sharing_and_deleting(sent, anonymous_client):
     manage = managing(sent["manage_key"])
     label = anonymous_client.post(address(sent, "/labels"), {"value": "4"}, **manage)
     assert (label.status_code, label.json()["kind"], label.json()["mine"]) == (201, "suggestion", True)
@@ -56,7 +56,7 @@ def test_the_manage_key_corrects_shares_and_deletes(sent, anonymous_client):
     assert anonymous_client.get(address(sent), headers=manage["headers"]).status_code == 404
 
 
-def test_the_manage_key_is_in_the_body_and_nowhere_else(anonymous_client, caplog):
+def test_manage_key_appears_only_in_the_response_body(anonymous_client, caplog):
     response = send(anonymous_client, **{"Idempotency-Key": "k"})
     key = response.json()["manage_key"]
     assert key.startswith(permissions.MANAGE_KEY_PREFIX)
@@ -73,7 +73,7 @@ def test_the_manage_key_is_in_the_body_and_nowhere_else(anonymous_client, caplog
         assert key not in body.content.decode()
 
 
-def test_the_answer_to_a_repeated_request_holds_the_same_key(anonymous_client):
+def test_repeated_request_returns_the_same_manage_key(anonymous_client):
     first, again = (send(anonymous_client, **{"Idempotency-Key": "k"}) for _ in range(2))
     assert again.headers["Idempotent-Replayed"] == "true"
     assert again.content == first.content
@@ -86,7 +86,7 @@ def test_the_answer_to_a_repeated_request_holds_the_same_key(anonymous_client):
 
 
 @pytest.mark.parametrize("wrong", ["", "manage_", "nonsense\u20ac", "of another", "read key", "share key"])
-def test_no_other_key_manages_it(wrong, sent, anonymous_client):
+def test_other_keys_cannot_manage_a_submission(wrong, sent, anonymous_client):
     manager = Actor(manage_key=sent["manage_key"])
     row = Submission.objects.get(public_id=sent["id"])
     wrong = {
@@ -106,30 +106,30 @@ def test_no_other_key_manages_it(wrong, sent, anonymous_client):
     assert Submission.objects.filter(public_id=sent["id"], read_key_revocations=0).exclude(share_key="").exists()
 
 
-def test_a_manage_key_in_the_address_opens_nothing(sent, anonymous_client):
+def test_manage_key_in_the_query_string_is_ignored(sent, anonymous_client):
     assert anonymous_client.get(address(sent, key=sent["manage_key"])).status_code == 404
     assert anonymous_client.delete(address(sent, key=sent["manage_key"])).status_code == 404
 
 
-def test_accounts_and_visitors_get_none_and_theirs_have_none(visitor, anonymous_client):
+def test_accounts_and_visitors_have_no_manage_keys(visitor, anonymous_client):
     ann = Actor(user=User.objects.create_user("ann"))
     _, token = tokens.create(actor=ann, name="scanner", scopes=["submit"])
     bearer = Client(HTTP_HOST="localhost", headers={"Authorization": f"Bearer {token}"})
     for client in (client_of(visitor), client_of(ann), bearer):
         sent = send(client).json()
         assert sent["manage_key"] is None
-        key = permissions.manage_key(sent["id"])  # what it would be
+        key = permissions.manage_key(sent["id"])  # the key it would have
         assert anonymous_client.delete(address(sent), **managing(key)).status_code == 404
     assert Submission.objects.count() == 3
 
 
-def test_a_token_without_the_scope_does_not_manage_by_a_key(sent):
+def test_token_without_scope_cannot_use_a_manage_key(sent):
     _, token = tokens.create(actor=Actor(user=User.objects.create_user("ann")), name="reader", scopes=["read"])
     reader = Client(HTTP_HOST="localhost", headers={"Authorization": f"Bearer {token}"})
     assert reader.delete(address(sent), **managing(sent["manage_key"])).status_code == 403
 
 
-def test_the_read_key_can_be_revoked_by_those_who_may_share(sent, anonymous_client):
+def test_manage_key_can_revoke_the_read_key(sent, anonymous_client):
     manage = managing(sent["manage_key"])
     assert anonymous_client.get(address(sent, key=sent["read_key"])).status_code == 200
     assert anonymous_client.delete(address(sent, "/read-key"), **manage).status_code == 204
@@ -142,14 +142,14 @@ def test_the_read_key_can_be_revoked_by_those_who_may_share(sent, anonymous_clie
     assert row.read_key_revocations == 2
 
 
-def test_read_keys_of_the_previous_release_work_until_they_are_revoked(settings, sent, anonymous_client):
+def test_read_key_of_the_previous_release_works_until_revoked(settings, sent, anonymous_client):
     key = signing.Signer(key=settings.SECRET_KEY, salt="recognizer.read-key").signature(sent["id"])
     assert anonymous_client.get(address(sent, key=key)).status_code == 200
     anonymous_client.delete(address(sent, "/read-key"), **managing(sent["manage_key"]))
     assert anonymous_client.get(address(sent, key=key)).status_code == 404
 
 
-def test_pages_of_allowed_origins_may_send_it(anonymous_client, settings):
+def test_allowed_origin_may_send_the_manage_key_header(anonymous_client, settings):
     settings.CORS_ALLOWED_ORIGINS = ["https://elsewhere.example"]
     response = anonymous_client.options(
         SUBMISSIONS,

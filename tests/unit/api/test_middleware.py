@@ -1,4 +1,4 @@
-"""Requests that go wrong before a view sees them, given to the application as the web server gives them."""
+"""Malformed requests, sent to the ASGI application as the web server does."""
 
 import encodings.aliases
 import json
@@ -15,20 +15,20 @@ BODY = json.dumps({"strokes": SEVEN}).encode()
 CHARSETS = sorted({*encodings.aliases.aliases.values(), "utf-8", "undefined", "idna", "nonsense", "", "\x00"})
 
 
-def ask(content_type: str, *, body: bytes = BODY, path: str = "/api/v1/submissions", **more: str) -> tuple[int, dict]:
+def post(content_type: str, *, body: bytes = BODY, path: str = "/api/v1/submissions", **more: str) -> tuple[int, dict]:
     answer = send(path, body, content_type, **more)
     assert answer.headers["Content-Type"] in ("application/json", "application/problem+json"), answer.content
     return answer.status, answer.json()
 
 
-def test_whatever_charset_a_body_claims_it_is_read_as_utf_8_or_refused():
-    answers = {charset: ask(f"application/json; charset={charset}") for charset in CHARSETS}
-    taken = {charset for charset, (status, _) in answers.items() if status == 202}
-    assert taken == {"ascii", "utf-8"}
-    for charset in set(CHARSETS) - taken:
+def test_body_with_another_charset_than_utf_8_is_rejected():
+    answers = {charset: post(f"application/json; charset={charset}") for charset in CHARSETS}
+    accepted = {charset for charset, (status, _) in answers.items() if status == 202}
+    assert accepted == {"ascii", "utf-8"}
+    for charset in set(CHARSETS) - accepted:
         status, problem = answers[charset]
         assert (status, problem["code"]) == (415, "unsupported_charset"), charset
-    assert Submission.objects.count() == len(taken)
+    assert Submission.objects.count() == len(accepted)
 
 
 @pytest.mark.parametrize(
@@ -38,11 +38,11 @@ def test_whatever_charset_a_body_claims_it_is_read_as_utf_8_or_refused():
         *("; ;", 'a/b/c;;;=;"', "multipart/form-data; boundary*=hex''61", "\xff\xfe;x", "", "image/png;q="),
     ],
 )
-def test_a_content_type_made_to_hurt_is_refused_like_any_other(content_type):
-    status, problem = ask(content_type)
+def test_malformed_content_type_is_rejected(content_type):
+    status, problem = post(content_type)
     assert status in (400, 415)
     assert problem["status"] == status
-    assert ask(content_type, path="/api/v1/nothing")[0] == 404
+    assert post(content_type, path="/api/v1/nothing")[0] == 404
 
 
 @pytest.mark.parametrize(
@@ -50,12 +50,12 @@ def test_a_content_type_made_to_hurt_is_refused_like_any_other(content_type):
     [
         *(("APPLICATION/JSON", 202), ("application/json; charset=UTF-8; x=y", 202), (" application/json", 202)),
         *(("*/*", 415), ("*/json", 415), ("application/*", 415), ("application/problem+json", 415), ("image", 415)),
-        *(("IMAGE/anything; x=y", 415), ("image/*", 415)),  # read as a picture, which this is not
+        *(("IMAGE/anything; x=y", 415), ("image/*", 415)),  # decoded as an image, which fails
         (f"application/json; x={'y' * 300}", 415),
     ],
 )
-def test_the_kind_of_a_body_is_what_it_says_without_wild_cards(content_type, status):
-    answered, document = ask(content_type)
+def test_content_type_selects_the_parser_without_wildcards(content_type, status):
+    answered, document = post(content_type)
     assert answered == status
     if "image/" in content_type.lower():
         assert document["code"] == "not_an_image"

@@ -1,4 +1,4 @@
-"""Every error under /api/ has one shape, whoever raises it."""
+"""Every error under /api/ is a problem document."""
 
 import json
 from unittest import mock
@@ -29,24 +29,24 @@ def assert_problem(response, status: int) -> dict:
 
 
 @pytest.mark.parametrize("address", ["/api/", "/api/v1/nothing", "/api/v2/submissions", "/api/v1/submissions/a.b"])
-def test_an_unknown_address_is_a_problem(address, anonymous_client):
+def test_unknown_path_is_a_problem(address, anonymous_client):
     assert_problem(anonymous_client.get(address), 404)
     assert_problem(anonymous_client.post(address), 404)
 
 
-def test_a_method_that_is_not_there_is_a_problem_that_names_the_others(anonymous_client):
+def test_unsupported_method_is_a_problem_with_allow_header(anonymous_client):
     response = anonymous_client.put(ADDRESS)
     assert_problem(response, 405)
     assert "POST" in response.headers["Allow"]
     assert_problem(anonymous_client.options(ADDRESS), 405)
 
 
-def test_an_unknown_host_is_a_problem(anonymous_client):
+def test_unknown_host_is_a_problem(anonymous_client):
     assert_problem(anonymous_client.get(ADDRESS, headers={"Host": "evil.example"}), 400)
 
 
-def test_a_fault_of_ours_is_a_problem_that_gives_nothing_away(anonymous_client, monkeypatch, caplog):
-    def fail(**_given: object) -> None:
+def test_server_error_is_a_problem_without_details(anonymous_client, monkeypatch, caplog):
+    def fail(**_kwargs: object) -> None:
         raise RuntimeError("the secret of the house")
 
     monkeypatch.setattr(service, "create_submission", fail)
@@ -57,33 +57,31 @@ def test_a_fault_of_ours_is_a_problem_that_gives_nothing_away(anonymous_client, 
     assert "the secret of the house" in caplog.text
 
 
-def test_while_the_site_is_busy_or_without_a_database_a_sender_is_told_to_come_back(
-    anonymous_client, monkeypatch, caplog
-):
-    refusals = [BusyError("Come back later."), OperationalError("password of the house refused")]
-    for refusal in refusals:
-        monkeypatch.setattr(service, "create_submission", mock.Mock(side_effect=refusal))
+def test_busy_site_or_unreachable_database_is_503_with_retry_after(anonymous_client, monkeypatch, caplog):
+    errors = [BusyError("Come back later."), OperationalError("password of the house refused")]
+    for error in errors:
+        monkeypatch.setattr(service, "create_submission", mock.Mock(side_effect=error))
         response = anonymous_client.post(ADDRESS, json.dumps({"strokes": SEVEN}), content_type="application/json")
         assert "password" not in assert_problem(response, 503)["detail"]
     assert "the database failed: password of the house refused" in caplog.text
-    # A page says it too, without asking the database for anything.
+    # Pages return 503 too, without a database query.
     anonymous_client.raise_request_exception = False
-    monkeypatch.setattr(draw, "ensure_visitor", mock.Mock(side_effect=refusals[1]))
+    monkeypatch.setattr(draw, "ensure_visitor", mock.Mock(side_effect=errors[1]))
     page = anonymous_client.get("/")
     assert (page.status_code, page["Retry-After"]) == (503, "5")
 
 
-def test_an_error_outside_of_the_api_stays_a_page(anonymous_client):
+def test_error_outside_of_the_api_is_an_html_page(anonymous_client):
     response = anonymous_client.get("/nothing")
     assert response.status_code == 404
     assert response.headers["Content-Type"].startswith("text/html")
 
 
-# --- Requests that another site makes a browser send ---------------------------------------------------------------
+# --- Cross-site requests ------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("who", ["visitor", "reviewer"])
-def test_a_browser_must_show_its_csrf_token(who, request, client_of, media):
+def test_browser_needs_a_csrf_token(who, request, client_of, media):
     browser = client_of(request.getfixturevalue(who), csrf=True)
     body = {"data": json.dumps({"strokes": SEVEN}), "content_type": "application/json"}
     assert "CSRF" in assert_problem(browser.post(ADDRESS, **body), 403)["detail"]
@@ -96,7 +94,7 @@ def test_a_browser_must_show_its_csrf_token(who, request, client_of, media):
     assert browser.delete(f"{ADDRESS}/{submission['id']}", headers={"X-CSRFToken": token}).status_code == 204
 
 
-def test_a_program_without_cookies_needs_no_token(media):
+def test_client_without_cookies_needs_no_csrf_token(media):
     program = Client(enforce_csrf_checks=True, HTTP_HOST="localhost")
     response = program.post(ADDRESS, json.dumps({"strokes": SEVEN}), content_type="application/json")
     assert response.status_code == 202

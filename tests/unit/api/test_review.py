@@ -1,4 +1,4 @@
-"""The review queue through the JSON API: what reviewers get, and that nobody else gets anything."""
+"""The review queue in the JSON API, for reviewers only."""
 
 import pytest
 from django.test import Client
@@ -20,7 +20,7 @@ CALLS = {
 
 
 @pytest.fixture(autouse=True)
-def no_chance(settings):
+def without_random_items(settings):
     settings.REVIEW_RANDOM_SHARE = 0
 
 
@@ -35,7 +35,7 @@ def post(client: Client, call: str, **body):
     return client.post(f"/api/v1/review/{call}", body, content_type="application/json")
 
 
-def test_the_next_items_come_with_answer_suggestion_and_progress(reviewer_client, visitor, submission):
+def test_next_items_include_prediction_suggestion_and_progress(reviewer_client, visitor, submission):
     labels.create_label(actor=visitor, submission=submission, value="1", reason=LabelReason.OWN_PAGE)
     body = post(reviewer_client, "next", rule="doubt", count=5).json()
     [item] = body["items"]
@@ -46,7 +46,7 @@ def test_the_next_items_come_with_answer_suggestion_and_progress(reviewer_client
     assert set(body["progress"]) == {"today", "per_minute", "waiting", "until_training"}
 
 
-def test_a_blind_item_tells_neither_answer_nor_what_others_said(reviewer_client, second_reviewer, reviewer, submission):
+def test_blind_item_hides_prediction_and_suggestion(reviewer_client, second_reviewer, reviewer, submission):
     make_prediction(submission, verdict=Verdict.SURE, preprocessing_version=submission.preprocessing_version + 1)
     labels.create_label(actor=reviewer, submission=make_submission(), value="1", reason=LabelReason.API)
     labels.create_label(actor=second_reviewer, submission=submission, value="1", reason=LabelReason.DOUBT)
@@ -55,12 +55,12 @@ def test_a_blind_item_tells_neither_answer_nor_what_others_said(reviewer_client,
     assert item["answer"] is item["suggestion"] is None
 
 
-def test_decide_skip_and_undo(reviewer_client, submission):
+def test_item_can_be_decided_undone_and_skipped(reviewer_client, submission):
     post(reviewer_client, "next")
     name = {"submission": submission.public_id}
-    made = post(reviewer_client, "decisions", **name, value="4")
-    assert (made.status_code, made.json()["kind"], made.json()["reason"]) == (201, "review", "doubt")
-    assert post(reviewer_client, "decisions", **name, value="4").json()["id"] == made.json()["id"]
+    created = post(reviewer_client, "decisions", **name, value="4")
+    assert (created.status_code, created.json()["kind"], created.json()["reason"]) == (201, "review", "doubt")
+    assert post(reviewer_client, "decisions", **name, value="4").json()["id"] == created.json()["id"]
     assert post(reviewer_client, "undo", **name).json()["item"]["id"] == submission.public_id
     assert post(reviewer_client, "skips", **name).status_code == 204
     assert Skip.objects.count() == 1
@@ -68,12 +68,12 @@ def test_decide_skip_and_undo(reviewer_client, submission):
     assert submission.truth_state == TruthState.NONE
 
 
-def test_nobody_else_sees_or_decides_anything(clients_without_queue, submission):
+def test_review_queue_is_closed_to_other_clients(clients_without_queue, submission):
     for client in clients_without_queue:
         for call, names in CALLS.items():
             decision = {"submission": submission.public_id, "value": "4"}
-            given = decision | {"decisions": [decision], "digit": 7}
-            answer = post(client, call, **{name: given[name] for name in names})
+            fields = decision | {"decisions": [decision], "digit": 7}
+            answer = post(client, call, **{name: fields[name] for name in names})
             assert answer.status_code == 403
             assert submission.public_id not in answer.content.decode()
     assert not Label.objects.exists()
@@ -93,30 +93,30 @@ def test_nobody_else_sees_or_decides_anything(clients_without_queue, submission)
         ("undo", {"submission": "nowhere", "why": "because"}, 400),
     ],
 )
-def test_what_makes_no_sense_is_refused_with_a_problem(reviewer_client, call, body, status):
+def test_invalid_review_request_is_a_problem(reviewer_client, call, body, status):
     answer = post(reviewer_client, call, **body)
     assert answer.status_code == status
     assert answer.headers["Content-Type"] == "application/problem+json"
 
 
-def test_a_grid_is_taken_and_decided_at_once_and_sent_again_changes_nothing(reviewer_client, visitor):
+def test_grid_decisions_are_idempotent(reviewer_client, visitor):
     for _ in range(3):
         make_prediction(make_submission(visitor))
     make_prediction(make_submission(visitor), digit=4)
     body = post(reviewer_client, "grid", digit=7).json()
     assert (len(body["items"]), body["sizes"]["7"], body["sizes"]["4"]) == (3, 3, 1)
-    ids = [one["id"] for one in body["items"]]
-    decisions = [{"submission": one, "value": value} for one, value in zip(ids, "771", strict=True)]
+    ids = [item["id"] for item in body["items"]]
+    decisions = [{"submission": item, "value": value} for item, value in zip(ids, "771", strict=True)]
     decisions.append({"submission": "nobody-knows-it", "value": "7"})
     decided = post(reviewer_client, "decisions/several", decisions=decisions).json()
     assert decided["missing"] == ["nobody-knows-it"]
-    assert {one["reason"] for one in decided["labels"]} == {"grid"}
+    assert {item["reason"] for item in decided["labels"]} == {"grid"}
     again = post(reviewer_client, "decisions/several", decisions=decisions).json()
-    assert sorted(one["id"] for one in again["labels"]) == sorted(one["id"] for one in decided["labels"])
+    assert sorted(item["id"] for item in again["labels"]) == sorted(item["id"] for item in decided["labels"])
     assert Label.objects.count() == 3
 
 
-def test_if_one_of_several_decisions_is_wrong_none_is_noted(reviewer_client, submission):
+def test_invalid_decision_rejects_the_whole_list(reviewer_client, submission):
     right = {"submission": submission.public_id, "value": "4"}
     for wrong in ({"submission": submission.public_id, "value": "ten"}, {"submission": submission.public_id}, 7):
         response = post(reviewer_client, "decisions/several", decisions=[right, wrong])

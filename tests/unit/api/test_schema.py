@@ -11,36 +11,36 @@ from django.urls import reverse
 DOCUMENT = Path(__file__).resolve().parents[3] / "docs" / "openapi.yaml"
 
 
-def test_the_committed_document_is_what_the_code_says(tmp_path):
-    made = tmp_path / "openapi.yaml"
-    call_command("spectacular", "--validate", "--fail-on-warn", "--file", str(made))
-    assert made.read_text() == DOCUMENT.read_text(), (
+def test_committed_openapi_document_is_current(tmp_path):
+    generated = tmp_path / "openapi.yaml"
+    call_command("spectacular", "--validate", "--fail-on-warn", "--file", str(generated))
+    assert generated.read_text() == DOCUMENT.read_text(), (
         "The API changed. Look at the difference, then: manage.py spectacular --validate --fail-on-warn "
         "--file docs/openapi.yaml"
     )
 
 
-def test_every_operation_says_how_it_fails():
+def test_every_operation_documents_its_problems():
     document = yaml.safe_load(DOCUMENT.read_text())
-    shared = {f"#/components/responses/{name}": one for name, one in document["components"]["responses"].items()}
+    shared = {f"#/components/responses/{name}": item for name, item in document["components"]["responses"].items()}
     for path, operations in document["paths"].items():
         for method, operation in operations.items():
             responses = operation["responses"]
-            failures = [shared.get(one.get("$ref"), one) for status, one in responses.items() if int(status) >= 400]
+            failures = [shared.get(item.get("$ref"), item) for status, item in responses.items() if int(status) >= 400]
             assert failures, (path, method)
-            assert all(list(one["content"]) == ["application/problem+json"] for one in failures), (path, method)
+            assert all(list(item["content"]) == ["application/problem+json"] for item in failures), (path, method)
             assert operation["description"], (path, method)
 
 
 @pytest.mark.django_db
-def test_the_document_is_served(anonymous_client):
+def test_openapi_document_is_served(anonymous_client):
     response = anonymous_client.get(reverse("api-schema"), headers={"Accept": "application/vnd.oai.openapi"})
     assert yaml.safe_load(response.content)["openapi"].startswith("3.1")
     assert anonymous_client.get(reverse("api-schema") + "?format=json").json()["info"]["title"]
 
 
 @pytest.mark.django_db
-def test_the_docs_page_holds_nothing_that_our_own_policy_forbids(anonymous_client):
+def test_api_page_complies_with_the_content_security_policy(anonymous_client):
     page = anonymous_client.get(reverse("api-docs"))
     assert page.status_code == 200
     text = page.content.decode()

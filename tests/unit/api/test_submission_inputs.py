@@ -1,4 +1,4 @@
-"""POST /api/v1/submissions: what can be sent, how, and what is refused. Nothing answers here, so all is 202."""
+"""POST /api/v1/submissions: accepted and rejected bodies. There is no worker, so accepted ones are 202."""
 
 import base64
 import io
@@ -36,7 +36,7 @@ def send(client: Client, body: object, **headers: str) -> HttpResponse:
     return client.post(ADDRESS, text, content_type="application/json", headers=headers)
 
 
-def test_a_file_becomes_a_submission(anonymous_client):
+def test_file_creates_a_submission(anonymous_client):
     response = upload(anonymous_client, png(digit()))
     assert response.status_code == 202
     body = response.json()
@@ -47,13 +47,13 @@ def test_a_file_becomes_a_submission(anonymous_client):
     assert submission.visitor == ""
 
 
-def test_a_data_url_becomes_a_submission(anonymous_client):
+def test_data_url_creates_a_submission(anonymous_client):
     url = "data:image/png;base64," + base64.b64encode(png(digit())).decode()
     assert send(anonymous_client, {"image": url}).status_code == 202
     assert Submission.objects.get().picture_width == 28
 
 
-def test_strokes_become_a_submission(anonymous_client):
+def test_strokes_create_a_submission(anonymous_client):
     assert send(anonymous_client, {"strokes": [[[30, 100, 60], [30, 30, 115]]], "frame": 140}).status_code == 202
     assert Submission.objects.get().strokes == [[[60.0, 200.0, 120.0], [60.0, 60.0, 230.0]]]
 
@@ -62,13 +62,13 @@ def test_strokes_become_a_submission(anonymous_client):
     ("content_type", "kind"),
     [*((f"image/{kind.lower()}", kind) for kind in ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF")), ("image/x", "PNG")],
 )
-def test_a_picture_as_it_is_becomes_a_submission(content_type, kind, anonymous_client):
+def test_image_body_creates_a_submission(content_type, kind, anonymous_client):
     response = anonymous_client.post(ADDRESS, encoded(digit(60), kind), content_type=content_type)
     assert response.status_code == 202, response.json()
     assert Submission.objects.get().picture_width == 60
 
 
-def test_an_array_of_28_rows_becomes_the_submission_that_the_same_picture_becomes(anonymous_client):
+def test_pixel_array_equals_the_same_image_file(anonymous_client):
     pixels = np.asarray(digit()).tolist()
     assert send(anonymous_client, {"pixels": pixels}).status_code == 202
     upload(anonymous_client, png(digit()))
@@ -79,20 +79,20 @@ def test_an_array_of_28_rows_becomes_the_submission_that_the_same_picture_become
     assert bytes(Submission.objects.latest("id").pixels) == bytes(first.pixels)
 
 
-def test_a_drawing_is_kept_with_its_pen_and_read_without_it(anonymous_client):
+def test_pen_width_affects_the_stored_image_only(anonymous_client):
     for pen in ({}, {"pen": 6}, {"pen": [10, 15]}):
         strokes = [[[30, 100, 60], [30, 30, 115]], [[40, 80], [70, 70]]]
         assert send(anonymous_client, {"strokes": strokes, "frame": 140, **pen}).status_code == 202
-    usual, thin, mixed = Submission.objects.order_by("id")
-    assert [one.pen for one in (usual, thin, mixed)] == [None, [12.0, 12.0], [20.0, 30.0]]
-    assert len({one.picture for one in (usual, thin, mixed)}) == 3
-    assert len({one.digest for one in (usual, thin, mixed)}) == 1
-    assert len({bytes(one.pixels) for one in (usual, thin, mixed)}) == 1
-    ink = [np.asarray(storage.open_stored(one)).mean() for one in (thin, usual, mixed)]
+    default, thin, mixed = Submission.objects.order_by("id")
+    assert [item.pen for item in (default, thin, mixed)] == [None, [12.0, 12.0], [20.0, 30.0]]
+    assert len({item.picture for item in (default, thin, mixed)}) == 3
+    assert len({item.digest for item in (default, thin, mixed)}) == 1
+    assert len({bytes(item.pixels) for item in (default, thin, mixed)}) == 1
+    ink = [np.asarray(storage.open_stored(item)).mean() for item in (thin, default, mixed)]
     assert ink == sorted(ink)
 
 
-def test_whoever_opts_out_of_training_is_heard_in_every_kind_of_body(anonymous_client):
+def test_training_opt_out_works_in_every_kind_of_body(anonymous_client):
     send(anonymous_client, {"strokes": SEVEN, "may_train": False})
     upload(anonymous_client, png(digit()), may_train="false")
     anonymous_client.post(f"{ADDRESS}?may_train=false", png(digit()), content_type="image/png")
@@ -101,11 +101,11 @@ def test_whoever_opts_out_of_training_is_heard_in_every_kind_of_body(anonymous_c
     assert list(Submission.objects.values_list("may_train", flat=True)) == [False] * 6
 
 
-def test_a_crop_box_of_a_thousand_brackets_is_refused(anonymous_client, media):
-    assert_refused(upload(anonymous_client, png(digit(60)), crop="[" * 4_000), 400, "crop", "invalid", media)
+def test_deeply_nested_crop_box_is_rejected(anonymous_client, media):
+    assert_rejected(upload(anonymous_client, png(digit(60)), crop="[" * 4_000), 400, "crop", "invalid", media)
 
 
-def test_a_crop_box_comes_as_a_list_or_as_text_in_a_form(anonymous_client):
+def test_crop_box_is_a_list_or_json_text_in_a_form(anonymous_client):
     url = "data:image/png;base64," + base64.b64encode(png(digit(60))).decode()
     send(anonymous_client, {"image": url, "crop": [10, 5, 50, 55]})
     upload(anonymous_client, png(digit(60)), crop="[10, 5, 50, 55]")
@@ -113,7 +113,7 @@ def test_a_crop_box_comes_as_a_list_or_as_text_in_a_form(anonymous_client):
     assert list(Submission.objects.values_list("crop", flat=True)) == [[10, 5, 50, 55]] * 3
 
 
-def test_a_program_reads_its_submission_back_by_the_location_that_it_got(anonymous_client):
+def test_client_can_read_its_submission_at_location(anonymous_client):
     response = send(anonymous_client, {"strokes": SEVEN})
     location = response.headers["Location"]
     assert response.headers["Retry-After"] == "1"
@@ -124,21 +124,21 @@ def test_a_program_reads_its_submission_back_by_the_location_that_it_got(anonymo
     assert response.json()["read_key"] in location
 
 
-def test_a_browser_that_comes_for_the_first_time_becomes_a_visitor(client_of, visitor):
+def test_new_browser_becomes_a_visitor(client_of, visitor):
     browser = Client(HTTP_HOST="localhost")
     browser.cookies[settings.CSRF_COOKIE_NAME] = "x" * 32
     response = send(browser, {"strokes": SEVEN})
     assert settings.VISITOR_COOKIE in response.cookies
     body = browser.get(ADDRESS).json()
-    assert [one["id"] for one in body["results"]] == [response.json()["id"]]
+    assert [item["id"] for item in body["results"]] == [response.json()["id"]]
     assert body["results"][0]["mine"]
 
 
-def test_a_program_gets_no_cookie(anonymous_client):
+def test_client_without_cookies_gets_no_cookie(anonymous_client):
     assert not send(anonymous_client, {"strokes": SEVEN}).cookies
 
 
-def test_the_source_says_whether_a_page_or_a_program_sent_it(anonymous_client, owner_client):
+def test_source_distinguishes_pages_and_programs(anonymous_client, owner_client):
     send(anonymous_client, {"strokes": SEVEN})
     send(owner_client, {"strokes": SEVEN})
     upload(owner_client, png(digit()))
@@ -149,7 +149,9 @@ def test_the_source_says_whether_a_page_or_a_program_sent_it(anonymous_client, o
     ]
 
 
-def test_where_accounts_are_required_nobody_else_may_send(anonymous_client, owner_client, reviewer_client, settings):
+def test_anonymous_submission_is_rejected_if_accounts_are_required(
+    anonymous_client, owner_client, reviewer_client, settings
+):
     settings.ANONYMOUS_SUBMISSIONS = False
     for client in (anonymous_client, owner_client):
         for address in (ADDRESS, "/api/v1/preview"):
@@ -160,10 +162,10 @@ def test_where_accounts_are_required_nobody_else_may_send(anonymous_client, owne
     assert send(reviewer_client, {"strokes": SEVEN}).status_code == 202
 
 
-# --- Bad input: a clear message, a right status, nothing stored ----------------------------------------------------
+# --- Invalid input: message and status, nothing is stored ----------------------------------------------------------
 
 
-def assert_refused(response: HttpResponse, status: int, field: str | None, code: str | None, media: Path) -> None:
+def assert_rejected(response: HttpResponse, status: int, field: str | None, code: str | None, media: Path) -> None:
     problem = response.json()
     assert response.status_code == problem["status"] == status, problem
     assert response.headers["Content-Type"] == "application/problem+json"
@@ -186,17 +188,17 @@ BAD_FILES = {
 }
 
 
-@pytest.mark.parametrize("what", BAD_FILES)
-def test_a_bad_file_is_refused(what, anonymous_client, media):
-    data, status, code = BAD_FILES[what]
-    assert_refused(upload(anonymous_client, data), status, "image", code, media)
+@pytest.mark.parametrize("name", BAD_FILES)
+def test_invalid_file_is_rejected(name, anonymous_client, media):
+    data, status, code = BAD_FILES[name]
+    assert_rejected(upload(anonymous_client, data), status, "image", code, media)
 
 
-def test_a_picture_of_900_million_pixels_is_refused(anonymous_client, media):
-    assert_refused(upload(anonymous_client, huge_png()), 413, "image", "too_many_pixels", media)
+def test_image_of_900_million_pixels_is_rejected(anonymous_client, media):
+    assert_rejected(upload(anonymous_client, huge_png()), 413, "image", "too_many_pixels", media)
 
 
-def test_of_an_animated_gif_the_first_frame_is_taken(anonymous_client):
+def test_first_frame_of_an_animation_is_used(anonymous_client):
     assert upload(anonymous_client, animation(), "digit.gif").status_code == 202
 
 
@@ -240,56 +242,58 @@ BAD_BODIES = {
 }
 
 
-@pytest.mark.parametrize("what", BAD_BODIES)
-def test_a_bad_body_is_refused(what, anonymous_client, media):
-    body, status, field, code = BAD_BODIES[what]
-    assert_refused(send(anonymous_client, body), status, field, code, media)
+@pytest.mark.parametrize("name", BAD_BODIES)
+def test_invalid_body_is_rejected(name, anonymous_client, media):
+    body, status, field, code = BAD_BODIES[name]
+    assert_rejected(send(anonymous_client, body), status, field, code, media)
 
 
-def test_a_form_without_a_file_is_refused(anonymous_client, media):
-    assert_refused(anonymous_client.post(ADDRESS, {"image": "text"}), 400, "image", "invalid", media)
-    assert_refused(anonymous_client.post(ADDRESS, {"crop": "[1,2,3,4]"}), 400, "image", "invalid", media)
+def test_form_without_file_is_rejected(anonymous_client, media):
+    assert_rejected(anonymous_client.post(ADDRESS, {"image": "text"}), 400, "image", "invalid", media)
+    assert_rejected(anonymous_client.post(ADDRESS, {"crop": "[1,2,3,4]"}), 400, "image", "invalid", media)
 
 
-def test_a_body_over_the_limit_is_refused_before_it_is_read(anonymous_client, media, monkeypatch):
+def test_body_over_the_limit_is_rejected(anonymous_client, media, monkeypatch):
     monkeypatch.setattr(SubmissionsView, "max_body_bytes", 1000)
-    assert_refused(send(anonymous_client, {"strokes": [[[1] * 1000, [1] * 1000]]}), 413, None, "body_too_large", media)
-    assert_refused(upload(anonymous_client, bytes(2000)), 413, None, "body_too_large", media)
+    assert_rejected(send(anonymous_client, {"strokes": [[[1] * 1000, [1] * 1000]]}), 413, None, "body_too_large", media)
+    assert_rejected(upload(anonymous_client, bytes(2000)), 413, None, "body_too_large", media)
 
 
-def test_a_body_of_an_unknown_kind_is_refused_and_told_which_ones_there_are(anonymous_client, media):
+def test_unsupported_media_type_lists_the_supported_ones(anonymous_client, media):
     response = anonymous_client.post(ADDRESS, "7", content_type="text/plain")
-    assert_refused(response, 415, None, "unsupported_media_type", media)
+    assert_rejected(response, 415, None, "unsupported_media_type", media)
     assert "application/json or multipart/form-data or image/*" in response.json()["detail"]
 
 
 @pytest.mark.parametrize("charset", ["latin-1", "utf-16"])
-def test_text_that_is_not_utf_8_is_refused(charset, anonymous_client, media):
+def test_unsupported_charset_is_rejected(charset, anonymous_client, media):
     response = anonymous_client.post(ADDRESS, b"{}", content_type=f"application/json; charset={charset}")
-    assert_refused(response, 415, None, "unsupported_charset", media)
+    assert_rejected(response, 415, None, "unsupported_charset", media)
 
 
-def test_what_stands_in_the_address_beside_a_body_that_says_it_itself_is_refused(anonymous_client, media):
+def test_query_parameters_are_rejected_unless_the_body_is_an_image(anonymous_client, media):
     response = anonymous_client.post(f"{ADDRESS}?may_train=false", {"strokes": SEVEN}, content_type="application/json")
-    assert_refused(response, 400, "may_train", "invalid", media)
+    assert_rejected(response, 400, "may_train", "invalid", media)
     response = anonymous_client.post(f"{ADDRESS}?mayTrain=false", png(digit()), content_type="image/png")
-    assert_refused(response, 400, "mayTrain", "invalid", media)
+    assert_rejected(response, 400, "mayTrain", "invalid", media)
 
 
-def test_a_form_of_a_hundred_and_one_pictures_is_refused(anonymous_client, media):
+def test_form_with_101_images_is_rejected(anonymous_client, media):
     files = [io.BytesIO(png(digit())) for _ in range(101)]
-    assert_refused(anonymous_client.post(ADDRESS, {"image": files}), 413, None, "too_many", media)
+    assert_rejected(anonymous_client.post(ADDRESS, {"image": files}), 413, None, "too_many", media)
 
 
-def test_several_pictures_do_not_share_a_crop_box(anonymous_client, media):
+def test_batch_with_crop_box_is_rejected(anonymous_client, media):
     files = [io.BytesIO(png(digit())) for _ in range(2)]
-    assert_refused(anonymous_client.post(ADDRESS, {"image": files, "crop": "[1,2,9,9]"}), 400, "crop", "invalid", media)
+    assert_rejected(
+        anonymous_client.post(ADDRESS, {"image": files, "crop": "[1,2,9,9]"}), 400, "crop", "invalid", media
+    )
 
 
-# --- Several at once -----------------------------------------------------------------------------------------------
+# --- Batches -------------------------------------------------------------------------------------------------------
 
 
-def test_of_a_list_each_gets_its_own_outcome_in_order(anonymous_client, media):
+def test_batch_returns_a_result_for_each_item_in_order(anonymous_client, media):
     url = "data:image/png;base64," + base64.b64encode(png(digit())).decode()
     body = [
         {"strokes": SEVEN},
@@ -302,69 +306,71 @@ def test_of_a_list_each_gets_its_own_outcome_in_order(anonymous_client, media):
     response = send(anonymous_client, body)
     assert response.status_code == 207
     items = response.json()
-    assert [one["status"] for one in items] == [202, 422, 202, 400, 400, 415]
-    assert [one["problem"]["code"] for one in items if "problem" in one] == [
+    assert [item["status"] for item in items] == [202, 422, 202, 400, 400, 415]
+    assert [item["problem"]["code"] for item in items if "problem" in item] == [
         "blank",
         "invalid",
         "invalid",
         "not_an_image",
     ]
-    stored = [one["submission"] for one in items if "submission" in one]
-    assert [one["id"] for one in stored] == list(Submission.objects.order_by("id").values_list("public_id", flat=True))
-    for one in stored:
-        assert anonymous_client.get(one["url"]).json()["id"] == one["id"]
+    stored = [item["submission"] for item in items if "submission" in item]
+    assert [item["id"] for item in stored] == list(
+        Submission.objects.order_by("id").values_list("public_id", flat=True)
+    )
+    for item in stored:
+        assert anonymous_client.get(item["url"]).json()["id"] == item["id"]
     assert len([path for path in media.rglob("*") if path.is_file()]) == 2
 
 
-def test_a_form_may_hold_several_pictures(owner_client):
+def test_form_with_several_images_returns_a_result_for_each(owner_client):
     files = [io.BytesIO(png(digit(seed=0))), io.BytesIO(b"text"), io.BytesIO(png(digit(seed=3)))]
     response = owner_client.post(ADDRESS, {"image": files})
     assert response.status_code == 207
-    assert [one["status"] for one in response.json()] == [202, 415, 202]
-    assert [one["id"] for one in owner_client.get(f"{ADDRESS}?ordering=created").json()["results"]] == [
-        one["submission"]["id"] for one in response.json() if "submission" in one
+    assert [item["status"] for item in response.json()] == [202, 415, 202]
+    assert [item["id"] for item in owner_client.get(f"{ADDRESS}?ordering=created").json()["results"]] == [
+        item["submission"]["id"] for item in response.json() if "submission" in item
     ]
 
 
-def test_a_hundred_at_once_take_as_many_transactions_as_one(anonymous_client, django_assert_max_num_queries):
+def test_batch_of_100_takes_few_queries(anonymous_client, django_assert_max_num_queries):
     bodies = [{"pixels": np.asarray(digit(seed=seed)).tolist()} for seed in range(100)]
-    # SQLite takes 999 parameters at a time, so the rows come in a few INSERTs.
+    # SQLite accepts 999 parameters in a statement, so a few INSERTs are needed.
     with django_assert_max_num_queries(10):
         response = send(anonymous_client, bodies)
-    assert [one["status"] for one in response.json()] == [202] * 100
+    assert [item["status"] for item in response.json()] == [202] * 100
     assert Submission.objects.count() == 100
 
 
-def test_large_pictures_share_what_one_request_may_have_decoded(anonymous_client, settings):
+def test_batch_shares_the_pixel_limit_of_a_request(anonymous_client, settings):
     settings.MAX_UPLOAD_PIXELS = 10_000
     url = "data:image/png;base64," + base64.b64encode(png(digit(60))).decode()
     items = send(anonymous_client, [{"image": url}] * 4).json()
-    assert [one["status"] for one in items] == [202, 202, 413, 413]
+    assert [item["status"] for item in items] == [202, 202, 413, 413]
     assert items[2]["problem"]["code"] == "too_many_pixels"
 
 
-def test_a_batch_that_comes_while_too_many_large_pictures_are_read_stores_nothing(anonymous_client, media, monkeypatch):
+def test_batch_stores_nothing_while_decoding_is_busy(anonymous_client, media, monkeypatch):
     def fail(_opened: ImageHeader, *, caller: str) -> None:
         raise BusyError(storage.BUSY)
 
     url = "data:image/png;base64," + base64.b64encode(png(digit())).decode()
     monkeypatch.setattr(storage, "decode", fail)
     response = send(anonymous_client, [{"strokes": SEVEN}, {"image": url}])
-    assert_refused(response, 503, None, "busy", media)
+    assert_rejected(response, 503, None, "busy", media)
     assert response.headers["Retry-After"] == "2"
 
 
-@pytest.mark.parametrize(("key", "most"), [({}, 1), ({"Idempotency-Key": "k"}, 5)])
-def test_a_submission_takes_few_statements(key, most, anonymous_client):
+@pytest.mark.parametrize(("key", "max_count"), [({}, 1), ({"Idempotency-Key": "k"}, 5)])
+def test_submission_takes_few_statements(key, max_count, anonymous_client):
     with CaptureQueriesContext(connection) as queries:
         assert send(anonymous_client, {"strokes": SEVEN}, Prefer="respond-async", **key).status_code == 202
-    statements = [one["sql"] for one in queries if one["sql"].startswith(("SELECT", "INSERT", "UPDATE", "DELETE"))]
-    assert len(statements) <= most, statements
+    statements = [item["sql"] for item in queries if item["sql"].startswith(("SELECT", "INSERT", "UPDATE", "DELETE"))]
+    assert len(statements) <= max_count, statements
 
 
-@pytest.mark.parametrize("several", [False, True])
-def test_a_refusal_is_small_however_much_was_wrong(several, anonymous_client):
+@pytest.mark.parametrize("is_batch", [False, True])
+def test_error_response_is_small_for_many_errors(is_batch, anonymous_client):
     fields = {f"{number:x}" * 20: 1 for number in range(5_000)}
-    response = send(anonymous_client, [fields] * 2 if several else fields)
-    assert response.status_code == (207 if several else 400)
+    response = send(anonymous_client, [fields] * 2 if is_batch else fields)
+    assert response.status_code == (207 if is_batch else 400)
     assert len(response.content) < 3_000

@@ -1,4 +1,4 @@
-"""Who may read and delete what: the owner, a reviewer, an operator, a stranger, and whoever has a key."""
+"""Access to submissions for owners, reviewers, operators, strangers and holders of a key."""
 
 import pytest
 from PIL import Image
@@ -24,7 +24,7 @@ def address(submission: Submission, part: str = "", key: str = "") -> str:
 
 
 @pytest.mark.parametrize("part", ["", "/image", "/pixels.png", "/explanation", "/explanation.png", "/labels"])
-def test_owner_reviewer_and_operator_read_it_and_a_stranger_does_not(
+def test_submission_is_visible_to_owner_reviewer_and_operator_only(
     part, submission, owner_client, reviewer_client, operator_client, other_client, anonymous_client
 ):
     for client in (owner_client, reviewer_client, operator_client):
@@ -36,7 +36,7 @@ def test_owner_reviewer_and_operator_read_it_and_a_stranger_does_not(
 
 
 @pytest.mark.parametrize("part", ["", "/image", "/pixels.png", "/explanation", "/explanation.png", "/labels"])
-def test_a_key_opens_it_to_anybody_and_only_this_one(part, submission, anonymous_client, visitor):
+def test_key_gives_read_access_to_one_submission(part, submission, anonymous_client, visitor):
     another = service.create_from_strokes(actor=visitor, strokes=SEVEN, source=Source.CANVAS)
     share_key = service.share(actor=visitor, submission=submission)
     for key in (permissions.read_key(submission), share_key):
@@ -47,7 +47,7 @@ def test_a_key_opens_it_to_anybody_and_only_this_one(part, submission, anonymous
     assert anonymous_client.get(address(submission, part, "nonsense\u20ac")).status_code == 404
 
 
-def test_a_submission_says_what_was_read_and_by_which_model(submission, owner_client):
+def test_submission_includes_prediction_and_model_version(submission, owner_client):
     body = owner_client.get(address(submission)).json()
     assert body["prediction"]["digit"] == 7
     assert body["prediction"]["version"] == 1
@@ -57,12 +57,12 @@ def test_a_submission_says_what_was_read_and_by_which_model(submission, owner_cl
     assert body["page"].endswith(f"/s/{submission.public_id}/")
 
 
-def test_reading_one_takes_one_query(submission, anonymous_client, django_assert_num_queries):
+def test_reading_a_submission_takes_one_query(submission, anonymous_client, django_assert_num_queries):
     with django_assert_num_queries(1):
         anonymous_client.get(address(submission, key=permissions.read_key(submission)))
 
 
-def test_a_picture_is_served_so_that_nothing_in_it_can_run(submission, owner_client):
+def test_image_response_has_security_headers(submission, owner_client):
     for part in ("/image", "/pixels.png"):
         response = owner_client.get(address(submission, part))
         assert response.headers["Content-Type"] == "image/png"
@@ -71,15 +71,15 @@ def test_a_picture_is_served_so_that_nothing_in_it_can_run(submission, owner_cli
         assert "private" in response.headers["Cache-Control"]
 
 
-def test_a_picture_that_the_browser_has_is_not_sent_again(submission, owner_client):
+def test_unchanged_image_is_304(submission, owner_client):
     for part in ("/image", "/pixels.png"):
         etag = owner_client.get(address(submission, part)).headers["ETag"]
-        again = owner_client.get(address(submission, part), headers={"If-None-Match": etag})
-        assert (again.status_code, again.content) == (304, b"")
+        repeated = owner_client.get(address(submission, part), headers={"If-None-Match": etag})
+        assert (repeated.status_code, repeated.content) == (304, b"")
         assert owner_client.get(address(submission, part), headers={"If-None-Match": '"x"'}).status_code == 200
 
 
-def test_a_picture_is_sent_whatever_the_client_accepts(submission, owner_client):
+def test_accept_header_is_ignored(submission, owner_client):
     assert owner_client.get(address(submission, "/image"), headers={"Accept": "image/png"}).status_code == 200
     assert (
         owner_client.get(address(submission), headers={"Accept": "text/html"}).headers["Content-Type"]
@@ -87,19 +87,19 @@ def test_a_picture_is_sent_whatever_the_client_accepts(submission, owner_client)
     )
 
 
-def test_the_pixels_are_those_that_the_model_sees(submission, owner_client, tmp_path):
+def test_pixels_are_the_model_input(submission, owner_client, tmp_path):
     (tmp_path / "pixels.png").write_bytes(owner_client.get(address(submission, "/pixels.png")).content)
     with Image.open(tmp_path / "pixels.png") as image:
         assert image.tobytes() == bytes(submission.pixels)
 
 
-def test_the_owner_deletes_it(submission, owner_client):
+def test_owner_can_delete_a_submission(submission, owner_client):
     assert owner_client.delete(address(submission)).status_code == 204
     assert not Submission.objects.exists()
     assert owner_client.get(address(submission)).status_code == 404
 
 
-def test_an_operator_deletes_it_and_nobody_else(
+def test_operator_can_delete_a_submission_and_others_cannot(
     submission, other_client, reviewer_client, anonymous_client, operator_client
 ):
     assert other_client.delete(address(submission)).status_code == 404
@@ -109,36 +109,34 @@ def test_an_operator_deletes_it_and_nobody_else(
     assert operator_client.delete(address(submission)).status_code == 204
 
 
-def test_the_owner_shares_it_by_a_link_until_they_take_it_back(
-    submission, owner_client, other_client, reviewer_client, anonymous_client
-):
+def test_share_link_works_until_revoked(submission, owner_client, other_client, reviewer_client, anonymous_client):
     share = address(submission, "/share")
     assert other_client.post(share).status_code == other_client.delete(share).status_code == 404
     assert reviewer_client.post(share).status_code == reviewer_client.delete(share).status_code == 403
     link = owner_client.post(share).json()
     assert owner_client.post(share).json() == link
-    for at in (link["url"], link["page"]):
-        assert link["key"] in at
-        assert anonymous_client.get(at).status_code == 200
+    for url in (link["url"], link["page"]):
+        assert link["key"] in url
+        assert anonymous_client.get(url).status_code == 200
     assert owner_client.delete(share).status_code == 204
     assert anonymous_client.get(link["url"]).status_code == 404
     assert owner_client.post(share).json()["key"] != link["key"]
 
 
-def test_predictions_are_read_by_those_who_see_the_submission(
+def test_prediction_is_visible_to_those_who_see_its_submission(
     submission, owner_client, reviewer_client, other_client, anonymous_client
 ):
     pk = submission.latest_prediction_id
     for client in (owner_client, reviewer_client):
         body = client.get(f"/api/v1/predictions/{pk}").json()
         assert body["submission"] == submission.public_id
-        assert [one["id"] for one in client.get("/api/v1/predictions").json()["results"]] == [pk]
+        assert [item["id"] for item in client.get("/api/v1/predictions").json()["results"]] == [pk]
     for client in (other_client, anonymous_client):
         assert client.get(f"/api/v1/predictions/{pk}").status_code == 404
         assert client.get("/api/v1/predictions").json()["results"] == []
 
 
-def test_anybody_reads_which_models_there_are_but_not_their_bytes(anonymous_client):
+def test_model_versions_are_public_without_their_files(anonymous_client):
     (version,) = anonymous_client.get("/api/v1/models").json()["results"]
     assert (version["number"], version["live"], version["parent"]) == (1, True, None)
     body = anonymous_client.get("/api/v1/models/1").json()
@@ -148,7 +146,7 @@ def test_anybody_reads_which_models_there_are_but_not_their_bytes(anonymous_clie
     assert anonymous_client.get("/api/v1/models/99999999999999999999").status_code == 404
 
 
-def test_stats_count_what_the_caller_sees(submission, owner_client, reviewer_client, anonymous_client):
+def test_stats_count_visible_submissions(submission, owner_client, reviewer_client, anonymous_client):
     body = owner_client.get("/api/v1/stats").json()
     assert (body["submissions"], body["by_digit"]["7"], body["live_version"]) == (1, 1, 1)
     assert reviewer_client.get("/api/v1/stats").json()["submissions"] == 1
