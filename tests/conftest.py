@@ -1,4 +1,4 @@
-"""What many tests share: a database as new, and a data folder that is the test run's own."""
+"""Shared fixtures: a clean database and a data directory for the test run."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from pytest_django import DjangoDbBlocker
 
-# Django is set up after this file is read, so what needs it is imported inside the fixtures.
+# Django is set up after this module is loaded, so the fixtures import what needs it.
 
 pytest_plugins = [
     "tests.support.application",
@@ -27,45 +27,45 @@ pytest_plugins = [
     "tests.support.training",
 ]
 
-# Once there is a test database: what lets tests at it, and what the migrations have put into it.
-_as_new: list[tuple[DjangoDbBlocker, str]] = []
+# Set when the test database exists: its blocker, and its content after the migrations.
+_initial_content: list[tuple[DjangoDbBlocker, str]] = []
 
 
-# The same examples in every run: a failure is about the commit and not about chance.
+# The same examples in every run, so that failures are reproducible.
 hypothesis.settings.register_profile("deterministic", derandomize=True)
 hypothesis.settings.load_profile("deterministic")
 
 
 def pytest_configure() -> None:
-    # Hashed names of static files need a collected manifest; pages under test name the files as they are.
+    # Hashed names of static files need a collected manifest; tests use the plain names.
     settings.STORAGES["staticfiles"] = {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"}
 
 
 @pytest.fixture(scope="session")
 def django_db_setup(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> None:
-    """Keep what the migrations put into the database: groups, and the shipped model as version 1."""
+    """Save the content that migrations create: groups, and the shipped model as version 1."""
     from django.db import connection
 
     with django_db_blocker.unblock():
-        _as_new.append((django_db_blocker, connection.creation.serialize_db_to_string()))
+        _initial_content.append((django_db_blocker, connection.creation.serialize_db_to_string()))
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> Iterator[None]:
-    """A test with real transactions leaves an emptied database; the next one, of whatever kind, finds it as new.
+    """Restore the initial content after a test with real transactions, which leaves an empty database.
 
-    Pytest-django runs such tests last instead, which does not hold when pytest-xdist deals them out by module.
+    Pytest-django runs such tests last instead, which pytest-xdist does not preserve when it distributes modules.
     """
     yield
     marker = item.get_closest_marker("django_db")
-    if marker is None or not marker.kwargs.get("transaction") or nextitem is None or not _as_new:
+    if marker is None or not marker.kwargs.get("transaction") or nextitem is None or not _initial_content:
         return
     from django.core.management import call_command
     from django.db import connection
 
     from tests.support import databases
 
-    blocker, content = _as_new[0]
+    blocker, content = _initial_content[0]
     with blocker.unblock():
         if connection.vendor == "postgresql":
             databases.renew()
@@ -81,6 +81,6 @@ def data_folder() -> Path:
 
 @pytest.fixture
 def media(settings: Any, tmp_path: Path) -> Path:
-    """An empty folder of this one test's own for kept pictures."""
+    """An empty media directory for one test."""
     settings.MEDIA_ROOT = tmp_path / "media"
     return settings.MEDIA_ROOT

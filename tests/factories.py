@@ -1,4 +1,4 @@
-"""Rows for tests that are about something else than how the rows came to be."""
+"""Factories for database rows."""
 
 import hashlib
 import itertools
@@ -12,7 +12,7 @@ _numbers = itertools.count(1)
 
 
 def make_submission(actor: Actor | None = None, **columns: object) -> Submission:
-    """A pending submission without a picture on disk."""
+    """Create a pending submission without an image file."""
     actor = actor or Actor(visitor="a" * 32)
     digest = hashlib.sha256(str(next(_numbers)).encode()).hexdigest()
     return Submission.objects.create(
@@ -34,7 +34,7 @@ def make_submission(actor: Actor | None = None, **columns: object) -> Submission
 
 
 def make_prediction(submission: Submission, *, version: ModelVersion | None = None, **columns: object) -> Prediction:
-    """An answer to `submission`, a sure 7 unless told otherwise, which becomes its latest one."""
+    """Create a prediction, by default a sure 7, and make it the latest one of the submission."""
     prediction = Prediction.objects.create(
         **{
             "submission": submission,

@@ -1,4 +1,4 @@
-"""Pictures and drawings for tests, good and bad, made on the spot."""
+"""Images and drawings for tests, generated on demand."""
 
 import io
 import struct
@@ -21,7 +21,7 @@ def encoded(image: Image.Image, kind: str, **options: object) -> bytes:
 
 
 def digit(side: int = 28, mode: str = "L", *, seed: int = 0) -> Image.Image:
-    """Something like a 1: white on black, in different places for different seeds."""
+    """Return an image of a 1, white on black, whose position depends on the seed."""
     pixels = np.zeros((side, side), np.uint8)
     left = side // 3 + seed % (side // 3)
     pixels[side // 5 : side - side // 5, left : left + max(2, side // 10)] = 255
@@ -29,7 +29,7 @@ def digit(side: int = 28, mode: str = "L", *, seed: int = 0) -> Image.Image:
 
 
 def photo(width: int = 1600, height: int = 1200, *, seed: int = 0) -> Image.Image:
-    """A dark 1 on paper with the noise and the shadow that a camera sees."""
+    """Return a photo of a dark 1 on paper, with noise and a shadow."""
     noise = np.random.default_rng(seed)
     shadow = np.linspace(225, 170, width)[None, :, None]
     pixels = shadow + noise.normal(0, 4, (height, width, 3))
@@ -38,7 +38,7 @@ def photo(width: int = 1600, height: int = 1200, *, seed: int = 0) -> Image.Imag
 
 
 def huge_png(width: int = 30_000, height: int = 30_000) -> bytes:
-    """A real PNG of 900 million black pixels in about 110 KB."""
+    """Return a valid PNG of 900 million black pixels in about 110 KB."""
 
     def chunk(kind: bytes, body: bytes) -> bytes:
         return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
@@ -51,7 +51,7 @@ def huge_png(width: int = 30_000, height: int = 30_000) -> bytes:
 
 
 def animation() -> bytes:
-    """A GIF of two frames: a digit, then nothing."""
+    """Return a GIF of two frames, a digit and an empty one."""
     return encoded(digit(64), "GIF", save_all=True, append_images=[Image.new("L", (64, 64))], duration=50)
 
 

@@ -1,4 +1,4 @@
-"""Requests given to the WSGI application as the web server gives them, in the process of the test."""
+"""Calls of the WSGI application in the process of the test, as the web server makes them."""
 
 import io
 import json
@@ -12,7 +12,7 @@ from django.db import close_old_connections
 
 @dataclass(frozen=True)
 class Answer:
-    """What the application answered."""
+    """A response of the application."""
 
     status: int
     headers: dict[str, str]
@@ -24,7 +24,7 @@ class Answer:
 
 @pytest.fixture
 def application_in_transaction() -> Iterator[None]:
-    """A request closes old connections; here it would close the test's own, and Django's client does the same."""
+    """Keep the test's database connection open during requests, as Django's test client does."""
     for signal in (request_started, request_finished):
         signal.disconnect(close_old_connections)
     yield
@@ -33,7 +33,7 @@ def application_in_transaction() -> Iterator[None]:
 
 
 def send(path: str, body: bytes = b"", content_type: str = "application/json", **more: str) -> Answer:
-    """Give a POST to the application; `more` goes into the environ."""
+    """Send a POST request; `more` is added to the environ."""
     from digitsite.wsgi import application
 
     environ = {
@@ -58,7 +58,7 @@ def send(path: str, body: bytes = b"", content_type: str = "application/json", *
 
 
 def form(*parts: tuple[str, str | None, bytes]) -> tuple[bytes, str]:
-    """A multipart form of (name, name of the file or None, content), and its content type."""
+    """Return a multipart form of (name, file name or None, content), and its content type."""
     lines = []
     for name, file_name, content in parts:
         file = "" if file_name is None else f'; filename="{file_name}"'

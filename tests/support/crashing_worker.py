@@ -1,7 +1,7 @@
-"""A prediction worker whose model dies, as of a fault in native code, of pictures that begin with a 13.
+"""A prediction worker whose process crashes on images whose first pixel is 13, as after a fault in native code.
 
-No picture is known that kills the real model; this one stands in for the one that nobody has met yet. All but the
-model is the real worker, and is started like it: `python -m tests.support.crashing_worker predictions`.
+No image is known that crashes the real model. Everything except the model is the real worker, which is started the same
+way: `python -m tests.support.crashing_worker predictions`.
 """
 
 import os
@@ -14,26 +14,26 @@ from digitsite import worker
 from ml.serving import classifier
 from ml.serving.classifier import Answer, Classifier
 
-DEADLY = 13
+CRASHING_PIXEL = 13
 
 
 def main() -> None:
     load = classifier.load_classifier
 
-    def load_mortal(*args: object, **kwargs: object) -> Classifier:
+    def load_crashing(*args: object, **kwargs: object) -> Classifier:
         loaded = load(*args, **kwargs)
         answer = loaded.answer
 
-        def answer_or_die(pixels: np.ndarray, ink: Sequence[Mapping] | None = None) -> list[Answer]:
-            if (pixels[:, 0, 0] == DEADLY).any():
+        def answer_or_crash(pixels: np.ndarray, ink: Sequence[Mapping] | None = None) -> list[Answer]:
+            if (pixels[:, 0, 0] == CRASHING_PIXEL).any():
                 os.abort()
             return answer(pixels, ink)
 
-        loaded.answer = answer_or_die
+        loaded.answer = answer_or_crash
         return loaded
 
-    # Before anything of the site is imported, which may take the function by its name.
-    classifier.load_classifier = load_mortal
+    # Before any module of the site imports the function by name.
+    classifier.load_classifier = load_crashing
     sys.exit(worker.main(sys.argv[1:]))
 
 

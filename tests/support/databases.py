@@ -1,10 +1,10 @@
 """Tests that run on both databases: SQLite, and the test run's own PostgreSQL (digitsite/testing/postgresql.py).
 
-All tests in FOLDERS that use the database do, but for those that carry `@pytest.mark.sqlite_only`, which are not about
-rows, and elsewhere those that carry `@pytest.mark.both_databases`; with `short="sqlite"` its PostgreSQL form runs in
-`make acceptance` only. In the unit tier that form carries the mark `postgresql`, for `make unit` starts no process. A
-test sees nothing of it: `connection` is the one of the database that it runs on, and `site` and `make_site` make sites
-that use it. Without a PostgreSQL those halves are skipped and say why. tests/conftest.py brings this to all tests.
+These are all tests in FOLDERS that use the database, except those marked `@pytest.mark.sqlite_only`, and tests
+elsewhere marked `@pytest.mark.both_databases`; with `short="sqlite"`, the PostgreSQL variant runs in `make acceptance`
+only. In the unit tier, that variant is marked `postgresql`, because `make unit` starts no process. Tests need no code
+for this: `connection` belongs to the database in use, and `site` and `make_site` create sites that use it. Without
+PostgreSQL, these variants are skipped with a reason. tests/conftest.py loads this plugin.
 """
 
 from __future__ import annotations
@@ -36,11 +36,11 @@ def pytest_configure() -> None:
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if metafunc.definition.get_closest_marker("sqlite_only") is not None:
         return
-    asked = metafunc.definition.get_closest_marker("both_databases")
+    marker = metafunc.definition.get_closest_marker("both_databases")
     tier, folder = metafunc.definition.path.relative_to(TESTS).parts[:2]
-    if asked is None and not (folder in FOLDERS and _uses_database(metafunc)):
+    if marker is None and not (folder in FOLDERS and _uses_database(metafunc)):
         return
-    short = asked.kwargs.get("short") if asked else None
+    short = marker.kwargs.get("short") if marker else None
     marks = {name: [pytest.mark.acceptance] if short and name != short else [] for name in (SQLITE, POSTGRESQL)}
     if tier == "unit":
         marks[POSTGRESQL].append(pytest.mark.postgresql)
@@ -54,7 +54,7 @@ def _uses_database(metafunc: pytest.Metafunc) -> bool:
 
 @pytest.fixture(scope="module", autouse=True)
 def database(request: pytest.FixtureRequest, django_db_blocker: DjangoDbBlocker) -> Iterator[str]:
-    """Which database the test runs on; Django's default one is it meanwhile."""
+    """The name of the test's database, which is Django's default database during the test."""
     name = getattr(request, "param", SQLITE)
     if name == SQLITE:
         yield name
@@ -62,19 +62,22 @@ def database(request: pytest.FixtureRequest, django_db_blocker: DjangoDbBlocker)
     if postgresql.programs() is None:
         pytest.skip("no PostgreSQL is installed; `python -m digitsite.testing.postgresql` gets one")
     if any(item.get_closest_marker("django_db") for item in request.session.items):
-        request.getfixturevalue("django_db_setup")  # or it would take this database for the one to be made
-    own = f"test_{os.getpid()}"
+        request.getfixturevalue("django_db_setup")  # otherwise it would use this database as its test database
+    process_database = f"test_{os.getpid()}"
     try:
-        postgresql.create(own)
+        postgresql.create(process_database)
     except GetError as error:
         pytest.fail(str(error))
-    with django_db_blocker.unblock(), default_database(dj_database_url.parse(postgresql.url(own)) | {"OPTIONS": {}}):
+    with (
+        django_db_blocker.unblock(),
+        default_database(dj_database_url.parse(postgresql.url(process_database)) | {"OPTIONS": {}}),
+    ):
         yield name
-    postgresql.drop(own)
+    postgresql.drop(process_database)
 
 
 def renew() -> None:
-    """The PostgreSQL database of this process as new, after a test that committed."""
+    """Reset the PostgreSQL database of this process after a test that committed."""
     from django.db import connection
 
     connection.close()

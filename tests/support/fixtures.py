@@ -1,4 +1,4 @@
-"""Fixtures for tests that need real processes; tests/conftest.py brings them to all tests."""
+"""Fixtures for tests that need real processes; tests/conftest.py loads them."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -20,7 +20,7 @@ def template_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def make_site(
     template_database: Path, database: str, django_db_blocker: DjangoDbBlocker
 ) -> Iterator[Callable[..., Site]]:
-    """Makes sites with settings of their own: `make_site(WORKER_SESSION_SECONDS="0.5")`. Nothing runs in them yet."""
+    """Factory for sites with their own settings: `make_site(WORKER_SESSION_SECONDS="0.5")`. No process is started."""
     sites: list[Site] = []
 
     def make(**environment: str) -> Site:
@@ -35,13 +35,13 @@ def make_site(
 
 @pytest.fixture
 def site(make_site: Callable[..., Site]) -> Site:
-    """A site with the default settings; nothing runs in it yet."""
+    """A site with the default settings; no process is started."""
     return make_site()
 
 
 @pytest.fixture
 def site_context(site: Site) -> Iterator[Site]:
-    """A site with a Redis and nobody who serves; this process is a part of it."""
+    """A site with Redis and without workers, whose database and settings this process uses."""
     site.start_redis()
     with site.entered():
         yield site

@@ -1,4 +1,4 @@
-"""The people of the tests, and for each an HTTP client of their own; tests/conftest.py brings them to all tests."""
+"""Actors for tests and an HTTP client for each of them; tests/conftest.py loads these fixtures."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from digitsite.testing.users import member_of
 if TYPE_CHECKING:
     from recognizer.services.identity.actors import Actor
 
-# Django is set up after this file is read, so what needs it is imported inside the functions.
+# Django is set up after this module is loaded, so the functions import what needs it.
 
 
 @pytest.fixture
@@ -42,11 +42,11 @@ def operator(db: None) -> Actor:
     return member_of("operator", "otto")
 
 
-# --- In a browser each ---------------------------------------------------------------------------------------------
+# --- Clients -------------------------------------------------------------------------------------------------------
 
 
 def client_of(actor: Actor, *, csrf: bool = False) -> Client:
-    """A browser of this person's, signed in or known by the visitor's cookie."""
+    """Return a client of this actor, with a session or a visitor cookie."""
     from recognizer.cookies import VISITOR_SALT
 
     client = Client(enforce_csrf_checks=csrf, HTTP_HOST="localhost")
@@ -65,7 +65,7 @@ def _client_of() -> Callable[..., Client]:
 
 @pytest.fixture
 def anonymous_client() -> Client:
-    """A caller without any cookie."""
+    """A client without cookies."""
     return Client(HTTP_HOST="localhost")
 
 

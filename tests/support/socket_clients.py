@@ -1,4 +1,4 @@
-"""Clients that a browser never is: slow, silent, rude. Plain sockets, for HTTP libraries are too polite."""
+"""Slow, idle and misbehaving HTTP clients on raw sockets, because HTTP libraries cannot behave like this."""
 
 import contextlib
 import socket
@@ -9,9 +9,9 @@ from collections.abc import Iterator, Sequence
 from types import TracebackType
 from urllib.parse import urlsplit
 
-# Where clients of a test come from; the site itself has 127.0.0.1.
+# Source addresses of test clients; the site itself listens on 127.0.0.1.
 ATTACKERS = [f"127.0.0.{number}" for number in range(2, 10)]
-# For a proxy of a test's own.
+# For proxies with a test certificate.
 UNVERIFIED = ssl.create_default_context()
 UNVERIFIED.check_hostname, UNVERIFIED.verify_mode = False, ssl.CERT_NONE
 
@@ -33,7 +33,7 @@ def head(method: str, path: str, *headers: str, version: str = "HTTP/1.1") -> by
 
 
 def read_all(connection: socket.socket) -> bytes:
-    """What comes until the server closes the connection."""
+    """Return all bytes until the server closes the connection."""
     received = b""
     with contextlib.suppress(ConnectionResetError):
         while data := connection.recv(65_536):
@@ -46,12 +46,14 @@ def status_of(answer: bytes) -> int:
 
 
 class SlowBodies:
-    """Many connections that each send their request's head and then a byte every two seconds, for as long as they may.
+    """Connections that each send the request headers and then one byte every two seconds.
 
     Args:
-        url: of the site or a proxy in front of it.
-        headers: of each request: `Content-Length: 1000`, or `Transfer-Encoding: chunked`.
-        persistent: connect again whenever the server gives one up.
+        url: URL of the site or of a proxy.
+        count: Number of connections.
+        headers: Headers of each request: `Content-Length: 1000`, or `Transfer-Encoding: chunked`.
+        path: Path of each request.
+        persistent: Reconnect when the server closes a connection.
     """
 
     INTERVAL_SECONDS = 2.0
@@ -82,11 +84,11 @@ class SlowBodies:
                 connection.close()
 
     def answers(self) -> list[bytes]:
-        """What each of them is answered in the end."""
+        """Return the response to each request."""
         return [read_all(connection) for connection in self._connections]
 
     def _begin(self, number: int) -> socket.socket | None:
-        """A new connection whose request has begun; None where the server refuses it."""
+        """Open a connection and send the headers; return None if the server refuses it."""
         try:
             connection = connect(self._url.port, source=ATTACKERS[number % len(ATTACKERS)])
             if self._url.scheme == "https":
@@ -105,20 +107,20 @@ class SlowBodies:
                     if connection is not None:
                         connection.sendall(self._byte)
                         continue
-                except OSError:  # the server has given it up
+                except OSError:  # the server has closed it
                     connection.close()
                 if self._persistent:
                     self._connections[number] = self._begin(number)
 
 
 def silent_connections(port: int, count: int) -> list[socket.socket]:
-    """Connections that never send anything."""
+    """Open connections that never send anything."""
     return [connect(port, source=ATTACKERS[number % len(ATTACKERS)]) for number in range(count)]
 
 
 @contextlib.contextmanager
 def slow_readers(port: int, count: int, path: str, *headers: str) -> Iterator[list[socket.socket]]:
-    """Connections that ask for `path` and take a kilobyte of it each second."""
+    """Open connections that request `path` and read one kilobyte per second."""
     request = head("GET", path, *headers)
     readers = [connect(port, source=ATTACKERS[number % len(ATTACKERS)], receive_buffer=4096) for number in range(count)]
     stop = threading.Event()
@@ -141,7 +143,7 @@ def slow_readers(port: int, count: int, path: str, *headers: str) -> Iterator[li
 
 
 def seconds_to_answer(port: int, path: str, *, seconds: float = 10) -> float:
-    """How long a client of its own waits for `path`, the new connection included."""
+    """Return the time for a request on a new connection, including connecting."""
     began = time.monotonic()
     with connect(port, seconds=seconds) as connection:
         connection.sendall(head("GET", path, "Connection: close"))

@@ -1,10 +1,10 @@
-"""A default worker that silently stops taking messages when a file `deaf` appears in its data folder.
+"""A default worker that stops consuming without an error when a file `deaf` appears in its data directory.
 
-Celery's consumers are known to do so after Redis has been away; how they get there cannot be had at will, so this one
-cancels its consumer, and leaves everything else, connection, beat and timers, as it is. All but that is the real
-worker: `python -m tests.support.unresponsive_worker default`.
+Celery's consumers are known to do so after Redis was unavailable. That state cannot be produced on purpose, so this
+worker cancels its consumer and keeps connection, beat and timers. Everything else is the real worker:
+`python -m tests.support.unresponsive_worker default`.
 
-`python -m tests.support.unresponsive_worker` alone is the real supervisor with this for its default worker.
+`python -m tests.support.unresponsive_worker` without arguments is the real supervisor with this default worker.
 """
 
 import sys
@@ -21,32 +21,32 @@ FILE = "deaf"
 def main() -> int:
     if sys.argv[1:] == []:
         real = commands.worker
-        # Before the supervisor starts anything.
+        # Before the supervisor starts any process.
         commands.worker = lambda queue: (
             [sys.executable, "-m", "tests.support.unresponsive_worker", queue] if queue == "default" else real(queue)
         )
         return supervisor.main()
-    _go_deaf_when_told(data_dir() / FILE)
+    _stop_consuming_on(data_dir() / FILE)
     return worker.main(sys.argv[1:])
 
 
-def _go_deaf_when_told(told: Path) -> None:
+def _stop_consuming_on(trigger: Path) -> None:
     from celery import bootsteps
 
     from digitsite.celery import app
 
-    class Deafness(bootsteps.StartStopStep):
+    class StopConsuming(bootsteps.StartStopStep):
         requires = {"celery.worker.consumer.tasks:Tasks"}
 
         def start(self, consumer: object) -> None:
-            def look() -> None:
-                if told.exists():
-                    told.unlink()
+            def check() -> None:
+                if trigger.exists():
+                    trigger.unlink()
                     consumer.cancel_task_queue("default")
 
-            consumer.timer.call_repeatedly(0.1, look)
+            consumer.timer.call_repeatedly(0.1, check)
 
-    app.steps["consumer"].add(Deafness)
+    app.steps["consumer"].add(StopConsuming)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What breaks: each breakage is done for real to the processes of a running site, and is over when it returns."""
+"""Faults that are injected into the processes of a running site. Each has ended when its function returns."""
 
 import os
 import random
@@ -23,12 +23,14 @@ MEDIA_BYTES = 48 * 1024 * 1024
 
 @dataclass
 class Breaker:
-    """Breaks a site.
+    """Injects faults into a site.
 
     Attributes:
-        freeze_seconds: how long Redis hangs.
-        database: name on the test run's PostgreSQL, or empty.
-        own_server: that server belongs to this run alone, so it may be restarted as a whole.
+        site: The running site.
+        chance: Source of randomness.
+        freeze_seconds: How long Redis is suspended.
+        database: Name of the PostgreSQL database, or empty.
+        own_server: Whether the PostgreSQL server belongs to this run only and may be restarted.
     """
 
     site: Supervised
@@ -38,7 +40,7 @@ class Breaker:
     own_server: bool = False
 
     def kinds(self) -> dict[str, Callable[[], None]]:
-        """All that can be broken here, by name."""
+        """Return the faults that are possible here, by name."""
         kinds = {
             f"kill -9 {part}": lambda part=part: self.kill(part) for part in ("predictions", "default", "web", "redis")
         }
@@ -56,7 +58,7 @@ class Breaker:
         return self.site.folder / "media"
 
     def kill(self, part: str) -> None:
-        """kill -9, of whatever processes it consists. It may be gone already: it died with what it needs."""
+        """Kill all processes of a part of the site. They may have ended already, together with one they depend on."""
         with suppress(AssertionError, psutil.NoSuchProcess):
             main = self.site.part(part)
             for process in [*main.children(recursive=True), main]:
@@ -81,7 +83,7 @@ class Breaker:
             postgresql.refuse_connections(self.database, seconds=self.chance.uniform(0.5, 1.5))
 
     def fill_disk(self) -> None:
-        """No byte more fits where pictures are kept, for two seconds."""
+        """Fill the file system of the images for two seconds."""
         ballast = self.media / "ballast"
         with suppress(OSError), ballast.open("wb", buffering=0) as file:
             while True:
@@ -98,7 +100,7 @@ class Breaker:
 
 
 def mount_small_disk(folder: Path) -> str:
-    """A file system of its own, of MEDIA_BYTES, for the pictures; why not, where it cannot be."""
+    """Mount a file system of MEDIA_BYTES for the images; return the reason if that is impossible."""
     folder.mkdir(parents=True, exist_ok=True)
     if sys.platform != "linux" or os.geteuid() != 0 or not shutil.which("mount"):
         return "only root on Linux can make a small file system; the disk is not filled"

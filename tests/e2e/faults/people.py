@@ -1,4 +1,4 @@
-"""The sixteen who use the site while it breaks, and what each of them was promised."""
+"""Sixteen simulated clients that use the site during faults, and the data that it accepted from them."""
 
 import itertools
 import random
@@ -18,9 +18,9 @@ from PIL import Image
 from tests.image_samples import digit, png
 
 SUBMISSIONS = "/api/v1/submissions"
-# Longer than any request may wait: a frozen Redis, a database that comes back.
+# Longer than any request waits: Redis may be suspended, the database may restart.
 TIMEOUT_SECONDS = 30.0
-# People do not draw faster; and sixteen of them shall leave the machine some time for the site.
+# Pause between two requests, as people draw; sixteen clients must leave processor time for the site.
 PAUSE_SECONDS = (0.05, 0.4)
 VISITOR_SALT = "recognizer.visitor"
 
@@ -29,7 +29,7 @@ _numbers = itertools.count(1)
 
 @dataclass
 class Promises:
-    """What the site has accepted, as far as anybody heard. Written by all people at once."""
+    """Data that the site has confirmed to a client. Shared by all threads."""
 
     submissions: dict[str, str] = field(default_factory=dict)
     labels: dict[int, tuple[str, str]] = field(default_factory=dict)
@@ -42,7 +42,7 @@ class Promises:
 
 
 class Person(threading.Thread):
-    """Does one thing after another until told to stop; what fails is tried no second time."""
+    """Repeats an action until stopped; a failed action is not retried."""
 
     def __init__(self, address: Callable[[], str], promises: Promises, seed: int, over: threading.Event) -> None:
         super().__init__(daemon=True, name=f"{type(self).__name__} {seed}")
@@ -52,7 +52,7 @@ class Person(threading.Thread):
         self.complaint: BaseException | None = None
 
     def identity(self) -> dict:
-        """Cookies and headers; none for a program."""
+        """Return cookies and headers; a program has none."""
         return {}
 
     def act(self) -> None:
@@ -63,54 +63,54 @@ class Person(threading.Thread):
             while not self._over.is_set():
                 self.act()
                 self._over.wait(self.chance.uniform(*PAUSE_SECONDS))
-        except BaseException as error:  # noqa: BLE001 - told by the main thread
+        except BaseException as error:  # noqa: BLE001 - reported by the main thread
             self.complaint = error
         finally:
             self._client.close()
 
-    def ask(self, method: str, path: str, **what: object) -> httpx.Response | None:
-        """The answer; None when there was none, or none that keeps a promise."""
+    def ask(self, method: str, path: str, **options: object) -> httpx.Response | None:
+        """Return the response; None if there is none or it is an error."""
         try:
-            answer = self._client.request(method, path, **what)
+            answer = self._client.request(method, path, **options)
         except httpx.TransportError:
             self.promises.unanswered += 1
             return None
         self.promises.statuses[answer.status_code] += 1
         return answer if answer.is_success else None
 
-    def send(self, **what: object) -> str | None:
-        """Send a picture; its id if it was accepted."""
-        answer = self.ask("POST", SUBMISSIONS, **what)
+    def send(self, **options: object) -> str | None:
+        """Send an image; return its id if it was accepted."""
+        answer = self.ask("POST", SUBMISSIONS, **options)
         if answer is None:
             return None
-        said = answer.json()
-        self.promises.submissions[said["id"]] = answer.headers["Location"]
-        return said["id"]
+        data = answer.json()
+        self.promises.submissions[data["id"]] = answer.headers["Location"]
+        return data["id"]
 
     def promised_label(self, answer: httpx.Response | None) -> None:
         if answer is not None:
-            said = answer.json()
-            self.promises.labels[said["id"]] = said["submission"], said["value"]
+            data = answer.json()
+            self.promises.labels[data["id"]] = data["submission"], data["value"]
 
 
 def strokes(chance: random.Random) -> list:
-    """A seven like no other."""
+    """Return the strokes of a unique 7."""
     number = next(_numbers)
     wobble = [chance.uniform(-6, 6) for _ in range(3)]
     return [[[60, 200 + wobble[0], 120 + wobble[1]], [60, 60 + number % 97 / 10, 230 + wobble[2]]]]
 
 
 class Program(Person):
-    """Draws through the API, and reads what it sent."""
+    """Sends drawings through the API and reads some of them."""
 
     def act(self) -> None:
-        mine = self.send(json={"strokes": strokes(self.chance)})
-        if mine and self.chance.random() < 0.3:
-            self.ask("GET", self.promises.submissions[mine])
+        public_id = self.send(json={"strokes": strokes(self.chance)})
+        if public_id and self.chance.random() < 0.3:
+            self.ask("GET", self.promises.submissions[public_id])
 
 
 class Uploader(Person):
-    """Sends files; each holds a speck of its own, so that no two are equal."""
+    """Uploads files, each with unique pixels in a corner."""
 
     def act(self) -> None:
         pixels = np.asarray(digit(120, seed=self.chance.randrange(20))).copy()
@@ -119,21 +119,21 @@ class Uploader(Person):
 
 
 class Visitor(Person):
-    """Draws in a browser, and says what it was."""
+    """Draws in a browser and labels the drawing."""
 
     def identity(self) -> dict:
         signer = signing.get_cookie_signer(salt=settings.VISITOR_COOKIE + VISITOR_SALT)
         return with_csrf({settings.VISITOR_COOKIE: signer.sign(secrets.token_hex(16))})
 
     def act(self) -> None:
-        mine = self.send(json={"strokes": strokes(self.chance)})
-        if mine:
-            self.promised_label(self.ask("POST", f"{SUBMISSIONS}/{mine}/labels", json={"value": "7"}))
+        public_id = self.send(json={"strokes": strokes(self.chance)})
+        if public_id:
+            self.promised_label(self.ask("POST", f"{SUBMISSIONS}/{public_id}/labels", json={"value": "7"}))
         self.ask("GET", "/history/")
 
 
 class Reviewer(Person):
-    """Decides what the queue shows."""
+    """Decides items of the review queue."""
 
     def __init__(self, session: str, *args: object) -> None:
         self._session = session
@@ -150,7 +150,7 @@ class Reviewer(Person):
 
 
 class Reader(Person):
-    """A program that reads lists."""
+    """Reads lists through the API."""
 
     def act(self) -> None:
         self.ask("GET", self.chance.choice(("/api/v1/models", "/api/v1/stats", "/api/v1/submissions", "/")))
@@ -165,7 +165,7 @@ def with_csrf(cookies: dict[str, str]) -> dict:
 
 
 class Watch(threading.Thread):
-    """Looks ten times a second whether the front page answers, and remembers the longest time in which it did not."""
+    """Requests the front page ten times a second and records the longest outage."""
 
     def __init__(self, address: str, over: threading.Event) -> None:
         super().__init__(daemon=True, name="watch")
@@ -177,10 +177,10 @@ class Watch(threading.Thread):
     def run(self) -> None:
         while not self._over.wait(0.1):
             try:
-                well = self._client.get("/").status_code == 200
+                is_up = self._client.get("/").status_code == 200
             except httpx.TransportError:
-                well = False
-            if well:
+                is_up = False
+            if is_up:
                 now = time.monotonic()
                 self.longest = max(self.longest, now - self.last)
                 self.last = now

@@ -1,7 +1,6 @@
-"""A fault run: sixteen people use a whole site while everything in it is killed, frozen, flushed and filled up.
+"""Fault test: sixteen clients use a complete site while its processes are killed, suspended, flushed and filled up.
 
-Which fault comes when follows from the seed; what
-the processes make of it does not.
+Kinds and times of the faults depend on the seed only; the reactions of the processes are not deterministic.
 """
 
 import random
@@ -26,15 +25,15 @@ from tests.support.databases import default_database
 from .breakages import Breaker, mount_small_disk, unmount
 from .people import Person, Program, Promises, Reader, Reviewer, Uploader, Visitor, Watch, strokes
 
-# Sixteen: who draws, uploads, looks at their own, reviews, reads.
+# Number of clients of each kind, sixteen in total.
 PEOPLE = {Program: 5, Uploader: 3, Visitor: 3, Reviewer: 3, Reader: 2}
-# Within this the site must answer after the last fault, and everything accepted must have its answer.
+# Time after the last fault until the site must respond, and until all accepted submissions must be predicted.
 BACK_SECONDS, SETTLE_SECONDS = 10.0, 60.0
 
 
 @dataclass
 class Report:
-    """What happened. The promise is kept when `broken` is empty."""
+    """Results of a run. The test passes if `broken` is empty."""
 
     seed: int
     seconds: float = 0.0
@@ -56,11 +55,11 @@ class Report:
 
     @property
     def broken(self) -> list[str]:
-        found = [f"lost: {one}" for one in self.lost] + [f"doubled: {one}" for one in self.doubled]
-        found += [f"lost label: {one}" for one in self.lost_labels] + self.half_written
+        problems = [f"lost: {item}" for item in self.lost] + [f"doubled: {item}" for item in self.doubled]
+        problems += [f"lost label: {label}" for label in self.lost_labels] + self.half_written
         if self.answer_after > BACK_SECONDS:
-            found.append(f"the first answer came {self.answer_after:.1f} s after the last fault")
-        return found
+            problems.append(f"the first answer came {self.answer_after:.1f} s after the last fault")
+        return problems
 
     def __str__(self) -> str:
         statuses = ", ".join(f"{count} x {status}" for status, count in sorted(self.statuses.items()))
@@ -76,7 +75,7 @@ class Report:
             f"longest outage  {self.longest_outage:.1f} s without a page",
             f"after the last  a page in {self.page_after:.1f} s, an answered picture in {self.answer_after:.1f} s",
         ]
-        return "\n".join([*lines, *(f"left out        {one}" for one in self.left_out), *self.broken])
+        return "\n".join([*lines, *(f"left out        {reason}" for reason in self.left_out), *self.broken])
 
 
 def run(
@@ -91,29 +90,40 @@ def run(
     say: Callable[[str], None] = lambda line: None,
     **environment: str,
 ) -> Report:
-    """Start a site in `folder`, use and break it for so many seconds, mend it and look what became of the promises.
+    """Start a site, use it and inject faults, then compare accepted data with stored data.
 
     Args:
-        every_kind: instead of some by chance, each kind of fault once, in an order by chance; then `seconds` is only
-            how long there is load at least.
+        folder: Data directory of the site.
+        seed: Seed of clients and faults.
+        seconds: Duration of load and faults; with `every_kind` the minimum duration of the load.
+        freeze_seconds: How long Redis is suspended.
+        with_postgresql: Use PostgreSQL instead of SQLite.
+        own_server: Whether the PostgreSQL server may be restarted.
+        every_kind: Inject each kind of fault once, in random order, instead of random faults.
+        say: Called with each line of progress.
+        environment: Settings of the site.
     """
     report = Report(seed)
     database = postgresql_database() if with_postgresql else ""
-    told = {"SECRET_KEY": settings.SECRET_KEY, "RECOVERY_INTERVAL_SECONDS": "2", "TRAINER": "0"} | environment
+    settings_of_site = {
+        "SECRET_KEY": settings.SECRET_KEY,
+        "RECOVERY_INTERVAL_SECONDS": "2",
+        "TRAINER": "0",
+    } | environment
     if database:
-        told["DATABASE_URL"] = postgresql.url(database)
+        settings_of_site["DATABASE_URL"] = postgresql.url(database)
     else:
         report.left_out.append("no PostgreSQL: the site keeps its rows in SQLite, which no fault can restart")
     no_disk = mount_small_disk(folder / "media")
     report.left_out += [no_disk] if no_disk else []
     try:
-        with Supervised(folder, **told) as site:
+        with Supervised(folder, **settings_of_site) as site:
             site.wait_until_it_answers()
             site.wait_until_the_start_is_over()
             breaker = Breaker(site, random.Random(seed), freeze_seconds, database, own_server)
             with _entered(folder, database):
-                with_trainer = told["TRAINER"] == "1"
-                _use_and_break(site, breaker, report, seconds, every_kind, say, told_to_train=with_trainer)
+                with_trainer = settings_of_site["TRAINER"] == "1"
+                _use_and_break(site, breaker, report, seconds, every_kind, say, with_training=with_trainer)
     finally:
         unmount(folder / "media")
         if database:
@@ -129,7 +139,7 @@ def postgresql_database() -> str:
 
 @contextmanager
 def _entered(folder: Path, database: str) -> Iterator[None]:
-    """This process looks into the site's database and pictures."""
+    """Use the site's database and images in this process."""
     from django.test import override_settings
 
     where = dj_database_url.parse(postgresql.url(database)) | {"OPTIONS": {}} if database else None
@@ -146,14 +156,14 @@ def _use_and_break(
     every_kind: bool,
     say: Callable[[str], None],
     *,
-    told_to_train: bool,
+    with_training: bool,
 ) -> None:
     promises, over, started = Promises(), threading.Event(), time.monotonic()
     people = _people(site, promises, report.seed, over)
     watch = Watch(site.url, over)
-    for one in (*people, watch):
-        one.start()
-    if told_to_train:
+    for thread in (*people, watch):
+        thread.start()
+    if with_training:
         _ask_for_a_training()
     for name, fault in _faults(breaker, seconds, every_kind):
         say(f"{time.monotonic() - started:6.1f} s  {name}")
@@ -165,10 +175,10 @@ def _use_and_break(
     while time.monotonic() < started + seconds:  # if the faults were quick, people go on for a while
         time.sleep(0.1)
     over.set()
-    for one in (*people, watch):
-        one.join(60)
-        assert not one.is_alive(), f"{one.name} hangs"
-    complaints = [one.complaint for one in people if one.complaint]
+    for thread in (*people, watch):
+        thread.join(60)
+        assert not thread.is_alive(), f"{thread.name} hangs"
+    complaints = [person.complaint for person in people if person.complaint]
     assert not complaints, complaints
     report.seconds = time.monotonic() - started
     report.requests, report.unanswered = promises.requests, promises.unanswered
@@ -189,7 +199,7 @@ def _people(site: Supervised, promises: Promises, seed: int, over: threading.Eve
 
 
 def _ask_for_a_training() -> None:
-    """So that the trainer is at something when it is killed. The site's own beat calls it."""
+    """Request a training, so that the trainer is busy when it is killed. The site's own beat starts it."""
     from recognizer.models import TrainingRun
     from recognizer.services import training
 
@@ -197,7 +207,7 @@ def _ask_for_a_training() -> None:
 
 
 def _session(name: str) -> str:
-    """The cookie of a reviewer who has just signed in."""
+    """Create a reviewer and return the session cookie."""
     from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY
     from django.contrib.auth.models import Group, User
     from django.contrib.sessions.backends.db import SessionStore
@@ -213,7 +223,7 @@ def _session(name: str) -> str:
 
 
 def _faults(breaker: Breaker, seconds: float, every_kind: bool) -> Iterator[tuple[str, Callable[[], None]]]:
-    """One after another, with time in between in which the site may or may not have come back."""
+    """Yield faults with pauses in which the site may or may not recover."""
     kinds = breaker.kinds()
     if every_kind:
         names = list(kinds)
@@ -230,7 +240,7 @@ def _faults(breaker: Breaker, seconds: float, every_kind: bool) -> Iterator[tupl
 
 
 def _until_it_answers(site: Supervised, report: Report, since: float) -> tuple[float, float]:
-    """Seconds until a page came and until a drawing was answered at once."""
+    """Return the seconds until a page was served and until a drawing was predicted."""
     page, chance = 0.0, random.Random(report.seed)
 
     def answers() -> bool:
@@ -248,11 +258,11 @@ def _until_it_answers(site: Supervised, report: Report, since: float) -> tuple[f
 
 
 def _audit(promises: Promises, report: Report) -> None:
-    """Compare what was promised with what is stored."""
+    """Compare confirmed data with stored data."""
     from recognizer.models import Label, Prediction, Submission, SubmissionState, TrainingRun
     from recognizer.services.ops import consistency
 
-    connection.close()  # the one of before the faults
+    connection.close()  # the connection from before the faults
     wait_until(
         lambda: not Submission.objects.filter(state=SubmissionState.PENDING).exists(),
         seconds=SETTLE_SECONDS,
@@ -265,13 +275,13 @@ def _audit(promises: Promises, report: Report) -> None:
     )
     report.lost = sorted(set(promises.submissions) - set(answered))
     copies = Submission.objects.values("digest").annotate(count=Count("pk")).filter(count__gt=1)
-    report.doubled = [one["digest"] for one in copies]
+    report.doubled = [row["digest"] for row in copies]
     twice = Prediction.objects.values("submission", "version", "preprocessing_version").annotate(count=Count("pk"))
-    report.doubled += [f"the answer to {one['submission']}" for one in twice.filter(count__gt=1)]
+    report.doubled += [f"the prediction of {row['submission']}" for row in twice.filter(count__gt=1)]
     stored = {
         pk: (submission, value)
         for pk, submission, value in Label.objects.values_list("pk", "submission__public_id", "value")
     }
-    report.lost_labels = [pk for pk, said in promises.labels.items() if stored.get(pk) != said]
+    report.lost_labels = [pk for pk, label in promises.labels.items() if stored.get(pk) != label]
     report.trainings = [run.get_state_display().lower() for run in TrainingRun.objects.order_by("pk")]
     report.half_written = [str(finding) for finding in consistency.check().findings]

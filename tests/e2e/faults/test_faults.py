@@ -1,4 +1,4 @@
-"""The fault run in short: each kind of fault once. The long one, of some minutes, is `make faults`."""
+"""Short fault tests, with each kind of fault once. `make faults` runs for several minutes."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture(autouse=True)
-def _databases_of_the_sites(django_db_blocker: DjangoDbBlocker) -> Iterator[None]:
+def _allow_databases_of_sites(django_db_blocker: DjangoDbBlocker) -> Iterator[None]:
     with django_db_blocker.unblock():
         yield
 
 
-def promises_are_kept(report: Report) -> None:
+def assert_nothing_is_lost(report: Report) -> None:
     print(report)
     assert report.broken == []
     assert report.accepted > 0
@@ -39,11 +39,11 @@ def test_accepted_data_is_neither_lost_nor_doubled_after_each_kind_of_fault(tmp_
         with_postgresql=postgresql.programs() is not None,
         every_kind=True,
     )
-    promises_are_kept(report)
+    assert_nothing_is_lost(report)
     assert len(report.faults) >= 6
 
 
 @pytest.mark.acceptance
 def test_accepted_data_survives_a_minute_of_faults_with_sqlite_and_a_trainer(tmp_path: Path) -> None:
     report = run(tmp_path / "data", seed=11, seconds=60, freeze_seconds=20, with_postgresql=False, TRAINER="1")
-    promises_are_kept(report)
+    assert_nothing_is_lost(report)

@@ -104,7 +104,7 @@ def test_unknown_account_in_the_path_is_rejected(monkeypatch: pytest.MonkeyPatch
         ("redis://host:port", "REDIS_URL is invalid"),
         ("redis://[::1", "REDIS_URL is invalid"),
         ("redis:///1", "REDIS_URL is invalid"),
-        ("http://host", "makes no sense"),
+        ("http://host", "REDIS_URL is invalid"),
     ],
 )
 def test_invalid_redis_url_is_rejected(url: str, words: str) -> None:

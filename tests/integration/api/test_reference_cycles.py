@@ -22,7 +22,7 @@ from rest_framework.views import APIView
 from recognizer.models import Label, Submission
 from tests.image_samples import SEVEN
 from tests.support.application import Answer, form, send
-from tests.support.malformed_files import one, saved
+from tests.support.malformed_files import digit_one, saved
 
 pytestmark = [
     pytest.mark.django_db,
@@ -57,7 +57,7 @@ def data_url(data: bytes) -> str:
     return f"data:image/png;base64,{base64.b64encode(data).decode()}"
 
 
-PNG = saved(one(), "PNG")
+PNG = saved(digit_one(), "PNG")
 # Expected status and request.
 EXCHANGES = {
     "objects without a picture": (207, post([{}] * 90)),
@@ -78,12 +78,12 @@ EXCHANGES = {
     "a picture in a form": (202, post_form(("image", "a.png", PNG))),
     "several pictures in a form": (207, post_form(("image", "a.png", PNG), ("image", "b.png", b"junk"))),
     "a large file that is no picture": (415, post_form(("image", "a.png", b"hello" * 1_000_000))),
-    "a damaged picture": (422, post_form(("image", "a.png", saved(one(600, 600), "PNG")[:200]))),
+    "a damaged picture": (422, post_form(("image", "a.png", saved(digit_one(600, 600), "PNG")[:200]))),
     "too many fields": (400, post_form(*((f"f{n}", None, b"x") for n in range(300)))),
     "a long field": (413, post_form(("image", "a.png", PNG), ("crop", None, b"1" * 5000))),
     "a form that is none": (400, lambda: send(SUBMISSIONS, b"hello", form()[1])),
     **{
-        f"a {kind}": (202, post_file(saved(one(90, 90, "RGB"), kind)))
+        f"a {kind}": (202, post_file(saved(digit_one(90, 90, "RGB"), kind)))
         for kind in ("PNG", "JPEG", "GIF", "WEBP", "BMP", "TIFF")
     },
     "a file that is no picture": (415, post_file(b"junk")),

@@ -13,7 +13,7 @@ import httpx
 import numpy as np
 
 from tests.image_samples import SEVEN, digit, png
-from tests.support.malformed_files import ANIMALS
+from tests.support.malformed_files import FILES
 from tests.support.malformed_files import png as large_png
 from tests.support.socket_clients import ATTACKERS, connect
 
@@ -59,8 +59,8 @@ def forms() -> Iterator[Attack]:
 
 def odd_files() -> Iterator[Attack]:
     """Every file of the collection of malformed images."""
-    for name in itertools.cycle(ANIMALS):
-        yield lambda client, animal=ANIMALS[name]: client.post(
+    for name in itertools.cycle(FILES):
+        yield lambda client, animal=FILES[name]: client.post(
             SUBMISSIONS, files={"image": (animal.name, animal.make(), animal.kind)}
         )
 

@@ -20,7 +20,7 @@ from recognizer.services.identity.actors import Actor
 from recognizer.services.inference import handoff
 from recognizer.services.submissions import service
 from tests.factories import make_submission
-from tests.support.crashing_worker import DEADLY
+from tests.support.crashing_worker import CRASHING_PIXEL
 
 
 def pending() -> int:
@@ -199,7 +199,7 @@ def test_redis_frozen_during_wait_costs_at_most_three_seconds(site: Site) -> Non
 
 def test_image_that_crashes_worker_is_failed_alone(site: Site) -> None:
     site.start_redis()
-    crashing_pixels = bytes([DEADLY]) + some_pixels()[1:]
+    crashing_pixels = bytes([CRASHING_PIXEL]) + some_pixels()[1:]
     with site.entered():
         harmless = [make_submission(pixels=some_pixels(number)) for number in range(3)]
         crashing = make_submission(pixels=crashing_pixels)

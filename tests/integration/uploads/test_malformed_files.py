@@ -21,7 +21,7 @@ from django.conf import settings
 from pytest_django import DjangoDbBlocker
 
 from digitsite.testing.site import Part, Site
-from tests.support.malformed_files import ANIMALS, BAD, GOOD, SECRET, Animal, animation, one, saved
+from tests.support.malformed_files import BAD, FILES, GOOD, SECRET, MalformedFile, animation, digit_one, saved
 
 MAX_MEGABYTES = 300
 # With 20 concurrent large uploads, each with a body, a small image and a thread.
@@ -42,7 +42,7 @@ class Uploader:
     slowest: float = 0.0
     statuses: Counter = field(default_factory=Counter)
 
-    def upload(self, animal: Animal, data: bytes, *, to_page: bool) -> httpx.Response:
+    def upload(self, animal: MalformedFile, data: bytes, *, to_page: bool) -> httpx.Response:
         before = self._cpu_seconds()
         files = {"images" if to_page else "image": (animal.name, data, animal.kind)}
         if to_page:
@@ -98,9 +98,9 @@ def uploader(template_database: Path, django_db_blocker: DjangoDbBlocker) -> Ite
         site.stop()
 
 
-@pytest.mark.parametrize("name", ANIMALS)
+@pytest.mark.parametrize("name", FILES)
 def test_malformed_file_is_accepted_or_rejected_safely(uploader: Uploader, name: str) -> None:
-    animal = ANIMALS[name]
+    animal = FILES[name]
     data = animal.make()
     response = uploader.upload(animal, data, to_page=False)
     if animal.fate != BAD and response.status_code in ACCEPTED_STATUSES:
@@ -135,18 +135,18 @@ def key_of(response: httpx.Response) -> str:
 
 
 SEEDS = (
-    lambda: saved(one(), "PNG"),
-    lambda: saved(one(mode="P"), "PNG", transparency=0),
-    lambda: saved(one(90, 90, "RGB"), "JPEG"),
-    lambda: saved(one(90, 90, "RGB"), "JPEG", progressive=True),
-    lambda: saved(one(90, 90, "RGB"), "WEBP"),
-    lambda: saved(one(90, 90, "RGBA"), "WEBP", lossless=True),
-    lambda: saved(one(mode="P"), "GIF"),
+    lambda: saved(digit_one(), "PNG"),
+    lambda: saved(digit_one(mode="P"), "PNG", transparency=0),
+    lambda: saved(digit_one(90, 90, "RGB"), "JPEG"),
+    lambda: saved(digit_one(90, 90, "RGB"), "JPEG", progressive=True),
+    lambda: saved(digit_one(90, 90, "RGB"), "WEBP"),
+    lambda: saved(digit_one(90, 90, "RGBA"), "WEBP", lossless=True),
+    lambda: saved(digit_one(mode="P"), "GIF"),
     lambda: animation("GIF", 2),
-    lambda: saved(one(), "BMP"),
-    lambda: saved(one(), "TIFF", compression="tiff_lzw"),
-    lambda: saved(one(mode="RGB"), "TIFF", compression="jpeg"),
-    lambda: saved(one(mode="1"), "TIFF", compression="group4"),
+    lambda: saved(digit_one(), "BMP"),
+    lambda: saved(digit_one(), "TIFF", compression="tiff_lzw"),
+    lambda: saved(digit_one(mode="RGB"), "TIFF", compression="jpeg"),
+    lambda: saved(digit_one(mode="1"), "TIFF", compression="group4"),
 )
 
 
@@ -178,7 +178,7 @@ def fuzz(uploader: Uploader, count: int, seed: int) -> None:
     rng = np.random.default_rng(seed)
     seeds = [make() for make in SEEDS]
     for number in range(count):
-        animal = Animal("either", lambda: b"")
+        animal = MalformedFile("either", lambda: b"")
         data = mutate(seeds[number % len(seeds)], rng)
         response = uploader.upload(animal, data, to_page=number % 10 == 0)
         assert response.status_code in (*ACCEPTED_STATUSES, 400, 413, 415, 422), response.text
@@ -214,7 +214,7 @@ def test_pages_reject_bodies_above_their_limit(uploader: Uploader, address: str,
 
 
 def test_concurrent_large_uploads_share_the_decoding_memory(uploader: Uploader) -> None:
-    data = ANIMALS["PNG of 13 million transparencies"].make()
+    data = FILES["PNG of 13 million transparencies"].make()
     files = {"image": ("picture.png", data, "image/png")}
     with ThreadPoolExecutor(20) as pool:
         futures = [pool.submit(uploader.api.post, "/api/v1/submissions", files=files) for _ in range(20)]

@@ -20,7 +20,7 @@ from PIL import Image
 from digitsite.testing.site import Site
 from tests.image_samples import SEVEN
 from tests.support.application import form
-from tests.support.malformed_files import one, saved
+from tests.support.malformed_files import digit_one, saved
 from tests.unit.ml.serving.test_metadata import png_of_texts, tiff_with
 
 MAX_GROWTH_MEGABYTES = 20
@@ -69,8 +69,8 @@ def exchanges() -> list[Exchange]:
         Exchange(202, drawing),
         Exchange(422, b'{"strokes": []}'),
         form_exchange(400, *((f"field{n}", None, b"x") for n in range(300))),
-        form_exchange(413, ("image", "a.png", saved(one(), "PNG")), ("crop", None, b"1" * (13 * MEGABYTE))),
-        form_exchange(207, *(("image", f"{n}.png", saved(one(), "PNG")) for n in range(10))),
+        form_exchange(413, ("image", "a.png", saved(digit_one(), "PNG")), ("crop", None, b"1" * (13 * MEGABYTE))),
+        form_exchange(207, *(("image", f"{n}.png", saved(digit_one(), "PNG")) for n in range(10))),
         form_exchange(415, ("image", "a.png", b"junk" * 2_400_000)),
         form_exchange(413, ("username", None, b"x" * MEGABYTE), path="/account/login/"),
         form_exchange(202, ("image", "photo.jpg", noisy_photo())),

@@ -12,7 +12,7 @@ from PIL import Image, ImageOps, PngImagePlugin, TiffImagePlugin
 from ml.serving import images
 from ml.serving.images import ImageError
 from ml.serving.metadata import exif_orientation, strip_metadata
-from tests.support.malformed_files import chunk, exif, one, saved
+from tests.support.malformed_files import chunk, digit_one, exif, saved
 
 MEGABYTE = 1_000_000
 
@@ -77,7 +77,7 @@ def test_file_without_metadata_is_not_copied(kind):
 
 def test_only_the_first_directory_of_a_tiff_is_kept():
     buffer = io.BytesIO()
-    one().save(buffer, "TIFF", save_all=True, append_images=[one(), one()])
+    digit_one().save(buffer, "TIFF", save_all=True, append_images=[digit_one(), digit_one()])
     with Image.open(io.BytesIO(strip_metadata(buffer.getvalue()).data)) as image:
         assert image.n_frames == 1
 
@@ -100,18 +100,18 @@ def test_invalid_orientation_means_upright(value):
 
 def png_of_texts() -> bytes:
     """Return a PNG with 64 texts that decompress to 1 MB each."""
-    data = saved(one(), "PNG")
+    data = saved(digit_one(), "PNG")
     text = b"key\0\1\0\0\0" + zlib.compress(b"x" * (MEGABYTE - 10), 9)
     return data[:33] + chunk(b"iTXt", text) * 64 + data[33:]
 
 
 def png_of_private_chunks() -> bytes:
-    data = saved(one(), "PNG")
+    data = saved(digit_one(), "PNG")
     return data[:33] + chunk(b"prIv", bytes(MEGABYTE)) * 9 + data[33:]
 
 
 def png_of_late_texts() -> bytes:
-    data = saved(one(), "PNG")
+    data = saved(digit_one(), "PNG")
     text = b"key\0\0" + zlib.compress(b"x" * (MEGABYTE - 10), 9)
     return data[:-12] + chunk(b"zTXt", text) * 64 + data[-12:]
 
@@ -120,11 +120,13 @@ def jpeg_of_many_pictures() -> bytes:
     """Return a JPEG whose multi-picture index has 5,000 tags that refer to the same 60 KB (CIPA DC-007)."""
     entries = b"".join(struct.pack("<HHLL", 1000 + number, 7, 12, 8) for number in range(5_000))
     index = b"MPF\0II*\0" + struct.pack("<LH", 8, 5_000) + entries + bytes(4)
-    return _with_segments(saved(one(), "JPEG"), 0xE2, [index])
+    return _with_segments(saved(digit_one(), "JPEG"), 0xE2, [index])
 
 
 def jpeg_of_one_long_exif() -> bytes:
-    return _with_segments(saved(one(), "JPEG"), 0xE1, [b"Exif\0\0" + b"II*\0\x08\0\0\0\0\0" + bytes(60_000)] * 150)
+    return _with_segments(
+        saved(digit_one(), "JPEG"), 0xE1, [b"Exif\0\0" + b"II*\0\x08\0\0\0\0\0" + bytes(60_000)] * 150
+    )
 
 
 def _with_segments(data: bytes, marker: int, bodies: list[bytes]) -> bytes:
@@ -133,7 +135,7 @@ def _with_segments(data: bytes, marker: int, bodies: list[bytes]) -> bytes:
 
 def tiff_with(tag: int, kind: int, size: int, values: int) -> bytes:
     """Return a TIFF with a tag that has many values of `size` bytes after the pixel data."""
-    data = bytearray(saved(one(), "TIFF"))
+    data = bytearray(saved(digit_one(), "TIFF"))
     [start] = struct.unpack_from("<L", data, 4)
     [count] = struct.unpack_from("<H", data, start)
     entries = [data[start + 2 + 12 * n : start + 14 + 12 * n] for n in range(count)]
@@ -166,7 +168,7 @@ def test_metadata_takes_no_more_memory_than_a_copy_of_the_file(name):
     is_accepted, make = BOMBS[name]
     data = make()
     assert len(data) < 10 * MEGABYTE
-    images.decode(saved(one(), name.partition(" ")[0]))  # so that imports on first use are not measured
+    images.decode(saved(digit_one(), name.partition(" ")[0]))  # so that imports on first use are not measured
     tracemalloc.start()
     try:
         if is_accepted:
