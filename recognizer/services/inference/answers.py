@@ -17,10 +17,10 @@ CREATED, DIGIT, VERDICT, MILLISECONDS = map(COLUMNS.index, ("created", "digit", 
 _encode = json.JSONEncoder(separators=(",", ":")).encode
 
 
-def message(pk: int, said: Said, version: ModelVersion) -> bytes:
+def message(pk: int, record: Said, version: ModelVersion) -> bytes:
     """Encode the prediction `pk` as a message for `take`."""
-    columns: list[object] = [pk, *said, version.number]
-    columns[CREATED] = said.created.isoformat()
+    columns: list[object] = [pk, *record, version.number]
+    columns[CREATED] = record.created.isoformat()
     return _encode(columns).encode()
 
 

@@ -73,11 +73,11 @@ def read(ids: Sequence[int], state: SubmissionState) -> list[Row]:
     return [Row(pk, bytes(pixels), json.loads(ink), version) for pk, pixels, ink, version in rows]
 
 
-def write(said: Sequence[Said], version_number: int) -> dict[int, int]:
+def write(records: Sequence[Said], version_number: int) -> dict[int, int]:
     """Store predictions of one model version and update their submissions. Requires a transaction.
 
     Args:
-        said: The predictions.
+        records: The predictions.
         version_number: The number of the model version.
 
     Returns:
@@ -87,16 +87,16 @@ def write(said: Sequence[Said], version_number: int) -> dict[int, int]:
         DataError: The database rejects a value.
         IntegrityError: A row violates a constraint, for example because its submission was deleted.
     """
-    if not said:
+    if not records:
         return {}
     parameters: list[Any] = []
-    for record in said:
+    for record in records:
         columns = record._asdict()
         columns["created"] = connection.ops.adapt_datetimefield_value(record.created)
         columns["probabilities"] = connection.ops.adapt_json_value(record.probabilities, None)
         parameters += columns.values()
     with connection.cursor() as cursor:
-        cursor.execute(INSERT_PREDICTIONS.format(", ".join([PARAMETERS] * len(said))), parameters)
+        cursor.execute(INSERT_PREDICTIONS.format(", ".join([PARAMETERS] * len(records))), parameters)
         ids = dict(cursor.fetchall())
         cursor.executemany(
             UPDATE_SUBMISSION,
@@ -112,7 +112,7 @@ def write(said: Sequence[Said], version_number: int) -> dict[int, int]:
                     record.digit,
                     record.submission_id,
                 )
-                for record in said
+                for record in records
             ],
         )
     return ids
