@@ -24,12 +24,12 @@ help:
 	@echo 'make run         start the site (HOST= PORT= DATA_DIR= TRAINER=0 REDIS_URL= …; see README.md)'
 	@echo 'make test        lint and test everything'
 	@echo 'make unit        the tests that start no process, while you type'
-	@echo 'make coverage    the same, and the branch coverage of services and ml'
+	@echo 'make coverage    branch coverage of services and ml by unit and integration tests'
 	@echo 'make acceptance  the long forms of the tests'
 	@echo 'make faults      kill, freeze and fill everything while people use a site; nothing may get lost'
 	@echo 'make bench       how fast the site is, and where the time goes (BENCH="--core 0 --load-core 1" …)'
 	@echo 'make bench-peers the same model behind other ways of serving, beside this site'
-	@echo 'make lint        style, templates, migrations, imports'
+	@echo 'make lint        style, types, templates, migrations, imports, prose'
 	@echo 'make audit       ask pip-audit about known faults of what is installed; a report'
 
 # Settings written behind `make run` reach the site through its environment: make exports them.
@@ -45,7 +45,7 @@ lint: $(VENV)/tests.stamp node_modules/.package-lock.json
 	DATA_DIR=$(VENV)/lint $(BIN)/python manage.py check
 	$(BIN)/lint-imports --no-logo
 	DATA_DIR=$(VENV)/lint $(BIN)/mypy
-	# Joins when every package passes: $(BIN)/python -m digitsite.testing.prose
+	$(BIN)/python -m digitsite.testing.prose
 
 # A module's tests stay together, for they share what is slow to start; and in their order, for the few long ones would
 # else come last and keep one processor waiting.
@@ -56,9 +56,9 @@ test: lint $(VENV)/browser.stamp $(VENV)/postgresql.stamp $(VENV)/proxies.stamp 
 unit: $(VENV)/tests.stamp $(VENV)/mnist.stamp
 	$(BIN)/python -m pytest -n 2 --dist loadscope -m "not acceptance and not postgresql" tests/unit
 
-# Branch coverage by the unit tests; measuring it costs time, so `make test` does without. Fails below 85 %.
+# Branch coverage by the unit and integration tests, without the processes that they start; measuring it costs time, so `make test` does without.
 coverage: $(VENV)/tests.stamp $(VENV)/mnist.stamp
-	$(BIN)/python -m pytest -n 2 --dist loadscope -m "not acceptance and not postgresql" --cov --cov-report=term tests/unit
+	$(BIN)/python -m pytest -n 2 --dist loadscope -m "not acceptance and not postgresql" --cov --cov-report=term tests/unit tests/integration
 
 acceptance: $(VENV)/tests.stamp $(VENV)/browser.stamp $(VENV)/postgresql.stamp $(VENV)/proxies.stamp $(VENV)/mnist.stamp
 	$(BIN)/python -m pytest -m acceptance

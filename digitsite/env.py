@@ -375,6 +375,6 @@ def database(name: str, default: Path) -> dict[str, Any]:
     if entry["ENGINE"] == SQLITE:
         if entry["NAME"] in ("", ":memory:"):
             raise ImproperlyConfigured(f"{name} names no file; each process would have a database of its own.")
-        # Relative to the project, so that all processes open the same file, whatever their working directory.
+        # Relative to the project, so that all processes open the same file in any working directory.
         entry["NAME"] = Path(__file__).resolve().parent.parent / str(entry["NAME"])
     return entry

@@ -1,7 +1,7 @@
 """Lock on the data directory, and the guard process that stops the child processes of a killed supervisor.
 
 The guard is an `sh` that reads from a pipe of which only the supervisor has the write end. When the supervisor ends, in
-whatever way, the pipe is closed, and the guard stops all process groups that it was told to watch. It also holds the
+any way, the pipe is closed, and the guard stops all process groups that it was told to watch. It also holds the
 lock on the data directory, so that a new supervisor waits until the processes of the old one have ended.
 """
 

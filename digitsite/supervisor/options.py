@@ -50,7 +50,7 @@ class Options:
 
     @property
     def is_open_to_the_network(self) -> bool:
-        """Whether the site listens on all addresses."""
+        """True if the site listens on all addresses."""
         return self.host in ANY_ADDRESS
 
     @property

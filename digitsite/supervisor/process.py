@@ -53,7 +53,7 @@ class ManagedProcess:
 
     @property
     def is_running(self) -> bool:
-        """Whether the process was started and has not been reaped."""
+        """True if the process was started and has not been reaped."""
         return self._process is not None
 
     @property
@@ -68,7 +68,7 @@ class ManagedProcess:
 
     @property
     def equal_failures(self) -> int:
-        """How many times in a row it ended before it was stable, with the same exit status."""
+        """Number of times in a row that it ended before it was stable, with the same exit status."""
         return self._equal_failures
 
     @property

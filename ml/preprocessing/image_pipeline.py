@@ -89,7 +89,7 @@ def _segment_image(pixels: np.ndarray) -> Segmentation | None:
     detailed = _segment_clean(close_up) or _search(_fit_within(close_up, _SEARCH_SIDE))
     if detailed is None:
         return whole
-    # Only the whole image shows what lies beside the digit.
+    # Only the whole image shows what lies next to the digit.
     surroundings = {name: whole.features[name] for name in ("large", "several", "coverage")}
     is_doubtful = detailed.features["doubtful"] or whole.features["doubtful"]
     return detailed.with_features(**surroundings, doubtful=is_doubtful)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 SIDE = 28
 BOX = 20
 # MNIST's centres of mass lie at pixel 14 of 0..27, counted from the middle of the first pixel (measured:
-# 14.00 +- 0.29 on both axes), half a pixel beside the middle of the field.
+# 14.00 +- 0.29 on both axes), half a pixel off the middle of the field.
 CENTRE = 14.0
 # Stroke widths in the 28x28, in pixels, that are frequent in training data: MNIST's 5th and 95th percentiles are 1.6
 # and 3.8.

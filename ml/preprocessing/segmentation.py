@@ -27,7 +27,7 @@ _MAX_COMPONENTS = 40
 _MAX_PART_GAP = 0.25
 # … and the maximum gap between two parts side by side that each could be a digit.
 _MAX_DIGIT_GAP = 0.1
-# A component beside the digit with at least this share of its height counts as another digit.
+# A component next to the digit with at least this share of its height counts as another digit.
 _MIN_DIGIT_HEIGHT = 0.55
 # A greater ratio of width to height means several joined digits or letters.
 _MAX_ASPECT = 1.9
@@ -265,7 +265,7 @@ def _merge_parts(main: int, boxes: np.ndarray, touching: np.ndarray) -> tuple[np
 
 
 def _is_full_stop(part: BBox, box: BBox) -> bool:
-    """Return whether a part is a full stop: a small compact blob beside the foot of the digit.
+    """Return whether a part is a full stop: a small compact blob next to the foot of the digit.
 
     Both boxes are left, top, right, bottom.
     """

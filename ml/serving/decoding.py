@@ -20,7 +20,7 @@ _BYTES_PER_PIXEL = {"1": 1, "L": 1, "P": 1, "I;16": 2, "I;16B": 2, "I;16L": 2, "
 _DEFAULT_BYTES_PER_PIXEL = 4
 # The WebP decoder holds two canvases and a copy in addition to the image.
 _WEBP_BYTES_PER_PIXEL = 16
-# A JPEG with several scans is held as coefficients of two bytes at full size, whatever size it is decoded to.
+# A JPEG with several scans is held as coefficients of two bytes at full size, even if it is decoded to a smaller one.
 _BYTES_PER_COEFFICIENT = 2
 
 # https://www.w3.org/Graphics/JPEG/itu-t81.pdf, table B.1

@@ -91,7 +91,9 @@ def _check_summary(file: str, block: Block) -> Iterator[Finding]:
 
 def _check_identifiers(file: str, source: str) -> Iterator[Finding]:
     for name, line in _defined_names(ast.parse(source)):
-        if any(fnmatchcase(file, pattern) and name == allowed for pattern, allowed in rules.ALLOWED_IDENTIFIERS):
+        if any(
+            fnmatchcase(file, pattern) and fnmatchcase(name, allowed) for pattern, allowed in rules.ALLOWED_IDENTIFIERS
+        ):
             continue
         if name.strip("_").lower() in rules.IDENTIFIERS:
             yield Finding(file, line, name, rules.IDENTIFIER_SUGGESTION)

@@ -23,6 +23,8 @@ _LUA_COMMENT = re.compile(r"""("(?:\\.|[^"\\\n])*"|'(?:\\.|[^'\\\n])*')|(--[^\n]
 _HASH_COMMENT = re.compile(r"(\Z)|((?:^|(?<=\s))#[^\n]*)", re.MULTILINE)
 
 _FENCE = re.compile(r"^(`{3,}|~{3,}).*?^\1\s*$", re.DOTALL | re.MULTILINE)
+# Name of an argument or attribute in a Google section.
+_ENTRY = re.compile(r"^[ \t]+\*{0,2}\w+(?: \([^)\n]*\))?:(?=\s)", re.MULTILINE)
 _CODE = re.compile(r"(`+)[^`].*?\1|https?://\S+|<[^<>\n]*>", re.DOTALL)
 
 
@@ -44,12 +46,12 @@ class Block:
 
 
 def without_code(text: str) -> str:
-    """Return the text with fenced blocks, words in backticks, addresses and tags replaced by spaces."""
+    """Return the text with code blocks, words in backticks, addresses, tags and argument names replaced by spaces."""
 
     def blank(match: re.Match[str]) -> str:
         return re.sub(r"[^\n]", " ", match[0])
 
-    return _CODE.sub(blank, _FENCE.sub(blank, text))
+    return _CODE.sub(blank, _ENTRY.sub(blank, _FENCE.sub(blank, text)))
 
 
 def blocks_of(name: str, source: str) -> Iterator[Block]:

@@ -37,7 +37,7 @@ class BodySerializers:
     """The serializers of an image by kind of body.
 
     Attributes:
-        file: Query parameters beside an image file.
+        file: Query parameters next to an image file.
         form: Fields of a multipart form.
         json: Fields of a JSON object.
     """

@@ -142,8 +142,8 @@ def describe_list(
     Args:
         filterset: Filters of the list.
         serializer: Serializer of a row.
-        problem: Statuses of problems beside 400.
-        parameters: Parameters beside the filters and pagination.
+        problem: Statuses of problems in addition to 400.
+        parameters: Parameters in addition to the filters and pagination.
         kwargs: Further arguments of `extend_schema`.
     """
     return extend_schema(

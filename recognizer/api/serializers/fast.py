@@ -20,7 +20,7 @@ PLAIN_FIELDS: dict[type, type] = {
 
 
 class _Step(NamedTuple):
-    """How to read and represent one field.
+    """Reader and representation of one field.
 
     Attributes:
         name: Key in the result.

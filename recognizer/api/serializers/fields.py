@@ -75,7 +75,7 @@ class IdField(serializers.RegexField):
 
 
 class TruthField(serializers.ChoiceField):
-    """What an image shows: a digit as text, or a word such as `unclear`."""
+    """Content of an image: a digit as text, or a word such as `unclear`."""
 
     default_error_messages = {"not_text": 'Write it as text: "7" and not 7.'}
 

@@ -1,4 +1,4 @@
-"""Serializers of images that clients send, as a form, as JSON or as query parameters beside the file itself."""
+"""Serializers of images that clients send, as a form, as JSON or as query parameters next to the file itself."""
 
 from typing import Any
 

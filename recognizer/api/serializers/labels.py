@@ -35,7 +35,7 @@ class LabelSerializer(FastSerializer[Label]):
         return label.value or None
 
     def get_mine(self, label: Label) -> bool:
-        """Whether it is the caller's own label."""
+        """True if it is the caller's own label."""
         return permissions.is_own_label(self.context["request"].actor, label)
 
     @extend_schema_field({"type": ["string", "null"]})

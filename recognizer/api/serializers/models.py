@@ -28,7 +28,7 @@ class ModelVersionSerializer(FastSerializer[ModelVersion]):
     gate_verdict = serializers.ChoiceField(choices=GateVerdict.choices)
 
     def get_live(self, version: ModelVersion) -> bool:
-        """Whether it is the live version."""
+        """True if it is the live version."""
         return bool(version.pk == self.context["live"])
 
 

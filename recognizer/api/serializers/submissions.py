@@ -82,7 +82,7 @@ class SubmissionSerializer(FastSerializer[Submission]):
         return self._url("api-submission-pixels", submission)
 
     def get_mine(self, submission: Submission) -> bool:
-        """Whether the caller sent it."""
+        """True if the caller sent it."""
         return permissions.owns(self.context["request"].actor, submission)
 
     @extend_schema_field(serializers.ChoiceField(choices=TruthValue.choices, allow_null=True))

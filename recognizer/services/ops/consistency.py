@@ -63,7 +63,7 @@ class ConsistencyReport:
 
     @property
     def is_sane(self) -> bool:
-        """Whether all findings are harmless."""
+        """True if all findings are harmless."""
         return all(finding.is_harmless for finding in self.findings)
 
 

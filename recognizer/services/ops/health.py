@@ -47,7 +47,7 @@ class Health:
 
     @property
     def is_ready(self) -> bool:
-        """Whether the site can serve requests. Without a worker it can, because submissions wait in the queue."""
+        """True if the site can serve requests. Without a worker it can, because submissions wait in the queue."""
         return self.database and self.migrations and self.storage and self.redis and self.model is not None
 
 

@@ -119,7 +119,7 @@ def test_comments_of_templates_and_prose_of_documents_are_checked(monkeypatch):
 
 def test_pending_files_are_left_out_until_they_are_rewritten():
     assert not words("docs/operations.md", "nobody\n")
-    assert {issue for _, issue in rules.PENDING} <= {"C", "F"}
+    assert {issue for _, issue in rules.PENDING} <= {"B", "C", "F"}
 
 
 @pytest.mark.parametrize(
