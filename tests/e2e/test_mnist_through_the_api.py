@@ -1,6 +1,6 @@
-"""MNIST's test images, posted as 28 x 28 PNG files through the API of a running site, are read as well as stated.
+"""MNIST's test images, posted as 28 x 28 PNG files through the API of a running site, give the published accuracy.
 
-The figure stated is `test_accuracy` in ml/base/metrics.json, measured on the very arrays. Here every image goes through
+The published figure is `test_accuracy` in ml/base/metrics.json, measured on the arrays. Here each image passes
 decoding, preprocessing, database, Redis and worker.
 """
 
@@ -30,7 +30,7 @@ def running(site: Site) -> Site:
 
 
 def digits_read(site: Site, images: np.ndarray) -> np.ndarray:
-    """What the site reads on (N, 28, 28) images, sent by several clients at once, in their order."""
+    """Return the site's predictions of (N, 28, 28) images, sent by several clients, in the order of the images."""
 
     def send(rows: Iterable[np.ndarray]) -> list[int]:
         with site.client() as client:
@@ -53,7 +53,7 @@ def test_accuracy_on_500_images_matches_that_on_arrays(running):
     images, labels = mnist.test_images[:500], mnist.test_labels[:500]
     through_the_site = digits_read(running, images)
     answers = load_classifier((BASE_FOLDER / "model.bundle").read_bytes()).answer(images)
-    as_arrays = np.array([one.digit for one in answers])
+    as_arrays = np.array([answer.digit for answer in answers])
     difference = np.mean(through_the_site == labels) - np.mean(as_arrays == labels)
     assert abs(difference) <= 0.01, f"{difference:+.1%} against the arrays"
 

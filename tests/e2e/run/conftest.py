@@ -1,4 +1,4 @@
-"""Data folders for whole sites."""
+"""Data directories for complete sites."""
 
 import os
 import shutil
@@ -15,7 +15,7 @@ from digitsite.testing.supervised import Supervised
 
 @pytest.fixture(scope="session")
 def prepared_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A data folder with a migrated database and collected static files, to be copied; nobody has signed in."""
+    """A data folder with a migrated database and collected static files, to be copied; no user has signed in."""
     folder = tmp_path_factory.mktemp("prepared")
     environment = os.environ | {"DATA_DIR": str(folder)}
     subprocess.run([sys.executable, "manage.py", "prepare"], cwd=BASE_DIR, env=environment, check=True)
@@ -24,7 +24,7 @@ def prepared_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def folder(prepared_folder: Path, tmp_path: Path) -> Path:
-    """A data folder of the test's own on which a site starts quickly."""
+    """A prepared data directory for one test."""
     copy = tmp_path / "data"
     shutil.copytree(prepared_folder, copy, copy_function=_link_static_files)
     return copy
@@ -32,7 +32,7 @@ def folder(prepared_folder: Path, tmp_path: Path) -> Path:
 
 @pytest.fixture
 def start(folder: Path) -> Iterator[Callable[..., Supervised]]:
-    """Starts sites on `folder`; whatever is left of them at the end of the test is killed."""
+    """Factory for sites on `folder`; their processes are killed at the end of the test."""
     sites: list[Supervised] = []
 
     def start_site(**settings: str) -> Supervised:

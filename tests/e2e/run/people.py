@@ -1,4 +1,4 @@
-"""What somebody does with a site that has just been started."""
+"""Actions of a user on a new site."""
 
 from playwright.sync_api import expect, sync_playwright
 

@@ -15,7 +15,7 @@ from .people import draw_a_three_and_find_it
 pytestmark = pytest.mark.acceptance
 
 INSTALL_SECONDS = 1200
-# What this test run's own virtual environment or make has set would not be there on a fresh machine.
+# Variables of this test run's virtual environment and make, which a fresh machine does not have.
 NOT_FRESH = ("VIRTUAL_ENV", "PYTHONPATH", "PYTHONHOME", "MAKEFLAGS", "MAKELEVEL", "MFLAGS", "DJANGO_SETTINGS_MODULE")
 
 

@@ -1,4 +1,4 @@
-"""The virtual environment that `make` makes: whole or not at all, whatever stopped the last attempt."""
+"""The virtual environment that `make` creates is complete or absent, even after interrupted attempts."""
 
 import contextlib
 import os
@@ -13,9 +13,9 @@ import pytest
 from digitsite.testing.site import BASE_DIR, wait_until
 
 STAMP = ".venv/site.stamp"
-# Variables of the test run's own environment, which a person's shell does not have.
+# Variables of the test run that an ordinary shell does not have.
 NOT_FRESH = ("VIRTUAL_ENV", "PYTHONPATH", "PYTHONHOME", "MAKEFLAGS", "MAKELEVEL", "MFLAGS")
-# Debian's Python without its package python3-venv: it makes a folder with a Python in it, and fails.
+# Debian's Python without the package python3-venv: it creates an incomplete directory and fails.
 DEBIAN = f"""#!/bin/sh
 case "$*" in
   *ensurepip*) echo asked >"$0.asked"; exit 1 ;;
@@ -27,7 +27,7 @@ esac
 
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
-    """What `make` needs of a checkout, with nothing to be installed, in a folder whose name needs care."""
+    """The files that `make` needs, without requirements, in a directory with special characters in its name."""
     folder = tmp_path / "a b#$c%'d"
     (folder / "deploy").mkdir(parents=True)
     for name in ("Makefile", "deploy/environment.sh"):
@@ -60,22 +60,22 @@ def test_python_without_venv_is_rejected_with_the_name_of_the_missing_package(ch
     debian = checkout / "python"
     debian.write_text(DEBIAN)
     debian.chmod(0o755)
-    refused = make(checkout, STAMP, python=str(debian))
-    assert refused.returncode != 0
-    assert "sudo apt-get install python3-venv" in refused.stderr
-    assert "ensurepip is not available" not in refused.stderr  # it was not even tried
+    result = make(checkout, STAMP, python=str(debian))
+    assert result.returncode != 0
+    assert "sudo apt-get install python3-venv" in result.stderr
+    assert "ensurepip is not available" not in result.stderr  # no environment was attempted
     assert debian.with_name("python.asked").exists()
     assert not (checkout / ".venv").exists()
-    made = make(checkout, STAMP)
-    assert made.returncode == 0, made.stderr
+    result = make(checkout, STAMP)
+    assert result.returncode == 0, result.stderr
     assert works(checkout)
 
 
 @pytest.mark.acceptance
 def test_incomplete_environment_is_created_again(checkout: Path) -> None:
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", checkout / ".venv"], check=True)
-    made = make(checkout, STAMP)
-    assert made.returncode == 0, made.stderr
+    result = make(checkout, STAMP)
+    assert result.returncode == 0, result.stderr
     assert works(checkout)
 
 
@@ -85,7 +85,7 @@ def test_interrupted_installation_is_repeated_from_scratch(checkout: Path) -> No
     (checkout / ".venv" / "of the first").touch()
     requirements = checkout / "requirements.txt"
     requirements.unlink()
-    os.mkfifo(requirements)  # which pip begins to read, and does not get to the end of
+    os.mkfifo(requirements)  # pip starts to read it and never reaches its end
     process = subprocess.Popen(
         ["make", STAMP, f"PYTHON={sys.executable}"], cwd=checkout, env=environment(), start_new_session=True
     )
@@ -119,9 +119,9 @@ def test_failed_pip_install_leaves_the_environment_unchanged(checkout: Path) -> 
 
 def test_checkout_path_with_a_colon_is_rejected_in_one_line(checkout: Path) -> None:
     checkout = checkout.rename(checkout.with_name("a:b"))
-    refused = make(checkout, STAMP)
-    assert refused.returncode != 0
-    assert "a colon in its name" in refused.stderr
+    result = make(checkout, STAMP)
+    assert result.returncode != 0
+    assert "a colon in its name" in result.stderr
     assert not (checkout / ".venv").exists()
 
 
@@ -129,7 +129,7 @@ def test_settings_on_the_make_command_line_are_passed_unchanged(checkout: Path) 
     makefile = (checkout / "Makefile").read_text()
     (checkout / "Makefile").write_text(makefile + "\nshow:\n\t@printenv DATA_DIR SECRET_KEY\n")
     values = ["/srv/a$b$$c${HOME}$(shell id)#d %25\\n'\"e`f`;g", "$PORT"]
-    shown = make(
+    output = make(
         checkout, "show", *(f"{name}={value}" for name, value in zip(("DATA_DIR", "SECRET_KEY"), values, strict=True))
     )
-    assert shown.stdout.splitlines() == values
+    assert output.stdout.splitlines() == values

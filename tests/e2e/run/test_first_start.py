@@ -1,4 +1,4 @@
-"""The first start of a new site, from an empty folder, and what it looks like while it runs."""
+"""The first start of a site on an empty data directory, and the running site."""
 
 import os
 import re
@@ -22,7 +22,7 @@ MB = 1_000_000
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Supervised]:
-    """A site started on an empty folder; all tests of this module look at the same one."""
+    """A site started on an empty directory, shared by all tests of this module."""
     with Supervised(tmp_path_factory.mktemp("new") / "data") as site:
         site.wait_until_all_run()
         yield site
@@ -37,7 +37,7 @@ def test_announced_site_predicts_the_right_digit(site: Supervised) -> None:
 
 
 def test_resident_memory_is_below_450_mb(site: Supervised) -> None:
-    """Resident memory, shared pages counted in every process: what `ps` adds up to, not the smaller true share."""
+    """Measure resident memory with shared pages counted in every process, as the sum of `ps` does."""
     for _ in range(20):
         site.draw_a_three()
     site.wait_until_the_start_is_over()
@@ -63,13 +63,13 @@ def test_printed_link_signs_in_the_operator_once(site: Supervised) -> None:
     link = site.sign_in_link
     with site.client() as client:
         page = client.get(link)
-        assert page.status_code == 200  # what a chat program's preview does; it must not use the link up
+        assert page.status_code == 200  # as the link preview of a chat program does; it must not invalidate the link
         token = re.search(r'name="csrfmiddlewaretoken" value="(\w+)"', page.text)[1]
         signed_in = client.post(link, data={"csrfmiddlewaretoken": token}, headers={"Referer": link})
         assert signed_in.status_code == 302
         assert client.get("/admin/").status_code == 200
-    with site.client() as somebody_else:
-        assert somebody_else.get(link).status_code == 410
+    with site.client() as other_client:
+        assert other_client.get(link).status_code == 410
 
 
 def test_operator_command_prints_a_link_with_the_address_of_the_running_site(site: Supervised) -> None:
@@ -116,17 +116,17 @@ def test_no_process_of_an_idle_site_has_loaded_tensorflow(site: Supervised, name
 
 
 def test_pages_respond_while_the_maximum_number_of_requests_waits(site: Supervised) -> None:
-    """A prediction worker that hangs, its heartbeat still fresh: everybody waits for it, and nobody else for them."""
+    """A suspended worker with a recent heartbeat delays submissions until their timeout, but not pages."""
     worker = site.part("predictions")
     with ThreadPoolExecutor(60) as people:
         worker.suspend()
         try:
             waiting = [people.submit(site.draw_a_three) for _ in range(60)]
-            time.sleep(0.5)  # until they have come in; nothing tells that they wait
-            asked = time.monotonic()
+            time.sleep(0.5)  # until they are received; their waiting cannot be observed
+            started = time.monotonic()
             with site.client() as client:
                 assert client.get("/").status_code == 200
-            assert time.monotonic() - asked < 1.5  # each of the others waits for 2 s
-            assert {one.result().status_code for one in waiting} == {202}
+            assert time.monotonic() - started < 1.5  # each submission waits for 2 s
+            assert {future.result().status_code for future in waiting} == {202}
         finally:
             worker.resume()

@@ -1,4 +1,4 @@
-"""Data folders with names that would mean something else in an address, a shell or a Makefile."""
+"""Data directories whose names have special characters of URLs, shells or Makefiles."""
 
 import os
 import shutil
@@ -21,8 +21,8 @@ from digitsite.testing.site import BASE_DIR
 from digitsite.testing.supervised import SETTINGS, Supervised
 from tests.support.settings import import_settings
 
-PRINTABLE = "".join(one for one in string.printable if one.isprintable() and one != "/")
-# 180 characters of which no one may be lost: the socket is then elsewhere.
+PRINTABLE = "".join(char for char in string.printable if char.isprintable() and char != "/")
+# 180 characters, too many for the path of a socket, which is in another directory in this case.
 LONG = "æ日" * 20 + "a b" * 46 + "z"
 NAMES = [
     "a#1",
@@ -39,7 +39,7 @@ NAMES = [
     "日本é\u3000x",
     LONG,
 ]
-NASTY = " " + "".join(one for one in PRINTABLE if not one.isalnum()) + "%25日\u00a0"
+NASTY = " " + "".join(char for char in PRINTABLE if not char.isalnum()) + "%25日\u00a0"
 
 
 def read_settings(monkeypatch: pytest.MonkeyPatch, folder: str) -> dict:
@@ -49,7 +49,7 @@ def read_settings(monkeypatch: pytest.MonkeyPatch, folder: str) -> dict:
     return import_settings(monkeypatch)
 
 
-@pytest.mark.parametrize("name", [*NAMES, *(f"a{one}b" for one in PRINTABLE if not one.isalnum())])
+@pytest.mark.parametrize("name", [*NAMES, *(f"a{char}b" for char in PRINTABLE if not char.isalnum())])
 def test_database_images_and_redis_use_the_data_directory_with_any_name(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str
 ) -> None:
@@ -58,8 +58,8 @@ def test_database_images_and_redis_use_the_data_directory_with_any_name(
     settings = read_settings(monkeypatch, str(folder))
     sqlite3.connect(settings["DATABASES"]["default"]["NAME"], uri=True).execute("CREATE TABLE one (two)")
     settings["MEDIA_ROOT"].mkdir()
-    assert [one.name for one in tmp_path.iterdir()] == [name]
-    assert {one.name for one in folder.iterdir()} == {"db.sqlite3", "media", "secret_key"}
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+    assert {path.name for path in folder.iterdir()} == {"db.sqlite3", "media", "secret_key"}
     socket = str(redis_urls.embedded_socket(folder))
     assert socket == str(folder / "redis.sock") or len(os.fsencode(folder)) > 80
     assert parse_url(settings["HANDOFF_URL"])["path"] == socket
@@ -67,7 +67,7 @@ def test_database_images_and_redis_use_the_data_directory_with_any_name(
 
 
 def broker_socket(url: str) -> str:
-    """Where Celery's broker connection looks for the server."""
+    """Return the socket that Celery's broker connection uses."""
     connection = Connection(url)
     assert connection.alt in ([], [connection.hostname])
     transport = connection.get_transport_cls()(connection)
@@ -115,8 +115,8 @@ def test_invalid_redis_url_is_rejected(url: str, words: str) -> None:
 
 def test_both_clients_parse_password_and_special_characters_of_a_socket_url() -> None:
     url = "unix://:pa%2Fss@/srv/a b;c%23/100%/redis.sock"
-    found = parse_url(redis_urls.database_url(url, 1))
-    assert (found["path"], found["password"], found["db"]) == ("/srv/a b;c#/100%/redis.sock", "pa/ss", 1)
+    options = parse_url(redis_urls.database_url(url, 1))
+    assert (options["path"], options["password"], options["db"]) == ("/srv/a b;c#/100%/redis.sock", "pa/ss", 1)
     assert broker_socket(redis_urls.broker_url(url)) == "/srv/a b;c#/100%/redis.sock"
 
 
@@ -150,7 +150,7 @@ def test_relative_sqlite_path_is_resolved_against_the_project(monkeypatch: pytes
 
 @pytest.fixture
 def short_folder() -> Iterator[Path]:
-    """A folder whose path leaves room for a socket inside."""
+    """A directory whose path is short enough for a socket in it."""
     folder = Path(tempfile.mkdtemp(prefix="d-"))
     yield folder
     shutil.rmtree(folder)
@@ -173,14 +173,14 @@ def test_site_runs_and_is_backed_up_and_restored_in_a_directory_with_special_cha
     restored = short_folder / f"{name[:60]} 2"
     assert "is restored" in manage("restore", archive, data=restored)
     assert "1 submissions, 1 pictures" in manage("sanity", data=restored)
-    assert {one.name for one in short_folder.iterdir()} == {name, archive.name, restored.name}
+    assert {path.name for path in short_folder.iterdir()} == {name, archive.name, restored.name}
 
 
 def manage(*command: str | Path, data: Path, check: bool = True) -> str:
-    kept = {name: value for name, value in os.environ.items() if name not in SETTINGS}
+    environment = {name: value for name, value in os.environ.items() if name not in SETTINGS}
     done = subprocess.run(
         [sys.executable, "manage.py", *command],
-        cwd=BASE_DIR, env=kept | {"DATA_DIR": str(data)}, capture_output=True, text=True, check=False,
+        cwd=BASE_DIR, env=environment | {"DATA_DIR": str(data)}, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0 or not check, done.stderr
     return done.stdout

@@ -1,4 +1,4 @@
-"""No process grows with what it has done: each is as large after 20,000 predictions as after 2,000."""
+"""Memory of all processes after 20,000 predictions is the same as after 2,000."""
 
 import random
 from collections.abc import Callable
@@ -34,11 +34,11 @@ def draw_together(site: Supervised, count: int) -> None:
 
 
 def resident(site: Supervised) -> dict[str, float]:
-    """Megabytes of each part, its children included."""
+    """Return the resident memory of each process and its children, in megabytes."""
     sizes = {"supervisor": psutil.Process(site.process.pid).memory_info().rss / MB}
     for name in PARTS:
         part = site.part(name)
-        sizes[name] = sum(one.memory_info().rss for one in [part, *part.children(recursive=True)]) / MB
+        sizes[name] = sum(process.memory_info().rss for process in [part, *part.children(recursive=True)]) / MB
     return sizes
 
 

@@ -1,4 +1,4 @@
-"""A part that cannot start ends the start, and says why, instead of being started again without end."""
+"""A process that cannot start stops the start with its output, instead of being restarted forever."""
 
 import os
 import subprocess
@@ -11,7 +11,7 @@ import pytest
 from digitsite.testing.site import BASE_DIR
 from digitsite.testing.supervised import SETTINGS, Supervised
 
-# The supervisor with nothing to prepare, a worker that does nothing, and one part that ends at once.
+# The supervisor without a preparation, with an idle worker and one process that exits at once.
 SUPERVISOR = """
 import sys
 from digitsite.supervisor import __main__, commands, startup_cache
@@ -28,11 +28,11 @@ sys.exit(__main__.main())
 def test_start_stops_with_the_last_output_of_a_process_that_fails_three_times(
     tmp_path: Path, command: str, part: str
 ) -> None:
-    kept = {name: value for name, value in os.environ.items() if name not in SETTINGS}
+    environment = {name: value for name, value in os.environ.items() if name not in SETTINGS}
     done = subprocess.run(
         [sys.executable, "-c", SUPERVISOR, command],
         cwd=BASE_DIR,
-        env=kept | {"PORT": "0", "TRAINER": "0", "DATA_DIR": str(tmp_path / "data")},
+        env=environment | {"PORT": "0", "TRAINER": "0", "DATA_DIR": str(tmp_path / "data")},
         capture_output=True, text=True, timeout=60, check=False,
     )  # fmt: skip
     assert done.returncode == 1

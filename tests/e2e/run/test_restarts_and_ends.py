@@ -1,4 +1,4 @@
-"""Parts that die come back; and whichever way the site ends, it ends whole, in time, and can start again."""
+"""Restarts of failed processes, and complete stops after signals and kills."""
 
 import signal
 import time
@@ -12,7 +12,7 @@ from digitsite.supervisor.options import own_addresses
 from digitsite.testing.site import wait_until
 from digitsite.testing.supervised import Supervised
 
-# What Ctrl-C may take, and what may pass after a kill -9 of the supervisor.
+# Time limit for Ctrl-C, and for the guard after a kill -9 of the supervisor.
 SECONDS = 5.0
 
 Start = Callable[..., Supervised]
@@ -37,10 +37,10 @@ def test_restart_delay_doubles_with_each_failure(start: Start) -> None:
         old.kill()
         site.wait_for_words("web ended unexpectedly (SIGKILL)", count=count)
         wait_until(lambda old=old: _runs_again(site, "web", old.pid), event="the return of web")
-    # A Redis whose file is damaged begins anew: the rows know what waits.
+    # Redis starts empty if its file is damaged: the database has the pending submissions.
     (file,) = (site.folder / "redis" / "appendonlydir").glob("*.incr.aof")
     with file.open("r+b") as content:
-        content.write(b"?" * 30)  # at its beginning: what is missing at the end, Redis forgives
+        content.write(b"?" * 30)  # at its beginning; Redis repairs a truncated end itself
     site.part("redis").kill()
     site.wait_for_words("it starts empty")
     wait_until(lambda: _answers(site), seconds=30, event="an answer with an empty Redis")
@@ -52,7 +52,7 @@ def test_restart_delay_doubles_with_each_failure(start: Start) -> None:
 def test_signal_stops_all_processes_in_time(start: Start, how: signal.Signals) -> None:
     site = start()
     site.wait_until_all_run()
-    assert site.draw_a_three().status_code == 201  # a shift is on
+    assert site.draw_a_three().status_code == 201  # starts a worker session
     seconds = site.stop(how)
     assert site.process.returncode == 0
     assert site.left_behind() == []
@@ -74,16 +74,16 @@ def test_no_process_outlives_a_killed_supervisor_and_the_next_start_keeps_all_da
     with pytest.raises(AssertionError, match="no part trainer runs"):
         first.part("trainer")
     drawn = first.draw_a_three().json()
-    for name in ("predictions", "redis"):  # these will not even hear that they should end
+    for name in ("predictions", "redis"):  # suspended processes do not react to SIGTERM
         first.part(name).suspend()
     first.stop(signal.SIGKILL)
-    second = start(TRAINER="0", HOST="0.0.0.0")  # at once: it waits until the first one's parts are gone
+    second = start(TRAINER="0", HOST="0.0.0.0")  # at once: it waits until the processes of the first site have ended
     wait_until(lambda: not first.left_behind(), seconds=SECONDS, event="the end of every process")
     second.wait_until_it_answers()
     with second.client() as client:
-        kept = client.get(drawn["url"].replace(first.url, second.url))
-        assert kept.json()["prediction"]["digit"] == 3
-        for address in own_addresses():  # as a phone would come
+        response = client.get(drawn["url"].replace(first.url, second.url))
+        assert response.json()["prediction"]["digit"] == 3
+        for address in own_addresses():  # as a phone in the same network
             assert client.get(second.url.replace("127.0.0.1", address)).status_code == 200
         assert client.get("/", headers={"Host": "evil.example.com"}).status_code == 400
 

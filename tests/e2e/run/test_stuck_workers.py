@@ -1,4 +1,4 @@
-"""Workers that are there and take nothing: the supervisor finds out and starts them again."""
+"""Workers that run without taking work are restarted by the supervisor."""
 
 import sys
 from collections.abc import Callable
@@ -26,5 +26,5 @@ def test_unresponsive_workers_are_restarted_while_work_is_pending(start: Start) 
         site.wait_for_words(f"{name} takes no work, and some waits; ending it", seconds=90)
         site.wait_for_words(f"{name} ended unexpectedly (SIGKILL)")
     wait_until(lambda: site.draw_a_three().status_code == 201, seconds=60, event="an answer")
-    # Once is enough: the new ones take work.
+    # Each is restarted once, because the new workers take work.
     assert site.output.count("takes no work") == 2

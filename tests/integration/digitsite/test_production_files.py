@@ -1,4 +1,4 @@
-"""Dockerfile and compose.yaml cannot be run in these tests; what they name must at least be there."""
+"""Names in Dockerfile and compose.yaml exist. The tests cannot run these files."""
 
 import re
 import subprocess
@@ -11,7 +11,7 @@ import yaml
 from digitsite.testing.site import BASE_DIR
 from tests.unit.digitsite.test_readme import ALSO, settings_in_the_code
 
-# Known to others than this site: Python, glibc, the shell.
+# Variables of Python, glibc and the shell.
 ELSEWHERE = {
     *("PATH", "HOME", "PYTHONUNBUFFERED", "PYTHONDONTWRITEBYTECODE", "MALLOC_ARENA_MAX", "MALLOC_MMAP_THRESHOLD_"),
     "MALLOC_TRIM_THRESHOLD_",
@@ -44,9 +44,9 @@ def test_all_settings_in_the_dockerfile_exist(dockerfile: str) -> None:
 
 def test_env_example_has_all_variables_of_compose(compose: dict) -> None:
     text = Path(BASE_DIR, "compose.yaml").read_text()
-    asked = set(re.findall(r"(?<!\$)\$\{([A-Z_]+)", text))
-    given = set(re.findall(r"^([A-Z_]+)=", Path(BASE_DIR, ".env.example").read_text(), re.MULTILINE))
-    assert asked == given
+    required = set(re.findall(r"(?<!\$)\$\{([A-Z_]+)", text))
+    provided = set(re.findall(r"^([A-Z_]+)=", Path(BASE_DIR, ".env.example").read_text(), re.MULTILINE))
+    assert required == provided
 
 
 def test_files_copied_by_the_dockerfile_exist_and_are_not_ignored(dockerfile: str) -> None:
@@ -132,5 +132,5 @@ def test_paths_settings_metrics_and_commands_in_the_docs_exist(name: str) -> Non
         base = metric.removesuffix("_total").removesuffix("_bucket").removesuffix("_info")
         assert f'"{base}"' in exposed or metric.endswith("_"), metric
     for command in re.findall(r"manage\.py ([a-z]+)", text):
-        ours = Path(BASE_DIR, "recognizer/management/commands", f"{command}.py").exists()
-        assert ours or command == "check", command
+        is_own = Path(BASE_DIR, "recognizer/management/commands", f"{command}.py").exists()
+        assert is_own or command == "check", command

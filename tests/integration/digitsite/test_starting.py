@@ -1,4 +1,4 @@
-"""What the site refuses to start with, and that its production settings satisfy Django's own deployment checks."""
+"""Settings with which the site does not start, and Django's deployment checks with production settings."""
 
 import os
 import re
@@ -15,13 +15,13 @@ from tests.support.settings import import_settings
 NEEDED = ("PATH", "HOME", "LANG")
 
 
-def read_settings(monkeypatch: pytest.MonkeyPatch, folder: Path, given: dict[str, str]) -> dict:
-    """The settings module as a start with these environment variables would read it."""
+def read_settings(monkeypatch: pytest.MonkeyPatch, folder: Path, environ: dict[str, str]) -> dict:
+    """Import the settings with these environment variables."""
     for name in ("ALLOWED_HOSTS", "HTTPS", "HOST", "DEBUG", "SECRET_KEY", "DATABASE_URL", "REDIS_URL", "METRICS_TOKEN"):
         monkeypatch.delenv(name, raising=False)
     for name in ("BEHIND_PROXY", "TRUSTED_PROXIES", "HSTS_SECONDS", "HSTS_INCLUDE_SUBDOMAINS", "HSTS_PRELOAD"):
         monkeypatch.delenv(name, raising=False)
-    for name, value in (given | {"DATA_DIR": str(folder)}).items():
+    for name, value in (environ | {"DATA_DIR": str(folder)}).items():
         monkeypatch.setenv(name, value)
     return import_settings(monkeypatch)
 
@@ -77,7 +77,7 @@ def test_invalid_setting_stops_the_start(
 
 
 @pytest.mark.parametrize(
-    "given",
+    "environ",
     [
         {},
         {"CSRF_TRUSTED_ORIGINS": "https://Digits.example.com, http://[fd00::7]:8000,https://*.example.com"},
@@ -91,9 +91,9 @@ def test_invalid_setting_stops_the_start(
     ],
 )
 def test_https_is_off_by_default_on_a_local_network(
-    given: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    environ: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    read = read_settings(monkeypatch, tmp_path, given)
+    read = read_settings(monkeypatch, tmp_path, environ)
     assert not read["HTTPS"]
     assert not read["SECURE_SSL_REDIRECT"]
     assert read["SECURE_HSTS_SECONDS"] == 0

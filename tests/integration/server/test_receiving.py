@@ -1,4 +1,4 @@
-"""A real web server under slow, silent and odd clients."""
+"""The web server with slow, idle and unusual clients."""
 
 import json
 import time
@@ -22,13 +22,13 @@ from tests.support.socket_clients import (
 
 DRAWING = json.dumps({"strokes": SEVEN}).encode()
 FORMS = {"with a length": ["Content-Length: 1000"], "in chunks": ["Transfer-Encoding: chunked"]}
-# Longer than any test: what is slow stays.
+# Longer than any test, so that slow bodies never time out.
 PATIENT = {"BODY_TIMEOUT_SECONDS": "600"}
 
 
 @pytest.fixture
 def start(make_site: Callable[..., Site]) -> Callable[..., Site]:
-    """Starts a site with a web server alone: pages need no Redis."""
+    """Factory for sites with only a web server; pages need no Redis."""
 
     def start(**settings: str) -> Site:
         site = make_site(**settings)
@@ -120,7 +120,7 @@ def test_two_thousand_idle_connections_block_no_client(port: int) -> None:
         connection.close()
 
 
-# --- What a web server owes its clients ------------------------------------------------------------------------------
+# --- HTTP semantics --------------------------------------------------------------------------------------------------
 
 
 def test_too_large_body_is_rejected_before_it_is_sent(port: int) -> None:

@@ -45,16 +45,16 @@ def test_each_trusted_proxy_appends_one_entry() -> None:
         "203.0.113.2",
         "198.51.100.1",
     ]
-    # Past the outer proxies: what is there was written by the client.
+    # Entries before the outermost proxy were client_entry by the client.
     assert client_address(header, proxies=4) == UNKNOWN_ADDRESS
 
 
 @settings(deadline=None)
 @given(st.text(max_size=40), st.ip_addresses(), st.lists(st.ip_addresses(), max_size=3))
-def test_client_cannot_change_its_address_with_a_header(written: str, address: object, proxies: list) -> None:
-    header = ", ".join([written, str(address), *map(str, proxies)])
-    found = client_address(header, proxies=len(proxies) + 1)
-    assert found == str(address).partition("%")[0]
+def test_client_cannot_change_its_address_with_a_header(client_entry: str, address: object, proxies: list) -> None:
+    header = ", ".join([client_entry, str(address), *map(str, proxies)])
+    result = client_address(header, proxies=len(proxies) + 1)
+    assert result == str(address).partition("%")[0]
 
 
 @settings(deadline=None)

@@ -1,4 +1,4 @@
-"""The README's table of settings says what the code does."""
+"""The README's table of settings matches the code."""
 
 import ast
 import re
@@ -8,28 +8,28 @@ import pytest
 
 from digitsite.testing.site import BASE_DIR
 
-# Asked for in other ways than by digitsite/env.py, or by others than this site.
+# Settings that are not read with digitsite/env.py.
 ALSO = {"MNIST_PATH", "MNIST_CACHE", "DATA_DIR", "SECRET_KEY"}
 ROW = re.compile(r"^\| `([A-Z_]+)` \| (.+?) \| .+ \|$", re.MULTILINE)
 
 
 def settings_in_the_code() -> dict[str, str | None]:
-    """Each setting's name, and its default as the table writes it; None where it is no plain value."""
-    found: dict[str, str | None] = {}
+    """Return the name of each setting and its default as in the table; None if it is not a plain value."""
+    settings: dict[str, str | None] = {}
     for path in Path(BASE_DIR, "digitsite").rglob("*.py"):
         for call in ast.walk(ast.parse(path.read_text())):
             match call:
                 case ast.Call(ast.Attribute(ast.Name("env")), [ast.Constant(str(name)), *rest]) if name.isupper():
-                    found[name] = _default(rest[0]) if rest else found.get(name)
-    return found
+                    settings[name] = _default(rest[0]) if rest else settings.get(name)
+    return settings
 
 
 def _default(node: ast.expr) -> str | None:
-    """Numbers, words and products of numbers; anything else depends on the machine."""
+    """Return the default if it is a number, word or product of numbers; others depend on the machine."""
     expression = ast.unparse(node)
     if not re.fullmatch(r"[\d_.* ]+|'\w+'|True|False", expression):
         return None
-    value = eval(expression)  # only what the pattern lets through
+    value = eval(expression)  # the pattern allows only literals
     return str(int(value)) if isinstance(value, bool) else str(value)
 
 

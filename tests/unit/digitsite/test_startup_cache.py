@@ -1,4 +1,4 @@
-"""Results that were stopped half-way, by Ctrl-C, a full disk or a power cut, and are not taken for whole."""
+"""Incomplete results of interrupted writes (Ctrl-C, full disk, power loss) are not used."""
 
 import errno
 import os
@@ -55,13 +55,13 @@ def test_interrupted_preparation_is_repeated(monkeypatch: pytest.MonkeyPatch, tm
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("DATA_DIR", str(tmp_path))
     monkeypatch.setenv("PORT", "0")
-    told = options.read()
+    parsed = options.read()
     (tmp_path / "static").mkdir()
     (tmp_path / "db.sqlite3").touch()
-    startup_cache.remember(told)
-    assert startup_cache.is_current(told)
-    startup_cache.forget(told)  # as every preparation begins
-    assert not startup_cache.is_current(told)
+    startup_cache.remember(parsed)
+    assert startup_cache.is_current(parsed)
+    startup_cache.forget(parsed)  # every preparation starts with this
+    assert not startup_cache.is_current(parsed)
 
 
 def test_empty_secret_key_file_is_rejected(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""What `make run` can be told, and what it answers to nonsense."""
+"""Options of the supervisor and its messages about invalid ones."""
 
 import os
 import socket
@@ -17,7 +17,7 @@ from digitsite.testing.supervised import SETTINGS
 
 
 @pytest.fixture(autouse=True)
-def nothing_set(monkeypatch: pytest.MonkeyPatch) -> None:
+def no_options_set(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in SETTINGS:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("PORT", "0")
@@ -31,7 +31,7 @@ def taken_port() -> Iterator[int]:
         yield listener.getsockname()[1]
 
 
-def refused(**settings: str) -> str:
+def output_of_refused_start(**settings: str) -> str:
     """The output of a supervisor that must not start."""
     environment = {name: value for name, value in os.environ.items() if name not in SETTINGS} | settings
     done = subprocess.run(
@@ -45,11 +45,11 @@ def refused(**settings: str) -> str:
 
 
 def test_site_listens_on_loopback_by_default() -> None:
-    told = options.read()
-    assert told.data_dir == Path(BASE_DIR, "data")
-    assert told.url == f"http://127.0.0.1:{told.port}/"
-    assert told.network_urls == []
-    assert told.allowed_hosts() == "localhost,127.0.0.1,[::1]"
+    parsed = options.read()
+    assert parsed.data_dir == Path(BASE_DIR, "data")
+    assert parsed.url == f"http://127.0.0.1:{parsed.port}/"
+    assert parsed.network_urls == []
+    assert parsed.allowed_hosts() == "localhost,127.0.0.1,[::1]"
 
 
 def test_open_site_allows_all_names_of_this_machine_and_no_others(
@@ -58,10 +58,10 @@ def test_open_site_allows_all_names_of_this_machine_and_no_others(
     monkeypatch.setenv("HOST", "0.0.0.0")
     monkeypatch.setattr(options, "own_addresses", lambda: ["192.168.7.5", "10.0.0.2"])
     monkeypatch.setattr(socket, "gethostname", lambda: "Laptop")
-    told = options.read()
-    assert told.url.startswith("http://127.0.0.1:")
-    assert told.network_urls == [f"http://192.168.7.5:{told.port}/", f"http://10.0.0.2:{told.port}/"]
-    assert told.allowed_hosts() == "localhost,127.0.0.1,[::1],192.168.7.5,10.0.0.2,laptop,laptop.local"
+    parsed = options.read()
+    assert parsed.url.startswith("http://127.0.0.1:")
+    assert parsed.network_urls == [f"http://192.168.7.5:{parsed.port}/", f"http://10.0.0.2:{parsed.port}/"]
+    assert parsed.allowed_hosts() == "localhost,127.0.0.1,[::1],192.168.7.5,10.0.0.2,laptop,laptop.local"
 
 
 def test_public_host_name_is_allowed_only_with_an_explicit_https_setting(
@@ -94,9 +94,9 @@ def test_own_addresses_can_be_bound() -> None:
 def test_environment_variables_are_passed_to_all_processes(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("ALLOWED_HOSTS", "digits.example.com")
     monkeypatch.setenv("DATA_DIR", str(tmp_path / "here" / ".." / "there"))
-    told = commands.environment(options.read())
-    assert told["ALLOWED_HOSTS"] == "digits.example.com"
-    assert told["DATA_DIR"] == str(tmp_path / "there")
+    parsed = commands.environment(options.read())
+    assert parsed["ALLOWED_HOSTS"] == "digits.example.com"
+    assert parsed["DATA_DIR"] == str(tmp_path / "there")
 
 
 def test_redis_url_disables_the_embedded_redis(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -128,15 +128,15 @@ def test_port_in_use_is_rejected(monkeypatch: pytest.MonkeyPatch, taken_port: in
 
 
 def test_invalid_setting_of_a_child_process_is_reported_without_a_traceback(tmp_path: Path) -> None:
-    said = refused(PORT="0", DATA_DIR=str(tmp_path), PREDICTION_BATCH="many")
-    assert "PREDICTION_BATCH is 'many'; write a number." in said
-    assert "could not be prepared" in said
+    output = output_of_refused_start(PORT="0", DATA_DIR=str(tmp_path), PREDICTION_BATCH="many")
+    assert "PREDICTION_BATCH is 'many'; write a number." in output
+    assert "could not be prepared" in output
 
 
 def test_unusable_data_directory_is_reported_in_one_line(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    said = refused(PORT="0", DATA_DIR=str(tmp_path / "file"))
-    assert said == f"The data folder {tmp_path / 'file'} cannot be written (File exists).\n"
+    output = output_of_refused_start(PORT="0", DATA_DIR=str(tmp_path / "file"))
+    assert output == f"The data folder {tmp_path / 'file'} cannot be written (File exists).\n"
 
 
 def test_startup_cache_is_stale_before_the_first_preparation_and_after_a_change(
@@ -147,20 +147,20 @@ def test_startup_cache_is_stale_before_the_first_preparation_and_after_a_change(
     source.write_text("one")
     monkeypatch.setattr(startup_cache, "BASE_DIR", tmp_path / "code")
     monkeypatch.setenv("DATA_DIR", str(tmp_path / "data"))
-    told = options.read()
-    (told.data_dir / "static").mkdir(parents=True)
-    (told.data_dir / "db.sqlite3").touch()
+    parsed = options.read()
+    (parsed.data_dir / "static").mkdir(parents=True)
+    (parsed.data_dir / "db.sqlite3").touch()
 
-    assert not startup_cache.is_current(told)
-    startup_cache.remember(told)
-    assert startup_cache.is_current(told)
+    assert not startup_cache.is_current(parsed)
+    startup_cache.remember(parsed)
+    assert startup_cache.is_current(parsed)
     source.write_text("two, longer")
-    assert not startup_cache.is_current(told)
-    startup_cache.remember(told)
-    (told.data_dir / "db.sqlite3").unlink()
-    assert not startup_cache.is_current(told)
+    assert not startup_cache.is_current(parsed)
+    startup_cache.remember(parsed)
+    (parsed.data_dir / "db.sqlite3").unlink()
+    assert not startup_cache.is_current(parsed)
     monkeypatch.setenv("DATABASE_URL", "postgres://elsewhere/digits")
-    assert not startup_cache.is_current(told)
+    assert not startup_cache.is_current(parsed)
 
 
 @pytest.mark.parametrize(
@@ -176,10 +176,10 @@ def test_startup_cache_is_stale_before_the_first_preparation_and_after_a_change(
 )
 def test_host_is_resolved_to_a_numeric_address(monkeypatch: pytest.MonkeyPatch, name: str, address: str) -> None:
     monkeypatch.setenv("HOST", name)
-    found = options.read()
-    assert found.host == address
-    assert name in found.allowed_hosts().split(",") or found.is_open_to_the_network or name != name.lower()
-    command = commands.web(found)
+    parsed = options.read()
+    assert parsed.host == address
+    assert name in parsed.allowed_hosts().split(",") or parsed.is_open_to_the_network or name != name.lower()
+    command = commands.web(parsed)
     assert command[command.index("--host") + 1] == address
 
 

@@ -1,4 +1,4 @@
-"""Receiving one request body: limits, budgets, and what is left when it fails."""
+"""Reception of a request body: limits, budgets and cleanup after failures."""
 
 import asyncio
 import errno
@@ -38,7 +38,7 @@ def limits(tmp_path: Path) -> Limits:
 
 
 class Sender:
-    """A client: gives pieces one after the other, some of them only after a delay (seconds)."""
+    """A client that sends pieces in order; a float is a delay in seconds."""
 
     def __init__(self, pieces: Iterable[bytes | float], *, ends: bool = True) -> None:
         self._pieces = iter(pieces)

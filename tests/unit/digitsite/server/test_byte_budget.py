@@ -1,4 +1,4 @@
-"""Bytes that are buffered for callers: bounded in all, with a share for each."""
+"""Limits on buffered bytes, in total and per caller."""
 
 import pytest
 from hypothesis import given
@@ -35,18 +35,18 @@ def test_released_bytes_can_be_reserved_again() -> None:
 
 @given(st.lists(st.tuples(st.sampled_from("abc"), st.integers(0, 60), st.booleans())))
 def test_capacity_is_never_exceeded_and_all_bytes_are_released(steps: list[tuple[str, int, bool]]) -> None:
-    budget, held = ByteBudget(100), []
-    for caller, size, gives_back in steps:
-        if gives_back and held:
-            budget.release(*held.pop())
+    budget, reservations = ByteBudget(100), []
+    for caller, size, is_release in steps:
+        if is_release and reservations:
+            budget.release(*reservations.pop())
             continue
         try:
             budget.reserve(caller, size)
         except BudgetExceededError:
             continue
-        held.append((caller, size))
-        assert budget.used == sum(size for _, size in held) <= 100
-    for caller, size in held:
+        reservations.append((caller, size))
+        assert budget.used == sum(size for _, size in reservations) <= 100
+    for caller, size in reservations:
         budget.release(caller, size)
     assert budget.used == 0
     budget.reserve("d", 75)

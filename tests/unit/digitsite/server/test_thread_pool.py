@@ -1,4 +1,4 @@
-"""The threads that run requests: bounded, shared fairly, gone when idle."""
+"""The thread pool for requests: limits, fairness between callers, idle threads."""
 
 import math
 import threading
@@ -42,7 +42,7 @@ class Gate:
         return Job(run, caller, large_bytes, is_deferrable, expires_at, drop)
 
     def open(self, count: int) -> None:
-        """Let all jobs run to their ends, and wait for `count` of them."""
+        """Let all jobs finish, and wait for `count` of them."""
         self._release.set()
         for _ in range(count):
             assert self._all_done.acquire(timeout=10)
@@ -89,7 +89,7 @@ def test_large_bodies_wait_for_each_other_and_small_ones_overtake_them(gate: Gat
     pool = make_pool(8, large_bytes=100)
     pool.submit(gate.job("a", "a 60", 60))
     pool.submit(gate.job("b", "b 60", 60))
-    pool.submit(gate.job("c", "c 30", 30))  # behind b in line, although it would fit
+    pool.submit(gate.job("c", "c 30", 30))  # waits behind b, although it would fit
     pool.submit(gate.job("c", "c small"))
     gate.wait_for(2)
     assert gate.started == ["a 60", "c small"]
@@ -125,7 +125,7 @@ def test_full_pool_drops_a_job_of_the_caller_with_the_most_jobs(gate: Gate) -> N
     assert gate.dropped == ["greedy 2"]
     with pytest.raises(PoolFullError):
         pool.submit(gate.job("greedy"))
-    with pytest.raises(PoolFullError):  # or the two would push each other out in turn
+    with pytest.raises(PoolFullError):  # otherwise the two would displace each other in turn
         pool.submit(gate.job("modest"))
     gate.open(5)
     assert set(gate.started) == {"running", "greedy 0", "greedy 1", "modest"}
