@@ -5,21 +5,10 @@ from rest_framework.authentication import SessionAuthentication
 from rest_framework.exceptions import PermissionDenied
 from rest_framework.request import Request
 
+from recognizer.api.http.credentials import is_browser
 from recognizer.api.http.requests import site_request
-from recognizer.cookies import SITE_COOKIES
 from recognizer.middleware import client_ip, manage_key_of
 from recognizer.services.identity.actors import Actor
-
-from .token import bearer_token
-
-
-def is_browser(request: Request) -> bool:
-    """Return whether the request carries a cookie of the site and no token.
-
-    Another site may have caused such a request, so it needs a CSRF token. No site can make a browser send a bearer
-    token.
-    """
-    return bearer_token(request) is None and any(name in request.COOKIES for name in SITE_COOKIES)
 
 
 class CsrfFailedError(PermissionDenied):

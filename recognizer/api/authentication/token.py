@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
 
 from rest_framework.authentication import BaseAuthentication
 from rest_framework.exceptions import AuthenticationFailed, PermissionDenied
 from rest_framework.permissions import SAFE_METHODS, BasePermission
 
+from recognizer.api.http.credentials import bearer_token
 from recognizer.api.http.requests import actor_of, site_request
 from recognizer.middleware import client_ip, manage_key_of
 from recognizer.models import Scope, Token
@@ -20,26 +20,7 @@ if TYPE_CHECKING:
     from rest_framework.request import Request
     from rest_framework.views import APIView
 
-# Some sites use the scheme Token instead of Bearer. Such tokens are rejected with a message instead of being ignored.
-TOKEN_SCHEME = re.compile(r"(?:^|,)\s*(?:bearer|token)\b", re.IGNORECASE)
-# https://www.rfc-editor.org/rfc/rfc6750#section-2.1
-CREDENTIALS = re.compile(r"(?:bearer|token) +(?P<key>[a-z0-9._~+/-]{1,200}=*)", re.IGNORECASE)
 UNREADABLE = "The Authorization header cannot be read. Send one, as in `Authorization: Bearer digits_…`."
-
-
-def bearer_token(request: Request) -> str | None:
-    """Return the key in the Authorization header, "" if the header is malformed, or None if it has no token.
-
-    Other schemes, such as the `Basic` of a proxy, are ignored. A header that the web server cannot decode arrives
-    empty. It counts as malformed, so that a client that tried to authenticate is not treated as anonymous.
-    """
-    header: str | None = request.META.get("HTTP_AUTHORIZATION")
-    if header is None:
-        return None
-    header = header.strip(" \t")
-    if match := CREDENTIALS.fullmatch(header):
-        return match["key"]
-    return "" if not header or not header.isascii() or TOKEN_SCHEME.search(header) else None
 
 
 class TokenAuthentication(BaseAuthentication):

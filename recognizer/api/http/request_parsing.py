@@ -9,7 +9,7 @@ from django.http import QueryDict
 from rest_framework.exceptions import ValidationError
 from rest_framework.serializers import Serializer
 
-from recognizer.api.authentication.cookie import is_browser
+from recognizer.api.http.credentials import is_browser
 from recognizer.api.serializers.fields import serializer_of
 from recognizer.api.serializers.inputs import (
     NewSubmissionFileSerializer,

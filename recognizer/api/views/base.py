@@ -18,7 +18,7 @@ from rest_framework.throttling import BaseThrottle
 from rest_framework.views import APIView
 
 from recognizer import pagination
-from recognizer.api.authentication.cookie import is_browser
+from recognizer.api.http.credentials import is_browser
 from recognizer.api.http.problems import BodyTooLarge, UnsupportedCharset
 from recognizer.api.http.requests import ApiRequest, site_request
 from recognizer.api.serializers.fields import serializer_of
