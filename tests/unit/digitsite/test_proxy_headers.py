@@ -45,7 +45,7 @@ def test_each_trusted_proxy_appends_one_entry() -> None:
         "203.0.113.2",
         "198.51.100.1",
     ]
-    # Entries before the outermost proxy were client_entry by the client.
+    # The client wrote the entries before that of the outermost proxy.
     assert client_address(header, proxies=4) == UNKNOWN_ADDRESS
 
 
