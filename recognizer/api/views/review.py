@@ -21,6 +21,7 @@ from recognizer.api.serializers.review import (
 )
 from recognizer.api.views.base import ApiView
 from recognizer.models import LabelReason, Scope, Submission
+from recognizer.services.identity import permissions
 from recognizer.services.review import decisions as decision_service
 from recognizer.services.review import queue, statistics
 from recognizer.services.review.labels import LabelError
@@ -39,7 +40,7 @@ class _ReviewView(ApiView):
             NotAllowedError: The caller is not a reviewer.
             Http404: The submission does not exist.
         """
-        queue.check_may_review(self.actor)
+        permissions.require_reviewer(self.actor)
         submission = Submission.objects.defer(*LARGE_COLUMNS).filter(public_id=public_id).first()
         if submission is None:
             raise Http404
@@ -107,7 +108,7 @@ class SeveralDecisionsView(_ReviewView):
         """
         decisions = self.validated_body(SeveralDecisionsSerializer)["decisions"]
         value_by_id = {decision["submission"]: decision["value"] for decision in decisions}
-        queue.check_may_review(self.actor)
+        permissions.require_reviewer(self.actor)
         rows = Submission.objects.defer(*LARGE_COLUMNS).filter(public_id__in=value_by_id)
         values = {row: value_by_id[row.public_id] for row in rows}
         labels = decision_service.decide_many(actor=self.actor, values=values, default_reason=LabelReason.API)

@@ -125,6 +125,16 @@ def can_export(actor: Actor) -> bool:
     return actor.is_reviewer or actor.is_operator
 
 
+def require_reviewer(actor: Actor) -> None:
+    """Check that the actor may review.
+
+    Raises:
+        NotAllowedError: the actor is not a reviewer.
+    """
+    if not actor.is_reviewer:
+        raise NotAllowedError("Only reviewers have a review queue.")
+
+
 def require_operator(actor: Actor) -> None:
     """Check that the actor may manage training runs, deployments and model files.
 

@@ -8,6 +8,7 @@ from collections.abc import Collection, Mapping
 from django.db import transaction
 
 from recognizer.models import Label, LabelReason, Lease, Skip, Submission
+from recognizer.services.identity import permissions
 from recognizer.services.identity.actors import Actor
 from recognizer.services.identity.throttling import Kind, limit_rate
 
@@ -59,7 +60,7 @@ def decide_many(
         LabelError: One of the values is not a label.
         NotAllowedError: The actor may not review.
     """
-    queue.check_may_review(actor)
+    permissions.require_reviewer(actor)
     locked = labels.lock(values)
     leases = Lease.objects.filter(reviewer=actor.user, submission__in=values)
     leased_reasons = dict(leases.values_list("submission", "reason"))
@@ -86,7 +87,7 @@ def decide_many(
 @transaction.atomic
 def skip(*, actor: Actor, submission: Submission) -> None:
     """Skip a submission: this reviewer sees it again only if the queue is otherwise empty."""
-    queue.check_may_review(actor)
+    permissions.require_reviewer(actor)
     Lease.objects.filter(reviewer=actor.user, submission=submission).delete()
     Skip.objects.get_or_create(reviewer=actor.user, submission=submission)
 
@@ -99,7 +100,7 @@ def undo(*, actor: Actor, submission: Submission) -> ReviewItem | None:
     Returns:
         The leased item, or None if another reviewer has a lease on it.
     """
-    queue.check_may_review(actor)
+    permissions.require_reviewer(actor)
     Skip.objects.filter(reviewer=actor.user, submission=submission).delete()
     label = labels.last_labels(actor, [submission]).get(submission.pk)
     if label is not None:

@@ -29,8 +29,8 @@ from recognizer.models import (
     TruthState,
     Verdict,
 )
+from recognizer.services.identity import permissions
 from recognizer.services.identity.actors import Actor
-from recognizer.services.identity.permissions import NotAllowedError
 from recognizer.services.identity.throttling import Kind, limit_rate
 from recognizer.services.submissions.service import with_latest_prediction
 
@@ -103,7 +103,7 @@ def lease_next(
         NotAllowedError: The actor may not review.
         KeyError: `rule` is not in RULES.
     """
-    check_may_review(actor)
+    permissions.require_reviewer(actor)
     RULES[rule]
     randomness = randomness or random.SystemRandom()
     count = min(count, MAX_BATCH_SIZE)
@@ -133,7 +133,7 @@ def lease_grid(*, actor: Actor, digit: int, count: int = MAX_BATCH_SIZE) -> list
     Raises:
         NotAllowedError: The actor may not review.
     """
-    check_may_review(actor)
+    permissions.require_reviewer(actor)
     Lease.objects.filter(reviewer=actor.user, reason=LabelReason.GRID).exclude(submission__digit=digit).delete()
     leased = _leased_items(_active_leases(actor).filter(reason=LabelReason.GRID), count)
     rows = _unreviewed(_grid_candidates().filter(digit=digit), actor).order_by("-doubt", "-id")
@@ -144,16 +144,6 @@ def grid_sizes() -> dict[int, int]:
     """Return the number of submissions that wait in the grid of each digit."""
     counts = _grid_candidates().order_by().values_list("digit").annotate(count=Count("id"))
     return dict.fromkeys(range(10), 0) | dict(counts)
-
-
-def check_may_review(actor: Actor) -> None:
-    """Check the review permission.
-
-    Raises:
-        NotAllowedError: The actor may not review.
-    """
-    if not actor.is_reviewer:
-        raise NotAllowedError("Only reviewers have a review queue.")
 
 
 def release_leases(*, actor: Actor) -> None:

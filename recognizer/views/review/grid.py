@@ -13,7 +13,7 @@ from recognizer.services.review import decisions, queue
 from recognizer.services.review.labels import LabelError
 from recognizer.services.submissions.service import LARGE_COLUMNS
 
-from .queue import check_may_review
+from .queue import require_reviewer
 
 # Value for a wrong prediction without a correct label: the submission stays unlabelled, in the queue.
 WRONG = "wrong"
@@ -23,7 +23,7 @@ WRONG = "wrong"
 @require_http_methods(["GET", "HEAD", "POST"])
 def grid(request: SiteRequest) -> HttpResponse:
     """Lease and show the submissions of a digit; a POST stores the decisions."""
-    check_may_review(request)
+    require_reviewer(request)
     if request.method == "POST":
         return _confirm(request)
     sizes = queue.grid_sizes()

@@ -30,7 +30,7 @@ LABEL_BY_VERDICT = {Verdict.NOT_A_DIGIT.value: TruthValue.NOT_A_DIGIT, Verdict.S
 @require_safe
 def review(request: SiteRequest) -> HttpResponse:
     """Lease the next submission and show it."""
-    check_may_review(request)
+    require_reviewer(request)
     rule = _parse_rule(request.GET.get("rule", ""))
     items = queue.lease_next(actor=request.actor, rule=rule, count=1)
     item = items[0] if items else None
@@ -58,7 +58,7 @@ def review(request: SiteRequest) -> HttpResponse:
 @require_POST
 def decide(request: SiteRequest) -> HttpResponse:
     """Carry out `act`: `skip`, `undo` (the last decision) or a label for `submission`. Then show the next one."""
-    check_may_review(request)
+    require_reviewer(request)
     rule = _parse_rule(request.POST.get("rule", ""))
     act = request.POST.get("act", "")
     if act == "undo":
@@ -83,10 +83,10 @@ def _label(request: SiteRequest, submission: Submission, value: str) -> None:
         messages.error(request, str(error))
 
 
-def check_may_review(request: SiteRequest) -> None:
+def require_reviewer(request: SiteRequest) -> None:
     """Raise PermissionDenied if the actor may not review."""
     try:
-        queue.check_may_review(request.actor)
+        permissions.require_reviewer(request.actor)
     except permissions.NotAllowedError as error:
         raise PermissionDenied(str(error)) from error
 

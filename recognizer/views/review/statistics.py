@@ -8,14 +8,14 @@ from django.views.decorators.http import require_safe
 from recognizer.requests import SiteRequest
 from recognizer.services.review import statistics
 
-from .queue import check_may_review
+from .queue import require_reviewer
 
 
 @never_cache
 @require_safe
 def show(request: SiteRequest) -> HttpResponse:
     """Show the statistics page."""
-    check_may_review(request)
+    require_reviewer(request)
     by_day, by_version = statistics.accuracy_on_traffic()
     return render(
         request,

@@ -13,7 +13,7 @@ from recognizer.services.identity import permissions
 from recognizer.services.review import decisions
 from recognizer.services.review.labels import LabelError
 from recognizer.services.submissions import service
-from recognizer.views.review.queue import check_may_review
+from recognizer.views.review.queue import require_reviewer
 
 from .history import PAGE_SIZE
 
@@ -21,7 +21,7 @@ from .history import PAGE_SIZE
 @require_POST
 def bulk(request: SiteRequest) -> HttpResponse:
     """Carry out `act` on the submissions `s`: `label` with `value`, `delete` (asks first) or `delete-now`."""
-    check_may_review(request)
+    require_reviewer(request)
     rows = _selected(request)
     act = request.POST.get("act", "")
     if not rows:
