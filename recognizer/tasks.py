@@ -26,7 +26,7 @@ def serve_shift(self: "Task[Any, Any]", token: str) -> None:
 @shared_task(name="recognizer.tasks.sweep", acks_late=True, reject_on_worker_lost=True)
 def sweep() -> None:
     """Wake a worker if there are lost submissions (queue `default`, every `RECOVERY_INTERVAL_SECONDS`)."""
-    recovery.requeue_lost()
+    recovery.notify_if_lost()
 
 
 # --- Periodic jobs: one task each, so that the failure of one does not prevent the others -----------------------------

@@ -234,7 +234,8 @@ class Supervisor:
         self._stop(self._processes, STOP_REDIS_SECONDS)
 
     def _stop(self, processes: list[ManagedProcess], seconds: float) -> None:
-        max_signals = self._stop_signals + 1  # a further Ctrl-C kills the processes at once
+        # The second Ctrl-C from here on kills the processes at once.
+        max_signals = self._stop_signals + 1
         for process in processes:
             process.stop()
         deadline = time.monotonic() + seconds

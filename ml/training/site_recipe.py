@@ -1,6 +1,6 @@
 """Training recipe of a site: continue from the champion with the site's labels, without forgetting.
 
-At most a quarter of each batch is the site's labelled images; the rest replays MNIST, simulated photographs, synthetic
+About a quarter of each epoch is the site's labelled images; the rest replays MNIST, simulated photographs, synthetic
 digits and non-digits. Everything that determines a version is a field of its `SiteRecipe`, which is stored with the
 version and is part of the fingerprint that shows whether anything has changed.
 """

@@ -1,4 +1,4 @@
-"""Rate limits of the pages. Reads are counted here, changes by the operations themselves."""
+"""Throttling middleware: counts page reads and rejected changes. Operations count accepted changes themselves."""
 
 from collections.abc import Callable
 from http import HTTPStatus
@@ -27,7 +27,7 @@ class ThrottleMiddleware:
 
     Also counts changes, of pages and of the API, that are rejected before the operation that would count them. Runs
     after `ActorMiddleware` and the message middleware, which the page needs. Reads of the API are counted in
-    `api.throttles`, after the token has been checked.
+    `recognizer.api.http.throttles`, after the token has been checked.
     """
 
     def __init__(self, get_response: Callable[[SiteRequest], HttpResponse]) -> None:

@@ -179,7 +179,7 @@ def _recorded_outcomes(stored: Sequence[dict[str, Any]], seconds: float, *, call
     """Return the outcomes recorded for an idempotency key.
 
     Args:
-        stored: The recorded items: a submission's primary key or a problem document. Empty after a deletion.
+        stored: The recorded items: a submission's primary key, a problem document, or a mark that it was deleted.
         seconds: Time to wait for pending predictions.
         caller: Key under which the waiting is accounted.
     """
@@ -222,7 +222,7 @@ class SubmissionShareView(ApiView):
 
     @describe_submission(operation_id="unshare_submission", responses={204: None, **problems(403, 404)})
     def delete(self, _request: ApiRequest, public_id: str) -> Response:
-        """Revoke all share links of a submission. A new link will have a new key."""
+        """Revoke the share link of a submission. A new link will have a new key."""
         service.unshare(actor=self.actor, submission=self.readable_submission(public_id))
         return Response(status=204)
 

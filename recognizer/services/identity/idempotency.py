@@ -153,7 +153,7 @@ def _max_response_time() -> timedelta:
 
 
 def redact(submissions: Collection[int]) -> None:
-    """Remove all data of submissions that are being deleted, in the same transaction.
+    """Remove submissions that are being deleted from the stored responses, in the same transaction.
 
     Responses that contain one of them are deleted. A repeated request gets a new response, which reports them as
     deleted. An attempt in progress cannot store its response any more.

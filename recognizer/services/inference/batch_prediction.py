@@ -56,7 +56,7 @@ def predict_again(ids: Sequence[int]) -> int:
         ids: Primary keys of submissions.
 
     Returns:
-        The number of predicted submissions.
+        The number of processed submissions; those that failed keep their old prediction.
     """
     rows = settling.read(ids, SubmissionState.PREDICTED)
     return len(_predict(rows, *versions.live_classifier.current())) if rows else 0

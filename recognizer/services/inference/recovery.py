@@ -34,7 +34,7 @@ def lost_submissions() -> QuerySet[Submission]:
     return Submission.objects.filter(is_overdue, state=SubmissionState.PENDING)
 
 
-def requeue_lost() -> bool:
+def notify_if_lost() -> bool:
     """Wake a worker if there are lost submissions.
 
     Their ids are not pushed again, because in a backlog that would multiply the queue. The worker session reads them

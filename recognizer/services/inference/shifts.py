@@ -28,7 +28,7 @@ def serve(token: str, *, worker: str, should_stop: Callable[[], bool]) -> int:
         should_stop: Checked between batches; if true, the session transfers its lease to a successor and ends.
 
     Returns:
-        The number of submissions that were predicted.
+        The number of submissions that were predicted or have failed.
     """
     lease = ShiftLease(token, worker)
     try:

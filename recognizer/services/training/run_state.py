@@ -44,7 +44,7 @@ INTERRUPTED = "interrupted"
 
 
 class LostRunError(RuntimeError):
-    """The token no longer holds the run: the run was ended, or another trainer has claimed it."""
+    """The token no longer holds the run: the run has ended."""
 
 
 class CancelledRunError(RuntimeError):

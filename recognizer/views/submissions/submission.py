@@ -40,7 +40,7 @@ def _get_submission(request: SiteRequest, public_id: str, *, key: str = "") -> S
 @never_cache
 @require_safe
 def show(request: SiteRequest, public_id: str) -> HttpResponse:
-    """Show the page. `key` in the query is a share key."""
+    """Show the page. `key` in the query is a share key or a read key."""
     key = request.GET.get("key", "")
     submission = _get_submission(request, public_id, key=key)
     predictions = submission.predictions.select_related("version")

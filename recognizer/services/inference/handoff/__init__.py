@@ -7,7 +7,9 @@ Redis holds, in a database number of its own:
     shifts           sorted set, token -> end of lease: worker sessions that run or have been started
     workers          sorted set, worker -> expiry of its heartbeat
     replies:<token>  reply list of one process; each item begins with the submission id or preview key
-    asked:<minute>:… rate limit counters of a minute (services.identity.throttling, over the same connection)
+    tally            counters of the workers (inference.tally)
+    canaries         last liveness probe of each Celery queue (ops.liveness, over the same connection)
+    asked:<minute>:… rate limit counters of a minute (identity.throttling, over the same connection)
 
 Redis only carries notifications. The pending row in the database is authoritative, and `recovery` finds the rows that
 are lost here. `asking` is the producer side, used by web requests; `replies` correlates results with waiting threads.

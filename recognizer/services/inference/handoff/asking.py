@@ -1,7 +1,7 @@
 """Producer side of the prediction queue: enqueue a submission, start a worker session, wait for the result.
 
 Redis errors are logged and not raised: the submission is committed, its pending row is authoritative, and `recovery`
-finds rows that are neither in the queue nor in a message.
+predicts rows that stay pending too long.
 """
 
 from __future__ import annotations
@@ -95,7 +95,7 @@ def worker_alive() -> bool:
 
 
 def wait_for(submission: Submission, seconds: float) -> Prediction | None:
-    """Wait for the prediction of a submission that a management command pushed; see `wait_for_all`.
+    """Wait for the prediction of a submission that this process pushed; see `wait_for_all`.
 
     Returns:
         The prediction with its version (number only, other fields deferred), or None if it is pending or failed.
