@@ -1,16 +1,20 @@
 """Submissions and their predictions."""
 
-import secrets
-from typing import Self
+from __future__ import annotations
 
-import numpy as np
-import numpy.typing as npt
+import secrets
+from typing import TYPE_CHECKING, Self
+
 from django.conf import settings
 from django.db import models
 from django.db.models import F, Q
 from django.urls import reverse
 
 from .choices import DIGITS, Digit, Fold, Source, SubmissionState, TruthState, TruthValue, Verdict
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
 
 PIXELS = 28 * 28
 
@@ -183,6 +187,8 @@ class Submission(models.Model):
     @property
     def pixel_array(self) -> npt.NDArray[np.uint8]:
         """The input of the model: (28, 28) uint8."""
+        import numpy as np  # 10 MB that workers without pixels do not need
+
         return np.frombuffer(bytes(self.pixels), np.uint8).reshape(28, 28)
 
 

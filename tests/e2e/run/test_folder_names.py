@@ -167,12 +167,12 @@ def test_site_runs_and_is_backed_up_and_restored_in_a_directory_with_special_cha
         site.wait_until_it_answers()
         assert site.draw_a_three().json()["prediction"]["digit"] == 3
         archive = short_folder / f"{name[:60]}.tar"
-        assert "1 pictures" in manage("backup", archive, data=data)
+        assert "1 images" in manage("backup", archive, data=data)
         assert "ok  Redis" in manage("status", data=data, check=False)
         site.stop()
     restored = short_folder / f"{name[:60]} 2"
-    assert "is restored" in manage("restore", archive, data=restored)
-    assert "1 submissions, 1 pictures" in manage("sanity", data=restored)
+    assert "was verified and restored" in manage("restore", archive, data=restored)
+    assert "1 submissions, 1 images" in manage("sanity", data=restored)
     assert {path.name for path in short_folder.iterdir()} == {name, archive.name, restored.name}
 
 

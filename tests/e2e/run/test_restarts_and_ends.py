@@ -71,7 +71,7 @@ def test_signal_during_the_start_stops_all_processes(start: Start, words: str) -
 def test_no_process_outlives_a_killed_supervisor_and_the_next_start_keeps_all_data(start: Start) -> None:
     first = start(TRAINER="0")
     first.wait_until_it_answers()
-    with pytest.raises(AssertionError, match="no part trainer runs"):
+    with pytest.raises(AssertionError, match="trainer does not run"):
         first.part("trainer")
     drawn = first.draw_a_three().json()
     for name in ("predictions", "redis"):  # suspended processes do not react to SIGTERM

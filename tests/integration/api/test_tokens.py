@@ -249,7 +249,7 @@ def test_token_page_shows_errors(ann: Actor, reviewer: Actor, anonymous_client: 
     for bad in ({"name": ""}, {"scopes": []}, {"scopes": ["operate"]}, {"days": "0"}, {"days": "ten"}):
         response = browser.post(reverse("tokens"), {"name": "scanner", "scopes": ["read"], "days": "30"} | bad)
         assert response.status_code == 422
-        assert 'class="bad"' in response.content.decode()
+        assert 'class="text-error"' in response.content.decode()
     assert not Token.objects.exists()
     tokens.create(actor=ann, name="scanner", scopes=["read"])
     assert client_of(reviewer).post(reverse("token-delete", args=[Token.objects.get().pk])).status_code == 404

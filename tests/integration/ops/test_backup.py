@@ -113,8 +113,8 @@ def test_backup_under_load_is_restored_consistently(make_site: Callable[..., Sit
     assert file.stat().st_mode & 0o777 == 0o600
 
     assert "is complete" in run_command(new, "restore", str(file), "--check")
-    assert "is restored" in run_command(new, "restore", str(file))
-    assert run_command(new, "sanity").startswith("looked at ")
+    assert "was verified and restored" in run_command(new, "restore", str(file))
+    assert run_command(new, "sanity").startswith("checked ")
     with new.entered():
         restored = site_content()
         assert restored["live"][0] == 1
