@@ -8,7 +8,7 @@ Redis holds, in a database number of its own:
     workers          sorted set, worker -> expiry of its heartbeat
     replies:<token>  reply list of one process; each item begins with the submission id or preview key
     tally            counters of the workers (inference.tally)
-    canaries         last liveness probe of each Celery queue (ops.liveness, over the same connection)
+    `canaries`       last liveness probe of each Celery queue (ops.liveness, over the same connection)
     asked:<minute>:… rate limit counters of a minute (identity.throttling, over the same connection)
 
 Redis only carries notifications. The pending row in the database is authoritative, and `recovery` finds the rows that
