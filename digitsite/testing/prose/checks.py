@@ -54,8 +54,6 @@ def check_subject(commit: str, subject: str) -> list[Finding]:
         commit: Abbreviated hash.
         subject: First line of the message.
     """
-    if subject in rules.ALLOWED_SUBJECTS:
-        return []
     file = f"commit {commit}"
     findings = list(_check_words(file, Block(subject, 1, "commits")))
     first = subject.partition(" ")[0]

@@ -27,8 +27,6 @@ PENDING = (
 
 FIRST_COMMIT_SUBJECT = "Split consent and the Redis client off before services move"
 MAX_SUBJECT_LENGTH = 72
-# Published before the check existed.
-ALLOWED_SUBJECTS = frozenset({"Name background, segmentation and digit-drawing functions after what they do"})
 
 WORKER_FILES = (
     "recognizer/services/inference/*",
