@@ -112,7 +112,7 @@ def stages_of_requests(files: Sequence[bytes]) -> Columns:
     from ml import preprocessing
     from recognizer.api.serializers.submissions import StoredSubmissionSerializer
     from recognizer.models import Source
-    from recognizer.services.identity.actors import Actor
+    from recognizer.services.identity.actors import SYSTEM_ACTOR, Actor
     from recognizer.services.images import storage
     from recognizer.services.inference import handoff
     from recognizer.services.lib import bulk_insert, fsync
@@ -129,7 +129,7 @@ def stages_of_requests(files: Sequence[bytes]) -> Columns:
         def mark(name: str, marks: list[tuple[str, float]] = marks) -> None:
             marks.append((name, time.perf_counter()))
 
-        decoded = storage.decode(storage.open_upload(file))
+        decoded = storage.decode(storage.open_upload(file), caller=SYSTEM_ACTOR.share_key)
         mark(DECODE)
         encoded = storage.encode(decoded.pixels)
         mark("encode the stored image")
