@@ -3,6 +3,7 @@
 from django.urls import path
 
 from .views import (
+    create,
     deployments,
     docs,
     explanations,
@@ -19,7 +20,7 @@ from .views import (
 )
 
 urlpatterns = [
-    path("submissions", submissions.SubmissionsView.as_view(), name="api-submissions"),
+    path("submissions", create.SubmissionsView.as_view(), name="api-submissions"),
     path("submissions/<slug:public_id>", submissions.SubmissionView.as_view(), name="api-submission"),
     path("submissions/<slug:public_id>/image", submissions.SubmissionImageView.as_view(), name="api-submission-image"),
     path(
@@ -44,7 +45,7 @@ urlpatterns = [
     ),
     path("submissions/<slug:public_id>/share", submissions.SubmissionShareView.as_view(), name="api-submission-share"),
     path("submissions/<slug:public_id>/labels", labels.SubmissionLabelsView.as_view(), name="api-submission-labels"),
-    path("preview", submissions.PreviewView.as_view(), name="api-preview"),
+    path("preview", create.PreviewView.as_view(), name="api-preview"),
     path("predictions", predictions.PredictionsView.as_view(), name="api-predictions"),
     path("predictions/<int:pk>", predictions.PredictionView.as_view(), name="api-prediction"),
     path("labels", labels.LabelsView.as_view(), name="api-labels"),

@@ -23,7 +23,7 @@ from recognizer.api.serializers.submissions import (
     SubmissionDetailSerializer,
     SubmissionSerializer,
 )
-from recognizer.api.views.submissions import preview_body
+from recognizer.api.views.create import preview_body
 from recognizer.models import LabelReason, Source, Submission, TruthValue
 from recognizer.services.identity.actors import Actor
 from recognizer.services.ops import submission_stats

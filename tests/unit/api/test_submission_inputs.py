@@ -14,7 +14,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
 from ml.serving.images import ImageHeader
-from recognizer.api.views.submissions import SubmissionsView
+from recognizer.api.views.create import SubmissionsView
 from recognizer.models import Source, Submission
 from recognizer.services.images import storage
 from recognizer.services.lib.errors import BusyError
