@@ -129,7 +129,7 @@ def stages_of_requests(files: Sequence[bytes]) -> Columns:
         def mark(name: str, marks: list[tuple[str, float]] = marks) -> None:
             marks.append((name, time.perf_counter()))
 
-        decoded = storage.decode(storage.open_upload(file), caller=SYSTEM_ACTOR.share_key)
+        decoded = storage.decode(storage.open_upload(file), caller=SYSTEM_ACTOR.caller_key)
         mark(DECODE)
         encoded = storage.encode(decoded.pixels)
         mark("encode the stored image")

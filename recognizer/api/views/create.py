@@ -88,7 +88,7 @@ class SubmissionsView(SubmissionListView):
         entries = request_parsing.parse_batch(request, request_parsing.NEW_SUBMISSION)
         outcomes: Sequence[Outcome]
         if claim is not None and claim.stored is not None:
-            outcomes = _recorded_outcomes(claim.stored, self._wait_seconds, caller=self.actor.share_key)
+            outcomes = _recorded_outcomes(claim.stored, self._wait_seconds, caller=self.actor.caller_key)
         elif entries is None:
             image = request_parsing.parse_image(request, request_parsing.NEW_SUBMISSION)
             outcomes = [self._create_submission(image, claim)]

@@ -47,7 +47,7 @@ class _ExportView(ApiView):
         rows = exports.settled_submissions(self.actor)
         filtered = SettledFilter(self.request.query_params, queryset=rows, actor=self.actor)
         filtered.check()
-        with exports.snapshot(filtered.qs, caller=self.actor.share_key) as data:
+        with exports.snapshot(filtered.qs, caller=self.actor.caller_key) as data:
             yield data
 
 

@@ -90,7 +90,7 @@ def snapshot(rows: QuerySet[Submission], *, caller: str) -> Iterator[LabelledDat
 
     Args:
         rows: The submissions to export.
-        caller: The share key of the caller (`Actor.share_key`), whose share of the export slots this takes.
+        caller: The key of the caller (`Actor.caller_key`), whose share of the export slots this takes.
 
     Raises:
         BusyError: Too many other exports are running.

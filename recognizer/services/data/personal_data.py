@@ -89,7 +89,7 @@ def export_data(actor: Actor) -> IO[bytes]:
     Raises:
         BusyError: Too many other exports are running.
     """
-    with _slots.slot(actor.share_key, seconds=temp_files.WAIT_SECONDS):
+    with _slots.slot(actor.caller_key, seconds=temp_files.WAIT_SECONDS):
         file = temp_files.anonymous_file()
         try:
             _write(actor, file)

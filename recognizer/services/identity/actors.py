@@ -41,7 +41,7 @@ class Actor:
         return self.user is not None or bool(self.visitor)
 
     @property
-    def share_key(self) -> str:
+    def caller_key(self) -> str:
         """The key under which shared resources (decoding, waiting, previews, exports) are accounted.
 
         An account has one key, whether it comes with a session or a token. Without an account it is the network that

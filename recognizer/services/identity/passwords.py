@@ -108,5 +108,5 @@ def change(*, actor: Actor, user: User, old: str | None, new: str, keep_tokens: 
 @contextmanager
 def _hashing(actor: Actor) -> Iterator[None]:
     """Hold one of the slots for hashing a password."""
-    with _slots.slot(actor.share_key, seconds=WAIT_SECONDS):
+    with _slots.slot(actor.caller_key, seconds=WAIT_SECONDS):
         yield

@@ -128,7 +128,7 @@ def decode(header: images.ImageHeader, *, caller: str) -> DecodedImage:
 
     Args:
         header: the header of the upload, from `open_upload`.
-        caller: the key under which memory and time for decoding are accounted (`Actor.share_key`).
+        caller: the key under which memory and time for decoding are accounted (`Actor.caller_key`).
 
     Raises:
         ml.serving.images.ImageError: the file is damaged.

@@ -140,7 +140,7 @@ class FairSlots:
         """Hold a slot while the context lasts.
 
         Args:
-            caller: the key under which the share is accounted (`Actor.share_key`).
+            caller: the key under which the share is accounted (`Actor.caller_key`).
             weight: how much of the capacity the slot takes.
             seconds: how long to wait for it at most.
 

@@ -226,7 +226,7 @@ def _decode(opened: OpenedInput, actor: Actor) -> tuple[Pixels, Box | None]:
     if opened.header is None:
         return _from_numbers(payload.pixels), None
     try:
-        decoded = storage.decode(opened.header, caller=actor.share_key)
+        decoded = storage.decode(opened.header, caller=actor.caller_key)
     except ImageError as error:
         raise SubmissionRejectedError(error.code, str(error), field="image") from error
     if payload.crop is None:

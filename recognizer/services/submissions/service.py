@@ -144,7 +144,7 @@ def preview(*, actor: Actor, payload: SubmissionInput) -> Preview:
     opened = intake.open_input(payload)
     # Expensive inputs wait for a decoding slot, and must not hold a preview slot during that time.
     prepared = intake.preview_input(opened, actor=actor) if opened.is_expensive else None
-    with _preview_slots.slot(actor.share_key, seconds=PREVIEW_WAIT_SECONDS):
+    with _preview_slots.slot(actor.caller_key, seconds=PREVIEW_WAIT_SECONDS):
         prepared = prepared or intake.preview_input(opened, actor=actor)
         answer = None if prepared.blank else handoff.preview(prepared, settings.PREDICTION_WAIT_SECONDS)
     return Preview(prepared, answer)

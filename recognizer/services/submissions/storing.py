@@ -112,7 +112,7 @@ def store(parcel: Parcel) -> list[Submission | SubmissionRejectedError]:
     parcel.raise_error()
     _note([parcel])
     if parcel.seconds and not parcel.waited:
-        handoff.wait_for_all(_rows_of([parcel]), parcel.seconds, caller=parcel.actor.share_key)
+        handoff.wait_for_all(_rows_of([parcel]), parcel.seconds, caller=parcel.actor.caller_key)
     return parcel.outcomes
 
 
@@ -138,7 +138,7 @@ def _see_through(parcels: Sequence[Parcel], let_go: LetGo[Parcel]) -> None:
     _bring_to_the_disk(parcels)
     seconds = parcels[0].patience
     together = [parcel for parcel in parcels if parcel.patience == seconds] if seconds else []
-    with handoff.wait_slots([parcel.actor.share_key for parcel in together]) as granted:
+    with handoff.wait_slots([parcel.actor.caller_key for parcel in together]) as granted:
         for parcel in together:
             parcel.waited = True  # also without a slot: too many requests wait already
         waiting = [parcel for parcel, has_slot in zip(together, granted, strict=True) if has_slot]

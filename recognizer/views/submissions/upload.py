@@ -76,7 +76,7 @@ def _create_submissions(request: SiteRequest, form: UploadForm) -> HttpResponse:
             response["Retry-After"] = str(busy.wait)
         return response
     # One timeout for all of them. Submissions without a prediction by then are shown as waiting.
-    handoff.wait_for_all(accepted, settings.PREDICTION_WAIT_SECONDS, caller=request.actor.share_key)
+    handoff.wait_for_all(accepted, settings.PREDICTION_WAIT_SECONDS, caller=request.actor.caller_key)
     if len(accepted) == 1:
         return redirect(accepted[0])
     query = QueryDict(mutable=True)

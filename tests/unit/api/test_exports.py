@@ -122,7 +122,7 @@ def test_exports_are_serialized_for_each_caller(
 ) -> None:
     """Regression test: one caller could block the exports of all others."""
     monkeypatch.setattr(temp_files, "WAIT_SECONDS", 0.05)
-    with exports.snapshot(exports.settled_submissions(reviewer), caller=reviewer.share_key):
+    with exports.snapshot(exports.settled_submissions(reviewer), caller=reviewer.caller_key):
         response = reviewer_client.get(NPZ)
         assert content(operator_client.get(NPZ))
     assert (response.status_code, response.json()["code"]) == (503, "busy")

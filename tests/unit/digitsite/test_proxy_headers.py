@@ -124,6 +124,6 @@ def test_socket_address_is_never_used_for_the_client_behind_a_proxy(
         settings.SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
     request = Client(REMOTE_ADDR="127.0.0.1").get("/account/login/", headers=headers).wsgi_request
     assert client_ip(request) == address
-    assert request.actor.share_key == f"network:{address}"
+    assert request.actor.caller_key == f"network:{address}"
     assert is_loopback(client_ip(request)) != behind_proxy
     assert request.is_secure() == is_secure

@@ -100,7 +100,7 @@ def wait_for(submission: Submission, seconds: float) -> Prediction | None:
     Returns:
         The prediction with its version (number only, other fields deferred), or None if it is pending or failed.
     """
-    wait_for_all([submission], seconds, caller=SYSTEM_ACTOR.share_key)
+    wait_for_all([submission], seconds, caller=SYSTEM_ACTOR.caller_key)
     return submission.latest_prediction if submission.state == SubmissionState.PREDICTED else None
 
 
@@ -114,7 +114,7 @@ def wait_for_all(submissions: Sequence[Submission], seconds: float, *, caller: s
     Args:
         submissions: Their `state`, `failure`, `doubt` and `latest_prediction` are updated.
         seconds: Timeout, limited to `PREDICTION_WAIT_SECONDS`.
-        caller: The share key of the caller (`Actor.share_key`), whose share of the wait slots this takes.
+        caller: The key of the caller (`Actor.caller_key`), whose share of the wait slots this takes.
     """
     if seconds > 0 and any(submission.state == SubmissionState.PENDING for submission in submissions):
         with wait_slots([caller]) as granted:
@@ -126,7 +126,7 @@ def wait_slots(callers: Sequence[str]) -> AbstractContextManager[list[bool]]:
     """Hold a wait slot for each request whose caller has one left; each waiting request occupies a thread.
 
     Args:
-        callers: The `Actor.share_key` of each request.
+        callers: The `Actor.caller_key` of each request.
 
     Returns:
         A context manager that yields, for each request, whether it got a slot.

@@ -28,7 +28,7 @@ pytestmark = [pytest.mark.sqlite_only]
 )
 def test_addresses_of_one_customer_have_one_key(address: str, key: str):
     assert rate_key(address) == key
-    assert Actor(address=address).share_key == f"network:{key}"
+    assert Actor(address=address).caller_key == f"network:{key}"
 
 
 @pytest.mark.parametrize(
@@ -39,16 +39,16 @@ def test_loopback_is_recognised_in_every_form(address: str, expected: bool):
     assert is_loopback(address) is expected
 
 
-def test_account_has_one_share_key_for_sessions_and_tokens_from_any_address():
+def test_account_has_one_caller_key_for_sessions_and_tokens_from_any_address():
     user = User(pk=7)
     by_session = Actor(user=user, address="192.0.2.7")
     by_token = Actor(user=user, scopes=frozenset({Scope.SUBMIT}), address="2001:db8::1")
-    assert by_session.share_key == by_token.share_key == "account:7"
+    assert by_session.caller_key == by_token.caller_key == "account:7"
 
 
-def test_share_key_does_not_depend_on_the_visitor_cookie():
-    assert Actor(visitor="a", address="192.0.2.7").share_key == Actor(visitor="b", address="192.0.2.7").share_key
+def test_caller_key_does_not_depend_on_the_visitor_cookie():
+    assert Actor(visitor="a", address="192.0.2.7").caller_key == Actor(visitor="b", address="192.0.2.7").caller_key
 
 
-def test_management_commands_have_their_own_share_key():
-    assert SYSTEM_ACTOR.share_key not in {Actor().share_key, Actor(address="127.0.0.1").share_key}
+def test_management_commands_have_their_own_caller_key():
+    assert SYSTEM_ACTOR.caller_key not in {Actor().caller_key, Actor(address="127.0.0.1").caller_key}
