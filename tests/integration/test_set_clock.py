@@ -31,13 +31,13 @@ def test_periodic_jobs_continue(monkeypatch: pytest.MonkeyPatch) -> None:
     app = Celery("test", broker="memory://", set_as_current=False)
     app.conf.beat_schedule = {name: {"task": name, "schedule": 0.1} for name in ("one", "two")}
     scheduler = Scheduler(app=app)
-    sent: list[str] = []
-    monkeypatch.setattr(scheduler, "apply_entry", lambda entry, producer=None: sent.append(entry.name))
-    wait_until(lambda: (scheduler.tick(), {"one", "two"} <= set(sent))[1], seconds=5, event="the first round")
+    task_names: list[str] = []
+    monkeypatch.setattr(scheduler, "apply_entry", lambda entry, producer=None: task_names.append(entry.name))
+    wait_until(lambda: (scheduler.tick(), {"one", "two"} <= set(task_names))[1], seconds=5, event="the first round")
     earlier = app.now() - timedelta(hours=3)
     monkeypatch.setattr(app, "now", lambda: earlier)
-    sent.clear()
-    wait_until(lambda: (scheduler.tick(), {"one", "two"} <= set(sent))[1], seconds=5, event="the next round")
+    task_names.clear()
+    wait_until(lambda: (scheduler.tick(), {"one", "two"} <= set(task_names))[1], seconds=5, event="the next round")
 
 
 def test_periodic_jobs_are_sent_at_their_intervals() -> None:

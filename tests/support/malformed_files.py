@@ -187,7 +187,7 @@ HTML = b"<!doctype html><title>1</title>" + SECRET
 ELF = b"\x7fELF\x02\x01\x01" + bytes(200)
 
 FILES: dict[str, MalformedFile] = {
-    # --- No images, whatever name and type they claim ---
+    # --- No images, with any name and type ---
     "nothing": MalformedFile(BAD, lambda: b""),
     "one byte": MalformedFile(BAD, lambda: b"\x89"),
     "zeros": MalformedFile(BAD, lambda: bytes(5_000)),

@@ -33,13 +33,13 @@ OPERATIONS = {
     if method in path
 }
 
-CALLERS = ("nobody", "stranger", "owner", "reviewer", "operator")
+CALLERS = ("anonymous", "stranger", "owner", "reviewer", "operator")
 # Tokens of the operator with one scope each, then of the owner.
 SCOPED = ("read", "submit", "review", "operate", "owner's read", "owner's submit")
 
 # fmt: off
 EXPECTED = {
-    # operation                          nobody, stranger, owner, reviewer, operator | tokens, as above
+    # operation                       anonymous, stranger, owner, reviewer, operator | tokens, as above
     "list_deployments":                  "403 403 403 403 200 | 403 403 403 200 403 403",
     "read_export":                       "403 403 403 200 200 | 403 403 200 200 403 403",
     "download_export_npz":               "403 403 403 200 200 | 403 403 200 200 403 403",
@@ -111,7 +111,7 @@ def fixture_data(operator: Actor, reviewer: Actor) -> dict:
     label = labels.create_label(actor=owner, submission=submission, value="7", reason=LabelReason.API)
     run = TrainingRun.objects.create(trigger="person", requested_by=operator.user)
     clients = {
-        "nobody": Client(HTTP_HOST="localhost"),
+        "anonymous": Client(HTTP_HOST="localhost"),
         **{
             name: client_of(actor)
             for name, actor in zip(CALLERS[1:], (stranger, owner, reviewer, operator), strict=True)
@@ -173,7 +173,7 @@ def test_unsupported_methods_are_405_with_allow_header(fixture_data: dict) -> No
             .replace("{id}", "1")
             .replace("{number}", "1")
         )
-        for name in ("nobody", "operator", "operate"):
+        for name in ("anonymous", "operator", "operate"):
             for method in {"GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"} - allowed:
                 response = fixture_data["clients"][name].generic(method, real)
                 assert response.status_code == 405, (address, method, name)

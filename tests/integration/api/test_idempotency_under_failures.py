@@ -71,11 +71,11 @@ def send_all(site: Site, count: int, events: dict[int, Callable[[], None]]) -> l
                 yield number if number % 2 else max(0, number - 5 * CLIENTS // REPEAT_EVERY * REPEAT_EVERY)
 
     with ThreadPoolExecutor(CLIENTS) as pool:
-        sent = [pool.submit(send_number, number) for number in work()]
+        futures = [pool.submit(send_number, number) for number in work()]
         for after, event in events.items():
             wait_until(lambda after=after: len(answers) >= after, seconds=120, event=f"the first {after} answers")
             event()
-        for future in sent:
+        for future in futures:
             future.result()
     return answers
 

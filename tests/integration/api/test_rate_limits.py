@@ -60,7 +60,7 @@ class Change:
 
     view: str
     method: str
-    who: str
+    caller: str
     data: object = None
     counts: str = Kind.CHANGE
 
@@ -127,7 +127,7 @@ LEASING = ("review", "review-grid")
 UNCOUNTED = ("healthz", "readyz", "metrics", "robots", "favicon")
 
 
-class World:
+class PopulatedSite:
     """One object of each kind, and a client for each kind of caller."""
 
     def __init__(self) -> None:
@@ -143,10 +143,10 @@ class World:
         self.link = users.sign_in_link(User.objects.create_user("guest")).split("/")
         self.clients = {name: self.client(name) for name in ("visitor", "owner", "reviewer", "operator")}
 
-    def client(self, who: str) -> Client:
-        if who == "visitor":
+    def client(self, caller: str) -> Client:
+        if caller == "visitor":
             return Client(HTTP_HOST="localhost", REMOTE_ADDR=REMOTE_CLIENT_ADDRESS)
-        return client_of(getattr(self, who))
+        return client_of(getattr(self, caller))
 
     def address(self, view: str, names: list[str]) -> str:
         values = {
@@ -168,7 +168,7 @@ class World:
         return reverse(view, kwargs={name: values.get(name, "x") for name in names})
 
     def ask(self, change: Change, names: list[str]) -> HttpResponse:
-        client, address = self.client(change.who), self.address(change.view, names)
+        client, address = self.client(change.caller), self.address(change.view, names)
         data = json.loads(json.dumps(change.data).replace('"ID"', f'"{self.submission.public_id}"'))
         if data == {"images": "PICTURE"}:
             data = {"images": SimpleUploadedFile("digit.png", png(digit()))}
@@ -200,19 +200,19 @@ NAMES = {name: names for name, names, _ in views()}
 
 
 @pytest.fixture
-def world(redis: None, settings) -> World:
+def populated(redis: None, settings) -> PopulatedSite:
     settings.SENDS_MAIL = True
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
-    return World()
+    return PopulatedSite()
 
 
-def test_every_change_is_counted_once(world: World) -> None:
+def test_every_change_is_counted_once(populated: PopulatedSite) -> None:
     wrong = {}
     for change in (*PAGES, *API, Change("people-add", "post", "operator", {"name": "new", "role": "visitor"})):
         # Opting out commits its own transaction and does not affect the other requests.
         with nullcontext() if change.view == "my-data" else transaction.atomic():
             before = counts()
-            response = world.ask(change, NAMES[change.view])
+            response = populated.ask(change, NAMES[change.view])
             if response.streaming:
                 response.getvalue()
             counted = counts() - before
@@ -226,7 +226,7 @@ def test_every_change_is_counted_once(world: World) -> None:
     assert not wrong
 
 
-def test_tables_list_every_view_that_accepts_changes(world: World) -> None:
+def test_tables_list_every_view_that_accepts_changes(populated: PopulatedSite) -> None:
     """A new view that accepts POST, PUT, PATCH or DELETE needs an entry in the tables above."""
     known = {(change.view, change.method.upper()) for change in (*PAGES, *API)} | {
         ("people-add", "POST"),
@@ -239,19 +239,19 @@ def test_tables_list_every_view_that_accepts_changes(world: World) -> None:
         for method in ("POST", "PUT", "PATCH", "DELETE"):
             if (name, method) in known:
                 continue
-            for who in ("operator", "visitor"):
-                response = world.clients[who].generic(method, world.address(name, names))
-                is_redirect = response.status_code == 302 and (who == "visitor" or name == "login")
+            for caller in ("operator", "visitor"):
+                response = populated.clients[caller].generic(method, populated.address(name, names))
+                is_redirect = response.status_code == 302 and (caller == "visitor" or name == "login")
                 if response.status_code != 405 and not is_redirect:
-                    other[name, method, who] = response.status_code
+                    other[name, method, caller] = response.status_code
     assert not other
 
 
-def test_every_read_is_counted_once(world: World) -> None:
+def test_every_read_is_counted_once(populated: PopulatedSite) -> None:
     wrong = {}
     for name, names, _ in views():
         before = counts()
-        response = world.clients["operator"].get(world.address(name, names))
+        response = populated.clients["operator"].get(populated.address(name, names))
         if response.streaming:
             response.getvalue()
         if response.status_code == 405:
@@ -262,18 +262,18 @@ def test_every_read_is_counted_once(world: World) -> None:
     assert not wrong
 
 
-def test_rejected_request_counts_as_a_read(world: World, settings) -> None:
+def test_rejected_request_counts_as_a_read(populated: PopulatedSite, settings) -> None:
     before = counts()
-    nobody = world.clients["visitor"]
-    assert nobody.post("/s/missing/label/", {"value": "4"}).status_code == 404
-    assert nobody.post("/api/v1/submissions", "{", content_type="application/json").status_code == 400
+    visitor = populated.clients["visitor"]
+    assert visitor.post("/s/missing/label/", {"value": "4"}).status_code == 404
+    assert visitor.post("/api/v1/submissions", "{", content_type="application/json").status_code == 400
     assert counts() - before == Counter({Kind.READ: 2})
     settings.READS_PER_MINUTE = (2, 2, 2)
-    answers = [nobody.post("/api/v1/submissions", "{", content_type="application/json") for _ in range(9)]
+    answers = [visitor.post("/api/v1/submissions", "{", content_type="application/json") for _ in range(9)]
     assert [answer.status_code for answer in answers].count(429) >= 5
 
 
-def test_requests_with_invalid_tokens_are_throttled(world: World, settings) -> None:
+def test_requests_with_invalid_tokens_are_throttled(populated: PopulatedSite, settings) -> None:
     settings.READS_PER_MINUTE = (3, 3, 3)
     program = Client(
         HTTP_HOST="localhost", REMOTE_ADDR=REMOTE_CLIENT_ADDRESS, headers={"Authorization": "Bearer digits_none"}
@@ -287,11 +287,11 @@ def test_requests_with_invalid_tokens_are_throttled(world: World, settings) -> N
     assert answers[-1].json()["code"] == "throttled"
 
 
-def test_page_and_api_share_the_limit_for_labels(world: World, settings) -> None:
+def test_page_and_api_share_the_limit_for_labels(populated: PopulatedSite, settings) -> None:
     """Regression test: the page accepted 600 labels at a limit of ten."""
     settings.CHANGES_PER_MINUTE = (10, 10, 10)
-    page, api = (world.address(name, ["public_id"]) for name in ("submission-label", "api-submission-labels"))
-    owner = world.clients["owner"]
+    page, api = (populated.address(name, ["public_id"]) for name in ("submission-label", "api-submission-labels"))
+    owner = populated.clients["owner"]
     answers = [
         owner.post(page, {"value": "4"})
         if turn % 2
@@ -300,7 +300,7 @@ def test_page_and_api_share_the_limit_for_labels(world: World, settings) -> None
     ]
     accepted = [answer for answer in answers if answer.status_code != 429]
     assert 8 <= len(accepted) <= 20  # two are used up; a new window may begin once
-    assert world.submission.labels.count() == 1 + len(accepted)
+    assert populated.submission.labels.count() == 1 + len(accepted)
     for answer in answers[-2:]:
         assert (answer.status_code, 1 <= int(answer["Retry-After"]) <= 60) == (429, True)
     program, person = answers[-2], answers[-1]
@@ -309,12 +309,12 @@ def test_page_and_api_share_the_limit_for_labels(world: World, settings) -> None
     assert "Nothing was changed." in person.content.decode()
 
 
-def test_throttled_page_has_retry_after(world: World, settings) -> None:
+def test_throttled_page_has_retry_after(populated: PopulatedSite, settings) -> None:
     settings.READS_PER_MINUTE = (3, 3, 3)
-    answers = [world.clients["visitor"].get("/history/") for _ in range(12)]
+    answers = [populated.clients["visitor"].get("/history/") for _ in range(12)]
     assert [answer.status_code for answer in answers].count(200) in range(3, 7)
     assert "Retry-After" in answers[-1].headers
-    assert world.clients["visitor"].get("/healthz").status_code == 200
+    assert populated.clients["visitor"].get("/healthz").status_code == 200
 
 
 def test_loopback_is_exempt_unless_there_is_a_proxy(redis: None, settings) -> None:
@@ -335,15 +335,15 @@ def _count_twice(actor: Actor) -> None:
         throttling.count(actor, Kind.CHANGE)
 
 
-def test_throttled_bulk_deletion_deletes_nothing(world: World, settings) -> None:
+def test_throttled_bulk_deletion_deletes_nothing(populated: PopulatedSite, settings) -> None:
     settings.CHANGES_PER_MINUTE = (1, 1, 1)
     ids = [service.create_from_strokes(actor=Actor(visitor="a" * 32), strokes=SEVEN, source=Source.API) for _ in "ab"]
     answers = [
-        world.clients["operator"].post("/history/bulk/", {"s": row.public_id, "act": "delete-now"})
-        for row in (*ids, world.submission)
+        populated.clients["operator"].post("/history/bulk/", {"s": row.public_id, "act": "delete-now"})
+        for row in (*ids, populated.submission)
     ]
     assert answers[-1].status_code == 429
-    assert Submission.objects.filter(pk=world.submission.pk).exists()
+    assert Submission.objects.filter(pk=populated.submission.pk).exists()
 
 
 def test_thirty_people_behind_one_address_can_draw_for_a_minute(redis: None) -> None:
@@ -359,10 +359,10 @@ def test_thirty_people_behind_one_address_can_draw_for_a_minute(redis: None) -> 
             moved = [[[x + number, y + turn] for x, y in zip(*stroke[:2], strict=True)] for stroke in SEVEN]
             drawing = {"strokes": [[list(axis) for axis in zip(*stroke, strict=True)] for stroke in moved]}
             headers = {"Prefer": "wait=0"}
-            sent = person.post("/api/v1/submissions", drawing, content_type="application/json", headers=headers)
-            statuses[sent.status_code] += 1
+            response = person.post("/api/v1/submissions", drawing, content_type="application/json", headers=headers)
+            statuses[response.status_code] += 1
             if turn < 2:
-                address = f"/api/v1/submissions/{sent.json()['id']}/labels"
+                address = f"/api/v1/submissions/{response.json()['id']}/labels"
                 statuses[person.post(address, {"value": "7"}, content_type="application/json").status_code] += 1
         statuses[person.get("/history/").status_code] += 1
     assert set(statuses) <= {200, 201, 202}

@@ -149,11 +149,11 @@ def test_request_over_the_quota_leaves_no_reference_cycle(settings):
 
 @pytest.mark.usefixtures("collector")
 def test_labels_and_deletions_leave_no_reference_cycle():
-    sent = send(SUBMISSIONS, json.dumps({"strokes": SEVEN}).encode()).json()
-    path, manage = f"{SUBMISSIONS}/{sent['id']}", {"HTTP_X_MANAGE_KEY": sent["manage_key"]}
-    refused = post({"value": "7"}, f"{path}/labels", QUERY_STRING=f"key={sent['read_key']}")
+    submission = send(SUBMISSIONS, json.dumps({"strokes": SEVEN}).encode()).json()
+    path, manage = f"{SUBMISSIONS}/{submission['id']}", {"HTTP_X_MANAGE_KEY": submission["manage_key"]}
+    refused = post({"value": "7"}, f"{path}/labels", QUERY_STRING=f"key={submission['read_key']}")
     assert (refused().status, uncollected_types(refused)) == (403, [])
     assert uncollected_types(post({"value": "7"}, f"{path}/labels", **manage)) == []
     assert Label.objects.count() == 1
     assert uncollected_types(lambda: send(path, REQUEST_METHOD="DELETE", **manage)) == []
-    assert not Submission.objects.filter(public_id=sent["id"]).exists()
+    assert not Submission.objects.filter(public_id=submission["id"]).exists()

@@ -45,9 +45,9 @@ def running_site(template_database: Path, django_db_blocker: DjangoDbBlocker) ->
         site.stop()
 
 
-def run(site: Site, folder: Path, who: str, *options: str) -> int:
+def run(site: Site, folder: Path, caller: str, *options: str) -> int:
     """Run schemathesis and return the number of generated cases. Fails with its report if any case failed."""
-    headers = ["--header", f"Authorization: Bearer {site.key}"] if who == "a token" else []
+    headers = ["--header", f"Authorization: Bearer {site.key}"] if caller == "a token" else []
     command = [sys.executable, "-m", "schemathesis.cli", "--config-file", str(CONFIGURATION), "run", str(DOCUMENT)]
     command += [
         "--url",
@@ -66,10 +66,10 @@ def run(site: Site, folder: Path, who: str, *options: str) -> int:
     return int(re.search(r"(\d+) generated", process.stdout)[1])
 
 
-@pytest.mark.parametrize("who", [pytest.param("nobody", marks=pytest.mark.acceptance), "a token"])
-def test_api_conforms_to_its_openapi_document(who: str, running_site: Site, tmp_path: Path) -> None:
+@pytest.mark.parametrize("caller", [pytest.param("anonymous", marks=pytest.mark.acceptance), "a token"])
+def test_api_conforms_to_its_openapi_document(caller: str, running_site: Site, tmp_path: Path) -> None:
     options = ["--phases", "examples,fuzzing", "--max-examples", "3", "--seed", "1", "--no-shrink"]
-    assert run(running_site, tmp_path, who, *options) >= 120
+    assert run(running_site, tmp_path, caller, *options) >= 120
 
 
 def test_api_conforms_to_the_links_of_its_openapi_document(running_site: Site, tmp_path: Path) -> None:
@@ -78,8 +78,8 @@ def test_api_conforms_to_the_links_of_its_openapi_document(running_site: Site, t
 
 
 @pytest.mark.acceptance
-@pytest.mark.parametrize("who", ["nobody", "a token"])
+@pytest.mark.parametrize("caller", ["anonymous", "a token"])
 def test_api_conforms_to_its_openapi_document_in_thousands_of_cases(
-    who: str, running_site: Site, tmp_path: Path
+    caller: str, running_site: Site, tmp_path: Path
 ) -> None:
-    assert run(running_site, tmp_path, who, "--max-examples", "25") >= 2000
+    assert run(running_site, tmp_path, caller, "--max-examples", "25") >= 2000

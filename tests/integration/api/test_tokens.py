@@ -210,8 +210,8 @@ def test_token_takes_precedence_over_cookies(ann: Actor, reviewer: Actor) -> Non
     headers = {"Authorization": f"Bearer {key}", "Prefer": "wait=0"}
     assert browser.get(ME, headers=headers).json()["user"] == "ann"
     body = {"strokes": [[[60, 200, 120], [60, 60, 230]]]}
-    sent = browser.post("/api/v1/submissions", body, content_type="application/json", headers=headers)
-    assert (sent.status_code, sent.json()["source"], sent.json()["mine"]) == (202, "api", True)
+    response = browser.post("/api/v1/submissions", body, content_type="application/json", headers=headers)
+    assert (response.status_code, response.json()["source"], response.json()["mine"]) == (202, "api", True)
 
 
 def test_last_use_is_written_at_most_every_few_minutes(ann: Actor) -> None:

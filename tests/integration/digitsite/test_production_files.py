@@ -17,7 +17,7 @@ ELSEWHERE = {
     "MALLOC_TRIM_THRESHOLD_",
     *("PIP_NO_CACHE_DIR", "PIP_DISABLE_PIP_VERSION_CHECK", "PIP_ONLY_BINARY"),
 }
-OURS = ("prepare", "web", "predictions", "default", "trainer")
+OWN_SERVICES = ("prepare", "web", "predictions", "default", "trainer")
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +32,7 @@ def dockerfile() -> str:
 
 def test_all_settings_in_compose_exist(compose: dict) -> None:
     known = set(settings_in_the_code()) | ALSO
-    for name in OURS:
+    for name in OWN_SERVICES:
         assert set(compose["services"][name]["environment"]) <= known
 
 
@@ -60,7 +60,7 @@ def test_files_copied_by_the_dockerfile_exist_and_are_not_ignored(dockerfile: st
 
 def test_no_service_runs_as_root_or_can_gain_privileges(compose: dict, dockerfile: str) -> None:
     assert re.findall(r"^USER (\d+)", dockerfile, re.MULTILINE) == ["10001"]
-    for name in OURS:
+    for name in OWN_SERVICES:
         service = compose["services"][name]
         assert service["cap_drop"] == ["ALL"]
         assert service["read_only"] is True
@@ -77,7 +77,7 @@ def test_databases_are_reachable_only_from_the_internal_network(compose: dict) -
 def test_compose_has_a_worker_for_each_queue(compose: dict) -> None:
     from digitsite.worker import QUEUES
 
-    commands = [compose["services"][name].get("command", []) for name in OURS]
+    commands = [compose["services"][name].get("command", []) for name in OWN_SERVICES]
     assert {command[-1] for command in commands if "digitsite.worker" in command} == set(QUEUES)
 
 

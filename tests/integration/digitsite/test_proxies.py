@@ -62,7 +62,7 @@ def behind_proxy(template_database: Path, django_db_blocker: DjangoDbBlocker) ->
 
 
 def appending(text: str) -> str:
-    """How many a guide writes nginx's file: what the client sent stays in front of its address."""
+    """Return nginx's file as many guides write it, which keeps the client's header in front of its address."""
     return text.replace("X-Forwarded-For $remote_addr;", "X-Forwarded-For $proxy_add_x_forwarded_for;")
 
 

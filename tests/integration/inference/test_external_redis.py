@@ -79,7 +79,7 @@ def test_wrong_ca_and_wrong_password_are_rejected(site: Site, tmp_path: Path) ->
     ):
         site.redis_url = url
         worker = site.start_worker(ready=False)
-        for who in ("redis_unavailable", "consumer: Cannot connect to rediss://"):  # the hand-off, and Celery
-            wait_until(partial(has_line_with, worker, who, words), event=f"{who!r} with {words!r}")
+        for event in ("redis_unavailable", "consumer: Cannot connect to rediss://"):  # the hand-off, and Celery
+            wait_until(partial(has_line_with, worker, event, words), event=f"{event!r} with {words!r}")
         assert PASSWORD not in worker.output
         worker.kill()

@@ -19,7 +19,7 @@ from tests.image_samples import SEVEN
 if TYPE_CHECKING:
     from django.http import HttpResponse
 
-ONE, SEVERAL = {"strokes": SEVEN}, [{"strokes": SEVEN}, {"strokes": SEVEN}]
+SINGLE, SEVERAL = {"strokes": SEVEN}, [{"strokes": SEVEN}, {"strokes": SEVEN}]
 
 
 @pytest.fixture
@@ -39,14 +39,14 @@ def statuses(response: HttpResponse) -> set[int]:
     return {item["status"] for item in content} if isinstance(content, list) else {response.status_code}
 
 
-@pytest.mark.parametrize("body", [ONE, SEVERAL])
+@pytest.mark.parametrize("body", [SINGLE, SEVERAL])
 def test_respond_async_returns_202(body: object, site: Site, worker: Part) -> None:
     with site.entered():
         assert statuses(send(body, Prefer="respond-async")) == {202}
         assert statuses(send(body)) == {201}
 
 
-@pytest.mark.parametrize("body", [ONE, SEVERAL])
+@pytest.mark.parametrize("body", [SINGLE, SEVERAL])
 @pytest.mark.parametrize(("prefer", "expected"), [("wait=2", 201), ("respond-async", 202)])
 def test_retry_after_crash_honours_prefer_header(
     body: object, prefer: str, expected: int, site: Site, worker: Part, monkeypatch: pytest.MonkeyPatch
@@ -54,11 +54,11 @@ def test_retry_after_crash_honours_prefer_header(
     class Death(BaseException):
         """Simulates a killed process, which runs no cleanup."""
 
-    def die(*_given: object) -> None:
+    def die(*_arguments: object) -> None:
         raise Death
 
     with site.entered():
-        assert statuses(send(ONE)) == {201}
+        assert statuses(send(SINGLE)) == {201}
         # Freeze the worker while it is idle, before the next submission.
         worker.freeze()
         with monkeypatch.context() as patched:

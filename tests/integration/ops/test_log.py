@@ -154,14 +154,14 @@ def test_submission_can_be_traced_from_request_to_worker(site: Site) -> None:
         answer = client.post("/api/v1/submissions", json={"strokes": [a_three()]})
 
     def lines(output: str, **facts: object) -> list[dict]:
-        found = [json.loads(line) for line in output.splitlines() if line.startswith("{")]
-        return [line_facts for line_facts in found if facts.items() <= line_facts.items()]
+        records = [json.loads(line) for line in output.splitlines() if line.startswith("{")]
+        return [line_facts for line_facts in records if facts.items() <= line_facts.items()]
 
-    (asked,) = wait_until(lambda: lines(web.output, request_id=answer.headers["X-Request-ID"]))
-    assert asked["status"] == 201
+    (requested,) = wait_until(lambda: lines(web.output, request_id=answer.headers["X-Request-ID"]))
+    assert requested["status"] == 201
     (answered,) = wait_until(lambda: [line_facts for line_facts in lines(worker.output) if "submissions" in line_facts])
-    assert len(asked["submissions"]) == 1
-    assert answered["submissions"] == asked["submissions"]
+    assert len(requested["submissions"]) == 1
+    assert answered["submissions"] == requested["submissions"]
     assert answered["task"] == "serve_shift"
     assert answered["task_id"]
 

@@ -12,7 +12,7 @@ import pytest
 from django.test import Client
 
 # An account without files, for tests that run as root, which may write everything.
-NOBODY = 65534
+ORDINARY_ACCOUNT = 65534
 
 
 @contextmanager
@@ -20,7 +20,7 @@ def _as_ordinary_account() -> Iterator[None]:
     if os.geteuid() != 0:
         yield
         return
-    os.seteuid(NOBODY)
+    os.seteuid(ORDINARY_ACCOUNT)
     try:
         yield
     finally:
@@ -54,7 +54,7 @@ def media_left_by_root(settings: Any) -> Iterator[Path]:
     for folder in [media, media / "pictures", *folders]:
         folder.chmod(0o755)
         if os.geteuid() == 0:
-            os.chown(folder, NOBODY, NOBODY)
+            os.chown(folder, ORDINARY_ACCOUNT, ORDINARY_ACCOUNT)
     for folder in folders[::8]:
         folder.chmod(0o555)
         if os.geteuid() == 0:

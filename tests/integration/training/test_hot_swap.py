@@ -39,14 +39,14 @@ def swap_under_load(site: Site, make_version: Callable, *, per_second: float, sw
 
     def send(first: int) -> None:
         with site.client() as client:
-            started = time.monotonic()
+            start = time.monotonic()
             for i in range(first, int(per_second * seconds), SENDERS):
-                wait = started + i / per_second - time.monotonic()
+                wait = start + i / per_second - time.monotonic()
                 if wait > 0:
                     done.wait(wait)
-                sent = time.monotonic()
+                sent_at = time.monotonic()
                 answer = client.post("/api/v1/submissions", json=SEVEN, headers={"Prefer": "wait=10"})
-                answers.append((sent, time.monotonic(), answer.status_code, answer.json()))
+                answers.append((sent_at, time.monotonic(), answer.status_code, answer.json()))
 
     with site.entered():
         versions = [model_versions.live_version(), make_version(), make_version()]
@@ -68,9 +68,9 @@ def swap_under_load(site: Site, make_version: Callable, *, per_second: float, sw
         wait_until(
             lambda: not Submission.objects.filter(state=SubmissionState.PENDING).exists(), event="the last answer"
         )
-        for sent, answered, status, body in answers:
+        for sent_at, answered, status, body in answers:
             if status == 201:
-                assert body["prediction"]["version"] in were_live(live, sent, answered)
+                assert body["prediction"]["version"] in were_live(live, sent_at, answered)
         # Every submission has exactly one prediction, including those that were answered late.
         assert Prediction.objects.count() == len(answers) == Submission.objects.count()
         assert Submission.objects.exclude(state=SubmissionState.PREDICTED).count() == 0

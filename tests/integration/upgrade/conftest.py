@@ -35,10 +35,10 @@ class Folder:
 
     def manage(self, *arguments: str) -> str:
         """Run `manage.py` on this folder, which must work; return what it printed."""
-        kept = {name: value for name, value in os.environ.items() if name not in ("DATABASE_URL", "REDIS_URL")}
+        environment = {name: value for name, value in os.environ.items() if name not in ("DATABASE_URL", "REDIS_URL")}
         done = subprocess.run(
             [sys.executable, "manage.py", *arguments],
-            cwd=BASE_DIR, env=kept | {"DATA_DIR": str(self.path)} | self.settings,
+            cwd=BASE_DIR, env=environment | {"DATA_DIR": str(self.path)} | self.settings,
             capture_output=True, text=True, check=False,
         )  # fmt: skip
         assert done.returncode == 0, done.stdout + done.stderr
@@ -58,7 +58,7 @@ class Upgraded:
     facts: dict
 
     def browser(self, *, session: str = "", visitor: str = "", token: str = "") -> httpx.Client:
-        """A client with the cookies or the token that somebody had before the upgrade."""
+        """A client with the cookies or the token that a person had before the upgrade."""
         cookies = {name: value for name, value in (("sessionid", session), ("visitor", visitor)) if value}
         headers = {"Authorization": f"Bearer {token}"} if token else {}
         return self.running.client(cookies=cookies, headers=headers)
@@ -82,8 +82,8 @@ class Upgraded:
 
     def wait_for_state(self, public_id: str, state: str) -> dict:
         def reached() -> dict | None:
-            found = self.submission(public_id)
-            return found if found["state"] == state else None
+            row = self.submission(public_id)
+            return row if row["state"] == state else None
 
         return wait_until(reached, seconds=60, event=f"the state {state} of {public_id}")
 

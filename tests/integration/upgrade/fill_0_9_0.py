@@ -178,7 +178,7 @@ def people() -> dict:
 
 
 def late() -> dict:
-    """Rows that nobody has answered; a request that died before its answer; and dates far ahead."""
+    """Create rows without a prediction, a request that died before its response, and dates far ahead."""
     chance = np.random.default_rng(10)
     hand = Hand.any(chance)
     pending = []

@@ -1,6 +1,6 @@
 """Sites of earlier releases, as `tests.integration.upgrade.build` packed them: put into a folder, ready to be upgraded.
 
-A later release gets a folder of its own beside 0.9.0 and a line in RELEASES; every test then runs on it as well.
+A later release gets a folder of its own next to 0.9.0 and a line in RELEASES; every test then runs on it as well.
 """
 
 from __future__ import annotations

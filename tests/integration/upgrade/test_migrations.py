@@ -8,7 +8,7 @@ import pytest
 
 from recognizer import migrations
 
-# Up to here no release before existed that anybody ran.
+# Up to here there was no earlier release.
 LAST_OF_0_9_0 = 11
 SENTENCE = re.compile(r"The previous release \(\d+\.\d+\.\d+\) (runs|does not run) on this schema\b")
 FOLDER = Path(migrations.__file__).parent

@@ -1,4 +1,4 @@
-"""A site of an earlier release goes on after an upgrade: nothing is lost, and nobody is locked out."""
+"""A site of an earlier release goes on after an upgrade: no data is lost, and every user can still sign in."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ def test_all_submissions_keep_their_prediction_and_consensus(upgraded: Upgraded)
     rows = {row["id"]: row for row in upgraded.submissions()}
     facts = upgraded.facts
     assert len(facts["truths"]) == facts["counts"]["submissions"]
-    kept = set(facts["truths"]) - {facts["died"]["id"]}  # which another test deletes
-    assert kept <= set(rows)
+    remaining = set(facts["truths"]) - {facts["died"]["id"]}  # which another test deletes
+    assert remaining <= set(rows)
     for public_id, digit in facts["digits"].items():
         assert rows[public_id]["prediction"]["digit"] == digit
-    assert all((rows[public_id]["truth"] or "") == facts["truths"][public_id] for public_id in kept)
-    states = Counter(rows[public_id]["truth_state"] for public_id in kept)
+    assert all((rows[public_id]["truth"] or "") == facts["truths"][public_id] for public_id in remaining)
+    states = Counter(rows[public_id]["truth_state"] for public_id in remaining)
     assert states["settled"] == facts["counts"]["settled"]
     assert rows[facts["failed"]]["state"] == "failed"
 
@@ -37,8 +37,8 @@ def test_read_key_still_grants_access_to_its_submission_only(upgraded: Upgraded)
         for public_id, key in keys.items():
             address = f"api/v1/submissions/{public_id}"
             assert stranger.get(address, params={"key": key}).json()["id"] == public_id
-            others = [other for other in keys.values() if other != key]
-            assert stranger.get(address, params={"key": others[0]}).status_code == 404
+            other_keys = [other for other in keys.values() if other != key]
+            assert stranger.get(address, params={"key": other_keys[0]}).status_code == 404
 
 
 def test_share_link_still_works(upgraded: Upgraded):
@@ -97,9 +97,9 @@ def test_pending_submissions_are_predicted(upgraded: Upgraded):
 def test_repeated_idempotent_request_gets_the_response_from_before_the_upgrade(upgraded: Upgraded):
     facts = upgraded.facts
     with upgraded.browser(token=facts["tokens"]["vera's scanner"]) as client:
-        for key, sent in facts["idempotent"].items():
-            again = send(client, key, sent["body"])
-            assert (again.status_code, again.json()) == (sent["status"], sent["answer"])
+        for key, original in facts["idempotent"].items():
+            again = send(client, key, original["body"])
+            assert (again.status_code, again.json()) == (original["status"], original["answer"])
         upgraded.wait_for_state(facts["died"]["id"], "predicted")
         assert send(client, "died", facts["died"]["body"]).json()["id"] == facts["died"]["id"]
         # The answer of before the upgrade goes with the submission that it tells of.

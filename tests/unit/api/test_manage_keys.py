@@ -25,8 +25,8 @@ def send(client: Client, body: object = None, **headers: str) -> HttpResponse:
     return client.post(SUBMISSIONS, json.dumps(body), content_type="application/json", headers=headers)
 
 
-def address(sent: dict, part: str = "", key: str = "") -> str:
-    return f"{SUBMISSIONS}/{sent['id']}{part}" + (f"?key={key}" if key else "")
+def address(submission: dict, part: str = "", key: str = "") -> str:
+    return f"{SUBMISSIONS}/{submission['id']}{part}" + (f"?key={key}" if key else "")
 
 
 def managing(key: str) -> dict:
@@ -34,26 +34,26 @@ def managing(key: str) -> dict:
 
 
 @pytest.fixture
-def sent(anonymous_client: Client) -> dict:
+def submission(anonymous_client: Client) -> dict:
     """The response to a submission of a client without an account."""
     return send(anonymous_client).json()
 
 
-def test_manage_key_allows_labelling_sharing_and_deleting(sent, anonymous_client):
-    manage = managing(sent["manage_key"])
-    label = anonymous_client.post(address(sent, "/labels"), {"value": "4"}, **manage)
+def test_manage_key_allows_labelling_sharing_and_deleting(submission, anonymous_client):
+    manage = managing(submission["manage_key"])
+    label = anonymous_client.post(address(submission, "/labels"), {"value": "4"}, **manage)
     assert (label.status_code, label.json()["kind"], label.json()["mine"]) == (201, "suggestion", True)
-    assert anonymous_client.post(address(sent, "/labels"), {"value": "4"}, **manage).status_code == 200
-    assert anonymous_client.post(address(sent, "/labels"), {"value": "7"}, **manage).status_code == 201
-    read = anonymous_client.get(address(sent), headers=manage["headers"]).json()
+    assert anonymous_client.post(address(submission, "/labels"), {"value": "4"}, **manage).status_code == 200
+    assert anonymous_client.post(address(submission, "/labels"), {"value": "7"}, **manage).status_code == 201
+    read = anonymous_client.get(address(submission), headers=manage["headers"]).json()
     assert (read["truth"], read["mine"]) == ("7", True)
-    link = anonymous_client.post(address(sent, "/share"), **manage).json()
+    link = anonymous_client.post(address(submission, "/share"), **manage).json()
     assert anonymous_client.get(link["url"]).status_code == 200
-    assert anonymous_client.delete(address(sent, "/share"), **manage).status_code == 204
+    assert anonymous_client.delete(address(submission, "/share"), **manage).status_code == 204
     assert anonymous_client.get(link["url"]).status_code == 404
-    assert anonymous_client.delete(address(sent), **manage).status_code == 204
+    assert anonymous_client.delete(address(submission), **manage).status_code == 204
     assert not Submission.objects.exists()
-    assert anonymous_client.get(address(sent), headers=manage["headers"]).status_code == 404
+    assert anonymous_client.get(address(submission), headers=manage["headers"]).status_code == 404
 
 
 def test_manage_key_appears_only_in_the_response_body(anonymous_client, caplog):
@@ -64,10 +64,10 @@ def test_manage_key_appears_only_in_the_response_body(anonymous_client, caplog):
     assert key not in caplog.text
     [row] = IdempotencyKey.objects.all()
     assert key not in row.body + json.dumps([row.headers, row.stored])
-    sent = response.json()
+    submission = response.json()
     for body in (
-        anonymous_client.get(address(sent, key=sent["read_key"])),
-        anonymous_client.get(address(sent), headers={"X-Manage-Key": key}),
+        anonymous_client.get(address(submission, key=submission["read_key"])),
+        anonymous_client.get(address(submission), headers={"X-Manage-Key": key}),
     ):
         assert "manage_key" not in body.json()
         assert key not in body.content.decode()
@@ -86,29 +86,31 @@ def test_repeated_request_returns_the_same_manage_key(anonymous_client):
 
 
 @pytest.mark.parametrize("wrong", ["", "manage_", "nonsense\u20ac", "of another", "read key", "share key"])
-def test_other_keys_cannot_manage_a_submission(wrong, sent, anonymous_client):
-    manager = Actor(manage_key=sent["manage_key"])
-    row = Submission.objects.get(public_id=sent["id"])
+def test_other_keys_cannot_manage_a_submission(wrong, submission, anonymous_client):
+    manager = Actor(manage_key=submission["manage_key"])
+    row = Submission.objects.get(public_id=submission["id"])
     wrong = {
         "of another": send(anonymous_client).json()["manage_key"],
-        "read key": sent["read_key"],
+        "read key": submission["read_key"],
         "share key": service.share(actor=manager, submission=row),
     }.get(wrong, wrong)
     manage = {"content_type": "application/json", "HTTP_X_MANAGE_KEY": wrong}
-    for query in ("", sent["read_key"], service.share(actor=manager, submission=row)):
+    for query in ("", submission["read_key"], service.share(actor=manager, submission=row)):
         status = 403 if query else 404
-        assert anonymous_client.post(address(sent, "/labels", query), {"value": "4"}, **manage).status_code == status
-        assert anonymous_client.delete(address(sent, "", query), **manage).status_code == status
-        assert anonymous_client.post(address(sent, "/share", query), **manage).status_code == status
-        assert anonymous_client.delete(address(sent, "/share", query), **manage).status_code == status
-        assert anonymous_client.delete(address(sent, "/read-key", query), **manage).status_code == status
+        assert (
+            anonymous_client.post(address(submission, "/labels", query), {"value": "4"}, **manage).status_code == status
+        )
+        assert anonymous_client.delete(address(submission, "", query), **manage).status_code == status
+        assert anonymous_client.post(address(submission, "/share", query), **manage).status_code == status
+        assert anonymous_client.delete(address(submission, "/share", query), **manage).status_code == status
+        assert anonymous_client.delete(address(submission, "/read-key", query), **manage).status_code == status
     assert not Label.objects.exists()
-    assert Submission.objects.filter(public_id=sent["id"], read_key_revocations=0).exclude(share_key="").exists()
+    assert Submission.objects.filter(public_id=submission["id"], read_key_revocations=0).exclude(share_key="").exists()
 
 
-def test_manage_key_in_the_query_string_is_ignored(sent, anonymous_client):
-    assert anonymous_client.get(address(sent, key=sent["manage_key"])).status_code == 404
-    assert anonymous_client.delete(address(sent, key=sent["manage_key"])).status_code == 404
+def test_manage_key_in_the_query_string_is_ignored(submission, anonymous_client):
+    assert anonymous_client.get(address(submission, key=submission["manage_key"])).status_code == 404
+    assert anonymous_client.delete(address(submission, key=submission["manage_key"])).status_code == 404
 
 
 def test_accounts_and_visitors_have_no_manage_keys(visitor, anonymous_client):
@@ -116,37 +118,37 @@ def test_accounts_and_visitors_have_no_manage_keys(visitor, anonymous_client):
     _, token = tokens.create(actor=ann, name="scanner", scopes=["submit"])
     bearer = Client(HTTP_HOST="localhost", headers={"Authorization": f"Bearer {token}"})
     for client in (client_of(visitor), client_of(ann), bearer):
-        sent = send(client).json()
-        assert sent["manage_key"] is None
-        key = permissions.manage_key(sent["id"])  # the key it would have
-        assert anonymous_client.delete(address(sent), **managing(key)).status_code == 404
+        submission = send(client).json()
+        assert submission["manage_key"] is None
+        key = permissions.manage_key(submission["id"])  # the key it would have
+        assert anonymous_client.delete(address(submission), **managing(key)).status_code == 404
     assert Submission.objects.count() == 3
 
 
-def test_token_without_scope_cannot_use_a_manage_key(sent):
+def test_token_without_scope_cannot_use_a_manage_key(submission):
     _, token = tokens.create(actor=Actor(user=User.objects.create_user("ann")), name="reader", scopes=["read"])
     reader = Client(HTTP_HOST="localhost", headers={"Authorization": f"Bearer {token}"})
-    assert reader.delete(address(sent), **managing(sent["manage_key"])).status_code == 403
+    assert reader.delete(address(submission), **managing(submission["manage_key"])).status_code == 403
 
 
-def test_manage_key_can_revoke_the_read_key(sent, anonymous_client):
-    manage = managing(sent["manage_key"])
-    assert anonymous_client.get(address(sent, key=sent["read_key"])).status_code == 200
-    assert anonymous_client.delete(address(sent, "/read-key"), **manage).status_code == 204
-    assert anonymous_client.get(address(sent, key=sent["read_key"])).status_code == 404
-    assert anonymous_client.get(address(sent, "/image", key=sent["read_key"])).status_code == 404
-    assert anonymous_client.get(address(sent), headers=manage["headers"]).status_code == 200
+def test_manage_key_can_revoke_the_read_key(submission, anonymous_client):
+    manage = managing(submission["manage_key"])
+    assert anonymous_client.get(address(submission, key=submission["read_key"])).status_code == 200
+    assert anonymous_client.delete(address(submission, "/read-key"), **manage).status_code == 204
+    assert anonymous_client.get(address(submission, key=submission["read_key"])).status_code == 404
+    assert anonymous_client.get(address(submission, "/image", key=submission["read_key"])).status_code == 404
+    assert anonymous_client.get(address(submission), headers=manage["headers"]).status_code == 200
     row = Submission.objects.get()
     assert permissions.can_see(Actor(), row, key=permissions.read_key(row))
-    service.revoke_read_key(actor=Actor(manage_key=sent["manage_key"]), submission=row)
+    service.revoke_read_key(actor=Actor(manage_key=submission["manage_key"]), submission=row)
     assert row.read_key_revocations == 2
 
 
-def test_read_key_of_the_previous_release_works_until_revoked(settings, sent, anonymous_client):
-    key = signing.Signer(key=settings.SECRET_KEY, salt="recognizer.read-key").signature(sent["id"])
-    assert anonymous_client.get(address(sent, key=key)).status_code == 200
-    anonymous_client.delete(address(sent, "/read-key"), **managing(sent["manage_key"]))
-    assert anonymous_client.get(address(sent, key=key)).status_code == 404
+def test_read_key_of_the_previous_release_works_until_revoked(settings, submission, anonymous_client):
+    key = signing.Signer(key=settings.SECRET_KEY, salt="recognizer.read-key").signature(submission["id"])
+    assert anonymous_client.get(address(submission, key=key)).status_code == 200
+    anonymous_client.delete(address(submission, "/read-key"), **managing(submission["manage_key"]))
+    assert anonymous_client.get(address(submission, key=key)).status_code == 404
 
 
 def test_allowed_origin_may_send_the_manage_key_header(anonymous_client, settings):

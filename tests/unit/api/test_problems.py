@@ -80,9 +80,9 @@ def test_error_outside_of_the_api_is_an_html_page(anonymous_client):
 # --- Cross-site requests ------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("who", ["visitor", "reviewer"])
-def test_browser_needs_a_csrf_token(who, request, client_of, media):
-    browser = client_of(request.getfixturevalue(who), csrf=True)
+@pytest.mark.parametrize("caller", ["visitor", "reviewer"])
+def test_browser_needs_a_csrf_token(caller, request, client_of, media):
+    browser = client_of(request.getfixturevalue(caller), csrf=True)
     body = {"data": json.dumps({"strokes": SEVEN}), "content_type": "application/json"}
     assert "CSRF" in assert_problem(browser.post(ADDRESS, **body), 403)["detail"]
     assert browser.get(ADDRESS).json()["results"] == []

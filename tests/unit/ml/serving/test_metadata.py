@@ -117,7 +117,7 @@ def png_of_late_texts() -> bytes:
 
 
 def jpeg_of_many_pictures() -> bytes:
-    """Return a JPEG whose multi-picture index has 5,000 tags that refer to the same 60 KB (CIPA DC-007)."""
+    """Return a JPEG whose MPF index has 5,000 tags that refer to the same 60 KB (CIPA DC-007)."""
     entries = b"".join(struct.pack("<HHLL", 1000 + number, 7, 12, 8) for number in range(5_000))
     index = b"MPF\0II*\0" + struct.pack("<LH", 8, 5_000) + entries + bytes(4)
     return _with_segments(saved(digit_one(), "JPEG"), 0xE2, [index])

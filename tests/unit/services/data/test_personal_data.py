@@ -171,9 +171,9 @@ def test_last_operator_cannot_be_deleted(operator):
     assert not User.objects.filter(pk=operator.user.pk).exists()
 
 
-@pytest.mark.parametrize("who", ["visitor", "reviewer"])
-def test_opt_out_covers_earlier_and_later_submissions(who, request, stranger):
-    actor = request.getfixturevalue(who)
+@pytest.mark.parametrize("owner", ["visitor", "reviewer"])
+def test_opt_out_covers_earlier_and_later_submissions(owner, request, stranger):
+    actor = request.getfixturevalue(owner)
     before = send(actor)
     training_consent.opt_out(actor)
     training_consent.opt_out(actor)  # idempotent

@@ -31,9 +31,9 @@ def problems() -> list[str]:
 
 
 def test_consistent_site_has_no_findings(submission):
-    said = io.StringIO()
-    call_command("sanity", stdout=said)
-    assert said.getvalue() == "checked 1 submissions, 1 images, 1 models: nothing is missing or damaged\n"
+    output = io.StringIO()
+    call_command("sanity", stdout=output)
+    assert output.getvalue() == "checked 1 submissions, 1 images, 1 models: nothing is missing or damaged\n"
 
 
 def test_missing_and_damaged_images_are_found(submission):

@@ -18,12 +18,12 @@ def test_stats_count_visible_submissions(visitor, stranger, reviewer, django_ass
     labels.create_label(actor=reviewer, submission=right, value="7", reason=LabelReason.RANDOM)
     labels.create_label(actor=reviewer, submission=wrong, value="9", reason=LabelReason.RANDOM)
     with django_assert_num_queries(2):
-        found = submission_stats.stats_for(visitor)
-    assert (found.submissions, found.settled, found.settled_correct, found.live_version) == (2, 2, 1, 1)
-    assert found.by_state == {"pending": 0, "predicted": 2, "failed": 0}
-    assert found.by_source == {"canvas": 1, "upload": 0, "api": 1, "import": 0}
-    assert found.by_truth_state == {"none": 0, "provisional": 0, "settled": 2, "disputed": 0}
-    assert {digit for digit, count in found.by_digit.items() if count} == {"4", "7"}
-    assert found.by_verdict["sure"] == found.by_verdict["unsure"] == 1
+        stats = submission_stats.stats_for(visitor)
+    assert (stats.submissions, stats.settled, stats.settled_correct, stats.live_version) == (2, 2, 1, 1)
+    assert stats.by_state == {"pending": 0, "predicted": 2, "failed": 0}
+    assert stats.by_source == {"canvas": 1, "upload": 0, "api": 1, "import": 0}
+    assert stats.by_truth_state == {"none": 0, "provisional": 0, "settled": 2, "disputed": 0}
+    assert {digit for digit, count in stats.by_digit.items() if count} == {"4", "7"}
+    assert stats.by_verdict["sure"] == stats.by_verdict["unsure"] == 1
     assert submission_stats.stats_for(reviewer).submissions == 3
     assert submission_stats.stats_for(stranger).by_state == {"pending": 1, "predicted": 0, "failed": 0}

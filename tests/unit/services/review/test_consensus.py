@@ -108,7 +108,7 @@ def test_consensus_matches_full_recomputation(db: None, steps: list[tuple]) -> N
                 _, is_news = labels.create_label_if_changed(
                     actor=actor, submission=copy, value=value, reason=LabelReason.API
                 )
-                if is_news:  # a repeated word changes nothing, also not after somebody has left
+                if is_news:  # a repeated label changes nothing, also after an account was deleted
                     assert_consensus(copy, is_review=step == "review")
         transaction.set_rollback(True)
 
