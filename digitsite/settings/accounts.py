@@ -14,24 +14,34 @@ AUTH_PASSWORD_VALIDATORS = [
     )
 ]
 # Whether visitors may create accounts; if not, operators create them.
-SIGN_UP = env.boolean("SIGN_UP", True)
+SIGN_UP: bool = env.read("SIGN_UP")
 # Failed logins for one account from one address in 15 minutes; further attempts have to wait.
-MAX_LOGIN_ATTEMPTS = env.integer("MAX_LOGIN_ATTEMPTS", 10, minimum=1, maximum=1000)
+MAX_LOGIN_ATTEMPTS: int = env.read("MAX_LOGIN_ATTEMPTS")
 PASSWORD_RESET_TIMEOUT = 24 * 3600  # how long a one-time sign-in link is valid
 LOGIN_URL = "login"
 LOGIN_REDIRECT_URL = "draw"
 LOGOUT_REDIRECT_URL = "draw"
 
 # Outgoing mail. Without it, passwords cannot be reset by mail: operators hand out one-time links.
-_mail_server = env.mail_server("EMAIL_URL")
-SENDS_MAIL = _mail_server is not None
-EMAIL_HOST = _mail_server.host if _mail_server else "localhost"
-EMAIL_PORT = _mail_server.port if _mail_server else 25
-EMAIL_HOST_USER = _mail_server.user if _mail_server else ""
-EMAIL_HOST_PASSWORD = _mail_server.password if _mail_server else ""
-EMAIL_USE_TLS = bool(_mail_server and _mail_server.use_tls)
-EMAIL_USE_SSL = bool(_mail_server and _mail_server.use_ssl)
+_mail_server: env.MailServer = env.read("EMAIL_URL")
+SENDS_MAIL = bool(_mail_server.host)
+EMAIL_HOST = _mail_server.host or "localhost"
+EMAIL_PORT = _mail_server.port
+EMAIL_HOST_USER = _mail_server.user
+EMAIL_HOST_PASSWORD = _mail_server.password
+EMAIL_USE_TLS = _mail_server.use_tls
+EMAIL_USE_SSL = _mail_server.use_ssl
 EMAIL_TIMEOUT = 10
-DEFAULT_FROM_EMAIL = SERVER_EMAIL = env.sender("EMAIL_FROM", "digits@localhost")
+DEFAULT_FROM_EMAIL: str = env.read("EMAIL_FROM")
+SERVER_EMAIL = DEFAULT_FROM_EMAIL
+
+
+def _derived_site_url() -> str:
+    """Return the URL of the first public name, otherwise of the first name. A proxy listens on a default port."""
+    host = (env.public_names(ALLOWED_HOSTS) or ALLOWED_HOSTS or ["localhost"])[0].removeprefix(".")
+    port = 80 if HTTPS or BEHIND_PROXY else env.read("PORT")
+    return f"{'https' if HTTPS else 'http'}://{host}{f':{port}' if port not in (0, 80) else ''}"
+
+
 # Base address of links in mail. Never taken from the Host header of the request that triggered the mail.
-SITE_URL = env.site_url("SITE_URL", hosts=ALLOWED_HOSTS, https=HTTPS, behind_proxy=BEHIND_PROXY, needed=SENDS_MAIL)
+SITE_URL: str = env.read("SITE_URL") or _derived_site_url()

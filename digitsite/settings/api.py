@@ -1,7 +1,5 @@
 """JSON API: Django REST framework, OpenAPI description, personal tokens and CORS."""
 
-from django.core.exceptions import ImproperlyConfigured
-
 from digitsite import env
 
 from .base import BASE_DIR
@@ -73,18 +71,14 @@ SPECTACULAR_SETTINGS = {
 # --- Personal tokens ---------------------------------------------------------------------------------------------
 
 # Default and maximum lifetime of a token, in days.
-TOKEN_DAYS = env.integer("TOKEN_DAYS", 90, minimum=1, maximum=3650)
-TOKEN_MAX_DAYS = env.integer("TOKEN_MAX_DAYS", 365, minimum=1, maximum=3650)
-if TOKEN_DAYS > TOKEN_MAX_DAYS:
-    raise ImproperlyConfigured(
-        f"TOKEN_DAYS is {TOKEN_DAYS}; it must not be more than TOKEN_MAX_DAYS, {TOKEN_MAX_DAYS}."
-    )
+TOKEN_DAYS: int = env.read("TOKEN_DAYS")
+TOKEN_MAX_DAYS: int = env.read("TOKEN_MAX_DAYS")
 
 # --- CORS --------------------------------------------------------------------------------------------------------
 # https://github.com/adamchainz/django-cors-headers
 
 # Origins whose pages may use the API, with a token or anonymously. Cookies of this site are never sent along.
-CORS_ORIGINS = env.origins("CORS_ORIGINS", wildcard=r"\*")
+CORS_ORIGINS: list[str] = env.read("CORS_ORIGINS")
 CORS_ALLOW_ALL_ORIGINS = CORS_ORIGINS == ["*"]
 CORS_ALLOWED_ORIGINS = [] if CORS_ALLOW_ALL_ORIGINS else CORS_ORIGINS
 CORS_ALLOW_CREDENTIALS = False

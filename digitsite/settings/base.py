@@ -7,8 +7,8 @@ from digitsite import __version__, env
 BASE_DIR = Path(__file__).resolve().parent.parent.parent
 VERSION = __version__
 
-DEBUG = env.boolean("DEBUG", False)
-SITE_NAME = env.text("SITE_NAME", "Digits")
+DEBUG: bool = env.read("DEBUG")
+SITE_NAME: str = env.read("SITE_NAME")
 
 INSTALLED_APPS = [
     "digitsite",

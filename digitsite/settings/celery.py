@@ -53,9 +53,9 @@ CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_WORKER_ENABLE_REMOTE_CONTROL = False  # heartbeats are stored in Redis and in the database
 CELERY_TIMEZONE = "UTC"
 CELERY_BEAT_SCHEDULER = "digitsite.bootsteps:Scheduler"
-RECOVERY_INTERVAL_SECONDS = env.number("RECOVERY_INTERVAL_SECONDS", 10, minimum=0.5, maximum=3600)
+RECOVERY_INTERVAL_SECONDS: float = env.read("RECOVERY_INTERVAL_SECONDS")
 # Interval of the liveness probe of each worker.
-LIVENESS_INTERVAL_SECONDS = env.number("LIVENESS_INTERVAL_SECONDS", 60, minimum=1, maximum=3600)
+LIVENESS_INTERVAL_SECONDS: float = env.read("LIVENESS_INTERVAL_SECONDS")
 # Interval in seconds of each periodic task of recognizer/tasks.py.
 PERIODIC_TASKS = {
     "sweep": RECOVERY_INTERVAL_SECONDS,

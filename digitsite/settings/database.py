@@ -5,7 +5,7 @@ from digitsite import env
 from .storage import DATA_DIR
 
 DATABASES = {
-    "default": env.database("DATABASE_URL", DATA_DIR / "db.sqlite3")
+    "default": (env.read("DATABASE_URL") or {"ENGINE": env.SQLITE, "NAME": DATA_DIR / "db.sqlite3"})
     # ATOMIC_REQUESTS must be off: a request that waits for its own commit would otherwise never end.
     | {"CONN_MAX_AGE": 600, "CONN_HEALTH_CHECKS": True, "ATOMIC_REQUESTS": False}
 }

@@ -2,12 +2,12 @@
 
 from digitsite import env
 
-INFERENCE_RUNTIME = env.choice("INFERENCE_RUNTIME", "litert", ("litert", "keras"))
-PREDICTION_BATCH = env.integer("PREDICTION_BATCH", 64, minimum=1, maximum=1024)
+INFERENCE_RUNTIME: str = env.read("INFERENCE_RUNTIME")
+PREDICTION_BATCH: int = env.read("PREDICTION_BATCH")
 # A worker session ends after this long without work, ...
-WORKER_IDLE_SECONDS = env.number("WORKER_IDLE_SECONDS", 8, minimum=0.01, maximum=60)
+WORKER_IDLE_SECONDS: float = env.read("WORKER_IDLE_SECONDS")
 # ... and after about this long in any case.
-WORKER_SESSION_SECONDS = env.number("WORKER_SESSION_SECONDS", 15, minimum=0.2, maximum=120)
+WORKER_SESSION_SECONDS: float = env.read("WORKER_SESSION_SECONDS")
 # How long a request waits for its prediction before it is answered without one.
-PREDICTION_WAIT_SECONDS = env.number("PREDICTION_WAIT_SECONDS", 2, maximum=30)
-MAX_WAITING_REQUESTS = env.integer("MAX_WAITING_REQUESTS", 48, minimum=1, maximum=1024)
+PREDICTION_WAIT_SECONDS: float = env.read("PREDICTION_WAIT_SECONDS")
+MAX_WAITING_REQUESTS: int = env.read("MAX_WAITING_REQUESTS")

@@ -4,13 +4,13 @@ from digitsite import env
 
 # --- Images ------------------------------------------------------------------------------------------------------
 
-MAX_UPLOAD_BYTES = env.integer("MAX_UPLOAD_BYTES", 10 * 1024 * 1024, minimum=1024, maximum=200 * 1024 * 1024)
-MAX_UPLOAD_PIXELS = env.integer("MAX_UPLOAD_PIXELS", 50_000_000, minimum=784, maximum=500_000_000)
+MAX_UPLOAD_BYTES: int = env.read("MAX_UPLOAD_BYTES")
+MAX_UPLOAD_PIXELS: int = env.read("MAX_UPLOAD_PIXELS")
 # Longer side of a stored image, in pixels.
-MAX_STORED_IMAGE_SIDE = env.integer("MAX_STORED_IMAGE_SIDE", 1024, minimum=280, maximum=8192)
+MAX_STORED_IMAGE_SIDE: int = env.read("MAX_STORED_IMAGE_SIDE")
 # Memory for all images that are being decoded at the same time. A file of 100 KB may need a gigabyte; a file that needs
 # more than this limit is rejected.
-DECODE_MEGABYTES = env.integer("DECODE_MEGABYTES", 120, minimum=16, maximum=4000)
+DECODE_MEGABYTES: int = env.read("DECODE_MEGABYTES")
 
 # --- Request bodies ----------------------------------------------------------------------------------------------
 
@@ -22,20 +22,20 @@ UPLOAD_FORM_MAX_SIZE = 10 * MAX_UPLOAD_BYTES + 65_536
 FILE_UPLOAD_MAX_MEMORY_SIZE = 256 * 1024
 DATA_UPLOAD_MAX_NUMBER_FIELDS = 200
 # Time until the first bytes of a body must have arrived; every BODY_MIN_RATE further bytes extend it by a second.
-BODY_TIMEOUT_SECONDS = env.number("BODY_TIMEOUT_SECONDS", 20, minimum=1, maximum=600)
-BODY_MIN_RATE = env.integer("BODY_MIN_RATE", 500, minimum=1, maximum=1_000_000)
+BODY_TIMEOUT_SECONDS: float = env.read("BODY_TIMEOUT_SECONDS")
+BODY_MIN_RATE: int = env.read("BODY_MIN_RATE")
 # Total size of the temporary files, in the data directory, for large bodies.
-BODY_DISK_MEGABYTES = env.integer("BODY_DISK_MEGABYTES", 512, minimum=16, maximum=1_000_000)
+BODY_DISK_MEGABYTES: int = env.read("BODY_DISK_MEGABYTES")
 
 # --- Rates and quotas --------------------------------------------------------------------------------------------
 
-ANONYMOUS_SUBMISSIONS = env.boolean("ANONYMOUS_SUBMISSIONS", True)
+ANONYMOUS_SUBMISSIONS: bool = env.read("ANONYMOUS_SUBMISSIONS")
 # Requests per minute of one address, of one signed-in account, and of one account's tokens; 0: unlimited. Sized for a
 # class of thirty behind one address. Requests from this machine are not counted.
-READS_PER_MINUTE = env.limits("READS_PER_MINUTE", (6000, 6000, 6000))
-SUBMISSIONS_PER_MINUTE = env.limits("SUBMISSIONS_PER_MINUTE", (600, 600, 3000))
-PREVIEWS_PER_MINUTE = env.limits("PREVIEWS_PER_MINUTE", (3000, 1200, 3000))
-CHANGES_PER_MINUTE = env.limits("CHANGES_PER_MINUTE", (600, 1200, 3000))
+READS_PER_MINUTE: tuple[int, ...] = env.read("READS_PER_MINUTE")
+SUBMISSIONS_PER_MINUTE: tuple[int, ...] = env.read("SUBMISSIONS_PER_MINUTE")
+PREVIEWS_PER_MINUTE: tuple[int, ...] = env.read("PREVIEWS_PER_MINUTE")
+CHANGES_PER_MINUTE: tuple[int, ...] = env.read("CHANGES_PER_MINUTE")
 # Stored per day by one address and by one account; operators are not limited.
-SUBMISSIONS_PER_DAY = env.limits("SUBMISSIONS_PER_DAY", (5000, 20_000))
-MEGABYTES_PER_DAY = env.limits("MEGABYTES_PER_DAY", (500, 2000))
+SUBMISSIONS_PER_DAY: tuple[int, ...] = env.read("SUBMISSIONS_PER_DAY")
+MEGABYTES_PER_DAY: tuple[int, ...] = env.read("MEGABYTES_PER_DAY")

@@ -2,8 +2,8 @@
 
 from digitsite import env
 
-LOG_LEVEL = env.choice("LOG_LEVEL", "INFO", ("DEBUG", "INFO", "WARNING", "ERROR"))
-LOG_FORMAT = env.choice("LOG_FORMAT", "text", ("text", "json"))
+LOG_LEVEL: str = env.read("LOG_LEVEL")
+LOG_FORMAT: str = env.read("LOG_FORMAT")
 _celery_level = "DEBUG" if LOG_LEVEL == "DEBUG" else "WARNING"
 LOGGING = {
     "version": 1,
@@ -24,4 +24,4 @@ LOGGING = {
     },
 }
 # Bearer token for /metrics. Without it, only clients on this machine may read them, and no client behind a proxy.
-METRICS_TOKEN = env.secret("METRICS_TOKEN")
+METRICS_TOKEN: str = env.read("METRICS_TOKEN")

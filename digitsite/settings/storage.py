@@ -15,4 +15,4 @@ STORAGES = {
 }
 
 # Submissions older than this are deleted with all related data; 0: never.
-RETENTION_DAYS = env.integer("RETENTION_DAYS", 0, maximum=36_500)
+RETENTION_DAYS: int = env.read("RETENTION_DAYS")

@@ -25,7 +25,7 @@ def stall_timeout(name: str) -> float:
     """
     if name == "predictions":
         return STALL_SECONDS
-    return STALL_SECONDS + env.number("LIVENESS_INTERVAL_SECONDS", 60, minimum=1, maximum=3600)
+    return STALL_SECONDS + float(env.read("LIVENESS_INTERVAL_SECONDS"))
 
 
 def environment(options: Options) -> dict[str, str]:

@@ -66,7 +66,7 @@ class Options:
     @property
     def public_addresses(self) -> list[str]:
         """Addresses at which the site is reachable from the internet without encryption; empty with HTTPS."""
-        if not self.is_open_to_the_network or env.boolean("HTTPS", False):
+        if not self.is_open_to_the_network or env.read("HTTPS"):
             return []
         return [address for address in own_addresses() if ipaddress.ip_address(address).is_global]
 
@@ -79,7 +79,7 @@ class Options:
             hosts += [name] if "." in name else [name, f"{name}.local"]
             hosts = [host for host in hosts if re.fullmatch(env.HOST, host)]  # a host name may contain other characters
             # A public name requires an explicit HTTPS setting; an address is enough for a phone in the local network.
-            public = [] if env.text("HTTPS") else env.public_names(hosts)
+            public = [] if env.is_set("HTTPS") else env.public_names(hosts)
             hosts = [host for host in hosts if host not in public]
         else:
             hosts += [_bracketed(self.host), _bracketed(self.name)]
@@ -93,18 +93,20 @@ def read() -> Options:
         ImproperlyConfigured: A value is invalid, or HOST is not an address of this machine.
         StartError: The port is in use.
     """
-    name = env.text("HOST") or "127.0.0.1"
+    if errors := env.find_errors():
+        raise ImproperlyConfigured(errors[0])
+    name: str = env.read("HOST")
     if name.startswith("[") and name.endswith("]"):
         name = name[1:-1]
     host = _resolve(name)
-    port = _free_port(host, env.integer("PORT", 8000, maximum=65535))
+    port = _free_port(host, env.read("PORT"))
     return Options(
         data_dir=data_dir(),
         host=host,
         name=name,
         port=port,
-        with_trainer=env.boolean("TRAINER", True),
-        with_redis=not env.text("REDIS_URL"),
+        with_trainer=env.read("TRAINER"),
+        with_redis=not env.is_set("REDIS_URL"),
     )
 
 

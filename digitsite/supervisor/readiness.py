@@ -34,7 +34,7 @@ class Probe:
     def __init__(self, options: Options) -> None:
         self._address = ("127.0.0.1" if options.host in ANY_ADDRESS else options.host, options.port)
         self.missing = "no web server"
-        self._host = (env.words("ALLOWED_HOSTS") or ["localhost"])[0].lstrip(".")
+        self._host = (env.read("ALLOWED_HOSTS") or ["localhost"])[0].lstrip(".")
 
     def __call__(self) -> bool:
         """Return whether the site is ready."""

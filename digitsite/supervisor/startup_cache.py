@@ -4,6 +4,7 @@ It compares files only, because starting Django takes most of a second. Changes 
 restored from a backup, are found by the `manage.py prepare` that runs once the site answers.
 """
 
+import os
 import sys
 import zlib
 from pathlib import Path
@@ -21,7 +22,7 @@ SOURCES = ("requirements-serve.txt", "digitsite/settings/*.py", "*/migrations/*.
 def is_current(options: Options) -> bool:
     """Return whether the last preparation used the same files and database, and its results still exist."""
     results = [options.data_dir / "static"]
-    if not env.text("DATABASE_URL"):
+    if not env.is_set("DATABASE_URL"):
         results.append(options.data_dir / "db.sqlite3")
     try:
         return (options.data_dir / STATE_FILE).read_text() == _state() and all(map(Path.exists, results))
@@ -42,7 +43,7 @@ def remember(options: Options) -> None:
 def _state() -> str:
     files = sorted({path for pattern in SOURCES for path in BASE_DIR.glob(pattern) if path.is_file()})
     # A checksum, because the URL may contain a password.
-    lines = [sys.version, f"{zlib.crc32(env.text('DATABASE_URL').encode()):x}"]
+    lines = [sys.version, f"{zlib.crc32(os.environ.get('DATABASE_URL', '').encode()):x}"]
     for path in files:
         stat = path.stat()
         lines.append(f"{path.relative_to(BASE_DIR)} {stat.st_size} {stat.st_mtime_ns}")

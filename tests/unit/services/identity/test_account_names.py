@@ -2,19 +2,20 @@
 
 import re
 from importlib import import_module
+from types import SimpleNamespace
 
 import pytest
 from django.apps import apps
 from django.contrib.auth.models import User
 from django.core import mail
-from django.core.exceptions import ImproperlyConfigured
 from django.db import IntegrityError, transaction
 from django.test import Client
 from django.urls import reverse
 
-from digitsite import env
+from digitsite import checks, env
 from recognizer.models import AccountName
 from recognizer.services.identity import account_names, users
+from tests.support.settings import import_settings
 
 pytestmark = [pytest.mark.django_db, pytest.mark.both_databases]
 
@@ -113,19 +114,21 @@ def test_link_in_a_mail_does_not_depend_on_the_host_header(settings) -> None:
 @pytest.mark.parametrize(
     ("hosts", "options", "address"),
     [
-        (["localhost"], {}, "http://localhost:8000"),
-        (["localhost", "digits.example.org"], {"https": True}, "https://digits.example.org"),
-        (["digits.example.org"], {"behind_proxy": True}, "http://digits.example.org"),
-        ([".example.org"], {"https": True}, "https://example.org"),
+        ("localhost", {}, "http://localhost:8000"),
+        ("localhost,digits.example.org", {"HTTPS": "1"}, "https://digits.example.org"),
+        ("digits.example.org", {"BEHIND_PROXY": "1"}, "http://digits.example.org"),
+        (".example.org", {"HTTPS": "1"}, "https://example.org"),
     ],
 )
 def test_site_url_is_derived_from_other_settings(
-    hosts: list[str], options: dict, address: str, monkeypatch: pytest.MonkeyPatch
+    hosts: str, options: dict, address: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("SITE_URL", "PORT"):
         monkeypatch.delenv(name, raising=False)
-    arguments = {"https": False, "behind_proxy": False, "needed": False} | options
-    assert env.site_url("SITE_URL", hosts=hosts, **arguments) == address
+    for name in ("HTTPS", "BEHIND_PROXY"):
+        monkeypatch.setenv(name, options.get(name, "0"))
+    monkeypatch.setenv("ALLOWED_HOSTS", hosts)
+    assert import_settings(monkeypatch)["SITE_URL"] == address
 
 
 @pytest.mark.parametrize(
@@ -133,11 +136,12 @@ def test_site_url_is_derived_from_other_settings(
 )
 def test_invalid_site_url_prevents_the_start(value: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SITE_URL", value)
-    with pytest.raises(ImproperlyConfigured, match="SITE_URL"):
-        env.site_url("SITE_URL", hosts=["a"], https=False, behind_proxy=False, needed=False)
+    assert [error.split()[0] for error in env.find_errors()] == ["SITE_URL"]
 
 
 def test_mail_without_a_site_url_prevents_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("SITE_URL", raising=False)
-    with pytest.raises(ImproperlyConfigured, match="set SITE_URL"):
-        env.site_url("SITE_URL", hosts=[".example.org"], https=True, behind_proxy=False, needed=True)
+    for name, value in {"ALLOWED_HOSTS": ".example.org", "HTTPS": "1", "EMAIL_URL": "smtp://mail.example.org"}.items():
+        monkeypatch.setenv(name, value)
+    (error,) = checks.find_errors(SimpleNamespace(**import_settings(monkeypatch)))
+    assert "set SITE_URL" in error
