@@ -23,11 +23,13 @@ from .idempotency import IdempotencyItem, IdempotencyKey
 from .labels import Label, Lease, Skip, Vote
 from .opt_outs import OptOut
 from .registry import Deployment, ModelFiles, ModelVersion, TrainingRun
-from .submissions import Prediction, Submission
+from .submissions import LARGE_COLUMNS, VERSION_COLUMNS, Prediction, Submission, SubmissionQuerySet
 from .tokens import Token
 
 __all__ = [
     "DIGITS",
+    "LARGE_COLUMNS",
+    "VERSION_COLUMNS",
     "AccountName",
     "AccountSession",
     "Attempt",
@@ -52,6 +54,7 @@ __all__ = [
     "Skip",
     "Source",
     "Submission",
+    "SubmissionQuerySet",
     "SubmissionState",
     "Token",
     "TrainingRun",

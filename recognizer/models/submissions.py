@@ -11,12 +11,19 @@ from django.db.models import F, Q
 from django.urls import reverse
 
 from .choices import DIGITS, Digit, Fold, Source, SubmissionState, TruthState, TruthValue, Verdict
+from .registry import ModelVersion
 
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-PIXELS = 28 * 28
+# Large columns, and the columns of a model version other than its number, which is all that lists show of it.
+LARGE_COLUMNS = ("pixels", "strokes", "pen", "ink")
+VERSION_COLUMNS = [
+    column.name
+    for column in ModelVersion._meta.concrete_fields  # noqa: SLF001 - documented API
+    if column.name not in ("id", "number")
+]
 
 
 def new_public_id() -> str:
@@ -42,6 +49,15 @@ class SubmissionQuerySet(models.QuerySet["Submission"]):
     def trainable(self) -> Self:
         """Return the submissions of the train fold with consent to training."""
         return self.filter(fold=Fold.TRAIN, may_train=True)
+
+    def with_latest_prediction(self) -> Self:
+        """Return the submissions joined with their latest predictions and the numbers of their model versions."""
+        deferred = (f"latest_prediction__version__{name}" for name in VERSION_COLUMNS)
+        return self.select_related("latest_prediction__version").defer(*deferred)
+
+    def without_large_columns(self) -> Self:
+        """Return the submissions without LARGE_COLUMNS, which are loaded on access."""
+        return self.defer(*LARGE_COLUMNS)
 
 
 class Submission(models.Model):

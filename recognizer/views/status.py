@@ -6,16 +6,15 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
 from recognizer.requests import SiteRequest
+from recognizer.services.identity import permissions
 from recognizer.services.ops import status
-
-from .registry.model_registry import operators_only
 
 
 @never_cache
 @require_safe
-@operators_only
 def show(request: SiteRequest) -> HttpResponse:
     """Show the status checks and the number of failed ones."""
+    permissions.require_operator(request.actor)
     checks = status.checks()
     ill = [check for check in checks if not check.is_well]
     return render(request, "recognizer/status.html", {"checks": checks, "ill": ill})

@@ -5,7 +5,6 @@ from functools import cache
 from typing import Any, ClassVar
 
 from django.db.models import QuerySet
-from django.http import Http404
 from rest_framework.authentication import BaseAuthentication
 from rest_framework.negotiation import BaseContentNegotiation
 from rest_framework.parsers import BaseParser
@@ -27,7 +26,6 @@ from recognizer.middleware import ensure_visitor
 from recognizer.models import Scope, Submission
 from recognizer.services.identity import permissions
 from recognizer.services.identity.actors import Actor
-from recognizer.services.submissions import service
 
 CHARSETS = ("utf-8", "utf8", "us-ascii", "ascii")
 
@@ -145,13 +143,7 @@ class ApiView(APIView):
         Raises:
             Http404: The submission does not exist or is not visible to the caller. The response is the same.
         """
-        try:
-            submission = service.with_latest_prediction(Submission.objects.all(), whole=True).get(public_id=public_id)
-        except Submission.DoesNotExist:
-            raise Http404 from None
-        if not permissions.can_see(self.actor, submission, key=self.key):
-            raise Http404
-        return submission
+        return permissions.get_visible_submission(self.actor, public_id, key=self.key)
 
     @property
     def key(self) -> str:

@@ -162,7 +162,7 @@ def _recorded_outcomes(stored: Sequence[dict[str, Any]], seconds: float, *, call
         caller: Key under which the waiting is accounted.
     """
     ids = [item["submission"] for item in stored if "submission" in item]
-    rows = {row.pk: row for row in service.with_latest_prediction(Submission.objects.filter(pk__in=ids))}
+    rows = Submission.objects.with_latest_prediction().without_large_columns().in_bulk(ids)
     handoff.wait_for_all(list(rows.values()), seconds, caller=caller)
     deleted = document_of(Deleted())[0]
     return [rows.get(item.get("submission", 0)) or item.get("problem", deleted) for item in stored]

@@ -11,12 +11,11 @@ from recognizer.api.openapi.params import KEY, MANAGE_KEY, PUBLIC_ID, describe_l
 from recognizer.api.serializers.labels import LabelSerializer, NewLabelSerializer
 from recognizer.api.views.base import ApiView, ListView
 from recognizer.filters import LabelFilter
-from recognizer.models import Label, Scope
+from recognizer.models import LARGE_COLUMNS, Label, Scope
 from recognizer.services.identity import permissions
 from recognizer.services.identity.actors import Actor
 from recognizer.services.review import labels
 from recognizer.services.review.labels import LabelError
-from recognizer.services.submissions import service
 
 
 class LabelsView(ListView):
@@ -115,4 +114,4 @@ def visible_labels(actor: Actor) -> QuerySet[Label]:
 
 def with_names(rows: QuerySet[Label]) -> QuerySet[Label]:
     """Join submission and account, without the large columns of the submission."""
-    return rows.select_related("submission", "user").defer(*(f"submission__{name}" for name in service.LARGE_COLUMNS))
+    return rows.select_related("submission", "user").defer(*(f"submission__{name}" for name in LARGE_COLUMNS))

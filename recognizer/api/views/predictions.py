@@ -10,10 +10,9 @@ from recognizer.api.openapi.params import describe_list, problems
 from recognizer.api.serializers.predictions import PredictionOfSubmissionSerializer
 from recognizer.api.views.base import ApiView, ListView
 from recognizer.filters import PredictionFilter
-from recognizer.models import Prediction
+from recognizer.models import LARGE_COLUMNS, VERSION_COLUMNS, Prediction
 from recognizer.services.identity import permissions
 from recognizer.services.identity.actors import Actor
-from recognizer.services.submissions import service
 
 
 class PredictionsView(ListView):
@@ -56,7 +55,7 @@ def visible_predictions(actor: Actor) -> QuerySet[Prediction]:
         permissions.visible_predictions(actor)
         .select_related("submission", "version")
         .defer(
-            *(f"submission__{name}" for name in service.LARGE_COLUMNS),
-            *(f"version__{name}" for name in service.VERSION_COLUMNS),
+            *(f"submission__{name}" for name in LARGE_COLUMNS),
+            *(f"version__{name}" for name in VERSION_COLUMNS),
         )
     )

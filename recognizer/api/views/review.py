@@ -1,6 +1,5 @@
 """The review queue: lease items, decide, skip, undo. Reviewers only."""
 
-from django.http import Http404
 from drf_spectacular.utils import extend_schema
 from rest_framework.response import Response
 
@@ -25,7 +24,6 @@ from recognizer.services.identity import permissions
 from recognizer.services.review import decisions as decision_service
 from recognizer.services.review import queue, statistics
 from recognizer.services.review.labels import LabelError
-from recognizer.services.submissions.service import LARGE_COLUMNS
 
 
 class _ReviewView(ApiView):
@@ -41,10 +39,7 @@ class _ReviewView(ApiView):
             Http404: The submission does not exist.
         """
         permissions.require_reviewer(self.actor)
-        submission = Submission.objects.defer(*LARGE_COLUMNS).filter(public_id=public_id).first()
-        if submission is None:
-            raise Http404
-        return submission
+        return permissions.get_visible_submission(self.actor, public_id)
 
     def submission_from_body(self) -> Submission:
         """Return the submission that the body names."""
@@ -109,7 +104,7 @@ class SeveralDecisionsView(_ReviewView):
         decisions = self.validated_body(SeveralDecisionsSerializer)["decisions"]
         value_by_id = {decision["submission"]: decision["value"] for decision in decisions}
         permissions.require_reviewer(self.actor)
-        rows = Submission.objects.defer(*LARGE_COLUMNS).filter(public_id__in=value_by_id)
+        rows = Submission.objects.without_large_columns().filter(public_id__in=value_by_id)
         values = {row: value_by_id[row.public_id] for row in rows}
         labels = decision_service.decide_many(actor=self.actor, values=values, default_reason=LabelReason.API)
         labelled = {label.submission_id for label in labels}

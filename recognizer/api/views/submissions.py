@@ -33,7 +33,7 @@ class SubmissionListView(ListView):
 
     def rows(self) -> QuerySet[Submission]:
         """Return the submissions that the caller may see."""
-        return service.with_latest_prediction(permissions.visible_submissions(self.actor))
+        return permissions.visible_submissions(self.actor).with_latest_prediction().without_large_columns()
 
     @describe_list(SubmissionFilter, SubmissionSerializer, operation_id="list_submissions", tags=["submissions"])
     def get(self, request: ApiRequest) -> Response:

@@ -18,11 +18,10 @@ from typing import IO, Any
 
 import numpy as np
 import numpy.typing as npt
-from django.db.models import QuerySet
 from numpy.lib import format as npy
 from PIL import Image
 
-from recognizer.models import Submission
+from recognizer.models import Submission, SubmissionQuerySet
 from recognizer.services.identity import permissions
 from recognizer.services.identity.actors import Actor
 from recognizer.services.identity.permissions import NotAllowedError
@@ -73,19 +72,19 @@ class LabelledDataset:
         return {"count": len(self.rows), **groups}
 
 
-def settled_submissions(actor: Actor) -> QuerySet[Submission]:
+def settled_submissions(actor: Actor) -> SubmissionQuerySet:
     """Return all submissions that can be exported; callers may filter them.
 
     Raises:
         NotAllowedError: The actor is neither a reviewer nor an operator.
     """
-    if not permissions.can_export(actor):
-        raise NotAllowedError("Only reviewers and operators take settled data away.")
+    if not permissions.sees_all(actor):
+        raise NotAllowedError("Only reviewers and operators can export labelled data.")
     return Submission.objects.settled().filter(may_train=True).order_by("id")
 
 
 @contextmanager
-def snapshot(rows: QuerySet[Submission], *, caller: str) -> Iterator[LabelledDataset]:
+def snapshot(rows: SubmissionQuerySet, *, caller: str) -> Iterator[LabelledDataset]:
     """Read a consistent snapshot, whose pixels are in a temporary file that is deleted with the context.
 
     Args:

@@ -1,13 +1,15 @@
-"""Permissions on objects: one function for each, used by all pages and API endpoints."""
+"""Permissions: one function for each, used by all services, pages and API endpoints."""
 
 from functools import lru_cache
 
 from django.conf import settings
 from django.core import signing
+from django.core.exceptions import PermissionDenied
 from django.db.models import Q, QuerySet
+from django.http import Http404
 from django.utils.crypto import constant_time_compare
 
-from recognizer.models import Label, LabelKind, Prediction, Scope, Submission
+from recognizer.models import Label, LabelKind, Prediction, Scope, Submission, SubmissionQuerySet
 
 from .actors import Actor
 
@@ -17,7 +19,7 @@ MANAGE_KEY_SALT = "recognizer.manage-key"
 MANAGE_KEY_PREFIX = "manage_"
 
 
-class NotAllowedError(PermissionError):
+class NotAllowedError(PermissionDenied):
     """The actor does not have the permission; the message says who has."""
 
 
@@ -49,7 +51,7 @@ def attributed_to(actor: Actor) -> Q:
     return own
 
 
-def own_submissions(actor: Actor) -> QuerySet[Submission]:
+def own_submissions(actor: Actor) -> SubmissionQuerySet:
     """Return the submissions of the actor's account and visitor cookie."""
     own = Q(pk__in=())
     if actor.user is not None:
@@ -60,24 +62,25 @@ def own_submissions(actor: Actor) -> QuerySet[Submission]:
     return Submission.objects.filter(own)
 
 
-def visible_submissions(actor: Actor) -> QuerySet[Submission]:
+def visible_submissions(actor: Actor) -> SubmissionQuerySet:
     """Return all submissions for reviewers and operators, and the actor's own ones otherwise."""
-    return Submission.objects.all() if _sees_all(actor) else own_submissions(actor)
+    return Submission.objects.all() if sees_all(actor) else own_submissions(actor)
 
 
 def visible_predictions(actor: Actor) -> QuerySet[Prediction]:
     """Return the predictions of the submissions that the actor may see."""
     rows = Prediction.objects.all()
-    return rows if _sees_all(actor) else rows.filter(submission__in=own_submissions(actor))
+    return rows if sees_all(actor) else rows.filter(submission__in=own_submissions(actor))
 
 
 def visible_labels(actor: Actor) -> QuerySet[Label]:
     """Return the labels of the submissions that the actor may see."""
     rows = Label.objects.all()
-    return rows if _sees_all(actor) else rows.filter(submission__in=own_submissions(actor))
+    return rows if sees_all(actor) else rows.filter(submission__in=own_submissions(actor))
 
 
-def _sees_all(actor: Actor) -> bool:
+def sees_all(actor: Actor) -> bool:
+    """Return whether the actor sees all submissions with the names of their reviewers, and may export labelled data."""
     return actor.is_reviewer or actor.is_operator
 
 
@@ -89,9 +92,26 @@ def can_see(actor: Actor, submission: Submission, *, key: str = "") -> bool:
         submission: the submission.
         key: the read key or the share key that came with the request, or "".
     """
-    if owns(actor, submission) or _sees_all(actor):
+    if owns(actor, submission) or sees_all(actor):
         return True
     return bool(key) and (is_read_key(submission, key) or is_share_key(submission, key))
+
+
+def get_visible_submission(actor: Actor, public_id: str, *, key: str = "") -> Submission:
+    """Return a submission that the actor may see, with its latest prediction.
+
+    Args:
+        actor: the caller.
+        public_id: the id of the submission.
+        key: as in `can_see`.
+
+    Raises:
+        Http404: the submission does not exist or is not visible to the actor; the caller cannot tell which.
+    """
+    submission = Submission.objects.with_latest_prediction().filter(public_id=public_id).first()
+    if submission is None or not can_see(actor, submission, key=key):
+        raise Http404
+    return submission
 
 
 def can_delete(actor: Actor, submission: Submission) -> bool:
@@ -120,11 +140,6 @@ def can_submit(actor: Actor) -> bool:
     )
 
 
-def can_export(actor: Actor) -> bool:
-    """Return whether the actor may export labelled data: reviewers and operators may."""
-    return actor.is_reviewer or actor.is_operator
-
-
 def require_reviewer(actor: Actor) -> None:
     """Check that the actor may review.
 
@@ -136,7 +151,7 @@ def require_reviewer(actor: Actor) -> None:
 
 
 def require_operator(actor: Actor) -> None:
-    """Check that the actor may manage training runs, deployments and model files.
+    """Check that the actor may manage accounts, training runs, deployments and model files.
 
     Raises:
         NotAllowedError: the actor is not an operator.

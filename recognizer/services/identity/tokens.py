@@ -17,7 +17,7 @@ from django.utils import timezone
 
 from recognizer.models import Scope, Token
 
-from .actors import OPERATE, REVIEW, Actor
+from .actors import Actor
 from .permissions import NotAllowedError
 from .throttling import Kind, limit_rate
 
@@ -26,8 +26,6 @@ PREFIX = "digits_"
 MAX_TOKENS = 50
 # Minimum time between two updates of `last_used`: a write for each request would cost more than most requests.
 LAST_USE_INTERVAL = timedelta(minutes=5)
-
-REQUIRED_PERMISSIONS = {Scope.REVIEW: REVIEW, Scope.OPERATE: OPERATE}
 
 
 class TokenError(ValueError):
@@ -52,13 +50,9 @@ def for_actor(actor: Actor) -> QuerySet[Token]:
 
 
 def scopes_for(actor: Actor) -> list[Scope]:
-    """Return the scopes that the actor may give to a token. The actor must have an account."""
-    return [
-        scope
-        for scope in Scope
-        if scope not in REQUIRED_PERMISSIONS
-        or (actor.user is not None and actor.user.has_perm(REQUIRED_PERMISSIONS[scope]))
-    ]
+    """Return the scopes that the actor may give to a token. The actor must be signed in."""
+    allowed = {Scope.REVIEW: actor.is_reviewer, Scope.OPERATE: actor.is_operator}
+    return [scope for scope in Scope if allowed.get(scope, True)]
 
 
 @limit_rate(Kind.CHANGE)

@@ -16,7 +16,7 @@ from recognizer.models import Label, LabelKind
 
 from . import account_names
 from .actors import Actor
-from .permissions import NotAllowedError
+from .permissions import NotAllowedError, require_operator
 from .throttling import Kind, limit_rate
 
 VISITOR, REVIEWER, OPERATOR = ROLES = ("visitor", "reviewer", "operator")
@@ -96,7 +96,7 @@ def add_user(*, actor: Actor, name: str, role: str) -> User:
         NotAllowedError: the actor is not an operator.
         ValueError: the name is taken or not allowed, or the role does not exist; the message says so.
     """
-    _require_operator(actor)
+    require_operator(actor)
     user = prepare_account(name)
     user.set_unusable_password()
     save_account(user)
@@ -117,7 +117,7 @@ def set_role(*, actor: Actor, user: User, role: str) -> None:
 
 
 def _set_role(actor: Actor, user: User, role: str) -> None:
-    _require_operator(actor)
+    require_operator(actor)
     if role not in ROLES:
         raise ValueError(f"There is no role {role!r}. Use one of: {', '.join(ROLES)}.")
     is_own = actor.user is not None and user.pk == actor.user.pk
@@ -138,17 +138,12 @@ def create_sign_in_link(*, actor: Actor, user: User) -> str:
         NotAllowedError: the actor is not an operator, or `user` is a superuser and the actor is not.
         ValueError: the account is inactive.
     """
-    _require_operator(actor)
+    require_operator(actor)
     if user.is_superuser and not (actor.user is not None and actor.user.is_superuser):
         raise NotAllowedError("Only a superuser can let a superuser in.")
     if not user.is_active:
         raise ValueError("This account is switched off.")
     return sign_in_link(user)
-
-
-def _require_operator(actor: Actor) -> None:
-    if not actor.is_operator:
-        raise NotAllowedError("Only operators look after accounts.")
 
 
 def prepare_account(name: str) -> User:

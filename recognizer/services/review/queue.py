@@ -32,7 +32,6 @@ from recognizer.models import (
 from recognizer.services.identity import permissions
 from recognizer.services.identity.actors import Actor
 from recognizer.services.identity.throttling import Kind, limit_rate
-from recognizer.services.submissions.service import with_latest_prediction
 
 from .labels import ACTIVE, resolve_single_reviewer, reviewed_digests, update_consensus
 
@@ -250,7 +249,7 @@ def _create_leases(actor: Actor, reason: LabelReason, free: Sequence[tuple[int, 
 
 
 def _to_items(leased: Sequence[LeasedItem]) -> list[ReviewItem]:
-    rows = with_latest_prediction(Submission.objects.filter(pk__in=[pk for pk, _ in leased]))
+    rows = Submission.objects.filter(pk__in=[pk for pk, _ in leased]).with_latest_prediction().without_large_columns()
     submissions = {submission.pk: submission for submission in rows}
     digests = reviewed_digests({row.digest for row in rows})
     return [

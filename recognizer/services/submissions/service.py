@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from typing import cast
 
 from django.conf import settings
-from django.db.models import F, QuerySet
+from django.db.models import F
 
 from ml.preprocessing import FRAME, Prepared
 from ml.serving.classifier import Answer
-from recognizer.models import ModelVersion, Source, Submission
+from recognizer.models import Source, Submission
 from recognizer.services.identity import permissions
 from recognizer.services.identity.actors import Actor
 from recognizer.services.identity.permissions import NotAllowedError
@@ -34,14 +34,6 @@ _preview_slots = FairSlots(
     max_waiting=MAX_WAITING_PREVIEWS,
     busy="Too many drawings are being looked at right now. Please try again in a moment.",
 )
-# Large columns deferred in list queries.
-LARGE_COLUMNS = ("pixels", "strokes", "pen", "ink")
-# Columns of the model version deferred everywhere: only the number is shown, and each column slows the query down.
-VERSION_COLUMNS = [
-    column.name
-    for column in ModelVersion._meta.concrete_fields  # noqa: SLF001 - documented API
-    if column.name not in ("id", "number")
-]
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,22 +145,6 @@ def preview(*, actor: Actor, payload: SubmissionInput) -> Preview:
 def _check_may_submit(actor: Actor) -> None:
     if not permissions.can_submit(actor):
         raise NotAllowedError("Please sign in: this site accepts pictures from people with an account only.")
-
-
-# --- Read ------------------------------------------------------------------------------------------------------------
-
-
-def with_latest_prediction(rows: QuerySet[Submission], *, whole: bool = False) -> QuerySet[Submission]:
-    """Return the query with each submission's latest prediction and its model version joined.
-
-    Args:
-        rows: the submissions.
-        whole: whether to load LARGE_COLUMNS too.
-    """
-    return rows.select_related("latest_prediction__version").defer(
-        *(() if whole else LARGE_COLUMNS),
-        *(f"latest_prediction__version__{name}" for name in VERSION_COLUMNS),
-    )
 
 
 # --- Change and delete -----------------------------------------------------------------------------------------------

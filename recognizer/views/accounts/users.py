@@ -4,7 +4,7 @@ from urllib.parse import urlencode
 
 from django.contrib import messages
 from django.contrib.auth.models import User
-from django.core.exceptions import PermissionDenied, ValidationError
+from django.core.exceptions import ValidationError
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.cache import never_cache
@@ -12,22 +12,19 @@ from django.views.decorators.http import require_POST, require_safe
 
 from recognizer import pagination
 from recognizer.requests import SiteRequest
-from recognizer.services.identity import users
-from recognizer.services.identity.permissions import NotAllowedError
+from recognizer.services.identity import permissions, users
 
 
 @never_cache
 @require_safe
 def show(request: SiteRequest) -> HttpResponse:
     """List the accounts, filtered by `name`."""
-    _require_operator(request)
     return _page(request)
 
 
 @require_POST
 def add(request: SiteRequest) -> HttpResponse:
     """Create an account and show its one-time link in the response."""
-    _require_operator(request)
     role = request.POST.get("role", users.REVIEWER)
     try:
         user = users.add_user(actor=request.actor, name=request.POST.get("name", ""), role=role)
@@ -40,18 +37,17 @@ def add(request: SiteRequest) -> HttpResponse:
 @require_POST
 def link(request: SiteRequest, pk: int) -> HttpResponse:
     """Create a one-time sign-in link for an account and show it in the response."""
-    _require_operator(request)
     return _page(request, linked=get_object_or_404(User, pk=pk))
 
 
 @require_POST
 def role(request: SiteRequest, pk: int) -> HttpResponse:
     """Change the role of an account."""
-    _require_operator(request)
+    permissions.require_operator(request.actor)
     user = get_object_or_404(User, pk=pk)
     try:
         users.set_role(actor=request.actor, user=user, role=request.POST.get("role", ""))
-    except (ValueError, NotAllowedError) as error:
+    except (ValueError, permissions.NotAllowedError) as error:
         messages.error(request, str(error))
     else:
         messages.success(request, f"{user.get_username()} is {request.POST['role']} now.")
@@ -59,6 +55,7 @@ def role(request: SiteRequest, pk: int) -> HttpResponse:
 
 
 def _page(request: SiteRequest, *, linked: User | None = None, status: int = 200) -> HttpResponse:
+    permissions.require_operator(request.actor)
     search = request.GET.get("name", "").strip()
     try:
         page = pagination.paginate(users.search_users(search), {"cursor": request.GET.get("cursor", "")})
@@ -75,7 +72,7 @@ def _page(request: SiteRequest, *, linked: User | None = None, status: int = 200
     if linked is not None:
         try:
             path = users.create_sign_in_link(actor=request.actor, user=linked)
-        except (ValueError, NotAllowedError) as error:
+        except (ValueError, permissions.NotAllowedError) as error:
             messages.error(request, str(error))
         else:
             context["link"] = request.build_absolute_uri(path)
@@ -86,8 +83,3 @@ def _with_cursor(search: str, cursor: str | None) -> str | None:
     if cursor is None:
         return None
     return "?" + urlencode({"name": search, "cursor": cursor} if search else {"cursor": cursor})
-
-
-def _require_operator(request: SiteRequest) -> None:
-    if not request.actor.is_operator:
-        raise PermissionDenied

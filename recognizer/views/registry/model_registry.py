@@ -1,15 +1,8 @@
-"""The Models pages: live version, deployments, versions with their metrics, and training runs. Operators only.
-
-Other accounts get 403; anonymous visitors are redirected to sign in.
-"""
+"""The Models pages: live version, deployments, versions with their metrics, and training runs. Operators only."""
 
 from collections.abc import Callable
-from functools import wraps
-from typing import Concatenate, ParamSpec
 
 from django.contrib import messages
-from django.contrib.auth.views import redirect_to_login
-from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpResponse, JsonResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.cache import never_cache
@@ -18,6 +11,7 @@ from django.views.decorators.http import require_POST, require_safe
 from recognizer.models import Deployment, ModelFiles, ModelVersion, TrainingRun
 from recognizer.requests import SiteRequest
 from recognizer.services import training as services_training
+from recognizer.services.identity import permissions
 from recognizer.services.registry import deployments, plots
 from recognizer.services.registry import versions as model_versions
 from recognizer.services.review import confusion_matrix, statistics
@@ -27,29 +21,12 @@ from recognizer.templatetags.charts import curves
 # Rows in the tables of the Models page. Older versions are linked from the pages of their children.
 MAX_VERSIONS, MAX_DEPLOYMENTS, MAX_RUNS = 50, 20, 10
 
-P = ParamSpec("P")
-View = Callable[Concatenate[SiteRequest, P], HttpResponse]
-
-
-def operators_only(view: View[P]) -> View[P]:
-    """Restrict a view to operators."""
-
-    @wraps(view)
-    def guarded(request: SiteRequest, /, *args: P.args, **kwargs: P.kwargs) -> HttpResponse:
-        if request.actor.user is None:
-            return redirect_to_login(request.get_full_path())
-        if not request.actor.is_operator:
-            raise PermissionDenied
-        return view(request, *args, **kwargs)
-
-    return guarded
-
 
 @never_cache
 @require_safe
-@operators_only
 def overview(request: SiteRequest) -> HttpResponse:
     """Show the live version, the next training and the newest versions, runs and deployments."""
+    permissions.require_operator(request.actor)
     live = model_versions.live_deployment()
     versions = list(ModelVersion.objects.select_related("parent").defer("history", "gate")[:MAX_VERSIONS])
     by_day, by_version = statistics.accuracy_on_traffic()
@@ -77,9 +54,9 @@ def overview(request: SiteRequest) -> HttpResponse:
 
 @never_cache
 @require_safe
-@operators_only
 def version_detail(request: SiteRequest, number: int) -> HttpResponse:
     """Show one model version: metrics, gate checks, plots, confusion matrix and deployments."""
+    permissions.require_operator(request.actor)
     version = _get_version(number)
     live = model_versions.live_deployment()
     context = {
@@ -99,9 +76,9 @@ def version_detail(request: SiteRequest, number: int) -> HttpResponse:
 
 
 @require_safe
-@operators_only
 def plot(request: SiteRequest, number: int, name: str) -> HttpResponse:
     """Send a plot of a version as a PNG file."""
+    permissions.require_operator(request.actor)
     version = _get_version(number)
     if name not in plots.names(version):
         raise Http404
@@ -119,14 +96,12 @@ def plot(request: SiteRequest, number: int, name: str) -> HttpResponse:
 
 
 @require_POST
-@operators_only
 def promote(request: SiteRequest, number: int) -> HttpResponse:
     """Promote a version. With `force`, also one that the gate refused; this needs a reason in `why`."""
     return _deploy(request, number, deployments.promote, force="force" in request.POST)
 
 
 @require_POST
-@operators_only
 def roll_back(request: SiteRequest, number: int) -> HttpResponse:
     """Roll back to an earlier version."""
     return _deploy(request, number, deployments.roll_back)
@@ -151,7 +126,6 @@ def _deploy(request: SiteRequest, number: int, deploy: Callable[..., Deployment]
 
 
 @require_POST
-@operators_only
 def start(request: SiteRequest) -> HttpResponse:
     """Request a training run, and show it or the run that is active already."""
     try:
@@ -169,9 +143,9 @@ def start(request: SiteRequest) -> HttpResponse:
 
 @never_cache
 @require_safe
-@operators_only
 def run_detail(request: SiteRequest, pk: int) -> HttpResponse:
     """Show the state, progress and log of a training run."""
+    permissions.require_operator(request.actor)
     services_training.expire_stale()
     run = _get_run(pk)
     return render(request, "recognizer/training_run.html", {"run": run, "now": training.state_of(run)})
@@ -179,16 +153,15 @@ def run_detail(request: SiteRequest, pk: int) -> HttpResponse:
 
 @never_cache
 @require_safe
-@operators_only
-def progress(request: SiteRequest, pk: int) -> JsonResponse:  # noqa: ARG001 - required by Django
+def progress(request: SiteRequest, pk: int) -> JsonResponse:
     """Return the state of a run, its log and its curves as HTML. Polled every second by the page of the run."""
+    permissions.require_operator(request.actor)
     services_training.expire_stale()
     run = _get_run(pk)
     return JsonResponse(training.state_of(run) | {"log": run.log, "curves": curves(training.history_of(run))})
 
 
 @require_POST
-@operators_only
 def cancel(request: SiteRequest, pk: int) -> HttpResponse:
     """Cancel a training run."""
     if services_training.cancel(actor=request.actor, run=_get_run(pk)):

@@ -10,12 +10,11 @@ from django.views.decorators.http import require_safe
 
 from recognizer.models import ModelVersion, TruthState
 from recognizer.requests import SiteRequest
+from recognizer.services.identity import permissions
 from recognizer.services.registry import versions as model_versions
 from recognizer.services.review import confusion_matrix
 from recognizer.services.review.confusion_matrix import Matrix
 from recognizer.services.review.statistics import AccuracyShare
-
-from .queue import require_reviewer
 
 # Thresholds for the shade of a cell: its share of the row. The count is written in the cell.
 SHADES = (0.0, 0.001, 0.01, 0.05, 0.2, 0.6)
@@ -25,7 +24,7 @@ SHADES = (0.0, 0.001, 0.01, 0.05, 0.2, 0.6)
 @require_safe
 def matrix(request: SiteRequest) -> HttpResponse:
     """Show the matrix of the version in the query, by default of the live one."""
-    require_reviewer(request)
+    permissions.require_reviewer(request.actor)
     versions = list(ModelVersion.objects.only("number"))
     live = model_versions.live_version().number
     number = request.GET.get("version") or str(live)

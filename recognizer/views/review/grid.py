@@ -9,11 +9,9 @@ from django.views.decorators.http import require_http_methods
 
 from recognizer.models import LabelReason, Submission, TruthValue
 from recognizer.requests import SiteRequest
+from recognizer.services.identity import permissions
 from recognizer.services.review import decisions, queue
 from recognizer.services.review.labels import LabelError
-from recognizer.services.submissions.service import LARGE_COLUMNS
-
-from .queue import require_reviewer
 
 # Value for a wrong prediction without a correct label: the submission stays unlabelled, in the queue.
 WRONG = "wrong"
@@ -23,7 +21,7 @@ WRONG = "wrong"
 @require_http_methods(["GET", "HEAD", "POST"])
 def grid(request: SiteRequest) -> HttpResponse:
     """Lease and show the submissions of a digit; a POST stores the decisions."""
-    require_reviewer(request)
+    permissions.require_reviewer(request.actor)
     if request.method == "POST":
         return _confirm(request)
     sizes = queue.grid_sizes()
@@ -47,7 +45,7 @@ def _confirm(request: SiteRequest) -> HttpResponse:
     """
     digit = _parse_digit(request.POST.get("digit", ""))
     shown = request.POST.getlist("shown")[: queue.MAX_BATCH_SIZE]
-    rows = Submission.objects.defer(*LARGE_COLUMNS).filter(public_id__in=shown)
+    rows = Submission.objects.without_large_columns().filter(public_id__in=shown)
     choices = {row: request.POST.get(f"is-{row.public_id}", "") or str(digit) for row in rows}
     values = {row: value for row, value in choices.items() if value != WRONG}
     try:

@@ -3,8 +3,7 @@
 from urllib.parse import urlencode
 
 from django.contrib import messages
-from django.core.exceptions import PermissionDenied
-from django.http import Http404, HttpResponse
+from django.http import HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.views.decorators.cache import never_cache
@@ -16,7 +15,6 @@ from recognizer.requests import SiteRequest
 from recognizer.services.identity import permissions
 from recognizer.services.review import decisions, queue, statistics
 from recognizer.services.review.labels import LabelError
-from recognizer.services.submissions.service import LARGE_COLUMNS
 from recognizer.templatetags.formatting import ANSWER_WORDS
 
 DIGITS = [value for value in TruthValue if len(value) == 1]
@@ -30,7 +28,6 @@ LABEL_BY_VERDICT = {Verdict.NOT_A_DIGIT.value: TruthValue.NOT_A_DIGIT, Verdict.S
 @require_safe
 def review(request: SiteRequest) -> HttpResponse:
     """Lease the next submission and show it."""
-    require_reviewer(request)
     rule = _parse_rule(request.GET.get("rule", ""))
     items = queue.lease_next(actor=request.actor, rule=rule, count=1)
     item = items[0] if items else None
@@ -58,7 +55,7 @@ def review(request: SiteRequest) -> HttpResponse:
 @require_POST
 def decide(request: SiteRequest) -> HttpResponse:
     """Carry out `act`: `skip`, `undo` (the last decision) or a label for `submission`. Then show the next one."""
-    require_reviewer(request)
+    permissions.require_reviewer(request.actor)
     rule = _parse_rule(request.POST.get("rule", ""))
     act = request.POST.get("act", "")
     if act == "undo":
@@ -66,7 +63,7 @@ def decide(request: SiteRequest) -> HttpResponse:
         if last is not None and decisions.undo(actor=request.actor, submission=last) is None:
             messages.info(request, "Taken back. Another reviewer has it in front of them now.")
     else:
-        submission = _get_submission(request.POST.get("submission", ""))
+        submission = permissions.get_visible_submission(request.actor, request.POST.get("submission", ""))
         if act == "skip":
             decisions.skip(actor=request.actor, submission=submission)
         else:
@@ -81,21 +78,6 @@ def _label(request: SiteRequest, submission: Submission, value: str) -> None:
         )
     except LabelError as error:
         messages.error(request, str(error))
-
-
-def require_reviewer(request: SiteRequest) -> None:
-    """Raise PermissionDenied if the actor may not review."""
-    try:
-        permissions.require_reviewer(request.actor)
-    except permissions.NotAllowedError as error:
-        raise PermissionDenied(str(error)) from error
-
-
-def _get_submission(public_id: str) -> Submission:
-    submission = Submission.objects.defer(*LARGE_COLUMNS).filter(public_id=public_id).first()
-    if submission is None:
-        raise Http404
-    return submission
 
 
 def _parse_rule(name: str) -> LabelReason:

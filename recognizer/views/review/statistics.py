@@ -6,16 +6,15 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
 from recognizer.requests import SiteRequest
+from recognizer.services.identity import permissions
 from recognizer.services.review import statistics
-
-from .queue import require_reviewer
 
 
 @never_cache
 @require_safe
 def show(request: SiteRequest) -> HttpResponse:
     """Show the statistics page."""
-    require_reviewer(request)
+    permissions.require_reviewer(request.actor)
     by_day, by_version = statistics.accuracy_on_traffic()
     return render(
         request,

@@ -13,7 +13,6 @@ from recognizer.services.identity import permissions
 from recognizer.services.review import decisions
 from recognizer.services.review.labels import LabelError
 from recognizer.services.submissions import service
-from recognizer.views.review.queue import require_reviewer
 
 from .history import PAGE_SIZE
 
@@ -21,7 +20,7 @@ from .history import PAGE_SIZE
 @require_POST
 def bulk(request: SiteRequest) -> HttpResponse:
     """Carry out `act` on the submissions `s`: `label` with `value`, `delete` (asks first) or `delete-now`."""
-    require_reviewer(request)
+    permissions.require_reviewer(request.actor)
     rows = _selected(request)
     act = request.POST.get("act", "")
     if not rows:
@@ -39,9 +38,8 @@ def bulk(request: SiteRequest) -> HttpResponse:
 
 def _selected(request: SiteRequest) -> list[Submission]:
     ids = request.POST.getlist("s")[:PAGE_SIZE]
-    return list(
-        service.with_latest_prediction(permissions.visible_submissions(request.actor)).filter(public_id__in=ids)
-    )
+    rows = permissions.visible_submissions(request.actor).filter(public_id__in=ids)
+    return list(rows.with_latest_prediction().without_large_columns())
 
 
 def _label(request: SiteRequest, rows: list[Submission]) -> None:

@@ -11,7 +11,6 @@ from recognizer.filters import SubmissionFilter
 from recognizer.models import Digit, ModelVersion, Source, TruthState, TruthValue, Verdict
 from recognizer.requests import SiteRequest
 from recognizer.services.identity import permissions
-from recognizer.services.submissions import service
 
 # Divisible by 2, 3, 4, 6 and 8, the possible numbers of columns.
 PAGE_SIZE = 48
@@ -38,7 +37,7 @@ def history(request: SiteRequest) -> HttpResponse:
     if parameters != request.GET:
         # Without scripts, the form sends its empty fields too. Redirect to the canonical URL without them.
         return redirect(f"{request.path}?{parameters.urlencode()}" if parameters else request.path)
-    rows = service.with_latest_prediction(permissions.visible_submissions(request.actor))
+    rows = permissions.visible_submissions(request.actor).with_latest_prediction().without_large_columns()
     submissions = SubmissionFilter(parameters, queryset=rows, actor=request.actor)
     problems: list[str] = []
     page = pagination.Page([], None, None)
@@ -57,7 +56,7 @@ def history(request: SiteRequest) -> HttpResponse:
         "is_reviewer": request.actor.is_reviewer,
         "truth_values": TruthValue.choices,
         "current_url": request.get_full_path(),
-        "filters": _filters(parameters, sees_all=request.actor.is_reviewer or request.actor.is_operator),
+        "filters": _filters(parameters, sees_all=permissions.sees_all(request.actor)),
         "is_filtered": any(name not in PAGINATION_PARAMETERS for name in parameters),
     }
     return render(request, "recognizer/history.html", context, status=400 if problems else 200)

@@ -1,12 +1,12 @@
 """The page of one submission: image, predictions and labels, with the actions of its owner or a reviewer.
 
-Actors that may not see a submission get 404, for reading and for every action.
+Actors that may not see a submission get 404, for reading and for every action; 403 for an action on one that they see.
 """
 
 from dataclasses import dataclass
 
 from django.contrib import messages
-from django.http import Http404, HttpResponse
+from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 from django.views.decorators.cache import never_cache
@@ -30,19 +30,12 @@ class _LabelRow:
     is_own: bool
 
 
-def _get_submission(request: SiteRequest, public_id: str, *, key: str = "") -> Submission:
-    submission = get_object_or_404(service.with_latest_prediction(Submission.objects.all()), public_id=public_id)
-    if not permissions.can_see(request.actor, submission, key=key):
-        raise Http404
-    return submission
-
-
 @never_cache
 @require_safe
 def show(request: SiteRequest, public_id: str) -> HttpResponse:
     """Show the page. `key` in the query is a share key or a read key."""
     key = request.GET.get("key", "")
-    submission = _get_submission(request, public_id, key=key)
+    submission = permissions.get_visible_submission(request.actor, public_id, key=key)
     predictions = submission.predictions.select_related("version")
     # Retractions have no value; they are shown with the label that they retract.
     newest = submission.labels.filter(value__gt="").select_related("user", "retraction").order_by("-id")
@@ -58,7 +51,7 @@ def show(request: SiteRequest, public_id: str) -> HttpResponse:
         "predictions": predictions,
         "label_rows": rows[:MAX_LABELS_SHOWN],
         "has_more_labels": len(rows) > MAX_LABELS_SHOWN,
-        "names_are_shown": request.actor.is_reviewer or request.actor.is_operator,
+        "names_are_shown": permissions.sees_all(request.actor),
         "own_value": own.value if own else "",
         "values": TruthValue.choices,
         "can_label": permissions.can_label(request.actor, submission),
@@ -79,7 +72,7 @@ def _share_url(request: SiteRequest, submission: Submission) -> str:
 @require_POST
 def add_label(request: SiteRequest, public_id: str) -> HttpResponse:
     """Add the actor's label `value`."""
-    submission = _get_submission(request, public_id)
+    submission = permissions.get_visible_submission(request.actor, public_id)
     try:
         label = labels.create_label(
             actor=request.actor,
@@ -87,8 +80,6 @@ def add_label(request: SiteRequest, public_id: str) -> HttpResponse:
             value=request.POST.get("value", ""),
             reason=LabelReason.SUBMISSION_PAGE,
         )
-    except permissions.NotAllowedError as error:
-        raise Http404 from error
     except labels.LabelError as error:
         messages.error(request, str(error))
     else:
@@ -99,12 +90,10 @@ def add_label(request: SiteRequest, public_id: str) -> HttpResponse:
 @require_POST
 def retract(request: SiteRequest, public_id: str, label_id: int) -> HttpResponse:
     """Retract one of the actor's labels."""
-    submission = _get_submission(request, public_id)
+    submission = permissions.get_visible_submission(request.actor, public_id)
     label = get_object_or_404(Label, pk=label_id, submission=submission)
     try:
         labels.retract(actor=request.actor, label=label)
-    except permissions.NotAllowedError as error:
-        raise Http404 from error
     except labels.LabelError as error:
         messages.error(request, str(error))
     else:
@@ -115,9 +104,9 @@ def retract(request: SiteRequest, public_id: str, label_id: int) -> HttpResponse
 @require_http_methods(["GET", "HEAD", "POST"])
 def delete(request: SiteRequest, public_id: str) -> HttpResponse:
     """Ask for confirmation; a POST deletes the submission."""
-    submission = _get_submission(request, public_id)
+    submission = permissions.get_visible_submission(request.actor, public_id)
     if not permissions.can_delete(request.actor, submission):
-        raise Http404
+        raise permissions.NotAllowedError
     if request.method != "POST":
         return render(request, "recognizer/submission_delete.html", {"submission": submission})
     service.delete(actor=request.actor, submission=submission)
@@ -128,10 +117,7 @@ def delete(request: SiteRequest, public_id: str) -> HttpResponse:
 @require_POST
 def share(request: SiteRequest, public_id: str) -> HttpResponse:
     """Create the share link, or with `stop` revoke it."""
-    submission = _get_submission(request, public_id)
+    submission = permissions.get_visible_submission(request.actor, public_id)
     act = service.unshare if "stop" in request.POST else service.share
-    try:
-        act(actor=request.actor, submission=submission)
-    except permissions.NotAllowedError as error:
-        raise Http404 from error
+    act(actor=request.actor, submission=submission)
     return redirect(f"{reverse('submission', args=[public_id])}#share")

@@ -95,6 +95,6 @@ def _create_submission(request: SiteRequest, file: "UploadedFile[bytes]", *, may
 def results(request: SiteRequest) -> HttpResponse:
     """Show the submissions `s` of the query, in that order."""
     ids = request.GET.getlist("s")[:MAX_RESULTS]
-    visible = service.with_latest_prediction(permissions.visible_submissions(request.actor))
+    visible = permissions.visible_submissions(request.actor).with_latest_prediction().without_large_columns()
     rows = sorted(visible.filter(public_id__in=ids), key=lambda submission: ids.index(submission.public_id))
     return render(request, "recognizer/upload_results.html", {"submissions": rows})

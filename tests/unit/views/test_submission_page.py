@@ -59,8 +59,8 @@ def test_reviewer_settles_the_label_but_can_neither_share_nor_delete(
     text = text_of(reviewer_client, submission)
     assert reverse("submission-share", args=[submission.public_id]) not in text
     assert reverse("submission-delete", args=[submission.public_id]) not in text
-    assert act(reviewer_client, "submission-share", submission) == 404
-    assert act(reviewer_client, "submission-delete", submission) == 404
+    assert act(reviewer_client, "submission-share", submission) == 403
+    assert act(reviewer_client, "submission-delete", submission) == 403
     assert act(reviewer_client, "submission-label", submission, value="7") == 302
     submission.refresh_from_db()
     assert (submission.truth, submission.truth_state) == ("7", "settled")
@@ -98,7 +98,7 @@ def test_user_cannot_retract_a_label_of_another_user(
 ) -> None:
     label = labels.create_label(actor=visitor, submission=submission, value="9", reason="submission_page")
     address = reverse("submission-retract", args=[submission.public_id, label.pk])
-    assert reviewer_client.post(address).status_code == 404
+    assert reviewer_client.post(address).status_code == 403
     assert Label.objects.count() == 1
 
 

@@ -241,6 +241,6 @@ def test_list_with_predictions_takes_one_query(visitor, django_assert_num_querie
     for _ in range(3):
         make_prediction(draw(visitor))
     with django_assert_num_queries(1):
-        rows = list(service.with_latest_prediction(permissions.visible_submissions(visitor)))
+        rows = list(permissions.visible_submissions(visitor).with_latest_prediction().without_large_columns())
         assert [row.latest_prediction.version.number for row in rows] == [1, 1, 1]
         assert [row.picture_width for row in rows] == [280] * 3
