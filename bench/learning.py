@@ -25,14 +25,13 @@ import numpy as np
 
 from digitsite.testing.writers import common_hands, draw_images, leaning_hands, turning_hands
 from ml.data.mnist import Mnist, load_mnist
+from ml.evaluation.datasets import EvalDataset, Role
 from ml.evaluation.gate import (
     BEST_EVER_TOLERANCE,
     HOLDOUT,
-    HOLDOUT_TOLERANCE,
-    EvalDataset,
     EvalResult,
     GateResult,
-    evaluate_dataset,
+    evaluate_classifier,
     run_gate,
 )
 from ml.evaluation.gate_checks import paired_test
@@ -40,8 +39,8 @@ from ml.evaluation.gate_summary import summarize
 from ml.serving.bundle import BASE_FOLDER, BUNDLE_FILE, KERAS_FILE
 from ml.serving.classifier import Classifier, load_classifier
 from ml.serving.export import load_keras
-from ml.training.eval_sets import gate_datasets, site_evaluation_sets
-from ml.training.export_pipeline import EvaluationSets, export_model
+from ml.training.eval_sets import export_datasets, gate_datasets
+from ml.training.export_pipeline import export_model
 from ml.training.label_noise import contested_rows, find_suspected_noise
 from ml.training.loop import fit, make_deterministic
 from ml.training.site_recipe import SITE, SiteData, build_site_sources, interpolate_weights
@@ -62,7 +61,7 @@ class Setting:
         keras_file: Keras file of the champion.
         champion: Classifier of the champion.
         mnist: The MNIST data set.
-        checks: Evaluation sets of an export.
+        export_sets: Evaluation sets of an export, by name.
         frozen: Fixed data sets of the gate.
         frozen_results: Results of the champion on `frozen`, by name.
         keep: Folder in which candidates are stored, if any.
@@ -73,7 +72,7 @@ class Setting:
     keras_file: bytes
     champion: Classifier
     mnist: Mnist
-    checks: EvaluationSets
+    export_sets: dict[str, EvalDataset]
     frozen: list[EvalDataset]
     frozen_results: dict[str, EvalResult]
     keep: Path | None
@@ -84,11 +83,11 @@ class Setting:
     def load(cls, base: Path, keep: Path | None) -> Setting:
         """Load a base model and MNIST."""
         mnist = load_mnist()
-        checks = site_evaluation_sets(mnist)
+        export_sets = export_datasets(mnist)
         champion = load_classifier((base / BUNDLE_FILE).read_bytes())
-        frozen = gate_datasets(checks)
-        results = {dataset.name: evaluate(champion, dataset) for dataset in frozen}
-        return cls((base / KERAS_FILE).read_bytes(), champion, mnist, checks, frozen, results, keep)
+        frozen = gate_datasets(export_sets)
+        results = evaluate_classifier(champion, frozen)
+        return cls((base / KERAS_FILE).read_bytes(), champion, mnist, export_sets, frozen, results, keep)
 
     def train(self, name: str, images: np.ndarray, labels: np.ndarray, seed: int = 1) -> tuple[Classifier, float]:
         """Train a candidate, or load it from `keep`.
@@ -113,10 +112,10 @@ class Setting:
         model = load_keras(self.keras_file)
         before = model.get_weights()
         started = time.process_time()
-        model, _ = fit(recipe, sources, self.checks.validation, model=model)
+        model, _ = fit(recipe, sources, self.export_sets["validation"], model=model)
         seconds = time.process_time() - started
         model.set_weights(interpolate_weights(before, model.get_weights(), SITE.interpolation))
-        exported = export_model(model, recipe.name, self.checks)
+        exported = export_model(model, recipe.name, self.export_sets)
         if file is not None:
             file.with_suffix(".keras").write_bytes(exported.keras_file)
             file.write_bytes(exported.bundle)
@@ -126,7 +125,7 @@ class Setting:
     def promote(self, candidate: Classifier) -> None:
         """Make the candidate that was trained last the champion."""
         self.champion, self.keras_file = candidate, self.trained
-        self.frozen_results = {dataset.name: evaluate(candidate, dataset) for dataset in self.frozen}
+        self.frozen_results = evaluate_classifier(candidate, self.frozen)
 
     def run_gate(
         self,
@@ -141,18 +140,10 @@ class Setting:
             learned: Images and labels that it was trained on.
             holdout: Images and labels of the site's holdout set, if any.
         """
-        sets = list(self.frozen)
-        if holdout is not None and len(holdout[1]):
-            sets.append(
-                EvalDataset(
-                    HOLDOUT, "Site holdout", *holdout,
-                    tolerance=HOLDOUT_TOLERANCE, digit_tolerance=HOLDOUT_TOLERANCE, calibration=False, frozen=False,
-                )
-            )  # fmt: skip
-        baseline = {
-            dataset.name: self.frozen_results.get(dataset.name) or evaluate(self.champion, dataset) for dataset in sets
-        }
-        results = {dataset.name: evaluate(candidate, dataset) for dataset in sets}
+        own = [EvalDataset(HOLDOUT, "Site holdout", *holdout, Role.HOLDOUT)] if holdout and len(holdout[1]) else []
+        sets = [*self.frozen, *own]
+        baseline = self.frozen_results | evaluate_classifier(self.champion, own)
+        results = evaluate_classifier(candidate, sets)
         for name in BEST_EVER_TOLERANCE:
             self.best[name] = max(self.best.get(name, 0.0), baseline[name].metrics["accuracy"])
         best = {name: (accuracy, "the highest so far") for name, accuracy in self.best.items()}
@@ -163,11 +154,6 @@ class Setting:
             best=best,
             labels=find_suspected_noise(self.champion, *learned, SITE.noise_thresholds),
         )
-
-
-def evaluate(classifier: Classifier, dataset: EvalDataset) -> EvalResult:
-    """Return the results of a model on a data set."""
-    return evaluate_dataset(classifier.logits(dataset.images), dataset.labels, classifier.manifest)
 
 
 def accuracy(classifier: Classifier, images: np.ndarray, labels: np.ndarray) -> float:
@@ -186,7 +172,8 @@ def drift(setting: Setting, seeds: int) -> None:
         test_set = draw_images(hands, TEST_DIGITS, 1000 + seed)
         candidate, seconds = setting.train(f"drift-{seed}", images, labels, seed)
         before, after = accuracy(setting.champion, *test_set), accuracy(candidate, *test_set)
-        clean = [accuracy(model, *setting.checks.validation) for model in (setting.champion, candidate)]
+        validation = setting.export_sets["validation"]
+        clean = [accuracy(model, validation.images, validation.labels) for model in (setting.champion, candidate)]
         verdict = setting.run_gate(candidate, (images, labels), draw_images(hands, 50, 2000 + seed))
         remaining.append((1 - after) / (1 - before))
         changes.append(clean[1] - clean[0])
@@ -232,7 +219,7 @@ def generations(setting: Setting, count: int) -> None:
         learned = images[: 100 * number], labels[: 100 * number]
         candidate, _ = setting.train(f"generation-{number}", *learned, seed=number)
         verdict = setting.run_gate(candidate, learned, (holdout[: 25 * number], holdout_labels[: 25 * number]))
-        figures = {dataset.name: evaluate(candidate, dataset).metrics for dataset in setting.frozen}
+        figures = {name: result.metrics for name, result in evaluate_classifier(candidate, setting.frozen).items()}
         print(
             f"| {number} | {figures['validation']['accuracy']:.2%} | {figures['distorted']['accuracy']:.2%} | "
             f"{figures['non_digits']['refused']:.1%} | {accuracy(setting.champion, *test_set):.2%} → "

@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 
     import numpy as np
 
+    from ml.evaluation.datasets import EvalDataset
+
 PLAIN, SEED, DISTORTED, FULL = "plain model.fit", "seed recipe", "with geometry", "with all distortions"
 # Baseline and highest allowed ratio of each way; None: no limit.
 PROMISED = {SEED: (PLAIN, 1.05), DISTORTED: (SEED, 1.25), FULL: (SEED, None)}
@@ -116,18 +118,21 @@ class Turns:
 def work(name: str, images: int, epochs: int) -> None:
     """Train in the given way; every epoch waits for its turn."""
     from ml.data.mnist import load_mnist
+    from ml.evaluation.datasets import EvalDataset
 
     mnist = load_mnist()
     train = mnist.train_images[:images], mnist.train_labels[:images]
     held_out = max(1, len(mnist.validation_images) * images // len(mnist.train_images))
-    validation = mnist.validation_images[:held_out], mnist.validation_labels[:held_out]
+    validation = EvalDataset(
+        "validation", "MNIST validation", mnist.validation_images[:held_out], mnist.validation_labels[:held_out]
+    )
     if name == PLAIN:
-        _plain(train, validation, epochs)
+        _plain(train, (validation.images, validation.labels), epochs)
     else:
         _fit(train, validation, epochs, DISTORTIONS[name])
 
 
-def _fit(train: Dataset, validation: Dataset, epochs: int, distortion: Distortion | None) -> None:
+def _fit(train: Dataset, validation: EvalDataset, epochs: int, distortion: Distortion | None) -> None:
     from ml.training import loop
 
     recipe = dataclasses.replace(loop.SEED, epochs=epochs, distortion=distortion)

@@ -21,57 +21,54 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ml.evaluation.datasets import EvalDataset, Role
 from ml.evaluation.gate_checks import GateCheck, apply_holm_correction, paired_test
 from ml.evaluation.metrics import CLASSES, expected_calibration_error
 from ml.serving.classifier import decide, softmax
 from ml.serving.verdicts import Verdict
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from ml.serving.bundle import Manifest
+    from ml.serving.classifier import Classifier
 
-# Losses that are too small to matter: as shares of all images of a set and of one digit's images, and in Brier score.
-TOLERANCE, DIGIT_TOLERANCE, BRIER_TOLERANCE = 0.001, 0.003, 0.001
-# The rejection threshold is fitted again in each training, so the rejected share varies more than accuracy does.
-NON_DIGIT_TOLERANCE = 0.03
 # The site's own set; its subsets are named "holdout.canvas" and so on.
 HOLDOUT = "holdout"
 BALANCE = "balance"
-# No tolerance on the site's own holdout; only noise is allowed for.
-HOLDOUT_TOLERANCE = 0.0
 # Allowance against the best version that was ever live, by set.
 BEST_EVER_TOLERANCE = {"validation": 0.0015, "distorted": 0.0015}
 
 
 @dataclass(frozen=True)
-class EvalDataset:
-    """A labelled evaluation set for champion and candidate.
+class GateRule:
+    """Rule of the gate for the comparison of champion and candidate on a set.
 
     Attributes:
-        name: identifier, such as "validation".
-        title: display name, such as "MNIST validation".
-        images: (N, 28, 28) uint8.
-        labels: (N,) digits; None if all images are non-digits.
-        clusters: (N,) number of the original image of each image; copies of one original are not independent
-            evidence. None: every image is its own original.
         tolerance: allowed loss besides noise, for the whole set.
-        digit_tolerance: allowed loss besides noise, for the images of one digit.
-        per_digit: whether each digit is also checked on its own.
+        digit_tolerance: allowed loss besides noise, for the images of one digit; None: digits are not checked on their
+            own.
         calibration: whether the probabilities are also checked (Brier score).
-        frozen: whether the set contains no labels of the site.
+        frozen: whether the set belongs to the balance of all frozen digits.
     """
 
-    name: str
-    title: str
-    images: np.ndarray
-    labels: np.ndarray | None
-    clusters: np.ndarray | None = None
-    tolerance: float = TOLERANCE
-    digit_tolerance: float = DIGIT_TOLERANCE
-    per_digit: bool = True
-    calibration: bool = True
-    frozen: bool = True
+    tolerance: float
+    digit_tolerance: float | None = None
+    calibration: bool = False
+    frozen: bool = False
+
+
+# There is no tolerance on the site's own holdout; only noise is allowed for. The rejection threshold is fitted again in
+# each training, so the share of rejected non-digits varies more than accuracy does.
+RULES = {
+    Role.FROZEN: GateRule(0.001, digit_tolerance=0.003, calibration=True, frozen=True),
+    Role.FROZEN_PHOTOGRAPHS: GateRule(0.003, frozen=True),
+    Role.NON_DIGITS: GateRule(0.03),
+    Role.HOLDOUT: GateRule(0.0, digit_tolerance=0.0),
+    Role.HOLDOUT_SOURCE: GateRule(0.0),
+}
+# The loss of the Brier score that is too small to matter.
+BRIER_TOLERANCE = 0.001
 
 
 @dataclass(frozen=True)
@@ -131,12 +128,12 @@ class EvalResult:
     metrics: dict[str, float]
 
 
-def evaluate_dataset(logits: np.ndarray, labels: np.ndarray | None, manifest: Manifest) -> EvalResult:
+def evaluate_dataset(dataset: EvalDataset, logits: np.ndarray, manifest: Manifest) -> EvalResult:
     """Evaluate one model's logits on a set.
 
     Args:
-        logits: (N, 10).
-        labels: (N,) digits; None if all images are non-digits.
+        dataset: the set.
+        logits: (N, 10), the model's output for its images.
         manifest: temperature and thresholds of the model.
 
     Returns:
@@ -144,7 +141,8 @@ def evaluate_dataset(logits: np.ndarray, labels: np.ndarray | None, manifest: Ma
     """
     answers = decide(logits, manifest)
     refused = np.array([answer.verdict == Verdict.NOT_A_DIGIT for answer in answers], bool)
-    if labels is None:
+    labels = dataset.labels
+    if not dataset.has_digits:
         return EvalResult(refused, np.zeros(len(answers)), {"refused": _mean(refused)})
     probabilities = softmax(logits, manifest.temperature)
     correct = logits.argmax(axis=1) == labels
@@ -161,6 +159,14 @@ def evaluate_dataset(logits: np.ndarray, labels: np.ndarray | None, manifest: Ma
         "sure_accuracy": _mean(correct[sure]) if sure.any() else 0.0,
     }
     return EvalResult(correct, brier, metrics)
+
+
+def evaluate_classifier(classifier: Classifier, sets: Iterable[EvalDataset]) -> dict[str, EvalResult]:
+    """Evaluate a model on several sets; the results are by name of the set."""
+    return {
+        dataset.name: evaluate_dataset(dataset, classifier.logits(dataset.images), classifier.manifest)
+        for dataset in sets
+    }
 
 
 def run_gate(
@@ -203,22 +209,20 @@ def run_gate(
 
 
 def _paired_checks(dataset: EvalDataset, champion: EvalResult, candidate: EvalResult) -> list[GateCheck]:
-    clusters = np.arange(len(dataset.images)) if dataset.clusters is None else dataset.clusters
+    rule, clusters = RULES[dataset.role], dataset.originals
     difference = champion.correct.astype(np.float64) - candidate.correct
     shares = champion.correct, candidate.correct
-    checks = [paired_test(dataset.name, dataset.title, difference, clusters, dataset.tolerance, shares=shares)]
-    if dataset.labels is None:
-        return checks
-    if dataset.per_digit:
+    checks = [paired_test(dataset.name, dataset.title, difference, clusters, rule.tolerance, shares=shares)]
+    if rule.digit_tolerance is not None:
         for digit in range(CLASSES):
             rows = dataset.labels == digit
             checks.append(
                 paired_test(
                     f"{dataset.name}.{digit}", f"{dataset.title}, digit {digit}", difference[rows], clusters[rows],
-                    dataset.digit_tolerance, shares=(champion.correct[rows], candidate.correct[rows]),
+                    rule.digit_tolerance, shares=(champion.correct[rows], candidate.correct[rows]),
                 )
             )  # fmt: skip
-    if dataset.calibration:
+    if rule.calibration:
         brier = candidate.brier - champion.brier
         checks.append(
             paired_test(
@@ -237,14 +241,13 @@ def _balance_check(
     has_gain: bool,
 ) -> list[GateCheck]:
     """Check all frozen digits together: a loss beyond noise is allowed only with a gain on the site's holdout."""
-    digit_sets = [dataset for dataset in sets if dataset.frozen and dataset.labels is not None]
+    digit_sets = [dataset for dataset in sets if RULES[dataset.role].frozen]
     if not digit_sets:
         return []
     clusters, first = [], 0
     for dataset in digit_sets:
-        own = np.arange(len(dataset.images)) if dataset.clusters is None else dataset.clusters
-        clusters.append(first + own)
-        first += int(own.max(initial=-1)) + 1
+        clusters.append(first + dataset.originals)
+        first += int(dataset.originals.max(initial=-1)) + 1
     before, after = (
         np.concatenate([results[dataset.name].correct for dataset in digit_sets]) for results in (champion, candidate)
     )

@@ -1,4 +1,4 @@
-"""Training data of the base recipe, and the frozen evaluation sets.
+"""Training data of the base recipe.
 
 The data are MNIST, MNIST digits redrawn or photographed and passed through the site's preprocessing, synthetic digits,
 and non-digits with a uniform target. `manage.py train` and `recognizer.services.training` use this module.
@@ -12,12 +12,11 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from ml.data.augmentation import SIDE, STRONG, augment
+from ml.data.augmentation import SIDE
 from ml.data.outliers import draw_outliers
 from ml.data.photo_simulation import KINDS, simulate_photo
 from ml.data.synthetic_digits import draw_digits
 from ml.preprocessing import prepare_image
-from ml.training.export_pipeline import EvaluationSets
 from ml.training.loop import DataSource, Recipe, one_hot, uniform_targets
 
 if TYPE_CHECKING:
@@ -35,10 +34,6 @@ PHOTO_KINDS = (
 )  # fmt: skip
 # Smallest correlation of a preprocessed photograph with its original; below it, the preprocessing failed.
 MIN_LIKENESS = 0.7
-# Seed of the frozen sets. It does not depend on the seed of the training, so that metrics stay comparable.
-FROZEN = 20_240_501
-FROZEN_NON_DIGITS = 2_000
-FROZEN_DRAWN = 1_000
 
 
 def build_sources(recipe: Recipe, mnist: Mnist) -> list[DataSource]:
@@ -51,29 +46,12 @@ def build_sources(recipe: Recipe, mnist: Mnist) -> list[DataSource]:
         sources += [
             DataSource(redraw(mnist.train_images[rows], rng), one_hot(mnist.train_labels[rows]), rows=REDRAWN_ROWS),
             DataSource(drawn, one_hot(labels), rows=DRAWN_ROWS),
-            simulated_photos(mnist, drawn, labels, rng),
+            simulated_photos(mnist.train_images, mnist.train_labels, drawn, labels, rng),
             DataSource(
                 draw_outliers(NON_DIGIT_POOL, recipe.seed), uniform_targets(NON_DIGIT_POOL), rows=NON_DIGIT_ROWS
             ),
         ]
     return sources
-
-
-def build_evaluation_sets(mnist: Mnist) -> EvaluationSets:
-    """Build the frozen sets: MNIST validation and test, distorted validation digits, synthetic non-digits."""
-    rng = np.random.default_rng(FROZEN)
-    distorted = augment(mnist.validation_images, rng, STRONG)
-    half = len(distorted) // 2
-    drawn, labels = draw_digits(FROZEN_DRAWN, FROZEN)
-    return EvaluationSets(
-        validation=(mnist.validation_images, mnist.validation_labels),
-        distorted=(
-            np.concatenate([redraw(distorted[:half], rng), distorted[half:], drawn]),
-            np.concatenate([mnist.validation_labels, labels]),
-        ),
-        non_digits=draw_outliers(FROZEN_NON_DIGITS, FROZEN),
-        test=(mnist.test_images, mnist.test_labels),
-    )
 
 
 def redraw(images: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -95,9 +73,10 @@ def redraw(images: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def simulated_photos(
-    mnist: Mnist,
-    drawn: np.ndarray,
+    images: np.ndarray,
     labels: np.ndarray,
+    drawn: np.ndarray,
+    drawn_labels: np.ndarray,
     rng: np.random.Generator,
     *,
     pool: int = PHOTOGRAPHED_POOL,
@@ -109,27 +88,28 @@ def simulated_photos(
     out, because they would be labelled wrongly.
 
     Args:
-        mnist: source of the training images.
+        images: (N, 28, 28) uint8, digits of MNIST.
+        labels: (N,) their labels.
         drawn: (M, 28, 28) uint8, synthetic digits; a quarter of the photographs show them.
-        labels: (M,) labels of the synthetic digits.
+        drawn_labels: (M,) their labels.
         rng: determines all random choices.
         pool: number of photographs to simulate.
         rows: number of photographs in each epoch.
     """
-    originals = np.concatenate([mnist.train_images, drawn])
-    original_labels = np.concatenate([mnist.train_labels, labels])
-    mnist_count = len(mnist.train_images)
+    originals = np.concatenate([images, drawn])
+    original_labels = np.concatenate([labels, drawn_labels])
+    mnist_count = len(images)
     kinds = [KINDS[name] for name in PHOTO_KINDS]
-    images: list[np.ndarray] = []
+    photographs: list[np.ndarray] = []
     selected: list[int] = []
-    while len(images) < pool:
+    while len(photographs) < pool:
         row = int(rng.integers(mnist_count, len(originals)) if rng.random() < 0.25 else rng.integers(mnist_count))
-        neighbours = list(mnist.train_images[rng.integers(0, mnist_count, 2)])
+        neighbours = list(images[rng.integers(0, mnist_count, 2)])
         prepared = prepare_image(simulate_photo(originals[row], neighbours, kinds[rng.integers(len(kinds))], rng))
         if not prepared.blank and likeness(prepared.pixels, originals[row]) >= MIN_LIKENESS:
-            images.append(prepared.pixels)
+            photographs.append(prepared.pixels)
             selected.append(row)
-    return DataSource(np.stack(images), one_hot(original_labels[selected]), rows=rows)
+    return DataSource(np.stack(photographs), one_hot(original_labels[selected]), rows=rows)
 
 
 def likeness(first: np.ndarray, second: np.ndarray) -> float:

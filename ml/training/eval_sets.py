@@ -7,27 +7,39 @@ site. They are drawn once and cached on disk (`ml.data.disk_cache`).
 from __future__ import annotations
 
 import hashlib
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ml.data.augmentation import STRONG, augment
 from ml.data.digit_shapes import SHAPES
 from ml.data.disk_cache import Arrays, ProgressCallback, cached, no_progress
-from ml.data.mnist import Mnist
-from ml.data.synthetic_digits import write_by_hand
-from ml.evaluation.gate import NON_DIGIT_TOLERANCE, EvalDataset
-from ml.training.datasets import build_evaluation_sets, simulated_photos
-from ml.training.export_pipeline import EvaluationSets
-from ml.training.model import CLASSES
+from ml.data.outliers import draw_outliers
+from ml.data.synthetic_digits import draw_digits, write_by_hand
+from ml.evaluation.datasets import NO_LABELS, EvalDataset, Role
+from ml.evaluation.metrics import CLASSES
+from ml.training.datasets import redraw, simulated_photos
 
-FROZEN = 20_240_611
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from ml.data.mnist import Mnist
+
+# Seeds of the frozen sets. They do not depend on the seed of the training, so that metrics stay comparable.
+EXPORT_SEED, FROZEN = 20_240_501, 20_240_611
+NON_DIGITS, EXPORT_DRAWN = 2_000, 1_000
 DISTORTIONS = 4
 SYNTHETIC_PER_DIGIT = 400
-PHOTOGRAPHS, PHOTOGRAPH_TOLERANCE = 1_000, 0.003
+PHOTOGRAPHS = 1_000
 
 
-def site_evaluation_sets(mnist: Mnist, on_progress: ProgressCallback = no_progress) -> EvaluationSets:
-    """Return the sets of `ml.training.datasets.build_evaluation_sets`, from the disk cache if possible.
+def export_datasets(mnist: Mnist, on_progress: ProgressCallback = no_progress) -> dict[str, EvalDataset]:
+    """Return the sets with which an exported model is calibrated and measured, by name.
+
+    - test: the MNIST test set; its metrics are reported but influence nothing.
+    - validation: MNIST's validation digits.
+    - distorted: the same, distorted and half of them redrawn, and synthetic digits.
+    - non_digits: synthetic images that show no digit.
 
     Args:
         mnist: the MNIST data.
@@ -36,19 +48,29 @@ def site_evaluation_sets(mnist: Mnist, on_progress: ProgressCallback = no_progre
 
     def draw() -> Arrays:
         on_progress("drawing the evaluation sets", 0.0)
-        drawn = build_evaluation_sets(mnist)
-        return {"images": drawn.distorted[0], "labels": drawn.distorted[1], "non_digits": drawn.non_digits}
+        rng = np.random.default_rng(EXPORT_SEED)
+        distorted = augment(mnist.validation_images, rng, STRONG)
+        half = len(distorted) // 2
+        drawn, labels = draw_digits(EXPORT_DRAWN, EXPORT_SEED)
+        return {
+            "images": np.concatenate([redraw(distorted[:half], rng), distorted[half:], drawn]),
+            "labels": np.concatenate([mnist.validation_labels, labels]),
+            "non_digits": draw_outliers(NON_DIGITS, EXPORT_SEED),
+        }
 
     arrays = cached("checks", draw, mnist.validation_images)
-    return EvaluationSets(
-        validation=(mnist.validation_images, mnist.validation_labels),
-        distorted=(arrays["images"], arrays["labels"]),
-        non_digits=arrays["non_digits"],
-        test=(mnist.test_images, mnist.test_labels),
+    sets = (
+        EvalDataset("test", "MNIST test", mnist.test_images, mnist.test_labels, Role.REPORT),
+        EvalDataset("validation", "MNIST validation", mnist.validation_images, mnist.validation_labels),
+        EvalDataset("distorted", "Distorted validation", arrays["images"], arrays["labels"]),
+        EvalDataset("non_digits", "Non-digits refused", arrays["non_digits"], NO_LABELS, Role.NON_DIGITS),
     )
+    return {dataset.name: dataset for dataset in sets}
 
 
-def gate_datasets(evaluation_sets: EvaluationSets, on_progress: ProgressCallback = no_progress) -> list[EvalDataset]:
+def gate_datasets(
+    export_sets: Mapping[str, EvalDataset], on_progress: ProgressCallback = no_progress
+) -> list[EvalDataset]:
     """Return the frozen sets of the gate. They contain no labels of the site, so poisoned labels cannot affect them.
 
     - validation: MNIST's validation digits.
@@ -58,10 +80,11 @@ def gate_datasets(evaluation_sets: EvaluationSets, on_progress: ProgressCallback
     - non_digits: images that must be rejected.
 
     Args:
-        evaluation_sets: see `site_evaluation_sets`.
+        export_sets: see `export_datasets`.
         on_progress: called while the sets are drawn.
     """
-    images, labels = evaluation_sets.validation
+    validation = export_sets["validation"]
+    images, labels = validation.images, validation.labels
     n, drawn_n = len(images), SYNTHETIC_PER_DIGIT * CLASSES
 
     def draw() -> Arrays:
@@ -69,9 +92,8 @@ def gate_datasets(evaluation_sets: EvaluationSets, on_progress: ProgressCallback
         on_progress("drawing the gate's digits", 0.0)
         drawn, drawn_labels = draw_balanced(SYNTHETIC_PER_DIGIT, FROZEN)
         on_progress("photographing the gate's digits", 0.3)
-        validation_only = Mnist(images, labels, images, labels, *evaluation_sets.test)
         photos = simulated_photos(
-            validation_only, drawn, drawn_labels, np.random.default_rng([FROZEN, 6]), pool=PHOTOGRAPHS
+            images, labels, drawn, drawn_labels, np.random.default_rng([FROZEN, 6]), pool=PHOTOGRAPHS
         )
         on_progress("distorting the gate's digits", 0.97)
         return {
@@ -84,20 +106,12 @@ def gate_datasets(evaluation_sets: EvaluationSets, on_progress: ProgressCallback
     hard = cached("gate", draw, images, labels, DISTORTIONS, SYNTHETIC_PER_DIGIT, PHOTOGRAPHS)
     clusters = np.concatenate([np.tile(np.arange(n), DISTORTIONS), n + np.arange(drawn_n)])
     return [
-        EvalDataset("validation", "MNIST validation", images, labels),
-        EvalDataset("distorted", "Distorted and drawn digits", hard["images"], hard["labels"], clusters),
+        validation,
+        EvalDataset("distorted", "Distorted and drawn digits", hard["images"], hard["labels"], Role.FROZEN, clusters),
         EvalDataset(
-            "photographed",
-            "Photographed digits",
-            hard["photographs"],
-            hard["photographed"],
-            tolerance=PHOTOGRAPH_TOLERANCE,
-            per_digit=False,
-            calibration=False,
+            "photographed", "Photographed digits", hard["photographs"], hard["photographed"], Role.FROZEN_PHOTOGRAPHS
         ),
-        EvalDataset(
-            "non_digits", "Non-digits refused", evaluation_sets.non_digits, None, tolerance=NON_DIGIT_TOLERANCE
-        ),
+        export_sets["non_digits"],
     ]
 
 
@@ -122,11 +136,9 @@ def draw_balanced(each: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     return images, labels
 
 
-def fingerprint(sets: list[EvalDataset]) -> str:
+def fingerprint(sets: Iterable[EvalDataset]) -> str:
     """Return the hash of the frozen sets. Metrics of two versions are comparable if their hashes are equal."""
     digest = hashlib.sha256()
     for dataset in sets:
-        digest.update(dataset.name.encode() + dataset.images.tobytes())
-        if dataset.labels is not None:
-            digest.update(dataset.labels.tobytes())
+        digest.update(dataset.name.encode() + dataset.images.tobytes() + dataset.labels.tobytes())
     return digest.hexdigest()

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     import keras
 
+    from ml.evaluation.datasets import EvalDataset
     from ml.training.loop import Recipe
 
 # Largest allowed difference between the probabilities of the exported model and of the Keras model.
@@ -36,23 +37,6 @@ MAX_DIFFERENCE = 1e-5
 
 class ExportMismatchError(RuntimeError):
     """The exported model differs from the trained model, or the files of an export do not match."""
-
-
-@dataclass(frozen=True)
-class EvaluationSets:
-    """Evaluation data. Images are (N, 28, 28) uint8, labels (N,).
-
-    Attributes:
-        validation: clean validation digits.
-        distorted: distorted and redrawn validation digits.
-        non_digits: images that show no digit.
-        test: the MNIST test set; its metrics are reported but influence nothing.
-    """
-
-    validation: tuple[np.ndarray, np.ndarray]
-    distorted: tuple[np.ndarray, np.ndarray]
-    non_digits: np.ndarray
-    test: tuple[np.ndarray, np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -72,13 +56,14 @@ class ExportedModel:
     max_difference: float = 0.0
 
 
-def export_model(model: keras.Model, recipe_name: str, evaluation_sets: EvaluationSets) -> ExportedModel:
+def export_model(model: keras.Model, recipe_name: str, sets: Mapping[str, EvalDataset]) -> ExportedModel:
     """Export a trained model, calibrate it on validation images, and compare it with the Keras model.
 
     Args:
         model: the trained model.
         recipe_name: stored in the manifest.
-        evaluation_sets: temperature and thresholds are fitted on its validation images.
+        sets: see `ml.training.eval_sets.export_datasets`; temperature and thresholds are fitted on its "validation" and
+            "distorted".
 
     Raises:
         ExportMismatchError: the exported model's probabilities differ from the Keras model's by more than 1e-5, or are
@@ -100,27 +85,27 @@ def export_model(model: keras.Model, recipe_name: str, evaluation_sets: Evaluati
         temperature=1.0, sure_margin=1.0, sure_energy=0.0, refuse_energy=0.0,
     )  # fmt: skip
     served = load_classifier(bundles.write(litert, manifest))
-    pixels = evaluation_sets.validation[0][:1000]
+    pixels = sets["validation"].images[:1000]
     difference = _check_agreement(served.logits(pixels), model, pixels)
-    return _calibrate(keras_file, litert, manifest, evaluation_sets, difference)
+    return _calibrate(keras_file, litert, manifest, sets, difference)
 
 
-def export_recalibrated(exported: ExportedModel, evaluation_sets: EvaluationSets) -> ExportedModel:
+def export_recalibrated(exported: ExportedModel, sets: Mapping[str, EvalDataset]) -> ExportedModel:
     """Fit temperature and thresholds again. The model itself is not changed."""
     model = bundles.read(exported.bundle).model
-    return _calibrate(exported.keras_file, model, exported.manifest, evaluation_sets, exported.max_difference)
+    return _calibrate(exported.keras_file, model, exported.manifest, sets, exported.max_difference)
 
 
 def _calibrate(
-    keras_file: bytes, litert: bytes, uncalibrated: Manifest, evaluation_sets: EvaluationSets, max_difference: float
+    keras_file: bytes, litert: bytes, uncalibrated: Manifest, sets: Mapping[str, EvalDataset], max_difference: float
 ) -> ExportedModel:
     served = load_classifier(bundles.write(litert, uncalibrated))
-    logits = served.logits(np.concatenate([evaluation_sets.validation[0], evaluation_sets.distorted[0]]))
-    labels = np.concatenate([evaluation_sets.validation[1], evaluation_sets.distorted[1]])
+    clean, distorted = sets["validation"], sets["distorted"]
+    logits = served.logits(np.concatenate([clean.images, distorted.images]))
+    labels = np.concatenate([clean.labels, distorted.labels])
     # The temperature is fitted on clean digits only: distorted digits are harder than real ones and would make the
     # model underconfident.
-    clean_count = len(evaluation_sets.validation[0])
-    temperature = fit_temperature(logits[:clean_count], labels[:clean_count])
+    temperature = fit_temperature(logits[: len(clean.labels)], clean.labels)
     thresholds = choose_thresholds(logits, labels, temperature)
     manifest = Manifest(**asdict(uncalibrated) | asdict(thresholds) | {"temperature": temperature})
     return ExportedModel(keras_file, bundles.write(litert, manifest), manifest, max_difference)
@@ -138,12 +123,12 @@ def _check_agreement(logits: np.ndarray, model: keras.Model, pixels: np.ndarray)
     return difference
 
 
-def evaluate_model(exported: ExportedModel, evaluation_sets: EvaluationSets) -> dict[str, Any]:
+def evaluate_model(exported: ExportedModel, sets: Mapping[str, EvalDataset]) -> dict[str, Any]:
     """Evaluate an exported model on all sets, with its serving bundle.
 
     Args:
         exported: the model.
-        evaluation_sets: the evaluation data.
+        sets: see `ml.training.eval_sets.export_datasets`.
 
     Returns:
         JSON-serializable metrics: `test_accuracy`, `validation_accuracy`, `distorted_accuracy`, `non_digits_refused`,
@@ -151,47 +136,43 @@ def evaluate_model(exported: ExportedModel, evaluation_sets: EvaluationSets) -> 
         `ml.evaluation.metrics.evaluate` for each set.
     """
     served = load_classifier(exported.bundle)
-    manifest = exported.manifest
-    sets = {
-        "test": evaluation_sets.test,
-        "validation": evaluation_sets.validation,
-        "distorted": evaluation_sets.distorted,
+    results = {
+        name: _evaluate(dataset, served.logits(dataset.images), exported.manifest) for name, dataset in sets.items()
     }
-    logits = {name: served.logits(images) for name, (images, _) in sets.items()}
-    results = {name: evaluate(logits[name], labels, manifest.temperature) for name, (_, labels) in sets.items()}
-    verdicts = {name: _verdict_metrics(logits[name], manifest, labels) for name, (_, labels) in sets.items()}
-    non_digits = _verdict_metrics(served.logits(evaluation_sets.non_digits), manifest)
+    test, non_digits = results["test"], results["non_digits"]
     return {
-        "test_accuracy": results["test"]["accuracy"],
+        "test_accuracy": test["accuracy"],
         "validation_accuracy": results["validation"]["accuracy"],
         "distorted_accuracy": results["distorted"]["accuracy"],
-        "ece": results["test"]["ece"],
-        "sure_share": verdicts["test"]["shares"]["sure"],
-        "sure_accuracy": verdicts["test"]["sure_accuracy"],
-        "digits_refused": verdicts["test"]["shares"]["not_a_digit"],
+        "ece": test["ece"],
+        "sure_share": test["shares"]["sure"],
+        "sure_accuracy": test["sure_accuracy"],
+        "digits_refused": test["shares"]["not_a_digit"],
         "non_digits_refused": non_digits["shares"]["not_a_digit"],
         "non_digits_not_sure": 1 - non_digits["shares"]["sure"],
-        "manifest": asdict(manifest),
+        "manifest": asdict(exported.manifest),
         "keras_sha256": hashlib.sha256(exported.keras_file).hexdigest(),
         "bundle_sha256": hashlib.sha256(exported.bundle).hexdigest(),
-        "sets": {name: results[name] | verdicts[name] for name in sets} | {"non_digits": non_digits},
+        "sets": results,
     }
 
 
-def _verdict_metrics(logits: np.ndarray, manifest: Manifest, labels: np.ndarray | None = None) -> dict[str, Any]:
+def _evaluate(dataset: EvalDataset, logits: np.ndarray, manifest: Manifest) -> dict[str, Any]:
     answers = decide(logits, manifest)
     shares = {
         str(verdict): sum(answer.verdict == verdict for answer in answers) / max(len(answers), 1) for verdict in Verdict
     }
-    result: dict[str, Any] = {"shares": shares}
-    if labels is not None:
-        sure = [
-            answer.digit == label
-            for answer, label in zip(answers, labels, strict=True)
-            if answer.verdict == Verdict.SURE
-        ]
-        result["sure_accuracy"] = sum(sure) / len(sure) if sure else None
-    return result
+    if not dataset.has_digits:
+        return {"shares": shares}
+    sure = [
+        answer.digit == label
+        for answer, label in zip(answers, dataset.labels, strict=True)
+        if answer.verdict == Verdict.SURE
+    ]
+    return evaluate(logits, dataset.labels, manifest.temperature) | {
+        "shares": shares,
+        "sure_accuracy": sum(sure) / len(sure) if sure else None,
+    }
 
 
 def describe_training(recipe: Recipe, command: str, seconds: float, rows: int) -> dict[str, Any]:

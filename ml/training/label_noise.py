@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 
 from ml.evaluation.gate_checks import GateCheck
-from ml.training.model import CLASSES
+from ml.evaluation.metrics import CLASSES
 
 if TYPE_CHECKING:
     from ml.serving.classifier import Classifier

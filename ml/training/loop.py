@@ -18,13 +18,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ml.data.augmentation import Distortion, augment
+from ml.evaluation.metrics import CLASSES
 from ml.serving.classifier import to_input
-from ml.training.model import CLASSES, L2_STRENGTH, SIDE, build_model
+from ml.training.model import L2_STRENGTH, SIDE, build_model
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     import keras
+
+    from ml.evaluation.datasets import EvalDataset
 
 # Images between two progress reports, rounded to whole batches: about 0.1 s on one core.
 STRIDE = 512
@@ -176,7 +179,7 @@ def _draw(available: int, count: int, rng: np.random.Generator) -> np.ndarray:
 def fit(
     recipe: Recipe,
     sources: Sequence[DataSource],
-    validation: tuple[np.ndarray, np.ndarray],
+    validation: EvalDataset,
     *,
     model: keras.Model | None = None,
     on_progress: Callable[[Progress], None] | None = None,
@@ -188,8 +191,7 @@ def fit(
     Args:
         recipe: the hyper-parameters.
         sources: the training data.
-        validation: images (N, 28, 28) uint8 and labels (N,); evaluated after every epoch, without influence on the
-            training.
+        validation: evaluated after every epoch, without influence on the training.
         model: model to continue from (its weights are changed); a new one by default.
         on_progress: called every `STRIDE` images, or after every batch if that is larger, and at the end of an epoch.
         on_epoch: called after every epoch with the history so far.
@@ -213,7 +215,7 @@ def fit(
     model.compile(keras.optimizers.Adam(schedule), loss="categorical_crossentropy", metrics=[_accuracy_metric()])
     model.optimizer.build(model.trainable_variables)
     train, validate = (_over_batches(step, recipe.batch_size) for step in (model.train_step, model.test_step))
-    validation_data = validation[0], one_hot(validation[1])
+    validation_data = validation.images, one_hot(validation.labels)
     history: dict[str, list[float]] = {}
     for epoch in range(recipe.epochs):
         model.reset_metrics()

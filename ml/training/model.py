@@ -9,10 +9,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ml.evaluation.metrics import CLASSES
+
 if TYPE_CHECKING:
     import keras
 
-CLASSES = 10
 SIDE = 28
 PARAMETERS = 225_034
 # Weight decay of the hidden layer. Test accuracy on MNIST with the seed recipe: 98.7 % at 0.01, 99.0 % at 0.001 and

@@ -16,10 +16,10 @@ from ml.data.augmentation import STRONG
 from ml.data.disk_cache import Arrays, ProgressCallback, cached, no_progress
 from ml.data.outliers import draw_outliers
 from ml.data.synthetic_digits import draw_digits
+from ml.evaluation.metrics import CLASSES
 from ml.training.datasets import redraw, simulated_photos
 from ml.training.label_noise import NoiseThresholds
 from ml.training.loop import DataSource, Recipe, one_hot, uniform_targets
-from ml.training.model import CLASSES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -156,7 +156,9 @@ def build_site_sources(
         on_progress("drawing non-digits", 0.1)
         non_digits = draw_outliers(recipe.non_digits.size, recipe.seed)
         on_progress("photographing digits", 0.3)
-        photos = simulated_photos(mnist, drawn, labels, rng, pool=recipe.photographed.size)
+        photos = simulated_photos(
+            mnist.train_images, mnist.train_labels, drawn, labels, rng, pool=recipe.photographed.size
+        )
         on_progress("redrawing digits of MNIST", 0.95)
         return {
             "redrawn": redraw(originals, rng), "drawn": drawn, "labels": labels, "non_digits": non_digits,

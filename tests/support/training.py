@@ -9,15 +9,15 @@ import pytest
 
 from ml.data.mnist import load_mnist
 from ml.evaluation import gate
+from ml.evaluation.datasets import EvalDataset, Role
 from ml.serving import bundle as bundles
 from ml.serving.bundle import BASE_FOLDER, BUNDLE_FILE
-from ml.training import datasets, eval_sets, site_recipe
-from ml.training.export_pipeline import EvaluationSets
+from ml.training import eval_sets, site_recipe
 from ml.training.site_recipe import Pool
 
 
 @pytest.fixture
-def small_training(monkeypatch: pytest.MonkeyPatch, small_checks: EvaluationSets) -> None:
+def small_training(monkeypatch: pytest.MonkeyPatch, small_sets: dict[str, EvalDataset]) -> None:
     """Reduce the number of images to a tenth: a training takes seconds instead of half a minute."""
     from recognizer.services.training import evaluation
 
@@ -26,14 +26,15 @@ def small_training(monkeypatch: pytest.MonkeyPatch, small_checks: EvaluationSets
         site_recipe.SITE, replay_rows=1_000, redrawn=small, photographed=tiny, drawn=small, non_digits=small
     )
     monkeypatch.setattr(site_recipe, "RECIPES", {recipe.name: recipe})
-    sets = {"DISTORTIONS": 1, "SYNTHETIC_PER_DIGIT": 20, "PHOTOGRAPHS": 50, "PHOTOGRAPH_TOLERANCE": 0.1}
-    for name, value in (sets | {"NON_DIGIT_TOLERANCE": 0.3}).items():
+    for name, value in {"DISTORTIONS": 1, "SYNTHETIC_PER_DIGIT": 20, "PHOTOGRAPHS": 50}.items():
         monkeypatch.setattr(eval_sets, name, value)
-    monkeypatch.setattr(eval_sets, "site_evaluation_sets", lambda mnist, on_progress: small_checks)
+    monkeypatch.setattr(eval_sets, "export_datasets", lambda mnist, on_progress: small_sets)
     # Small arrays must not evict those that real trainings have cached.
     for module in (site_recipe, eval_sets, evaluation):
         monkeypatch.setattr(module, "cached", lambda name, make, *key: make())
     # The bounds and tolerances are not meant for so short a training; the gate has its own tests.
+    for role, tolerance in {Role.FROZEN_PHOTOGRAPHS: 0.1, Role.NON_DIGITS: 0.3}.items():
+        monkeypatch.setitem(gate.RULES, role, replace(gate.RULES[role], tolerance=tolerance))
     for name in gate.BEST_EVER_TOLERANCE:
         monkeypatch.setitem(gate.BEST_EVER_TOLERANCE, name, 0.02)
     monkeypatch.setattr(gate, "FLOORS", ())
@@ -41,8 +42,8 @@ def small_training(monkeypatch: pytest.MonkeyPatch, small_checks: EvaluationSets
 
 
 @pytest.fixture(scope="session")
-def small_checks() -> EvaluationSets:
-    """The frozen sets with a tenth of the images."""
+def small_sets() -> dict[str, EvalDataset]:
+    """The evaluation sets of an export, with a tenth of the images."""
     mnist = load_mnist()
     subset = slice(None, None, 10)
     small_mnist = replace(
@@ -53,9 +54,10 @@ def small_checks() -> EvaluationSets:
         test_labels=mnist.test_labels[subset],
     )
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(datasets, "FROZEN_NON_DIGITS", 200)
-        patch.setattr(datasets, "FROZEN_DRAWN", 100)
-        return datasets.build_evaluation_sets(small_mnist)
+        patch.setattr(eval_sets, "NON_DIGITS", 200)
+        patch.setattr(eval_sets, "EXPORT_DRAWN", 100)
+        patch.setattr(eval_sets, "cached", lambda name, make, *key: make())
+        return eval_sets.export_datasets(small_mnist)
 
 
 @pytest.fixture

@@ -75,7 +75,7 @@ class Command(BaseCommand):
         self.stdout.write(self.style.SUCCESS(f"Test accuracy: {metrics['test_accuracy']:.4f}"))
 
     def _calibrate(self, mnist: Mnist, options: dict[str, Any]) -> dict[str, Any]:
-        from ml.training.datasets import build_evaluation_sets
+        from ml.training.eval_sets import export_datasets
         from ml.training.export_pipeline import (
             ExportMismatchError,
             evaluate_model,
@@ -88,16 +88,17 @@ class Command(BaseCommand):
             exported, metrics, history = read_folder(options["output"])
         except ExportMismatchError as error:
             raise CommandError(str(error)) from error
-        evaluation_sets = build_evaluation_sets(mnist)
-        exported = export_recalibrated(exported, evaluation_sets)
-        metrics |= evaluate_model(exported, evaluation_sets) | {"calibrated_by": _command()}
+        sets = export_datasets(mnist)
+        exported = export_recalibrated(exported, sets)
+        metrics |= evaluate_model(exported, sets) | {"calibrated_by": _command()}
         write_folder(options["output"], exported, metrics, history)
         return metrics
 
     def _train(self, mnist: Mnist, options: dict[str, Any]) -> dict[str, Any]:
         from tqdm import tqdm
 
-        from ml.training.datasets import build_evaluation_sets, build_sources
+        from ml.training.datasets import build_sources
+        from ml.training.eval_sets import export_datasets
         from ml.training.export_pipeline import (
             ExportMismatchError,
             describe_training,
@@ -111,7 +112,7 @@ class Command(BaseCommand):
         params = {name: options[name] for name in names if options.get(name) is not None}
         recipe = dataclasses.replace(RECIPES[options["recipe"]], **params)
         started = time.monotonic()
-        sources, evaluation_sets = build_sources(recipe, mnist), build_evaluation_sets(mnist)
+        sources, sets = build_sources(recipe, mnist), export_datasets(mnist)
         rows = sum(source.size for source in sources)
         self.stdout.write(f"Recipe {recipe.name}: {recipe.epochs} epochs of {rows} images, seed {recipe.seed}.")
 
@@ -126,16 +127,16 @@ class Command(BaseCommand):
                 bar.update((progress.epoch - 1) * progress.batches + progress.batch - bar.n)
 
             try:
-                model, history = fit(recipe, sources, evaluation_sets.validation, on_progress=show)
+                model, history = fit(recipe, sources, sets["validation"], on_progress=show)
             except KeyboardInterrupt as interrupt:
                 raise CommandError("Stopped; nothing was written.") from interrupt
 
         try:
-            exported = export_model(model, recipe.name, evaluation_sets)
+            exported = export_model(model, recipe.name, sets)
         except ExportMismatchError as error:
             raise CommandError(str(error)) from error
         description = describe_training(recipe, _command(), time.monotonic() - started, rows)
-        metrics = evaluate_model(exported, evaluation_sets) | description
+        metrics = evaluate_model(exported, sets) | description
         write_folder(options["output"], exported, metrics, history)
         return metrics
 

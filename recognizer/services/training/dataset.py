@@ -11,15 +11,17 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ml.evaluation.datasets import EvalDataset, Role
+from ml.evaluation.gate import HOLDOUT
 from ml.training.label_noise import contested_rows, find_suspected_noise
 from ml.training.site_recipe import SiteData
 from ml.versions import PREPROCESSING_VERSION
-from recognizer.models import Label, LabelKind, LabelReason, Submission, TruthState, TruthValue
+from recognizer.models import Label, LabelKind, LabelReason, Source, Submission, TruthState, TruthValue
 from recognizer.services.inference import batch_prediction
 
 from .scheduling import trainable_submissions
@@ -63,21 +65,6 @@ class TrainingDataset:
     suspicions: list[GateCheck]
 
 
-@dataclass(frozen=True)
-class Holdout:
-    """Settled digits that are reserved for evaluation.
-
-    Attributes:
-        images: (N, 28, 28) uint8.
-        labels: (N,) digits.
-        sources: (N,) `Source` of each submission.
-    """
-
-    images: np.ndarray
-    labels: np.ndarray
-    sources: np.ndarray = field(default_factory=lambda: np.zeros(0, dtype="U8"))
-
-
 def build_dataset(champion: Classifier, recipe: SiteRecipe) -> TrainingDataset:
     """Select the training data of the next run.
 
@@ -107,10 +94,21 @@ def build_dataset(champion: Classifier, recipe: SiteRecipe) -> TrainingDataset:
     return TrainingDataset(data, counts, _fingerprint(lines, recipe.to_json()), suspicions)
 
 
-def holdout_set() -> Holdout:
-    """Return the settled digits of the holdout fold, each image once."""
+def holdout_datasets() -> list[EvalDataset]:
+    """Return the settled digits of the holdout fold, each image once, and one set for each source if there are several.
+
+    The list is empty if there is no such digit.
+    """
     rows = _newest_per_image(Submission.objects.settled().digits().holdout())[:MAX_HOLDOUT]
-    return Holdout(_pixels(rows), _digits(rows), np.array([row.source for row in rows], dtype="U8"))
+    if not rows:
+        return []
+    sets = [EvalDataset(HOLDOUT, "Site holdout", _pixels(rows), _digits(rows), Role.HOLDOUT)]
+    sources = sorted({row.source for row in rows})
+    for source in sources if len(sources) > 1 else ():
+        part = [row for row in rows if row.source == source]
+        name, title = f"{HOLDOUT}.{source}", f"Site holdout, {Source(source).label.lower()}"
+        sets.append(EvalDataset(name, title, _pixels(part), _digits(part), Role.HOLDOUT_SOURCE))
+    return sets
 
 
 def _newest_per_image(rows: QuerySet[Submission]) -> list[Submission]:

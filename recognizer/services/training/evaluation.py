@@ -6,20 +6,18 @@ what is stored with a version.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from django.conf import settings
 
 from ml.data.disk_cache import cached
 from ml.evaluation.gate import (
     BEST_EVER_TOLERANCE,
     HOLDOUT,
-    HOLDOUT_TOLERANCE,
-    EvalDataset,
     EvalResult,
     GateResult,
+    evaluate_classifier,
     evaluate_dataset,
     run_gate,
 )
@@ -28,15 +26,16 @@ from ml.evaluation.gate_summary import summarize
 from ml.evaluation.metrics import wilson
 from ml.training.eval_sets import fingerprint
 from ml.training.export_pipeline import MAX_DIFFERENCE
-from recognizer.models import ModelFiles, ModelVersion, Source
+from recognizer.models import ModelFiles, ModelVersion
 from recognizer.services.registry import versions as model_versions
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ml.serving.classifier import Classifier
+    import numpy as np
 
-    from .dataset import Holdout
+    from ml.evaluation.datasets import EvalDataset
+    from ml.serving.classifier import Classifier
 
 
 @dataclass(frozen=True)
@@ -66,7 +65,7 @@ def compare(
     candidate: Classifier,
     champion: Classifier,
     frozen: Sequence[EvalDataset],
-    holdout: Holdout,
+    holdout: Sequence[EvalDataset],
     *,
     max_difference: float | None = None,
     labels: Sequence[GateCheck] = (),
@@ -77,17 +76,15 @@ def compare(
         candidate: classifier of the new version.
         champion: classifier of the live version.
         frozen: the sets of `ml.training.eval_sets.gate_datasets`.
-        holdout: the site's holdout set.
+        holdout: the sets of `dataset.holdout_datasets`.
         max_difference: largest difference between the probabilities of the candidate's bundle and Keras model, if it
             was measured. It is only recorded: the export fails if it is too large.
         labels: checks of the training labels.
     """
-    dataset_hash = fingerprint(list(frozen))
-    holdout_sets = _holdout_sets(holdout)
-    sets = [*frozen, *holdout_sets]
-    before = _evaluate_frozen(champion, frozen, dataset_hash) | _evaluate_all(champion, holdout_sets)
-    after = _evaluate_frozen(candidate, frozen, dataset_hash) | _evaluate_all(candidate, holdout_sets)
-    result = run_gate(sets, before, after, best=_best_accuracies(dataset_hash, before), labels=labels)
+    dataset_hash = fingerprint(frozen)
+    before = _evaluate_frozen(champion, frozen, dataset_hash) | evaluate_classifier(champion, holdout)
+    after = _evaluate_frozen(candidate, frozen, dataset_hash) | evaluate_classifier(candidate, holdout)
+    result = run_gate([*frozen, *holdout], before, after, best=_best_accuracies(dataset_hash, before), labels=labels)
     if max_difference is not None:
         title = "Served model and Keras model, largest difference on 1,000 pictures"
         check = GateCheck("agreement", title, "agreement", candidate=max_difference, champion=MAX_DIFFERENCE)
@@ -107,13 +104,6 @@ def _metrics(results: dict[str, EvalResult]) -> dict[str, dict[str, float]]:
     return {name: result.metrics for name, result in results.items()}
 
 
-def _evaluate_all(classifier: Classifier, sets: Sequence[EvalDataset]) -> dict[str, EvalResult]:
-    manifest = classifier.manifest
-    return {
-        dataset.name: evaluate_dataset(classifier.logits(dataset.images), dataset.labels, manifest) for dataset in sets
-    }
-
-
 def _evaluate_frozen(classifier: Classifier, frozen: Sequence[EvalDataset], dataset_hash: str) -> dict[str, EvalResult]:
     """Evaluate a model on the frozen sets. Its logits are cached: a candidate may be the champion of later runs."""
     model = classifier.manifest.model_sha256, settings.INFERENCE_RUNTIME
@@ -122,9 +112,7 @@ def _evaluate_frozen(classifier: Classifier, frozen: Sequence[EvalDataset], data
         return {dataset.name: classifier.logits(dataset.images) for dataset in frozen}
 
     logits = cached("logits", compute, dataset_hash, *model)
-    return {
-        dataset.name: evaluate_dataset(logits[dataset.name], dataset.labels, classifier.manifest) for dataset in frozen
-    }
+    return {dataset.name: evaluate_dataset(dataset, logits[dataset.name], classifier.manifest) for dataset in frozen}
 
 
 def _with_interval(results: dict[str, EvalResult], name: str) -> dict[str, object] | None:
@@ -132,28 +120,6 @@ def _with_interval(results: dict[str, EvalResult], name: str) -> dict[str, objec
         return None
     n, correct = len(results[name].correct), int(results[name].correct.sum())
     return {"n": n, "correct": correct, "interval": wilson(correct, n)}
-
-
-def _holdout_sets(holdout: Holdout) -> list[EvalDataset]:
-    """Return the whole holdout set, checked by digit, and one set for each source if there are several."""
-    if not len(holdout.labels):
-        return []
-    whole = EvalDataset(
-        HOLDOUT, "Site holdout", holdout.images, holdout.labels,
-        tolerance=HOLDOUT_TOLERANCE, digit_tolerance=HOLDOUT_TOLERANCE, calibration=False, frozen=False,
-    )  # fmt: skip
-    by_source = []
-    if len(np.unique(holdout.sources)) > 1:
-        for source in sorted(set(holdout.sources.tolist())):
-            rows = holdout.sources == source
-            title = f"Site holdout, {Source(source).label.lower()}"
-            by_source.append(
-                replace(
-                    whole, name=f"{HOLDOUT}.{source}", title=title, per_digit=False,
-                    images=holdout.images[rows], labels=holdout.labels[rows],
-                )
-            )  # fmt: skip
-    return [whole, *by_source]
 
 
 def _best_accuracies(dataset_hash: str, champion: dict[str, EvalResult]) -> dict[str, tuple[float, str]]:
@@ -176,7 +142,7 @@ def evaluate_older_versions(frozen: Sequence[EvalDataset]) -> None:
 
     These are the shipped base model, and all versions after an upgrade that changes the sets.
     """
-    dataset_hash = fingerprint(list(frozen))
+    dataset_hash = fingerprint(frozen)
     for version in _deployed_without_metrics(dataset_hash):
         if not ModelFiles.objects.filter(version=version).exists():
             continue

@@ -29,6 +29,7 @@ from .scheduling import SHIPPED, trainable_submissions
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from ml.evaluation.datasets import EvalDataset
     from ml.serving.classifier import Classifier
     from ml.training.site_recipe import SiteRecipe
 
@@ -133,14 +134,14 @@ def _train_and_evaluate(
     recorder: Recorder, deployment: Deployment, recipe: SiteRecipe, training_data: dataset.TrainingDataset, mnist: Mnist
 ) -> None:
     from ml.serving.export import load_keras
-    from ml.training.eval_sets import gate_datasets, site_evaluation_sets
+    from ml.training.eval_sets import export_datasets, gate_datasets
     from ml.training.export_pipeline import ExportMismatchError, evaluate_model, export_model
     from ml.training.loop import fit, make_deterministic
     from ml.training.site_recipe import build_site_sources, interpolate_weights
 
     champion = deployment.to_version
     sources = build_site_sources(recipe, mnist, training_data.data, _report_stages(recorder, 0.15, 0.6))
-    evaluation_sets = site_evaluation_sets(mnist, _report_stages(recorder, 0.6, 0.8))
+    export_sets = export_datasets(mnist, _report_stages(recorder, 0.6, 0.8))
     recorder.set_stage("TensorFlow", 0.8)
     make_deterministic(recipe.seed)
     model, before = None, None
@@ -153,7 +154,7 @@ def _train_and_evaluate(
     recorder.start_step("training", f"Training: {recipe.epochs} epochs of {rows} images.")
     started = time.monotonic()
     model, history = fit(
-        recipe, sources, evaluation_sets.validation, model=model,
+        recipe, sources, export_sets["validation"], model=model,
         on_progress=lambda progress: _show_progress(recorder, progress, started),
         on_epoch=recorder.set_history,
         should_stop=lambda: recorder.should_stop,
@@ -164,19 +165,19 @@ def _train_and_evaluate(
 
     recorder.start_step("exporting", f"Trained in {seconds:.0f} s. Exporting and calibrating.")
     try:
-        exported = export_model(model, recipe.name, evaluation_sets)
+        exported = export_model(model, recipe.name, export_sets)
     except ExportMismatchError as error:
         raise RefusedRunError(str(error)) from error
     recorder.start_step("evaluating", "Evaluating, and comparing with the live model.")
-    metrics = evaluate_model(exported, evaluation_sets) | {"seconds": round(seconds, 1)}
+    metrics = evaluate_model(exported, export_sets) | {"seconds": round(seconds, 1)}
     recorder.log(f"Test accuracy {metrics['test_accuracy']:.2%}; it is reported and decides nothing.")
-    frozen = gate_datasets(evaluation_sets, _report_stages(recorder, 0.3, 0.7))
+    frozen = gate_datasets(export_sets, _report_stages(recorder, 0.3, 0.7))
     recorder.set_stage("the live version", 0.7)
     evaluation.evaluate_older_versions(frozen)
     recorder.set_stage("the new version", 0.8)
     candidate = versions.classifier_from(exported.bundle, exported.keras_file)
     decision = evaluation.compare(
-        candidate, versions.classifier_of(champion), frozen, dataset.holdout_set(),
+        candidate, versions.classifier_of(champion), frozen, dataset.holdout_datasets(),
         max_difference=exported.max_difference, labels=training_data.suspicions,
     )  # fmt: skip
     version = ModelVersion(
@@ -191,28 +192,28 @@ def _train_and_evaluate(
     _finish(
         recorder, deployment, version,
         keras_file=exported.keras_file, bundle=exported.bundle,
-        decision=decision, smoke_test_data=evaluation_sets.validation,
+        decision=decision, smoke_test_data=export_sets["validation"],
     )  # fmt: skip
 
 
 def _evaluate_shipped(recorder: Recorder, deployment: Deployment) -> None:
     """Evaluate the base model of an upgrade as a candidate that needs no training."""
-    from ml.training.eval_sets import gate_datasets, site_evaluation_sets
+    from ml.training.eval_sets import export_datasets, gate_datasets
 
     shipped = versions.find_new_base()
     if shipped is None:
         raise RefusedRunError("The shipped base model is known already; there is nothing to evaluate.")
     columns, files = shipped
     recorder.start_step("loading", "An upgrade brought a new base model. Loading MNIST.")
-    evaluation_sets = site_evaluation_sets(load_mnist(), _report_stages(recorder, 0.2, 1.0))
+    export_sets = export_datasets(load_mnist(), _report_stages(recorder, 0.2, 1.0))
     recorder.start_step("evaluating", "Comparing the new base model with the live one.")
-    frozen = gate_datasets(evaluation_sets, _report_stages(recorder, 0.0, 0.7))
+    frozen = gate_datasets(export_sets, _report_stages(recorder, 0.0, 0.7))
     evaluation.evaluate_older_versions(frozen)
     candidate = versions.classifier_from(files["bundle"], files["keras_file"])
     champion = versions.classifier_of(deployment.to_version)
-    decision = evaluation.compare(candidate, champion, frozen, dataset.holdout_set())
+    decision = evaluation.compare(candidate, champion, frozen, dataset.holdout_datasets())
     version = ModelVersion(**columns | {"metrics": columns["metrics"] | {"gate": decision.metrics}})
-    _finish(recorder, deployment, version, **files, decision=decision, smoke_test_data=evaluation_sets.validation)
+    _finish(recorder, deployment, version, **files, decision=decision, smoke_test_data=export_sets["validation"])
 
 
 def _finish(
@@ -223,7 +224,7 @@ def _finish(
     keras_file: bytes,
     bundle: bytes,
     decision: evaluation.GateDecision,
-    smoke_test_data: tuple[np.ndarray, np.ndarray],
+    smoke_test_data: EvalDataset,
 ) -> None:
     """Store the version and deploy it if it passed the gate, in one transaction that checks the token first.
 
@@ -234,7 +235,7 @@ def _finish(
         keras_file: bytes of the Keras file.
         bundle: bytes of the serving bundle.
         decision: decision of the gate.
-        smoke_test_data: images (N, 28, 28) uint8 and labels (N,) for the smoke test.
+        smoke_test_data: the smoke test uses its first images.
     """
     passed = decision.result.passed
     recorder.start_step(
@@ -265,7 +266,7 @@ def _finish(
     log.info("training run %s: %s is %s", run.pk, version, state)
 
 
-def _smoke_test(candidate: Classifier, smoke_test_data: tuple[np.ndarray, np.ndarray]) -> None:
+def _smoke_test(candidate: Classifier, smoke_test_data: EvalDataset) -> None:
     """Check that the version can be loaded like in a worker and classifies digits.
 
     It does not run in the transaction, because on SQLite that would block other writers.
@@ -273,12 +274,12 @@ def _smoke_test(candidate: Classifier, smoke_test_data: tuple[np.ndarray, np.nda
     Raises:
         RefusedRunError: the accuracy is too low.
     """
-    images, labels = smoke_test_data[0][:SMOKE_TEST_SAMPLES], smoke_test_data[1][:SMOKE_TEST_SAMPLES]
-    answers = candidate.answer(images)
-    accuracy = np.mean([answer.digit == label for answer, label in zip(answers, labels, strict=True)])
+    sample = smoke_test_data.first(SMOKE_TEST_SAMPLES)
+    digits = [answer.digit for answer in candidate.answer(sample.images)]
+    accuracy = np.mean(np.array(digits) == sample.labels)
     if accuracy < SMOKE_TEST_MIN_ACCURACY:
         raise RefusedRunError(
-            f"The stored model reads only {accuracy:.0%} of {len(labels)} digits as a worker loads it."
+            f"The stored model reads only {accuracy:.0%} of {len(sample.labels)} digits as a worker loads it."
         )
 
 

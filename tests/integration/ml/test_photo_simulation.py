@@ -56,7 +56,9 @@ def test_pen_changes_the_stroke_width_but_not_of_filled_loops(mnist):
 
 def test_preprocessed_photos_for_training_match_their_labels(mnist):
     drawn, labels = draw_digits(50, 3)
-    source = datasets.simulated_photos(mnist, drawn, labels, np.random.default_rng(4), pool=200)
+    source = datasets.simulated_photos(
+        mnist.train_images, mnist.train_labels, drawn, labels, np.random.default_rng(4), pool=200
+    )
     assert source.images.shape == (200, 28, 28)
     assert source.size == datasets.PHOTOGRAPHED_ROWS
     classifier = load_classifier((BASE_FOLDER / BUNDLE_FILE).read_bytes())

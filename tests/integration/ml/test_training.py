@@ -15,11 +15,11 @@ from django.core.management import CommandError, call_command
 
 from ml.data.augmentation import Distortion
 from ml.data.mnist import load_mnist
+from ml.evaluation.datasets import NO_LABELS, EvalDataset, Role
 from ml.evaluation.metrics import evaluate
 from ml.serving.bundle import BASE_FOLDER, BUNDLE_FILE, KERAS_FILE
 from ml.serving.classifier import load_classifier
 from ml.training.export_pipeline import (
-    EvaluationSets,
     ExportMismatchError,
     evaluate_model,
     export_model,
@@ -47,7 +47,7 @@ def sources(mnist):
 
 @pytest.fixture(scope="module")
 def validation(mnist):
-    return mnist.validation_images[:300], mnist.validation_labels[:300]
+    return EvalDataset("validation", "MNIST validation", mnist.validation_images[:300], mnist.validation_labels[:300])
 
 
 @pytest.fixture(scope="module")
@@ -56,13 +56,15 @@ def trained(sources, validation):
 
 
 @pytest.fixture(scope="module")
-def checks(mnist, validation):
-    return EvaluationSets(
-        validation=validation,
-        distorted=(mnist.validation_images[300:600], mnist.validation_labels[300:600]),
-        non_digits=np.random.default_rng(2).integers(0, 255, (50, 28, 28), np.uint8),
-        test=(mnist.test_images[:300], mnist.test_labels[:300]),
+def sets(mnist, validation):
+    noise = np.random.default_rng(2).integers(0, 255, (50, 28, 28), np.uint8)
+    sets = (
+        EvalDataset("test", "MNIST test", mnist.test_images[:300], mnist.test_labels[:300], Role.REPORT),
+        validation,
+        EvalDataset("distorted", "Distorted", mnist.validation_images[300:600], mnist.validation_labels[300:600]),
+        EvalDataset("non_digits", "Non-digits", noise, NO_LABELS, Role.NON_DIGITS),
     )
+    return {dataset.name: dataset for dataset in sets}
 
 
 def test_seed_recipe_is_ten_epochs_with_batches_of_64():
@@ -150,7 +152,7 @@ def test_seed_recipe_gives_the_same_weights_as_model_fit(sources, validation):
         pixels, targets = epoch_arrays(sources[:1], SEED, epoch)
         expected = plain.fit(
             to_input(pixels), targets, batch_size=SEED.batch_size, shuffle=False, verbose=0,
-            validation_data=(to_input(validation[0]), one_hot(validation[1])),
+            validation_data=(to_input(validation.images), one_hot(validation.labels)),
         ).history  # fmt: skip
         assert expected == {name: [pytest.approx(history[name][epoch], rel=1e-6)] for name in expected}
         assert set(history) == {*expected, "learning_rate"}
@@ -186,10 +188,10 @@ def test_training_can_start_from_a_model(trained, sources, validation):
 
 
 @TENSORFLOW
-def test_trained_model_is_exported_evaluated_and_written(trained, checks, tmp_path):
+def test_trained_model_is_exported_evaluated_and_written(trained, sets, tmp_path):
     model, history = trained
-    exported = export_model(model, "base", checks)
-    metrics = evaluate_model(exported, checks)
+    exported = export_model(model, "base", sets)
+    metrics = evaluate_model(exported, sets)
     write_folder(tmp_path / "out", exported, metrics, history)
     names = {path.name for path in (tmp_path / "out").iterdir()}
     assert names == {
@@ -198,7 +200,7 @@ def test_trained_model_is_exported_evaluated_and_written(trained, checks, tmp_pa
     }  # fmt: skip
     written = json.loads((tmp_path / "out" / "metrics.json").read_text())
     served = load_classifier((tmp_path / "out" / "model.bundle").read_bytes(), sha256=written["bundle_sha256"])
-    is_correct = served.logits(checks.test[0]).argmax(axis=1) == checks.test[1]
+    is_correct = served.logits(sets["test"].images).argmax(axis=1) == sets["test"].labels
     assert written["test_accuracy"] == is_correct.mean()
     keras_file = (tmp_path / "out" / "my_model.keras").read_bytes()
     assert hashlib.sha256(keras_file).hexdigest() == written["keras_sha256"]
@@ -207,26 +209,26 @@ def test_trained_model_is_exported_evaluated_and_written(trained, checks, tmp_pa
 
 
 @TENSORFLOW
-def test_export_that_differs_from_the_model_is_rejected(trained, checks, monkeypatch):
+def test_export_that_differs_from_the_model_is_rejected(trained, sets, monkeypatch):
     from ml.serving import export
     from ml.training.model import build_model
 
     litert = export.to_litert(build_model())  # the right shape, other weights
     monkeypatch.setattr(export, "to_litert", lambda model: litert)
     with pytest.raises(ExportMismatchError, match="differ from the Keras model"):
-        export_model(trained[0], "base", checks)
+        export_model(trained[0], "base", sets)
 
 
 @TENSORFLOW
-def test_model_can_be_recalibrated_without_training(trained, checks, tmp_path):
+def test_model_can_be_recalibrated_without_training(trained, sets, tmp_path):
     model, history = trained
-    exported = export_model(model, "base", checks)
-    write_folder(tmp_path, exported, evaluate_model(exported, checks), history)
+    exported = export_model(model, "base", sets)
+    write_folder(tmp_path, exported, evaluate_model(exported, sets), history)
     stored, metrics, stored_history = read_folder(tmp_path)
     assert stored_history == history
-    assert metrics["test_accuracy"] == evaluate_model(stored, checks)["test_accuracy"]
-    assert export_recalibrated(stored, checks).bundle == exported.bundle
-    fewer = dataclasses.replace(checks, validation=(checks.validation[0][:50], checks.validation[1][:50]))
+    assert metrics["test_accuracy"] == evaluate_model(stored, sets)["test_accuracy"]
+    assert export_recalibrated(stored, sets).bundle == exported.bundle
+    fewer = sets | {"validation": sets["validation"].first(50)}
     other = export_recalibrated(stored, fewer)
     assert other.manifest.temperature != exported.manifest.temperature
     assert other.manifest.model_sha256 == exported.manifest.model_sha256

@@ -43,7 +43,7 @@ def test_only_settled_labels_of_the_train_fold_with_consent_are_used(champion):
     assert training_data.data.labels.tolist() == [4]
     assert len(training_data.data.non_digits) == 1
     with CaptureQueriesContext(connection) as queries:
-        assert dataset.holdout_set().labels.tolist() == [5]
+        assert dataset.holdout_datasets()[0].labels.tolist() == [5]
     assert not [query for query in queries if "REGEXP" in query["sql"]]
 
 

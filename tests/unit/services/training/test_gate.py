@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 
 from digitsite.testing.writers import draw_images, leaning_hands, turning_hands
+from ml.evaluation.datasets import EvalDataset, Role
 from ml.evaluation.gate import (
     BALANCE,
     BEST_EVER_TOLERANCE,
     HOLDOUT,
-    EvalDataset,
     EvalResult,
     Floor,
     GateResult,
@@ -27,7 +27,7 @@ LABELS = np.repeat(np.arange(10), N // 10)
 
 
 def make_dataset(name: str = "validation", labels: np.ndarray = LABELS, **params: object) -> EvalDataset:
-    return EvalDataset(name, name, np.zeros((len(labels), 28, 28), np.uint8), labels, calibration=False, **params)
+    return EvalDataset(name, name, np.zeros((len(labels), 28, 28), np.uint8), labels, **params)
 
 
 def make_result(correct: np.ndarray) -> EvalResult:
@@ -85,9 +85,9 @@ def test_a_loss_on_one_digit_is_refused_although_the_total_is_within_tolerance()
 def test_copies_of_one_image_are_not_independent_evidence():
     champion, candidate = np.ones(N, bool), np.ones(N, bool)
     candidate[:30] = False
-    alone = compare(champion, candidate, make_dataset(per_digit=False))
+    alone = compare(champion, candidate, make_dataset(role=Role.FROZEN_PHOTOGRAPHS))
     clusters = np.concatenate([np.zeros(30, int), np.arange(1, N - 29)])
-    together = compare(champion, candidate, make_dataset(per_digit=False, clusters=clusters))
+    together = compare(champion, candidate, make_dataset(role=Role.FROZEN_PHOTOGRAPHS, clusters=clusters))
     assert not alone.passed
     assert together.passed
 
@@ -122,18 +122,19 @@ def test_floors_do_not_depend_on_the_champion():
 def test_the_limit_of_a_check_grows_with_the_number_of_checks():
     champion, candidate = np.ones(N, bool), np.ones(N, bool)
     candidate[:12] = False
-    limits = [
-        find_check(compare(champion, candidate, make_dataset(per_digit=many)), "validation").limit
-        for many in (False, True)
+    checks = [
+        find_check(compare(champion, candidate, make_dataset(role=role)), "validation")
+        for role in (Role.FROZEN_PHOTOGRAPHS, Role.FROZEN)
     ]
+    limits = [check.limit - check.tolerance for check in checks]
     assert limits[1] > limits[0]
 
 
 def compare_balance(lost: int, *, gained: int, new_errors: int = 0, holdout_size: int = 50) -> GateResult:
     """Run the gate on three frozen sets with `lost` regressions each, and a holdout with gains and losses."""
-    sets = [make_dataset(name, per_digit=False) for name in ("validation", "distorted", "photographed")]
+    sets = [make_dataset(name, role=Role.FROZEN_PHOTOGRAPHS) for name in ("validation", "distorted", "photographed")]
     if holdout_size:
-        sets.append(make_dataset(HOLDOUT, np.arange(holdout_size) % 10, frozen=False, per_digit=False))
+        sets.append(make_dataset(HOLDOUT, np.arange(holdout_size) % 10, role=Role.HOLDOUT_SOURCE))
     champion, candidate = ({dataset.name: np.ones(len(dataset.labels), bool) for dataset in sets} for _ in range(2))
     for dataset in sets[:3]:
         candidate[dataset.name][:lost] = False
