@@ -13,6 +13,7 @@ from digitsite.wsgi import application as wsgi_application  # calls django.setup
 from recognizer.proxies import address_of_client
 from recognizer.services.inference import handoff
 from recognizer.services.lib.addresses import rate_key
+from recognizer.services.lib.process_share import per_process
 from recognizer.views.receive_errors import ENVIRON_KEY
 
 from .server.body import Limits
@@ -22,6 +23,7 @@ from .server.receiver import Application, Receiver
 from .server.thread_pool import ThreadPool
 
 MEGABYTE = 1024 * 1024
+# The limits below are for all web processes together.
 # Threads that stay available for pages while the maximum number of requests waits for predictions.
 PAGE_THREADS = 16
 MAX_WAITING_JOBS = 1024
@@ -31,6 +33,9 @@ MEMORY_BUDGET = 64 * MEGABYTE
 MAX_PREVIEWS = 8
 # Total size of large request bodies that are processed at the same time.
 MAX_LARGE_BYTES = 32 * MEGABYTE
+DISK_BUDGET = settings.BODY_DISK_MEGABYTES * MEGABYTE
+# With a smaller budget for a process, a single caller (see ByteBudget) could never send the largest form.
+MIN_DISK_BUDGET = settings.UPLOAD_FORM_MAX_SIZE * 3 // 2
 # Maximum body of a page's form and of an API view that accepts no images (`ApiView.max_body_bytes`).
 MAX_SMALL_BODY = 64 * 1024
 # Age, beyond the longest request, at which temporary files are removed.
@@ -67,19 +72,19 @@ application = Receiver(
         error_key=ENVIRON_KEY,
     ),
     pool=ThreadPool(
-        settings.MAX_WAITING_REQUESTS + PAGE_THREADS,
-        max_waiting=MAX_WAITING_JOBS,
-        max_large_bytes=MAX_LARGE_BYTES,
-        max_deferrable=MAX_PREVIEWS,
+        per_process(settings.MAX_WAITING_REQUESTS + PAGE_THREADS),
+        max_waiting=per_process(MAX_WAITING_JOBS),
+        max_large_bytes=per_process(MAX_LARGE_BYTES),
+        max_deferrable=per_process(MAX_PREVIEWS),
     ),
     limits=Limits(
         timeout_seconds=settings.BODY_TIMEOUT_SECONDS,
         min_rate=settings.BODY_MIN_RATE,
-        memory=ByteBudget(MEMORY_BUDGET),
-        disk=ByteBudget(settings.BODY_DISK_MEGABYTES * MEGABYTE),
+        memory=ByteBudget(per_process(MEMORY_BUDGET)),
+        disk=ByteBudget(max(per_process(DISK_BUDGET), min(DISK_BUDGET, MIN_DISK_BUDGET))),
         folder=settings.TEMPORARY_DIR,
     ),
-    response_budget=ByteBudget(MEMORY_BUDGET),
+    response_budget=ByteBudget(per_process(MEMORY_BUDGET)),
 )
 
 handoff.prepare()

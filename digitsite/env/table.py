@@ -1,9 +1,12 @@
 """The table of all settings."""
 
+import os
 from dataclasses import dataclass
 
 from . import kinds
 from .kinds import Kind, integer, limits, number
+
+CORES = os.cpu_count() or 1
 
 
 @dataclass(frozen=True)
@@ -133,6 +136,13 @@ SECTIONS: dict[str, tuple[Setting, ...]] = {
         ),
     ),
     "Web processes and limits": (
+        Setting(
+            "WEB_PROCESSES",
+            integer(1, 64),
+            str(1 if CORES <= 3 else min(8, CORES // 2)),
+            "Processes of the web server, which share one port. Each has an equal share of the limits below.",
+            default_text="1 for up to 3 cores, otherwise half of the cores, at most 8",
+        ),
         Setting(
             "MAX_WAITING_REQUESTS",
             integer(1, 1024),
@@ -308,7 +318,7 @@ SECTIONS: dict[str, tuple[Setting, ...]] = {
         Setting(
             "TRAINING_THREADS",
             integer(1, 256),
-            "",
+            str(max(1, CORES - 1)),
             "Threads of a training.",
             default_text="number of cores minus one",
         ),

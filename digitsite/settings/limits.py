@@ -2,6 +2,9 @@
 
 from digitsite import env
 
+# Limits of memory, threads and waiting requests are for all web processes together (services/lib/process_share.py).
+WEB_PROCESSES: int = env.read("WEB_PROCESSES")
+
 # --- Images ------------------------------------------------------------------------------------------------------
 
 MAX_UPLOAD_BYTES: int = env.read("MAX_UPLOAD_BYTES")

@@ -1,7 +1,5 @@
 """Retraining: schedule, time limits and retention of model versions."""
 
-import os
-
 from digitsite import env
 
 # Whether this site has a trainer. Without one, the supervisor starts no trainer and no training is requested.
@@ -14,6 +12,6 @@ RETRAIN_TIME_LIMIT: float = env.read("RETRAIN_TIME_LIMIT")
 # A trainer sends a heartbeat every 2 s. After this long without one, its run is marked as failed.
 TRAINER_SILENCE_SECONDS: float = env.read("TRAINER_SILENCE_SECONDS")
 # One core stays free for the web server and the prediction worker.
-TRAINING_THREADS: int = env.read("TRAINING_THREADS") or max(1, (os.cpu_count() or 1) - 1)
+TRAINING_THREADS: int = env.read("TRAINING_THREADS")
 # Number of versions whose files are kept, besides those that are in use. Metrics of all versions are kept.
 KEEP_VERSIONS: int = env.read("KEEP_VERSIONS")

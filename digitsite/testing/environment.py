@@ -13,5 +13,6 @@ for name in ("DATABASE_URL", "REDIS_URL", "ALLOWED_HOSTS", "DEBUG", "SECRET_KEY"
     os.environ.pop(name, None)
 os.environ["DJANGO_SETTINGS_MODULE"] = "digitsite.settings"
 os.environ["DATA_DIR"] = str(DATA_FOLDER)
+os.environ["WEB_PROCESSES"] = "1"  # on any number of cores
 # WhiteNoise looks for the folder of collected files at its start.
 (DATA_FOLDER / "static").mkdir()

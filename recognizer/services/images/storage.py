@@ -21,6 +21,7 @@ from PIL import Image
 from ml.serving import images
 from recognizer.models import Submission
 from recognizer.services.lib.fair_slots import FairSlots
+from recognizer.services.lib.process_share import per_process
 from recognizer.services.lib.storage_errors import storage_error_of
 
 from . import png_encoder
@@ -200,9 +201,12 @@ def open_stored(submission: Submission) -> Image.Image:
 
 
 def _decoding_slot(memory: int, caller: str) -> AbstractContextManager[None]:
-    """Return a context manager that waits for this many bytes of decoding memory and holds them."""
-    weight = max(memory, _decoding.capacity // MAX_DECODING)
-    return _decoding.slot(caller, weight=weight, seconds=DECODE_WAIT_SECONDS)
+    """Return a context manager that waits for this many bytes of decoding memory and holds them.
+
+    An image that needs more than the share of this process is decoded while no other one is.
+    """
+    weight = max(memory, _decoding.capacity // per_process(MAX_DECODING))
+    return _decoding.slot(caller, weight=min(weight, _decoding.capacity), seconds=DECODE_WAIT_SECONDS)
 
 
 def _is_drawn(pixels: Pixels) -> bool:

@@ -19,6 +19,7 @@ from contextlib import contextmanager
 from enum import Enum, auto
 
 from .errors import BusyError
+from .process_share import per_process
 
 # A caller that already holds slots may hold up to this many times what would still be free.
 SHARE_OF_FREE = 3
@@ -105,8 +106,9 @@ class FairSlots:
     Every operation takes time proportional to the number of callers that hold slots or wait.
 
     Args:
-        capacity: the total weight that may be held at once.
-        max_waiting: the number of tickets that may wait at once; 0: a request without a free slot is refused.
+        capacity: the total weight that may be held at once in all web processes. Each has an equal share.
+        max_waiting: the number of tickets that may wait at once in all web processes; 0: a request without a free slot
+            is refused.
         busy: the message of `BusyError`, for the client.
         clock: a monotonic clock, in seconds.
     """
@@ -119,7 +121,7 @@ class FairSlots:
         busy: str = "",
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.capacity, self.max_waiting = capacity, max_waiting
+        self.capacity, self.max_waiting = per_process(capacity), per_process(max_waiting)
         self._busy, self._clock = busy, clock
         self._lock = threading.Lock()
         self._callers: dict[str, _Caller] = {}

@@ -1,12 +1,16 @@
 """Prometheus metrics, served at `/metrics`.
 
-Requests are counted by each web process, in the outermost middleware. All other metrics are read from the database and
-Redis at each scrape, so that every process returns the same values. Names follow
+Requests are counted by each web process, in the outermost middleware; if there are several, a scrape adds up the
+counts of all (https://prometheus.github.io/client_python/multiprocess/). All other metrics are read from the database
+and Redis at each scrape, so that every process returns the same values. Names follow
 https://prometheus.io/docs/practices/naming/.
 """
 
 import logging
+import os
 from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
 
 import redis
 from celery import current_app
@@ -15,9 +19,10 @@ from django.db import DatabaseError
 from django.db.models import Count, Min
 from django.utils import timezone
 from kombu.exceptions import OperationalError
-from prometheus_client import CollectorRegistry, Counter, Histogram, Info, ProcessCollector
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, ProcessCollector
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
+from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 from prometheus_client.registry import Collector
 
 from recognizer.models import RunState, Submission, SubmissionState, TrainingRun
@@ -34,18 +39,23 @@ METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 CELERY_QUEUES = ("predictions", "default", "train")
 LATENCY_BUCKETS = (0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2, 5, 10)
 
-_registry = CollectorRegistry(auto_describe=False)
-_requests = Counter(
-    "digits_http_requests", "HTTP requests handled by this process.", ["method", "view", "status"], registry=_registry
-)
+# Combined by the minimum; those of several web processes are added otherwise.
+NOT_ADDED = ("process_start_time_seconds", "process_max_fds")
+
+# Counts of this process. They are kept in files of a folder that all web processes share, if there are several
+# (digitsite/server/__main__.py).
+_folder = os.environ.get("PROMETHEUS_MULTIPROC_DIR")
+_counts = CollectorRegistry(auto_describe=False)
+_requests = Counter("digits_http_requests", "HTTP requests.", ["method", "view", "status"], registry=_counts)
 _latency = Histogram(
     "digits_http_request_seconds",
     "Time from request to response, without the network.",
     ["view"],
     buckets=LATENCY_BUCKETS,
-    registry=_registry,
+    registry=_counts,
 )
-ProcessCollector(registry=_registry)
+Gauge("digits_web_processes", "Web processes that are running.", multiprocess_mode="livesum", registry=_counts).set(1)
+_registry = CollectorRegistry(auto_describe=False)
 Info("digits_build", "Version of the running code.", registry=_registry).info({"version": settings.VERSION})
 
 
@@ -55,9 +65,43 @@ def count_request(*, method: str, view: str, status: int, seconds: float) -> Non
     _latency.labels(view).observe(seconds)
 
 
+def web_processes() -> list[int]:
+    """Return the ids of the web processes that are running, of the server to which this process belongs."""
+    if not _folder:
+        return [os.getpid()]
+    ids = [int(path.stem.rpartition("_")[2]) for path in Path(_folder).glob("gauge_livesum_*.db")]
+    running = [number for number in ids if _is_running(number)]
+    for number in set(ids).difference(running):
+        mark_process_dead(number)  # type: ignore[no-untyped-call]
+    return running
+
+
+def _is_running(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except OSError:
+        return False
+    return True
+
+
 def exposition() -> bytes:
     """Return all metrics in Prometheus's text format; those of an unavailable part are left out (see `digits_up`)."""
     return generate_latest(_registry)
+
+
+class _ProcessMetrics(Collector):
+    """Standard metrics of processes, added up over all web processes."""
+
+    def collect(self) -> Iterator[Metric]:
+        collected: dict[str, list[Metric]] = {}
+        for process in web_processes():
+            for metric in ProcessCollector(pid=partial(int, process), registry=None).collect():
+                collected.setdefault(metric.name, []).append(metric)
+        for name, metrics in collected.items():
+            values = [metric.samples[0].value for metric in metrics]
+            total = min(values) if name in NOT_ADDED else sum(values)
+            metrics[0].samples = [metrics[0].samples[0]._replace(value=total)]
+            yield metrics[0]
 
 
 class _SharedMetrics(Collector):
@@ -79,6 +123,8 @@ class _SharedMetrics(Collector):
         yield up
 
 
+_registry.register(_ProcessMetrics())  # before the counts, in which it removes the gauges of ended processes
+_registry.register(MultiProcessCollector(None) if _folder else _counts)  # type: ignore[no-untyped-call]
 _registry.register(_SharedMetrics())
 
 

@@ -48,6 +48,18 @@ def test_restart_delay_doubles_with_each_failure(start: Start) -> None:
     assert delays == ["0.2 s", "0.4 s", "0.8 s"]
 
 
+def test_several_web_processes_are_restarted_and_end_with_the_site(start: Start) -> None:
+    site = start(WEB_PROCESSES="2", TRAINER="0")
+    site.wait_until_it_answers()
+    web = site.part("web")
+    victim = web.children()[-1]
+    victim.kill()
+    wait_until(lambda: len(web.children()) == 2 and _answers(site), seconds=30, event="the restart of a web process")
+    assert "web ended unexpectedly" not in site.output
+    assert site.stop() < SECONDS
+    assert site.left_behind() == []
+
+
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
 def test_signal_stops_all_processes_in_time(start: Start, how: signal.Signals) -> None:
     site = start()

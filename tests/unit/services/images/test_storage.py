@@ -196,3 +196,8 @@ def test_caller_that_fills_the_decoder_is_rejected_and_others_are_not():
         for ticket in (*tickets, *heavy):
             slots.leave(ticket)
     assert decode(LARGE, caller="greedy").pixels.shape == (1024, 1024)
+
+
+def test_image_that_exceeds_the_share_of_a_web_process_is_decoded(monkeypatch):
+    monkeypatch.setattr(images_storage._decoding, "capacity", 1_000_000)
+    assert decode(LARGE).pixels.shape == (1024, 1024)

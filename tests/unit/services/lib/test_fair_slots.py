@@ -290,3 +290,11 @@ def test_concurrent_threads_never_exceed_the_capacity():
         thread.join(30)
     assert 1 <= max_count <= 4
     assert (slots.free, slots.waiting) == (4, 0)
+
+
+def test_each_of_several_web_processes_has_an_equal_share(settings):
+    settings.WEB_PROCESSES = 4
+    slots = FairSlots(48, max_waiting=2)
+    assert (slots.capacity, slots.max_waiting) == (12, 1)
+    assert FairSlots(1).capacity == 1
+    assert FairSlots(8).max_waiting == 0
