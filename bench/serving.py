@@ -1,6 +1,6 @@
 """Load test of the site: throughput, latency, errors, memory and batch sizes by kind of input and number of clients.
 
-    make bench                    # or: python -m bench.serving --json serving.json --plot serving.svg
+    make bench                    # or: python -m bench.serving --json serving.json
     python -m bench.serving --kinds canvas --clients 32 --seconds 60 --core 0 --load-core 1
 
 Starts the site as `make run` does, on a temporary data folder, and loads it over HTTP with wrk. `--core` pins the whole
@@ -82,8 +82,6 @@ def main() -> int:
     if options.json:
         figures = {"rows": [asdict(row) for row in rows], "first_milliseconds": first}
         options.json.write_text(json.dumps(figures, indent=1))
-    if options.plot:
-        plot(rows, options.plot)
     return int(", none lost" not in summary)
 
 
@@ -97,7 +95,6 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--core", type=int, help="the site's processor")
     parser.add_argument("--load-core", type=int, help="the load generator's processor")
     parser.add_argument("--json", type=Path, help="write all figures to this file")
-    parser.add_argument("--plot", type=Path, help="plot the figures to this file")
     return parser.parse_args()
 
 
@@ -212,25 +209,6 @@ def check_stored(data: Path) -> str:
             wait_until(lambda: count("<>") == 0, seconds=60, event="the last answers")
         lost = count("<>")
         return f"{count('=')} submissions stored and answered" + (f", {lost} lost" if lost else ", none lost")
-
-
-def plot(rows: list[Row], path: Path) -> None:
-    """Draw images a second and latency against the number of clients, one line for each kind."""
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(10, 4), layout="constrained")
-    speed, latency = figure.subplots(1, 2)
-    for kind in dict.fromkeys(row.kind for row in rows):
-        selected = [row for row in rows if row.kind == kind]
-        clients = [row.load.clients for row in selected]
-        speed.plot(clients, [row.load.per_second * row.images for row in selected], marker="o", label=kind)
-        latency.plot(clients, [row.load.p50 for row in selected], marker="o", label=kind)
-        latency.plot(clients, [row.load.p99 for row in selected], linestyle=":", color=latency.lines[-1].get_color())
-    for axes, title in ((speed, "pictures a second"), (latency, "ms: median, and dotted the 99th percentile")):
-        axes.set(xscale="log", yscale="log", xlabel="clients", title=title)
-        axes.grid(visible=True, alpha=0.3)
-        axes.legend()
-    figure.savefig(path)
 
 
 if __name__ == "__main__":

@@ -1,1 +1,1 @@
-"""Evaluation: metrics, calibration, the promotion gate, evaluation of a folder of images, plots and reports."""
+"""Evaluation: metrics, calibration, the promotion gate, evaluation of a folder of images, charts and reports."""

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ml.evaluation.calibration import choose_thresholds, fit_temperature
+from ml.evaluation.charts import to_file, training_charts
 from ml.evaluation.metrics import evaluate
 from ml.preprocessing import PREPROCESSING_VERSION
 from ml.serving import bundle as bundles
@@ -24,7 +25,7 @@ from ml.serving.classifier import decide, load_classifier, softmax
 from ml.serving.verdicts import Verdict
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     import keras
 
@@ -225,7 +226,7 @@ def read_folder(folder: Path) -> tuple[ExportedModel, dict[str, Any], dict[str, 
 def write_folder(
     folder: Path, exported: ExportedModel, metrics: Mapping[str, Any], history: Mapping[str, Sequence[float]]
 ) -> None:
-    """Write all results of a training: models, metrics, history and plots. Each file is written atomically.
+    """Write all results of a training: models, metrics, history and charts. Each file is written atomically.
 
     Args:
         folder: created if it does not exist.
@@ -233,22 +234,15 @@ def write_folder(
         metrics: see `evaluate_model`.
         history: see `ml.training.loop.fit`.
     """
-    from ml.evaluation.plots import save_confusion, save_curves, save_reliability
-
+    charts = training_charts(history, metrics["sets"])
+    files = {
+        bundles.KERAS_FILE: exported.keras_file,
+        bundles.BUNDLE_FILE: exported.bundle,
+        "history.json": f"{json.dumps(history, indent=1)}\n".encode(),
+        "metrics.json": f"{json.dumps(metrics, indent=1)}\n".encode(),
+    } | {f"{name}.svg": to_file(svg).encode() for name, svg in charts.items()}
     folder.mkdir(parents=True, exist_ok=True)
-    sets = metrics["sets"]
-    writers: dict[str, Callable[[Path], object]] = {
-        bundles.KERAS_FILE: lambda path: path.write_bytes(exported.keras_file),
-        bundles.BUNDLE_FILE: lambda path: path.write_bytes(exported.bundle),
-        "history.json": lambda path: path.write_text(json.dumps(history, indent=1) + "\n"),
-        "metrics.json": lambda path: path.write_text(json.dumps(metrics, indent=1) + "\n"),
-        "curves.png": lambda path: save_curves(history, path),
-        "confusion_matrix.png": lambda path: save_confusion(sets["test"]["confusion"], path),
-        "reliability.png": lambda path: save_reliability(
-            {"MNIST test": sets["test"]["reliability"], "distorted validation": sets["distorted"]["reliability"]}, path
-        ),
-    }
-    for name, write in writers.items():
+    for name, content in files.items():
         temporary = folder / f".writing-{name}"
-        write(temporary)
+        temporary.write_bytes(content)
         temporary.replace(folder / name)

@@ -1,4 +1,4 @@
-"""`manage.py train`: train a model from the command line and write it to a folder, with its metrics and plots.
+"""`manage.py train`: train a model from the command line and write it to a folder, with its metrics and charts.
 
 The shipped base model was trained with `python manage.py train --recipe base --output ml/base`. If only the calibration
 (`ml.evaluation.calibration`) has changed, `--calibrate-only` fits temperature and thresholds of the model in the folder
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 class Command(BaseCommand):
     """Train a model and write it to a folder."""
 
-    help = "Train the digit model and write it to a folder, with its metrics and plots."
+    help = "Train the digit model and write it to a folder, with its metrics and charts."
     # Training needs only MNIST and a folder; it must work without a database.
     requires_system_checks: list[str] = []
     requires_migrations_checks = False

@@ -1,1 +1,1 @@
-"""Model versions: storage, deployments, plots."""
+"""Model versions: storage and deployments."""

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from django.conf import settings
 
 from ml.data import mnist
+from ml.evaluation import charts
 from recognizer.models import ModelVersion, RunState, TrainingRun
 from recognizer.models.choices import ACTIVE_RUN_STATES
 
@@ -89,6 +90,11 @@ def metrics_vs_parent(version: ModelVersion) -> list[Metric]:
     return metrics
 
 
+def charts_of(version: ModelVersion) -> dict[str, str]:
+    """Return the charts of a version as SVG, by name."""
+    return charts.training_charts(version.history, version.metrics.get("sets", {}))
+
+
 def checks_of(version: ModelVersion) -> list[dict[str, Any]]:
     """Return the stored gate checks, failed ones first."""
     return sorted(version.gate, key=lambda check: check["passed"])
@@ -116,10 +122,10 @@ def state_of(run: TrainingRun) -> dict[str, object]:
     }
 
 
-def history_of(run: TrainingRun) -> dict[str, list[float]]:
-    """Return the metrics of each epoch so far."""
-    history: dict[str, list[float]] = (run.version.history if run.version else None) or run.progress.get("history", {})
-    return history
+def learning_curves_of(run: TrainingRun) -> str:
+    """Return the learning curves of a run so far as SVG."""
+    history = (run.version.history if run.version else None) or run.progress.get("history", {})
+    return "".join(charts.learning_curves(history).values())
 
 
 def _progress_line(run: TrainingRun) -> str:

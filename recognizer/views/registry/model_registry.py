@@ -5,18 +5,19 @@ from collections.abc import Callable
 from django.contrib import messages
 from django.http import Http404, HttpResponse, JsonResponse
 from django.shortcuts import get_object_or_404, redirect, render
+from django.utils.safestring import SafeString
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST, require_safe
 
+from ml.evaluation.charts import to_file
 from recognizer.models import Deployment, ModelFiles, ModelVersion, TrainingRun
 from recognizer.requests import SiteRequest
 from recognizer.services import training as services_training
 from recognizer.services.identity import permissions
-from recognizer.services.registry import deployments, plots
+from recognizer.services.registry import deployments
 from recognizer.services.registry import versions as model_versions
 from recognizer.services.review import confusion_matrix, statistics
 from recognizer.services.training import presenters as training
-from recognizer.templatetags.charts import curves
 
 # Rows in the tables of the Models page. Older versions are linked from the pages of their children.
 MAX_VERSIONS, MAX_DEPLOYMENTS, MAX_RUNS = 50, 20, 10
@@ -55,7 +56,7 @@ def overview(request: SiteRequest) -> HttpResponse:
 @never_cache
 @require_safe
 def version_detail(request: SiteRequest, number: int) -> HttpResponse:
-    """Show one model version: metrics, gate checks, plots, confusion matrix and deployments."""
+    """Show one model version: metrics, gate checks, charts, confusion matrix and deployments."""
     permissions.require_operator(request.actor)
     version = _get_version(number)
     live = model_versions.live_deployment()
@@ -67,7 +68,7 @@ def version_detail(request: SiteRequest, number: int) -> HttpResponse:
         "has_files": ModelFiles.objects.filter(version=version).exists(),
         "figures": training.metrics_vs_parent(version),
         "checks": training.checks_of(version),
-        "plots": plots.names(version),
+        "charts": {name: SafeString(svg) for name, svg in training.charts_of(version).items()},
         "matrix": confusion_matrix.matrix_for_version(version),
         "deployments": version.deployments.select_related("from_version", "who"),
         "run": TrainingRun.objects.filter(version=version).defer("log").first(),
@@ -76,23 +77,18 @@ def version_detail(request: SiteRequest, number: int) -> HttpResponse:
 
 
 @require_safe
-def plot(request: SiteRequest, number: int, name: str) -> HttpResponse:
-    """Send a plot of a version as a PNG file."""
+def chart(request: SiteRequest, number: int, name: str) -> HttpResponse:
+    """Send a chart of a version as an SVG file."""
     permissions.require_operator(request.actor)
-    version = _get_version(number)
-    if name not in plots.names(version):
+    svg = training.charts_of(_get_version(number)).get(name)
+    if svg is None:
         raise Http404
-    try:
-        png = plots.render_png(version, name)
-    except plots.PlotError as error:
-        messages.error(request, str(error))
-        return redirect("model", number)
     # The metrics of a version never change.
     headers = {
-        "Content-Disposition": f'attachment; filename="version-{number}-{name}.png"',
+        "Content-Disposition": f'attachment; filename="version-{number}-{name}.svg"',
         "Cache-Control": "private, max-age=86400",
     }
-    return HttpResponse(png, content_type="image/png", headers=headers)
+    return HttpResponse(to_file(svg), content_type="image/svg+xml", headers=headers)
 
 
 @require_POST
@@ -148,7 +144,9 @@ def run_detail(request: SiteRequest, pk: int) -> HttpResponse:
     permissions.require_operator(request.actor)
     services_training.expire_stale()
     run = _get_run(pk)
-    return render(request, "recognizer/training_run.html", {"run": run, "now": training.state_of(run)})
+    curves = SafeString(training.learning_curves_of(run))
+    context = {"run": run, "now": training.state_of(run), "curves": curves}
+    return render(request, "recognizer/training_run.html", context)
 
 
 @never_cache
@@ -158,7 +156,7 @@ def progress(request: SiteRequest, pk: int) -> JsonResponse:
     permissions.require_operator(request.actor)
     services_training.expire_stale()
     run = _get_run(pk)
-    return JsonResponse(training.state_of(run) | {"log": run.log, "curves": curves(training.history_of(run))})
+    return JsonResponse(training.state_of(run) | {"log": run.log, "curves": training.learning_curves_of(run)})
 
 
 @require_POST

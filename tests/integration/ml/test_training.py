@@ -196,7 +196,7 @@ def test_trained_model_is_exported_evaluated_and_written(trained, sets, tmp_path
     names = {path.name for path in (tmp_path / "out").iterdir()}
     assert names == {
         "my_model.keras", "model.bundle", "history.json", "metrics.json",
-        "curves.png", "confusion_matrix.png", "reliability.png",
+        "accuracy.svg", "loss.svg", "confusion_matrix.svg", "reliability.svg",
     }  # fmt: skip
     written = json.loads((tmp_path / "out" / "metrics.json").read_text())
     served = load_classifier((tmp_path / "out" / "model.bundle").read_bytes(), sha256=written["bundle_sha256"])

@@ -1,18 +1,15 @@
 """The Models pages and their JSON API: content, actions and access for operators only."""
 
-import sys
-from io import BytesIO
-
 import pytest
 from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
-from PIL import Image
 
+from ml.serving.bundle import BASE_FOLDER
 from recognizer.models import Deployment, Label, LabelKind, LabelReason, RunState, TrainingRun, TruthState
 from recognizer.services import training
 from recognizer.services.identity.actors import Actor
-from recognizer.services.registry import plots, versions
+from recognizer.services.registry import versions
 from recognizer.services.training import run_state, scheduling
 from tests.factories import make_prediction, make_submission
 
@@ -189,25 +186,18 @@ def test_the_files_of_a_version_can_be_downloaded(operator_client):
     assert operator_client.get(reverse("api-model-bundle", args=[9])).status_code == 404
 
 
-def test_plots_are_pngs_and_the_web_process_does_not_load_matplotlib(operator_client, reviewer):
-    loaded = "matplotlib" in sys.modules
+def test_charts_of_a_version_are_shown_and_can_be_downloaded(operator_client, reviewer):
     text = operator_client.get("/models/1/").content.decode()
-    assert [f"/models/1/{name}.png" in text for name in plots.PLOTS] == [True] * 3
-    for name in plots.PLOTS:
-        answer = operator_client.get(f"/models/1/{name}.png")
-        assert answer["Content-Type"] == "image/png"
-        with Image.open(BytesIO(answer.content)) as image:
-            assert min(image.size) >= 400
-    assert ("matplotlib" in sys.modules) == loaded
-    assert operator_client.get("/models/1/elephant.png").status_code == 404
+    assert text.count('<svg xmlns="http://www.w3.org/2000/svg" class="chart"') == 4
+    for name in ("accuracy", "loss", "confusion_matrix", "reliability"):
+        assert f"/models/1/{name}.svg" in text
+        answer = operator_client.get(f"/models/1/{name}.svg")
+        assert answer["Content-Type"] == "image/svg+xml"
+        assert answer.content == (BASE_FOLDER / f"{name}.svg").read_bytes()
+    assert operator_client.get("/models/1/elephant.svg").status_code == 404
     rita = Client()
     rita.force_login(reviewer.user)
-    assert rita.get("/models/1/curves.png").status_code == 403
-
-
-def test_a_plot_that_cannot_be_drawn_shows_an_error(operator_client, monkeypatch):
-    monkeypatch.setattr(plots, "PLOT_TIMEOUT_SECONDS", 0.001)
-    assert "machine is busy" in operator_client.get("/models/1/curves.png", follow=True).content.decode()
+    assert rita.get("/models/1/loss.svg").status_code == 403
 
 
 def test_a_site_without_a_trainer_offers_no_training_and_explains_why(operator_client, settings):
