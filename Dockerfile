@@ -4,7 +4,7 @@
 #   docker build --target site --tag digits .
 #   docker build --target trainer --tag digits-trainer .
 #
-# compose.yaml starts all services; docs/operations.md describes operation and maintenance.
+# compose.yaml starts all services; docs/how-to/ describes operation and maintenance.
 
 ARG PYTHON=3.13-slim-trixie
 

@@ -21,7 +21,7 @@ $(foreach name,$(.VARIABLES),$(if $(findstring command,$(origin $(name))),\
 .PHONY: help run lint test unit coverage acceptance faults bench bench-peers audit clean
 
 help:
-	@echo 'make run         start the site (HOST= PORT= DATA_DIR= TRAINER=0 REDIS_URL= …; see README.md)'
+	@echo 'make run         start the site (HOST= PORT= DATA_DIR= TRAINER=0 REDIS_URL= …; see docs/reference/settings.md)'
 	@echo 'make test        lint and test everything'
 	@echo 'make unit        the tests that start no process, while you type'
 	@echo 'make coverage    branch coverage of services and ml by unit and integration tests'

@@ -3,7 +3,7 @@
     python -m bench.accuracy --images my-images --mnist
 
 Each subfolder of DIR is a kind of image, labelled as for `manage.py evaluate`; folders inside of it are sources.
-`docs/accuracy.md` has the last output.
+`docs/reference/accuracy.md` has the last output.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Learning curves of the site and error rates of its promotion gate: the tables of docs/learning.md.
+"""Learning curves of the site and error rates of its promotion gate: the tables of docs/appendix/learning-history.md.
 
     python -m bench.learning drift            a group of writers that the base misreads, 200 labels, 5 seeds
     python -m bench.learning honest           share of 20 honest candidates that the gate rejects

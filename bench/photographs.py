@@ -3,8 +3,8 @@
     python -m bench.photographs
 
 The images are test digits of MNIST, rendered with another pen on all kinds of paper (`ml.data.photo_simulation`).
-Training has seen none of these digits, and no image of the kinds without a star. `docs/accuracy.md` has the last
-output.
+Training has seen none of these digits, and no image of the kinds without a star.
+`docs/appendix/accuracy-history.md` has the last output.
 """
 
 from __future__ import annotations

@@ -20,7 +20,7 @@ REFUSED_DIGIT_SHARE = 0.005
 UNSURE_DIGIT_SHARE = 0.05
 # Minimum accuracy of the sure answers on validation digits. It is higher than the promised 99.5 %, because uploaded
 # digits differ from the validation digits. Compared with 0.997 it removes 2 % of the sure answers on real digits, and
-# one in seven of the false sure answers on letters and doodles (docs/accuracy.md).
+# one in seven of the false sure answers on letters and doodles (docs/appendix/accuracy-history.md).
 SURE_ACCURACY = 0.998
 # Bounds of the required margin between the first and the second probability.
 MIN_MARGIN, MAX_MARGIN = 0.5, 0.98

@@ -42,8 +42,8 @@ _CONTRAST_EXPONENT = 0.7
 # clouds or a pattern, so the answer is never "sure". On real digits that costs 1 sure answer in 150.
 _MIN_SURE_SCORE = 0.5
 _MAX_SURE_NEIGHBOURS = 0.4
-# Two more cases that are never "sure", measured in docs/accuracy.md ("Soft clouds"). Ink with less contrast than this
-# that only the high threshold separates has no outline: like a cloud, it fades into its surroundings.
+# Two more cases that are never "sure", measured in docs/appendix/accuracy-history.md ("Soft clouds"). Ink with less
+# contrast than this that only the high threshold separates has no outline: it fades out like a cloud.
 _MIN_HIGH_THRESHOLD_CONTRAST = 20
 # Ink with fewer pixels along its long side has less detail than the training data and is mostly misread.
 _MIN_INK_PIXELS = 14

@@ -1,7 +1,7 @@
 """Label noise: training labels that contradict the live model, and groups of them that suggest label poisoning.
 
 `recognizer.services.training.dataset` applies it to all labels of a run. The numbers for honest and poisoned labels
-were measured with `bench.learning aim` (docs/learning.md).
+were measured with `bench.learning aim` (docs/appendix/learning-history.md).
 """
 
 from __future__ import annotations

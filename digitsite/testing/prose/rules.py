@@ -14,9 +14,7 @@ NO_METAPHORS = frozenset({"code", "python", "pages", "commits"})
 PYTHON_ONLY = frozenset({"python"})
 
 # Files that are rewritten later, with the issue that does it. Nothing in them is checked until then.
-PENDING = (
-    ("templates/*", "F"),
-)
+PENDING = (("templates/*", "F"),)
 
 FIRST_COMMIT_SUBJECT = "Split consent and the Redis client off before services move"
 MAX_SUBJECT_LENGTH = 72

@@ -192,7 +192,7 @@ def _queue() -> list[Check]:
             "Queue",
             is_well=not is_late,
             says=f"{pending['count']} waiting, the oldest since" if pending["count"] else "Nothing waits",
-            what_to_do="Are prediction workers and Redis well? If so, more workers are needed: see docs/operations.md.",
+            what_to_do="Are prediction workers and Redis well? If so, add workers: see docs/how-to/scale.md.",
             when=pending["oldest"],
         )
     ]

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from digitsite import env
 from digitsite.testing.site import BASE_DIR
-from tests.unit.digitsite.test_readme import ALSO, settings_in_the_code
 
 # Variables of Python, glibc and the shell.
 ELSEWHERE = {
@@ -31,14 +31,14 @@ def dockerfile() -> str:
 
 
 def test_all_settings_in_compose_exist(compose: dict) -> None:
-    known = set(settings_in_the_code()) | ALSO
+    known = set(env.SETTINGS)
     for name in OWN_SERVICES:
         assert set(compose["services"][name]["environment"]) <= known
 
 
 def test_all_settings_in_the_dockerfile_exist(dockerfile: str) -> None:
     named = set(re.findall(r"([A-Z_]+)=[^ \n]", "".join(re.findall(r"^ENV (?:.*\\\n)*.*$", dockerfile, re.MULTILINE))))
-    assert named - ELSEWHERE <= set(settings_in_the_code()) | ALSO
+    assert named - ELSEWHERE <= set(env.SETTINGS)
     assert {"DATA_DIR", "LOG_FORMAT"} <= named
 
 
@@ -118,19 +118,3 @@ def test_all_processes_except_the_trainer_run_without_tensorflow(tmp_path: Path,
         cwd=BASE_DIR, env=environment, capture_output=True, text=True, timeout=120, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-
-
-@pytest.mark.parametrize("name", ["docs/operations.md", "THREAT_MODEL.md"])
-def test_paths_settings_metrics_and_commands_in_the_docs_exist(name: str) -> None:
-    text = Path(BASE_DIR, name).read_text()
-    for path in re.findall(r"`((?:tests|docs|recognizer|digitsite)/[^`* ]+)`", text):
-        assert Path(BASE_DIR, path).exists(), path
-    words = set(re.findall(r"`([A-Z][A-Z_]{4,})(?:=[^`]*)?`", text))
-    assert words <= set(settings_in_the_code()) | ALSO
-    exposed = Path(BASE_DIR, "recognizer/services/ops/metrics.py").read_text()
-    for metric in re.findall(r"`(?:rate\()?(digits_[a-z_]+)[`{]", text):
-        base = metric.removesuffix("_total").removesuffix("_bucket").removesuffix("_info")
-        assert f'"{base}"' in exposed or metric.endswith("_"), metric
-    for command in re.findall(r"manage\.py ([a-z]+)", text):
-        is_own = Path(BASE_DIR, "recognizer/management/commands", f"{command}.py").exists()
-        assert is_own or command == "check", command

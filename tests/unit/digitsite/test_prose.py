@@ -117,7 +117,9 @@ def test_comments_of_templates_and_prose_of_documents_are_checked(monkeypatch):
     assert not words("docs/a.md", "The door, the bell and the picture.\n")
 
 
-def test_pending_files_are_left_out_until_they_are_rewritten():
+def test_pending_files_are_left_out_until_they_are_rewritten(monkeypatch):
+    assert words("docs/operations.md", "nobody\n") == [(1, "nobody")]
+    monkeypatch.setattr(rules, "PENDING", (("docs/*.md", "C"),))
     assert not words("docs/operations.md", "nobody\n")
     assert {issue for _, issue in rules.PENDING} <= {"B", "C", "F"}
 

@@ -8,7 +8,7 @@ An archive is an uncompressed tar file:
     manifest.json    contents with sizes and SHA-256; the last member, so that truncated archives have none
 
 Models are rows, and therefore included. An archive allows signing as the site and reading all images: protect it like a
-password. Used by `manage.py backup` and `manage.py restore`; see docs/operations.md.
+password. Used by `manage.py backup` and `manage.py restore`; see docs/how-to/back-up-and-restore.md.
 """
 
 from .archive import Manifest, verify
