@@ -1,6 +1,6 @@
 """Labels, votes, and the leases and skips of the review queue."""
 
-from typing import Any
+from typing import Any, Self
 
 from django.conf import settings
 from django.db import models
@@ -12,6 +12,19 @@ from .submissions import Submission
 
 class AppendOnlyError(RuntimeError):
     """A label was about to be changed."""
+
+
+class LabelQuerySet(models.QuerySet["Label"]):
+    """Selections of labels that several services use."""
+
+    def active(self) -> Self:
+        """Return the labels that are neither a retraction, which has no value, nor retracted."""
+        # With `retracts IS NULL`, SQLite would use the unique index of that column, where nearly every row is null.
+        return self.filter(stands=True, value__gt="", retraction__isnull=True)
+
+    def reviews(self) -> Self:
+        """Return the labels of reviewers."""
+        return self.filter(kind=LabelKind.REVIEW)
 
 
 class Label(models.Model):
@@ -40,6 +53,8 @@ class Label(models.Model):
     stands = models.BooleanField(
         default=True, db_default=True, help_text="Neither a retraction nor retracted. Derived, for indexes."
     )
+
+    objects = LabelQuerySet.as_manager()
 
     class Meta:
         ordering = ["id"]

@@ -24,7 +24,7 @@ def demo(*words: str) -> str:
 
 def test_demo_data_can_be_reviewed_trained_and_removed(media, visitor, reviewer, django_capture_on_commit_callbacks):
     own = make_submission(visitor)
-    label = labels.create_label(actor=reviewer, submission=own, value="3", reason=LabelReason.API)
+    label = labels.record_label(actor=reviewer, submission=own, value="3", reason=LabelReason.API).label
     demo("--count", "120")
     demo_submissions = Submission.objects.filter(demo=True)
     assert demo_submissions.count() == Prediction.objects.count() == 120
@@ -38,7 +38,7 @@ def test_demo_data_can_be_reviewed_trained_and_removed(media, visitor, reviewer,
     assert by_version[0].total >= 5
     assert confusion_matrix.matrix_for_version(versions.live_version()).total >= 20
     # The demo reviewer does not count as an active reviewer.
-    assert labels.create_label(actor=reviewer, submission=own, value="4", reason=LabelReason.API).value == "4"
+    assert labels.record_label(actor=reviewer, submission=own, value="4", reason=LabelReason.API).label.value == "4"
     own.refresh_from_db()
     assert own.truth_state == TruthState.SETTLED
     with pytest.raises(CommandError, match="--remove"):

@@ -75,10 +75,12 @@ class SubmissionLabelsView(ListView):
         submission = self.readable_submission(public_id)
         params = self.validated_body(NewLabelSerializer)
         try:
-            label, is_new = labels.create_label_if_changed(actor=self.actor, submission=submission, **params)
+            recorded = labels.record_label(actor=self.actor, submission=submission, **params)
         except LabelError as error:
             raise Conflict(str(error)) from error
-        return Response(LabelSerializer(label, context={"request": request}).data, status=201 if is_new else 200)
+        return Response(
+            LabelSerializer(recorded.label, context={"request": request}).data, status=201 if recorded.is_new else 200
+        )
 
 
 class LabelView(ApiView):

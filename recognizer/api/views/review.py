@@ -21,8 +21,7 @@ from recognizer.api.serializers.review import (
 from recognizer.api.views.base import ApiView
 from recognizer.models import LabelReason, Scope, Submission
 from recognizer.services.identity import permissions
-from recognizer.services.review import decisions as decision_service
-from recognizer.services.review import queue, statistics
+from recognizer.services.review import labels, queue, statistics
 from recognizer.services.review.labels import LabelError
 
 
@@ -77,12 +76,12 @@ class DecisionsView(_ReviewView):
         params = self.validated_body(DecisionSerializer)
         submission = self.find_submission(params["submission"])
         try:
-            label = decision_service.decide(
-                actor=self.actor, submission=submission, value=params["value"], default_reason=LabelReason.API
+            recorded = labels.record_label(
+                actor=self.actor, submission=submission, value=params["value"], reason=LabelReason.API
             )
         except LabelError as error:
             raise Conflict(str(error)) from error
-        return Response(LabelSerializer(label, context={"request": request}).data, status=201)
+        return Response(LabelSerializer(recorded.label, context={"request": request}).data, status=201)
 
 
 class SeveralDecisionsView(_ReviewView):
@@ -105,11 +104,10 @@ class SeveralDecisionsView(_ReviewView):
         value_by_id = {decision["submission"]: decision["value"] for decision in decisions}
         permissions.require_reviewer(self.actor)
         rows = Submission.objects.without_large_columns().filter(public_id__in=value_by_id)
-        values = {row: value_by_id[row.public_id] for row in rows}
-        labels = decision_service.decide_many(actor=self.actor, values=values, default_reason=LabelReason.API)
-        labelled = {label.submission_id for label in labels}
-        missing = set(value_by_id) - {row.public_id for row in values if row.pk in labelled}
-        body = {"labels": labels, "missing": sorted(missing)}
+        inputs = [labels.LabelInput(row, value_by_id[row.public_id], LabelReason.API) for row in rows]
+        recorded = [row.label for row in labels.record_labels(actor=self.actor, inputs=inputs)]
+        missing = set(value_by_id) - {label.submission.public_id for label in recorded}
+        body = {"labels": recorded, "missing": sorted(missing)}
         return Response(SeveralDecidedSerializer(body, context={"request": request}).data)
 
 
@@ -140,7 +138,7 @@ class SkipsView(_ReviewView):
     )
     def post(self, _request: ApiRequest) -> Response:
         """Skip an item. Other reviewers get it; the caller gets it again only when the queue has no other items."""
-        decision_service.skip(actor=self.actor, submission=self.submission_from_body())
+        queue.skip(actor=self.actor, submission=self.submission_from_body())
         return Response(status=204)
 
 
@@ -155,5 +153,5 @@ class UndoView(_ReviewView):
     )
     def post(self, request: ApiRequest) -> Response:
         """Undo the caller's decision or skip of an item and lease it to the caller again."""
-        item = decision_service.undo(actor=self.actor, submission=self.submission_from_body())
+        item = queue.undo(actor=self.actor, submission=self.submission_from_body())
         return Response(UndoneSerializer({"item": item}, context={"request": request}).data)

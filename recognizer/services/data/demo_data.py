@@ -163,20 +163,19 @@ def _predict(ids: list[int]) -> None:
 def _label(labels_by_id: dict[int, str], rng: np.random.Generator) -> int:
     """Add reviews of a share of the submissions, and corrections of wrong predictions by their writers."""
     reviewer = _create_reviewer()
-    inputs: dict[LabelReason, list[labels.LabelInput]] = {LabelReason.RANDOM: [], LabelReason.DOUBT: []}
+    reviews = []
     corrections = 0
     predicted = Submission.objects.filter(pk__in=labels_by_id, state=SubmissionState.PREDICTED)
     for submission in predicted.only("digest", "digit", "visitor"):
         value = labels_by_id[submission.pk]
         if rng.random() < REVIEWED_SHARE:
             reason = LabelReason.RANDOM if rng.random() < RANDOM_REVIEW_SHARE else LabelReason.DOUBT
-            inputs[reason].append(labels.LabelInput(submission, value, reason))
+            reviews.append(labels.LabelInput(submission, value, reason))
         elif str(submission.digit) != value and rng.random() < CORRECTED_SHARE:
             writer = Actor(visitor=submission.visitor)
-            labels.create_label(actor=writer, submission=submission, value=value, reason=LabelReason.OWN_PAGE)
+            labels.record_label(actor=writer, submission=submission, value=value, reason=LabelReason.OWN_PAGE)
             corrections += 1
-    reviews = [label_input for group in inputs.values() for label_input in group]
-    labels.create_labels(actor=Actor(user=reviewer), inputs=reviews)
+    labels.record_labels(actor=Actor(user=reviewer), inputs=reviews)
     # An inactive account is not counted as an active reviewer, who could give second opinions.
     User.objects.filter(pk=reviewer.pk).update(is_active=False)
     return len(reviews) + corrections

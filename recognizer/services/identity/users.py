@@ -12,7 +12,7 @@ from django.utils import timezone
 from django.utils.encoding import force_bytes
 from django.utils.http import urlsafe_base64_decode, urlsafe_base64_encode
 
-from recognizer.models import Label, LabelKind
+from recognizer.models import Label
 
 from . import account_names
 from .actors import Actor
@@ -74,7 +74,7 @@ def search_users(search: str = "") -> QuerySet[User]:
 def list_users(users: Sequence[User]) -> list[UserSummary]:
     """Return these accounts with their roles and the number of their reviews."""
     prefetch_related_objects(users, "groups")
-    reviews = Label.objects.filter(user__in=users, kind=LabelKind.REVIEW, value__gt="").order_by()
+    reviews = Label.objects.reviews().filter(user__in=users, value__gt="").order_by()
     decisions = dict(reviews.values_list("user").annotate(Count("pk")))
     return [UserSummary(user, role_of(user), decisions.get(user.pk, 0)) for user in users]
 

@@ -1,4 +1,4 @@
-"""Review queue: selection and leasing of the next submissions for a reviewer.
+"""Review queue: selection and leasing of the next submissions for a reviewer, skip and undo.
 
 Items are leased, so that two reviewers never get the same one at a time; an item is free again when its lease expires.
 RULES lists the rules. A random share, drawn mainly from the holdout fold, is mixed into each of them. Accuracy on real
@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from django.conf import settings
+from django.db import transaction
 from django.db.models import CharField, Count, Exists, F, OuterRef, Q, QuerySet
 from django.db.models.functions import Cast
 from django.utils import timezone
@@ -20,7 +21,6 @@ from django.utils import timezone
 from recognizer.models import (
     Fold,
     Label,
-    LabelKind,
     LabelReason,
     Lease,
     Prediction,
@@ -33,7 +33,8 @@ from recognizer.services.identity import permissions
 from recognizer.services.identity.actors import Actor
 from recognizer.services.identity.throttling import Kind, limit_rate
 
-from .labels import ACTIVE, resolve_single_reviewer, reviewed_digests, update_consensus
+from . import labels
+from .consensus import resolve_single_reviewer, reviewed_digests, update_consensus
 
 # Long enough to decide on a difficult image, short enough that abandoned items soon reach another reviewer.
 LEASE_DURATION = timedelta(minutes=10)
@@ -54,6 +55,7 @@ RULES: dict[LabelReason, str] = {
 }
 # Shown without the prediction and without other labels, so that the second decision is independent.
 BLIND_REASONS = (LabelReason.SECOND_OPINION, LabelReason.SUSPECT)
+QUEUE_REASONS = (*RULES, *BLIND_REASONS, LabelReason.SUGGESTION, LabelReason.GRID)
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,22 +141,54 @@ def lease_grid(*, actor: Actor, digit: int, count: int = MAX_BATCH_SIZE) -> list
     return _to_items(leased + _lease_candidates(actor, [(LabelReason.GRID, rows)], count - len(leased)))
 
 
+@limit_rate(Kind.CHANGE)
+@transaction.atomic
+def skip(*, actor: Actor, submission: Submission) -> None:
+    """Skip a submission: this reviewer sees it again only if the queue is otherwise empty.
+
+    Raises:
+        NotAllowedError: The actor may not review.
+    """
+    permissions.require_reviewer(actor)
+    Lease.objects.filter(reviewer=actor.user, submission=submission).delete()
+    Skip.objects.get_or_create(reviewer=actor.user, submission=submission)
+
+
+@limit_rate(Kind.CHANGE)
+@transaction.atomic
+def undo(*, actor: Actor, submission: Submission) -> ReviewItem | None:
+    """Retract the actor's label or skip of a submission, and lease the submission to them again.
+
+    Returns:
+        The leased item, or None if another reviewer has a lease on it.
+
+    Raises:
+        NotAllowedError: The actor may not review.
+    """
+    permissions.require_reviewer(actor)
+    Skip.objects.filter(reviewer=actor.user, submission=submission).delete()
+    label = labels.find_last_labels(actor, [submission]).get(submission.pk)
+    if label is not None:
+        labels.add_retraction(actor=actor, label=label)
+    own_leases = Lease.objects.filter(reviewer=actor.user, digest=submission.digest)
+    shown = label or own_leases.filter(submission=submission).first()
+    own_leases.delete()
+    reason = LabelReason.NEWEST if shown is None else LabelReason(shown.reason)
+    leased = _to_items(_create_leases(actor, reason, [(submission.pk, submission.digest)]))
+    return leased[0] if leased else None
+
+
+def last_decided(actor: Actor) -> Submission | None:
+    """Return the submission of the actor's newest decision in the queue that was not retracted."""
+    decided = Label.objects.active().filter(user=actor.user, reason__in=QUEUE_REASONS).order_by("-id")
+    last = decided.select_related("submission").first()
+    return last.submission if last else None
+
+
 def grid_sizes() -> dict[int, int]:
     """Return the number of submissions that wait in the grid of each digit."""
     counts = _grid_candidates().order_by().values_list("digit").annotate(count=Count("id"))
     return dict.fromkeys(range(10), 0) | dict(counts)
-
-
-def release_leases(*, actor: Actor) -> None:
-    """Release all leases of a reviewer."""
-    Lease.objects.filter(reviewer=actor.user).delete()
-
-
-def renew_lease(*, actor: Actor, submission: Submission, reason: LabelReason) -> ReviewItem | None:
-    """Lease a submission to `actor` again; returns None if another reviewer has a lease on it."""
-    Lease.objects.filter(reviewer=actor.user, digest=submission.digest).delete()
-    leased = _create_leases(actor, reason, [(submission.pk, submission.digest)])
-    return _to_items(leased)[0] if leased else None
 
 
 def count_waiting() -> int:
@@ -318,12 +352,12 @@ def _grid_candidates() -> QuerySet[Submission]:
 
 
 def _has_review() -> Exists:
-    return Exists(Label.objects.filter(submission=OuterRef("pk"), kind=LabelKind.REVIEW, **ACTIVE))
+    return Exists(Label.objects.active().reviews().filter(submission=OuterRef("pk")))
 
 
 def _unreviewed(submissions: QuerySet[Submission], actor: Actor, *, skipped: bool = False) -> QuerySet[Submission]:
     """Narrow down to submissions that this reviewer has not reviewed, and has or has not skipped."""
-    reviews = Label.objects.filter(submission=OuterRef("pk"), kind=LabelKind.REVIEW, user=actor.user, **ACTIVE)
+    reviews = Label.objects.active().reviews().filter(submission=OuterRef("pk"), user=actor.user)
     is_skipped = Exists(Skip.objects.filter(submission=OuterRef("pk"), reviewer=actor.user))
     return submissions.filter(~Exists(reviews), is_skipped if skipped else ~is_skipped)
 
@@ -333,12 +367,9 @@ def _suspects(actor: Actor) -> QuerySet[Submission]:
 
     A reviewer does not get them within SECOND_LOOK_AFTER of their own review.
     """
-    reviews = Label.objects.filter(submission=OuterRef("pk"), kind=LabelKind.REVIEW)
+    reviews = Label.objects.reviews().filter(submission=OuterRef("pk"))
     recent = reviews.filter(user=actor.user, created__gt=timezone.now() - SECOND_LOOK_AFTER)
-    contradicted = Submission.objects.filter(
-        ~Q(truth=Cast(F("digit"), CharField())),
-        truth_state=TruthState.SETTLED,
-        truth__in=[str(digit) for digit in range(10)],
-        verdict=Verdict.SURE,
+    contradicted = (
+        Submission.objects.settled().digits().filter(~Q(truth=Cast(F("digit"), CharField())), verdict=Verdict.SURE)
     )
     return contradicted.filter(~Exists(recent), ~Exists(reviews.filter(reason__in=BLIND_REASONS))).order_by("-id")

@@ -16,12 +16,11 @@ from django.db.models.functions import Cast, Substr
 from django.utils import timezone
 
 from ml.evaluation.metrics import wilson
-from recognizer.models import DIGITS, Label, LabelKind, LabelReason, Prediction, Submission, TruthState
+from recognizer.models import DIGITS, Label, LabelReason, Prediction, Submission, TruthState
 from recognizer.services.identity.actors import Actor
 from recognizer.services.training.scheduling import labels_until_next
 
 from . import queue
-from .labels import ACTIVE
 
 PACE_WINDOW = timedelta(minutes=5)
 PERIOD = timedelta(days=30)
@@ -95,7 +94,7 @@ class Pace:
 def progress(actor: Actor) -> Progress:
     """Return the progress of a reviewer."""
     now = timezone.now()
-    decisions = Label.objects.filter(user=actor.user, kind=LabelKind.REVIEW, value__gt="").order_by()
+    decisions = Label.objects.reviews().filter(user=actor.user, value__gt="").order_by()
     recent = decisions.filter(created__gt=now - PACE_WINDOW).aggregate(count=Count("id"), first=Min("created"))
     minutes = (now - recent["first"]).total_seconds() / 60 if recent["first"] else 0
     return Progress(
@@ -124,7 +123,7 @@ def reviewer_paces() -> list[Pace]:
 
 def agreement() -> AccuracyShare:
     """Return the share of equal labels among all pairs of reviewers of the same image."""
-    reviews = Label.objects.filter(kind=LabelKind.REVIEW, user__isnull=False, **ACTIVE).order_by()
+    reviews = Label.objects.active().reviews().filter(user__isnull=False).order_by()
     twice = reviews.values("submission__digest").annotate(people=Count("user", distinct=True)).filter(people__gt=1)
     shown = Submission.objects.filter(digest__in=twice.values("submission__digest"))
     shared = reviews.filter(submission__in=shown).order_by("id")
@@ -145,7 +144,7 @@ def accuracy_on_traffic() -> tuple[list[AccuracyShare], list[AccuracyShare]]:
     Returns:
         The accuracy on each day of PERIOD, and the accuracy of each version.
     """
-    sample = Label.objects.filter(kind=LabelKind.REVIEW, reason=LabelReason.RANDOM, **ACTIVE).order_by()
+    sample = Label.objects.active().reviews().filter(reason=LabelReason.RANDOM).order_by()
     predictions = Prediction.objects.filter(submission__in=sample.values("submission")).order_by()
     # Starts from the small sample, not from all settled submissions.
     first = predictions.values("submission").annotate(first=Min("pk")).values("first")
@@ -173,4 +172,4 @@ def _shares(counts: Iterable[tuple[Any, bool, int]]) -> list[AccuracyShare]:
 
 def _recent() -> QuerySet[Label]:
     since = timezone.now() - PERIOD
-    return Label.objects.filter(kind=LabelKind.REVIEW, value__gt="", created__gte=since).order_by()
+    return Label.objects.reviews().filter(value__gt="", created__gte=since).order_by()

@@ -21,7 +21,7 @@ from ml.evaluation.gate import HOLDOUT
 from ml.training.label_noise import contested_rows, find_suspected_noise
 from ml.training.site_recipe import SiteData
 from ml.versions import PREPROCESSING_VERSION
-from recognizer.models import Label, LabelKind, LabelReason, Source, Submission, TruthState, TruthValue
+from recognizer.models import Label, LabelReason, Source, Submission, TruthState, TruthValue
 from recognizer.services.inference import batch_prediction
 
 from .scheduling import trainable_submissions
@@ -137,9 +137,7 @@ def _drawer(row: Submission) -> object:
 
 def _confirmed_digests() -> set[str]:
     """Return digests of images whose label was confirmed by another reviewer or in a blind second review."""
-    labels = Label.objects.filter(
-        kind=LabelKind.REVIEW, value__gt="", retraction__isnull=True, submission__truth_state=TruthState.SETTLED
-    )
+    labels = Label.objects.active().reviews().filter(submission__truth_state=TruthState.SETTLED)
     second_reviews: Counter[tuple[str, str]] = Counter()
     reviewers: dict[tuple[str, str], set[int | None]] = {}
     for digest, value, user, reason in labels.values_list(

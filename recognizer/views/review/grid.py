@@ -10,8 +10,8 @@ from django.views.decorators.http import require_http_methods
 from recognizer.models import LabelReason, Submission, TruthValue
 from recognizer.requests import SiteRequest
 from recognizer.services.identity import permissions
-from recognizer.services.review import decisions, queue
-from recognizer.services.review.labels import LabelError
+from recognizer.services.review import labels, queue
+from recognizer.services.review.labels import LabelError, LabelInput
 
 # Value for a wrong prediction without a correct label: the submission stays unlabelled, in the queue.
 WRONG = "wrong"
@@ -47,20 +47,15 @@ def _confirm(request: SiteRequest) -> HttpResponse:
     shown = request.POST.getlist("shown")[: queue.MAX_BATCH_SIZE]
     rows = Submission.objects.without_large_columns().filter(public_id__in=shown)
     choices = {row: request.POST.get(f"is-{row.public_id}", "") or str(digit) for row in rows}
-    values = {row: value for row, value in choices.items() if value != WRONG}
+    inputs = [LabelInput(row, value, LabelReason.GRID) for row, value in choices.items() if value != WRONG]
     try:
         if digit is None:
             raise LabelError("Say which digit the grid shows.")
-        labels = decisions.decide_many(
-            actor=request.actor,
-            values=values,
-            default_reason=LabelReason.GRID,
-            undecided=choices.keys() - values.keys(),
-        )
+        recorded = labels.record_labels(actor=request.actor, inputs=inputs, released=choices)
     except LabelError as error:
         messages.error(request, str(error))
     else:
-        _add_message(request, digit, len(labels), sum(value != str(digit) for value in values.values()))
+        _add_message(request, digit, len(recorded), sum(item.value != str(digit) for item in inputs))
     return redirect(f"{reverse('review-grid')}?digit={'' if digit is None else digit}")
 
 

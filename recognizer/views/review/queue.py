@@ -13,7 +13,7 @@ from ml.serving.verdicts import Verdict
 from recognizer.models import LabelReason, Submission, TruthValue
 from recognizer.requests import SiteRequest
 from recognizer.services.identity import permissions
-from recognizer.services.review import decisions, queue, statistics
+from recognizer.services.review import labels, queue, statistics
 from recognizer.services.review.labels import LabelError
 from recognizer.templatetags.formatting import ANSWER_WORDS
 
@@ -45,7 +45,7 @@ def review(request: SiteRequest) -> HttpResponse:
             "rule_text": queue.RULES[rule],
             "digits": DIGITS,
             "other_labels": OTHER_LABELS,
-            "can_undo": decisions.last_decided(request.actor) is not None,
+            "can_undo": queue.last_decided(request.actor) is not None,
             "words": ANSWER_WORDS,
             "truths": dict(TruthValue.choices),
         },
@@ -59,13 +59,13 @@ def decide(request: SiteRequest) -> HttpResponse:
     rule = _parse_rule(request.POST.get("rule", ""))
     act = request.POST.get("act", "")
     if act == "undo":
-        last = decisions.last_decided(request.actor)
-        if last is not None and decisions.undo(actor=request.actor, submission=last) is None:
+        last = queue.last_decided(request.actor)
+        if last is not None and queue.undo(actor=request.actor, submission=last) is None:
             messages.info(request, "Taken back. Another reviewer has it in front of them now.")
     else:
         submission = permissions.get_visible_submission(request.actor, request.POST.get("submission", ""))
         if act == "skip":
-            decisions.skip(actor=request.actor, submission=submission)
+            queue.skip(actor=request.actor, submission=submission)
         else:
             _label(request, submission, act)
     return redirect(f"{reverse('review')}?{urlencode({'rule': rule.value})}")
@@ -73,9 +73,7 @@ def decide(request: SiteRequest) -> HttpResponse:
 
 def _label(request: SiteRequest, submission: Submission, value: str) -> None:
     try:
-        decisions.decide(
-            actor=request.actor, submission=submission, value=value, default_reason=LabelReason.SUBMISSION_PAGE
-        )
+        labels.record_label(actor=request.actor, submission=submission, value=value, reason=LabelReason.SUBMISSION_PAGE)
     except LabelError as error:
         messages.error(request, str(error))
 

@@ -7,11 +7,11 @@ from django.urls import reverse
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.http import require_POST
 
-from recognizer.models import LabelReason, Submission
+from recognizer.models import LabelReason, Submission, TruthValue
 from recognizer.requests import SiteRequest
 from recognizer.services.identity import permissions
-from recognizer.services.review import decisions
-from recognizer.services.review.labels import LabelError
+from recognizer.services.review import labels
+from recognizer.services.review.labels import LabelError, LabelInput
 from recognizer.services.submissions import service
 
 from .history import PAGE_SIZE
@@ -45,15 +45,14 @@ def _selected(request: SiteRequest) -> list[Submission]:
 def _label(request: SiteRequest, rows: list[Submission]) -> None:
     value = request.POST.get("value", "")
     try:
-        labels = decisions.decide_many(
-            actor=request.actor, values=dict.fromkeys(rows, value), default_reason=LabelReason.HISTORY
+        recorded = labels.record_labels(
+            actor=request.actor, inputs=[LabelInput(row, value, LabelReason.HISTORY) for row in rows]
         )
     except LabelError as error:
         messages.error(request, str(error))
     else:
-        messages.success(
-            request, f"{len(labels)} labelled: {labels[0].get_value_display()}." if labels else "Nothing left."
-        )
+        name = TruthValue(value).label
+        messages.success(request, f"{len(recorded)} labelled: {name}." if recorded else "Nothing left.")
 
 
 def _delete(request: SiteRequest, rows: list[Submission]) -> None:

@@ -74,7 +74,7 @@ def add_label(request: SiteRequest, public_id: str) -> HttpResponse:
     """Add the actor's label `value`."""
     submission = permissions.get_visible_submission(request.actor, public_id)
     try:
-        label = labels.create_label(
+        recorded = labels.record_label(
             actor=request.actor,
             submission=submission,
             value=request.POST.get("value", ""),
@@ -83,7 +83,7 @@ def add_label(request: SiteRequest, public_id: str) -> HttpResponse:
     except labels.LabelError as error:
         messages.error(request, str(error))
     else:
-        messages.success(request, f"Noted: {label.get_value_display()}. Thank you.")
+        messages.success(request, f"Noted: {recorded.label.get_value_display()}. Thank you.")
     return redirect(submission)
 
 

@@ -108,7 +108,7 @@ def fixture_data(operator: Actor, reviewer: Actor) -> dict:
     owner, stranger = (Actor(user=User.objects.create_user(name)) for name in ("ann", "bob"))
     submission = service.create_from_strokes(actor=owner, strokes=SEVEN, source=Source.API)
     make_prediction(submission)
-    label = labels.create_label(actor=owner, submission=submission, value="7", reason=LabelReason.API)
+    label = labels.record_label(actor=owner, submission=submission, value="7", reason=LabelReason.API).label
     run = TrainingRun.objects.create(trigger="person", requested_by=operator.user)
     clients = {
         "anonymous": Client(HTTP_HOST="localhost"),

@@ -134,9 +134,9 @@ class PopulatedSite:
         self.owner = Actor(user=User.objects.create_user("ann", "ann@example.org"))
         self.submission = service.create_from_strokes(actor=self.owner, strokes=SEVEN, source=Source.API)
         make_prediction(self.submission)
-        self.label = labels.create_label(
+        self.label = labels.record_label(
             actor=self.owner, submission=self.submission, value="7", reason=LabelReason.API
-        )
+        ).label
         self.operator, self.reviewer = (_member(name) for name in ("operator", "reviewer"))
         self.run = TrainingRun.objects.create(trigger="person", requested_by=self.operator.user)
         self.token = tokens.create(actor=self.owner, name="reader", scopes=["read"])[0]

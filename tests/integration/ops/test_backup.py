@@ -28,7 +28,7 @@ ANN, BOB = Actor(visitor="a" * 32), Actor(visitor="b" * 32)
 def add_drawing(number: int, actor: Actor = ANN) -> Submission:
     strokes = [[[60, 200, 120 + number % 40], [60, 60 + number / 10, 220]]]
     submission = service.create_from_strokes(actor=actor, strokes=strokes, source=Source.CANVAS)
-    labels.create_label(actor=actor, submission=submission, value="7", reason=LabelReason.OWN_PAGE)
+    labels.record_label(actor=actor, submission=submission, value="7", reason=LabelReason.OWN_PAGE)
     return submission
 
 

@@ -14,10 +14,10 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from digitsite.testing import populated_site
-from recognizer.models import LabelReason, ModelVersion
+from recognizer.models import LabelReason, Lease, ModelVersion
 from recognizer.services.identity.actors import Actor
 from recognizer.services.ops import submission_stats
-from recognizer.services.review import confusion_matrix, decisions, queue, statistics
+from recognizer.services.review import confusion_matrix, labels, queue, statistics
 from tests.support.people import client_of
 
 pytestmark = pytest.mark.django_db
@@ -75,7 +75,7 @@ def count(act: Callable[[], object]) -> int:
 
 def lease_items(actor: Actor, rule: LabelReason, number: int = 16) -> Callable[[], object]:
     def take() -> None:
-        queue.release_leases(actor=actor)
+        Lease.objects.filter(reviewer=actor.user).delete()
         assert queue.lease_next(actor=actor, rule=rule, count=number, randomness=random.Random(1))
 
     return take
@@ -97,7 +97,12 @@ def test_queue_and_labels_are_fast_with_many_rows(size, reviewer, second_reviewe
     }
     rules = {f"next by {rule}": lease_items(reviewer, rule) for rule in queue.RULES}
     api = {"POST review/next": lambda: client.post("/api/v1/review/next", {"count": 16}, "application/json")}
-    grid = {"grid": lambda: (queue.release_leases(actor=reviewer), queue.lease_grid(actor=reviewer, digit=7))}
+    grid = {
+        "grid": lambda: (
+            Lease.objects.filter(reviewer=reviewer.user).delete(),
+            queue.lease_grid(actor=reviewer, digit=7),
+        )
+    }
     durations = {name: milliseconds(act) for name, act in (rules | grid | api | history | matrix).items()}
     with capsys.disabled():
         print(
@@ -149,7 +154,7 @@ def test_query_count_does_not_grow_with_rows(reviewer, second_reviewer, settings
         assert few == count(lambda url=url: client.get(url)), url
     assert count(lambda: statistics.progress(reviewer)) <= 6
     [item, *_] = queue.lease_next(actor=reviewer, rule=LabelReason.DOUBT, count=1)
-    decide = lambda: decisions.decide(  # noqa: E731 - as the others
-        actor=reviewer, submission=item.submission, value="7", default_reason=LabelReason.API
+    decide = lambda: labels.record_label(  # noqa: E731 - as the others
+        actor=reviewer, submission=item.submission, value="7", reason=LabelReason.API
     )
     assert count(decide) <= 14

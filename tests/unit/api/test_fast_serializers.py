@@ -89,7 +89,9 @@ def test_predictions_and_labels_equal_the_frameworks_representation(visitor, rev
     submission = predicted_submission(visitor)
     for kind in (PredictionSerializer, PredictionOfSubmissionSerializer):
         assert_same_representation(kind, submission.latest_prediction, context(visitor))
-    label = labels.create_label(actor=reviewer, submission=submission, value=TruthValue.SEVEN, reason=LabelReason.API)
+    label = labels.record_label(
+        actor=reviewer, submission=submission, value=TruthValue.SEVEN, reason=LabelReason.API
+    ).label
     for row in (label, labels.retract(actor=reviewer, label=label)):
         for actor in (visitor, reviewer):
             assert_same_representation(LabelSerializer, row, context(actor))

@@ -120,7 +120,7 @@ def test_submissions_are_filtered(visitor, reviewer, owner_client):
     seven, four, pending = make_submission(visitor), make_submission(visitor, source="api"), make_submission(visitor)
     make_prediction(seven)
     make_prediction(four, digit=4, certainty=0.5, verdict=Verdict.UNSURE)
-    labels.create_label(actor=reviewer, submission=four, value="9", reason=LabelReason.API)
+    labels.record_label(actor=reviewer, submission=four, value="9", reason=LabelReason.API)
     names = {seven.public_id: "seven", four.public_id: "four", pending.public_id: "pending"}
     tomorrow = (timezone.now() + timedelta(days=1)).date().isoformat()
     for query, expected in {
@@ -148,8 +148,8 @@ def test_predictions_are_filtered(visitor, reviewer, owner_client):
     make_prediction(right)
     make_prediction(wrong, certainty=0.5, doubt=0.7, verdict=Verdict.UNSURE)
     make_prediction(open_)
-    labels.create_label(actor=reviewer, submission=right, value="7", reason=LabelReason.API)
-    labels.create_label(actor=reviewer, submission=wrong, value="1", reason=LabelReason.API)
+    labels.record_label(actor=reviewer, submission=right, value="7", reason=LabelReason.API)
+    labels.record_label(actor=reviewer, submission=wrong, value="1", reason=LabelReason.API)
     names = {right.public_id: "right", wrong.public_id: "wrong", open_.public_id: "open"}
     for query, expected in {
         "reviewed=true": ["wrong", "right"],
@@ -179,7 +179,7 @@ def test_query_count_does_not_depend_on_the_length_of_a_list(address, visitor, o
         for _ in range(rows):
             submission = make_submission(visitor)
             make_prediction(submission)
-            labels.create_label(actor=visitor, submission=submission, value="7", reason=LabelReason.API)
+            labels.record_label(actor=visitor, submission=submission, value="7", reason=LabelReason.API)
         with CaptureQueriesContext(connection) as queries:
             assert len(owner_client.get(address).json()["results"]) >= rows
         counts.append(len(queries))

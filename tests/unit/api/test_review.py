@@ -36,7 +36,7 @@ def post(client: Client, call: str, **body):
 
 
 def test_next_items_include_prediction_suggestion_and_progress(reviewer_client, visitor, submission):
-    labels.create_label(actor=visitor, submission=submission, value="1", reason=LabelReason.OWN_PAGE)
+    labels.record_label(actor=visitor, submission=submission, value="1", reason=LabelReason.OWN_PAGE)
     body = post(reviewer_client, "next", rule="doubt", count=5).json()
     [item] = body["items"]
     assert (item["id"], item["reason"], item["blind"]) == (submission.public_id, "suggestion", False)
@@ -48,8 +48,8 @@ def test_next_items_include_prediction_suggestion_and_progress(reviewer_client, 
 
 def test_blind_item_hides_prediction_and_suggestion(reviewer_client, second_reviewer, reviewer, submission):
     make_prediction(submission, verdict=Verdict.SURE, preprocessing_version=submission.preprocessing_version + 1)
-    labels.create_label(actor=reviewer, submission=make_submission(), value="1", reason=LabelReason.API)
-    labels.create_label(actor=second_reviewer, submission=submission, value="1", reason=LabelReason.DOUBT)
+    labels.record_label(actor=reviewer, submission=make_submission(), value="1", reason=LabelReason.API)
+    labels.record_label(actor=second_reviewer, submission=submission, value="1", reason=LabelReason.DOUBT)
     [item] = post(reviewer_client, "next", rule="doubt").json()["items"]
     assert (item["id"], item["blind"]) == (submission.public_id, True)
     assert item["answer"] is item["suggestion"] is None

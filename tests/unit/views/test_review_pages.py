@@ -74,9 +74,9 @@ def test_the_forms_decide_skip_and_undo(reviewer_client, rows):
 
 
 def test_blind_item_shows_neither_prediction_nor_labels(reviewer_client, reviewer, second_reviewer, rows):
-    labels.create_label(actor=reviewer, submission=make_submission(), value="1", reason=LabelReason.API)
+    labels.record_label(actor=reviewer, submission=make_submission(), value="1", reason=LabelReason.API)
     make_prediction(rows[0], preprocessing_version=rows[0].preprocessing_version + 1)
-    labels.create_label(actor=second_reviewer, submission=rows[0], value="1", reason=LabelReason.DOUBT)
+    labels.record_label(actor=second_reviewer, submission=rows[0], value="1", reason=LabelReason.DOUBT)
     page = reviewer_client.get(reverse("review"))
     assert page.context["submission"] == rows[0]
     text = page.content.decode()
@@ -133,7 +133,7 @@ def test_only_operators_bulk_delete_and_must_confirm(reviewer_client, operator, 
 
 def test_matrix_cell_links_to_its_submissions(reviewer_client, reviewer, rows):
     for row, value in zip(rows, ("7", "7", "1", "not_a_digit"), strict=True):
-        labels.create_label(actor=reviewer, submission=row, value=value, reason=LabelReason.DOUBT)
+        labels.record_label(actor=reviewer, submission=row, value=value, reason=LabelReason.DOUBT)
     page = reviewer_client.get(reverse("matrix"))
     matrix = page.context["matrix"]
     assert (matrix.total, matrix.right) == (3, 2)
@@ -146,7 +146,7 @@ def test_matrix_of_an_older_version_counts_its_predictions(reviewer_client, revi
     from digitsite.testing.populated_site import second_version
 
     make_prediction(rows[0], version=second_version(), digit=1, runner_up=7, verdict=Verdict.UNSURE)
-    labels.create_label(actor=reviewer, submission=rows[0], value="1", reason=LabelReason.DOUBT)
+    labels.record_label(actor=reviewer, submission=rows[0], value="1", reason=LabelReason.DOUBT)
     for number, digit in ((1, 7), (2, 1)):
         page = reviewer_client.get(reverse("matrix"), {"version": number})
         assert page.context["matrix"].cells[1][digit] == page.context["matrix"].total == 1
@@ -172,6 +172,6 @@ def test_history_shows_the_prediction_filter_under_both_names(reviewer_client, r
 
 
 def test_history_filters_by_settled_consensus(reviewer_client, reviewer, rows):
-    labels.create_label(actor=reviewer, submission=rows[0], value="7", reason=LabelReason.DOUBT)
+    labels.record_label(actor=reviewer, submission=rows[0], value="7", reason=LabelReason.DOUBT)
     page = reviewer_client.get(reverse("history"), {"truth_state": TruthState.SETTLED.value, "truth": "7"})
     assert page.context["submissions"] == [rows[0]]

@@ -83,7 +83,7 @@ def test_label_of_the_owner_is_a_suggestion_and_can_be_retracted(owner_client: C
 
 
 def test_own_label_is_marked(owner_client: Client, visitor: Actor, submission: Submission) -> None:
-    labels.create_label(actor=visitor, submission=submission, value="9", reason="submission_page")
+    labels.record_label(actor=visitor, submission=submission, value="9", reason="submission_page")
     assert 'value="9" class="key" aria-pressed="true"' in " ".join(text_of(owner_client, submission).split())
 
 
@@ -96,7 +96,7 @@ def test_invalid_label_shows_an_error(owner_client: Client, submission: Submissi
 def test_user_cannot_retract_a_label_of_another_user(
     reviewer_client: Client, visitor: Actor, submission: Submission
 ) -> None:
-    label = labels.create_label(actor=visitor, submission=submission, value="9", reason="submission_page")
+    label = labels.record_label(actor=visitor, submission=submission, value="9", reason="submission_page").label
     address = reverse("submission-retract", args=[submission.public_id, label.pk])
     assert reviewer_client.post(address).status_code == 403
     assert Label.objects.count() == 1
@@ -113,7 +113,7 @@ def test_deleting_asks_first_and_needs_a_post(owner_client: Client, submission: 
 def test_share_link_lets_a_stranger_read_only_until_it_is_revoked(
     owner_client: Client, other_client: Client, visitor: Actor, reviewer: Actor, submission: Submission
 ) -> None:
-    labels.create_label(actor=reviewer, submission=submission, value="7", reason="submission_page")
+    labels.record_label(actor=reviewer, submission=submission, value="7", reason="submission_page")
     assert act(owner_client, "submission-share", submission) == 302
     submission.refresh_from_db()
     key = submission.share_key
@@ -129,7 +129,7 @@ def test_share_link_lets_a_stranger_read_only_until_it_is_revoked(
 
 
 def test_reviewers_see_who_labelled(reviewer_client: Client, operator: Actor, submission: Submission) -> None:
-    labels.create_label(actor=operator, submission=submission, value="7", reason="submission_page")
+    labels.record_label(actor=operator, submission=submission, value="7", reason="submission_page")
     text = text_of(reviewer_client, submission)
     assert "otto" in text
     assert "Settled: 7" in text
@@ -173,8 +173,8 @@ def test_number_of_queries_does_not_grow_with_the_labels(
 ) -> None:
     for number in range(8):
         make_prediction(submission, preprocessing_version=submission.preprocessing_version + 1 + number)
-        labels.create_label(actor=visitor, submission=submission, value=str(number), reason="submission_page")
-    labels.create_label(actor=reviewer, submission=submission, value="7", reason="submission_page")
+        labels.record_label(actor=visitor, submission=submission, value=str(number), reason="submission_page")
+    labels.record_label(actor=reviewer, submission=submission, value="7", reason="submission_page")
     with django_assert_max_num_queries(4):
         text_of(owner_client, submission)
 

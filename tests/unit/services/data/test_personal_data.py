@@ -43,8 +43,8 @@ def visitor_submissions(visitor, stranger, reviewer, django_capture_on_commit_ca
         send(stranger, shift=9)
         for row in own:
             make_prediction(row)
-        labels.create_label(actor=visitor, submission=own[0], value="1", reason=LabelReason.OWN_PAGE)
-        labels.create_label(actor=reviewer, submission=own[0], value="7", reason=LabelReason.DOUBT)
+        labels.record_label(actor=visitor, submission=own[0], value="1", reason=LabelReason.OWN_PAGE)
+        labels.record_label(actor=reviewer, submission=own[0], value="7", reason=LabelReason.DOUBT)
     return own
 
 

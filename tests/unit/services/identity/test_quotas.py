@@ -86,12 +86,12 @@ def test_labels_and_retractions_count_and_are_rejected_when_the_quota_is_exhaust
     settings.MEGABYTES_PER_DAY = (1, 1)
     submission = send()
     before = used_bytes()
-    label = labels.create_label(actor=SENDER, submission=submission, value="7", reason=LabelReason.API)
+    label = labels.record_label(actor=SENDER, submission=submission, value="7", reason=LabelReason.API).label
     labels.retract(actor=SENDER, label=label)
     assert used_bytes() - before == 2 * quotas.LABEL_ROW_BYTES
     DailyUsage.objects.update(bytes=quotas.MEGABYTE - 10)
     with pytest.raises(QuotaError):
-        labels.create_label(actor=SENDER, submission=submission, value="7", reason=LabelReason.API)
+        labels.record_label(actor=SENDER, submission=submission, value="7", reason=LabelReason.API)
     assert submission.labels.count() == 2
     training_consent.opt_out(SENDER)  # never rejected
     assert training_consent.has_opted_out(SENDER)
@@ -102,7 +102,7 @@ def test_labels_are_accepted_when_the_quota_of_submissions_is_exhausted(settings
     submission = send()
     with pytest.raises(QuotaError):
         send()
-    labels.create_label(actor=SENDER, submission=submission, value="7", reason=LabelReason.API)
+    labels.record_label(actor=SENDER, submission=submission, value="7", reason=LabelReason.API)
     page = Client(HTTP_HOST="localhost", REMOTE_ADDR=SENDER.address).get("/api/v1/me")
     assert page.json()["quota"]["submissions_left"] == 0
 
@@ -112,7 +112,7 @@ def _add_prediction() -> None:
 
 
 def _label_adder(submission: Submission) -> Callable[[], None]:
-    return lambda: labels.create_label(
+    return lambda: labels.record_label(
         actor=SENDER, submission=submission, value=secrets.choice("0123456789"), reason=LabelReason.API
     )
 

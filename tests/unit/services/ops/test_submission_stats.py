@@ -15,8 +15,8 @@ def test_stats_count_visible_submissions(visitor, stranger, reviewer, django_ass
     make_prediction(right)
     make_prediction(wrong, digit=4, verdict=Verdict.UNSURE)
     make_submission(stranger)
-    labels.create_label(actor=reviewer, submission=right, value="7", reason=LabelReason.RANDOM)
-    labels.create_label(actor=reviewer, submission=wrong, value="9", reason=LabelReason.RANDOM)
+    labels.record_label(actor=reviewer, submission=right, value="7", reason=LabelReason.RANDOM)
+    labels.record_label(actor=reviewer, submission=wrong, value="9", reason=LabelReason.RANDOM)
     with django_assert_num_queries(2):
         stats = submission_stats.stats_for(visitor)
     assert (stats.submissions, stats.settled, stats.settled_correct, stats.live_version) == (2, 2, 1, 1)

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from recognizer.models import Label, LabelKind, LabelReason, Submission, TruthState, Verdict, Vote
 from recognizer.services.identity.actors import Actor
-from recognizer.services.review import decisions, labels
+from recognizer.services.review import labels, queue
 from recognizer.services.submissions.bulk_delete import delete_submissions
 from tests.factories import make_prediction, make_submission
 
@@ -99,16 +99,14 @@ def test_consensus_matches_full_recomputation(db: None, steps: list[tuple]) -> N
             elif step == "erase":
                 delete_submissions(Submission.objects.filter(pk=copy.pk))
             elif step == "retract":
-                last = Label.objects.filter(submission=copy, **labels.ACTIVE).order_by("-id").first()
+                last = Label.objects.active().filter(submission=copy).order_by("-id").first()
                 if last is None or (last.kind == LabelKind.REVIEW and last.user is None):
                     continue
                 labels.retract(actor=Actor(user=last.user) if last.user else VISITOR, label=last)
                 assert_consensus(copy, is_review=last.kind == LabelKind.REVIEW)
             else:
-                _, is_news = labels.create_label_if_changed(
-                    actor=actor, submission=copy, value=value, reason=LabelReason.API
-                )
-                if is_news:  # a repeated label changes nothing, also after an account was deleted
+                recorded = labels.record_label(actor=actor, submission=copy, value=value, reason=LabelReason.API)
+                if recorded.is_new:  # a repeated label changes nothing, also after an account was deleted
                     assert_consensus(copy, is_review=step == "review")
         transaction.set_rollback(True)
 
@@ -132,14 +130,14 @@ def test_migration_creates_votes_from_existing_labels() -> None:
     first_reviewer, second_reviewer = reviewers(2)
     submission = make_submission(VISITOR)
     for actor, value in ((first_reviewer, "1"), (second_reviewer, "2"), (first_reviewer, "3")):
-        last = labels.create_label(actor=actor, submission=submission, value=value, reason=LabelReason.API)
+        last = labels.record_label(actor=actor, submission=submission, value=value, reason=LabelReason.API).label
     labels.retract(actor=first_reviewer, label=last)
     gone = Actor(user=User.objects.create_superuser("gone"))
-    labels.create_label(actor=gone, submission=submission, value="1", reason=LabelReason.API)
+    labels.record_label(actor=gone, submission=submission, value="1", reason=LabelReason.API)
     User.objects.filter(pk=gone.user.pk).delete()
     expected = set(Vote.objects.values_list("digest", "user", "label"))
     assert len(expected) == 3
-    standing = set(Label.objects.filter(**labels.ACTIVE).values_list("pk", flat=True))
+    standing = set(Label.objects.active().values_list("pk", flat=True))
     Vote.objects.all().delete()
     Label.objects.update(stands=True)
     import_module("recognizer.migrations.0014_votes").derive(apps, None)
@@ -186,7 +184,7 @@ def test_label_cost_does_not_grow_with_labels(operation: str) -> None:
     submission = make_submission(VISITOR)
     make_prediction(submission)
     for actor in (VISITOR, reviewer, other):
-        labels.create_label(actor=actor, submission=submission, value="7", reason=LabelReason.API)
+        labels.record_label(actor=actor, submission=submission, value="7", reason=LabelReason.API)
     costs = defaultdict(list)
     for count in (10, 1000):
         for actor in (VISITOR, other, reviewer):
@@ -204,16 +202,16 @@ def test_label_cost_does_not_grow_with_labels(operation: str) -> None:
 def perform_operation(operation: str, submission: Submission, reviewer: Actor, *, value: str) -> None:
     actor = reviewer if "review" in operation else VISITOR
     if operation == "decide":
-        decisions.decide(actor=reviewer, submission=submission, value=value, default_reason=LabelReason.API)
+        labels.record_label(actor=reviewer, submission=submission, value=value, reason=LabelReason.API)
     elif operation == "undo":
-        decisions.undo(actor=reviewer, submission=submission)
+        queue.undo(actor=reviewer, submission=submission)
     elif operation.startswith("retract"):
-        label = labels.last_labels(actor, [submission])[submission.pk]
+        label = labels.find_last_labels(actor, [submission])[submission.pk]
         labels.retract(actor=actor, label=label)
     else:
         if operation == "repeat":
-            value = labels.last_labels(actor, [submission])[submission.pk].value
-        labels.create_label(actor=actor, submission=submission, value=value, reason=LabelReason.API)
+            value = labels.find_last_labels(actor, [submission])[submission.pk].value
+        labels.record_label(actor=actor, submission=submission, value=value, reason=LabelReason.API)
 
 
 @pytest.mark.sqlite_only
@@ -236,6 +234,6 @@ def test_suggestion_cost_does_not_grow_with_copies() -> None:
             for _ in range(count)
         )
         with Steps() as steps:
-            labels.create_label(actor=VISITOR, submission=submission, value=str(count % 7), reason=LabelReason.API)
+            labels.record_label(actor=VISITOR, submission=submission, value=str(count % 7), reason=LabelReason.API)
         costs[count] = steps.count
     assert costs[2000] <= 1.5 * costs[1] + 10, costs

@@ -7,7 +7,8 @@ from django.utils import timezone
 
 from recognizer.models import Label, LabelKind, LabelReason, Lease, Submission, TruthState, Verdict
 from recognizer.services.identity.actors import Actor
-from recognizer.services.review import decisions, labels, queue
+from recognizer.services.review import labels, queue
+from recognizer.services.review.labels import LabelInput, RecordedLabel
 from recognizer.services.training.scheduling import trainable_submissions
 from tests.factories import make_prediction, make_submission
 
@@ -30,7 +31,11 @@ def lease_one(actor: Actor) -> Submission:
 
 
 def decide(actor: Actor, submission: Submission, value: str = "7") -> Label:
-    return decisions.decide(actor=actor, submission=submission, value=value, default_reason=LabelReason.API)
+    return labels.record_label(actor=actor, submission=submission, value=value, reason=LabelReason.API).label
+
+
+def confirm(actor: Actor, rows: list[Submission]) -> list[RecordedLabel]:
+    return labels.record_labels(actor=actor, inputs=[LabelInput(row, "7", LabelReason.GRID) for row in rows])
 
 
 def consensus(submission: Submission) -> tuple[str, str]:
@@ -74,7 +79,7 @@ def test_undo_leases_item_again_with_same_reason(reviewer, second_reviewer):
     make_predicted(), make_predicted()
     submission = lease_one(reviewer)
     decide(reviewer, submission)
-    item = decisions.undo(actor=reviewer, submission=submission)
+    item = queue.undo(actor=reviewer, submission=submission)
     assert (item.submission, item.reason, item.blind) == (submission, LabelReason.DOUBT, False)
     assert consensus(submission) == ("", TruthState.NONE)
     assert lease_one(reviewer) == submission
@@ -86,7 +91,7 @@ def test_repeated_undo_retracts_once(reviewer):
     submission = lease_one(reviewer)
     decide(reviewer, submission)
     for _ in range(2):
-        decisions.undo(actor=reviewer, submission=submission)
+        queue.undo(actor=reviewer, submission=submission)
     assert Label.objects.filter(retracts__isnull=False).count() == 1
     assert lease_one(reviewer) == submission
 
@@ -94,25 +99,26 @@ def test_repeated_undo_retracts_once(reviewer):
 def test_skip_can_be_undone(reviewer):
     make_predicted(), make_predicted()
     submission = lease_one(reviewer)
-    decisions.skip(actor=reviewer, submission=submission)
+    queue.skip(actor=reviewer, submission=submission)
     assert lease_one(reviewer) != submission
-    assert decisions.undo(actor=reviewer, submission=submission).submission == submission
+    assert queue.undo(actor=reviewer, submission=submission).submission == submission
 
 
 def test_last_decided_ignores_labels_outside_queue(reviewer):
-    assert decisions.last_decided(reviewer) is None
+    assert queue.last_decided(reviewer) is None
     make_predicted()
     submission = lease_one(reviewer)
     decide(reviewer, submission)
-    labels.create_label(actor=reviewer, submission=make_predicted(), value="3", reason=LabelReason.OWN_PAGE)
-    assert decisions.last_decided(reviewer) == submission
+    labels.record_label(actor=reviewer, submission=make_predicted(), value="3", reason=LabelReason.OWN_PAGE)
+    assert queue.last_decided(reviewer) == submission
 
 
 def test_decisions_are_stored_all_or_none(reviewer):
     rows = [make_predicted() for _ in range(5)]
     with pytest.raises(labels.LabelError):
-        decisions.decide_many(
-            actor=reviewer, values=dict.fromkeys(rows, "7") | {rows[4]: "eleven"}, default_reason=LabelReason.GRID
+        labels.record_labels(
+            actor=reviewer,
+            inputs=[LabelInput(row, "eleven" if row == rows[4] else "7", LabelReason.GRID) for row in rows],
         )
     assert not Label.objects.exists()
 
@@ -122,17 +128,14 @@ def test_query_count_does_not_depend_on_number_of_decisions(reviewer, count, dja
     rows = [make_predicted() for _ in range(count)]
     reviewer.user.has_perm("recognizer.review")
     with django_assert_max_num_queries(14):
-        decisions.decide_many(actor=reviewer, values=dict.fromkeys(rows, "7"), default_reason=LabelReason.GRID)
+        confirm(reviewer, rows)
     assert Submission.objects.filter(truth="7", truth_state=TruthState.SETTLED).count() == count
 
 
 def test_deleted_submission_does_not_fail_other_decisions(reviewer):
     rows = [make_predicted() for _ in range(3)]
     Submission.objects.filter(pk=rows[1].pk).delete()
-    labels_added = decisions.decide_many(
-        actor=reviewer, values=dict.fromkeys(rows, "7"), default_reason=LabelReason.GRID
-    )
-    assert {row.submission_id for row in labels_added} == {rows[0].pk, rows[2].pk}
+    assert {row.label.submission_id for row in confirm(reviewer, rows)} == {rows[0].pk, rows[2].pk}
 
 
 def test_grid_leases_submissions_of_one_digit(reviewer, second_reviewer):
@@ -160,8 +163,8 @@ def test_reviewed_item_is_blind_under_every_rule(reviewer, second_reviewer):
 def test_visitor_labels_are_not_used_for_training(visitor, stranger, reviewer):
     submission = make_predicted()
     for value in ("1", "7", "1"):
-        labels.create_label(actor=visitor, submission=submission, value=value, reason=LabelReason.OWN_PAGE)
-    for actor in (visitor, stranger, Actor()):
+        labels.record_label(actor=visitor, submission=submission, value=value, reason=LabelReason.OWN_PAGE)
+    for actor in (stranger, Actor()):
         with pytest.raises(labels.NotAllowedError):
             decide(actor, submission)
     assert consensus(submission) == ("1", TruthState.PROVISIONAL)

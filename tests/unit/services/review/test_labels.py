@@ -29,7 +29,7 @@ def submission(visitor: Actor) -> Submission:
 
 
 def add_label(actor: Actor, submission: Submission, value: str) -> Label:
-    return labels.create_label(actor=actor, submission=submission, value=value, reason=LabelReason.DOUBT)
+    return labels.record_label(actor=actor, submission=submission, value=value, reason=LabelReason.DOUBT).label
 
 
 def consensus(submission: Submission) -> tuple[str, str]:
@@ -55,7 +55,7 @@ def test_label_of_reviewer_is_settled(reviewer, submission):
 
 def test_reviewer_settles_their_own_drawing(reviewer):
     own = make_submission(reviewer)
-    labels.create_label(actor=reviewer, submission=own, value="4", reason=LabelReason.OWN_PAGE)
+    labels.record_label(actor=reviewer, submission=own, value="4", reason=LabelReason.OWN_PAGE)
     assert consensus(own) == ("4", TruthState.SETTLED)
 
 

@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from recognizer.models import Fold, Label, LabelReason, Lease, Submission, TruthState, Verdict
 from recognizer.services.identity.actors import Actor
-from recognizer.services.review import decisions, labels, queue
+from recognizer.services.review import labels, queue
 from tests.factories import make_prediction, make_submission
 
 pytestmark = pytest.mark.django_db
@@ -41,7 +41,7 @@ def take(actor, rule=LabelReason.DOUBT, count=1, seed=1) -> list[Submission]:
 
 
 def review(actor, submission, value="7", reason=LabelReason.DOUBT) -> Label:
-    return decisions.decide(actor=actor, submission=submission, value=value, default_reason=reason)
+    return labels.record_label(actor=actor, submission=submission, value=value, reason=reason).label
 
 
 def test_highest_doubt_comes_first(reviewer):
@@ -52,7 +52,7 @@ def test_highest_doubt_comes_first(reviewer):
 def test_contradicted_submissions_come_before_doubtful(reviewer, visitor):
     make_predicted(0.9)
     contradicted = make_predicted(0.1)
-    labels.create_label(actor=visitor, submission=contradicted, value="1", reason=LabelReason.OWN_PAGE)
+    labels.record_label(actor=visitor, submission=contradicted, value="1", reason=LabelReason.OWN_PAGE)
     [item] = queue.lease_next(actor=reviewer, rule=LabelReason.DOUBT, count=1)
     assert (item.submission, item.reason, item.blind) == (contradicted, LabelReason.SUGGESTION, False)
 
@@ -105,17 +105,17 @@ def test_item_is_free_after_lease_expiry(reviewer, second_reviewer):
 def test_released_items_are_free_immediately(reviewer, second_reviewer):
     submission = make_predicted()
     take(reviewer)
-    queue.release_leases(actor=reviewer)
+    Lease.objects.filter(reviewer=reviewer.user).delete()
     assert take(second_reviewer) == [submission]
 
 
 def test_skipped_item_comes_last_for_its_reviewer(reviewer, second_reviewer):
     hard, easy = make_predicted(0.9), make_predicted(0.1)
     assert take(reviewer) == [hard]
-    decisions.skip(actor=reviewer, submission=hard)
+    queue.skip(actor=reviewer, submission=hard)
     assert take(reviewer) == [easy]
     assert take(second_reviewer) == [hard]
-    queue.release_leases(actor=second_reviewer)
+    Lease.objects.filter(reviewer=second_reviewer.user).delete()
     review(reviewer, easy)
     assert take(reviewer) == [hard]
 
@@ -185,7 +185,7 @@ def test_random_sample_reaches_every_submission(reviewer):
     sample = set()
     for seed in range(30):
         sample |= set(take(reviewer, LabelReason.RANDOM, seed=seed))
-        queue.release_leases(actor=reviewer)
+        Lease.objects.filter(reviewer=reviewer.user).delete()
     assert sample == expected
 
 

@@ -7,7 +7,7 @@ from django.utils import timezone
 
 from digitsite.testing.populated_site import second_version
 from recognizer.models import Label, LabelReason, Prediction, Verdict
-from recognizer.services.review import decisions, labels, statistics
+from recognizer.services.review import labels, queue, statistics
 from tests.factories import make_prediction, make_submission
 
 # Prefixes of timestamps must be the same text on both databases.
@@ -17,7 +17,7 @@ pytestmark = [pytest.mark.django_db, pytest.mark.both_databases]
 def make_reviewed(actor, value="7", *, reason=LabelReason.RANDOM, digit=7):
     submission = make_submission()
     make_prediction(submission, digit=digit, runner_up=(digit + 1) % 10, verdict=Verdict.UNSURE)
-    decisions.decide(actor=actor, submission=submission, value=value, default_reason=reason)
+    labels.record_label(actor=actor, submission=submission, value=value, reason=reason)
     return submission
 
 
@@ -52,7 +52,7 @@ def test_accuracy_by_day_uses_day_of_prediction(reviewer):
 
 def test_retracted_labels_do_not_count(reviewer):
     submission = make_reviewed(reviewer, "7")
-    decisions.undo(actor=reviewer, submission=submission)
+    queue.undo(actor=reviewer, submission=submission)
     assert statistics.accuracy_on_traffic() == ([], [])
 
 
@@ -60,10 +60,10 @@ def test_agreement_counts_pairs_of_last_labels(reviewer, second_reviewer, operat
     agreed, disagreed = make_reviewed(reviewer, "7"), make_reviewed(reviewer, "7")
     make_reviewed(reviewer, "2")
     for submission, value in ((agreed, "1"), (agreed, "7"), (disagreed, "1")):
-        labels.create_label(
+        labels.record_label(
             actor=second_reviewer, submission=submission, value=value, reason=LabelReason.SECOND_OPINION
         )
-    labels.create_label(actor=operator, submission=disagreed, value="1", reason=LabelReason.SECOND_OPINION)
+    labels.record_label(actor=operator, submission=disagreed, value="1", reason=LabelReason.SECOND_OPINION)
     agreement = statistics.agreement()
     assert (agreement.right, agreement.total) == (2, 4)
 

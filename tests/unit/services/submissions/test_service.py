@@ -192,7 +192,7 @@ def test_preview_of_a_blank_image_is_blank_and_stores_nothing(visitor, media):
 def test_deletion_by_the_owner_deletes_predictions_labels_and_file(visitor, reviewer, media):
     submission = draw(visitor)
     make_prediction(submission)
-    labels.create_label(actor=reviewer, submission=submission, value="7", reason=LabelReason.RANDOM)
+    labels.record_label(actor=reviewer, submission=submission, value="7", reason=LabelReason.RANDOM)
     service.delete(actor=visitor, submission=submission)
     assert not Submission.objects.exists()
     assert not Prediction.objects.exists()
