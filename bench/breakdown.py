@@ -87,12 +87,14 @@ def warm_up() -> None:
     """Store images as `serving.warm_up` does, in this process."""
     from recognizer.models import Source
     from recognizer.services.identity.actors import Actor
-    from recognizer.services.submissions import service
+    from recognizer.services.submissions import intake, writer
     from recognizer.services.submissions.intake import SubmissionInput
+    from recognizer.services.submissions.writer import WriteRequest
 
     files = bodies.noise(serving.WARM_UP_IMAGES)
     inputs = [SubmissionInput(source=Source.API, image=file) for file in files]
-    service.create_submissions(actor=Actor(visitor="a" * 32), payloads=inputs, seconds=10)
+    actor = Actor(visitor="a" * 32)
+    writer.store(WriteRequest(actor=actor, items=intake.prepare(inputs, actor=actor), wait=True, timeout=10))
 
 
 def turn(inner: "Site", connection: load.Connection, files: Sequence[bytes], posted_files: Sequence[bytes]) -> Columns:
@@ -110,7 +112,7 @@ def stages_of_requests(files: Sequence[bytes]) -> Columns:
     from django.test import RequestFactory
 
     from ml import preprocessing
-    from recognizer.api.serializers.submissions import StoredSubmissionSerializer
+    from recognizer.api.views.create import submission_document
     from recognizer.models import Source
     from recognizer.services.identity.actors import SYSTEM_ACTOR, Actor
     from recognizer.services.images import storage
@@ -135,22 +137,20 @@ def stages_of_requests(files: Sequence[bytes]) -> Columns:
         mark("encode the stored image")
         preprocessing.prepare_image(encoded.pixels)
         mark(PREPROCESS)
-        row = intake.prepare(intake.open_input(SubmissionInput(source=Source.API, image=file)), actor=actor).row
+        row = intake.prepare([SubmissionInput(source=Source.API, image=file)], actor=actor)[0].row
         mark(PREPARE_AGAIN)
-        written: list[str] = []
         with fsync.relaxed_sync(), transaction.atomic():
-            with fsync.deferred_sync(written):
-                storage.write(encoded)
+            path = storage.write(encoded)
             mark("write the image")
             bulk_insert.insert([row])
         mark("insert and commit")
         handoff.push([row.pk])
         mark("enqueue")
-        fsync.flush(written)
+        fsync.flush([path])
         mark("fsync, while the worker computes")
         handoff.wait_for(row, 10)
         mark("wait for the result")
-        StoredSubmissionSerializer.represent(row, {"request": request, "key": "", "read_key": ""})
+        submission_document(request, row, "")
         mark("serialize the response")
         if row.latest_prediction is None:
             raise RuntimeError(f"submission {row.pk} has no prediction")

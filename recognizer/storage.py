@@ -1,17 +1,15 @@
-"""Image files on disk: each file appears under its name complete or not at all, and is synced before the response.
+"""Image files on disk: each file appears under its name complete or not at all.
 
-Used as `STORAGES["default"]`. Another storage (for example S3-compatible) can replace it if saving under an existing
-name replaces the file.
+Used as `STORAGES["default"]`.
 """
 
 import os
 import secrets
+from collections.abc import Iterable
 from contextlib import suppress
 from typing import IO, TYPE_CHECKING, Any, BinaryIO, cast
 
 from django.core.files.storage import FileSystemStorage
-
-from recognizer.services.lib import fsync
 
 if TYPE_CHECKING:
     from django.core.files.base import File
@@ -23,26 +21,31 @@ class DurableFileStorage(FileSystemStorage):
     """File storage for content-addressed names: saving under an existing name replaces the equal file."""
 
     def save(self, name: str | None, content: IO[Any], max_length: int | None = None) -> str:  # noqa: ARG002
-        """Save a file under exactly this name.
+        """Save a file under exactly this name, on the disk when the call returns."""
+        self._write(str(name), cast("File[Any]", content).chunks(), is_synced=True)
+        return str(name)
+
+    def save_unsynced(self, name: str, data: bytes) -> str:
+        """Save a file under exactly this name, and return the path that `fsync.flush` syncs.
 
         Skips Django's three checks of the name and its search for an unused one, which take half of the time of a
         save: the name is not user input, and `path` rejects names outside of the storage.
         """
-        return self._save(str(name), cast("File[Any]", content))
+        return self._write(name, (data,), is_synced=False)
 
-    def _save(self, name: str, content: "File[Any]") -> str:
+    def _write(self, name: str, chunks: Iterable[bytes], *, is_synced: bool) -> str:
         # Plain strings: creating a Path takes longer than creating a file.
-        target, deferred = self.path(name), fsync.deferred_files()
+        target = self.path(name)
         temporary = f"{target}.{secrets.token_hex(4)}{TEMPORARY_SUFFIX}"
         try:
             # The directory is not synced (4 ms more on a common disk): the commit of the row, which follows, goes
             # through the journal of the same file system and includes the new name.
             with self._create(temporary) as file:
-                for chunk in content.chunks():
+                for chunk in chunks:
                     file.write(chunk)
                 if self.file_permissions_mode is not None:
                     os.fchmod(file.fileno(), self.file_permissions_mode)
-                if deferred is None:
+                if is_synced:
                     file.flush()
                     os.fsync(file.fileno())
             os.replace(temporary, target)  # noqa: PTH105
@@ -50,9 +53,7 @@ class DurableFileStorage(FileSystemStorage):
             with suppress(FileNotFoundError):
                 os.unlink(temporary)  # noqa: PTH108
             raise
-        if deferred is not None:
-            deferred.append(target)
-        return name
+        return target
 
     def _create(self, path: str) -> BinaryIO:
         """Create a file, and its folder if it is missing, which is rare."""

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from rest_framework.request import Request
     from rest_framework.views import APIView
 
+    from recognizer.requests import SiteRequest
+
 UNREADABLE = "The Authorization header cannot be read. Send one, as in `Authorization: Bearer digits_…`."
 
 
@@ -28,36 +30,45 @@ class TokenAuthentication(BaseAuthentication):
 
     def authenticate(self, request: Request) -> tuple[User, Token] | None:
         """Return the token's account and the token, and set `request.actor` with the token's scopes."""
-        key = bearer_token(request)
-        if key is None:
-            return None
-        inner = site_request(request)
-        try:
-            token = _authenticate(key)
-        except AuthenticationFailed:
-            # The framework checks throttles only after authentication has succeeded.
-            throttling.count(Actor(address=client_ip(inner)), throttling.Kind.READ)
-            raise
-        inner.actor = Actor(
-            user=token.user,
-            scopes=frozenset(token.scopes),
-            address=client_ip(inner),
-            manage_key=manage_key_of(inner),
-        )
-        return token.user, token
+        token = authenticate_token(site_request(request))
+        return None if token is None else (token.user, token)
 
     def authenticate_header(self, request: Request) -> str:
         """Return the `WWW-Authenticate` challenge of a 401 (RFC 6750)."""
-        return 'Bearer realm="api"' if bearer_token(request) is None else 'Bearer realm="api", error="invalid_token"'
+        return 'Bearer realm="api"' if bearer_token(request) is None else InvalidToken.auth_header
 
 
-def _authenticate(key: str) -> Token:
-    if not key:
-        raise AuthenticationFailed(UNREADABLE)
+class InvalidToken(AuthenticationFailed):
+    """The token is unknown, expired or unreadable (401)."""
+
+    auth_header = 'Bearer realm="api", error="invalid_token"'
+
+
+def authenticate_token(request: SiteRequest) -> Token | None:
+    """Return the token of the request, if any, and set `request.actor` with its scopes.
+
+    Raises:
+        InvalidToken: The token is unknown, expired or unreadable.
+        ThrottledError: The caller has sent too many of these.
+    """
+    key = bearer_token(request)
+    if key is None:
+        return None
     try:
-        return tokens.authenticate(key)
+        if not key:
+            raise tokens.BadTokenError(UNREADABLE)
+        token = tokens.authenticate(key)
     except tokens.BadTokenError as error:
-        raise AuthenticationFailed(str(error)) from error
+        # Throttles are checked only after authentication has succeeded.
+        throttling.count(Actor(address=client_ip(request)), throttling.Kind.READ)
+        raise InvalidToken(str(error)) from error
+    request.actor = Actor(
+        user=token.user,
+        scopes=frozenset(token.scopes),
+        address=client_ip(request),
+        manage_key=manage_key_of(request),
+    )
+    return token
 
 
 class InsufficientScope(PermissionDenied):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from recognizer.cookies import SITE_COOKIES
 
 if TYPE_CHECKING:
+    from django.http import HttpRequest
     from rest_framework.request import Request
 
 # Some sites use the scheme Token instead of Bearer. Such tokens are rejected with a message instead of being ignored.
@@ -16,7 +17,7 @@ TOKEN_SCHEME = re.compile(r"(?:^|,)\s*(?:bearer|token)\b", re.IGNORECASE)
 CREDENTIALS = re.compile(r"(?:bearer|token) +(?P<key>[a-z0-9._~+/-]{1,200}=*)", re.IGNORECASE)
 
 
-def bearer_token(request: Request) -> str | None:
+def bearer_token(request: Request | HttpRequest) -> str | None:
     """Return the key in the Authorization header, "" if the header is malformed, or None if it has no token.
 
     Other schemes, such as the `Basic` of a proxy, are ignored. A header that the web server cannot decode arrives
@@ -31,7 +32,7 @@ def bearer_token(request: Request) -> str | None:
     return "" if not header or not header.isascii() or TOKEN_SCHEME.search(header) else None
 
 
-def is_browser(request: Request) -> bool:
+def is_browser(request: Request | HttpRequest) -> bool:
     """Return whether the request carries a cookie of the site and no token.
 
     Another site may have caused such a request, so it needs a CSRF token. No site can make a browser send a bearer

@@ -25,6 +25,7 @@ from django.http import Http404, HttpRequest, HttpResponse, JsonResponse, Unread
 from rest_framework import exceptions
 from rest_framework.response import Response
 
+from recognizer.services.identity.idempotency import InProgressError, KeyReusedError
 from recognizer.services.identity.permissions import NotAllowedError
 from recognizer.services.identity.quotas import QuotaError
 from recognizer.services.identity.throttling import ThrottledError
@@ -73,6 +74,8 @@ OTHER_ERRORS = (
     (BusyError, (503, "", "busy")),
     (QuotaError, (429, "", "quota_exceeded")),
     (ThrottledError, (429, "", "throttled")),
+    (InProgressError, (409, "", "in_progress")),
+    (KeyReusedError, (422, "", "key_reused")),
     # The database is unreachable or restarting.
     (OperationalError | InterfaceError, (503, DETAILS[503], "unavailable")),
     (NotAllowedError | PermissionDenied, (403, "", "")),
@@ -90,28 +93,12 @@ class Conflict(exceptions.APIException):
     default_code = "conflict"
 
 
-class InProgress(Conflict):
-    """The same request is still being executed (409)."""
-
-    default_code = "in_progress"
-    default_detail = "The same was sent before and is still being answered. Send it again in a moment."
-    wait = 1
-
-
 class Deleted(exceptions.APIException):
     """The submission that an earlier request with this key stored was deleted (410)."""
 
     status_code = 410
     default_code = "deleted"
     default_detail = "This was stored under the same Idempotency-Key and deleted since. Use a new key to send it again."
-
-
-class KeyReused(exceptions.APIException):
-    """The idempotency key was used for a different request (422)."""
-
-    status_code = 422
-    default_code = "key_reused"
-    default_detail = "This Idempotency-Key came with another request before. Use a new key for each new request."
 
 
 class BodyTooLarge(exceptions.APIException):

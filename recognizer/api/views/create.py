@@ -1,19 +1,38 @@
-"""The two operations that receive images: create submissions, and preview without storing."""
+"""The two operations that receive images: create submissions, and preview without storing.
 
-from collections.abc import Iterator, Sequence
-from typing import Any
+Their POST does not pass through the framework's request, whose cost and reference cycles matter for these two only; see
+`SlimPostView`. The path of an upload is `request_parsing` (parse), `intake` (prepare), `writer` (commit, enqueue, flush
+and wait), and `submission_document` (render).
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, cast
+from urllib.parse import quote_plus
 
 from django.conf import settings
+from django.http import HttpRequest, HttpResponse, QueryDict
+from django.http.response import HttpResponseBase
 from drf_spectacular.utils import OpenApiResponse, extend_schema
-from rest_framework.response import Response
+from rest_framework.serializers import DateTimeField
 
 from ml.serving.verdicts import Verdict
-from recognizer.api.http import headers as http_headers
+from recognizer.api.authentication.cookie import CookieAuthentication
+from recognizer.api.authentication.token import InsufficientScope, authenticate_token
+from recognizer.api.http import idempotency as http_idempotency
 from recognizer.api.http import request_parsing
-from recognizer.api.http.idempotency import idempotent
-from recognizer.api.http.parsers import FormParser, ImageParser, JsonParser
-from recognizer.api.http.problems import Deleted, Problem, Unavailable, document_of
-from recognizer.api.http.requests import ApiRequest
+from recognizer.api.http.credentials import is_browser
+from recognizer.api.http.headers import wait_preference
+from recognizer.api.http.problems import (
+    CONTENT_TYPE,
+    BodyTooLarge,
+    Deleted,
+    Unavailable,
+    UnsupportedCharset,
+    document_of,
+    problem_response,
+)
+from recognizer.api.http.renderers import JsonRenderer
 from recognizer.api.openapi.params import (
     CROP,
     DRAWING_EXAMPLE,
@@ -28,34 +47,89 @@ from recognizer.api.openapi.params import (
     problems,
 )
 from recognizer.api.serializers.predictions import PreviewSerializer
-from recognizer.api.serializers.submissions import (
-    BatchItemSerializer,
-    StoredSubmissionSerializer,
-    submission_path,
-)
-from recognizer.api.views.base import ApiView
-from recognizer.models import Submission, SubmissionState
-from recognizer.services.identity import idempotency, permissions
-from recognizer.services.identity.idempotency import Claim
+from recognizer.api.serializers.submissions import BatchItemSerializer, StoredSubmissionSerializer, submission_path
+from recognizer.api.views.base import CHARSETS, ApiView
+from recognizer.middleware import client_ip, ensure_visitor, manage_key_of
+from recognizer.models import Prediction, Scope, Submission, SubmissionState
+from recognizer.requests import SiteRequest
+from recognizer.services.identity import idempotency, permissions, throttling
+from recognizer.services.identity.actors import Actor
+from recognizer.services.identity.idempotency import Claim, StoredResponse
 from recognizer.services.inference import handoff
-from recognizer.services.submissions import intake, service
-from recognizer.services.submissions.intake import SubmissionRejectedError
+from recognizer.services.submissions import intake, service, writer
+from recognizer.services.submissions.intake import SubmissionInput, SubmissionRejectedError
 from recognizer.services.submissions.service import Preview
+from recognizer.services.submissions.writer import Outcome, WriteRequest
 
 from .submissions import SubmissionListView
 
+if TYPE_CHECKING:
+    from rest_framework.request import Request
+
 RETRY_AFTER_SECONDS = "1"
-PARSERS = [JsonParser, FormParser, ImageParser]
+# Fields of a submission that are URLs -> names of the URLs.
+URL_NAMES = {
+    "url": "api-submission",
+    "page": "submission",
+    "image": "api-submission-image",
+    "pixels": "api-submission-pixels",
+}
+ANSWER_FIELDS = ("verdict", "digit", "certainty", "runner_up", "probabilities", "energy", "doubt")
 
-# A stored submission, or the problem document of an image that was not stored.
-Outcome = Submission | Problem
+_json, _time = JsonRenderer(), DateTimeField()
 
 
-class SubmissionsView(SubmissionListView):
-    """List and creation of submissions."""
+class SlimPostView(ApiView):
+    """A view whose POST is a plain Django view. Other methods and the OpenAPI document are the framework's."""
 
-    parser_classes = PARSERS
     max_body_bytes = settings.DATA_UPLOAD_MAX_MEMORY_SIZE
+
+    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        """Handle a POST; an exception becomes a problem document."""
+        if request.method != "POST":
+            response: HttpResponseBase = super().dispatch(request, *args, **kwargs)
+            return response
+        try:
+            return self.post(cast("SiteRequest", request))
+        except Exception as error:  # noqa: BLE001 - `problem_response` logs unexpected ones
+            problem = problem_response(error, {"request": request, "view": self})
+            headers = {name: value for name, value in problem.items() if name != "Content-Type"}
+            return HttpResponse(_json.render(problem.data), CONTENT_TYPE, problem.status_code, headers=headers)
+
+    def post(self, request: SiteRequest) -> HttpResponse:
+        """Return the response to a POST."""
+        raise NotImplementedError
+
+    def authenticate(self, request: SiteRequest) -> Actor:
+        """Check the request without reading its body, and return its sender.
+
+        Raises:
+            BodyTooLarge: The body is larger than `max_body_bytes`.
+            UnsupportedCharset: The body is not UTF-8.
+            AuthenticationFailed: The token is invalid.
+            InsufficientScope: The token does not permit to submit.
+            CsrfFailedError: A browser sent no valid CSRF token.
+            ThrottledError: The caller has used up this minute's reads.
+        """
+        if int(request.META.get("CONTENT_LENGTH") or 0) > self.max_body_bytes:
+            raise BodyTooLarge(limit=self.max_body_bytes)
+        if (request.content_params or {}).get("charset", "utf-8").lower() not in CHARSETS:
+            raise UnsupportedCharset
+        if authenticate_token(request) is not None:
+            if not request.actor.has_scope(Scope.SUBMIT):
+                raise InsufficientScope((Scope.SUBMIT,))
+        elif is_browser(request):
+            request.POST = QueryDict()  # the CSRF token is in a header, and the check must not parse the body
+            CookieAuthentication().enforce_csrf(cast("Request", request))
+        else:
+            # Set without loading the session.
+            request.actor = Actor(address=client_ip(request), manage_key=manage_key_of(request))
+        throttling.count_request(request.actor, is_safe=False)
+        return ensure_visitor(request) if is_browser(request) else request.actor
+
+
+class SubmissionsView(SlimPostView, SubmissionListView):
+    """List and creation of submissions."""
 
     @extend_schema(
         operation_id="create_submission",
@@ -70,7 +144,7 @@ class SubmissionsView(SubmissionListView):
             **problems(400, 403, 409, 410, 413, 415, 422, 429, 503),
         },
     )
-    def post(self, request: ApiRequest) -> Response:
+    def post(self, request: SiteRequest) -> HttpResponse:
         """Create a submission from an image or strokes of one digit, or a batch of up to 100.
 
         Waits for the prediction: 201 includes it. 202 if it takes longer; read the submission later at `Location`.
@@ -78,101 +152,28 @@ class SubmissionsView(SubmissionListView):
         A batch is a JSON list, or a form with several parts `image`. The response is 207 with the result for each
         image. An invalid image does not affect the others.
         """
-        actor = self.sender
-        response = idempotent(request, actor=actor, handler=lambda claim: self._create(request, claim))
+        actor = self.authenticate(request)
+        body = request_parsing.read_body(request)
+        claim = http_idempotency.acquire(request, body, actor=actor)
+        if isinstance(claim, StoredResponse):
+            response = HttpResponse(claim.body, "application/json", claim.status, headers=dict(claim.headers))
+            response["Idempotent-Replayed"] = "true"
+        else:
+            try:
+                response = _create(request, body, claim)
+            except BaseException:
+                if claim is not None:
+                    idempotency.release(claim)
+                raise
+            if claim is not None:
+                http_idempotency.complete(claim, response)
         if not actor.is_known:
-            _add_manage_keys(response.data)
+            _add_manage_keys(response)
         return response
 
-    def _create(self, request: ApiRequest, claim: Claim | None) -> Response:
-        entries = request_parsing.parse_batch(request, request_parsing.NEW_SUBMISSION)
-        outcomes: Sequence[Outcome]
-        if claim is not None and claim.stored is not None:
-            outcomes = _recorded_outcomes(claim.stored, self._wait_seconds, caller=self.actor.caller_key)
-        elif entries is None:
-            image = request_parsing.parse_image(request, request_parsing.NEW_SUBMISSION)
-            outcomes = [self._create_submission(image, claim)]
-        else:
-            outcomes = self._create_batch(entries, claim)
-        if entries is not None:
-            return Response([*self._items(outcomes)], status=207)
-        [outcome] = outcomes
-        if not isinstance(outcome, Submission):
-            raise Deleted
-        item = next(self._items(outcomes))
-        headers = {"Location": f"{submission_path('api-submission', outcome)}?key={item['submission']['read_key']}"}
-        if item["status"] == 202:
-            headers["Retry-After"] = RETRY_AFTER_SECONDS
-        return Response(item["submission"], status=item["status"], headers=headers)
 
-    def _create_submission(self, payload: intake.SubmissionInput, claim: Claim | None) -> Submission:
-        within = None if claim is None else (lambda outcomes: idempotency.record(claim, outcomes))
-        return service.create_submission(actor=self.actor, payload=payload, within=within, seconds=self._wait_seconds)
-
-    def _create_batch(self, entries: list[request_parsing.Entry], claim: Claim | None) -> list[Outcome]:
-        def merge(results: Sequence[Submission | SubmissionRejectedError]) -> list[Outcome]:
-            """Combine the results for valid entries with the validation errors, in the order of the batch."""
-            remaining = iter(results)
-            merged = [next(remaining) if isinstance(entry, intake.SubmissionInput) else entry for entry in entries]
-            return [item if isinstance(item, Submission) else document_of(item)[0] for item in merged]
-
-        def within(results: Sequence[Submission | SubmissionRejectedError]) -> None:
-            if claim is not None and any(isinstance(result, Submission) for result in results):
-                idempotency.record(claim, merge(results))
-
-        results = service.create_submissions(
-            actor=self.actor,
-            payloads=request_parsing.valid_entries(entries),
-            within=within,
-            seconds=self._wait_seconds,
-        )
-        return merge(results)
-
-    @property
-    def _wait_seconds(self) -> float:
-        """Seconds that the caller waits for predictions."""
-        return http_headers.wait_seconds(self.request.headers)
-
-    def _items(self, outcomes: Sequence[Outcome]) -> Iterator[dict[str, Any]]:
-        """Yield the response item of each outcome."""
-        context: dict[str, Any] = {"request": self.request}
-        for outcome in outcomes:
-            if not isinstance(outcome, Submission):
-                yield {"status": outcome["status"], "problem": outcome}
-                continue
-            context["read_key"] = permissions.read_key(outcome)
-            context["key"] = "" if self.actor.is_known else context["read_key"]
-            status = 201 if outcome.state == SubmissionState.PREDICTED else 202
-            yield {"status": status, "submission": StoredSubmissionSerializer.represent(outcome, context)}
-
-
-def _add_manage_keys(data: dict[str, Any] | list[dict[str, Any]]) -> None:
-    """Add its manage key to each submission in the response."""
-    for submission in [item.get("submission") for item in data] if isinstance(data, list) else [data]:
-        if submission:
-            submission["manage_key"] = permissions.manage_key(submission["id"])
-
-
-def _recorded_outcomes(stored: Sequence[dict[str, Any]], seconds: float, *, caller: str) -> list[Outcome]:
-    """Return the outcomes recorded for an idempotency key.
-
-    Args:
-        stored: The recorded items: a submission's primary key, a problem document, or a mark that it was deleted.
-        seconds: Time to wait for pending predictions.
-        caller: Key under which the waiting is accounted.
-    """
-    ids = [item["submission"] for item in stored if "submission" in item]
-    rows = Submission.objects.with_latest_prediction().without_large_columns().in_bulk(ids)
-    handoff.wait_for_all(list(rows.values()), seconds, caller=caller)
-    deleted = document_of(Deleted())[0]
-    return [rows.get(item.get("submission", 0)) or item.get("problem", deleted) for item in stored]
-
-
-class PreviewView(ApiView):
+class PreviewView(SlimPostView):
     """Prediction without storing."""
-
-    parser_classes = PARSERS
-    max_body_bytes = settings.DATA_UPLOAD_MAX_MEMORY_SIZE
 
     @extend_schema(
         operation_id="preview",
@@ -182,18 +183,130 @@ class PreviewView(ApiView):
         examples=[DRAWING_EXAMPLE],
         responses={200: PreviewSerializer, **problems(400, 403, 413, 415, 422, 429, 503)},
     )
-    def post(self, request: ApiRequest) -> Response:
+    def post(self, request: SiteRequest) -> HttpResponse:
         """Return the live model's prediction for an image or strokes without storing anything."""
-        preview = service.preview(actor=self.actor, payload=request_parsing.parse_image(request, request_parsing.IMAGE))
+        actor = self.authenticate(request)
+        body = request_parsing.read_body(request)
+        payload = request_parsing.parse_image(request, body, request_parsing.IMAGE)
+        preview = service.preview(actor=actor, payload=payload)
         if preview.answer is None and not preview.prepared.blank:
             raise Unavailable("The model is busy or unavailable right now. Please try again in a moment.")
-        return Response(preview_body(preview))
+        return _response(preview_document(preview), 200)
 
 
-def preview_body(preview: Preview) -> dict[str, Any]:
+def _create(request: SiteRequest, body: Any, claim: Claim | None) -> HttpResponse:
+    """Store the submissions of a request, unless an earlier attempt did, and return the response."""
+    wait, timeout = wait_preference(request.headers)
+    batch = request_parsing.parse_batch(request, body, request_parsing.NEW_SUBMISSION)
+    if claim is not None and claim.stored is not None:
+        outcomes = _recorded_outcomes(claim.stored, timeout, caller=request.actor.caller_key)
+    else:
+        entries = (
+            [request_parsing.parse_image(request, body, request_parsing.NEW_SUBMISSION)] if batch is None else batch
+        )
+        prepared = iter(
+            intake.prepare([item for item in entries if isinstance(item, SubmissionInput)], actor=request.actor)
+        )
+        results = [next(prepared) if isinstance(item, SubmissionInput) else item for item in entries]
+        if batch is None and isinstance(results[0], SubmissionRejectedError):
+            raise results[0]
+        items = [document_of(item)[0] if isinstance(item, Exception) else item for item in results]
+        outcomes = writer.store(WriteRequest(actor=request.actor, items=items, claim=claim, wait=wait, timeout=timeout))
+    if batch is not None:
+        return _response([_batch_item(request, outcome) for outcome in outcomes], 207)
+    [outcome] = outcomes
+    if not isinstance(outcome, Submission):
+        raise Deleted
+    read_key = permissions.read_key(outcome)
+    headers = {"Location": f"{submission_path('api-submission', outcome)}?key={read_key}"}
+    status = _status(outcome)
+    if status == 202:
+        headers["Retry-After"] = RETRY_AFTER_SECONDS
+    return _response(submission_document(request, outcome, read_key), status, headers)
+
+
+def _recorded_outcomes(stored: Sequence[dict[str, Any]], timeout: float, *, caller: str) -> list[Outcome]:
+    """Return the outcomes recorded for an idempotency key.
+
+    Args:
+        stored: The recorded items: a submission's primary key, a problem document, or a mark that it was deleted.
+        timeout: Maximum time to wait for pending predictions, in seconds.
+        caller: Key under which the waiting is accounted.
+    """
+    ids = [item["submission"] for item in stored if "submission" in item]
+    rows = Submission.objects.with_latest_prediction().without_large_columns().in_bulk(ids)
+    handoff.wait_for_all(list(rows.values()), timeout, caller=caller)
+    deleted = document_of(Deleted())[0]
+    return [rows.get(item.get("submission", 0)) or item.get("problem", deleted) for item in stored]
+
+
+def _response(content: Any, status: int, headers: Mapping[str, str] | None = None) -> HttpResponse:
+    return HttpResponse(_json.render(content), "application/json", status, headers=headers)
+
+
+def _status(submission: Submission) -> int:
+    return 201 if submission.state == SubmissionState.PREDICTED else 202
+
+
+def _batch_item(request: SiteRequest, outcome: Outcome) -> dict[str, Any]:
+    """Return what `BatchItemSerializer` would."""
+    if not isinstance(outcome, Submission):
+        return {"status": outcome["status"], "problem": outcome}
+    document = submission_document(request, outcome, permissions.read_key(outcome))
+    return {"status": _status(outcome), "submission": document}
+
+
+def submission_document(request: SiteRequest, submission: Submission, read_key: str) -> dict[str, Any]:
+    """Return what `StoredSubmissionSerializer` would, for a fraction of its cost.
+
+    The manage key is added after the response was stored for `Idempotency-Key`: no row contains it.
+    """
+    root = f"{request.scheme}://{request.get_host()}"
+    query = "" if request.actor.is_known else f"?key={quote_plus(read_key)}"
+    urls = {field: f"{root}{submission_path(name, submission)}{query}" for field, name in URL_NAMES.items()}
+    return {
+        "id": submission.public_id,
+        **urls,
+        "created": _time.to_representation(submission.created),
+        "source": submission.source,
+        "state": submission.state,
+        "failure": submission.failure,
+        "mine": permissions.owns(request.actor, submission),
+        "may_train": submission.may_train,
+        "width": submission.picture_width,
+        "height": submission.picture_height,
+        "crop": submission.crop,
+        "truth": submission.truth or None,
+        "truth_state": submission.truth_state,
+        "prediction": submission.latest_prediction and _prediction_document(submission.latest_prediction),
+        "read_key": read_key,
+        "manage_key": None,
+    }
+
+
+def _prediction_document(prediction: Prediction) -> dict[str, Any]:
+    return {
+        **{name: getattr(prediction, name) for name in ANSWER_FIELDS},
+        "id": prediction.pk,
+        "version": prediction.version.number,
+        "preprocessing_version": prediction.preprocessing_version,
+        "created": _time.to_representation(prediction.created),
+        "milliseconds": prediction.milliseconds,
+    }
+
+
+def preview_document(preview: Preview) -> dict[str, Any]:
     """Return what `PreviewSerializer` would, without validating each pixel."""
-    names = ("verdict", "digit", "certainty", "runner_up", "probabilities", "energy", "doubt")
-    answer = {name: getattr(preview.answer, name, None) for name in names}
+    answer = {name: getattr(preview.answer, name, None) for name in ANSWER_FIELDS}
     if preview.answer is None:
         answer["verdict"] = Verdict.BLANK
     return answer | {"pixels": preview.prepared.pixels.tolist()}
+
+
+def _add_manage_keys(response: HttpResponse) -> None:
+    """Add its manage key to each submission in the response."""
+    content = json.loads(response.content)
+    for submission in [item.get("submission") for item in content] if isinstance(content, list) else [content]:
+        if submission:
+            submission["manage_key"] = permissions.manage_key(submission["id"])
+    response.content = _json.render(content)

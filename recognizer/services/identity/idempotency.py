@@ -40,11 +40,19 @@ StoredItem = dict[str, Any]
 
 
 class InProgressError(RuntimeError):
-    """Another attempt of the same request is in progress."""
+    """Another attempt of the same request is in progress; retry after `wait` seconds."""
+
+    wait = 1
+
+    def __init__(self) -> None:
+        super().__init__("The same was sent before and is still being answered. Send it again in a moment.")
 
 
 class KeyReusedError(ValueError):
     """The key was used with a different request before."""
+
+    def __init__(self) -> None:
+        super().__init__("This Idempotency-Key came with another request before. Use a new key for each new request.")
 
 
 @dataclass(frozen=True, slots=True)

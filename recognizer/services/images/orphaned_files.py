@@ -27,7 +27,7 @@ def discard(name: str) -> bool:
 
     A submission with an equal image may be stored concurrently. On SQLite one of the two waits for the other, because
     the file and the row are written in one transaction. On PostgreSQL the later check restores the file: that of
-    `services.submissions.storing` after its commit, or the second check of this function.
+    `services.submissions.writer` after its commit, or the second check of this function.
 
     Args:
         name: name of the file in the storage.

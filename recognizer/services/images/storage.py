@@ -10,11 +10,11 @@ import io
 import logging
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 import numpy.typing as npt
 from django.conf import settings
-from django.core.files.base import ContentFile
 from django.core.files.storage import default_storage
 from PIL import Image
 
@@ -26,6 +26,9 @@ from recognizer.services.lib.storage_errors import storage_error_of
 
 from . import png_encoder
 from .orphaned_files import FOLDER
+
+if TYPE_CHECKING:
+    from recognizer.storage import DurableFileStorage
 
 log = logging.getLogger(__name__)
 
@@ -105,23 +108,22 @@ class DecodedImage:
     upload_size: tuple[int, int]
 
 
-def open_upload(data: bytes) -> images.ImageHeader:
-    """Read the header of an uploaded file.
+def open_upload(data: bytes, *, max_pixels: int | None = None) -> images.ImageHeader:
+    """Read the header of an uploaded file, without decoding the image.
+
+    Args:
+        data: the bytes of the file.
+        max_pixels: the largest accepted width times height; MAX_UPLOAD_PIXELS by default.
 
     Raises:
         ml.serving.images.ImageError: the file is not an image of a supported format, or it exceeds a limit.
     """
     limits = images.Limits(
         max_bytes=settings.MAX_UPLOAD_BYTES,
-        max_pixels=settings.MAX_UPLOAD_PIXELS,
+        max_pixels=settings.MAX_UPLOAD_PIXELS if max_pixels is None else max_pixels,
         max_memory=settings.DECODE_MEGABYTES * 1_000_000,
     )
     return images.open_image(data, limits, working_side=settings.MAX_STORED_IMAGE_SIDE)
-
-
-def is_cheap_to_decode(header: images.ImageHeader) -> bool:
-    """Return whether decoding takes so little time and memory that it needs no slot."""
-    return header.memory <= CHEAP_MEMORY and header.pixels <= CHEAP_PIXELS and header.length <= CHEAP_FILE_BYTES
 
 
 def decode(header: images.ImageHeader, *, caller: str) -> DecodedImage:
@@ -166,16 +168,19 @@ def encode(pixels: Pixels) -> EncodedImage:
     return EncodedImage(pixels=pixels, data=data, name=name, sha256=sha256, content_type=content_type)
 
 
-def write(file: StoredFile) -> None:
-    """Write the file. An existing file is replaced, because a power failure may have truncated it.
+def write(file: StoredFile) -> str:
+    """Write the file without syncing it. An existing file is replaced, as a power failure may have truncated it.
 
     Call it before the row is committed, so that no row refers to a missing file.
+
+    Returns:
+        Its path, for `fsync.flush`.
 
     Raises:
         StorageError: the storage is full or not writable.
     """
     try:
-        default_storage.save(file.name, ContentFile(file.data))
+        return cast("DurableFileStorage", default_storage).save_unsynced(file.name, file.data)
     except OSError as error:
         storage_error = storage_error_of(error)
         if storage_error is None:
@@ -198,6 +203,11 @@ def open_stored(submission: Submission) -> Image.Image:
     # Other limits do not apply: they may have been lowered since the image was uploaded.
     limits = images.Limits(max_memory=16 * settings.MAX_STORED_IMAGE_SIDE**2)
     return images.decode(read(submission), limits, working_side=settings.MAX_STORED_IMAGE_SIDE)
+
+
+def is_cheap_to_decode(header: images.ImageHeader) -> bool:
+    """Return whether decoding takes so little time and memory that it needs no slot."""
+    return header.memory <= CHEAP_MEMORY and header.pixels <= CHEAP_PIXELS and header.length <= CHEAP_FILE_BYTES
 
 
 def _decoding_slot(memory: int, caller: str) -> AbstractContextManager[None]:

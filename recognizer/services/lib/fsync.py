@@ -9,7 +9,6 @@ group commit of its own, so only files are deferred there. https://www.sqlite.or
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from contextvars import ContextVar
 from functools import cache
 from itertools import chain
 from pathlib import Path
@@ -17,7 +16,7 @@ from typing import TYPE_CHECKING, cast
 
 from django.db import connection
 
-from .gathering import Gathering
+from .group_commit import GroupCommit
 
 if TYPE_CHECKING:
     from django.db.backends.sqlite3.base import DatabaseWrapper as SQLiteWrapper
@@ -25,23 +24,6 @@ if TYPE_CHECKING:
 # Files that are open at the same time.
 FILES_AT_ONCE = 64
 CHECKPOINT_TIMEOUT_SECONDS = 0.2
-
-_deferred: ContextVar[list[str] | None] = ContextVar("files that are synced later", default=None)
-
-
-def deferred_files() -> list[str] | None:
-    """Return the list that collects files to sync later within `deferred_sync`; None: sync files immediately."""
-    return _deferred.get()
-
-
-@contextmanager
-def deferred_sync(files: list[str]) -> Iterator[None]:
-    """Do not sync files that are written in this context; append their paths to `files`, for a later `flush`."""
-    token = _deferred.set(files)
-    try:
-        yield
-    finally:
-        _deferred.reset(token)
 
 
 @contextmanager
@@ -64,7 +46,7 @@ def flush(files: Sequence[str]) -> None:
     """Block until these files and all previous commits are on the disk; concurrent calls share one fsync."""
     database = connection.settings_dict["NAME"] if _can_relax_sync() else None
     if files or database:
-        _disk(database).bring(files)
+        _disk(database).submit(files)
 
 
 def empty_write_ahead_log() -> bool:
@@ -101,7 +83,7 @@ def _set_synchronous(level: str) -> None:
 
 
 @cache
-def _disk(database: str | Path | None) -> Gathering[Sequence[str]]:
+def _disk(database: str | Path | None) -> GroupCommit[Sequence[str]]:
     """Return the group commit that syncs files and the commits of an SQLite database."""
 
     def sync(batch: Sequence[Sequence[str]]) -> None:
@@ -115,7 +97,7 @@ def _disk(database: str | Path | None) -> Gathering[Sequence[str]]:
                 # The last connection was closed, so the commits are in the database file.
                 _sync_file(str(database))
 
-    return Gathering(sync)
+    return GroupCommit(sync)
 
 
 def _sync_files(paths: Sequence[str]) -> None:

@@ -6,7 +6,7 @@ Invalid input raises `SubmissionRejectedError` before anything is stored.
 import hashlib
 import json
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -17,8 +17,10 @@ from ml import preprocessing
 from ml.preprocessing import PREPROCESSING_VERSION, Prepared, StrokesError
 from ml.serving.images import ImageError, ImageHeader
 from recognizer.models import Fold, Source, Submission
-from recognizer.services.identity import quotas
+from recognizer.services.identity import permissions, quotas
 from recognizer.services.identity.actors import Actor
+from recognizer.services.identity.permissions import NotAllowedError
+from recognizer.services.identity.throttling import Kind, limit_rate
 from recognizer.services.images import storage
 from recognizer.services.images.storage import Pixels, StoredFile
 from recognizer.services.lib.errors import detach
@@ -27,8 +29,6 @@ from recognizer.services.lib.errors import detach
 HOLDOUT_EVERY = 5
 # Minimum width and height of a crop box in pixels of the stored image.
 MIN_CROP = 4
-# Points of a drawing; a digit has 100 to 200. Validating the maximum of 10,000 takes some 10 ms.
-CHEAP_DRAWING_POINTS = 1000
 SIDE = 28
 
 Crop = Sequence[float]
@@ -92,46 +92,81 @@ class PreparedSubmission:
     size: int
 
 
-@dataclass(frozen=True, slots=True)
-class OpenedInput:
-    """The input of a submission, and the header of its image file (None for pixels and drawings)."""
+@limit_rate(Kind.SUBMIT)
+def prepare(inputs: Sequence[SubmissionInput], *, actor: Actor) -> list[PreparedSubmission | SubmissionRejectedError]:
+    """Validate one or several inputs, and build the file and the row of each.
 
-    payload: SubmissionInput
-    header: ImageHeader | None
+    All images together may have MAX_UPLOAD_PIXELS pixels, which take about a second to decode.
 
-    @property
-    def is_expensive(self) -> bool:
-        """True if it takes too long to decode or draw for concurrent requests to wait for it."""
-        if self.header is not None:
-            return not storage.is_cheap_to_decode(self.header)
-        strokes = self.payload.strokes if isinstance(self.payload.strokes, list) else []
-        # The strokes are not validated yet. Items of another form count as 0 points: they are rejected quickly.
-        lines = (stroke[0] for stroke in strokes if isinstance(stroke, list) and stroke)
-        return sum(len(line) for line in lines if isinstance(line, list)) > CHEAP_DRAWING_POINTS
+    Args:
+        inputs: the images and drawings of one request.
+        actor: the sender.
 
-
-def open_input(payload: SubmissionInput) -> OpenedInput:
-    """Read the header of an image file, without decoding the image.
+    Returns:
+        For each input what to store, or the error that rejects it.
 
     Raises:
-        SubmissionRejectedError: the file is not a supported image, or exceeds a limit.
-    """
-    if payload.image is None:
-        return OpenedInput(payload, None)
-    try:
-        return OpenedInput(payload, storage.open_upload(payload.image))
-    except ImageError as error:
-        raise SubmissionRejectedError(error.code, str(error), field="image") from error
-
-
-def prepare(opened: OpenedInput, *, actor: Actor) -> PreparedSubmission:
-    """Validate the input of a submission, and build its file and its row.
-
-    Raises:
-        SubmissionRejectedError: the input is invalid.
+        NotAllowedError: the site requires an account and the actor has none.
+        throttling.ThrottledError: the rate limit is exceeded.
         BusyError: too many large images are being decoded.
     """
-    payload = opened.payload
+    if not all(item.demo for item in inputs):
+        _check_may_submit(actor)
+    prepared: list[PreparedSubmission | SubmissionRejectedError] = []
+    pixels_left = settings.MAX_UPLOAD_PIXELS
+    for item in inputs:
+        try:
+            header = _open(item, pixels_left)
+            pixels_left -= math.prod(header.size) if header is not None else 0
+            prepared.append(_prepare(item, header, actor))
+        except SubmissionRejectedError as error:
+            prepared.append(detach(error))
+    return prepared
+
+
+@limit_rate(Kind.PREVIEW)
+def prepare_preview(payload: SubmissionInput, *, actor: Actor) -> Prepared:
+    """Return the input of the model. Raises as `prepare`, and `SubmissionRejectedError` unless the input is blank."""
+    _check_may_submit(actor)
+    if payload.strokes is None:
+        pixels, box = _decode(payload, _open(payload, settings.MAX_UPLOAD_PIXELS), actor)
+        return preprocessing.prepare_image(pixels, crop=box)
+    try:
+        strokes, _ = _parse(payload)
+    except SubmissionRejectedError as error:
+        if error.code != "blank":
+            raise
+        strokes = []
+    return preprocessing.prepare_strokes(strokes)
+
+
+def fold_of(digest: str) -> Fold:
+    """Return the fold of an image: holdout for one in HOLDOUT_EVERY.
+
+    It depends on the digest alone, so that all copies of an image are in the same fold.
+    """
+    return Fold.HOLDOUT if int(digest[:8], 16) % HOLDOUT_EVERY == 0 else Fold.TRAIN
+
+
+def _check_may_submit(actor: Actor) -> None:
+    if not permissions.can_submit(actor):
+        raise NotAllowedError("Please sign in: this site accepts pictures from people with an account only.")
+
+
+def _open(payload: SubmissionInput, max_pixels: int) -> ImageHeader | None:
+    """Return the header of the image file; None for pixels and drawings."""
+    if payload.image is None:
+        return None
+    try:
+        return storage.open_upload(payload.image, max_pixels=max_pixels)
+    except ImageError as error:
+        message = str(error)
+        if error.code == "too_many_pixels" and max_pixels < settings.MAX_UPLOAD_PIXELS:
+            message = "This was too much at once. Please send it by itself."
+        raise SubmissionRejectedError(error.code, message, field="image") from error
+
+
+def _prepare(payload: SubmissionInput, header: ImageHeader | None, actor: Actor) -> PreparedSubmission:
     box = strokes = pens = None
     strokes_json = ""
     if payload.strokes is not None:
@@ -141,7 +176,7 @@ def prepare(opened: OpenedInput, *, actor: Actor) -> PreparedSubmission:
         strokes_json = json.dumps(strokes, separators=(",", ":"))
         digest = hashlib.sha256(strokes_json.encode()).hexdigest()
     else:
-        pixels, box = _decode(opened, actor)
+        pixels, box = _decode(payload, header, actor)
         image = storage.encode(pixels)
         prepared = preprocessing.prepare_image(image.pixels, crop=box)
         digest = image.sha256
@@ -175,58 +210,12 @@ def prepare(opened: OpenedInput, *, actor: Actor) -> PreparedSubmission:
     return PreparedSubmission(StoredFile(image.name, image.data), row, size)
 
 
-def prepare_all(
-    payloads: Iterable[SubmissionInput], *, actor: Actor
-) -> Iterator[PreparedSubmission | SubmissionRejectedError]:
-    """Prepare several inputs in order, and yield for each the result or the error that rejects it.
-
-    All images together may have MAX_UPLOAD_PIXELS pixels, which take about a second to decode.
-    """
-    pixels_left = settings.MAX_UPLOAD_PIXELS
-    for payload in payloads:
-        try:
-            opened = open_input(payload)
-            if opened.header is not None:
-                width, height = opened.header.size
-                if width * height > pixels_left:
-                    text = "This was too much at once. Please send it by itself."
-                    raise SubmissionRejectedError("too_many_pixels", text, field="image")
-                pixels_left -= width * height
-            yield prepare(opened, actor=actor)
-        except SubmissionRejectedError as error:
-            yield detach(error)
-
-
-def preview_input(opened: OpenedInput, *, actor: Actor) -> Prepared:
-    """Return the input as the model would get it. Raises as `prepare`, except for a blank image."""
-    payload = opened.payload
-    if payload.strokes is None:
-        pixels, box = _decode(opened, actor)
-        return preprocessing.prepare_image(pixels, crop=box)
-    try:
-        strokes, _ = _parse(payload)
-    except SubmissionRejectedError as error:
-        if error.code != "blank":
-            raise
-        strokes = []
-    return preprocessing.prepare_strokes(strokes)
-
-
-def fold_of(digest: str) -> Fold:
-    """Return the fold of an image: holdout for one in HOLDOUT_EVERY.
-
-    It depends on the digest alone, so that all copies of an image are in the same fold.
-    """
-    return Fold.HOLDOUT if int(digest[:8], 16) % HOLDOUT_EVERY == 0 else Fold.TRAIN
-
-
-def _decode(opened: OpenedInput, actor: Actor) -> tuple[Pixels, Box | None]:
+def _decode(payload: SubmissionInput, header: ImageHeader | None, actor: Actor) -> tuple[Pixels, Box | None]:
     """Return the image in the size in which it is stored, and the crop box in its pixels."""
-    payload = opened.payload
-    if opened.header is None:
+    if header is None:
         return _from_numbers(payload.pixels), None
     try:
-        decoded = storage.decode(opened.header, caller=actor.caller_key)
+        decoded = storage.decode(header, caller=actor.caller_key)
     except ImageError as error:
         raise SubmissionRejectedError(error.code, str(error), field="image") from error
     if payload.crop is None:

@@ -4,9 +4,8 @@ Invalid input raises `SubmissionRejectedError` before anything is stored.
 """
 
 import secrets
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from dataclasses import dataclass
-from typing import cast
 
 from django.conf import settings
 from django.db.models import F
@@ -16,15 +15,16 @@ from ml.serving.classifier import Answer
 from recognizer.models import Source, Submission
 from recognizer.services.identity import permissions
 from recognizer.services.identity.actors import Actor
+from recognizer.services.identity.idempotency import Claim
 from recognizer.services.identity.permissions import NotAllowedError
 from recognizer.services.identity.throttling import Kind, limit_rate
 from recognizer.services.inference import handoff
 from recognizer.services.lib.fair_slots import FairSlots
 
-from . import intake, storing
+from . import intake, writer
 from .bulk_delete import delete_submissions
 from .intake import Crop, SubmissionInput, SubmissionRejectedError
-from .storing import Within
+from .writer import WriteRequest
 
 # Concurrent previews are few, because submissions have priority. A program with 32 connections still gets slots, and a
 # preview that waits longer would show an outdated drawing.
@@ -47,65 +47,44 @@ class Preview:
 # --- Create ----------------------------------------------------------------------------------------------------------
 
 
-@limit_rate(Kind.SUBMIT)
 def create_submission(
-    *, actor: Actor, payload: SubmissionInput, within: Within | None = None, seconds: float | None = None
+    *, actor: Actor, payload: SubmissionInput, claim: Claim | None = None, wait: bool = False, timeout: float = 0.0
 ) -> Submission:
     """Store a submission and enqueue it for prediction.
 
     Args:
         actor: the sender.
         payload: the image or drawing.
-        within: called with the outcome in the transaction that stores the row; an exception rolls it back.
-        seconds: how long to wait for the prediction. 0: the result is not awaited. None: the caller awaits it with
-            `handoff.wait_for`.
+        claim: the idempotency key under which the submission is recorded.
+        wait: whether someone waits for the prediction.
+        timeout: the maximum time to wait here, in seconds. 0: the caller waits by `handoff.wait_for`.
 
     Returns:
-        The stored submission; pending, unless its prediction was ready within `seconds`.
+        The stored submission; pending, unless its prediction was ready in time.
 
     Raises:
         SubmissionRejectedError: the payload is invalid; nothing was stored.
-        NotAllowedError: the site requires an account and the actor has none, or it was deleted during the request.
-        throttling.ThrottledError: the rate limit is exceeded.
-        quotas.QuotaError: the daily quota is exceeded.
-        BusyError: too many large images are being decoded.
+        Exception: as `intake.prepare` and `writer.store`.
     """
-    if not payload.demo:
-        _check_may_submit(actor)
-    opened = intake.open_input(payload)
-    parcel = storing.Parcel(lambda: [intake.prepare(opened, actor=actor)], actor, within, seconds)
-    if opened.is_expensive:
-        parcel.prepare()
-    [row] = storing.store(parcel)
-    # `intake.prepare` raises for a rejected input, so the outcome is always a row.
-    return cast("Submission", row)
-
-
-@limit_rate(Kind.SUBMIT)
-def create_submissions(
-    *, actor: Actor, payloads: Sequence[SubmissionInput], within: Within | None = None, seconds: float | None = None
-) -> list[Submission | SubmissionRejectedError]:
-    """Store several submissions together, except rejected ones, and enqueue them; see `create_submission`.
-
-    Returns:
-        For each payload its submission, or the error that rejected it.
-
-    Raises:
-        NotAllowedError, ThrottledError, quotas.QuotaError, BusyError: nothing was stored.
-    """
-    _check_may_submit(actor)
-    parcel = storing.Parcel(lambda: list(intake.prepare_all(payloads, actor=actor)), actor, within, seconds)
-    parcel.prepare()
-    return storing.store(parcel)
+    [item] = intake.prepare([payload], actor=actor)
+    if isinstance(item, SubmissionRejectedError):
+        raise item
+    writer.store(WriteRequest(actor=actor, items=[item], claim=claim, wait=wait, timeout=timeout))
+    return item.row
 
 
 def create_from_image(
-    *, actor: Actor, data: bytes, source: Source, crop: Crop | None = None, may_train: bool = True
+    *,
+    actor: Actor,
+    data: bytes,
+    source: Source,
+    crop: Crop | None = None,
+    may_train: bool = True,
+    wait: bool = False,
 ) -> Submission:
     """Store an uploaded image; see `create_submission`."""
-    return create_submission(
-        actor=actor, payload=SubmissionInput(source=source, image=data, crop=crop, may_train=may_train)
-    )
+    payload = SubmissionInput(source=source, image=data, crop=crop, may_train=may_train)
+    return create_submission(actor=actor, payload=payload, wait=wait)
 
 
 def create_from_strokes(
@@ -124,27 +103,18 @@ def create_from_strokes(
     )
 
 
-@limit_rate(Kind.PREVIEW)
 def preview(*, actor: Actor, payload: SubmissionInput) -> Preview:
     """Predict an image or drawing without storing it.
 
     Raises:
-        SubmissionRejectedError, NotAllowedError: as `create_submission`; a blank image is not an error.
+        SubmissionRejectedError: as `create_submission`; a blank image is not an error.
         BusyError: too many previews are being predicted, or too many large images decoded.
+        Exception: as `intake.prepare_preview`.
     """
-    _check_may_submit(actor)
-    opened = intake.open_input(payload)
-    # Expensive inputs wait for a decoding slot, and must not hold a preview slot during that time.
-    prepared = intake.preview_input(opened, actor=actor) if opened.is_expensive else None
+    prepared = intake.prepare_preview(payload, actor=actor)
     with _preview_slots.slot(actor.caller_key, seconds=PREVIEW_WAIT_SECONDS):
-        prepared = prepared or intake.preview_input(opened, actor=actor)
         answer = None if prepared.blank else handoff.preview(prepared, settings.PREDICTION_WAIT_SECONDS)
     return Preview(prepared, answer)
-
-
-def _check_may_submit(actor: Actor) -> None:
-    if not permissions.can_submit(actor):
-        raise NotAllowedError("Please sign in: this site accepts pictures from people with an account only.")
 
 
 # --- Change and delete -----------------------------------------------------------------------------------------------

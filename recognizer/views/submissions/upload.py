@@ -87,7 +87,9 @@ def _create_submissions(request: SiteRequest, form: UploadForm) -> HttpResponse:
 def _create_submission(request: SiteRequest, file: "UploadedFile[bytes]", *, may_train: bool) -> Submission:
     # One byte more than the limit is enough to reject the file for its size.
     data = file.read(settings.MAX_UPLOAD_BYTES + 1)
-    return service.create_from_image(actor=request.actor, data=data, source=Source.UPLOAD, may_train=may_train)
+    return service.create_from_image(
+        actor=request.actor, data=data, source=Source.UPLOAD, may_train=may_train, wait=True
+    )
 
 
 @never_cache

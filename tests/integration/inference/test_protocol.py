@@ -59,8 +59,8 @@ def test_submission_without_wait_has_no_reply_list(valkey: Site) -> None:
     acquire_lease()  # otherwise each push would start a session
     visitor, strokes = Actor(visitor="a" * 32), [[[60, 200, 120], [60, 60, 220]]]
     payload = SubmissionInput(source=Source.API, strokes=strokes)
-    waited_for = service.create_submission(actor=visitor, payload=payload)
-    [not_waited_for] = service.create_submissions(actor=visitor, payloads=[payload], seconds=0)
+    waited_for = service.create_submission(actor=visitor, payload=payload, wait=True)
+    not_waited_for = service.create_submission(actor=visitor, payload=payload)
     expected = [f"{waited_for.pk} {handoff.link().replies.address}", f"{not_waited_for.pk}"]
     assert [item.decode() for item in valkey.redis().lrange(QUEUE, 0, -1)] == expected
 

@@ -1,20 +1,14 @@
 """The fast serializers return the same data as the framework's serializers."""
 
-import json
-
 import pytest
 from django.http import HttpRequest
 from rest_framework.serializers import BaseSerializer, Serializer
 
-from ml.preprocessing import prepare_strokes
-from ml.serving.classifier import Answer
-from ml.serving.verdicts import Verdict
 from recognizer.api.serializers.labels import LabelSerializer
 from recognizer.api.serializers.models import ModelVersionDetailSerializer, ModelVersionSerializer, StatsSerializer
 from recognizer.api.serializers.predictions import (
     PredictionOfSubmissionSerializer,
     PredictionSerializer,
-    PreviewSerializer,
 )
 from recognizer.api.serializers.review import ReviewItemSerializer
 from recognizer.api.serializers.submissions import (
@@ -23,7 +17,6 @@ from recognizer.api.serializers.submissions import (
     SubmissionDetailSerializer,
     SubmissionSerializer,
 )
-from recognizer.api.views.create import preview_body
 from recognizer.models import LabelReason, Source, Submission, TruthValue
 from recognizer.services.identity.actors import Actor
 from recognizer.services.ops import submission_stats
@@ -102,16 +95,6 @@ def test_share_links_and_review_items_equal_the_frameworks_representation(visito
     assert_same_representation(ShareSerializer, {"submission": submission, "key": "k"}, context(visitor))
     for reason, blind in ((LabelReason.DOUBT, False), (LabelReason.SUSPECT, True)):
         assert_same_representation(ReviewItemSerializer, ReviewItem(submission, reason, blind=blind), {})
-
-
-@pytest.mark.parametrize("is_blank", [True, False])
-def test_previews_equal_the_frameworks_representation(is_blank):
-    answer = None if is_blank else Answer((0.1,) * 10, 7, 0.5, 1, -3.0, 0.5, Verdict.UNSURE)
-    prepared = prepare_strokes([] if is_blank else SEVEN)
-    body = preview_body(service.Preview(prepared, answer))
-    actual = json.loads(json.dumps(body))
-    assert actual == framework_representation(PreviewSerializer(), body)
-    assert [*actual] == [*PreviewSerializer().fields]
 
 
 def test_model_versions_and_stats_equal_the_frameworks_representation(visitor):

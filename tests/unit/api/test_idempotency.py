@@ -14,7 +14,7 @@ from recognizer.models import IdempotencyKey, Submission
 from recognizer.services.identity import idempotency
 from recognizer.services.identity.idempotency import Claim, InProgressError
 from recognizer.services.lib import fsync
-from recognizer.services.submissions import intake, service
+from recognizer.services.submissions import intake, service, writer
 from tests.image_samples import SEVEN, digit, png
 
 if TYPE_CHECKING:
@@ -113,7 +113,7 @@ def test_batch_without_stored_submissions_does_not_use_up_its_key(anonymous_clie
 def test_server_error_does_not_use_up_the_key(anonymous_client, monkeypatch):
     anonymous_client.raise_request_exception = False
     with monkeypatch.context() as broken:
-        broken.setattr(service, "create_submission", None)
+        broken.setattr(writer, "store", None)
         assert send(anonymous_client).status_code == 500
     assert send(anonymous_client).status_code == 202
 
@@ -180,7 +180,7 @@ def test_crash_after_storing_does_not_lock_the_key_or_store_twice(body, anonymou
 
 
 def test_crash_before_storing_does_not_lock_the_key(anonymous_client, crash_at):
-    with crash_at(service, "create_submission"):
+    with crash_at(writer, "store"):
         send(anonymous_client)
     assert send(anonymous_client).status_code == 409
     age_keys(61)
@@ -209,7 +209,7 @@ def test_slow_attempt_stores_nothing_after_another_took_over(visitor):
         service.create_submission(
             actor=visitor,
             payload=intake.SubmissionInput(source="api", strokes=SEVEN),
-            within=lambda stored: idempotency.record(claim, stored),
+            claim=claim,
         )
 
     store(quick)

@@ -3,7 +3,7 @@
 import pytest
 from django.http.request import HttpHeaders
 
-from recognizer.api.http.headers import wait_seconds
+from recognizer.api.http.headers import wait_preference
 
 DEFAULT_SECONDS = 2.0
 
@@ -25,7 +25,7 @@ DEFAULT_SECONDS = 2.0
         (",;=,", DEFAULT_SECONDS),
     ],
 )
-def test_wait_seconds_follow_the_prefer_header(header, seconds, settings):
+def test_timeout_follows_the_prefer_header(header, seconds, settings):
     settings.PREDICTION_WAIT_SECONDS = DEFAULT_SECONDS
     environ = {} if header is None else {"HTTP_PREFER": header}
-    assert wait_seconds(HttpHeaders(environ)) == seconds
+    assert wait_preference(HttpHeaders(environ)) == (seconds > 0, seconds)

@@ -10,7 +10,7 @@ from django.test import Client
 from django.urls import reverse
 
 from recognizer.services.lib.errors import BusyError
-from recognizer.services.submissions import service
+from recognizer.services.submissions import writer
 from recognizer.views.submissions import draw
 from tests.image_samples import SEVEN
 
@@ -46,10 +46,10 @@ def test_unknown_host_is_a_problem(anonymous_client):
 
 
 def test_server_error_is_a_problem_without_details(anonymous_client, monkeypatch, caplog):
-    def fail(**_kwargs: object) -> None:
+    def fail(_request: object) -> None:
         raise RuntimeError("the secret of the house")
 
-    monkeypatch.setattr(service, "create_submission", fail)
+    monkeypatch.setattr(writer, "store", fail)
     anonymous_client.raise_request_exception = False
     response = anonymous_client.post(ADDRESS, json.dumps({"strokes": SEVEN}), content_type="application/json")
     assert_problem(response, 500)
@@ -60,7 +60,7 @@ def test_server_error_is_a_problem_without_details(anonymous_client, monkeypatch
 def test_busy_site_or_unreachable_database_is_503_with_retry_after(anonymous_client, monkeypatch, caplog):
     errors = [BusyError("Come back later."), OperationalError("password of the house refused")]
     for error in errors:
-        monkeypatch.setattr(service, "create_submission", mock.Mock(side_effect=error))
+        monkeypatch.setattr(writer, "store", mock.Mock(side_effect=error))
         response = anonymous_client.post(ADDRESS, json.dumps({"strokes": SEVEN}), content_type="application/json")
         assert "password" not in assert_problem(response, 503)["detail"]
     assert "the database failed: password of the house refused" in caplog.text

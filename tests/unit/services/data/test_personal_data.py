@@ -19,6 +19,7 @@ from recognizer.services.data import personal_data
 from recognizer.services.identity import tokens, training_consent
 from recognizer.services.identity.actors import Actor
 from recognizer.services.images import storage
+from recognizer.services.lib import bulk_insert
 from recognizer.services.review import labels
 from recognizer.services.submissions import retention, service
 from recognizer.services.submissions.intake import SubmissionInput
@@ -189,15 +190,22 @@ def test_opt_out_covers_earlier_and_later_submissions(owner, request, stranger):
         assert not row.may_train
 
 
-def test_submission_stored_during_opt_out_is_not_used_for_training(visitor, django_capture_on_commit_callbacks):
+def test_submission_stored_during_opt_out_is_not_used_for_training(
+    visitor, monkeypatch, django_capture_on_commit_callbacks
+):
     """On PostgreSQL neither transaction sees the other; here the opt-out comes after the check for it."""
     if connection.vendor == "sqlite":
         pytest.skip("on SQLite one transaction follows the other")
+    insert = bulk_insert.insert
+
+    def insert_and_opt_out(rows: list[Submission]) -> None:
+        insert(rows)
+        OptOut.objects.create(visitor=visitor.visitor)
+
+    monkeypatch.setattr(bulk_insert, "insert", insert_and_opt_out)
     payload = SubmissionInput(source=Source.CANVAS, strokes=SEVEN)
     with django_capture_on_commit_callbacks(execute=True):
-        row = service.create_submission(
-            actor=visitor, payload=payload, within=lambda _: OptOut.objects.create(visitor=visitor.visitor)
-        )
+        row = service.create_submission(actor=visitor, payload=payload)
     row.refresh_from_db()
     assert not row.may_train
 

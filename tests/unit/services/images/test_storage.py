@@ -100,10 +100,10 @@ def test_equal_images_share_one_file_named_by_the_hash_of_its_bytes(media):
     ("number", "error"), [(errno.ENOSPC, StorageFullError), (errno.EROFS, StorageError), (errno.EBADF, OSError)]
 )
 def test_failed_write_leaves_no_file(number, error, media, monkeypatch):
-    def fail(descriptor: int) -> None:
+    def fail(_temporary: str, _target: str) -> None:
         raise OSError(number, "it cannot be written")
 
-    monkeypatch.setattr(os, "fsync", fail)
+    monkeypatch.setattr(os, "replace", fail)
     with pytest.raises(error):
         images_storage.write(encode(png(digit())))
     assert files(media) == []

@@ -12,13 +12,16 @@ from django.db import connection
 
 from recognizer.models import Source, Submission
 from recognizer.services.identity.actors import Actor
+from recognizer.services.identity.quotas import QuotaError
 from recognizer.services.inference import batch_prediction, handoff
-from recognizer.services.submissions import service
-from recognizer.services.submissions.intake import SubmissionInput, SubmissionRejectedError
+from recognizer.services.submissions import intake, service, writer
+from recognizer.services.submissions.intake import SubmissionInput
+from recognizer.services.submissions.writer import WriteRequest
 from tests.image_samples import digit, png
 
 NORMAL, FULL = 1, 2
 LOG = "db.sqlite3-wal"
+VISITOR = Actor(visitor="a" * 32)
 
 
 @pytest.fixture
@@ -42,9 +45,9 @@ def events(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return recorded
 
 
-def send(seed: int = 0) -> Submission:
+def send(seed: int = 0, *, actor: Actor = VISITOR) -> Submission:
     return service.create_submission(
-        actor=Actor(visitor="a" * 32), payload=SubmissionInput(source=Source.API, image=png(digit(seed=seed)))
+        actor=actor, payload=SubmissionInput(source=Source.API, image=png(digit(seed=seed)))
     )
 
 
@@ -63,22 +66,21 @@ def test_row_and_image_are_synced_before_the_response(site_context, events):
 
 
 def test_batch_of_a_hundred_images_syncs_the_log_once(site_context, events):
-    payloads = [SubmissionInput(source=Source.API, image=png(digit(seed=seed))) for seed in range(100)]
-    stored = service.create_submissions(actor=Actor(visitor="a" * 32), payloads=payloads)
-    assert not any(isinstance(outcome, SubmissionRejectedError) for outcome in stored)
+    inputs = [SubmissionInput(source=Source.API, image=png(digit(seed=seed))) for seed in range(100)]
+    outcomes = writer.store(WriteRequest(actor=VISITOR, items=intake.prepare(inputs, actor=VISITOR)))
+    assert all(isinstance(outcome, Submission) for outcome in outcomes)
     assert events.count(LOG) == 1
-    assert {Path(row.picture).name for row in stored} <= set(events)
+    assert {Path(row.picture).name for row in outcomes} <= set(events)
 
 
-def test_rolled_back_transaction_restores_the_sync_level(site_context, events):
-    def refuse(_stored: object) -> None:
-        raise RuntimeError
-
-    with pytest.raises(RuntimeError):
-        service.create_submission(
-            actor=Actor(visitor="a" * 32), payload=SubmissionInput(source=Source.API, image=png(digit())), within=refuse
-        )
-    assert (events, synchronous(), Submission.objects.count()) == ([], FULL, 0)
+def test_rolled_back_transaction_restores_the_sync_level(site_context, events, settings):
+    settings.SUBMISSIONS_PER_DAY = (1, 0)
+    actor = Actor(visitor="a" * 32, address="192.0.2.7")
+    send(actor=actor)
+    events.clear()
+    with pytest.raises(QuotaError):
+        send(actor=actor)
+    assert (events, synchronous(), Submission.objects.count()) == ([], FULL, 1)
 
 
 def test_truncated_file_is_replaced_when_the_image_is_sent_again(site_context):

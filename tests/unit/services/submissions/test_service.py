@@ -74,20 +74,6 @@ def test_copies_share_digest_fold_and_file(visitor, stranger, media):
     assert len(files(media)) == 2
 
 
-@pytest.mark.parametrize(
-    ("strokes", "is_expensive"),
-    [
-        (SEVEN, False),
-        ([[[1] * 600, [1] * 600]] * 2, True),
-        ([[[1] * 600, [1] * 600]], False),
-        ([[], [None], 7, [[]], None], False),
-        ({"x": [1]}, False),
-    ],
-)
-def test_drawing_of_more_than_a_thousand_points_is_expensive(strokes, is_expensive):
-    assert intake.open_input(SubmissionInput(source=Source.API, strokes=strokes)).is_expensive is is_expensive
-
-
 def test_one_in_five_is_holdout():
     folds = [intake.fold_of(f"{number * 2654435761 % 2**32:08x}") for number in range(5000)]
     assert 0.17 < folds.count(Fold.HOLDOUT) / 5000 < 0.23

@@ -2,13 +2,13 @@
 
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from digitsite.testing.site import wait_until
-from recognizer.services.lib.gathering import Gathering, LetGo
+from recognizer.services.lib.group_commit import GroupCommit
 
 
 class BlockingBatch:
@@ -17,7 +17,7 @@ class BlockingBatch:
     def __init__(self) -> None:
         self.calls: list[list[int]] = []
         self.is_running, self.may_end = threading.Event(), threading.Event()
-        self.gathering: Gathering[int] = Gathering(self)
+        self.group: GroupCommit[int] = GroupCommit(self)
 
     def __call__(self, items: Sequence[int]) -> None:
         self.calls.append(list(items))
@@ -28,10 +28,10 @@ class BlockingBatch:
 def test_callers_that_arrive_during_a_batch_share_the_next_one():
     batch = BlockingBatch()
     with ThreadPoolExecutor(20) as pool:
-        leader = pool.submit(batch.gathering.bring, 0)
+        leader = pool.submit(batch.group.submit, 0)
         assert batch.is_running.wait(10)
-        followers = [pool.submit(batch.gathering.bring, number) for number in range(1, 20)]
-        wait_until(lambda: len(batch.gathering._waiting) == 19)
+        followers = [pool.submit(batch.group.submit, number) for number in range(1, 20)]
+        wait_until(lambda: batch.group.queue_length == 19)
         # The first batch began before they arrived.
         assert not any(future.done() for future in followers)
         batch.may_end.set()
@@ -44,14 +44,14 @@ def test_callers_that_arrive_during_a_batch_share_the_next_one():
 
 def test_batches_are_served_in_fifo_order_up_to_the_maximum_size():
     batch = BlockingBatch()
-    batch.gathering = Gathering(batch, max_batch_size=4)
+    batch.group = GroupCommit(batch, max_batch_size=4)
     with ThreadPoolExecutor(11) as pool:
-        leader = pool.submit(batch.gathering.bring, 0)
+        leader = pool.submit(batch.group.submit, 0)
         assert batch.is_running.wait(10)
         followers = []
         for number in range(1, 11):
-            followers.append(pool.submit(batch.gathering.bring, number))
-            wait_until(lambda: len(batch.gathering._waiting) == len(followers))
+            followers.append(pool.submit(batch.group.submit, number))
+            wait_until(lambda: batch.group.queue_length == len(followers))
         batch.may_end.set()
         for future in (leader, *followers):
             future.result(10)
@@ -62,92 +62,92 @@ def test_single_caller_runs_its_own_batch_immediately():
     batch = BlockingBatch()
     batch.may_end.set()
     for number in range(3):
-        batch.gathering.bring(number)
+        batch.group.submit(number)
     assert batch.calls == [[0], [1], [2]]
 
 
-def test_next_batch_runs_while_the_previous_one_is_in_its_second_step():
+def test_next_batch_runs_while_the_previous_one_completes():
     done: list[int] = []
     is_second_done, is_waiting = threading.Event(), threading.Event()
 
-    def act(items: Sequence[int]) -> None:
+    def execute(items: Sequence[int]) -> None:
         done.extend(items)
         if 2 in items:
             is_second_done.set()
 
-    def then(items: Sequence[int], _let_go: LetGo[int]) -> None:
+    def on_complete(items: Sequence[int]) -> Iterator[Sequence[int]]:
+        yield ()
         if 1 in items:
             is_waiting.set()
             assert is_second_done.wait(10)
 
-    gathering: Gathering[int] = Gathering(act, then=then)
+    group: GroupCommit[int] = GroupCommit(execute, on_complete)
     with ThreadPoolExecutor(2) as pool:
-        first = pool.submit(gathering.bring, 1)
+        first = pool.submit(group.submit, 1)
         assert is_waiting.wait(10)
         assert not first.done()
-        pool.submit(gathering.bring, 2).result(10)
+        pool.submit(group.submit, 2).result(10)
         first.result(10)
     assert done == [1, 2]
 
 
-def test_second_step_can_release_some_callers_before_the_others():
-    batch, second_step = BlockingBatch(), BlockingBatch()
-    batch.may_end.set()
+def test_some_callers_return_before_the_batch_has_completed():
+    batch, completion = BlockingBatch(), BlockingBatch()
 
-    def then(items: Sequence[int], let_go: LetGo[int]) -> None:
-        let_go([item for item in items if item % 2])
-        second_step(items)
+    def on_complete(items: Sequence[int]) -> Iterator[Sequence[int]]:
+        yield [item for item in items if item % 2]
+        completion(items)
 
-    batch.gathering = Gathering(batch, then=then)
-    batch.may_end.clear()
+    batch.group = GroupCommit(batch, on_complete)
     with ThreadPoolExecutor(5) as pool:
-        first = pool.submit(batch.gathering.bring, 0)
-        assert batch.is_running.wait(10)
-        followers = {number: pool.submit(batch.gathering.bring, number) for number in (2, 3, 4, 5)}
-        wait_until(lambda: len(batch.gathering._waiting) == 4)
-        # The head of the queue leads the next batch; sorting makes it an even number, which is not released early.
-        batch.gathering._waiting.sort(key=lambda place: place.item)
+        leaders_first = []
+        for number in (0, 2, 3, 4, 5):
+            leaders_first.append(pool.submit(batch.group.submit, number))
+            assert batch.is_running.wait(10)
+            wait_until(lambda: batch.group.queue_length == len(leaders_first) - 1)
+        first, second, third, fourth, fifth = leaders_first
         batch.may_end.set()
-        for number in (3, 5):
-            followers[number].result(10)
-        assert not any(future.done() for future in (first, followers[2], followers[4]))
-        second_step.may_end.set()
-        for future in (first, followers[2], followers[4]):
-            future.result(10)
-    assert second_step.calls == [[0], [2, 3, 4, 5]]
+        for odd in (third, fifth):
+            odd.result(10)
+        assert not any(future.done() for future in (first, second, fourth))
+        completion.may_end.set()
+        for even in (first, second, fourth):
+            even.result(10)
+    assert sorted(completion.calls) == [[0], [2, 3, 4, 5]]
 
 
-def test_error_of_the_second_step_reaches_only_its_own_batch():
-    def then(items: Sequence[int], _let_go: LetGo[int]) -> None:
+def test_error_of_the_completion_reaches_only_its_own_batch():
+    def on_complete(items: Sequence[int]) -> Iterator[Sequence[int]]:
+        yield ()
         if 1 in items:
             raise OSError(5, "it is broken")
 
-    gathering: Gathering[int] = Gathering(lambda _items: None, then=then)
+    group: GroupCommit[int] = GroupCommit(lambda _items: None, on_complete)
     with pytest.raises(OSError, match="broken"):
-        gathering.bring(1)
-    gathering.bring(2)
+        group.submit(1)
+    group.submit(2)
 
 
 def test_error_of_a_batch_reaches_all_of_its_callers_and_the_next_batch_runs():
     is_broken = True
 
-    def act(_items: Sequence[int]) -> None:
+    def execute(_items: Sequence[int]) -> None:
         if is_broken:
             raise OSError(5, "it is broken")
 
-    gathering: Gathering[int] = Gathering(act)
+    group: GroupCommit[int] = GroupCommit(execute)
     with ThreadPoolExecutor(8) as pool:
-        for future in [pool.submit(gathering.bring, number) for number in range(8)]:
+        for future in [pool.submit(group.submit, number) for number in range(8)]:
             with pytest.raises(OSError, match="broken"):
                 future.result(10)
     is_broken = False
-    gathering.bring(1)
+    group.submit(1)
 
 
 @pytest.mark.parametrize("max_batch_size", [sys.maxsize, 3])
 def test_thousands_of_items_from_many_threads_are_executed_exactly_once(max_batch_size):
     done: list[int] = []
-    gathering: Gathering[int] = Gathering(done.extend, max_batch_size=max_batch_size)
+    group: GroupCommit[int] = GroupCommit(done.extend, max_batch_size=max_batch_size)
     with ThreadPoolExecutor(16) as pool:
-        list(pool.map(gathering.bring, range(4000)))
+        list(pool.map(group.submit, range(4000)))
     assert sorted(done) == list(range(4000))

@@ -1,0 +1,221 @@
+"""Write path of submissions: concurrent requests share a transaction, an enqueue, an fsync and the wait.
+
+A transaction, an enqueue and an fsync cost little more for ten rows than for one. The leader of a batch (see
+`lib.group_commit`) commits and enqueues it; while the next batch is committed, it syncs the files and rows of its own
+and waits for the predictions, so that each other thread is woken once. If the transaction of a batch fails, each
+request is retried alone, so that one bad request cannot fail the others.
+"""
+
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+from django.conf import settings
+from django.contrib.auth.models import User
+from django.core.files.storage import default_storage
+from django.db import IntegrityError, connection, transaction
+
+from recognizer.models import Submission
+from recognizer.services.identity import idempotency, quotas, training_consent
+from recognizer.services.identity.actors import Actor
+from recognizer.services.identity.idempotency import Claim
+from recognizer.services.identity.permissions import NotAllowedError
+from recognizer.services.images import storage
+from recognizer.services.inference import handoff
+from recognizer.services.lib import bulk_insert, fsync, request_context
+from recognizer.services.lib.group_commit import GroupCommit
+from recognizer.services.lib.storage_errors import storage_error_of
+
+from .intake import PreparedSubmission
+
+log = logging.getLogger(__name__)
+
+# A stored submission, or the problem document of an input that was rejected.
+Outcome = Submission | Mapping[str, Any]
+
+
+@dataclass(slots=True, eq=False, kw_only=True)
+class WriteRequest:
+    """A request to store submissions.
+
+    Attributes:
+        actor: the sender.
+        items: the prepared submissions, and the problem documents of rejected inputs, in order.
+        claim: the idempotency key under which the outcomes are recorded in the same transaction.
+        wait: whether a thread waits for the predictions. Otherwise a Celery task predicts them later.
+        timeout: the maximum time to wait, in seconds. 0: the caller waits for the predictions itself.
+        files: paths of the files to sync.
+        error: the exception because of which nothing of the request was stored.
+    """
+
+    actor: Actor
+    items: Sequence[PreparedSubmission | Mapping[str, Any]]
+    claim: Claim | None = None
+    wait: bool = False
+    timeout: float = 0.0
+    files: list[str] = field(default_factory=list)
+    error: Exception | None = None
+
+    @property
+    def prepared(self) -> list[PreparedSubmission]:
+        """The prepared submissions."""
+        return [item for item in self.items if isinstance(item, PreparedSubmission)]
+
+    @property
+    def rows(self) -> list[Submission]:
+        """The rows of the prepared submissions."""
+        return [item.row for item in self.prepared]
+
+    @property
+    def outcomes(self) -> list[Outcome]:
+        """The row or the problem document of each item."""
+        return [item.row if isinstance(item, PreparedSubmission) else item for item in self.items]
+
+    def waits_with(self, leader: "WriteRequest") -> bool:
+        """Return whether the leader's thread waits for the predictions of this request.
+
+        A request with several submissions waits alone, because it takes longer.
+        """
+        return self.wait and self.timeout == leader.timeout > 0 and len(self.prepared) == len(leader.prepared) == 1
+
+    def raise_error(self) -> None:
+        """Raise the error of the request, if any, and drop it, because its traceback references the request."""
+        error, self.error = self.error, None
+        if error is not None:
+            try:
+                raise error
+            finally:
+                del error
+
+
+def store(request: WriteRequest) -> list[Outcome]:
+    """Store the submissions of a request on the disk, enqueue them, and wait for the predictions.
+
+    Returns:
+        For each item its row, or the problem document.
+
+    Raises:
+        quotas.QuotaError: the daily quota is exceeded.
+        StorageError: the storage is full or not writable.
+        NotAllowedError: the account was deleted during the request.
+        idempotency.InProgressError: another attempt has acquired the idempotency key. Nothing was stored.
+    """
+    if connection.in_atomic_block:
+        # The caller's transaction must not contain rows of other requests, and no worker sees the row before its end.
+        request.wait = False
+        _execute([request])
+        _flush([request])
+    else:
+        group.submit(request)
+    request.raise_error()
+    _add_to_log([request])
+    if request.wait:
+        handoff.wait_for_all(request.rows, request.timeout, caller=request.actor.caller_key)
+    return request.outcomes
+
+
+def _execute(requests: Sequence[WriteRequest]) -> None:
+    """Commit and enqueue a batch."""
+    _commit(requests)
+    # Immediately, unless the caller has a transaction of its own.
+    transaction.on_commit(partial(_enqueue, [request for request in requests if request.error is None]))
+
+
+def _complete(requests: Sequence[WriteRequest]) -> Iterator[list[WriteRequest]]:
+    """Sync the files and rows of a batch, and wait for the predictions of all requests that wait with the leader.
+
+    They were enqueued together, and usually one worker predicts them in one batch. If two workers share them, because
+    the queue was long, the faster half waits for the other.
+    """
+    leader = requests[0]
+    _flush(requests)
+    together = [request for request in requests if request.error is None and request.waits_with(leader)]
+    with handoff.wait_slots([request.actor.caller_key for request in together]) as granted:
+        for request in together:
+            request.wait = False  # also without a slot: too many requests wait already
+        waiting = [request for request, has_slot in zip(together, granted, strict=True) if has_slot]
+        yield [request for request in requests if request not in waiting]
+        _add_to_log(waiting)
+        try:
+            handoff.wait_in_slot(_rows(waiting), leader.timeout)
+        except Exception as error:  # noqa: BLE001 - the submissions are stored
+            log.warning("waiting for the predictions of a batch failed: %r", error)
+
+
+# Half of the wait slots that one caller may hold (three quarters of all): while one batch waits, there are as many
+# slots for the next one. Without the limit, some requests of a large batch would get no slot.
+group: GroupCommit[WriteRequest] = GroupCommit(
+    _execute, _complete, max_batch_size=max(1, settings.MAX_WAITING_REQUESTS * 3 // 8)
+)
+
+
+def _commit(requests: Sequence[WriteRequest]) -> None:
+    try:
+        with fsync.relaxed_sync(), transaction.atomic():
+            _write(requests)
+    except Exception as error:  # noqa: BLE001 - the thread of the request raises it
+        if len(requests) == 1:
+            requests[0].error = _translate(error, requests[0].actor)
+        else:
+            for request in requests:
+                _commit([request])
+
+
+def _translate(error: Exception, actor: Actor) -> Exception:
+    """Translate an error of the transaction. An account may have been deleted during its request."""
+    if isinstance(error, IntegrityError) and actor.user and not User.objects.filter(pk=actor.user.pk).exists():
+        return NotAllowedError("This account was deleted.")
+    return storage_error_of(error) or error
+
+
+def _write(requests: Sequence[WriteRequest]) -> None:
+    for request in requests:
+        # Check the quota first, so that a rejected request leaves no orphaned file.
+        size = sum(item.size for item in request.prepared)
+        quotas.consume(actor=request.actor, submissions=len(request.prepared), size=size)
+        request.files = [storage.write(item.file) for item in request.prepared]
+        if any(row.may_train for row in request.rows) and training_consent.has_opted_out(request.actor):
+            for row in request.rows:
+                row.may_train = False
+    bulk_insert.insert(_rows(requests))
+    for request in requests:
+        if request.claim is not None and request.prepared:
+            idempotency.record(request.claim, request.outcomes)
+
+
+def _enqueue(requests: Sequence[WriteRequest]) -> None:
+    if connection.vendor != "sqlite":
+        _check_again(requests)
+    for is_awaited in (True, False):
+        # The demo predicts all of its submissions in one batch.
+        ids = [row.pk for row in _rows([item for item in requests if item.wait is is_awaited]) if not row.demo]
+        if ids:
+            handoff.push(ids, reply=is_awaited)
+
+
+def _check_again(requests: Sequence[WriteRequest]) -> None:
+    """Repeat the checks of `_write` after the commit, for concurrent changes. On SQLite writers are serialized."""
+    for request in requests:
+        ids = [row.pk for row in request.rows if row.may_train]
+        if ids and training_consent.has_opted_out(request.actor):
+            Submission.objects.filter(pk__in=ids).update(may_train=False)
+        # Deleting the last other submission with an equal image may have deleted the file.
+        if any(not default_storage.exists(item.file.name) for item in request.prepared):
+            request.files = [storage.write(item.file) for item in request.prepared]
+
+
+def _flush(requests: Sequence[WriteRequest]) -> None:
+    stored = [request for request in requests if request.error is None]
+    if stored:
+        fsync.flush([path for request in stored for path in request.files])
+
+
+def _add_to_log(requests: Sequence[WriteRequest]) -> None:
+    """Add the ids of the submissions to the log lines of this thread."""
+    request_context.add(submissions=[row.pk for row in _rows(requests)])
+
+
+def _rows(requests: Sequence[WriteRequest]) -> list[Submission]:
+    return [row for request in requests for row in request.rows]
