@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from html import escape
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
+
+    from ml.evaluation.model_metrics import ReliabilityBin, SetMetrics
 
 # Style of a chart in a file of its own, by the classes of the page's style sheet (charts.css).
 FILE_STYLE = (
@@ -85,12 +87,12 @@ def to_file(svg: str) -> str:
     return svg[:start] + FILE_STYLE + svg[start:] + "\n"
 
 
-def training_charts(history: Mapping[str, Sequence[float]], sets: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
+def training_charts(history: Mapping[str, Sequence[float]], sets: Mapping[str, SetMetrics]) -> dict[str, str]:
     """Return the charts of a trained model for which there are data, by name.
 
     Args:
         history: metrics of each epoch, see `ml.training.loop.fit`.
-        sets: metrics by evaluation set, see `ml.evaluation.metrics.evaluate`.
+        sets: metrics by evaluation set.
     """
     charts = learning_curves(history)
     if "confusion" in sets.get("test", {}):
@@ -133,12 +135,11 @@ def _line_chart(title: str, series: Mapping[str, Sequence[float]], highest: floa
     )
 
 
-def reliability_chart(tables: Mapping[str, Sequence[Mapping[str, float]]]) -> str:
+def reliability_chart(tables: Mapping[str, Sequence[ReliabilityBin]]) -> str:
     """Return a reliability diagram: accuracy against certainty, with a dashed diagonal for perfect calibration.
 
     Args:
-        tables: for each set the rows of `ml.evaluation.metrics.reliability`; the area of a marker grows with the number
-            of images.
+        tables: the reliability table of each set; the area of a marker grows with the number of images.
     """
     frame = Frame()
     parts = [
@@ -150,7 +151,7 @@ def reliability_chart(tables: Mapping[str, Sequence[Mapping[str, float]]]) -> st
     for (name, table), css in zip(tables.items(), SERIES_CLASSES, strict=False):
         total = sum(row["n"] for row in table)
         for row in table:
-            note = f"{name}: {row['n']:.0f} pictures, certain {row['certainty']:.1%}, right {row['accuracy']:.1%}"
+            note = f"{name}: {row['n']} pictures, certain {row['certainty']:.1%}, right {row['accuracy']:.1%}"
             radius = round(2.5 + 7 * (row["n"] / total) ** 0.5, 1)
             parts.append(_marker(frame.x(row["certainty"]), frame.y(row["accuracy"]), css, radius, note))
     return frame.svg("How often answers of each certainty were right", *parts)

@@ -30,6 +30,7 @@ from ml.serving.verdicts import Verdict
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
+    from ml.evaluation.model_metrics import SetMetrics
     from ml.serving.bundle import Manifest
     from ml.serving.classifier import Classifier
 
@@ -125,7 +126,7 @@ class EvalResult:
 
     correct: np.ndarray
     brier: np.ndarray
-    metrics: dict[str, float]
+    metrics: SetMetrics
 
 
 def evaluate_dataset(dataset: EvalDataset, logits: np.ndarray, manifest: Manifest) -> EvalResult:
@@ -149,7 +150,7 @@ def evaluate_dataset(dataset: EvalDataset, logits: np.ndarray, manifest: Manifes
     brier = ((probabilities - np.eye(CLASSES)[labels]) ** 2).sum(axis=1)
     sure = np.array([answer.verdict == Verdict.SURE for answer in answers], bool)
     recalls = [_mean(correct[labels == digit]) for digit in range(CLASSES) if (labels == digit).any()]
-    metrics = {
+    metrics: SetMetrics = {
         "accuracy": _mean(correct),
         "worst_digit": min(recalls, default=0.0),
         "ece": expected_calibration_error(probabilities, labels),
@@ -199,10 +200,11 @@ def run_gate(
     apply_holm_correction([check for check in deciding if check.name == HOLDOUT])
     balance = _balance_check(sets, champion, candidate, has_gain=any(check.loss < 0 for check in holdout))
     checks += [*balance, *paired_checks]
-    metrics = {f"{name}.{key}": value for name, result in candidate.items() for key, value in result.metrics.items()}
     for floor in floors:
-        if floor.metric in metrics:
-            checks.append(_floor_check(floor, metrics[floor.metric]))
+        name, _, metric = floor.metric.rpartition(".")
+        value = candidate[name].metrics.get(metric) if name in candidate else None
+        if isinstance(value, float):
+            checks.append(_floor_check(floor, value))
     for name, (accuracy, version_name) in (best or {}).items():
         checks.append(_best_check(name, version_name, accuracy, candidate[name]))
     return GateResult(checks, [_reason(check) for check in checks if not check.passed])

@@ -6,11 +6,14 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ml.serving.classifier import softmax
+
+if TYPE_CHECKING:
+    from ml.evaluation.model_metrics import ReliabilityBin, SetMetrics
 
 CLASSES = 10
 BINS = 15
@@ -48,7 +51,7 @@ def negative_log_likelihood(logits: np.ndarray, labels: np.ndarray, temperature:
     return float((logsum - scaled[np.arange(len(labels)), labels]).mean())
 
 
-def reliability(probabilities: np.ndarray, labels: np.ndarray, bins: int = BINS) -> list[dict[str, float]]:
+def reliability(probabilities: np.ndarray, labels: np.ndarray, bins: int = BINS) -> list[ReliabilityBin]:
     """Return the reliability table: certainty and accuracy in bins of equal width, without empty bins.
 
     Args:
@@ -84,7 +87,7 @@ def expected_calibration_error(probabilities: np.ndarray, labels: np.ndarray, bi
     return sum(row["n"] * abs(row["certainty"] - row["accuracy"]) for row in table) / max(len(labels), 1)
 
 
-def evaluate(logits: np.ndarray, labels: np.ndarray, temperature: float = 1.0) -> dict[str, Any]:
+def evaluate(logits: np.ndarray, labels: np.ndarray, temperature: float = 1.0) -> SetMetrics:
     """Return all metrics of one labelled set.
 
     Args:

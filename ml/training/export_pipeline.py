@@ -18,6 +18,7 @@ import numpy as np
 from ml.evaluation.calibration import choose_thresholds, fit_temperature
 from ml.evaluation.charts import to_file, training_charts
 from ml.evaluation.metrics import evaluate
+from ml.evaluation.model_metrics import SCHEMA, read_metrics
 from ml.preprocessing import PREPROCESSING_VERSION
 from ml.serving import bundle as bundles
 from ml.serving.bundle import Manifest
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     import keras
 
     from ml.evaluation.datasets import EvalDataset
+    from ml.evaluation.model_metrics import SetMetrics
     from ml.training.loop import Recipe
 
 # Largest allowed difference between the probabilities of the exported model and of the Keras model.
@@ -142,14 +144,15 @@ def evaluate_model(exported: ExportedModel, sets: Mapping[str, EvalDataset]) -> 
     }
     test, non_digits = results["test"], results["non_digits"]
     return {
+        "schema": SCHEMA,
         "test_accuracy": test["accuracy"],
         "validation_accuracy": results["validation"]["accuracy"],
         "distorted_accuracy": results["distorted"]["accuracy"],
         "ece": test["ece"],
         "sure_share": test["shares"]["sure"],
         "sure_accuracy": test["sure_accuracy"],
-        "digits_refused": test["shares"]["not_a_digit"],
-        "non_digits_refused": non_digits["shares"]["not_a_digit"],
+        "digits_refused": test["refused"],
+        "non_digits_refused": non_digits["refused"],
         "non_digits_not_sure": 1 - non_digits["shares"]["sure"],
         "manifest": asdict(exported.manifest),
         "keras_sha256": hashlib.sha256(exported.keras_file).hexdigest(),
@@ -158,21 +161,25 @@ def evaluate_model(exported: ExportedModel, sets: Mapping[str, EvalDataset]) -> 
     }
 
 
-def _evaluate(dataset: EvalDataset, logits: np.ndarray, manifest: Manifest) -> dict[str, Any]:
+def _evaluate(dataset: EvalDataset, logits: np.ndarray, manifest: Manifest) -> SetMetrics:
     answers = decide(logits, manifest)
     shares = {
         str(verdict): sum(answer.verdict == verdict for answer in answers) / max(len(answers), 1) for verdict in Verdict
     }
+    refused = shares[Verdict.NOT_A_DIGIT]
     if not dataset.has_digits:
-        return {"shares": shares}
+        return {"shares": shares, "refused": refused}
     sure = [
         answer.digit == label
         for answer, label in zip(answers, dataset.labels, strict=True)
         if answer.verdict == Verdict.SURE
     ]
-    return evaluate(logits, dataset.labels, manifest.temperature) | {
+    sure_accuracy = sum(sure) / len(sure) if sure else None
+    return {
+        **evaluate(logits, dataset.labels, manifest.temperature),
         "shares": shares,
-        "sure_accuracy": sum(sure) / len(sure) if sure else None,
+        "refused": refused,
+        "sure_accuracy": sure_accuracy,
     }
 
 
@@ -234,7 +241,7 @@ def write_folder(
         metrics: see `evaluate_model`.
         history: see `ml.training.loop.fit`.
     """
-    charts = training_charts(history, metrics["sets"])
+    charts = training_charts(history, read_metrics(metrics).sets)
     files = {
         bundles.KERAS_FILE: exported.keras_file,
         bundles.BUNDLE_FILE: exported.bundle,

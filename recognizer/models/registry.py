@@ -6,6 +6,8 @@ from django.conf import settings
 from django.db import models
 from django.db.models import Case, F, Q, Value, When
 
+from ml.evaluation.model_metrics import ModelMetrics, read_metrics
+
 from .choices import ACTIVE_RUN_STATES, GateVerdict, Origin, RunState
 
 
@@ -38,6 +40,11 @@ class ModelVersion(models.Model):
 
     def __str__(self) -> str:
         return f"version {self.number}"
+
+    @property
+    def model_metrics(self) -> ModelMetrics:
+        """The metrics, read from their stored form."""
+        return read_metrics(self.metrics)
 
 
 class ModelFiles(models.Model):

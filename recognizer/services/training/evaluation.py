@@ -7,7 +7,7 @@ what is stored with a version.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from django.conf import settings
 
@@ -24,17 +24,20 @@ from ml.evaluation.gate import (
 from ml.evaluation.gate_checks import GateCheck
 from ml.evaluation.gate_summary import summarize
 from ml.evaluation.metrics import wilson
+from ml.evaluation.model_metrics import GateMetrics, add_gate
 from ml.training.eval_sets import fingerprint
 from ml.training.export_pipeline import MAX_DIFFERENCE
-from recognizer.models import ModelFiles, ModelVersion
+from recognizer.models import ModelVersion
 from recognizer.services.registry import versions as model_versions
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     import numpy as np
+    from django.db.models import QuerySet
 
     from ml.evaluation.datasets import EvalDataset
+    from ml.evaluation.model_metrics import SetMetrics
     from ml.serving.classifier import Classifier
 
 
@@ -44,16 +47,11 @@ class GateDecision:
 
     Attributes:
         result: checks and reasons.
-        metrics: stored under "gate" in the metrics of the version.
+        metrics: part of the metrics of the version.
     """
 
     result: GateResult
-    metrics: dict[str, Any]
-
-    @property
-    def summary(self) -> list[str]:
-        """Sentences about gains and losses."""
-        return summarize(self.result.checks)
+    metrics: GateMetrics
 
     @property
     def checks(self) -> list[dict[str, object]]:
@@ -89,18 +87,17 @@ def compare(
         title = "Served model and Keras model, largest difference on 1,000 pictures"
         check = GateCheck("agreement", title, "agreement", candidate=max_difference, champion=MAX_DIFFERENCE)
         result.checks.append(check)
-    metrics: dict[str, Any] = {
-        "frozen": dataset_hash,
-        "sets": {name: after[name].metrics | {"n": len(after[name].correct)} for name in after},
-        "champion": _metrics(before),
-        "holdout": _with_interval(after, HOLDOUT),
-    }
-    decision = GateDecision(result, metrics)
-    metrics["said"] = decision.summary
-    return decision
+    metrics = GateMetrics(
+        dataset_hash,
+        {name: {**measured.metrics, "n": len(measured.correct)} for name, measured in after.items()},
+        _metrics(before),
+        _with_interval(after[HOLDOUT]) if HOLDOUT in after else None,
+        summarize(result.checks),
+    )
+    return GateDecision(result, metrics)
 
 
-def _metrics(results: dict[str, EvalResult]) -> dict[str, dict[str, float]]:
+def _metrics(results: dict[str, EvalResult]) -> dict[str, SetMetrics]:
     return {name: result.metrics for name, result in results.items()}
 
 
@@ -115,25 +112,20 @@ def _evaluate_frozen(classifier: Classifier, frozen: Sequence[EvalDataset], data
     return {dataset.name: evaluate_dataset(dataset, logits[dataset.name], classifier.manifest) for dataset in frozen}
 
 
-def _with_interval(results: dict[str, EvalResult], name: str) -> dict[str, object] | None:
-    if name not in results:
-        return None
-    n, correct = len(results[name].correct), int(results[name].correct.sum())
+def _with_interval(result: EvalResult) -> SetMetrics:
+    n, correct = len(result.correct), int(result.correct.sum())
     return {"n": n, "correct": correct, "interval": wilson(correct, n)}
 
 
 def _best_accuracies(dataset_hash: str, champion: dict[str, EvalResult]) -> dict[str, tuple[float, str]]:
     """Return for each set the highest accuracy of any version that was live, on the same images, and its name."""
     best = {name: (champion[name].metrics["accuracy"], "the live version") for name in BEST_EVER_TOLERANCE}
-    deployed = ModelVersion.objects.filter(deployments__isnull=False).distinct()
-    for number, metrics in deployed.values_list("number", "metrics").iterator():
-        gate = metrics.get("gate", {})
-        if gate.get("frozen") != dataset_hash:
-            continue
-        for name in BEST_EVER_TOLERANCE:
-            accuracy = gate["sets"][name]["accuracy"]
+    for version in _deployed_versions():
+        gate = version.model_metrics.gate
+        for name in BEST_EVER_TOLERANCE if gate.frozen == dataset_hash else ():
+            accuracy = gate.sets[name]["accuracy"]
             if accuracy > best[name][0]:
-                best[name] = accuracy, f"version {number}"
+                best[name] = accuracy, f"version {version.number}"
     return best
 
 
@@ -143,15 +135,12 @@ def evaluate_older_versions(frozen: Sequence[EvalDataset]) -> None:
     These are the shipped base model, and all versions after an upgrade that changes the sets.
     """
     dataset_hash = fingerprint(frozen)
-    for version in _deployed_without_metrics(dataset_hash):
-        if not ModelFiles.objects.filter(version=version).exists():
-            continue
-        classifier = model_versions.classifier_of(version)
-        results = _evaluate_frozen(classifier, frozen, dataset_hash)
-        version.metrics["gate"] = {"frozen": dataset_hash, "sets": _metrics(results)}
-        version.save(update_fields=["metrics"])
+    for version in _deployed_versions().filter(files__isnull=False):
+        if version.model_metrics.gate.frozen != dataset_hash:
+            results = _evaluate_frozen(model_versions.classifier_of(version), frozen, dataset_hash)
+            version.metrics = add_gate(version.metrics, GateMetrics(dataset_hash, _metrics(results)))
+            version.save(update_fields=["metrics"])
 
 
-def _deployed_without_metrics(dataset_hash: str) -> list[ModelVersion]:
-    deployed = ModelVersion.objects.filter(deployments__isnull=False).distinct()
-    return [version for version in deployed if version.metrics.get("gate", {}).get("frozen") != dataset_hash]
+def _deployed_versions() -> QuerySet[ModelVersion]:
+    return ModelVersion.objects.filter(deployments__isnull=False).distinct()

@@ -18,6 +18,7 @@ from django.db import DatabaseError
 from django.utils import timezone
 
 from ml.data.mnist import Mnist, MnistError, load_mnist
+from ml.evaluation.model_metrics import add_gate
 from ml.training.loop import Progress, TrainingCancelledError
 from recognizer.models import Deployment, GateVerdict, ModelVersion, Origin, RunState, TrainingRun
 from recognizer.services.registry import versions
@@ -187,7 +188,7 @@ def _train_and_evaluate(
         data_fingerprint=training_data.fingerprint,
         counts=training_data.counts | {"images_per_epoch": rows},
         history=history,
-        metrics=metrics | {"gate": decision.metrics},
+        metrics=add_gate(metrics, decision.metrics),
     )
     _finish(
         recorder, deployment, version,
@@ -212,7 +213,7 @@ def _evaluate_shipped(recorder: Recorder, deployment: Deployment) -> None:
     candidate = versions.classifier_from(files["bundle"], files["keras_file"])
     champion = versions.classifier_of(deployment.to_version)
     decision = evaluation.compare(candidate, champion, frozen, dataset.holdout_datasets())
-    version = ModelVersion(**columns | {"metrics": columns["metrics"] | {"gate": decision.metrics}})
+    version = ModelVersion(**columns | {"metrics": add_gate(columns["metrics"], decision.metrics)})
     _finish(recorder, deployment, version, **files, decision=decision, smoke_test_data=export_sets["validation"])
 
 
@@ -239,7 +240,7 @@ def _finish(
     """
     passed = decision.result.passed
     recorder.start_step(
-        "promoting", f"The candidate {'passed' if passed else 'did not pass'} the gate.", *decision.summary
+        "promoting", f"The candidate {'passed' if passed else 'did not pass'} the gate.", *decision.metrics.summary
     )
     version.gate = decision.checks
     version.gate_verdict = GateVerdict.PASSED if passed else GateVerdict.REFUSED
@@ -253,7 +254,7 @@ def _finish(
             try:
                 versions.deploy(
                     version=version, kind=Deployment.Kind.PROMOTE, replaces=deployment,
-                    why=f"Training run {run.pk} passed the gate. {decision.summary[0]}",
+                    why=f"Training run {run.pk} passed the gate. {decision.metrics.summary[0]}",
                 )  # fmt: skip
             except versions.DeploymentConflictError:
                 state = RunState.REFUSED

@@ -6,7 +6,7 @@ Read-only.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from django.conf import settings
 
@@ -20,15 +20,14 @@ from .scheduling import NO_TRAINER, labels_until_next, next_retry, next_schedule
 if TYPE_CHECKING:
     from datetime import datetime
 
-# Metrics of a version: path in its metrics, alternative path for versions without a gate result, title, whether a
-# higher value is better.
-METRICS = (
-    (("gate", "sets", "validation", "accuracy"), ("validation_accuracy",), "MNIST validation", True),
-    (("gate", "sets", "distorted", "accuracy"), (), "Distorted and drawn", True),
-    (("gate", "sets", "non_digits", "refused"), ("non_digits_refused",), "Non-digits refused", True),
-    (("gate", "sets", "holdout", "accuracy"), (), "Site holdout", True),
-    (("gate", "sets", "validation", "ece"), ("sets", "validation", "ece"), "Calibration error", False),
-    (("test_accuracy",), (), "MNIST test", True),
+# Metrics of a version: evaluation set, metric, title, whether a higher value is better.
+METRICS: tuple[tuple[str, Literal["accuracy", "refused", "ece"], str, bool], ...] = (
+    ("validation", "accuracy", "MNIST validation", True),
+    ("distorted", "accuracy", "Distorted and drawn", True),
+    ("non_digits", "refused", "Non-digits refused", True),
+    ("holdout", "accuracy", "Site holdout", True),
+    ("validation", "ece", "Calibration error", False),
+    ("test", "accuracy", "MNIST test", True),
 )
 STEP_NAMES = {
     "waiting": "Waiting for the trainer",
@@ -78,21 +77,19 @@ class NextRun:
 
 def metrics_vs_parent(version: ModelVersion) -> list[Metric]:
     """Return the metrics of a version and their changes against the champion that it was compared with."""
-    champion = version.metrics.get("gate", {}).get("champion")
-    parent = {"gate": {"sets": champion}} if champion else version.parent.metrics if version.parent else {}
+    own = version.model_metrics
+    before = own.gate.champion or (version.parent.model_metrics.compared if version.parent else {})
     metrics = []
-    for path, alternative, title, higher_is_better in METRICS:
-        value = _lookup(version.metrics, path)
-        value = _lookup(version.metrics, alternative) if value is None else value
-        before = _lookup(parent, path)
-        change = None if value is None or before is None else (value - before) * 100
+    for name, metric, title, higher_is_better in METRICS:
+        value, old_value = own.compared.get(name, {}).get(metric), before.get(name, {}).get(metric)
+        change = None if value is None or old_value is None else (value - old_value) * 100
         metrics.append(Metric(title, value, change, change is not None and (change >= 0) == higher_is_better))
     return metrics
 
 
 def charts_of(version: ModelVersion) -> dict[str, str]:
     """Return the charts of a version as SVG, by name."""
-    return charts.training_charts(version.history, version.metrics.get("sets", {}))
+    return charts.training_charts(version.history, version.model_metrics.sets)
 
 
 def checks_of(version: ModelVersion) -> list[dict[str, Any]]:
@@ -143,10 +140,3 @@ def _progress_line(run: TrainingRun) -> str:
         parts.append(f"loss {progress['loss']:.3f}, accuracy {progress['accuracy'] * 100:.1f} %")
         parts.append(f"about {progress['seconds_left']} s of training left")
     return " · ".join(parts)
-
-
-def _lookup(metrics: dict[str, Any], path: tuple[str, ...]) -> float | None:
-    value: object = metrics
-    for name in path:
-        value = value.get(name) if isinstance(value, dict) else None
-    return value if isinstance(value, int | float) else None
