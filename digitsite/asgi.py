@@ -14,6 +14,7 @@ from recognizer.proxies import address_of_client
 from recognizer.services.inference import handoff
 from recognizer.services.lib.addresses import rate_key
 from recognizer.services.lib.process_share import per_process
+from recognizer.services.lib.units import MEGABYTE
 from recognizer.views.receive_errors import ENVIRON_KEY
 
 from .server.body import Limits
@@ -22,7 +23,6 @@ from .server.environ import Environ
 from .server.receiver import Application, Receiver
 from .server.thread_pool import ThreadPool
 
-MEGABYTE = 1024 * 1024
 # The limits below are for all web processes together.
 # Threads that stay available for pages while the maximum number of requests waits for predictions.
 PAGE_THREADS = 16

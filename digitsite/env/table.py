@@ -222,7 +222,7 @@ SECTIONS: dict[str, tuple[Setting, ...]] = {
             "MEGABYTES_PER_DAY",
             limits("500,2000"),
             "500,2000",
-            "The same in megabytes (10^6 bytes) of images, strokes, rows (about 4 KB for a submission, 0.5 KB for a "
+            "The same in megabytes (2^20 bytes) of images, strokes, rows (about 4 KB for a submission, 0.5 KB for a "
             "label) and responses stored for `Idempotency-Key`.",
         ),
         Setting("TOKEN_DAYS", integer(1, 3650), "90", "Default lifetime of a personal token, in days."),

@@ -48,13 +48,14 @@ class Supervisor:
         self._options = options
         self._processes: list[ManagedProcess] = []
         self._selector = selectors.DefaultSelector()
-        self._stop_signals = 0
+        self._stop_signals: list[int] = []
         # Queue -> time at which it was first reported as stalled.
         self._stalled: dict[str, float] = {}
         self._awake = AwakeClock()
         self._redis_file_is_damaged = False
-        # Until the database and the static files are prepared, processes other than Redis may fail.
-        self._is_starting, self._is_prepared = True, False
+        self._is_starting = True
+        # Whether this start has prepared the database and static files. Until then, only Redis must be able to start.
+        self._has_prepared = False
 
     def run(self) -> int:
         """Run until a signal to stop arrives.
@@ -90,7 +91,6 @@ class Supervisor:
         is_current = startup_cache.is_current(options)
         if not is_current:
             self._prepare()
-        self._is_prepared = not is_current
         if redis:
             self._wait(lambda: readiness.redis_answers(options.socket), every=POLL_SECONDS)
         self._add("web", commands.web(options))
@@ -103,9 +103,6 @@ class Supervisor:
         if is_current and not is_ready:  # the cache may be wrong
             self._prepare()
             is_current = False
-            for process in self._processes:
-                process.reset_failures()
-            self._is_prepared = True
         while not is_ready:
             is_ready = self._wait(probe, every=POLL_SECONDS, seconds=EXPLAIN_SECONDS)
             if not is_ready:
@@ -136,6 +133,9 @@ class Supervisor:
         if process.exit_status:
             raise StartError("The site could not be prepared; the lines above say why.")
         startup_cache.remember(self._options)
+        self._has_prepared = True
+        for process in self._processes:
+            process.reset_failures()
 
     def _add(self, name: str, command: list[str], *, oneshot: bool = False) -> ManagedProcess:
         process = ManagedProcess(name, command, self._handle_line, self._guard, oneshot=oneshot)
@@ -222,7 +222,7 @@ class Supervisor:
                 self._start_process(process)
 
     def _cannot_start(self, process: ManagedProcess) -> bool:
-        is_required = self._is_starting and (self._is_prepared or process.name == "redis")
+        is_required = self._is_starting and (self._has_prepared or process.name == "redis")
         return is_required and process.equal_failures >= MAX_EQUAL_FAILURES
 
     # --- Stopping -------------------------------------------------------------------------------------------------
@@ -234,13 +234,15 @@ class Supervisor:
         self._stop(self._processes, STOP_REDIS_SECONDS)
 
     def _stop(self, processes: list[ManagedProcess], seconds: float) -> None:
-        # The second Ctrl-C from here on kills the processes at once.
-        max_signals = self._stop_signals + 1
+        """Stop processes, and kill them after this time or at once after a second Ctrl-C.
+
+        A second SIGTERM has no effect: a signal to the process group arrives twice, because make passes it on.
+        """
         for process in processes:
             process.stop()
         deadline = time.monotonic() + seconds
         while any(process.is_running for process in processes):
-            if time.monotonic() >= deadline or self._stop_signals > max_signals:
+            if time.monotonic() >= deadline or self._stop_signals.count(signal.SIGINT) > 1:
                 for process in processes:
                     if process.is_running:
                         self._log("site", f"{process.name} does not end by itself; ending it")
@@ -259,11 +261,8 @@ class Supervisor:
         signal.set_wakeup_fd(writer.fileno(), warn_on_full_buffer=False)
         self._selector.register(reader, selectors.EVENT_READ, None)
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-            signal.signal(number, self._count_stop_signal)
+            signal.signal(number, lambda number, _frame: self._stop_signals.append(number))
         signal.signal(signal.SIGCHLD, lambda *_: None)
-
-    def _count_stop_signal(self, *_: object) -> None:
-        self._stop_signals += 1
 
     def _handle_line(self, name: str, line: str) -> None:
         if name == "operator" and line.startswith("http"):

@@ -8,6 +8,7 @@ from django.utils.safestring import SafeString
 
 from ml.serving.verdicts import Verdict
 from recognizer.models import Prediction
+from recognizer.services.lib.units import MEGABYTE
 
 register = template.Library()
 
@@ -58,7 +59,7 @@ def whole_percent(share: float) -> str:
 @register.filter
 def megabytes(size: int) -> str:
     """Format a size in bytes: 10485760 → 10 MB."""
-    return f"{size / 1024 / 1024:.3g}\u00a0MB"
+    return f"{size / MEGABYTE:.3g}\u00a0MB"
 
 
 def _fill(sentences: dict[str, str], prediction: Prediction) -> str:

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from django.core.management import BaseCommand, CommandError, CommandParser
 
+from recognizer.services.lib.units import MEGABYTE
 from recognizer.services.ops import backup
 
 
@@ -23,7 +24,7 @@ class Command(BaseCommand):
             manifest = backup.create_backup(file)
         except backup.BackupError as error:
             raise CommandError(str(error)) from error
-        size = file.stat().st_size / 1_000_000
+        size = file.stat().st_size / MEGABYTE
         self.stdout.write(
             f"{file}: {manifest.rows} rows of {manifest.engine}, {manifest.pictures} images, {size:.1f} MB"
         )

@@ -14,10 +14,10 @@ from django.utils.crypto import salted_hmac
 
 from recognizer.models import DailyUsage
 from recognizer.services.lib.addresses import UNKNOWN_NETWORK, is_loopback, rate_key
+from recognizer.services.lib.units import MEGABYTE
 
 from .actors import Actor
 
-MEGABYTE = 1024 * 1024
 # Size of rows in the database with their share of the indexes, measured with SQLite's dbstat; see tests.
 # A submission without strokes but with its pixels and one prediction, a label with its vote, an opt-out.
 SUBMISSION_ROW_BYTES, LABEL_ROW_BYTES, OPT_OUT_ROW_BYTES, IDEMPOTENCY_ROW_BYTES = 4000, 300, 150, 500

@@ -23,6 +23,7 @@ from recognizer.models import Submission
 from recognizer.services.lib.fair_slots import FairSlots
 from recognizer.services.lib.process_share import per_process
 from recognizer.services.lib.storage_errors import storage_error_of
+from recognizer.services.lib.units import MEGABYTE
 
 from . import png_encoder
 from .orphaned_files import FOLDER
@@ -53,7 +54,7 @@ MAX_DECODING, MAX_WAITING = 8, 10
 BUSY = "Many large pictures are being read right now. Please try again in a moment."
 
 # Weights are bytes of memory.
-_decoding = FairSlots(settings.DECODE_MEGABYTES * 1_000_000, max_waiting=MAX_WAITING, busy=BUSY)
+_decoding = FairSlots(settings.DECODE_MEGABYTES * MEGABYTE, max_waiting=MAX_WAITING, busy=BUSY)
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +122,7 @@ def open_upload(data: bytes, *, max_pixels: int | None = None) -> images.ImageHe
     limits = images.Limits(
         max_bytes=settings.MAX_UPLOAD_BYTES,
         max_pixels=settings.MAX_UPLOAD_PIXELS if max_pixels is None else max_pixels,
-        max_memory=settings.DECODE_MEGABYTES * 1_000_000,
+        max_memory=settings.DECODE_MEGABYTES * MEGABYTE,
     )
     return images.open_image(data, limits, working_side=settings.MAX_STORED_IMAGE_SIDE)
 

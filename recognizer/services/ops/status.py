@@ -18,6 +18,7 @@ from ml.serving import bundle as bundles
 from recognizer.models import ModelFiles, RunState, Submission, SubmissionState, TrainingRun
 from recognizer.models.choices import ACTIVE_RUN_STATES
 from recognizer.services.inference import handoff
+from recognizer.services.lib.units import MEGABYTE
 from recognizer.services.registry import versions
 from recognizer.services.training import presenters, scheduling
 
@@ -28,10 +29,9 @@ log = logging.getLogger(__name__)
 # Longest normal wait for a prediction, which takes milliseconds.
 MAX_WAIT = timedelta(minutes=1)
 # With less free space the database may soon be unable to write.
-MIN_FREE_BYTES = 1_000_000_000
+MIN_FREE_BYTES = 1024 * MEGABYTE
 # A trainer without a probe for this long was most likely switched off, which is a fault only if a training waits.
 SWITCHED_OFF_AFTER = timedelta(days=1)
-MEGABYTE = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -292,7 +292,8 @@ def _disk() -> list[Check]:
             "disk",
             "Disk",
             is_well=free >= MIN_FREE_BYTES,
-            says=f"{free / 1e9:.1f} GB free; {about}{images.files} pictures take {images.bytes / MEGABYTE:.1f} MB",
+            says=f"{free / MEGABYTE / 1024:.1f} GB free; "
+            f"{about}{images.files} pictures take {images.bytes / MEGABYTE:.1f} MB",
             what_to_do=f"Make room in {settings.DATA_DIR}: without any, nothing can be stored.",
         )
     ]

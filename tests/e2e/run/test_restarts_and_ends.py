@@ -1,6 +1,7 @@
 """Restarts of failed processes, and complete stops after signals and kills."""
 
 import signal
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -9,11 +10,22 @@ import httpx
 import pytest
 
 from digitsite.supervisor.options import own_addresses
+from digitsite.supervisor.supervisor import STOP_SECONDS
 from digitsite.testing.site import wait_until
 from digitsite.testing.supervised import Supervised
 
 # Time limit for Ctrl-C, and for the guard after a kill -9 of the supervisor.
 SECONDS = 5.0
+
+# A supervisor whose web server and worker do not react to SIGTERM.
+STUBBORN_SITE = """
+import sys
+from digitsite.supervisor import __main__, commands, startup_cache
+startup_cache.is_current = lambda options: True
+stubborn = ["sh", "-c", "trap '' TERM; echo ignores SIGTERM; while true; do sleep 0.1; done"]
+commands.web = commands.worker = lambda _: stubborn
+sys.exit(__main__.main())
+"""
 
 Start = Callable[..., Supervised]
 
@@ -70,6 +82,18 @@ def test_signal_stops_all_processes_in_time(start: Start, how: signal.Signals) -
     assert site.left_behind() == []
     assert seconds < SECONDS
     assert not (site.folder / "address").exists()
+
+
+def test_second_ctrl_c_kills_processes_that_do_not_end(start: Start) -> None:
+    site = start(command=(sys.executable, "-c", STUBBORN_SITE), REDIS_URL="redis://localhost:1", TRAINER="0")
+    site.wait_for_words("ignores SIGTERM", count=2)
+    site.process.send_signal(signal.SIGINT)
+    site.wait_for_words("stopping")
+    site.process.send_signal(signal.SIGTERM)  # has no effect
+    started = time.monotonic()
+    site.stop(signal.SIGINT)
+    assert time.monotonic() - started < STOP_SECONDS / 2
+    assert site.left_behind() == []
 
 
 @pytest.mark.parametrize("words", ["starting", "redis ", "serving model version"])

@@ -15,6 +15,7 @@ from recognizer.models import DailyUsage, Submission
 from recognizer.services.identity import quotas, tokens
 from recognizer.services.identity.actors import SYSTEM_ACTOR, Actor
 from recognizer.services.identity.quotas import QuotaError, network_of
+from recognizer.services.lib.units import MEGABYTE
 from tests.image_samples import SEVEN, digit, png
 from tests.support.people import client_of
 
@@ -137,7 +138,7 @@ def test_rejected_images_do_not_use_the_quota_and_batches_use_one_for_each_image
 def test_quota_limits_bytes(settings, media) -> None:
     settings.MEGABYTES_PER_DAY = (1, 1)
     actor = Actor(address="192.0.2.7")
-    quotas.consume(actor=actor, submissions=1, size=quotas.MEGABYTE - 1)
+    quotas.consume(actor=actor, submissions=1, size=MEGABYTE - 1)
     assert quotas.remaining(actor).bytes_left == 1
     with pytest.raises(QuotaError):
         quotas.consume(actor=actor, submissions=1, size=2)

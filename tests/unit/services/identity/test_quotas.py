@@ -14,6 +14,7 @@ from recognizer.services.identity.actors import Actor
 from recognizer.services.identity.idempotency import StoredResponse
 from recognizer.services.identity.quotas import QuotaError
 from recognizer.services.images import storage
+from recognizer.services.lib.units import MEGABYTE
 from recognizer.services.review import labels
 from recognizer.services.submissions import service
 from tests.factories import make_prediction
@@ -89,7 +90,7 @@ def test_labels_and_retractions_count_and_are_rejected_when_the_quota_is_exhaust
     label = labels.record_label(actor=SENDER, submission=submission, value="7", reason=LabelReason.API).label
     labels.retract(actor=SENDER, label=label)
     assert used_bytes() - before == 2 * quotas.LABEL_ROW_BYTES
-    DailyUsage.objects.update(bytes=quotas.MEGABYTE - 10)
+    DailyUsage.objects.update(bytes=MEGABYTE - 10)
     with pytest.raises(QuotaError):
         labels.record_label(actor=SENDER, submission=submission, value="7", reason=LabelReason.API)
     assert submission.labels.count() == 2

@@ -15,6 +15,7 @@ from recognizer.services.images import orphaned_files
 from recognizer.services.images import storage as images_storage
 from recognizer.services.lib.errors import BusyError
 from recognizer.services.lib.storage_errors import StorageError, StorageFullError
+from recognizer.services.lib.units import MEGABYTE
 from recognizer.storage import DurableFileStorage
 from tests.factories import make_submission
 from tests.image_samples import digit, encoded, photo, png
@@ -156,7 +157,7 @@ LARGE = png(Image.new("1", (3000, 3000)))
 
 def test_large_images_share_the_decoding_memory(settings, monkeypatch):
     monkeypatch.setattr(images_storage, "DECODE_WAIT_SECONDS", 0.05)
-    with images_storage._decoding_slot(settings.DECODE_MEGABYTES * 1_000_000 - 8_000_000, "b"):
+    with images_storage._decoding_slot(settings.DECODE_MEGABYTES * MEGABYTE - 8_000_000, "b"):
         with pytest.raises(BusyError):
             decode(LARGE)
         assert decode(png(digit())).pixels.shape == (28, 28)
@@ -174,7 +175,7 @@ def test_image_that_takes_long_to_decode_is_not_cheap():
 
 def test_waiting_decode_continues_as_soon_as_memory_is_free(settings):
     with ThreadPoolExecutor() as pool:
-        with images_storage._decoding_slot(settings.DECODE_MEGABYTES * 1_000_000, "b"):
+        with images_storage._decoding_slot(settings.DECODE_MEGABYTES * MEGABYTE, "b"):
             waiting = pool.submit(decode, LARGE)
             with pytest.raises(TimeoutError):
                 waiting.result(0.1)
