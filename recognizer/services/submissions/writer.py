@@ -26,6 +26,7 @@ from recognizer.services.images import storage
 from recognizer.services.inference import handoff
 from recognizer.services.lib import bulk_insert, fsync, request_context
 from recognizer.services.lib.group_commit import GroupCommit
+from recognizer.services.lib.process_share import per_process
 from recognizer.services.lib.storage_errors import storage_error_of
 
 from .intake import PreparedSubmission
@@ -147,7 +148,7 @@ def _complete(requests: Sequence[WriteRequest]) -> Iterator[list[WriteRequest]]:
 # Half of the wait slots that one caller may hold (three quarters of all): while one batch waits, there are as many
 # slots for the next one. Without the limit, some requests of a large batch would get no slot.
 group: GroupCommit[WriteRequest] = GroupCommit(
-    _execute, _complete, max_batch_size=max(1, settings.MAX_WAITING_REQUESTS * 3 // 8)
+    _execute, _complete, max_batch_size=max(1, per_process(settings.MAX_WAITING_REQUESTS) * 3 // 8)
 )
 
 
