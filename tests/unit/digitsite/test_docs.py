@@ -34,10 +34,9 @@ CAPITALS = {
 }
 # Names of the submission path that are being built; the documentation describes the path as it will be.
 PLANNED = {
-    *("recognizer/services/lib/group_commit.py", "recognizer/services/inference/statements.py"),
     *("recognizer/services/inference/producer.py", "recognizer/services/inference/consumer.py"),
-    *("recognizer/services/inference/streams.py", "recognizer/services/submissions/writer.py"),
-    *("recognizer/api/views/create.py", "bench.hops"),
+    *("recognizer/services/inference/streams.py", "recognizer/services/inference/statements.py"),
+    "bench.hops",
 }
 # Commands of Django and of its libraries that the documentation uses.
 FOREIGN_COMMANDS = {"check", "spectacular"}
