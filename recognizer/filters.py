@@ -1,11 +1,9 @@
 """Query parameter filters of lists, shared by the History page and the JSON API."""
 
-import copy
 import logging
-from collections import OrderedDict
 from collections.abc import Iterable
 from datetime import UTC, datetime
-from typing import Any, ClassVar
+from typing import Any
 
 import django_filters as filters
 from django.core.exceptions import ValidationError
@@ -14,8 +12,6 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import CharField, F, Func, Q, QuerySet
 from django.db.models.functions import Cast
 from django.db.models.sql.compiler import SQLCompiler
-from django.forms import Form
-from django.http import QueryDict
 
 from recognizer.models import (
     Deployment,
@@ -36,7 +32,6 @@ from recognizer.models import (
     Verdict,
 )
 from recognizer.services.identity import permissions
-from recognizer.services.identity.actors import Actor
 from recognizer.services.review import confusion_matrix
 
 log = logging.getLogger(__name__)
@@ -61,44 +56,8 @@ class DateTimeFilter(filters.IsoDateTimeFilter):  # type: ignore[misc] # django-
         super().__init__(*args, validators=[_validate_representable], **kwargs)
 
 
-class _Filters(OrderedDict[str, filters.Filter]):
-    """The filters of one filter set, copied shallowly for each request.
-
-    django-filter deep-copies them with their choices and validators. A request only changes two attributes of the
-    filter itself (its model and its parent), so a shallow copy of each filter is enough.
-    """
-
-    def __deepcopy__(self, _memo: dict[int, Any]) -> "_Filters":
-        copies = _Filters((name, copy.copy(item)) for name, item in self.items())
-        for item in copies.values():
-            item.method = item.method  # binds the filter's method to the copy
-        return copies
-
-
 class StrictFilterSet(filters.FilterSet):  # type: ignore[misc] # django-filter has no annotations
-    """A filter set that knows the actor and rejects unknown parameters.
-
-    Attributes:
-        actor: The caller, for filters such as `mine`.
-    """
-
-    _form_classes: ClassVar[dict[type, type[Form]]] = {}
-
-    def __init__(self, data: QueryDict, queryset: QuerySet[Any], *, actor: Actor) -> None:
-        super().__init__(data, queryset)
-        self.actor = actor
-
-    @classmethod
-    def get_filters(cls) -> _Filters:
-        """Return the declared filters in a dict that is cheap to copy."""
-        return _Filters(super().get_filters())
-
-    def get_form_class(self) -> type[Form]:
-        """Return the form class. django-filter builds one for each request; here it is cached by filter set class."""
-        kind = type(self)
-        if kind not in self._form_classes:
-            self._form_classes[kind] = super().get_form_class()
-        return self._form_classes[kind]
+    """A filter set that rejects unknown parameters. Its request has the caller, for filters such as `mine`."""
 
     def check(self, *, other_names: Iterable[str] = ()) -> None:
         """Validate the parameters.
@@ -257,7 +216,7 @@ class SubmissionFilter(StrictFilterSet):
 
     def filter_mine(self, rows: QuerySet[Submission], _name: str, is_own: bool) -> QuerySet[Submission]:
         """Keep the caller's own submissions; False filters nothing."""
-        return rows & permissions.own_submissions(self.actor) if is_own else rows
+        return rows & permissions.own_submissions(self.request.actor) if is_own else rows
 
 
 class PredictionFilter(StrictFilterSet):

@@ -11,7 +11,7 @@ REST_FRAMEWORK = {
         "recognizer.api.authentication.cookie.CookieAuthentication",
     ],
     # Object permissions are checked in services.identity.permissions.
-    "DEFAULT_PERMISSION_CLASSES": ["recognizer.api.authentication.token.HasTokenScope"],
+    "DEFAULT_PERMISSION_CLASSES": ["recognizer.api.permissions.HasTokenScope"],
     "DEFAULT_THROTTLE_CLASSES": ["recognizer.api.http.throttles.Throttle"],
     "DEFAULT_RENDERER_CLASSES": ["recognizer.api.http.renderers.JsonRenderer"],
     "DEFAULT_PARSER_CLASSES": ["recognizer.api.http.parsers.JsonParser"],

@@ -25,13 +25,18 @@ from django.http import Http404, HttpRequest, HttpResponse, JsonResponse, Unread
 from rest_framework import exceptions
 from rest_framework.response import Response
 
+from ml.serving.bundle import BundleError
 from recognizer.services.identity.idempotency import InProgressError, KeyReusedError
 from recognizer.services.identity.permissions import NotAllowedError
 from recognizer.services.identity.quotas import QuotaError
 from recognizer.services.identity.throttling import ThrottledError
+from recognizer.services.inference.explanations import NothingToExplainError
 from recognizer.services.lib.errors import BusyError, detach
 from recognizer.services.lib.storage_errors import StorageError, StorageFullError, log_storage_error, storage_error_of
+from recognizer.services.registry.versions import RegistryError
+from recognizer.services.review.labels import LabelError
 from recognizer.services.submissions.intake import SubmissionRejectedError
+from recognizer.services.training import CannotTrainError
 
 log = logging.getLogger(__name__)
 
@@ -78,6 +83,11 @@ OTHER_ERRORS = (
     (KeyReusedError, (422, "", "key_reused")),
     # The database is unreachable or restarting.
     (OperationalError | InterfaceError, (503, DETAILS[503], "unavailable")),
+    # The stored state does not allow the operation.
+    (
+        LabelError | CannotTrainError | RegistryError | NothingToExplainError | BundleError,
+        (409, "", "conflict"),
+    ),
     (NotAllowedError | PermissionDenied, (403, "", "")),
     (Http404, (404, DETAILS[404], "")),
     (RequestDataTooBig, (413, DETAILS[413], "body_too_large")),

@@ -9,8 +9,8 @@ from drf_spectacular.extensions import OpenApiAuthenticationExtension, OpenApiSe
 from drf_spectacular.openapi import AutoSchema
 from drf_spectacular.utils import Direction
 
-from recognizer.api.authentication.token import required_scopes
 from recognizer.api.http.problems import CONTENT_TYPE
+from recognizer.api.permissions import required_scopes
 from recognizer.models import Scope
 
 PRIVILEGED = {Scope.REVIEW, Scope.OPERATE}
@@ -65,7 +65,15 @@ HEADERS = {"WWW-Authenticate": CHALLENGE, "Retry-After": RETRY_AFTER}
 
 
 class Schema(AutoSchema):
-    """Adds whether anonymous clients may call an operation."""
+    """Names the pages of lists, and adds whether anonymous clients may call an operation."""
+
+    def get_paginated_name(self, serializer_name: str) -> str:
+        """Return the component name of a page of rows."""
+        return f"{serializer_name}Page"
+
+    def _get_paginator(self) -> Any:
+        # Only GET returns pages: the response to a batch is a plain list.
+        return super()._get_paginator() if self.method == "GET" else None  # type: ignore[no-untyped-call] # its own
 
     def get_auth(self) -> list[dict[str, Any]]:
         """Return the security requirements; an empty one stands for anonymous access."""

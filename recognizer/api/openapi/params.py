@@ -1,7 +1,6 @@
 """Parameters, request bodies and responses of the OpenAPI document, and decorators that add them to views."""
 
 from collections.abc import Callable, Iterable, Mapping
-from functools import cache
 from http import HTTPStatus
 from typing import Any, TypeVar
 
@@ -15,11 +14,9 @@ from drf_spectacular.utils import (
     OpenApiResponse,
     PolymorphicProxySerializer,
     extend_schema,
-    inline_serializer,
+    extend_schema_view,
 )
-from rest_framework import serializers
 
-from recognizer import pagination
 from recognizer.api.http.problems import CONTENT_TYPE, DETAILS
 from recognizer.api.serializers.inputs import (
     NewSubmissionFormSerializer,
@@ -31,6 +28,7 @@ from recognizer.api.serializers.problems import ProblemSerializer
 from recognizer.filters import StrictBooleanFilter, StrictFilterSet
 
 View = TypeVar("View", bound=Callable[..., Any])
+Class = TypeVar("Class", bound=type[Any])
 
 KEY = OpenApiParameter("key", description="A read key or share key, which gives read access to this submission.")
 MANAGE_KEY = OpenApiParameter(
@@ -104,19 +102,6 @@ SUBMISSION_BODIES = {
     **_FILES,
 }
 
-PAGING = [
-    OpenApiParameter(
-        "cursor",
-        {"type": "string", "format": "cursor"},
-        description="Position of the page, from `next` or `previous`.",
-    ),
-    OpenApiParameter(
-        "page_size",
-        {"type": "integer", "minimum": 1, "maximum": pagination.MAX_PAGE_SIZE, "default": pagination.PAGE_SIZE},
-        description="Rows in a page.",
-    ),
-]
-
 # Empty values are accepted, because HTML forms send them for empty fields.
 DATE_TIME = {"type": "string", "anyOf": [{"format": "date-time"}, {"format": "date"}, {"const": ""}]}
 
@@ -130,27 +115,26 @@ def problems(*statuses: int) -> dict[Any, Any]:
 
 
 def describe_list(
-    filterset: type[StrictFilterSet],
-    serializer: type[serializers.BaseSerializer[Any]],
-    *,
-    problem: Iterable[int] = (),
-    parameters: Iterable[OpenApiParameter] = (),
-    **kwargs: Any,
-) -> Callable[[View], View]:
-    """Describe the GET of a list with filters and pagination.
+    *, problem: Iterable[int] = (), parameters: Iterable[OpenApiParameter] = (), **kwargs: Any
+) -> Callable[[Class], Class]:
+    """Describe the GET of a list view.
 
     Args:
-        filterset: Filters of the list.
-        serializer: Serializer of a row.
         problem: Statuses of problems in addition to 400.
         parameters: Parameters in addition to the filters and pagination.
         kwargs: Further arguments of `extend_schema`.
     """
-    return extend_schema(
-        parameters=[*parameters, *filter_parameters(filterset), *PAGING],
-        responses={200: _page(serializer), **problems(400, *problem)},
-        **kwargs,
-    )
+
+    def decorate(view: Class) -> Class:
+        schema = extend_schema(
+            parameters=[*parameters, *filter_parameters(view.filterset_class)],
+            responses={200: view.serializer_class(many=True), **problems(400, *problem)},
+            **kwargs,
+        )
+        decorated: Class = extend_schema_view(get=schema)(view)
+        return decorated
+
+    return decorate
 
 
 def describe_submission(*, responses: Mapping[Any, Any], **kwargs: Any) -> Callable[[View], View]:
@@ -161,21 +145,6 @@ def describe_submission(*, responses: Mapping[Any, Any], **kwargs: Any) -> Calla
 def filter_parameters(filterset: type[StrictFilterSet]) -> list[OpenApiParameter]:
     """Return the query parameters of a filter set."""
     return [_parameter(name, item) for name, item in filterset.base_filters.items()]
-
-
-def _create_page(serializer: type[serializers.BaseSerializer[Any]]) -> serializers.Serializer[Any]:
-    """Create the serializer of a page of rows."""
-    fields = {
-        "next": serializers.URLField(allow_null=True),
-        "previous": serializers.URLField(allow_null=True),
-        "results": serializer(many=True),
-    }
-    name = f"{serializer.__name__.removesuffix('Serializer')}Page"
-    return inline_serializer(name, fields)
-
-
-# One class for each row serializer, because component names must be unique.
-_page: Callable[..., serializers.Serializer[Any]] = cache(_create_page)
 
 
 def _parameter(name: str, item: filters.Filter) -> OpenApiParameter:

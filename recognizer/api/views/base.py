@@ -4,22 +4,24 @@ from collections.abc import Callable, Mapping
 from functools import cache
 from typing import Any, ClassVar
 
-from django.db.models import QuerySet
 from rest_framework.authentication import BaseAuthentication
+from rest_framework.exceptions import MethodNotAllowed
+from rest_framework.generics import GenericAPIView, ListAPIView
 from rest_framework.negotiation import BaseContentNegotiation
 from rest_framework.parsers import BaseParser
 from rest_framework.permissions import BasePermission
 from rest_framework.renderers import BaseRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.serializers import BaseSerializer, Serializer
+from rest_framework.serializers import Serializer
 from rest_framework.throttling import BaseThrottle
-from rest_framework.views import APIView
 
 from recognizer import pagination
 from recognizer.api.http.credentials import is_browser
+from recognizer.api.http.lists import KeysetPagination, StrictFilterBackend
 from recognizer.api.http.problems import BodyTooLarge, UnsupportedCharset
 from recognizer.api.http.requests import ApiRequest, site_request
+from recognizer.api.permissions import HasTokenScope, IsOperator
 from recognizer.api.serializers.fields import serializer_of
 from recognizer.filters import StrictFilterSet
 from recognizer.middleware import ensure_visitor
@@ -30,7 +32,7 @@ from recognizer.services.identity.actors import Actor
 CHARSETS = ("utf-8", "utf8", "us-ascii", "ascii")
 
 
-class ApiView(APIView):
+class ApiView(GenericAPIView[Any]):
     """Base view. Checks the length and the charset of the body before it is read.
 
     Attributes:
@@ -105,12 +107,15 @@ class ApiView(APIView):
         return negotiators[0]
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
-        """Check the size and the charset of the body, then authenticate the request.
+        """Check the method, the size and the charset of the body, then authenticate the request.
 
         Raises:
+            MethodNotAllowed: The view does not have the method. For every caller, so permissions are not asked first.
             BodyTooLarge: The body is larger than `max_body_bytes`.
             UnsupportedCharset: The body is not UTF-8.
         """
+        if request.method not in self.allowed_methods:
+            raise MethodNotAllowed(request.method or "")
         if int(request.META.get("CONTENT_LENGTH") or 0) > self.max_body_bytes:
             raise BodyTooLarge(limit=self.max_body_bytes)
         parameters = site_request(request).content_params or {}
@@ -165,54 +170,22 @@ def _create_instances(*kinds: type[Any]) -> list[Any]:
 _shared_instances: Callable[..., list[Any]] = cache(_create_instances)
 
 
-class ListView(ApiView):
+class ListView(ApiView, ListAPIView[Any]):
     """A list with filters, ordering and keyset pagination. Unknown query parameters are rejected.
 
     Attributes:
         filterset_class: Filters and ordering.
-        serializer_class: Serializer of the rows.
         other_parameters: Names of query parameters that are not filters.
     """
 
+    filter_backends = (StrictFilterBackend,)
+    pagination_class = KeysetPagination
     filterset_class: type[StrictFilterSet]
-    serializer_class: type[BaseSerializer[Any]]
-    other_parameters: tuple[str, ...] = ()
+    other_parameters: tuple[str, ...] = pagination.PARAMETERS
 
-    def rows(self) -> QuerySet[Any]:
-        """Return the rows that the caller may see."""
-        raise NotImplementedError
 
-    def get(self, _request: ApiRequest) -> Response:
-        """Return a page of `rows`."""
-        return self.page(self.rows())
+class OperatorView(ApiView):
+    """A view for operators, and for their tokens with the scope `operate`."""
 
-    def page(self, rows: QuerySet[Any]) -> Response:
-        """Return the page of rows selected by the query parameters.
-
-        Raises:
-            ValidationError: A query parameter is unknown or invalid.
-        """
-        parameters = self.request.query_params
-        filtered = self.filterset_class(parameters, queryset=rows, actor=self.actor)
-        filtered.check(other_names=(*pagination.PARAMETERS, *self.other_parameters))
-        pagination.check_parameters(parameters)
-        page = pagination.paginate(filtered.qs, parameters)
-        serializer = self.serializer_class(page.rows, many=True, context=self.context())
-        return Response(
-            {
-                "next": self._link(page.next_cursor),
-                "previous": self._link(page.previous_cursor),
-                "results": serializer.data,
-            }
-        )
-
-    def context(self) -> dict[str, Any]:
-        """Return the context of the serializer."""
-        return {"request": self.request}
-
-    def _link(self, cursor: str | None) -> str | None:
-        if cursor is None:
-            return None
-        parameters = self.request.query_params.copy()
-        parameters["cursor"] = cursor
-        return self.request.build_absolute_uri(f"{self.request.path}?{parameters.urlencode()}")
+    permission_classes = (HasTokenScope, IsOperator)
+    scopes = dict.fromkeys(("GET", "POST"), (Scope.OPERATE,))

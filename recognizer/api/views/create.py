@@ -18,7 +18,7 @@ from rest_framework.serializers import DateTimeField
 
 from ml.serving.verdicts import Verdict
 from recognizer.api.authentication.cookie import CookieAuthentication
-from recognizer.api.authentication.token import InsufficientScope, authenticate_token
+from recognizer.api.authentication.token import authenticate_token
 from recognizer.api.http import idempotency as http_idempotency
 from recognizer.api.http import request_parsing
 from recognizer.api.http.credentials import is_browser
@@ -46,6 +46,7 @@ from recognizer.api.openapi.params import (
     SUBMISSION_BODIES,
     problems,
 )
+from recognizer.api.permissions import InsufficientScope
 from recognizer.api.serializers.predictions import PreviewSerializer
 from recognizer.api.serializers.submissions import BatchItemSerializer, StoredSubmissionSerializer, submission_path
 from recognizer.api.views.base import CHARSETS, ApiView

@@ -3,21 +3,18 @@
 import hashlib
 
 import numpy as np
-import numpy.typing as npt
 from django.http import HttpResponse
 from drf_spectacular.types import OpenApiTypes
 from rest_framework.response import Response
 
-from ml.serving.bundle import BundleError
 from ml.serving.occlusion import overlay
 from recognizer.api.http.image_responses import encode_png, image_response
-from recognizer.api.http.problems import Conflict
 from recognizer.api.http.requests import ApiRequest
 from recognizer.api.openapi.params import describe_submission, problems
 from recognizer.api.serializers.predictions import ExplanationSerializer
 from recognizer.api.views.base import ApiView
 from recognizer.api.views.submissions import NOT_MODIFIED
-from recognizer.models import ModelVersion, Submission
+from recognizer.models import Submission
 from recognizer.services.inference import explanations
 
 
@@ -31,7 +28,7 @@ class ExplanationView(ApiView):
     def get(self, _request: ApiRequest, public_id: str) -> Response:
         """Return the contribution of each pixel to the latest prediction; 409 while there is none."""
         submission = self.readable_submission(public_id)
-        version, contributions = _explain(submission)
+        version, contributions = explanations.explanation(submission)
         prediction = submission.latest_prediction
         return Response(
             {
@@ -62,14 +59,7 @@ class ExplanationImageView(ApiView):
         )
 
 
-def _explain(submission: Submission) -> tuple[ModelVersion, npt.NDArray[np.float32]]:
-    try:
-        return explanations.explanation(submission)
-    except (explanations.NothingToExplainError, BundleError) as error:
-        raise Conflict(str(error)) from error
-
-
 def _render(submission: Submission) -> bytes:
     """Return the explanation as a PNG file."""
-    _, contributions = _explain(submission)
+    _, contributions = explanations.explanation(submission)
     return encode_png(overlay(submission.pixel_array, contributions))

@@ -4,6 +4,7 @@ import base64
 import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import cast
 
 from django.http import FileResponse
 from django.http.response import HttpResponseBase
@@ -13,12 +14,13 @@ from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
 from rest_framework.response import Response
 
+from recognizer.api.http.lists import StrictFilterBackend
 from recognizer.api.http.requests import ApiRequest, site_request
 from recognizer.api.openapi.params import filter_parameters, problems
 from recognizer.api.serializers.exports import ExportSerializer
 from recognizer.api.views.base import ApiView
 from recognizer.filters import SettledFilter
-from recognizer.models import Scope
+from recognizer.models import Scope, SubmissionQuerySet
 from recognizer.services.data import exports
 from recognizer.services.data.exports import LabelledDataset
 
@@ -39,15 +41,16 @@ HEADERS = [
 
 
 class _ExportView(ApiView):
+    filter_backends = (StrictFilterBackend,)
+    filterset_class = SettledFilter
+    other_parameters = ()
     scopes = {"GET": (Scope.REVIEW, Scope.OPERATE)}
 
     @contextmanager
     def dataset(self) -> Iterator[LabelledDataset]:
         """Yield a snapshot of the data that the query parameters select."""
-        rows = exports.settled_submissions(self.actor)
-        filtered = SettledFilter(self.request.query_params, queryset=rows, actor=self.actor)
-        filtered.check()
-        with exports.snapshot(filtered.qs, caller=self.actor.caller_key) as data:
+        rows = cast("SubmissionQuerySet", self.filter_queryset(exports.settled_submissions(self.actor)))
+        with exports.snapshot(rows, caller=self.actor.caller_key) as data:
             yield data
 
 

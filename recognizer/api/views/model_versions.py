@@ -2,12 +2,9 @@
 
 from typing import Any
 
-from django.db.models import QuerySet
-from django.http import Http404
-from drf_spectacular.utils import extend_schema
-from rest_framework.response import Response
+from drf_spectacular.utils import extend_schema, extend_schema_view
+from rest_framework.generics import RetrieveAPIView
 
-from recognizer.api.http.requests import ApiRequest
 from recognizer.api.openapi.params import describe_list, problems
 from recognizer.api.serializers.models import ModelVersionDetailSerializer, ModelVersionSerializer
 from recognizer.api.views.base import ApiView, ListView
@@ -16,41 +13,33 @@ from recognizer.models import ModelVersion
 from recognizer.services.registry.versions import live_version
 
 
-class ModelsView(ListView):
+class _VersionView(ApiView):
+    queryset = ModelVersion.objects.select_related("parent")
+
+    def get_serializer_context(self) -> dict[str, Any]:
+        """Add the id of the live version."""
+        return {**super().get_serializer_context(), "live": live_version().pk}
+
+
+@describe_list(operation_id="list_models", tags=["models"], description="List model versions, newest first.")
+class ModelsView(_VersionView, ListView):
     """List of model versions."""
 
+    queryset = _VersionView.queryset.defer("history", "gate")
     filterset_class = ModelVersionFilter
     serializer_class = ModelVersionSerializer
 
-    def rows(self) -> QuerySet[ModelVersion]:
-        """Return all versions without large columns."""
-        return versions().defer("history", "gate")
 
-    @describe_list(ModelVersionFilter, ModelVersionSerializer, operation_id="list_models", tags=["models"])
-    def get(self, request: ApiRequest) -> Response:
-        """List model versions, newest first."""
-        return super().get(request)
-
-    def context(self) -> dict[str, Any]:
-        """Add the id of the live version."""
-        return super().context() | {"live": live_version().pk}
-
-
-class ModelView(ApiView):
+@extend_schema_view(
+    get=extend_schema(
+        operation_id="read_model",
+        tags=["models"],
+        description="Return a model version with its training history and gate checks.",
+        responses={200: ModelVersionDetailSerializer, **problems(404)},
+    )
+)
+class ModelView(_VersionView, RetrieveAPIView[ModelVersion]):
     """One model version."""
 
-    @extend_schema(
-        operation_id="read_model", tags=["models"], responses={200: ModelVersionDetailSerializer, **problems(404)}
-    )
-    def get(self, request: ApiRequest, number: int) -> Response:
-        """Return a model version with its training history and gate checks."""
-        version = versions().filter(number=number).first()
-        if version is None:
-            raise Http404
-        context = {"request": request, "live": live_version().pk}
-        return Response(ModelVersionDetailSerializer(version, context=context).data)
-
-
-def versions() -> QuerySet[ModelVersion]:
-    """Return all versions with their parents."""
-    return ModelVersion.objects.select_related("parent")
+    lookup_field = "number"
+    serializer_class = ModelVersionDetailSerializer

@@ -1,11 +1,11 @@
 """The review queue: lease items, decide, skip, undo. Reviewers only."""
 
 from drf_spectacular.utils import extend_schema
+from rest_framework.request import Request
 from rest_framework.response import Response
 
-from recognizer.api.http.problems import Conflict
-from recognizer.api.http.requests import ApiRequest
 from recognizer.api.openapi.params import problems
+from recognizer.api.permissions import HasTokenScope, IsReviewer
 from recognizer.api.serializers.labels import LabelSerializer
 from recognizer.api.serializers.review import (
     DecisionSerializer,
@@ -20,29 +20,18 @@ from recognizer.api.serializers.review import (
 )
 from recognizer.api.views.base import ApiView
 from recognizer.models import LabelReason, Scope, Submission
-from recognizer.services.identity import permissions
 from recognizer.services.review import labels, queue, statistics
-from recognizer.services.review.labels import LabelError
 
 
 class _ReviewView(ApiView):
     """A POST by a reviewer. All of them can be repeated without further effect."""
 
+    permission_classes = (HasTokenScope, IsReviewer)
     scopes = {"POST": (Scope.REVIEW,)}
-
-    def find_submission(self, public_id: str) -> Submission:
-        """Return a submission for a reviewer.
-
-        Raises:
-            NotAllowedError: The caller is not a reviewer.
-            Http404: The submission does not exist.
-        """
-        permissions.require_reviewer(self.actor)
-        return permissions.get_visible_submission(self.actor, public_id)
 
     def submission_from_body(self) -> Submission:
         """Return the submission that the body names."""
-        return self.find_submission(self.validated_body(SubmissionNameSerializer)["submission"])
+        return self.readable_submission(self.validated_body(SubmissionNameSerializer)["submission"])
 
 
 class NextView(_ReviewView):
@@ -54,12 +43,12 @@ class NextView(_ReviewView):
         request=NextSerializer,
         responses={200: QueueSerializer, **problems(400, 403, 415)},
     )
-    def post(self, request: ApiRequest) -> Response:
+    def post(self, _request: Request) -> Response:
         """Lease the next items to the caller for ten minutes. Other reviewers do not get them during that time."""
         params = self.validated_body(NextSerializer)
         items = queue.lease_next(actor=self.actor, rule=LabelReason(params["rule"]), count=params["count"])
         body = {"items": items, "progress": statistics.progress(self.actor)}
-        return Response(QueueSerializer(body, context={"request": request}).data)
+        return Response(QueueSerializer(body, context=self.get_serializer_context()).data)
 
 
 class DecisionsView(_ReviewView):
@@ -71,17 +60,14 @@ class DecisionsView(_ReviewView):
         request=DecisionSerializer,
         responses={201: LabelSerializer, **problems(400, 403, 404, 409, 415)},
     )
-    def post(self, request: ApiRequest) -> Response:
+    def post(self, _request: Request) -> Response:
         """Label an item and release it. Repeating the request with the same value changes nothing."""
         params = self.validated_body(DecisionSerializer)
-        submission = self.find_submission(params["submission"])
-        try:
-            recorded = labels.record_label(
-                actor=self.actor, submission=submission, value=params["value"], reason=LabelReason.API
-            )
-        except LabelError as error:
-            raise Conflict(str(error)) from error
-        return Response(LabelSerializer(recorded.label, context={"request": request}).data, status=201)
+        submission = self.readable_submission(params["submission"])
+        recorded = labels.record_label(
+            actor=self.actor, submission=submission, value=params["value"], reason=LabelReason.API
+        )
+        return Response(LabelSerializer(recorded.label, context=self.get_serializer_context()).data, status=201)
 
 
 class SeveralDecisionsView(_ReviewView):
@@ -95,20 +81,19 @@ class SeveralDecisionsView(_ReviewView):
         request=SeveralDecisionsSerializer,
         responses={200: SeveralDecidedSerializer, **problems(400, 403, 415)},
     )
-    def post(self, request: ApiRequest) -> Response:
+    def post(self, _request: Request) -> Response:
         """Label several submissions in one transaction: all labels are stored, or none if the request is invalid.
 
         Repeating the request changes nothing. Of two decisions about one submission the later one counts.
         """
         decisions = self.validated_body(SeveralDecisionsSerializer)["decisions"]
         value_by_id = {decision["submission"]: decision["value"] for decision in decisions}
-        permissions.require_reviewer(self.actor)
         rows = Submission.objects.without_large_columns().filter(public_id__in=value_by_id)
         inputs = [labels.LabelInput(row, value_by_id[row.public_id], LabelReason.API) for row in rows]
         recorded = [row.label for row in labels.record_labels(actor=self.actor, inputs=inputs)]
         missing = set(value_by_id) - {label.submission.public_id for label in recorded}
         body = {"labels": recorded, "missing": sorted(missing)}
-        return Response(SeveralDecidedSerializer(body, context={"request": request}).data)
+        return Response(SeveralDecidedSerializer(body, context=self.get_serializer_context()).data)
 
 
 class GridView(_ReviewView):
@@ -120,11 +105,11 @@ class GridView(_ReviewView):
         request=GridSerializer,
         responses={200: GridItemsSerializer, **problems(400, 403, 415)},
     )
-    def post(self, request: ApiRequest) -> Response:
+    def post(self, _request: Request) -> Response:
         """Lease items with the same predicted digit, to confirm or correct many at once."""
         items = queue.lease_grid(actor=self.actor, **self.validated_body(GridSerializer))
         body = {"items": items, "sizes": queue.grid_sizes()}
-        return Response(GridItemsSerializer(body, context={"request": request}).data)
+        return Response(GridItemsSerializer(body, context=self.get_serializer_context()).data)
 
 
 class SkipsView(_ReviewView):
@@ -136,7 +121,7 @@ class SkipsView(_ReviewView):
         request=SubmissionNameSerializer,
         responses={204: None, **problems(400, 403, 404, 415)},
     )
-    def post(self, _request: ApiRequest) -> Response:
+    def post(self, _request: Request) -> Response:
         """Skip an item. Other reviewers get it; the caller gets it again only when the queue has no other items."""
         queue.skip(actor=self.actor, submission=self.submission_from_body())
         return Response(status=204)
@@ -151,7 +136,7 @@ class UndoView(_ReviewView):
         request=SubmissionNameSerializer,
         responses={200: UndoneSerializer, **problems(400, 403, 404, 415)},
     )
-    def post(self, request: ApiRequest) -> Response:
+    def post(self, _request: Request) -> Response:
         """Undo the caller's decision or skip of an item and lease it to the caller again."""
         item = queue.undo(actor=self.actor, submission=self.submission_from_body())
-        return Response(UndoneSerializer({"item": item}, context={"request": request}).data)
+        return Response(UndoneSerializer({"item": item}, context=self.get_serializer_context()).data)

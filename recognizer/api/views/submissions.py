@@ -25,20 +25,20 @@ from recognizer.services.images import storage
 from recognizer.services.submissions import service
 
 
+@describe_list(
+    operation_id="list_submissions",
+    tags=["submissions"],
+    description="List the caller's submissions; for reviewers and operators, all submissions.",
+)
 class SubmissionListView(ListView):
     """List of submissions."""
 
     filterset_class = SubmissionFilter
     serializer_class = SubmissionSerializer
 
-    def rows(self) -> QuerySet[Submission]:
+    def get_queryset(self) -> QuerySet[Submission]:
         """Return the submissions that the caller may see."""
         return permissions.visible_submissions(self.actor).with_latest_prediction().without_large_columns()
-
-    @describe_list(SubmissionFilter, SubmissionSerializer, operation_id="list_submissions", tags=["submissions"])
-    def get(self, request: ApiRequest) -> Response:
-        """List the caller's submissions; for reviewers and operators, all submissions."""
-        return super().get(request)
 
 
 class SubmissionView(ApiView):

@@ -1,12 +1,13 @@
 """Personal tokens: list, create, delete. Only with a session, not with a token."""
 
+from typing import Any
+
 from django.db.models import QuerySet
-from django.http import Http404
 from drf_spectacular.utils import OpenApiExample, extend_schema
 from rest_framework.exceptions import ValidationError
+from rest_framework.request import Request
 from rest_framework.response import Response
 
-from recognizer.api.http.requests import ApiRequest
 from recognizer.api.openapi.params import describe_list, problems
 from recognizer.api.serializers.tokens import MadeTokenSerializer, NewTokenSerializer, TokenSerializer
 from recognizer.api.views.base import ApiView, ListView
@@ -19,21 +20,25 @@ NEW_TOKEN_EXAMPLE = OpenApiExample(
 )
 
 
-class TokensView(ListView):
+class _TokenView(ApiView):
+    scopes = {"GET": None, "POST": None, "DELETE": None}
+
+    def get_queryset(self) -> QuerySet[Token]:
+        """Return the account's tokens."""
+        return tokens.for_actor(self.actor)
+
+
+@describe_list(
+    operation_id="list_tokens",
+    tags=["account"],
+    description="List the tokens of the signed-in account, newest first.",
+    problem=[403],
+)
+class TokensView(_TokenView, ListView):
     """The account's tokens."""
 
     filterset_class = TokenFilter
     serializer_class = TokenSerializer
-    scopes = {"GET": None, "POST": None}
-
-    def rows(self) -> QuerySet[Token]:
-        """Return the account's tokens."""
-        return tokens.for_actor(self.actor)
-
-    @describe_list(TokenFilter, TokenSerializer, operation_id="list_tokens", tags=["account"], problem=[403])
-    def get(self, request: ApiRequest) -> Response:
-        """List the tokens of the signed-in account, newest first."""
-        return super().get(request)
 
     @extend_schema(
         operation_id="create_token",
@@ -42,9 +47,9 @@ class TokensView(ListView):
         examples=[NEW_TOKEN_EXAMPLE],
         responses={201: MadeTokenSerializer, **problems(400, 403, 413, 415)},
     )
-    def post(self, _request: ApiRequest) -> Response:
+    def post(self, _request: Request) -> Response:
         """Create a token. Only this response contains its key."""
-        tokens.for_actor(self.actor)  # 403 takes precedence over 400
+        self.get_queryset()  # 403 takes precedence over 400
         params = self.validated_body(NewTokenSerializer)
         try:
             token, key = tokens.create(actor=self.actor, **params)
@@ -53,16 +58,11 @@ class TokensView(ListView):
         return Response(MadeTokenSerializer(token, context={"key": key}).data, status=201)
 
 
-class TokenView(ApiView):
+class TokenView(_TokenView):
     """One token."""
 
-    scopes = {"DELETE": None}
-
     @extend_schema(operation_id="delete_token", tags=["account"], responses={204: None, **problems(403, 404)})
-    def delete(self, _request: ApiRequest, pk: int) -> Response:
+    def delete(self, _request: Request, **_kwargs: Any) -> Response:
         """Delete one of the account's tokens. It stops working immediately."""
-        token = tokens.for_actor(self.actor).filter(pk=pk).first()
-        if token is None:
-            raise Http404
-        tokens.delete(actor=self.actor, token=token)
+        tokens.delete(actor=self.actor, token=self.get_object())
         return Response(status=204)

@@ -38,7 +38,7 @@ def history(request: SiteRequest) -> HttpResponse:
         # Without scripts, the form sends its empty fields too. Redirect to the canonical URL without them.
         return redirect(f"{request.path}?{parameters.urlencode()}" if parameters else request.path)
     rows = permissions.visible_submissions(request.actor).with_latest_prediction().without_large_columns()
-    submissions = SubmissionFilter(parameters, queryset=rows, actor=request.actor)
+    submissions = SubmissionFilter(parameters, queryset=rows, request=request)
     problems: list[str] = []
     page = pagination.Page([], None, None)
     try:

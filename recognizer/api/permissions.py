@@ -1,0 +1,82 @@
+"""Permission classes of the API: scopes of tokens, and the roles of accounts."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rest_framework.exceptions import PermissionDenied
+from rest_framework.permissions import SAFE_METHODS, BasePermission
+
+from recognizer.api.http.requests import actor_of
+from recognizer.models import Scope, Token
+from recognizer.services.identity import permissions
+
+if TYPE_CHECKING:
+    from rest_framework.request import Request
+    from rest_framework.views import APIView
+
+
+class InsufficientScope(PermissionDenied):
+    """The token is valid but has none of the required scopes (403)."""
+
+    default_code = "insufficient_scope"
+
+    def __init__(self, scopes: tuple[Scope, ...]) -> None:
+        names = " or ".join(scopes)
+        super().__init__(f"This needs a token with the scope {names}.")
+        self.auth_header = f'Bearer realm="api", error="insufficient_scope", scope="{" ".join(scopes)}"'
+
+
+class HasTokenScope(BasePermission):
+    """Requires that a token has one of the view's scopes."""
+
+    def has_permission(self, request: Request, view: APIView) -> bool:
+        """Return True.
+
+        Raises:
+            InsufficientScope: The token has none of the required scopes.
+        """
+        required = required_scopes(view, request.method or "")
+        if required and isinstance(request.auth, Token) and not actor_of(request).has_scope(*required):
+            raise InsufficientScope(required)
+        return True
+
+
+def required_scopes(view: APIView, method: str) -> tuple[Scope, ...] | None:
+    """Return the scopes of which a token needs one.
+
+    The default is `read` for safe methods and `submit` for all others. Views override it by method in their attribute
+    `scopes`.
+
+    Returns:
+        The scopes; an empty tuple if any token is accepted; None if the operation is not meant for tokens.
+    """
+    default = (Scope.READ,) if method in SAFE_METHODS else (Scope.SUBMIT,)
+    scopes: dict[str, tuple[Scope, ...] | None] = getattr(view, "scopes", {})
+    return scopes.get("GET" if method == "HEAD" else method, default)
+
+
+class IsOperator(BasePermission):
+    """Requires an operator."""
+
+    def has_permission(self, request: Request, _view: APIView) -> bool:
+        """Return True.
+
+        Raises:
+            NotAllowedError: The caller is not an operator.
+        """
+        permissions.require_operator(actor_of(request))
+        return True
+
+
+class IsReviewer(BasePermission):
+    """Requires a reviewer."""
+
+    def has_permission(self, request: Request, _view: APIView) -> bool:
+        """Return True.
+
+        Raises:
+            NotAllowedError: The caller is not a reviewer.
+        """
+        permissions.require_reviewer(actor_of(request))
+        return True
