@@ -112,6 +112,15 @@ def test_metrics_in_the_documentation_are_on_the_metrics_page(name: str) -> None
         assert metric.removesuffix("_bucket") in page or metric.endswith("_"), metric
 
 
+def test_log_events_are_logged_by_the_code() -> None:
+    folders = ("recognizer", "digitsite", "ml")
+    sources = " ".join(path.read_text() for folder in folders for path in Path(BASE_DIR, folder).rglob("*.py"))
+    rows = re.findall(r"^\| [A-Z]+ \| (`.+?`) \|", text_of("docs/reference/log-events.md"), re.MULTILINE)
+    assert len(rows) > 10
+    pieces = [piece.strip() for row in rows for event in re.findall(r"`(.+?)`", row) for piece in event.split("…")]
+    assert not [piece for piece in pieces if piece not in sources]
+
+
 def test_command_line_page_lists_every_command() -> None:
     page = text_of("docs/reference/command-line.md")
     commands = Path(BASE_DIR, "recognizer/management/commands").glob("[a-z]*.py")
