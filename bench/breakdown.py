@@ -116,7 +116,7 @@ def stages_of_requests(files: Sequence[bytes]) -> Columns:
     from recognizer.models import Source
     from recognizer.services.identity.actors import SYSTEM_ACTOR, Actor
     from recognizer.services.images import storage
-    from recognizer.services.inference import handoff
+    from recognizer.services.inference import producer
     from recognizer.services.lib import bulk_insert, fsync
     from recognizer.services.submissions import intake
     from recognizer.services.submissions.intake import SubmissionInput
@@ -144,11 +144,12 @@ def stages_of_requests(files: Sequence[bytes]) -> Columns:
             mark("write the image")
             bulk_insert.insert([row])
         mark("insert and commit")
-        handoff.push([row.pk])
+        reply_to = producer.new_reply_list()
+        producer.enqueue([row.pk], reply_to=reply_to)
         mark("enqueue")
         fsync.flush([path])
         mark("fsync, while the worker computes")
-        handoff.wait_for(row, 10)
+        producer.wait([row], reply_to=reply_to, timeout=10)
         mark("wait for the result")
         submission_document(request, row, "")
         mark("serialize the response")

@@ -58,7 +58,7 @@ def main() -> int:
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="bench-") as name, sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium.executable(), args=chromium.ARGUMENTS)
-        with serving.start_site(None, Path(name) / "data", WORKER_IDLE_SECONDS="8") as site:
+        with serving.start_site(None, Path(name) / "data") as site:
             stages = previews(browser, site.url, options.drawings)
             times = [sum(drawing) for drawing in stages]
             quartiles = statistics.quantiles(times, n=20)

@@ -11,7 +11,6 @@ from django.urls import reverse
 
 from digitsite.wsgi import application as wsgi_application  # calls django.setup(), which all imports below need
 from recognizer.proxies import address_of_client
-from recognizer.services.inference import handoff
 from recognizer.services.lib.addresses import rate_key
 from recognizer.services.lib.process_share import per_process
 from recognizer.services.lib.units import MEGABYTE
@@ -87,7 +86,6 @@ application = Receiver(
     response_budget=ByteBudget(per_process(MEMORY_BUDGET)),
 )
 
-handoff.prepare()
 # Objects that exist now live as long as the process. Freezing them keeps the collector from scanning them, which took
 # an eighth of a request's time under load.
 gc.collect()

@@ -1,4 +1,4 @@
-"""Boot steps of the Celery workers: load the model, send heartbeats and liveness probes, run beat.
+"""Boot steps of the Celery workers: load the model, run the prediction consumer and beat, send liveness probes.
 
 https://docs.celeryq.dev/en/stable/userguide/extending.html
 """
@@ -14,7 +14,6 @@ from celery.exceptions import WorkerShutdown
 from celery.worker import WorkController
 from celery.worker.consumer import Consumer
 from django.conf import settings
-from django.db import DatabaseError
 from kombu import Producer
 from kombu.exceptions import OperationalError
 
@@ -36,75 +35,36 @@ class LoadModel(bootsteps.StartStopStep):
 
     def start(self, parent: WorkController) -> None:  # noqa: ARG002
         """Load the model, or stop the worker with one log line."""
-        import numpy as np
-
-        from ml.serving.bundle import BundleError
-        from recognizer.services.inference import handoff
-        from recognizer.services.registry import versions
+        from recognizer.services.inference import predict, streams
 
         try:
             try:
-                handoff.link().check_server()
+                streams.check_server()
             except redis.ConnectionError as error:
                 log.info("redis_unavailable: Celery retries the connection: %s", error)
-            _, classifier = versions.live_classifier.current()
-            for size in (1, settings.PREDICTION_BATCH):
-                classifier.answer(np.zeros((size, 28, 28), np.uint8))
-        except (handoff.HandoffError, versions.RegistryError, BundleError, DatabaseError) as error:
+            predict.warm_up()
+        except (streams.QueueError, *predict.SITE_ERRORS) as error:
             log.critical("worker_start_failed: The prediction worker cannot start: %s", error)
             raise WorkerShutdown(1) from error
 
 
-class Heartbeat(bootsteps.StartStopStep):
-    """Sends a heartbeat every second from the timer of a prediction worker's main loop.
+class PredictionConsumer(bootsteps.StartStopStep):
+    """Runs the consumer of the prediction queue in a thread of a prediction worker.
 
-    The heartbeat of a worker whose main loop hangs stops, and then no request waits for it. A worker session occupies
-    the main loop and sends the heartbeat itself.
+    A step of the worker, because steps of Celery's own consumer start again with each reconnection to the broker.
     """
 
-    requires = ("celery.worker.consumer.tasks:Tasks",)
+    requires = (LoadModel,)
 
-    def __init__(self, parent: Consumer, **kwargs: Any) -> None:
-        self._timers: list[Any] = []
-        super().__init__(parent, **kwargs)
+    def include_if(self, parent: WorkController) -> bool:
+        """Return whether this is a prediction worker whose consumer is switched on."""
+        return _serves("predictions", parent.app) and settings.PREDICTION_CONSUMER
 
-    def include_if(self, parent: Consumer) -> bool:
-        """Return whether this is a prediction worker."""
-        return _serves("predictions", parent.app)
+    def create(self, parent: Any) -> Any:
+        """Create the consumer, which Celery starts and stops."""
+        from recognizer.services.inference.consumer import Consumer
 
-    def start(self, parent: Consumer) -> None:
-        """Send the first heartbeat and start the timers."""
-        from recognizer.services.inference import handoff
-        from recognizer.services.inference.handoff import serving
-
-        self._beat(parent.hostname)
-        self._timers = [
-            parent.timer.call_repeatedly(serving.HEARTBEAT_SECONDS, self._beat, (parent.hostname,)),
-            # Start a session for submissions that are already queued, without waiting for the recovery task. The lease
-            # of a worker that was killed makes the first call below have no effect.
-            parent.timer.call_after(serving.LEASE_SECONDS, handoff.ring),
-        ]
-        handoff.ring()
-
-    def stop(self, parent: Consumer) -> None:
-        """Cancel the timers and deregister the worker."""
-        from recognizer.services.inference.handoff import serving
-
-        while self._timers:
-            parent.timer.cancel(self._timers.pop())
-        try:
-            serving.farewell(parent.hostname)
-        except redis.RedisError as error:
-            log.warning("worker_deregistration_failed: %s", error)
-
-    @staticmethod
-    def _beat(worker: str) -> None:
-        from recognizer.services.inference.handoff import serving
-
-        try:
-            serving.heartbeat(worker)
-        except redis.RedisError as error:
-            log.warning("worker_heartbeat_failed: %s", error)
+        return Consumer(parent.hostname)
 
 
 class FirstCanary(bootsteps.StartStopStep):
@@ -116,7 +76,7 @@ class FirstCanary(bootsteps.StartStopStep):
     requires = ("celery.worker.consumer.tasks:Tasks",)
 
     def __init__(self, parent: Consumer, **kwargs: Any) -> None:
-        self._queues = [queue for queue in ("default", "train") if _serves(queue, parent.app)]
+        self._queues = [queue for queue in ("predictions", "default", "train") if _serves(queue, parent.app)]
         super().__init__(parent, **kwargs)
 
     def include_if(self, parent: Consumer) -> bool:  # noqa: ARG002

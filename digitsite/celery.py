@@ -8,8 +8,8 @@ The supervisor starts workers with digitsite/worker.py. Celery's own command is 
 
 each with --without-gossip --without-mingle --loglevel INFO. There may be several prediction workers, each with its own
 hostname; several workers of another queue do no harm. The boot steps of a worker depend on its queues
-(digitsite/bootsteps.py): `predictions` loads the model and sends heartbeats, `default` runs beat, so that no
-`celery beat` is needed, and `default` and `train` send themselves a first liveness probe.
+(digitsite/bootsteps.py): `predictions` loads the model and reads the prediction queue in a thread, `default` runs beat,
+so that no `celery beat` is needed, and each sends itself a first liveness probe.
 """
 
 import os
@@ -23,5 +23,11 @@ app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
 
 # By name, so that only workers import them.
-app.steps["worker"].update({"digitsite.bootsteps:LoadModel", "digitsite.bootsteps:Beat"})
-app.steps["consumer"].update({"digitsite.bootsteps:Heartbeat", "digitsite.bootsteps:FirstCanary"})
+app.steps["worker"].update(
+    {
+        "digitsite.bootsteps:LoadModel",
+        "digitsite.bootsteps:PredictionConsumer",
+        "digitsite.bootsteps:Beat",
+    }
+)
+app.steps["consumer"].add("digitsite.bootsteps:FirstCanary")

@@ -11,7 +11,8 @@ import warnings
 
 from celery.exceptions import SecurityWarning
 
-# Queue -> pool and concurrency. A LiteRT interpreter is not thread-safe, so a prediction worker has one thread (solo).
+# Queue -> pool and concurrency. A prediction worker runs tasks in its main thread (solo), and reads the prediction
+# queue in another thread; each has an interpreter of its own, because LiteRT's is not thread-safe.
 # The thread of the trainer waits for a training process, which frees TensorFlow's memory when it ends.
 QUEUES = {"predictions": ("solo", 1), "default": ("threads", 2), "train": ("threads", 1)}
 

@@ -3,33 +3,42 @@
 Every worker imports this module, so tasks import their dependencies inside the function.
 """
 
-from typing import Any
-
-from celery import Task, shared_task
+from celery import shared_task
 from celery.worker import state
 
-from recognizer.services.inference import recovery
+from recognizer.services.inference import producer, recovery
 
 
-@shared_task(bind=True, name="recognizer.tasks.serve_shift")
-def serve_shift(self: "Task[Any, Any]", token: str) -> None:
-    """Run a worker session (queue `predictions`).
+@shared_task(name="recognizer.tasks.predict_submissions")
+def predict_submissions(ids: list[int], mode: str) -> None:
+    """Predict submissions that no request waits for (queue `predictions`).
 
-    Acknowledged early: if the message is lost with its worker, the next session starts when the lease expires.
+    Acknowledged early: if the message is lost with its worker, `sweep` finds the rows.
+
+    Args:
+        ids: Primary keys of submissions.
+        mode: A `producer.Mode`.
     """
-    from recognizer.services.inference import shifts
+    from recognizer.services.inference import background
 
-    # Celery sets the hostname of every request that a worker runs.
-    shifts.serve(token, worker=self.request.hostname or "", should_stop=_is_worker_stopping)
+    background.predict_submissions(ids, producer.Mode(mode), should_stop=_is_worker_stopping)
+
+
+@shared_task(name="recognizer.tasks.serve_shift")
+def serve_shift(token: str) -> None:
+    """Enqueue submissions of a web process of an older release, which sent this message (deprecated)."""
+    from recognizer.services.inference import background
+
+    background.move_old_queue(token)
+
+
+# --- Periodic jobs: one task each, so that the failure of one does not prevent the others -----------------------------
 
 
 @shared_task(name="recognizer.tasks.sweep", acks_late=True, reject_on_worker_lost=True)
 def sweep() -> None:
-    """Wake a worker if there are lost submissions (queue `default`, every `RECOVERY_INTERVAL_SECONDS`)."""
-    recovery.notify_if_lost()
-
-
-# --- Periodic jobs: one task each, so that the failure of one does not prevent the others -----------------------------
+    """Have lost submissions predicted (queue `default`, every `RECOVERY_INTERVAL_SECONDS`)."""
+    recovery.recover_submissions()
 
 
 @shared_task(name="recognizer.tasks.tend_training_runs", acks_late=True, reject_on_worker_lost=True)
@@ -50,10 +59,10 @@ def prune_model_files() -> None:
 
 @shared_task(name="recognizer.tasks.predict_again", acks_late=True, reject_on_worker_lost=True)
 def predict_again() -> None:
-    """Predict again what older model versions predicted (queue `default`, every `RECOVERY_INTERVAL_SECONDS`)."""
+    """Have submissions of older model versions predicted again (queue `default`, as `sweep`)."""
     from recognizer.services.inference import backfill
 
-    backfill.run_backfill()
+    backfill.enqueue_remaining()
 
 
 @shared_task(name="recognizer.tasks.enforce_retention", acks_late=True, reject_on_worker_lost=True)
@@ -120,7 +129,7 @@ def sweep_pictures() -> None:
 
 @shared_task(name="recognizer.tasks.canary")
 def canary(queue: str) -> None:
-    """Record a liveness probe (queues `default` and `train`, every `LIVENESS_INTERVAL_SECONDS`)."""
+    """Record a liveness probe (every queue, every `LIVENESS_INTERVAL_SECONDS`)."""
     from recognizer.services.ops import liveness
 
     liveness.record_probe(queue)

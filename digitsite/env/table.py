@@ -268,18 +268,10 @@ SECTIONS: dict[str, tuple[Setting, ...]] = {
         ),
         Setting("PREDICTION_BATCH", integer(1, 1024), "64", "Maximum number of images in one forward pass."),
         Setting(
-            "WORKER_IDLE_SECONDS",
-            number(0.01, 60),
-            "8",
-            "A worker session ends after this long without work.",
-            old_name="SHIFT_IDLE_SECONDS",
-        ),
-        Setting(
-            "WORKER_SESSION_SECONDS",
-            number(0.2, 120),
-            "15",
-            "Maximum length of a worker session; the next one starts at once.",
-            old_name="SHIFT_SECONDS",
+            "PREDICTION_CONSUMER",
+            kinds.BOOLEAN,
+            "1",
+            "0: Celery tasks predict everything, and no request waits for its prediction.",
         ),
         Setting(
             "RECOVERY_INTERVAL_SECONDS",

@@ -15,9 +15,9 @@ CELERY_TASK_IGNORE_RESULT = True
 CELERY_TASK_SERIALIZER = "json"
 CELERY_ACCEPT_CONTENT = ["json"]
 CELERY_TASK_DEFAULT_QUEUE = "default"
-# Messages that start worker sessions are not acknowledged. One that is lost with its worker costs one lease, no more.
-# And a worker whose acknowledgement fails because Redis is down would count that message against its prefetch limit of
-# one and never take another: https://github.com/celery/kombu/blob/main/kombu/transport/redis.py (QoS.ack)
+# Messages of `predictions` are not acknowledged. The rows of one that is lost with its worker are found by `sweep`. And
+# a worker whose acknowledgement fails because Redis is down would count that message against its prefetch limit of one
+# and never take another: https://github.com/celery/kombu/blob/main/kombu/transport/redis.py (QoS.ack)
 # Each queue has its own exchange: without one, all three would be bound to the default exchange under one key.
 CELERY_TASK_QUEUES = [
     Queue("predictions", Exchange("predictions"), "predictions", no_ack=True),
@@ -25,6 +25,7 @@ CELERY_TASK_QUEUES = [
     Queue("train", Exchange("train"), "train"),
 ]
 CELERY_TASK_ROUTES = {
+    "recognizer.tasks.predict_submissions": {"queue": "predictions"},
     "recognizer.tasks.serve_shift": {"queue": "predictions"},
     "recognizer.tasks.train": {"queue": "train"},
 }
@@ -38,8 +39,8 @@ CELERY_BROKER_TRANSPORT_OPTIONS = {
     "max_retries": 0,
     # A message that is not acknowledged within this time is delivered again. Longer than any task of the queue
     # `default`, which would otherwise run twice. Work that must resume sooner after a crash is found in the database,
-    # where every job has a row. The trainer has its own timeout (digitsite/worker.py); messages of worker sessions are
-    # never held.
+    # where every job has a row. The trainer has its own timeout (digitsite/worker.py); messages of the queue
+    # `predictions` are never held.
     "visibility_timeout": 3600,
     # Look for such messages every 10 s; kombu's default is about every 100 s.
     "unacked_restore_interval": 10,
@@ -81,6 +82,6 @@ CELERY_BEAT_SCHEDULE = {
             "schedule": LIVENESS_INTERVAL_SECONDS,
             "options": {"queue": queue, "expires": LIVENESS_INTERVAL_SECONDS},
         }
-        for queue in ("default", "train")
+        for queue in ("predictions", "default", "train")
     },
 }

@@ -1,13 +1,11 @@
-"""Model runtime, prediction batches and worker sessions."""
+"""Model runtime, prediction batches and the prediction queue."""
 
 from digitsite import env
 
 INFERENCE_RUNTIME: str = env.read("INFERENCE_RUNTIME")
 PREDICTION_BATCH: int = env.read("PREDICTION_BATCH")
-# A worker session ends after this long without work, ...
-WORKER_IDLE_SECONDS: float = env.read("WORKER_IDLE_SECONDS")
-# ... and after about this long in any case.
-WORKER_SESSION_SECONDS: float = env.read("WORKER_SESSION_SECONDS")
+# Whether prediction workers read the stream that requests wait for. Without it, Celery tasks predict everything, later.
+PREDICTION_CONSUMER: bool = env.read("PREDICTION_CONSUMER")
 # How long a request waits for its prediction before it is answered without one.
 PREDICTION_WAIT_SECONDS: float = env.read("PREDICTION_WAIT_SECONDS")
 MAX_WAITING_REQUESTS: int = env.read("MAX_WAITING_REQUESTS")

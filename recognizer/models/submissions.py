@@ -104,7 +104,7 @@ class Submission(models.Model):
     attempts = models.PositiveSmallIntegerField(default=0)
     failure = models.TextField(blank=True)
 
-    # Denormalized for lists: `inference.batch_prediction` copies the latest prediction, `review.labels` the consensus.
+    # Denormalized for lists: `inference.predict` copies the latest prediction, `review.labels` the consensus.
     latest_prediction = models.ForeignKey(
         "Prediction", null=True, blank=True, on_delete=models.SET_NULL, related_name="+", db_index=False
     )

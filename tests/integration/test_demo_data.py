@@ -61,7 +61,7 @@ def test_demo_leaves_no_replies_in_redis(make_site):
     with site.entered():
         demo("--count", "100")
         assert Prediction.objects.count() == 100
-        wait_until(lambda: not site.redis().llen("queue"))
+        wait_until(lambda: not site.redis().xlen("stream:predictions"))
         assert site.redis().keys("replies:*") == []
 
 

@@ -1,4 +1,4 @@
-"""A clock that is set back by three hours: periodic jobs, heartbeats, leases, recovery and idempotency keys."""
+"""A clock that is set back by three hours: periodic jobs, heartbeats, recovery and idempotency keys."""
 
 import math
 from datetime import timedelta
@@ -12,8 +12,7 @@ from digitsite.testing.site import Site, wait_until
 from recognizer.models import IdempotencyKey, Submission
 from recognizer.services.identity import idempotency
 from recognizer.services.identity.actors import Actor
-from recognizer.services.inference import handoff, recovery
-from recognizer.services.inference.handoff.connection import SHIFTS, WORKERS
+from recognizer.services.inference import recovery, streams
 from recognizer.services.ops import liveness, status
 from recognizer.services.ops.liveness import DEFAULT, PROBES_KEY
 from tests.factories import make_submission
@@ -59,17 +58,9 @@ def test_liveness_probe_from_the_future_does_not_count(site_context: Site, later
 
 
 def test_worker_that_stopped_before_the_clock_was_set_back_is_not_alive(site_context: Site, later: float) -> None:
-    site_context.redis().zadd(WORKERS, {"dead": later})
-    assert not handoff.link().worker_alive()
-    assert handoff.link().heartbeats() == {}
-    assert handoff.link().push("queue", [1], token="t", lease=2)[0] == "new"
-    assert not handoff.link().worker_alive()  # also after the push
-
-
-def test_lease_from_before_the_clock_was_set_back_does_not_block_a_new_worker(site_context: Site, later: float) -> None:
-    site_context.redis().zadd(SHIFTS, {"dead": later})
-    assert handoff.link().push("queue", [1], token="t", lease=2)[0] == "new"
-    assert site_context.redis().zrange(SHIFTS, 0, -1) == [b"t"]
+    site_context.redis().zadd(streams.CONSUMERS, {"dead": later})
+    assert not streams.consumer_alive()
+    assert streams.heartbeats(site_context.redis()) == {}
 
 
 def test_submission_from_before_the_clock_was_set_back_is_recovered(site_context: Site) -> None:

@@ -1,5 +1,7 @@
 """A prediction worker whose process crashes on images whose first pixel is 13, as after a fault in native code.
 
+On images whose first pixel is 14, the thread that predicts them ends.
+
 No image is known that crashes the real model. Everything except the model is the real worker, which is started the same
 way: `python -m tests.support.crashing_worker predictions`.
 """
@@ -14,7 +16,7 @@ from digitsite import worker
 from ml.serving import classifier
 from ml.serving.classifier import Answer, Classifier
 
-CRASHING_PIXEL = 13
+CRASHING_PIXEL, EXITING_PIXEL = 13, 14
 
 
 def main() -> None:
@@ -27,6 +29,8 @@ def main() -> None:
         def answer_or_crash(pixels: np.ndarray, ink: Sequence[Mapping] | None = None) -> list[Answer]:
             if (pixels[:, 0, 0] == CRASHING_PIXEL).any():
                 os.abort()
+            if (pixels[:, 0, 0] == EXITING_PIXEL).any():
+                raise SystemExit
             return answer(pixels, ink)
 
         loaded.answer = answer_or_crash

@@ -20,7 +20,7 @@ def template_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def make_site(
     template_database: Path, database: str, django_db_blocker: DjangoDbBlocker
 ) -> Iterator[Callable[..., Site]]:
-    """Factory for sites with their own settings: `make_site(WORKER_SESSION_SECONDS="0.5")`. No process is started."""
+    """Factory for sites with their own settings: `make_site(PREDICTION_BATCH="8")`. No process is started."""
     sites: list[Site] = []
 
     def make(**environment: str) -> Site:

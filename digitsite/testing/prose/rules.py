@@ -84,7 +84,12 @@ WORD_RULES = (
         "'worker session'",
         NO_METAPHORS,
         only=WORKER_FILES,
-        exempt=("digitsite/testing/layout_shifts.py", "recognizer/services/inference/handoff/*"),
+        exempt=(
+            "digitsite/testing/layout_shifts.py",
+            # Names of release 0.9.0.
+            "recognizer/services/inference/background.py",
+            "recognizer/tasks.py",
+        ),
     ),
     _rule("parcels?", "'write request'", NO_METAPHORS),
     _rule("doors?", "'entry point', 'endpoint', 'view'", NO_METAPHORS),
@@ -129,9 +134,6 @@ ALLOWED_IDENTIFIERS = (
     ("recognizer/api/serializers/*.py", "who"),
     # Keyword of the pagination, and names that issue C replaces.
     ("recognizer/filters.py", "others"),
-    ("recognizer/services/inference/answers.py", "said"),
-    ("recognizer/services/inference/settling.py", "[Ss]aid"),
-    ("recognizer/services/inference/handoff/serving.py", "asked"),
     # A key of stored archives.
     ("recognizer/services/ops/backup/archive.py", "made"),
     ("recognizer/filters.py", "mine"),

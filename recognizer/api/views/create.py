@@ -56,7 +56,7 @@ from recognizer.requests import SiteRequest
 from recognizer.services.identity import idempotency, permissions, throttling
 from recognizer.services.identity.actors import Actor
 from recognizer.services.identity.idempotency import Claim, StoredResponse
-from recognizer.services.inference import handoff
+from recognizer.services.inference import producer
 from recognizer.services.submissions import intake, service, writer
 from recognizer.services.submissions.intake import SubmissionInput, SubmissionRejectedError
 from recognizer.services.submissions.service import Preview
@@ -236,7 +236,7 @@ def _recorded_outcomes(stored: Sequence[dict[str, Any]], timeout: float, *, call
     """
     ids = [item["submission"] for item in stored if "submission" in item]
     rows = Submission.objects.with_latest_prediction().without_large_columns().in_bulk(ids)
-    handoff.wait_for_all(list(rows.values()), timeout, caller=caller)
+    producer.enqueue_and_wait(list(rows.values()), timeout=timeout, caller=caller)
     deleted = document_of(Deleted())[0]
     return [rows.get(item.get("submission", 0)) or item.get("problem", deleted) for item in stored]
 

@@ -20,7 +20,7 @@ from ml.data.digit_shapes import SHAPES
 from ml.preprocessing import FRAME
 from recognizer.models import Label, LabelReason, Prediction, Source, Submission, SubmissionState, TruthValue
 from recognizer.services.identity.actors import Actor
-from recognizer.services.inference import batch_prediction
+from recognizer.services.inference import predict
 from recognizer.services.review import labels
 from recognizer.services.submissions import service
 from recognizer.services.submissions.bulk_delete import delete_submissions
@@ -157,7 +157,7 @@ def remove() -> int:
 def _predict(ids: list[int]) -> None:
     """Predict in this process: it would not read the replies of a worker, which would stay in Redis."""
     for start in range(0, len(ids), BATCH):
-        batch_prediction.predict_batch(ids[start : start + BATCH])
+        predict.predict_batch(ids[start : start + BATCH])
 
 
 def _label(labels_by_id: dict[int, str], rng: np.random.Generator) -> int:

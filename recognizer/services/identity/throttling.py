@@ -13,17 +13,14 @@ import time
 from collections.abc import Callable
 from enum import StrEnum
 from functools import wraps
-from typing import Any, ParamSpec, TypeVar, cast
+from typing import ParamSpec, TypeVar, cast
 
-import redis
 from django.conf import settings
 
-from recognizer.services.lib.redis_client import redis_client
+from recognizer.services.lib.redis_client import redis_or_none
 
 from . import quotas
 from .actors import Actor
-
-log = logging.getLogger(__name__)
 
 WINDOW_SECONDS = 60
 
@@ -132,29 +129,22 @@ def _limit(actor: Actor, kind: Kind) -> tuple[str, int]:
 def _increment(name: str) -> int:
     """Increment the counter of this minute and return its value; 0 without Redis."""
     key = _key(name)
-    counts = _execute(("INCR", key), ("EXPIRE", key, 2 * WINDOW_SECONDS))
-    return counts[0] if counts else 0
+    with redis_or_none("operation not counted", level=logging.DEBUG) as client:
+        if client is not None:
+            pipe = client.pipeline(transaction=False)
+            pipe.incr(key)
+            pipe.expire(key, 2 * WINDOW_SECONDS)
+            return int(pipe.execute()[0])
+    return 0
 
 
 def _current(name: str) -> int:
     """Return the value of the counter of this minute; 0 without Redis."""
-    counts = _execute(("GET", _key(name)))
-    return int(counts[0] or 0) if counts else 0
+    with redis_or_none("rate limit not checked", level=logging.DEBUG) as client:
+        if client is not None:
+            return int(client.get(_key(name)) or 0)
+    return 0
 
 
 def _key(name: str) -> str:
     return f"asked:{int(time.time() // WINDOW_SECONDS)}:{name}"
-
-
-def _execute(*commands: tuple[str | int, ...]) -> list[Any]:
-    """Return the responses of Redis, or an empty list if it is unavailable."""
-    client = redis_client()
-    if client.circuit.is_open():
-        return []
-    try:
-        return client.execute(*commands)
-    except redis.RedisError as error:
-        if isinstance(error, redis.TimeoutError):
-            client.circuit.trip()
-        log.debug("rate limits unavailable: %s", error)
-        return []

@@ -3,31 +3,20 @@
 History then shows the predictions of both versions, and the review queue uses the doubt of the live version.
 """
 
-from __future__ import annotations
-
 import logging
-import time
-from typing import TYPE_CHECKING
 
-import redis
+from django.db.models import QuerySet
 
 from recognizer.models import Submission, SubmissionState, TruthState
+from recognizer.services.lib.redis_client import redis_or_none
 from recognizer.services.registry import versions
 
-from . import handoff
-
-if TYPE_CHECKING:
-    from django.db.models import QuerySet
+from . import producer
 
 log = logging.getLogger(__name__)
 
 # The newest submissions, and those with the highest doubt.
 NEWEST_COUNT, DOUBTFUL_COUNT = 1_000, 1_000
-BATCH = 32
-# Longest run; the next one follows with the next beat.
-MAX_RUN_SECONDS = 5.0
-# Pause between two batches, so that requests get the database and the processor.
-PAUSE_SECONDS = 0.02
 
 
 def remaining() -> QuerySet[Submission]:
@@ -40,32 +29,18 @@ def remaining() -> QuerySet[Submission]:
     return selected.exclude(answered_by=number)
 
 
-def run_backfill(seconds: float = MAX_RUN_SECONDS) -> int:
-    """Predict remaining submissions again until the time is up or new submissions wait in the queue.
-
-    Args:
-        seconds: Longest duration of the run.
+def enqueue_remaining() -> int:
+    """Hand remaining submissions to the Celery task `predict_submissions`, unless messages of the last run wait.
 
     Returns:
-        The number of predicted submissions.
+        The number of submissions that were handed over.
     """
     ids = list(remaining().order_by("-id").values_list("pk", flat=True))
     if not ids:
         return 0
-    from . import batch_prediction  # imported here so that the default worker loads the model only when needed
-
-    done, end = 0, time.monotonic() + seconds
-    for start in range(0, len(ids), BATCH):
-        if time.monotonic() > end or _has_waiting_submissions():
-            break
-        done += batch_prediction.predict_again(ids[start : start + BATCH])
-        time.sleep(PAUSE_SECONDS)
-    log.info("%s of %s submissions were predicted again", done, len(ids))
-    return done
-
-
-def _has_waiting_submissions() -> bool:
-    try:
-        return handoff.link().queue_length() > 0
-    except (redis.RedisError, OSError):
-        return False  # without Redis there is no queue to yield to
+    with redis_or_none("backfill postponed") as client:
+        if client is not None and not producer.message_count("predictions"):
+            producer.predict_later(ids, mode=producer.Mode.BACKFILL)
+            log.info("%s submissions will be predicted again", len(ids))
+            return len(ids)
+    return 0

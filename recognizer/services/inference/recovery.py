@@ -1,27 +1,32 @@
 """Recovery of submissions that were stored but never predicted: rows still pending after LOST_AFTER_SECONDS.
 
-A crash between commit and push, a flushed Redis or a worker killed between pop and write leaves the row pending.
-`attempts` counts the recoveries of a row, so that an image that crashes the worker is marked as failed in the end.
+A crash between commit and enqueue, a flushed Redis or a lost Celery message leaves the row pending. `attempts` counts
+the predictions that were started again, so that an image that crashes the worker is marked as failed in the end.
 """
 
 import logging
+from collections.abc import Sequence
+from contextlib import suppress
 from datetime import timedelta
 
-from django.conf import settings
+from django.db import DatabaseError
 from django.db.models import F, Q, QuerySet
 from django.utils import timezone
 
 from recognizer.models import Submission, SubmissionState
+from recognizer.services.lib.redis_client import redis_or_none
 
-from . import handoff
+from . import producer, streams
+from .results import Result
 
 log = logging.getLogger(__name__)
 
-# A row that is pending for longer was lost, or waits in a long queue. In the latter case it is popped twice and
-# predicted once.
+# A row that is pending for longer was lost, or waits in the stream.
 LOST_AFTER_SECONDS = 5.0
 # Attempts in a batch before a row is tried alone, and attempts in all before it is marked as failed.
 MAX_BATCH_ATTEMPTS, MAX_ATTEMPTS = 2, 4
+# Rows that one run of the periodic task hands over.
+MAX_RECOVERED = 3200
 
 
 def lost_submissions() -> QuerySet[Submission]:
@@ -34,54 +39,62 @@ def lost_submissions() -> QuerySet[Submission]:
     return Submission.objects.filter(is_overdue, state=SubmissionState.PENDING)
 
 
-def notify_if_lost() -> bool:
-    """Wake a worker if there are lost submissions.
+def recover_submissions() -> int:
+    """Hand lost submissions to the Celery task `predict_submissions`.
 
-    Their ids are not pushed again, because in a backlog that would multiply the queue. The worker session reads them
-    from the database.
+    Submissions that wait in the stream are left to its consumers while there are any, and nothing is handed over while
+    messages wait in the Celery queue: a backlog would otherwise grow with each run.
 
     Returns:
-        Whether there are lost submissions.
+        The number of submissions that were handed over.
     """
-    if not lost_submissions().exists():
-        return False
-    handoff.ring()
-    return True
+    # Fewest attempts first, so that an image that crashes the worker does not block the others.
+    lost = lost_submissions().order_by("attempts", "created")
+    if not lost.exists():
+        return 0
+    ids: list[int] = []
+    with redis_or_none("recovery of lost submissions postponed") as client:
+        if client is not None and not producer.message_count("predictions"):
+            queued = streams.queued_ids(client) if streams.consumer_alive() else set()
+            ids = [pk for pk in lost.values_list("pk", flat=True).iterator() if pk not in queued][:MAX_RECOVERED]
+            producer.predict_later(ids, mode=producer.Mode.RECOVERY)
+    if ids:
+        log.info("recovering %s lost submissions", len(ids))
+    return len(ids)
 
 
-def predict_lost() -> dict[int, bytes]:
-    """Predict one batch of lost submissions, the oldest first, or a single one that must be tried alone.
+def predict_recovered(ids: Sequence[int]) -> dict[int, Result]:
+    """Predict submissions whose last attempt may have crashed its worker, and count this attempt before it starts.
+
+    Args:
+        ids: Primary keys of submissions.
 
     Returns:
-        By submission id, the message for `answers.take`; empty if nothing is lost.
+        By submission id, the result of each submission that was predicted or failed here.
 
     Raises:
         DatabaseError: The database is unavailable; no attempt was counted. The same holds for the next two.
         BundleError: The files of the live model are missing or damaged.
         RegistryError: No model is live.
     """
-    # Imported here because the default worker, which calls `requeue_lost` only, does not load the model.
-    from recognizer.services.registry import versions
+    # Imported here because the default worker does not load the model.
+    from . import predict
 
-    from . import batch_prediction
-
-    lost = lost_submissions()
-    batchable = lost.filter(attempts__lt=MAX_BATCH_ATTEMPTS).order_by("created")
-    ids = list(batchable.values_list("pk", flat=True)[: settings.PREDICTION_BATCH])
-    if not ids:
-        # Fewest attempts first, so that an image that crashes the worker does not block the others.
-        single = lost.order_by("attempts", "created").values_list("pk", "attempts").first()
-        if single is None:
-            return {}
-        pk, attempts = single
-        ids = [pk]
-        if attempts >= MAX_ATTEMPTS:
-            log.error("submission %s failed: the worker stopped in each of %s attempts", pk, attempts)
-            return batch_prediction.mark_failed(
-                ids, f"The worker stopped each of the {attempts} times it tried this picture."
-            )
-    # Fail early if no model can be loaded, so that no attempt is counted against these submissions.
-    versions.live_classifier.current()
-    Submission.objects.filter(pk__in=ids).update(attempts=F("attempts") + 1)
-    log.info("recovering %s lost submissions", len(ids))
-    return batch_prediction.predict_batch(ids)
+    pending = Submission.objects.filter(pk__in=ids, state=SubmissionState.PENDING)
+    attempts = dict(pending.order_by("attempts").values_list("pk", "attempts"))
+    batch = [pk for pk, count in attempts.items() if count < MAX_BATCH_ATTEMPTS]
+    results: dict[int, Result] = {}
+    for group in [batch, *([pk] for pk in attempts if pk not in batch)]:
+        if group and attempts[group[0]] >= MAX_ATTEMPTS:
+            log.error("submission %s failed: the worker stopped in each of %s attempts", group[0], MAX_ATTEMPTS)
+            reason = f"The worker stopped each of the {MAX_ATTEMPTS} times it tried this picture."
+            results |= predict.mark_failed(group, reason)
+        elif group:
+            Submission.objects.filter(pk__in=group).update(attempts=F("attempts") + 1)
+            try:
+                results |= predict.predict_batch(group)
+            except predict.SITE_ERRORS:
+                with suppress(DatabaseError):
+                    Submission.objects.filter(pk__in=group).update(attempts=F("attempts") - 1)
+                raise
+    return results

@@ -10,9 +10,9 @@ from django.apps import apps
 from django.db import DatabaseError, connection
 from django.db.migrations.loader import MigrationLoader
 from django.db.migrations.recorder import MigrationRecorder
-from redis import RedisError
 
-from recognizer.services.inference import handoff
+from recognizer.services.inference import streams
+from recognizer.services.lib.redis_client import redis_or_none
 from recognizer.services.registry import versions
 
 from . import liveness, writability
@@ -120,12 +120,8 @@ def _storage() -> bool:
 
 def _redis_and_worker() -> tuple[bool, bool]:
     """Return whether Redis can be reached, and whether a prediction worker is running."""
-    client = handoff.link()
-    if client.circuit.is_open():  # a request would wait for its timeout
-        return False, False
-    try:
-        client.redis.ping()
-        return True, client.worker_alive()
-    except (RedisError, OSError) as error:
-        log.warning("redis unreachable: %s", error)
-        return False, False
+    with redis_or_none("redis unreachable") as client:
+        if client is not None:
+            client.ping()
+            return True, streams.consumer_alive()
+    return False, False

@@ -2,7 +2,7 @@
 
 A worker can be connected and consume nothing: it hangs, or its consumer stopped after a Redis outage, a known fault of
 Celery with Redis. Therefore a canary task is sent through each queue every LIVENESS_INTERVAL_SECONDS. Prediction
-workers do not need it, because their heartbeat comes from the loop that consumes the queue.
+workers also send a heartbeat from the thread that consumes the stream.
 
 The canary task calls `record_probe`, and /readyz reports `stalled_queues`. The supervisor of `make run` restarts
 workers that are stalled for long.
@@ -15,10 +15,10 @@ from datetime import timedelta
 from django.conf import settings
 from django.db import DatabaseError
 from django.utils import timezone
-from redis import RedisError
 
 from recognizer.models import RunState, TrainingRun
-from recognizer.services.inference import handoff, recovery
+from recognizer.services.inference import recovery, streams
+from recognizer.services.lib.redis_client import redis_client, redis_or_none
 
 log = logging.getLogger(__name__)
 
@@ -33,7 +33,7 @@ CLOCK_TOLERANCE_SECONDS = 2
 
 def record_probe(queue: str) -> None:
     """Record that a worker of `queue` has consumed a canary."""
-    client = handoff.link().redis
+    client = redis_client()
     seconds, _ = client.time()
     client.hset(PROBES_KEY, queue, str(seconds))
 
@@ -46,7 +46,7 @@ def last_seen() -> dict[str, float]:
     Raises:
         redis.RedisError: Redis is unavailable.
     """
-    client = handoff.link().redis
+    client = redis_client()
     seconds, _ = client.time()
     probes: dict[bytes, bytes] = client.hgetall(PROBES_KEY)  # type: ignore[assignment]  # responses are not decoded
     return {queue.decode(): _age(seconds, probed_at) for queue, probed_at in probes.items()}
@@ -67,17 +67,20 @@ def stalled_queues() -> list[str]:
 
     Empty if Redis or the database is unavailable.
     """
-    if handoff.link().circuit.is_open():
-        return []
-    try:
-        return [queue for queue, is_stalled in CHECKS.items() if is_stalled()]
-    except (RedisError, DatabaseError) as error:
-        log.warning("liveness of workers unavailable: %s", error)
-        return []
+    with redis_or_none("liveness of workers unavailable") as client:
+        if client is not None:
+            try:
+                return [queue for queue, is_stalled in CHECKS.items() if is_stalled()]
+            except DatabaseError as error:
+                log.warning("liveness of workers unavailable: %s", error)
+    return []
 
 
 def _is_predictions_stalled() -> bool:
-    return not handoff.link().worker_alive() and recovery.lost_submissions().exists()
+    """Return whether submissions wait and no worker reads the stream, or none runs the tasks that predict the rest."""
+    if not recovery.lost_submissions().exists():
+        return False
+    return (settings.PREDICTION_CONSUMER and not streams.consumer_alive()) or _is_overdue(PREDICTIONS)
 
 
 def _is_default_stalled() -> bool:
@@ -93,7 +96,7 @@ def _is_train_stalled() -> bool:
 
 
 def _is_overdue(queue: str) -> bool:
-    client = handoff.link().redis
+    client = redis_client()
     seconds, _ = client.time()
     # In a new or emptied Redis the timeout starts now.
     client.hsetnx(PROBES_KEY, queue, str(seconds))

@@ -13,12 +13,10 @@ from functools import partial
 from pathlib import Path
 
 import redis
-from celery import current_app
 from django.conf import settings
 from django.db import DatabaseError
 from django.db.models import Count, Min
 from django.utils import timezone
-from kombu.exceptions import OperationalError
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, ProcessCollector
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
@@ -27,7 +25,8 @@ from prometheus_client.registry import Collector
 
 from recognizer.models import RunState, Submission, SubmissionState, TrainingRun
 from recognizer.models.choices import ACTIVE_RUN_STATES
-from recognizer.services.inference import handoff, tally
+from recognizer.services.inference import counters, producer, streams
+from recognizer.services.lib.redis_client import redis_or_none
 from recognizer.services.registry import versions
 
 from . import disk_usage, drift, liveness
@@ -110,16 +109,9 @@ class _SharedMetrics(Collector):
     def collect(self) -> Iterator[Metric]:
         up = GaugeMetricFamily("digits_up", "Whether this part can be reached.", labels=["part"])
         for part, read in (("database", _from_database), ("redis", _from_redis)):
-            try:
-                metrics = list(read())
-            except (DatabaseError, versions.RegistryError, redis.RedisError, OperationalError, OSError) as error:
-                if isinstance(error, redis.TimeoutError):  # other requests should not wait for the timeout
-                    handoff.link().circuit.trip()
-                log.warning("%s metrics unavailable: %s", part, error)
-                up.add_metric([part], 0)
-            else:
-                up.add_metric([part], 1)
-                yield from metrics
+            metrics = read()
+            up.add_metric([part], int(bool(metrics)))
+            yield from metrics
         yield up
 
 
@@ -128,7 +120,24 @@ _registry.register(MultiProcessCollector(None) if _folder else _counts)  # type:
 _registry.register(_SharedMetrics())
 
 
-def _from_database() -> Iterator[Metric]:
+def _from_database() -> list[Metric]:
+    """Return the metrics of the database; none if it is unavailable."""
+    try:
+        return list(_database_metrics())
+    except (DatabaseError, versions.RegistryError, OSError) as error:
+        log.warning("database metrics unavailable: %s", error)
+        return []
+
+
+def _from_redis() -> list[Metric]:
+    """Return the metrics of Redis; none if it is unavailable."""
+    with redis_or_none("redis metrics unavailable") as client:
+        if client is not None:
+            return list(_redis_metrics(client))
+    return []
+
+
+def _database_metrics() -> Iterator[Metric]:
     yield from _waiting_submissions()
     live = versions.live_deployment()
     yield _gauge("digits_live_version", "Number of the live model version.", live.to_version.number)
@@ -188,48 +197,41 @@ def _drift() -> Iterator[Metric]:
         yield _gauge("digits_recent_sure_share", "Share of recent predictions that are sure.", current.sure_share)
 
 
-def _from_redis() -> Iterator[Metric]:
-    client = handoff.link()
-    if client.circuit.is_open():  # a request would wait for its timeout
-        raise redis.TimeoutError("Redis does not answer.")
-    yield _gauge("digits_queue_length", "Submissions in the prediction queue.", client.queue_length())
-    workers = client.heartbeats()
-    yield _gauge("digits_workers", "Prediction workers with a current heartbeat.", len(workers))
+def _redis_metrics(client: redis.Redis) -> Iterator[Metric]:
+    yield _gauge("digits_queue_length", "Submissions in the prediction queue.", streams.queue_length(client))
+    yield _gauge("digits_workers", "Prediction workers with a current heartbeat.", len(streams.heartbeats(client)))
     ages = GaugeMetricFamily(
         "digits_canary_age_seconds", "Time since a worker of this queue last consumed a canary.", labels=["queue"]
     )
     for queue, seconds in liveness.last_seen().items():
         ages.add_metric([queue], seconds)
     yield ages
-    yield from _worker_counters(tally.read(client.redis))
+    yield from _worker_counters(counters.read(client))
     lengths = GaugeMetricFamily("digits_celery_queue_length", "Messages waiting in a Celery queue.", labels=["queue"])
-    with current_app.pool.acquire(block=True, timeout=1) as broker:
-        for queue in CELERY_QUEUES:
-            # The stubs of Celery take this pool of connections for one of producers.
-            length = broker.default_channel.client.llen(queue)  # type: ignore[attr-defined]
-            lengths.add_metric([queue], length)
+    for queue in CELERY_QUEUES:
+        lengths.add_metric([queue], producer.message_count(queue))
     yield lengths
 
 
-def _worker_counters(counters: tally.Tally) -> Iterator[Metric]:
+def _worker_counters(totals: counters.Totals) -> Iterator[Metric]:
     predictions = CounterMetricFamily(
         "digits_predictions", "Predictions by digit and verdict.", labels=["digit", "verdict"]
     )
-    for (digit, verdict), count in sorted(counters.answers.items()):
+    for (digit, verdict), count in sorted(totals.predictions.items()):
         predictions.add_metric([str(digit), verdict], count)
     yield predictions
     failed = CounterMetricFamily("digits_predictions_failed", "Submissions that could not be predicted.")
-    failed.add_metric([], counters.failed)
+    failed.add_metric([], totals.failed)
     yield failed
     buckets, cumulative = [], 0
-    for size, count in zip((*tally.BATCH_SIZES, "+Inf"), counters.batches, strict=True):
+    for size, count in zip((*counters.BATCH_SIZES, "+Inf"), totals.batches, strict=True):
         cumulative += count
         buckets.append((str(size), cumulative))
     sizes = HistogramMetricFamily("digits_batch_size", "Submissions predicted in one batch.")
-    sizes.add_metric([], buckets, sum_value=sum(counters.answers.values()) + counters.failed)
+    sizes.add_metric([], buckets, sum_value=sum(totals.predictions.values()) + totals.failed)
     yield sizes
     seconds = CounterMetricFamily("digits_model_seconds", "Time spent in forward passes.")
-    seconds.add_metric([], counters.model_seconds)
+    seconds.add_metric([], totals.model_seconds)
     yield seconds
 
 

@@ -8,7 +8,6 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import django
-import redis
 from django.conf import settings
 from django.db import DatabaseError, connection
 from django.db.models import Count, Min
@@ -17,7 +16,8 @@ from django.utils import timezone
 from ml.serving import bundle as bundles
 from recognizer.models import ModelFiles, RunState, Submission, SubmissionState, TrainingRun
 from recognizer.models.choices import ACTIVE_RUN_STATES
-from recognizer.services.inference import handoff
+from recognizer.services.inference import streams
+from recognizer.services.lib.redis_client import redis_or_none
 from recognizer.services.lib.units import MEGABYTE
 from recognizer.services.registry import versions
 from recognizer.services.training import presenters, scheduling
@@ -94,24 +94,21 @@ def _database() -> list[Check]:
 
 
 def _redis() -> list[Check]:
-    client = handoff.link()
-    try:
-        if client.circuit.is_open():  # a request would wait for its timeout
-            raise redis.TimeoutError("it does not answer")
-        info = client.redis.info()
-        heartbeats, probes = client.heartbeats(), liveness.last_seen()
-    except (redis.RedisError, OSError) as error:
-        if isinstance(error, redis.TimeoutError):  # other requests should not wait for the timeout
-            client.circuit.trip()
-        return [
-            Check(
-                "redis",
-                "Redis",
-                is_well=False,
-                says=f"Cannot be reached: {_first_line(error)}",
-                what_to_do="Start it, or correct REDIS_URL. Submissions are kept meanwhile, and answered afterwards.",
-            )
-        ]
+    with redis_or_none("redis status unavailable") as client:
+        if client is not None:
+            return _checks_of_redis(client.info(), streams.heartbeats(client), liveness.last_seen())
+    return [
+        Check(
+            "redis",
+            "Redis",
+            is_well=False,
+            says="Cannot be reached",
+            what_to_do="Start it, or correct REDIS_URL. Submissions are kept meanwhile, and answered afterwards.",
+        )
+    ]
+
+
+def _checks_of_redis(info: dict[str, Any], heartbeats: dict[str, float], probes: dict[str, float]) -> list[Check]:
     kind = "Valkey" if "valkey_version" in info else "Redis"
     version = info.get("valkey_version") or info.get("redis_version")
     memory = int(info["used_memory"]) / MEGABYTE

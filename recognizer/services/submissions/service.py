@@ -18,7 +18,7 @@ from recognizer.services.identity.actors import Actor
 from recognizer.services.identity.idempotency import Claim
 from recognizer.services.identity.permissions import NotAllowedError
 from recognizer.services.identity.throttling import Kind, limit_rate
-from recognizer.services.inference import handoff
+from recognizer.services.inference import producer
 from recognizer.services.lib.fair_slots import FairSlots
 
 from . import intake, writer
@@ -57,7 +57,7 @@ def create_submission(
         payload: the image or drawing.
         claim: the idempotency key under which the submission is recorded.
         wait: whether someone waits for the prediction.
-        timeout: the maximum time to wait here, in seconds. 0: the caller waits by `handoff.wait_for`.
+        timeout: the maximum time to wait here, in seconds. 0: the caller waits by `producer.enqueue_and_wait`.
 
     Returns:
         The stored submission; pending, unless its prediction was ready in time.
@@ -113,7 +113,7 @@ def preview(*, actor: Actor, payload: SubmissionInput) -> Preview:
     """
     prepared = intake.prepare_preview(payload, actor=actor)
     with _preview_slots.slot(actor.caller_key, seconds=PREVIEW_WAIT_SECONDS):
-        answer = None if prepared.blank else handoff.preview(prepared, settings.PREDICTION_WAIT_SECONDS)
+        answer = None if prepared.blank else producer.preview(prepared, timeout=settings.PREDICTION_WAIT_SECONDS)
     return Preview(prepared, answer)
 
 

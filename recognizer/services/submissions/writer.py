@@ -23,7 +23,7 @@ from recognizer.services.identity.actors import Actor
 from recognizer.services.identity.idempotency import Claim
 from recognizer.services.identity.permissions import NotAllowedError
 from recognizer.services.images import storage
-from recognizer.services.inference import handoff
+from recognizer.services.inference import producer
 from recognizer.services.lib import bulk_insert, fsync, request_context
 from recognizer.services.lib.group_commit import GroupCommit
 from recognizer.services.lib.process_share import per_process
@@ -47,6 +47,7 @@ class WriteRequest:
         claim: the idempotency key under which the outcomes are recorded in the same transaction.
         wait: whether a thread waits for the predictions. Otherwise a Celery task predicts them later.
         timeout: the maximum time to wait, in seconds. 0: the caller waits for the predictions itself.
+        reply_to: name of the reply list on which the predictions arrive; requests that wait together share one.
         files: paths of the files to sync.
         error: the exception because of which nothing of the request was stored.
     """
@@ -56,6 +57,7 @@ class WriteRequest:
     claim: Claim | None = None
     wait: bool = False
     timeout: float = 0.0
+    reply_to: str = ""
     files: list[str] = field(default_factory=list)
     error: Exception | None = None
 
@@ -112,8 +114,10 @@ def store(request: WriteRequest) -> list[Outcome]:
         group.submit(request)
     request.raise_error()
     _add_to_log([request])
-    if request.wait:
-        handoff.wait_for_all(request.rows, request.timeout, caller=request.actor.caller_key)
+    if request.wait and request.timeout:
+        with producer.wait_slots([request.actor.caller_key]) as granted:
+            if all(granted):
+                producer.wait(request.rows, reply_to=request.reply_to, timeout=request.timeout)
     return request.outcomes
 
 
@@ -121,7 +125,7 @@ def _execute(requests: Sequence[WriteRequest]) -> None:
     """Commit and enqueue a batch."""
     _commit(requests)
     # Immediately, unless the caller has a transaction of its own.
-    transaction.on_commit(partial(_enqueue, [request for request in requests if request.error is None]))
+    transaction.on_commit(partial(_enqueue, requests))
 
 
 def _complete(requests: Sequence[WriteRequest]) -> Iterator[list[WriteRequest]]:
@@ -133,14 +137,15 @@ def _complete(requests: Sequence[WriteRequest]) -> Iterator[list[WriteRequest]]:
     leader = requests[0]
     _flush(requests)
     together = [request for request in requests if request.error is None and request.waits_with(leader)]
-    with handoff.wait_slots([request.actor.caller_key for request in together]) as granted:
+    with producer.wait_slots([request.actor.caller_key for request in together]) as granted:
         for request in together:
             request.wait = False  # also without a slot: too many requests wait already
         waiting = [request for request, has_slot in zip(together, granted, strict=True) if has_slot]
         yield [request for request in requests if request not in waiting]
         _add_to_log(waiting)
         try:
-            handoff.wait_in_slot(_rows(waiting), leader.timeout)
+            if waiting:
+                producer.wait(_rows(waiting), reply_to=waiting[0].reply_to, timeout=leader.timeout)
         except Exception as error:  # noqa: BLE001 - the submissions are stored
             log.warning("waiting for the predictions of a batch failed: %r", error)
 
@@ -187,13 +192,21 @@ def _write(requests: Sequence[WriteRequest]) -> None:
 
 
 def _enqueue(requests: Sequence[WriteRequest]) -> None:
+    stored = [request for request in requests if request.error is None]
     if connection.vendor != "sqlite":
-        _check_again(requests)
-    for is_awaited in (True, False):
+        _check_again(stored)
+    together = producer.new_reply_list()
+    later: list[int] = []
+    awaited: dict[str, list[int]] = {}
+    for request in stored:
+        if request.wait and request.timeout:
+            request.reply_to = together if request.waits_with(requests[0]) else producer.new_reply_list()
+        ids = awaited.setdefault(request.reply_to, []) if request.wait else later
         # The demo predicts all of its submissions in one batch.
-        ids = [row.pk for row in _rows([item for item in requests if item.wait is is_awaited]) if not row.demo]
-        if ids:
-            handoff.push(ids, reply=is_awaited)
+        ids += [row.pk for row in request.rows if not row.demo]
+    for reply_to, ids in awaited.items():
+        producer.enqueue(ids, reply_to=reply_to)
+    producer.predict_later(later)
 
 
 def _check_again(requests: Sequence[WriteRequest]) -> None:

@@ -22,7 +22,7 @@ from ml.training.label_noise import contested_rows, find_suspected_noise
 from ml.training.site_recipe import SiteData
 from ml.versions import PREPROCESSING_VERSION
 from recognizer.models import Label, LabelReason, Source, Submission, TruthState, TruthValue
-from recognizer.services.inference import batch_prediction
+from recognizer.services.inference import predict
 
 from .scheduling import trainable_submissions
 
@@ -153,7 +153,7 @@ def _pixels(rows: Iterable[Submission]) -> np.ndarray:
     images = []
     for row in rows:
         if row.preprocessing_version != PREPROCESSING_VERSION:
-            batch_prediction.prepare_again(row)
+            predict.prepare_again(row)
         images.append(row.pixel_array)
     return np.stack(images) if images else np.zeros((0, 28, 28), np.uint8)
 

@@ -17,7 +17,7 @@ from recognizer.models import Source, Submission
 from recognizer.requests import SiteRequest
 from recognizer.services.identity import permissions, quotas, training_consent
 from recognizer.services.identity.throttling import ThrottledError
-from recognizer.services.inference import handoff
+from recognizer.services.inference import producer
 from recognizer.services.lib.errors import BusyError
 from recognizer.services.submissions import intake, service
 from recognizer.templatetags.formatting import ANSWER_WORDS
@@ -76,7 +76,7 @@ def _create_submissions(request: SiteRequest, form: UploadForm) -> HttpResponse:
             response["Retry-After"] = str(busy.wait)
         return response
     # One timeout for all of them. Submissions without a prediction by then are shown as waiting.
-    handoff.wait_for_all(accepted, settings.PREDICTION_WAIT_SECONDS, caller=request.actor.caller_key)
+    producer.enqueue_and_wait(accepted, timeout=settings.PREDICTION_WAIT_SECONDS, caller=request.actor.caller_key)
     if len(accepted) == 1:
         return redirect(accepted[0])
     query = QueryDict(mutable=True)

@@ -22,7 +22,7 @@ from recognizer.models import Attempt, LabelReason, Source, Submission, Training
 from recognizer.services.identity import throttling, tokens, users
 from recognizer.services.identity.actors import Actor
 from recognizer.services.identity.throttling import Kind, ThrottledError
-from recognizer.services.inference import handoff
+from recognizer.services.lib.redis_client import redis_client
 from recognizer.services.review import labels
 from recognizer.services.submissions import service
 from tests.factories import make_prediction
@@ -45,12 +45,11 @@ def redis(site: Site, settings) -> None:
 
 def counts() -> Counter[str]:
     """Return the counts by kind over all clients and windows; password attempts are ATTEMPT."""
-    link = handoff.link()
-    [keys] = link.execute(("KEYS", "asked:*"))
+    client = redis_client()
     result = Counter({"ATTEMPT": Attempt.objects.count()})
-    for key in keys:
+    for key in client.keys("asked:*"):
         kind = key.decode().split(":")[2]
-        result[kind] += int(link.execute(("GET", key))[0])
+        result[kind] += int(client.get(key))
     return result
 
 

@@ -98,7 +98,7 @@ from django.urls import get_resolver
 get_resolver().url_patterns
 import digitsite.wsgi, digitsite.bootsteps, recognizer.tasks
 from recognizer.services import training
-from recognizer.services.inference import backfill, recovery, shifts
+from recognizer.services.inference import backfill, background, recovery
 from recognizer.services.ops import status
 from recognizer.services.registry import deployments, versions
 from recognizer.services.training import presenters, subprocess_runner

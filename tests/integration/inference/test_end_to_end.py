@@ -10,9 +10,10 @@ import pytest
 from digitsite.testing.site import Part, Site, some_pixels, wait_until
 from ml.preprocessing import Prepared
 from recognizer.models import Prediction, Submission, SubmissionState
-from recognizer.services.inference import handoff
+from recognizer.services.inference import producer, streams
 from recognizer.services.registry import versions
 from tests.factories import make_submission
+from tests.support.prediction_queue import predict, request_predictions
 
 MEGABYTE = 2**20
 
@@ -27,12 +28,15 @@ def make_prepared(seed: int = 0) -> Prepared:
     return Prepared(pixels=np.frombuffer(some_pixels(seed), np.uint8).reshape(28, 28), ink={}, blank=False)
 
 
+def free_slots(size: int) -> int:
+    return producer.waiting_requests(size).free
+
+
 @pytest.mark.both_databases
-def test_pushed_submission_is_predicted_while_request_waits(site: Site, worker: Part) -> None:
+def test_enqueued_submission_is_predicted_while_request_waits(site: Site, worker: Part) -> None:
     with site.entered():
         submission = make_submission(pixels=some_pixels())
-        handoff.push([submission.pk])
-        prediction = handoff.wait_for(submission, 10)
+        prediction = predict(submission)
         assert prediction is not None
         stored = Submission.objects.get()
         assert stored.state == SubmissionState.PREDICTED == submission.state
@@ -43,25 +47,25 @@ def test_late_waiter_reads_prediction_from_row(site: Site, worker: Part) -> None
     with site.entered():
         submission = make_submission(pixels=some_pixels())
         late_copy = Submission.objects.get()
-        handoff.push([submission.pk])
-        answer = handoff.wait_for(submission, 10)
+        answer = predict(submission)
         assert answer is not None
-        assert handoff.wait_for(late_copy, 0.1) == answer
+        producer.wait([late_copy], reply_to=producer.new_reply_list(), timeout=0.1)
+        assert late_copy.latest_prediction == answer
         assert late_copy.state == SubmissionState.PREDICTED
 
 
-def test_process_that_did_not_push_gets_result_immediately(site: Site, worker: Part) -> None:
+def test_request_that_did_not_enqueue_gets_result_immediately(site: Site, worker: Part) -> None:
     with site.entered():
         submissions = [make_submission(pixels=some_pixels(number)) for number in range(3)]
         predicted, *waiting = submissions
-        handoff.push([predicted.pk], reply=False)  # as another process did before it was killed
+        producer.enqueue([predicted.pk])  # as another process did before it was killed
         wait_until(Prediction.objects.exists)
         worker.freeze()
-        handoff.push([row.pk for row in waiting], reply=False)
+        producer.enqueue([row.pk for row in waiting])
         thread = threading.Timer(0.3, worker.thaw)
         thread.start()
         started = time.monotonic()
-        handoff.wait_for_all(submissions, 10, caller="a")
+        producer.enqueue_and_wait(submissions, timeout=10, caller="a")
         assert time.monotonic() - started < 5
         assert {row.state for row in submissions} == {SubmissionState.PREDICTED}
         assert Prediction.objects.count() == 3
@@ -72,43 +76,44 @@ def test_empty_reply_tells_waiter_to_read_row(site: Site, worker: Part) -> None:
     with site.entered():
         submission = make_submission(pixels=some_pixels())
         Submission.objects.update(state=SubmissionState.FAILED, failure="It is torn.")
-        handoff.push([submission.pk])
         started = time.monotonic()
-        assert handoff.wait_for(submission, 10) is None
+        assert predict(submission) is None
         assert time.monotonic() - started < 5
         assert (submission.state, submission.failure) == (SubmissionState.FAILED, "It is torn.")
 
 
 def test_preview_is_predicted_and_not_stored(site: Site, worker: Part) -> None:
     with site.entered():
-        handoff.ring()
-        answer = handoff.preview(make_prepared(), 10)
+        wait_until(streams.consumer_alive)
+        answer = producer.preview(make_prepared(), timeout=10)
         expected = versions.live_classifier.current()[1].answer(make_prepared().pixels[None], [{}])[0]
         assert answer is not None
         assert answer.verdict == expected.verdict
         assert answer.probabilities == pytest.approx(expected.probabilities, abs=1e-5)
         assert not Submission.objects.exists()
         assert not Prediction.objects.exists()
+        wait_until(lambda: not site.redis().xlen(streams.PREVIEWS), event="the deletion of the entry")
 
 
 def test_previews_are_dropped_while_submissions_wait(site: Site, worker: Part) -> None:
     with site.entered():
+        wait_until(streams.consumer_alive)
         worker.freeze()
-        handoff.ring()
-        assert handoff.preview(make_prepared(), 0.3) is None
+        assert producer.preview(make_prepared(), timeout=0.3) is None
         submission = make_submission(pixels=some_pixels())
-        handoff.push([submission.pk])
+        reply_to = request_predictions(submission)
         worker.thaw()
-        assert handoff.wait_for(submission, 10)
-        assert handoff.preview(make_prepared(), 10)
-        assert not handoff.link().redis.llen("previews")
+        producer.wait([submission], reply_to=reply_to, timeout=10)
+        assert submission.state == SubmissionState.PREDICTED
+        assert producer.preview(make_prepared(), timeout=10)
+        wait_until(lambda: not site.redis().xlen(streams.PREVIEWS), event="the deletion of both entries")
 
 
 def test_preview_returns_immediately_without_worker(site: Site) -> None:
     site.start_redis()
     with site.entered():
         started = time.monotonic()
-        assert handoff.preview(make_prepared(), 5) is None
+        assert producer.preview(make_prepared(), timeout=5) is None
         assert time.monotonic() - started < 2
 
 
@@ -117,16 +122,20 @@ def test_number_of_waiting_requests_is_limited(make_site) -> None:
     site.start_redis()
     worker = site.start_worker()
     with site.entered():
+        wait_until(streams.consumer_alive)
         worker.freeze()
         submissions = [make_submission(pixels=some_pixels(number)) for number in range(3)]
-        handoff.push([row.pk for row in submissions])
-        waiting = [threading.Thread(target=handoff.wait_for, args=(row, 1)) for row in submissions[:2]]
+        options = {"timeout": 1, "caller": "a"}
+        waiting = [
+            threading.Thread(target=producer.enqueue_and_wait, args=([row],), kwargs=options) for row in submissions[:2]
+        ]
         for thread in waiting:
             thread.start()
-        wait_until(lambda: handoff.link().waiting.free == 1)
+        wait_until(lambda: free_slots(3) == 1)
         started = time.monotonic()
-        assert handoff.wait_for(submissions[2], 1) is None
+        producer.enqueue_and_wait(submissions[2:], **options)
         assert time.monotonic() - started < 0.5
+        assert submissions[2].state == SubmissionState.PENDING
         for thread in waiting:
             thread.join()
 
@@ -138,16 +147,15 @@ def test_waiting_requests_of_one_caller_leave_slots_for_another(make_site) -> No
     worker = site.start_worker()
     with site.entered():
         submission = make_submission(pixels=some_pixels())
-        handoff.ring()
+        wait_until(streams.consumer_alive)
         worker.freeze()
-        with handoff.wait_slots(["greedy"] * 20) as granted:
+        with producer.wait_slots(["greedy"] * 20) as granted:
             assert sum(granted) == 6
-            handoff.push([submission.pk])
             waiting = threading.Thread(
-                target=handoff.wait_for_all, args=([submission], 10), kwargs={"caller": "honest"}
+                target=producer.enqueue_and_wait, args=([submission],), kwargs={"timeout": 10, "caller": "honest"}
             )
             waiting.start()
-            wait_until(lambda: handoff.link().waiting.free == 1)
+            wait_until(lambda: free_slots(8) == 1)
             worker.thaw()
             waiting.join()
         assert submission.state == SubmissionState.PREDICTED
@@ -155,11 +163,13 @@ def test_waiting_requests_of_one_caller_leave_slots_for_another(make_site) -> No
 
 def test_worker_predicts_500_submissions_within_150_mb_without_tensorflow(site: Site, worker: Part) -> None:
     with site.entered():
-        submissions = [make_submission(pixels=some_pixels(number)) for number in range(500)]
-        handoff.push([row.pk for row in submissions])
-        assert handoff.wait_for(submissions[-1], 2)
-        assert Submission.objects.filter(state=SubmissionState.PREDICTED).count() == 500
-        assert Prediction.objects.count() == 500
+        submissions = [make_submission(pixels=some_pixels(number)) for number in range(1000)]
+        reply_to = request_predictions(*submissions[:500])
+        producer.predict_later([row.pk for row in submissions[500:]])  # the main thread has a model of its own
+        producer.wait(submissions[:500], reply_to=reply_to, timeout=10)
+        assert {row.state for row in submissions[:500]} == {SubmissionState.PREDICTED}
+        wait_until(lambda: not Submission.objects.filter(state=SubmissionState.PENDING).exists())
+        assert Prediction.objects.count() == 1000
     assert worker.rss() < 150 * MEGABYTE
     mapped = Path(f"/proc/{worker.pid}/maps")
     if mapped.exists():  # Linux

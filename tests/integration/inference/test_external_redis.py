@@ -14,7 +14,7 @@ import pytest
 import trustme
 
 from digitsite.testing.site import Part, Site, wait_until
-from recognizer.services.inference import handoff
+from recognizer.services.inference import streams
 from tests.image_samples import SEVEN
 
 PASSWORD = "correct horse/battery:staple"
@@ -59,7 +59,7 @@ def test_site_works_with_tls_and_password(make_site: Callable[..., Site], tmp_pa
         assert program.get("/readyz").json()["redis"]
     assert "CERT_NONE" not in default.output
     with site.entered():
-        assert handoff.worker_alive()
+        assert streams.consumer_alive()
         wait_until(lambda: site.redis().hget("canaries", "default"), event="a task that went from the beat to a worker")
 
 

@@ -17,10 +17,12 @@ from digitsite import redis_urls
 from digitsite.testing.site import Part, Site, some_pixels, wait_until
 from recognizer.models import Prediction, Source, Submission, SubmissionState
 from recognizer.services.identity.actors import Actor
-from recognizer.services.inference import handoff
+from recognizer.services.inference import producer, streams
 from recognizer.services.submissions import service
+from recognizer.services.submissions.intake import SubmissionInput
 from tests.factories import make_submission
 from tests.support.crashing_worker import CRASHING_PIXEL
+from tests.support.prediction_queue import predict, request_predictions
 
 
 def pending() -> int:
@@ -40,13 +42,19 @@ def assert_all_predicted_once(count: int) -> None:
 
 
 def add_drawing(number: int, actor: Actor) -> Submission:
-    """Store and push a drawing as the site does."""
+    """Store and enqueue a drawing as the site does."""
     strokes = [[[60, 200, 120 + number % 40], [60, 60 + number % 30, 220]]]
-    return service.create_from_strokes(actor=actor, strokes=strokes, source=Source.CANVAS)
+    payload = SubmissionInput(source=Source.CANVAS, strokes=strokes)
+    return service.create_submission(actor=actor, payload=payload, wait=True)
+
+
+def wait_for(submission: Submission, seconds: float) -> Prediction | None:
+    producer.enqueue_and_wait([submission], timeout=seconds, caller="a")
+    return submission.latest_prediction if submission.state == SubmissionState.PREDICTED else None
 
 
 @pytest.mark.both_databases(short="sqlite")
-def test_crash_between_commit_and_push_is_recovered(make_site) -> None:
+def test_crash_between_commit_and_enqueue_is_recovered(make_site) -> None:
     site = make_site(RECOVERY_INTERVAL_SECONDS="0.5")
     site.start_redis()
     site.start_worker()
@@ -57,15 +65,17 @@ def test_crash_between_commit_and_push_is_recovered(make_site) -> None:
         assert_all_predicted_once(1)
 
 
-def test_starting_worker_predicts_waiting_submissions(site: Site) -> None:
+def test_starting_workers_predict_waiting_submissions(make_site) -> None:
+    site = make_site(RECOVERY_INTERVAL_SECONDS="0.5")
     site.start_redis()
     with site.entered():
         waiting = [make_submission(pixels=some_pixels(number)) for number in range(20)]
-        handoff.push([submission.pk for submission in waiting[:10]])
+        request_predictions(*waiting[:10])
         site.redis(0).flushall()  # the first ten are lost from the queue
         make_overdue()
-        handoff.push([submission.pk for submission in waiting[10:]])
+        request_predictions(*waiting[10:])
         site.start_worker()
+        site.start_default_worker()
         assert_all_predicted_once(20)
 
 
@@ -78,15 +88,13 @@ def test_flushed_redis_loses_no_submission(make_site) -> None:
     with site.entered():
         worker.freeze()
         lost = [make_submission(pixels=some_pixels(number)) for number in range(20)]
-        handoff.push([submission.pk for submission in lost])
+        request_predictions(*lost)
         site.redis().flushall()
         worker.thaw()
         make_overdue()
         assert_all_predicted_once(20)
-        submission = make_submission(pixels=some_pixels())
-        handoff.push([submission.pk])
-        wait_until(handoff.worker_alive)
-        assert handoff.wait_for(submission, 10)
+        wait_until(streams.consumer_alive)
+        assert predict(make_submission(pixels=some_pixels()))
 
 
 @contextlib.contextmanager
@@ -105,17 +113,18 @@ def locked_database(site: Site) -> Iterator[None]:
 
 
 @pytest.mark.both_databases(short="sqlite")
-def test_worker_killed_between_pop_and_write_loses_no_submission(site: Site) -> None:
+def test_worker_killed_between_read_and_write_loses_no_submission(site: Site) -> None:
     site.start_redis()
     worker = site.start_worker()
     with site.entered():
-        popped = [make_submission(pixels=some_pixels(number)) for number in range(5)]
+        read = [make_submission(pixels=some_pixels(number)) for number in range(5)]
+        wait_until(streams.consumer_alive)
         with locked_database(site):
-            handoff.push([submission.pk for submission in popped])
-            wait_until(lambda: not handoff.link().redis.llen("queue"), event="the worker's pop")
+            request_predictions(*read)
+            group = (streams.SUBMISSIONS, streams.GROUP)
+            wait_until(lambda: site.redis().xpending(*group)["pending"] == 5, event="the worker's read")
             worker.kill()
         assert pending() == 5
-        make_overdue()
         site.start_worker()
         assert_all_predicted_once(5)
 
@@ -124,12 +133,11 @@ def test_requests_do_not_wait_for_killed_worker(site: Site) -> None:
     site.start_redis()
     worker = site.start_worker()
     with site.entered():
+        wait_until(streams.consumer_alive)
         worker.kill()
-        wait_until(lambda: not handoff.worker_alive(), event="the end of the heartbeat")
-        submission = make_submission(pixels=some_pixels())
+        wait_until(lambda: not streams.consumer_alive(), event="the end of the heartbeat")
         started = time.monotonic()
-        handoff.push([submission.pk])
-        assert handoff.wait_for(submission, 2) is None
+        assert predict(make_submission(pixels=some_pixels()), timeout=2) is None
         assert time.monotonic() - started < 0.5
 
 
@@ -137,10 +145,9 @@ def test_requests_neither_fail_nor_wait_without_redis(site: Site) -> None:
     with site.entered():
         submission = make_submission(pixels=some_pixels())
         started = time.monotonic()
-        handoff.prepare()
-        handoff.push([submission.pk])
-        assert handoff.wait_for(submission, 2) is None
-        assert not handoff.worker_alive()
+        assert predict(submission, timeout=2) is None
+        producer.predict_later([submission.pk])
+        assert not streams.consumer_alive()
         assert time.monotonic() - started < 0.5
         assert pending() == 1
 
@@ -153,14 +160,15 @@ def freeze(make_site, seconds: float) -> None:
     site.start_default_worker()
     with site.entered():
         actor = Actor(visitor="a" * 32)
-        assert handoff.wait_for(add_drawing(0, actor), 10)
+        wait_until(streams.consumer_alive)
+        assert wait_for(add_drawing(0, actor), 10)
         redis.freeze()
         started = time.monotonic()
         durations = []
         while time.monotonic() - started < seconds:
             before = time.monotonic()
             submission = add_drawing(len(durations) + 1, actor)
-            assert handoff.wait_for(submission, 2) is None
+            assert wait_for(submission, 2) is None
             durations.append(time.monotonic() - before)
             if len(durations) > 1:
                 time.sleep(0.1)  # visitors do not draw faster
@@ -171,7 +179,7 @@ def freeze(make_site, seconds: float) -> None:
         assert sorted(durations)[len(durations) // 2] < 0.2
         assert_all_predicted_once(len(durations) + 1)
         # The circuit breaker closes a little later.
-        wait_until(lambda: handoff.wait_for(add_drawing(len(durations) + 1, actor), 2), seconds=20)
+        wait_until(lambda: wait_for(add_drawing(len(durations) + 1, actor), 2), seconds=20)
 
 
 def test_frozen_redis_delays_only_predictions(make_site) -> None:
@@ -187,13 +195,13 @@ def test_redis_frozen_during_wait_costs_at_most_three_seconds(site: Site) -> Non
     redis = site.start_redis()
     worker = site.start_worker()
     with site.entered():
+        wait_until(streams.consumer_alive)
         worker.freeze()
         submission = make_submission(pixels=some_pixels())
-        handoff.push([submission.pk])
         timer = threading.Timer(0.3, redis.freeze)
         timer.start()
         started = time.monotonic()
-        assert handoff.wait_for(submission, 2) is None
+        assert predict(submission, timeout=2) is None
         assert time.monotonic() - started < 3
 
 
@@ -203,18 +211,18 @@ def test_image_that_crashes_worker_is_failed_alone(site: Site) -> None:
     with site.entered():
         harmless = [make_submission(pixels=some_pixels(number)) for number in range(3)]
         crashing = make_submission(pixels=crashing_pixels)
-        make_overdue()
-        Submission.objects.update(attempts=1)  # skips the first of two attempts in a batch
+        Submission.objects.update(attempts=1)  # skips the first of two counted attempts in a batch
+        request_predictions(*harmless, crashing)
         crashes = 0
         # Restart the worker whenever it has crashed, as the supervisor does.
         worker: Part | None = None
         while pending():
             if worker is None or not worker.is_running:
                 crashes += worker is not None
-                assert crashes <= 3, worker.output
+                assert crashes <= 4, worker.output
                 worker = site.start_worker(mortal=True, ready=False)
             time.sleep(0.02)
-        assert crashes == 3
+        assert crashes == 4  # the first one is not counted: the entries were not claimed
         crashing.refresh_from_db()
         assert crashing.state == SubmissionState.FAILED
         assert "The worker stopped each of the 4 times it tried this picture" in crashing.failure
@@ -222,7 +230,7 @@ def test_image_that_crashes_worker_is_failed_alone(site: Site) -> None:
             submission.refresh_from_db()
             assert submission.state == SubmissionState.PREDICTED
         assert Prediction.objects.count() == 3
-        assert handoff.wait_for(crashing, 2) is None
+        assert wait_for(crashing, 2) is None
 
 
 def chaos(make_site, count: int) -> None:
@@ -291,7 +299,7 @@ def test_task_of_killed_default_worker_is_redelivered_after_timeout(make_site) -
 def test_connection_recovers_after_many_failed_requests(site: Site) -> None:
     with site.entered():
         for number in range(150):
-            handoff.push([number])
+            producer.enqueue([number])
         site.start_redis()
-        handoff.push([4711], reply=False)
-        assert site.redis().lrange("queue", 0, -1) == [b"4711"]
+        producer.enqueue([4711])
+        assert streams.queued_ids(site.redis()) == {4711}

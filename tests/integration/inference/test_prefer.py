@@ -12,7 +12,7 @@ from django.utils import timezone
 from digitsite.testing.site import Part, Site
 from recognizer.models import IdempotencyKey, Submission
 from recognizer.services.identity import idempotency
-from recognizer.services.inference import handoff
+from recognizer.services.inference import producer
 from recognizer.services.lib import fsync
 from tests.image_samples import SEVEN
 
@@ -68,10 +68,9 @@ def test_retry_after_crash_honours_prefer_header(
                 send(body, Idempotency_Key="k")
         count = Submission.objects.count()
         IdempotencyKey.objects.update(busy_until=timezone.now())
-        replies = handoff.link().replies
-        collect = replies.collect
+        wait = producer.wait
         # The worker continues when a request waits for it, and not before.
-        monkeypatch.setattr(replies, "collect", lambda *content: worker.thaw() or collect(*content))
+        monkeypatch.setattr(producer, "wait", lambda *content, **options: worker.thaw() or wait(*content, **options))
         again = send(body, Idempotency_Key="k", Prefer=prefer)
         worker.thaw()
         assert statuses(again) == {expected}

@@ -13,7 +13,7 @@ from digitsite.testing.site import Part, Site, wait_until
 from recognizer.models import Source, Submission, SubmissionState
 from recognizer.services.identity import quotas
 from recognizer.services.identity.actors import Actor
-from recognizer.services.inference import answers, handoff
+from recognizer.services.inference import producer, results, streams
 from recognizer.services.lib import request_context
 from recognizer.services.submissions import intake, service, writer
 from recognizer.services.submissions.intake import SubmissionInput
@@ -28,7 +28,10 @@ LONG_WAIT_SECONDS = 1.5
 @pytest.fixture
 def worker(site: Site) -> Part:
     site.start_redis()
-    return site.start_worker()
+    worker = site.start_worker()
+    with site.entered():
+        wait_until(streams.consumer_alive)
+    return worker
 
 
 def make_input(seed: int) -> SubmissionInput:
@@ -107,11 +110,12 @@ def test_requests_stored_together_get_their_own_predictions(site: Site, worker: 
 
 
 def record_waits(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """Record the number of replies that each leader waits for."""
+    """Record the number of submissions that each leader waits for."""
     waits: list[int] = []
-    replies = handoff.link().replies
-    collect = replies.collect
-    monkeypatch.setattr(replies, "collect", lambda keys, until: waits.append(len(keys)) or collect(keys, until))
+    wait = producer.wait
+    monkeypatch.setattr(
+        producer, "wait", lambda submissions, **options: waits.append(len(submissions)) or wait(submissions, **options)
+    )
     return waits
 
 
@@ -119,7 +123,7 @@ def test_one_request_waits_for_whole_group(site: Site, worker: Part, monkeypatch
     with site.entered():
         waits = record_waits(monkeypatch)
         store_together(*(lambda seed=seed: send(seed, 2) for seed in range(5)))
-        assert waits == [5]
+        assert [count for count in waits if count] == [5]
 
 
 def test_log_lines_during_wait_name_all_submissions_of_group(
@@ -137,15 +141,14 @@ def test_log_lines_during_wait_name_all_submissions_of_group(
             request_context.end(trace)
 
     with site.entered():
-        replies = handoff.link().replies
-        collect = replies.collect
+        wait = producer.wait
         waiting: list[list[int]] = []
 
-        def collect_and_look(keys: list[bytes], until: float) -> dict[bytes, bytes]:
+        def wait_and_look(submissions: list[Submission], **options: float) -> None:
             waiting.append(request_context.facts()["submissions"])
-            return collect(keys, until)
+            wait(submissions, **options)
 
-        monkeypatch.setattr(replies, "collect", collect_and_look)
+        monkeypatch.setattr(producer, "wait", wait_and_look)
         ids = {row.pk for row, _ in store_together(*(lambda seed=seed: send_traced(seed) for seed in range(3)))}
         assert [set(future) for future in waiting] == [ids]
         # Afterwards each request logs its own submission.
@@ -189,24 +192,24 @@ def test_request_does_not_wait_for_large_batch_of_its_group(
 def test_error_during_group_wait_fails_no_request(site: Site, worker: Part, store_together, monkeypatch) -> None:
     """The submissions are stored, so the responses are 202."""
     with site.entered():
-        take = answers.take
+        apply_result = results.apply_result
         applied: list[int] = []
 
         def fail_once(row: Submission, message: bytes) -> None:
             applied.append(row.pk)
             if len(applied) == 3:
                 raise OperationalError("the database is locked")
-            take(row, message)
+            apply_result(row, message)
 
-        monkeypatch.setattr(answers, "take", fail_once)
+        monkeypatch.setattr(results, "apply_result", fail_once)
         outcomes = store_together(*(lambda seed=seed: send(seed, 2) for seed in range(5)))
         assert [is_predicted(row) for row, _ in outcomes].count(True) >= 2
         assert Submission.objects.count() == 6
 
 
 def test_group_size_is_limited_to_half_of_wait_slots(site: Site, worker: Part, monkeypatch, store_together) -> None:
-    waits, wait_slots = [], handoff.wait_slots
-    monkeypatch.setattr(handoff, "wait_slots", lambda callers: waits.append(len(callers)) or wait_slots(callers))
+    waits, wait_slots = [], producer.wait_slots
+    monkeypatch.setattr(producer, "wait_slots", lambda callers: waits.append(len(callers)) or wait_slots(callers))
     with site.entered():
         outcomes = store_together(*(lambda seed=seed: send(seed, LONG_WAIT_SECONDS) for seed in range(60)))
     assert len(outcomes) == sum(waits) == 60
@@ -225,7 +228,7 @@ def test_request_returns_immediately_without_free_wait_slot(make_site, store_tog
         )
         assert duration[1] < LONG_WAIT_SECONDS <= duration[2]
         # All slots are free again.
-        assert handoff.link().waiting.free == 3
+        assert producer.waiting_requests(3).free == 3
         worker.thaw()
 
 
@@ -234,6 +237,6 @@ def test_request_does_not_wait_inside_transaction(site: Site, worker: Part, monk
         waits = record_waits(monkeypatch)
         with transaction.atomic():
             row = service.create_submission(actor=VISITOR, payload=make_input(1), wait=True, timeout=2)
-        assert waits == []
-        handoff.wait_for(row, 5)
+        assert not any(waits)
+        producer.enqueue_and_wait([row], timeout=5, caller="a")
         assert is_predicted(row)

@@ -7,8 +7,8 @@ from django.utils import timezone
 
 from digitsite.testing.site import wait_until
 from recognizer.models import RunState, Submission, TrainingRun
-from recognizer.services.inference import handoff
-from recognizer.services.inference.handoff import serving
+from recognizer.services.inference import streams
+from recognizer.services.lib.redis_client import redis_client
 from recognizer.services.ops import liveness
 from recognizer.services.ops.liveness import DEFAULT, PREDICTIONS, PROBES_KEY, TRAIN
 from tests.factories import make_submission
@@ -24,7 +24,7 @@ def valkey(site):
 
 def expire_probe(queue: str) -> None:
     """Set the last probe of the queue to three minutes ago."""
-    client = handoff.link().redis
+    client = redis_client()
     client.hset(PROBES_KEY, queue, client.time()[0] - 180)
 
 
@@ -60,13 +60,15 @@ def test_trainer_is_stalled_only_if_run_waits(valkey):
 
 
 def test_predictions_are_stalled_without_worker_and_with_lost_submission(valkey):
-    submission = make_submission()
+    make_submission()
     assert liveness.stalled_queues() == []
     Submission.objects.update(created=timezone.now() - timedelta(minutes=1))
     assert liveness.stalled_queues() == [PREDICTIONS]
-    serving.heartbeat("w")
-    handoff.push([submission.pk])  # reads the heartbeats
+    valkey.redis().zadd(streams.CONSUMERS, {"w": valkey.redis().time()[0] + 4})
+    wait_until(streams.consumer_alive)  # a result less than a second old is reused
     assert liveness.stalled_queues() == []
+    expire_probe(PREDICTIONS)  # its tasks are not consumed
+    assert liveness.stalled_queues() == [PREDICTIONS]
 
 
 def test_no_queue_is_stalled_without_redis(site):

@@ -15,7 +15,7 @@ from django.utils import timezone
 from digitsite import __version__
 from digitsite.testing.site import Site, wait_until
 from recognizer.models import Deployment, ModelFiles, RunState, Submission, TrainingRun
-from recognizer.services.inference import handoff
+from recognizer.services.inference import streams
 from recognizer.services.ops import disk_usage, health, liveness, status
 from tests.factories import make_submission
 from tests.support.people import client_of
@@ -169,9 +169,9 @@ def test_all_checks_pass_on_running_site(site: Site):
     site.start_worker()
     with site.entered():
         assert check_of("redis").is_well
-        assert check_of("predictions").is_well
+        wait_until(lambda: check_of("predictions").is_well)
         assert "Valkey" in check_of("redis").says
-        (name,) = handoff.link().heartbeats()
+        (name,) = streams.heartbeats(site.redis())
         assert name in check_of("predictions").says
         site.parts[-1].kill()
         assert check_of("default").says == "Not heard of yet"

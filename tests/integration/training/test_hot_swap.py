@@ -83,31 +83,24 @@ def were_live(live: list[tuple[float, float, int]], begin: float, end: float) ->
     return {number for before, _, number in live[first:] if before <= end}
 
 
-@pytest.mark.django_db
-def test_recent_and_doubtful_submissions_are_predicted_again_after_a_deployment(make_version, monkeypatch):
+def test_recent_and_doubtful_submissions_are_predicted_again_after_a_deployment(
+    site: Site, make_version: Callable, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(backfill, "NEWEST_COUNT", 3)
     monkeypatch.setattr(backfill, "DOUBTFUL_COUNT", 2)
-    monkeypatch.setattr(backfill, "_has_waiting_submissions", lambda: False)
-    rows = [make_submission(pixels=some_pixels(i)) for i in range(8)]
-    for i, row in enumerate(rows):
-        make_prediction(row, doubt=0.9 if i in (0, 1) else 0.1)
-        Submission.objects.filter(pk=row.pk).update(answered_by=1)
-    assert backfill.run_backfill() == 0
-    version = make_version()
-    model_versions.deploy(version=version, kind=Deployment.Kind.PROMOTE, why="better")
-    backfill.run_backfill()
-    updated = set(Prediction.objects.filter(version=version).values_list("submission", flat=True))
-    assert updated >= {rows[i].pk for i in (0, 1, 5, 6, 7)}
-    assert rows[0].predictions.count() == 2
-    assert not backfill.remaining().filter(pk__in=updated).exists()
-
-
-@pytest.mark.django_db
-def test_waiting_submissions_take_precedence_over_the_backfill(make_version, monkeypatch):
-    make_prediction(make_submission(pixels=some_pixels()))
-    Submission.objects.update(answered_by=1)
-    model_versions.deploy(version=make_version(), kind=Deployment.Kind.PROMOTE, why="better")
-    monkeypatch.setattr(backfill, "_has_waiting_submissions", lambda: True)
-    assert backfill.run_backfill() == 0
-    monkeypatch.setattr(backfill, "_has_waiting_submissions", lambda: False)
-    assert backfill.run_backfill() == 1
+    site.start_redis()
+    with site.entered():
+        rows = [make_submission(pixels=some_pixels(i)) for i in range(8)]
+        for i, row in enumerate(rows):
+            make_prediction(row, doubt=0.9 if i in (0, 1) else 0.1)
+            Submission.objects.filter(pk=row.pk).update(answered_by=1)
+        assert backfill.enqueue_remaining() == 0
+        version = make_version()
+        model_versions.deploy(version=version, kind=Deployment.Kind.PROMOTE, why="better")
+        assert backfill.enqueue_remaining() == 5
+        assert backfill.enqueue_remaining() == 0  # the messages of the first call wait
+        site.start_worker()
+        wait_until(lambda: Prediction.objects.filter(version=version).count() == 5)
+        updated = set(Prediction.objects.filter(version=version).values_list("submission", flat=True))
+        assert updated == {rows[i].pk for i in (0, 1, 5, 6, 7)}
+        assert rows[0].predictions.count() == 2

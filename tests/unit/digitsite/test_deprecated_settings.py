@@ -22,10 +22,10 @@ def test_a_setting_is_read_under_its_old_name(old: str, new: str, monkeypatch: p
 
 
 def test_the_new_name_takes_precedence(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SHIFT_SECONDS", "7")
-    monkeypatch.setenv("WORKER_SESSION_SECONDS", "9")
-    assert import_settings(monkeypatch)["WORKER_SESSION_SECONDS"] == 9
-    assert "SHIFT_SECONDS is ignored" in env.deprecation_warnings()[0]
+    monkeypatch.setenv("CANARY_SECONDS", "7")
+    monkeypatch.setenv("LIVENESS_INTERVAL_SECONDS", "9")
+    assert import_settings(monkeypatch)["LIVENESS_INTERVAL_SECONDS"] == 9
+    assert "CANARY_SECONDS is ignored" in env.deprecation_warnings()[0]
 
 
 def test_the_start_logs_one_warning_for_each_old_name(

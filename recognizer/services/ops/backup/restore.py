@@ -9,7 +9,6 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import redis
 from django.apps import apps
 from django.conf import settings
 from django.contrib.auth.models import User
@@ -21,7 +20,7 @@ from django.db import DatabaseError, connection, transaction
 from django.db.migrations.executor import MigrationExecutor
 
 from recognizer.models import ModelVersion, Submission
-from recognizer.services.inference import handoff
+from recognizer.services.inference import streams
 from recognizer.services.ops import consistency
 from recognizer.services.registry import versions
 from recognizer.services.submissions.bulk_delete import delete_submissions
@@ -92,16 +91,9 @@ def _require_stopped_site() -> Iterator[None]:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise BackupError("The site is running on this data folder. Stop it first.") from None
-        if _is_worker_running():
+        if streams.consumer_alive():  # not after the embedded Redis has stopped with the site
             raise BackupError("A prediction worker of this site is running. Stop all of its processes first.")
         yield
-
-
-def _is_worker_running() -> bool:
-    try:
-        return handoff.link().worker_alive()
-    except (redis.RedisError, OSError):  # the embedded Redis stopped with the site
-        return False
 
 
 def _is_empty() -> bool:

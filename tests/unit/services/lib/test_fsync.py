@@ -13,7 +13,7 @@ from django.db import connection
 from recognizer.models import Source, Submission
 from recognizer.services.identity.actors import Actor
 from recognizer.services.identity.quotas import QuotaError
-from recognizer.services.inference import batch_prediction, handoff
+from recognizer.services.inference import predict, producer
 from recognizer.services.submissions import intake, service, writer
 from recognizer.services.submissions.intake import SubmissionInput
 from recognizer.services.submissions.writer import WriteRequest
@@ -26,28 +26,28 @@ VISITOR = Actor(visitor="a" * 32)
 
 @pytest.fixture
 def events(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Names of the synced files and "enqueued" for each call of `handoff.push`, in order."""
+    """Names of the synced files and "enqueued" for each call of `producer.enqueue`, in order."""
     if not Path("/proc/self/fd").exists():
         pytest.skip("only Linux tells the name of an open file in /proc")
     recorded: list[str] = []
-    fsync, push = os.fsync, handoff.push
+    fsync, enqueue = os.fsync, producer.enqueue
 
     def watched_fsync(descriptor: int) -> None:
         recorded.append(Path(f"/proc/self/fd/{descriptor}").readlink().name)
         fsync(descriptor)
 
-    def watched_push(ids: list[int], **options: bool) -> None:
+    def watched_enqueue(ids: list[int], **options: str) -> None:
         recorded.append("enqueued")
-        push(ids, **options)
+        enqueue(ids, **options)
 
     monkeypatch.setattr(os, "fsync", watched_fsync)
-    monkeypatch.setattr(handoff, "push", watched_push)
+    monkeypatch.setattr(producer, "enqueue", watched_enqueue)
     return recorded
 
 
 def send(seed: int = 0, *, actor: Actor = VISITOR) -> Submission:
     return service.create_submission(
-        actor=actor, payload=SubmissionInput(source=Source.API, image=png(digit(seed=seed)))
+        actor=actor, payload=SubmissionInput(source=Source.API, image=png(digit(seed=seed))), wait=True
     )
 
 
@@ -96,7 +96,7 @@ def test_predictions_are_committed_without_a_sync(site_context, events):
     submission = send()
     events.clear()
     levels: list[int] = []
-    results = _watching_commits(lambda: batch_prediction.predict_batch([submission.pk]), levels)
+    results = _watching_commits(lambda: predict.predict_batch([submission.pk]), levels)
     assert list(results) == [submission.pk]
     assert levels == [NORMAL]
     assert synchronous() == FULL

@@ -1,4 +1,4 @@
-"""Batch prediction: one forward pass and one transaction for a batch of submissions."""
+"""Prediction of submissions in batches: one forward pass and one transaction for each."""
 
 import logging
 import time
@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 import numpy as np
+from django.conf import settings
 from django.db import DatabaseError, DataError, IntegrityError, transaction
 from django.utils import timezone
 
@@ -16,8 +17,9 @@ from recognizer.models import ModelVersion, Submission, SubmissionState
 from recognizer.services.lib import fsync
 from recognizer.services.registry import versions
 
-from . import answers, settling
-from .settling import Row, Said
+from . import statements
+from .results import Failure, Result, StoredPrediction
+from .statements import PendingInput, PredictionRecord
 
 log = logging.getLogger(__name__)
 
@@ -25,7 +27,18 @@ log = logging.getLogger(__name__)
 SITE_ERRORS = (DatabaseError, BundleError, versions.RegistryError, MemoryError)
 
 
-def predict_batch(ids: Sequence[int]) -> dict[int, bytes]:
+def warm_up() -> None:
+    """Load the live model in this thread and run it once for each batch size that needs memory of its own.
+
+    Raises:
+        DatabaseError, BundleError, RegistryError: As `predict_batch`.
+    """
+    _, classifier = versions.live_classifier.current()
+    for size in (1, settings.PREDICTION_BATCH):
+        classifier.answer(np.zeros((size, 28, 28), np.uint8))
+
+
+def predict_batch(ids: Sequence[int]) -> dict[int, Result]:
     """Predict the pending submissions among `ids`, and commit.
 
     An image on which the model fails does not fail its batch: its submission becomes `failed`, with a reason.
@@ -34,35 +47,35 @@ def predict_batch(ids: Sequence[int]) -> dict[int, bytes]:
         ids: Primary keys of submissions.
 
     Returns:
-        By submission id, the message for `answers.take` for each submission that was predicted or failed here.
+        By submission id, the result of each submission that was predicted or failed here.
 
     Raises:
         DatabaseError: The database is unavailable; nothing was changed. The same holds for the next two.
         BundleError: The files of the live model are missing or damaged.
         RegistryError: No model is live.
     """
-    rows = settling.read(ids, SubmissionState.PENDING)
+    rows = statements.read_inputs(ids, SubmissionState.PENDING)
     if not rows:
         return {}
-    messages = _predict(rows, *versions.live_classifier.current())
-    log.info("predicted", extra={"submissions": list(messages)})
-    return messages
+    results = _predict(rows, *versions.live_classifier.current())
+    log.info("predicted", extra={"submissions": list(results)})
+    return results
 
 
-def predict_again(ids: Sequence[int]) -> int:
+def predict_again(ids: Sequence[int]) -> dict[int, Result]:
     """Predict submissions again that have a prediction, with the live version.
 
     Args:
         ids: Primary keys of submissions.
 
     Returns:
-        The number of processed submissions; those that failed keep their old prediction.
+        As `predict_batch`; submissions that failed keep their old prediction.
     """
-    rows = settling.read(ids, SubmissionState.PREDICTED)
-    return len(_predict(rows, *versions.live_classifier.current())) if rows else 0
+    rows = statements.read_inputs(ids, SubmissionState.PREDICTED)
+    return _predict(rows, *versions.live_classifier.current()) if rows else {}
 
 
-def _predict(rows: list[Row], version: ModelVersion, classifier: Classifier) -> dict[int, bytes]:
+def _predict(rows: list[PendingInput], version: ModelVersion, classifier: Classifier) -> dict[int, Result]:
     """Predict rows together or, if that fails, one by one."""
     try:
         return _predict_together(rows, version, classifier)
@@ -75,20 +88,20 @@ def _predict(rows: list[Row], version: ModelVersion, classifier: Classifier) -> 
     if len(rows) == 1:
         return _fail(rows[0].pk, culprit)
     log.warning("batch of %s failed (%r); predicting its images one by one", len(rows), culprit)
-    return {pk: message for row in rows for pk, message in _predict([row], version, classifier).items()}
+    return {pk: result for row in rows for pk, result in _predict([row], version, classifier).items()}
 
 
-def _predict_together(rows: list[Row], version: ModelVersion, classifier: Classifier) -> dict[int, bytes]:
+def _predict_together(rows: list[PendingInput], version: ModelVersion, classifier: Classifier) -> dict[int, Result]:
     """Run one forward pass for all rows, and store its results in one transaction."""
     stale: list[Submission] = []
     if any(row.preprocessing_version != PREPROCESSING_VERSION for row in rows):
         rows, stale = _update_preprocessing(rows)
     pixels = np.frombuffer(b"".join([row.pixels for row in rows]), np.uint8).reshape(len(rows), 28, 28)
     started = time.perf_counter()
-    results = classifier.answer(pixels, [row.ink for row in rows])
+    answers = classifier.answer(pixels, [row.ink for row in rows])
     milliseconds = (time.perf_counter() - started) * 1000 / len(rows)
     now = timezone.now()
-    records = [_to_record(row, version, answer, now, milliseconds) for row, answer in zip(rows, results, strict=True)]
+    records = [_to_record(row, version, answer, now, milliseconds) for row, answer in zip(rows, answers, strict=True)]
     try:
         ids = _store(records, version, stale)
     except IntegrityError:
@@ -98,11 +111,15 @@ def _predict_together(rows: list[Row], version: ModelVersion, classifier: Classi
             existing_ids = set(locked.values_list("pk", flat=True))
             records = [record for record in records if record.submission_id in existing_ids]
             ids = _store(records, version, [submission for submission in stale if submission.pk in existing_ids])
-    return {record.submission_id: answers.message(ids[record.submission_id], record, version) for record in records}
+    return {
+        record.submission_id: StoredPrediction(ids[record.submission_id], record, version.number) for record in records
+    }
 
 
-def _to_record(row: Row, version: ModelVersion, answer: Answer, now: datetime, milliseconds: float) -> Said:
-    return Said(
+def _to_record(
+    row: PendingInput, version: ModelVersion, answer: Answer, now: datetime, milliseconds: float
+) -> PredictionRecord:
+    return PredictionRecord(
         submission_id=row.pk,
         version_id=version.pk,
         preprocessing_version=row.preprocessing_version,
@@ -118,14 +135,14 @@ def _to_record(row: Row, version: ModelVersion, answer: Answer, now: datetime, m
     )
 
 
-def _store(records: list[Said], version: ModelVersion, prepared_again: list[Submission]) -> dict[int, int]:
+def _store(records: list[PredictionRecord], version: ModelVersion, prepared_again: list[Submission]) -> dict[int, int]:
     with fsync.relaxed_sync(), transaction.atomic():
         if prepared_again:
             Submission.objects.bulk_update(prepared_again, ["pixels", "ink", "preprocessing_version"])
-        return settling.write(records, version.number)
+        return statements.write_predictions(records, version.number)
 
 
-def _update_preprocessing(rows: list[Row]) -> tuple[list[Row], list[Submission]]:
+def _update_preprocessing(rows: list[PendingInput]) -> tuple[list[PendingInput], list[Submission]]:
     """Return the rows with pixels of the current preprocessing, and the submissions whose pixels changed."""
     stale_ids = [row.pk for row in rows if row.preprocessing_version != PREPROCESSING_VERSION]
     # A submission that was deleted since is missing here; storing its prediction violates the foreign key.
@@ -133,7 +150,7 @@ def _update_preprocessing(rows: list[Row]) -> tuple[list[Row], list[Submission]]
     for submission in stale.values():
         prepare_again(submission)
     updated = {
-        pk: Row(pk, bytes(submission.pixels), submission.ink, submission.preprocessing_version)
+        pk: PendingInput(pk, bytes(submission.pixels), submission.ink, submission.preprocessing_version)
         for pk, submission in stale.items()
     }
     return [updated.get(row.pk, row) for row in rows], list(stale.values())
@@ -156,12 +173,12 @@ def prepare_again(row: Submission) -> None:
     row.preprocessing_version = PREPROCESSING_VERSION
 
 
-def _fail(pk: int, error: Exception) -> dict[int, bytes]:
+def _fail(pk: int, error: Exception) -> dict[int, Result]:
     log.error("prediction of submission %s failed", pk, exc_info=error)
     return mark_failed([pk], f"The picture could not be read ({error}).")
 
 
-def mark_failed(ids: Sequence[int], reason: str) -> dict[int, bytes]:
+def mark_failed(ids: Sequence[int], reason: str) -> dict[int, Result]:
     """Mark pending submissions as failed.
 
     Args:
@@ -169,9 +186,9 @@ def mark_failed(ids: Sequence[int], reason: str) -> dict[int, bytes]:
         reason: The text that visitors see.
 
     Returns:
-        By submission id, the message for `answers.take`.
+        The failure by submission id.
     """
     Submission.objects.filter(pk__in=ids, state=SubmissionState.PENDING).update(
         state=SubmissionState.FAILED, failure=reason
     )
-    return dict.fromkeys(ids, answers.failure_message(reason))
+    return dict.fromkeys(ids, Failure(reason))

@@ -14,7 +14,7 @@ from django.db import connection
 from recognizer.models import SubmissionState
 
 
-class Row(NamedTuple):
+class PendingInput(NamedTuple):
     """The model's input for a submission: 28x28 uint8 in row-major order, and the image features."""
 
     pk: int
@@ -23,7 +23,7 @@ class Row(NamedTuple):
     preprocessing_version: int
 
 
-class Said(NamedTuple):
+class PredictionRecord(NamedTuple):
     """A new prediction: the columns of the model `Prediction` without the id, which the database assigns."""
 
     submission_id: int
@@ -40,11 +40,11 @@ class Said(NamedTuple):
     milliseconds: float
 
 
-PARAMETERS = f"({', '.join(['%s'] * len(Said._fields))})"
+PARAMETERS = f"({', '.join(['%s'] * len(PredictionRecord._fields))})"
 # A conflict means that this model predicted the same pixels before; that row stays. DO NOTHING would not return its
 # id, and on SQLite it would also ignore violations of other constraints.
 INSERT_PREDICTIONS = f"""
-    INSERT INTO recognizer_prediction ({", ".join(Said._fields)}) VALUES {{}}
+    INSERT INTO recognizer_prediction ({", ".join(PredictionRecord._fields)}) VALUES {{}}
     ON CONFLICT (submission_id, version_id, preprocessing_version)
     DO UPDATE SET preprocessing_version = excluded.preprocessing_version
     RETURNING submission_id, id
@@ -60,7 +60,7 @@ UPDATE_SUBMISSION = """
 """
 
 
-def read(ids: Sequence[int], state: SubmissionState) -> list[Row]:
+def read_inputs(ids: Sequence[int], state: SubmissionState) -> list[PendingInput]:
     """Return the model inputs of the submissions among `ids` that are in `state`."""
     placeholders = ", ".join(["%s"] * len(ids))
     with connection.cursor() as cursor:
@@ -70,10 +70,10 @@ def read(ids: Sequence[int], state: SubmissionState) -> list[Row]:
             [state.value, *ids],
         )
         rows = cursor.fetchall()
-    return [Row(pk, bytes(pixels), json.loads(ink), version) for pk, pixels, ink, version in rows]
+    return [PendingInput(pk, bytes(pixels), json.loads(ink), version) for pk, pixels, ink, version in rows]
 
 
-def write(records: Sequence[Said], version_number: int) -> dict[int, int]:
+def write_predictions(records: Sequence[PredictionRecord], version_number: int) -> dict[int, int]:
     """Store predictions of one model version and update their submissions. Requires a transaction.
 
     Args:

@@ -13,7 +13,7 @@ from ml.preprocessing import PREPROCESSING_VERSION, prepare_strokes
 from ml.serving.bundle import BundleError
 from ml.serving.classifier import Answer, Classifier
 from recognizer.models import Deployment, ModelFiles, ModelVersion, Prediction, Submission, SubmissionState
-from recognizer.services.inference import answers, batch_prediction, recovery, settling
+from recognizer.services.inference import counters, predict, recovery, results, statements
 from recognizer.services.registry import versions
 from tests.factories import make_submission
 
@@ -50,8 +50,8 @@ def submissions(count: int, **columns: object) -> list[Submission]:
 
 def test_each_prediction_of_batch_names_its_version() -> None:
     rows = submissions(5)
-    messages = batch_prediction.predict_batch([row.pk for row in rows])
-    assert set(messages) == {row.pk for row in rows}
+    outcomes = predict.predict_batch([row.pk for row in rows])
+    assert set(outcomes) == {row.pk for row in rows}
     _, classifier = versions.live_classifier.current()
     for row, answer in zip(
         rows,
@@ -68,13 +68,14 @@ def test_each_prediction_of_batch_names_its_version() -> None:
         assert (stored.version.number, stored.preprocessing_version) == (1, row.preprocessing_version)
 
 
-def test_message_equals_stored_row(django_assert_num_queries) -> None:
+def test_encoded_result_equals_stored_row(django_assert_num_queries) -> None:
     row = submissions(1)[0]
-    messages = batch_prediction.predict_batch([row.pk])
+    outcomes = predict.predict_batch([row.pk])
     submission = Submission.objects.get(pk=row.pk)
     submission.state = SubmissionState.PENDING
     with django_assert_num_queries(0):
-        prediction = answers.take(submission, messages[row.pk])
+        results.apply_result(submission, results.encode_result(outcomes[row.pk]))
+        prediction = submission.latest_prediction
         assert (submission.state, submission.latest_prediction, submission.doubt) == (
             "predicted",
             prediction,
@@ -91,34 +92,35 @@ def test_message_equals_stored_row(django_assert_num_queries) -> None:
 
 def test_every_prediction_column_is_written() -> None:
     columns = {field.column for field in Prediction._meta.concrete_fields if not field.primary_key}
-    assert set(settling.Said._fields) == columns
+    assert set(statements.PredictionRecord._fields) == columns
 
 
 def test_query_count_does_not_depend_on_batch_size(django_assert_max_num_queries) -> None:
     rows = submissions(30)
     versions.live_classifier.current()
     with django_assert_max_num_queries(8):
-        batch_prediction.predict_batch([row.pk for row in rows])
+        predict.predict_batch([row.pk for row in rows])
 
 
 def test_submission_has_one_prediction_per_version() -> None:
     row = submissions(1)[0]
-    batch_prediction.predict_batch([row.pk, row.pk])
-    assert batch_prediction.predict_batch([row.pk]) == {}
-    Submission.objects.update(state=SubmissionState.PENDING)  # as if two workers had popped it
-    messages = batch_prediction.predict_batch([row.pk])
+    predict.predict_batch([row.pk, row.pk])
+    assert predict.predict_batch([row.pk]) == {}
+    Submission.objects.update(state=SubmissionState.PENDING)  # as if two workers had read it
+    outcomes = predict.predict_batch([row.pk])
     assert Prediction.objects.count() == 1
-    assert answers.take(row, messages[row.pk]) == Prediction.objects.get()
+    results.apply_result(row, results.encode_result(outcomes[row.pk]))
+    assert row.latest_prediction == Prediction.objects.get()
 
 
 def test_new_live_version_is_used_from_next_batch() -> None:
     first, second = submissions(2)
-    batch_prediction.predict_batch([first.pk])
+    predict.predict_batch([first.pk])
     base = ModelVersion.objects.get()
     files = ModelFiles.objects.get()
     newer = versions.create_version(ModelVersion(origin="training"), keras_file=files.keras_file, bundle=files.bundle)
     versions.deploy(version=newer, kind=Deployment.Kind.PROMOTE, why="It is better.")
-    batch_prediction.predict_batch([second.pk])
+    predict.predict_batch([second.pk])
     assert list(Prediction.objects.order_by("id").values_list("version", flat=True)) == [base.pk, newer.pk]
 
 
@@ -131,19 +133,19 @@ def test_image_that_breaks_model_fails_alone(during_prediction) -> None:
             raise ArithmeticError("odd ink")
 
     during_prediction(choke)
-    messages = batch_prediction.predict_batch([row.pk for row in rows])
+    outcomes = predict.predict_batch([row.pk for row in rows])
     states = [Submission.objects.get(pk=row.pk).state for row in rows]
     assert states == ["predicted", "predicted", "failed", "predicted"]
     rows[2].refresh_from_db()
     assert "odd ink" in rows[2].failure
     submission = Submission(pk=rows[2].pk)
-    assert answers.take(submission, messages[rows[2].pk]) is None
+    results.apply_result(submission, results.encode_result(outcomes[rows[2].pk]))
     assert (submission.state, submission.failure) == ("failed", rows[2].failure)
 
 
 def test_wrong_pixel_size_fails_only_its_submission() -> None:
     rows = [*submissions(2), make_submission(pixels=b"too few")]
-    batch_prediction.predict_batch([row.pk for row in rows])
+    predict.predict_batch([row.pk for row in rows])
     assert [Submission.objects.get(pk=row.pk).state for row in rows] == ["predicted", "predicted", "failed"]
 
 
@@ -151,8 +153,8 @@ def test_wrong_pixel_size_fails_only_its_submission() -> None:
 def test_submission_deleted_during_prediction_does_not_fail_batch(during_prediction) -> None:
     rows = submissions(3)
     during_prediction(lambda pixels: Submission.objects.filter(pk=rows[1].pk).delete())
-    messages = batch_prediction.predict_batch([row.pk for row in rows])
-    assert set(messages) == {rows[0].pk, rows[2].pk}
+    outcomes = predict.predict_batch([row.pk for row in rows])
+    assert set(outcomes) == {rows[0].pk, rows[2].pk}
     assert Prediction.objects.count() == 2
     assert Submission.objects.filter(state=SubmissionState.PREDICTED).count() == 2
 
@@ -167,17 +169,16 @@ def test_site_errors_leave_submissions_pending(during_prediction, error: Excepti
 
     during_prediction(fail)
     with pytest.raises(type(error)):
-        batch_prediction.predict_batch([row.pk])
+        predict.predict_batch([row.pk])
     row.refresh_from_db()
     assert (row.state, row.attempts) == (SubmissionState.PENDING, 0)
 
 
 def test_no_attempt_is_counted_without_live_model() -> None:
     row = submissions(1)[0]
-    Submission.objects.update(created=timezone.now() - timedelta(hours=1))
     Deployment.objects.all().delete()
     with pytest.raises(versions.NoLiveModelError):
-        recovery.predict_lost()
+        recovery.predict_recovered([row.pk])
     row.refresh_from_db()
     assert (row.state, row.attempts) == (SubmissionState.PENDING, 0)
 
@@ -185,7 +186,7 @@ def test_no_attempt_is_counted_without_live_model() -> None:
 def test_pixels_of_older_preprocessing_are_recomputed_and_stored() -> None:
     strokes = [[[60, 220, 120], [60, 60, 240]]]
     row = make_submission(strokes=strokes, pixels=bytes(784), preprocessing_version=PREPROCESSING_VERSION - 1)
-    batch_prediction.predict_batch([row.pk])
+    predict.predict_batch([row.pk])
     row.refresh_from_db()
     assert bytes(row.pixels) == prepare_strokes(strokes).pixels.tobytes()
     assert row.preprocessing_version == PREPROCESSING_VERSION == row.latest_prediction.preprocessing_version
@@ -194,25 +195,37 @@ def test_pixels_of_older_preprocessing_are_recomputed_and_stored() -> None:
 def test_missing_image_file_fails_only_its_submission() -> None:
     row = make_submission(preprocessing_version=PREPROCESSING_VERSION - 1)
     other = submissions(1)[0]
-    batch_prediction.predict_batch([row.pk, other.pk])
+    predict.predict_batch([row.pk, other.pk])
     row.refresh_from_db()
     other.refresh_from_db()
     assert (row.state, other.state) == (SubmissionState.FAILED, SubmissionState.PREDICTED)
 
 
-def test_lost_submissions_are_retried_in_batch_then_alone_then_failed(settings) -> None:
-    settings.PREDICTION_BATCH = 2
+def test_recovered_submissions_are_retried_in_batch_then_alone_then_failed(during_prediction) -> None:
     rows = submissions(4)
     for row, attempts in zip(rows, (2, 4, 0, 1), strict=True):
-        Submission.objects.filter(pk=row.pk).update(
-            attempts=attempts, created=timezone.now() - timedelta(hours=1, seconds=-row.pk)
-        )
-    recent = make_submission(pixels=some_pixels())
-    turns = []
-    while messages := recovery.predict_lost():
-        turns.append(sorted(messages))
-    assert turns == [[rows[2].pk, rows[3].pk], [rows[0].pk], [rows[1].pk]]
+        Submission.objects.filter(pk=row.pk).update(attempts=attempts)
+    batch_sizes: list[int] = []
+    during_prediction(lambda pixels: batch_sizes.append(len(pixels)))
+    assert set(recovery.predict_recovered([row.pk for row in rows])) == {row.pk for row in rows}
+    assert batch_sizes == [2, 1]
     stored = {row.pk: row for row in Submission.objects.all()}
     assert [stored[row.pk].state for row in rows] == ["predicted", "failed", "predicted", "predicted"]
     assert [stored[row.pk].attempts for row in rows] == [3, 4, 1, 2]
-    assert stored[recent.pk].state == SubmissionState.PENDING
+    assert recovery.predict_recovered([row.pk for row in rows]) == {}
+
+
+def test_counters_count_results_by_digit_verdict_and_batch_size(site) -> None:
+    site.start_redis()
+    counts = counters.Counters()
+    record = predict.predict_batch([submissions(1)[0].pk]).popitem()[1]
+    counts.add([record, results.Failure("It is torn.")])
+    counts.add([])
+    pipe = site.redis().pipeline()
+    counts.flush(pipe)
+    counts.flush(pipe)
+    pipe.execute()
+    totals = counters.read(site.redis())
+    assert totals.predictions == {(record.record.digit, record.record.verdict): 1}
+    assert (totals.failed, totals.batches[1], sum(totals.batches)) == (1, 1, 1)
+    assert totals.model_seconds > 0

@@ -1,0 +1,321 @@
+"""Consumer of the prediction queue: a thread of a prediction worker that reads, predicts and replies in batches.
+
+One iteration is one SELECT, one forward pass, one transaction, and one round trip to Redis, which sends the results,
+acknowledges and deletes the entries and reads the next batch. An entry is deleted only after its results are stored, so
+that another consumer can claim the entries of one that was killed.
+"""
+
+import json
+import logging
+import os
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import redis
+from django.conf import settings
+from django.db import close_old_connections
+
+from recognizer.services.lib.redis_client import max_block_seconds, redis_client
+from recognizer.services.registry import versions
+
+from . import predict, recovery, streams
+from .counters import Counters
+from .results import Result, encode_result
+from .streams import GROUP, PREVIEWS, SUBMISSIONS
+
+log = logging.getLogger(__name__)
+
+# Interval of the heartbeat, and of the search for entries of dead consumers.
+HEARTBEAT_SECONDS = 1.0
+# Entries that were read this long ago, or three times the longest batch, are claimed: their consumer is dead.
+MIN_CLAIM_SECONDS, MAX_CLAIM_SECONDS = 3.0, 8.0
+# Pause after an error of Redis, the database or the model.
+PAUSE_SECONDS = 1.0
+# Longest wait for the current batch when the worker stops; the supervisor kills it after 3.2 s.
+STOP_SECONDS = 2.5
+# Replies that are not popped expire after this time, which is longer than the longest request timeout.
+REPLY_LIFE_SECONDS = 30 + 10
+
+# Id and fields of a stream entry.
+RawEntry = tuple[bytes, dict[bytes, bytes]]
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """An entry of the stream of submissions.
+
+    Attributes:
+        entry_id: Its id in the stream.
+        submission_id: Primary key of the submission; 0, which no row has, if the entry cannot be read.
+        reply_to: Name of the reply list; empty if no request waits.
+    """
+
+    entry_id: bytes
+    submission_id: int
+    reply_to: str
+
+
+@dataclass(frozen=True, slots=True)
+class PreviewRequest:
+    """A request to predict an image that is not stored.
+
+    Attributes:
+        reply_to: Name of the reply list.
+        pixels: The image, (28, 28) uint8.
+        ink: Image features from preprocessing.
+    """
+
+    reply_to: str
+    pixels: npt.NDArray[np.uint8]
+    ink: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Entries that were read together.
+
+    Attributes:
+        submissions: Entries of submissions.
+        claimed: Entries of submissions that a dead consumer had read.
+        previews: Entries of previews.
+    """
+
+    submissions: Sequence[Entry] = ()
+    claimed: Sequence[Entry] = ()
+    previews: Sequence[RawEntry] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.submissions or self.claimed or self.previews)
+
+
+@dataclass(slots=True)
+class _Clock:
+    """Redis's time, estimated without a round trip."""
+
+    offset: float = field(default_factory=lambda: -time.monotonic())
+
+    def set(self, seconds: int, microseconds: int) -> None:
+        self.offset = seconds + microseconds / 1e6 - time.monotonic()
+
+    def now(self) -> float:
+        return self.offset + time.monotonic()
+
+
+class Consumer:
+    """The consumer of one worker process; Celery starts and stops it.
+
+    Args:
+        name: Name of the worker, unique among all that run.
+    """
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._client = redis_client()
+        self._pipe = self._client.pipeline(transaction=False)
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run_or_exit, name="prediction consumer", daemon=True)
+        self._clock = _Clock()
+        self._counters = Counters()
+        self._beat_at = float("-inf")
+        self._longest_batch = 0.0
+
+    def start(self) -> None:
+        """Start the thread."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Let the thread finish its batch, and wait for it."""
+        self._stopping.set()
+        self._thread.join(STOP_SECONDS)
+
+    def _run_or_exit(self) -> None:
+        try:
+            self.run()
+        except BaseException:
+            log.critical("prediction_consumer_failed: the worker ends", exc_info=True)
+            os._exit(1)  # the supervisor starts it again; the entries that were read are claimed
+
+    def run(self) -> None:
+        """Predict what is read until `stop` is called."""
+        batch, is_ready = Batch(), False
+        while not self._stopping.is_set():
+            try:
+                if not is_ready:
+                    self._prepare()
+                    is_ready = True
+                batch = batch or self._read()
+                self._process(batch)
+                batch = Batch()
+            except predict.SITE_ERRORS as error:
+                log.warning("batch postponed, it will be predicted again: %r", error)
+                close_old_connections()
+                self._stopping.wait(PAUSE_SECONDS)
+            except (redis.RedisError, OSError) as error:
+                # What was processed and not acknowledged is claimed later, and not predicted again.
+                log.warning("prediction queue unavailable: %s", error)
+                self._pipe.reset()
+                self._stopping.wait(PAUSE_SECONDS)
+        try:
+            self._leave()
+        except (redis.RedisError, OSError) as error:
+            log.warning("worker_deregistration_failed: %s", error)
+
+    def _prepare(self) -> None:
+        predict.warm_up()
+        streams.create_groups(self._client)
+        streams.delete_dead_consumers(self._client)
+        self._clock.set(*self._client.time())
+
+    def _read(self) -> Batch:
+        """Send the commands of the last batch, and read the next one; empty after `max_block_seconds`."""
+        is_beat = time.monotonic() - self._beat_at >= HEARTBEAT_SECONDS
+        if is_beat:
+            self._add_heartbeat()
+        self._pipe.xreadgroup(GROUP, self._name, {SUBMISSIONS: ">"}, count=settings.PREDICTION_BATCH)
+        responses = self._pipe.execute(raise_on_error=False)
+        for response in responses:
+            if isinstance(response, redis.ResponseError):
+                self._recreate_groups(response)
+                return Batch()
+        claimed: Sequence[RawEntry] = ()
+        if is_beat:
+            (seconds, microseconds), (_, claimed, _) = responses[-3:-1]
+            self._clock.set(seconds, microseconds)
+            # After a full batch there may be more to claim.
+            self._beat_at = time.monotonic() if len(claimed) < settings.PREDICTION_BATCH else float("-inf")
+        batch = Batch(submissions=_submissions(responses[-1]), claimed=_parse_entries(claimed))
+        return batch or self._wait()
+
+    def _wait(self) -> Batch:
+        """Wait for entries. Previews are read only here, so that submissions have priority."""
+        try:
+            response: Any = self._client.xreadgroup(
+                GROUP,
+                self._name,
+                {SUBMISSIONS: ">", PREVIEWS: ">"},
+                count=settings.PREDICTION_BATCH,
+                block=int(max_block_seconds() * 1000),
+            )
+        except redis.ResponseError as error:
+            self._recreate_groups(error)
+            return Batch()
+        return Batch(submissions=_submissions(response), previews=_entries_of(PREVIEWS, response))
+
+    def _recreate_groups(self, error: redis.ResponseError) -> None:
+        """Create the streams again after Redis was emptied (UNBLOCKED while waiting, NOGROUP otherwise).
+
+        Raises:
+            redis.ResponseError: It is another error.
+        """
+        if not str(error).startswith(("NOGROUP", "UNBLOCKED")):
+            raise error
+        log.warning("prediction queue is gone, creating it: %s", error)
+        streams.create_groups(self._client)
+        self._beat_at = float("-inf")
+
+    def _add_heartbeat(self) -> None:
+        """Add the commands of the heartbeat, the counters and the claim; the last two are TIME and XAUTOCLAIM."""
+        now = self._clock.now()
+        self._pipe.zadd(streams.CONSUMERS, {self._name: now + streams.HEARTBEAT_LIFE_SECONDS})
+        self._pipe.zremrangebyscore(streams.CONSUMERS, "-inf", now)
+        self._counters.flush(self._pipe)
+        self._pipe.time()
+        idle_seconds = min(max(MIN_CLAIM_SECONDS, 3 * self._longest_batch), MAX_CLAIM_SECONDS)
+        count = settings.PREDICTION_BATCH
+        self._pipe.xautoclaim(SUBMISSIONS, GROUP, self._name, int(idle_seconds * 1000), count=count)
+
+    def _process(self, batch: Batch) -> None:
+        """Predict a batch, and add its replies to the commands that `_read` sends next."""
+        if not batch:
+            return
+        close_old_connections()
+        started = time.monotonic()
+        if batch.claimed:
+            log.warning("claimed %s submissions of a dead worker", len(batch.claimed))
+            self._predict(batch.claimed, recovery.predict_recovered)
+        if batch.submissions:
+            self._predict(batch.submissions, predict.predict_batch)
+        if batch.previews:
+            self._predict_previews(batch.previews)
+        self._longest_batch = max(self._longest_batch, time.monotonic() - started)
+
+    def _predict(self, entries: Sequence[Entry], predict_ids: Callable[[Sequence[int]], dict[int, Result]]) -> None:
+        """Predict submissions, and reply.
+
+        Submissions without a result (predicted before, or deleted) get an empty reply: the waiter reads the row.
+        """
+        results = predict_ids([entry.submission_id for entry in entries])
+        self._counters.add(results.values())
+        replies: dict[str, list[bytes]] = {}
+        for entry in entries:
+            if entry.reply_to:
+                result = results.get(entry.submission_id)
+                encoded = b"" if result is None else encode_result(result)
+                replies.setdefault(entry.reply_to, []).append(b"%d %b" % (entry.submission_id, encoded))
+        for reply_to, items in replies.items():
+            self._pipe.rpush(reply_to, *items)
+            self._pipe.expire(reply_to, REPLY_LIFE_SECONDS)
+        self._acknowledge(SUBMISSIONS, [entry.entry_id for entry in entries])
+
+    def _predict_previews(self, entries: Sequence[RawEntry]) -> None:
+        requests = [request for entry in entries if (request := self._parse_preview(*entry)) is not None]
+        if requests:
+            _, classifier = versions.live_classifier.current()
+            pixels = np.stack([request.pixels for request in requests])
+            answers = classifier.answer(pixels, [request.ink for request in requests])
+            for request, answer in zip(requests, answers, strict=True):
+                self._pipe.rpush(request.reply_to, json.dumps(asdict(answer)))
+                self._pipe.expire(request.reply_to, REPLY_LIFE_SECONDS)
+        self._acknowledge(PREVIEWS, [entry_id for entry_id, _ in entries])
+
+    def _acknowledge(self, stream: str, entry_ids: Sequence[bytes]) -> None:
+        self._pipe.xack(stream, GROUP, *entry_ids)
+        self._pipe.xdel(stream, *entry_ids)
+
+    def _parse_preview(self, entry_id: bytes, fields: dict[bytes, bytes]) -> PreviewRequest | None:
+        """Parse an entry of the stream of previews; None if it is stale or cannot be read."""
+        try:
+            created = int(entry_id.partition(b"-")[0]) / 1000
+            if created + float(fields[b"timeout"]) < self._clock.now():
+                return None
+            pixels = np.frombuffer(fields[b"pixels"], np.uint8).reshape(28, 28)
+            return PreviewRequest(fields[b"reply_to"].decode(), pixels, json.loads(fields[b"ink"]))
+        except (KeyError, ValueError) as error:
+            log.warning("unreadable preview skipped: %r", error)
+            return None
+
+    def _leave(self) -> None:
+        """Send the last commands, and deregister, so that no request waits for this consumer."""
+        self._counters.flush(self._pipe)
+        self._pipe.zrem(streams.CONSUMERS, self._name)
+        self._pipe.execute()
+        consumers = self._client.xinfo_consumers(SUBMISSIONS, GROUP)
+        # With entries, which only an error leaves behind, the name has to stay until another consumer claims them.
+        if not any(consumer["name"] == self._name.encode() and consumer["pending"] for consumer in consumers):
+            streams.delete_consumer(self._client, self._name)
+
+
+def _entries_of(stream: str, response: Sequence[tuple[bytes, Sequence[RawEntry]]]) -> Sequence[RawEntry]:
+    """Return the entries of one stream in a response to XREADGROUP."""
+    return next((entries for name, entries in response if name == stream.encode()), ())
+
+
+def _submissions(response: Sequence[tuple[bytes, Sequence[RawEntry]]]) -> list[Entry]:
+    return _parse_entries(_entries_of(SUBMISSIONS, response))
+
+
+def _parse_entries(entries: Iterable[RawEntry]) -> list[Entry]:
+    """Parse entries of the stream of submissions. One that cannot be read gets id 0, and so no result."""
+    parsed = []
+    for entry_id, fields in entries:
+        try:
+            parsed.append(Entry(entry_id, int(fields[b"id"]), fields[b"reply_to"].decode()))
+        except (KeyError, ValueError) as error:
+            log.warning("unreadable entry skipped: %r", error)
+            parsed.append(Entry(entry_id, 0, ""))
+    return parsed
