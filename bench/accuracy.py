@@ -27,11 +27,12 @@ from ml.evaluation.folder_evaluation import (
 from ml.evaluation.metrics import expected_calibration_error
 from ml.preprocessing import prepare_image
 from ml.preprocessing.background import flatten_alpha, subtract_flat_background
-from ml.preprocessing.normalization import BOX, SIDE, normalize
+from ml.preprocessing.normalization import BOX, normalize
 from ml.preprocessing.segmentation import segment
 from ml.serving.bundle import BASE_FOLDER, BUNDLE_FILE
 from ml.serving.classifier import Classifier, load_classifier
 from ml.serving.images import decode
+from ml.versions import SIDE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -15,7 +15,8 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-SIDE = 28
+from ml.versions import SIDE
+
 # Images per mosaic. The maps of this size (about 6 MB) stay in the processor's cache; one mosaic of MNIST is slower.
 COLUMNS = 32
 CHUNK = COLUMNS * 32

@@ -6,11 +6,12 @@ from ml.preprocessing.image_pipeline import prepare_image
 from ml.preprocessing.normalization import Prepared
 from ml.preprocessing.stroke_pipeline import prepare_strokes
 from ml.preprocessing.strokes import FRAME, StrokesError, parse_pens, parse_strokes, render_strokes
-from ml.versions import PREPROCESSING_VERSION
+from ml.versions import PREPROCESSING_VERSION, SIDE
 
 __all__ = [
     "FRAME",
     "PREPROCESSING_VERSION",
+    "SIDE",
     "Prepared",
     "StrokesError",
     "parse_pens",

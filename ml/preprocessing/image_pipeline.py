@@ -8,9 +8,10 @@ import cv2
 import numpy as np
 
 from ml.preprocessing import background
-from ml.preprocessing.normalization import SIDE, Prepared, is_normalized, normalize
+from ml.preprocessing.normalization import Prepared, is_normalized, normalize
 from ml.preprocessing.ruled_lines import remove_ruled_lines
 from ml.preprocessing.segmentation import Segmentation, segment
+from ml.versions import SIDE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

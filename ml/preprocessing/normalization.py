@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING
 
 import cv2
 
+from ml.versions import SIDE
+
 if TYPE_CHECKING:
     import numpy as np
 
-SIDE = 28
 BOX = 20
 # MNIST's centres of mass lie at pixel 14 of 0..27, counted from the middle of the first pixel (measured:
 # 14.00 +- 0.29 on both axes), half a pixel off the middle of the field.

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from ml.preprocessing.normalization import BOX, SIDE, Prepared, normalize
+from ml.preprocessing.normalization import BOX, Prepared, normalize
 from ml.preprocessing.segmentation import Segmentation, segment
 from ml.preprocessing.strokes import FRAME, STORED_PEN_WIDTH, Strokes, draw_lines, to_point_arrays
+from ml.versions import SIDE
 
 # Stroke width in the 28x28, in pixels: the median over MNIST's digits is 2.45, the middle half 2.0 to 2.9.
 PEN = 2.45

@@ -20,6 +20,7 @@ import numpy as np
 from ml.serving import bundle as bundles
 from ml.serving.bundle import BundleError, Manifest
 from ml.serving.verdicts import Verdict
+from ml.versions import SIDE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -120,7 +121,7 @@ def load_classifier(
 
 
 def to_input(pixels: np.ndarray) -> np.ndarray:
-    """Convert (N, 28, 28) uint8 pixels to the model's input, (N, 28, 28, 1) float32 in 0..1."""
+    """Convert (N, 28, 28) uint8 pixels to the model's input, (N, SIDE, SIDE, 1) float32 in 0..1."""
     inputs: np.ndarray = (pixels.astype(np.float32) / 255.0)[..., None]
     return inputs
 
@@ -210,7 +211,7 @@ class _BatchedClassifier(ABC):
 
     @abstractmethod
     def _run(self, inputs: np.ndarray) -> np.ndarray:
-        """Compute (N, 10) logits of one batch, (N, 28, 28, 1) float32, of at most MAX_BATCH_SIZE images."""
+        """Compute (N, 10) logits of one batch, (N, SIDE, SIDE, 1) float32, of at most MAX_BATCH_SIZE images."""
 
 
 class _LiteRTClassifier(_BatchedClassifier):
@@ -223,7 +224,7 @@ class _LiteRTClassifier(_BatchedClassifier):
             self._input = self._interpreter.get_input_details()[0]["index"]
             self._output = self._interpreter.get_output_details()[0]["index"]
             self._batch = 0
-            shape = self._run(np.zeros((1, 28, 28, 1), np.float32)).shape
+            shape = self._run(np.zeros((1, SIDE, SIDE, 1), np.float32)).shape
         except (ValueError, RuntimeError, IndexError) as error:
             raise BundleError(f"The serving bundle's model cannot be run ({error}).") from error
         if shape != (1, 10):
@@ -252,9 +253,9 @@ class _KerasClassifier(_BatchedClassifier):
         if weights_sha256(model) != manifest.weights_sha256:
             raise BundleError("The Keras model does not match the serving bundle: their weights differ.")
         logits_model = build_logits_model(model)
-        signature = [tf.TensorSpec((None, 28, 28, 1), tf.float32)]
+        signature = [tf.TensorSpec((None, SIDE, SIDE, 1), tf.float32)]
         self._function = tf.function(lambda x: logits_model(x, training=False), input_signature=signature)
-        self._run(np.zeros((1, 28, 28, 1), np.float32))  # trace now, not during the first request
+        self._run(np.zeros((1, SIDE, SIDE, 1), np.float32))  # trace now, not during the first request
 
     def _run(self, inputs: np.ndarray) -> np.ndarray:
         logits: np.ndarray = self._function(inputs).numpy()

@@ -17,13 +17,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ml.versions import SIDE
+
 if TYPE_CHECKING:
     from ml.serving.classifier import Classifier
 
 # Wide enough to hide a stroke of two or three pixels, as in MNIST, and small enough to separate neighbouring strokes.
 PATCH = 5
 STRIDE = 2
-SIDE = 28
 
 
 def explain(classifier: Classifier, pixels: np.ndarray) -> np.ndarray:

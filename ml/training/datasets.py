@@ -12,12 +12,12 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from ml.data.augmentation import SIDE
 from ml.data.outliers import draw_outliers
 from ml.data.photo_simulation import KINDS, simulate_photo
 from ml.data.synthetic_digits import draw_digits
 from ml.preprocessing import prepare_image
 from ml.training.loop import DataSource, Recipe, one_hot, uniform_targets
+from ml.versions import SIDE
 
 if TYPE_CHECKING:
     from ml.data.mnist import Mnist

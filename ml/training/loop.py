@@ -20,7 +20,8 @@ import numpy as np
 from ml.data.augmentation import Distortion, augment
 from ml.evaluation.metrics import CLASSES
 from ml.serving.classifier import to_input
-from ml.training.model import L2_STRENGTH, SIDE, build_model
+from ml.training.model import L2_STRENGTH, build_model
+from ml.versions import SIDE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

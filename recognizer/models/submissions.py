@@ -10,6 +10,8 @@ from django.db import models
 from django.db.models import F, Q
 from django.urls import reverse
 
+from ml.versions import SIDE
+
 from .choices import DIGITS, Digit, Fold, Source, SubmissionState, TruthState, TruthValue, Verdict
 from .registry import ModelVersion
 
@@ -104,7 +106,7 @@ class Submission(models.Model):
     attempts = models.PositiveSmallIntegerField(default=0)
     failure = models.TextField(blank=True)
 
-    # Denormalized for lists: `inference.predict` copies the latest prediction, `review.labels` the consensus.
+    # Denormalized for lists: `inference.predict` copies the latest prediction, `review.consensus` the consensus.
     latest_prediction = models.ForeignKey(
         "Prediction", null=True, blank=True, on_delete=models.SET_NULL, related_name="+", db_index=False
     )
@@ -205,7 +207,7 @@ class Submission(models.Model):
         """The input of the model: (28, 28) uint8."""
         import numpy as np  # 10 MB that workers without pixels do not need
 
-        return np.frombuffer(bytes(self.pixels), np.uint8).reshape(28, 28)
+        return np.frombuffer(bytes(self.pixels), np.uint8).reshape(SIDE, SIDE)
 
 
 class Prediction(models.Model):

@@ -14,6 +14,7 @@ from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
+from ml.versions import SIDE
 from recognizer.models import TruthValue
 
 # A problem document lists this many unknown names, each cut to this length: a request may have a million of them.
@@ -188,12 +189,12 @@ def _is_coordinate(value: object) -> bool:
 @extend_schema_field(
     {
         "type": "array",
-        "minItems": 28,
-        "maxItems": 28,
+        "minItems": SIDE,
+        "maxItems": SIDE,
         "items": {
             "type": "array",
-            "minItems": 28,
-            "maxItems": 28,
+            "minItems": SIDE,
+            "maxItems": SIDE,
             "items": {"type": "integer", "minimum": 0, "maximum": 255},
         },
         "description": "28 rows of 28 grey values, ink lighter or darker than the background; preprocessed like any "

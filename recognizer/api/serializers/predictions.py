@@ -4,6 +4,7 @@ from typing import Any
 
 from rest_framework import serializers
 
+from ml.versions import SIDE
 from recognizer.models import Verdict
 
 from .fast import FastSerializer
@@ -59,10 +60,10 @@ class PreviewSerializer(serializers.Serializer[Any]):
     doubt = serializers.FloatField(min_value=0, max_value=1, allow_null=True)
     pixels = serializers.ListField(
         child=serializers.ListField(
-            child=serializers.IntegerField(min_value=0, max_value=255), min_length=28, max_length=28
+            child=serializers.IntegerField(min_value=0, max_value=255), min_length=SIDE, max_length=SIDE
         ),
-        min_length=28,
-        max_length=28,
+        min_length=SIDE,
+        max_length=SIDE,
         help_text="The model's input: 28 rows of 28 grey values, white ink on black.",
     )
 
@@ -73,9 +74,9 @@ class ExplanationSerializer(serializers.Serializer[Any]):
     model_version = serializers.IntegerField(help_text="Number of the version of the latest prediction.")
     digit = serializers.IntegerField(min_value=0, max_value=9, help_text="The predicted digit that is explained.")
     leaning = serializers.ListField(
-        child=serializers.ListField(child=serializers.FloatField(), min_length=28, max_length=28),
-        min_length=28,
-        max_length=28,
+        child=serializers.ListField(child=serializers.FloatField(), min_length=SIDE, max_length=SIDE),
+        min_length=SIDE,
+        max_length=SIDE,
         help_text="28 rows of 28 numbers in -1..1: ink at a positive pixel supports the prediction, at a negative one "
         "it speaks against it.",
     )

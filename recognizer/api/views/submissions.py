@@ -2,7 +2,6 @@
 
 import hashlib
 
-import numpy as np
 from django.db.models import QuerySet
 from django.http import HttpResponse
 from drf_spectacular.types import OpenApiTypes
@@ -124,10 +123,10 @@ class SubmissionPixelsView(ApiView):
     )
     def get(self, request: ApiRequest, public_id: str) -> HttpResponse:
         """Return the model's input of 28 x 28."""
-        pixels = bytes(self.readable_submission(public_id).pixels)
+        submission = self.readable_submission(public_id)
         return image_response(
             request,
-            etag=hashlib.sha256(pixels).hexdigest(),
+            etag=hashlib.sha256(bytes(submission.pixels)).hexdigest(),
             content_type="image/png",
-            read=lambda: encode_png(np.frombuffer(pixels, np.uint8).reshape(28, 28)),
+            read=lambda: encode_png(submission.pixel_array),
         )

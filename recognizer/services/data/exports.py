@@ -21,6 +21,7 @@ import numpy.typing as npt
 from numpy.lib import format as npy
 from PIL import Image
 
+from ml.versions import SIDE
 from recognizer.models import Submission, SubmissionQuerySet
 from recognizer.services.identity import permissions
 from recognizer.services.identity.actors import Actor
@@ -28,7 +29,6 @@ from recognizer.services.identity.permissions import NotAllowedError
 from recognizer.services.lib import temp_files
 
 FORMATS = ("npz", "zip")
-SIDE = 28
 PIXELS = SIDE * SIDE
 NO_DIGIT = -1
 CHUNK = 500

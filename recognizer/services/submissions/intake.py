@@ -14,7 +14,7 @@ import numpy as np
 from django.conf import settings
 
 from ml import preprocessing
-from ml.preprocessing import PREPROCESSING_VERSION, Prepared, StrokesError
+from ml.preprocessing import PREPROCESSING_VERSION, SIDE, Prepared, StrokesError
 from ml.serving.images import ImageError, ImageHeader
 from recognizer.models import Fold, Source, Submission
 from recognizer.services.identity import permissions, quotas
@@ -29,7 +29,6 @@ from recognizer.services.lib.errors import detach
 HOLDOUT_EVERY = 5
 # Minimum width and height of a crop box in pixels of the stored image.
 MIN_CROP = 4
-SIDE = 28
 
 Crop = Sequence[float]
 Box = tuple[int, int, int, int]

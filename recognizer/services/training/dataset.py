@@ -20,7 +20,7 @@ from ml.evaluation.datasets import EvalDataset, Role
 from ml.evaluation.gate import HOLDOUT
 from ml.training.label_noise import contested_rows, find_suspected_noise
 from ml.training.site_recipe import SiteData
-from ml.versions import PREPROCESSING_VERSION
+from ml.versions import PREPROCESSING_VERSION, SIDE
 from recognizer.models import Label, LabelReason, Source, Submission, TruthState, TruthValue
 from recognizer.services.inference import predict
 
@@ -155,7 +155,7 @@ def _pixels(rows: Iterable[Submission]) -> np.ndarray:
         if row.preprocessing_version != PREPROCESSING_VERSION:
             predict.prepare_again(row)
         images.append(row.pixel_array)
-    return np.stack(images) if images else np.zeros((0, 28, 28), np.uint8)
+    return np.stack(images) if images else np.zeros((0, SIDE, SIDE), np.uint8)
 
 
 def _digits(rows: Iterable[Submission]) -> np.ndarray:

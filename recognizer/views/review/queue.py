@@ -10,14 +10,13 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST, require_safe
 
 from ml.serving.verdicts import Verdict
-from recognizer.models import LabelReason, Submission, TruthValue
+from recognizer.models import DIGITS, LabelReason, Submission, TruthValue
 from recognizer.requests import SiteRequest
 from recognizer.services.identity import permissions
 from recognizer.services.review import labels, queue, statistics
 from recognizer.services.review.labels import LabelError
 from recognizer.templatetags.formatting import ANSWER_WORDS
 
-DIGITS = [value for value in TruthValue if len(value) == 1]
 # Labels other than a digit, with their keyboard keys.
 OTHER_LABELS = ((TruthValue.NOT_A_DIGIT, "X"), (TruthValue.SEVERAL, "M"), (TruthValue.UNREADABLE, "R"))
 # The label that Enter confirms, by verdict; for other verdicts the predicted digit.
