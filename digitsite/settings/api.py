@@ -13,7 +13,7 @@ REST_FRAMEWORK = {
     # Object permissions are checked in services.identity.permissions.
     "DEFAULT_PERMISSION_CLASSES": ["recognizer.api.permissions.HasTokenScope"],
     "DEFAULT_THROTTLE_CLASSES": ["recognizer.api.http.throttles.Throttle"],
-    "DEFAULT_RENDERER_CLASSES": ["recognizer.api.http.renderers.JsonRenderer"],
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
     "DEFAULT_PARSER_CLASSES": ["recognizer.api.http.parsers.JsonParser"],
     "DEFAULT_CONTENT_NEGOTIATION_CLASS": "recognizer.api.http.requests.JsonOnlyNegotiation",
     "DEFAULT_METADATA_CLASS": None,

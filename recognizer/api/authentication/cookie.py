@@ -22,14 +22,14 @@ class CookieAuthentication(SessionAuthentication):
 
     def authenticate(self, request: Request) -> tuple[AbstractBaseUser, None] | None:
         """Return the account of the session, if any, after the CSRF check."""
-        inner = site_request(request)
         if not is_browser(request):
             # Set without loading the session.
-            inner.actor = Actor(address=client_ip(inner), manage_key=manage_key_of(inner))
+            site_request(request).actor = Actor(address=client_ip(request), manage_key=manage_key_of(request))
             return None
-        self.enforce_csrf(request)
-        user = inner.user
-        return (user, None) if isinstance(user, AbstractBaseUser) and user.is_active else None
+        account: tuple[AbstractBaseUser, None] | None = super().authenticate(request)
+        if account is None:
+            self.enforce_csrf(request)  # visitors too
+        return account
 
     def enforce_csrf(self, request: Request) -> None:
         """Check the CSRF token.

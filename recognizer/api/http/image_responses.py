@@ -10,8 +10,6 @@ from django.utils.cache import get_conditional_response, patch_cache_control
 from PIL import Image
 from rest_framework.request import Request
 
-from .requests import site_request
-
 # Images are uploaded by strangers. If a browser interprets one as a page, nothing in it may run or load.
 IMAGE_POLICY = "default-src 'none'; sandbox"
 
@@ -25,7 +23,7 @@ def image_response(request: Request, *, etag: str, content_type: str, read: Call
         content_type: Media type of the image.
         read: Returns the content. Not called for a 304.
     """
-    response: HttpResponse | None = get_conditional_response(site_request(request), etag=f'"{etag}"')
+    response: HttpResponse | None = get_conditional_response(request, etag=f'"{etag}"')
     if response is None:
         response = HttpResponse(read(), content_type=content_type)
     response["ETag"] = f'"{etag}"'

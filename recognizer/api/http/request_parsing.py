@@ -29,7 +29,6 @@ from .problems import TooManyImages
 
 # The maximum number of files in a form.
 MAX_BATCH_SIZE = settings.DATA_UPLOAD_MAX_NUMBER_FILES
-# Of the header with the boundary.
 MAX_CONTENT_TYPE_LENGTH = 256
 
 Entry = SubmissionInput | ValidationError
@@ -78,9 +77,11 @@ def read_body(request: HttpRequest) -> Any:
     """
     content_type, media_type = request.META.get("CONTENT_TYPE", ""), request.content_type or ""
     is_empty = not int(request.META.get("CONTENT_LENGTH") or 0)
+    if len(content_type) > MAX_CONTENT_TYPE_LENGTH:
+        raise UnsupportedBody(content_type)
     if media_type.startswith("image/"):
         return request.body
-    if media_type == "multipart/form-data" and len(content_type) <= MAX_CONTENT_TYPE_LENGTH:
+    if media_type == "multipart/form-data":
         return QueryDict() if is_empty else parse_form(request, content_type)
     if is_empty:
         return {}

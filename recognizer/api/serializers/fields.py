@@ -6,7 +6,6 @@ Fields check the shape of a value; services check its meaning.
 import base64
 import binascii
 import json
-from functools import cache
 from typing import Any
 
 from django.core.files.uploadedfile import UploadedFile
@@ -38,16 +37,6 @@ class StrictSerializer(serializers.Serializer[Any]):
                 )
         values: dict[str, Any] = super().to_internal_value(data)
         return values
-
-
-@cache
-def serializer_of(kind: type[serializers.Serializer[Any]]) -> serializers.Serializer[Any]:
-    """Return the shared instance of a serializer class, for validating bodies in any thread.
-
-    Validation does not change the instance. An instance for each request costs more, and forms a reference cycle with
-    its fields that keeps the body in memory.
-    """
-    return kind()
 
 
 class ShortListField(serializers.ListField):

@@ -6,10 +6,8 @@ from rest_framework import serializers
 
 from recognizer.models import GateVerdict, ModelVersion, Origin
 
-from .fast import FastSerializer
 
-
-class ModelVersionSerializer(FastSerializer[ModelVersion]):
+class ModelVersionSerializer(serializers.Serializer[ModelVersion]):
     """A model version without its files."""
 
     number = serializers.IntegerField()
@@ -44,7 +42,7 @@ def _counts(**options: Any) -> serializers.DictField:
     return serializers.DictField(child=serializers.IntegerField(), **options)
 
 
-class StatsSerializer(FastSerializer[Any]):
+class StatsSerializer(serializers.Serializer[Any]):
     """Counts of submissions."""
 
     live_version = serializers.IntegerField(help_text="Number of the live model version.")

@@ -7,8 +7,6 @@ from rest_framework import serializers
 from ml.versions import SIDE
 from recognizer.models import Verdict
 
-from .fast import FastSerializer
-
 
 def _probabilities(**options: Any) -> serializers.ListField:
     return serializers.ListField(
@@ -20,7 +18,7 @@ def _probabilities(**options: Any) -> serializers.ListField:
     )
 
 
-class AnswerSerializer(FastSerializer[Any]):
+class AnswerSerializer(serializers.Serializer[Any]):
     """The prediction of a model for an image."""
 
     verdict = serializers.ChoiceField(choices=Verdict.choices, help_text="Quality of the prediction.")

@@ -9,14 +9,13 @@ from recognizer.models import LabelReason, TruthValue
 from recognizer.services.review import queue
 from recognizer.services.review.queue import ReviewItem
 
-from .fast import FastSerializer
 from .fields import IdField, ShortListField, StrictSerializer, TruthField
 from .labels import LabelSerializer
 from .predictions import AnswerSerializer
 from .submissions import submission_path
 
 
-class ReviewItemSerializer(FastSerializer[ReviewItem]):
+class ReviewItemSerializer(serializers.Serializer[ReviewItem]):
     """A submission in the review queue. A blind item hides the prediction and the labels of other people."""
 
     id = serializers.CharField(source="submission.public_id")

@@ -11,7 +11,6 @@ from rest_framework import serializers
 from recognizer.models import Source, Submission, SubmissionState, TruthState, TruthValue
 from recognizer.services.identity import permissions
 
-from .fast import FastSerializer
 from .predictions import PredictionSerializer
 from .problems import ProblemSerializer
 
@@ -35,7 +34,7 @@ def _path_pattern(name: str) -> str:
     return reverse(name, args=[_PLACEHOLDER_ID])
 
 
-class SubmissionSerializer(FastSerializer[Submission]):
+class SubmissionSerializer(serializers.Serializer[Submission]):
     """A submission with its latest prediction.
 
     Context: `request`; `key`, when a read or share key gives access: the URLs in the result then carry it too.
@@ -91,15 +90,9 @@ class SubmissionSerializer(FastSerializer[Submission]):
         return submission.truth or None
 
     def _url(self, name: str, submission: Submission) -> str:
-        context: dict[str, Any] = self.context  # type: ignore[assignment] # a dict, also where the stubs say Mapping
-        key = context.get("key", "")
-        cached_key, root, query = context.get("url_parts", (None, "", ""))
-        if cached_key != key:
-            # Computed once for all URLs of a submission: scheme and host, and the key as query string.
-            request = context["request"]
-            root, query = f"{request.scheme}://{request.get_host()}", f"?key={quote_plus(key)}" if key else ""
-            context["url_parts"] = key, root, query
-        return f"{root}{submission_path(name, submission)}{query}"
+        request, key = self.context["request"], self.context.get("key", "")
+        query = f"?key={quote_plus(key)}" if key else ""
+        return f"{request.scheme}://{request.get_host()}{submission_path(name, submission)}{query}"
 
 
 class StoredSubmissionSerializer(SubmissionSerializer):
@@ -145,7 +138,7 @@ class SubmissionDetailSerializer(SubmissionSerializer):
     fold = serializers.CharField(help_text="`holdout` is used for evaluation and never for training.")
 
 
-class ShareSerializer(FastSerializer[Any]):
+class ShareSerializer(serializers.Serializer[Any]):
     """The share link of a submission."""
 
     key = serializers.CharField(help_text="As `?key=` it gives access to this submission until the link is revoked.")

@@ -14,6 +14,7 @@ from django.conf import settings
 from django.http import HttpRequest, HttpResponse, QueryDict
 from django.http.response import HttpResponseBase
 from drf_spectacular.utils import OpenApiResponse, extend_schema
+from rest_framework.renderers import JSONRenderer
 from rest_framework.serializers import DateTimeField
 
 from ml.serving.verdicts import Verdict
@@ -32,7 +33,6 @@ from recognizer.api.http.problems import (
     document_of,
     problem_response,
 )
-from recognizer.api.http.renderers import JsonRenderer
 from recognizer.api.openapi.params import (
     CROP,
     DRAWING_EXAMPLE,
@@ -77,7 +77,7 @@ URL_NAMES = {
 }
 ANSWER_FIELDS = ("verdict", "digit", "certainty", "runner_up", "probabilities", "energy", "doubt")
 
-_json, _time = JsonRenderer(), DateTimeField()
+_json, _time = JSONRenderer(), DateTimeField()
 
 
 class SlimPostView(ApiView):
@@ -131,6 +131,8 @@ class SlimPostView(ApiView):
 
 class SubmissionsView(SlimPostView, SubmissionListView):
     """List and creation of submissions."""
+
+    head = SubmissionListView.get  # else Django binds one to each view, which is a reference cycle
 
     @extend_schema(
         operation_id="create_submission",

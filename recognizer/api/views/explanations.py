@@ -5,11 +5,11 @@ import hashlib
 import numpy as np
 from django.http import HttpResponse
 from drf_spectacular.types import OpenApiTypes
+from rest_framework.request import Request
 from rest_framework.response import Response
 
 from ml.serving.occlusion import overlay
 from recognizer.api.http.image_responses import encode_png, image_response
-from recognizer.api.http.requests import ApiRequest
 from recognizer.api.openapi.params import describe_submission, problems
 from recognizer.api.serializers.predictions import ExplanationSerializer
 from recognizer.api.views.base import ApiView
@@ -25,7 +25,7 @@ class ExplanationView(ApiView):
         operation_id="read_submission_explanation",
         responses={200: ExplanationSerializer, **problems(404, 409)},
     )
-    def get(self, _request: ApiRequest, public_id: str) -> Response:
+    def get(self, _request: Request, public_id: str) -> Response:
         """Return the contribution of each pixel to the latest prediction; 409 while there is none."""
         submission = self.readable_submission(public_id)
         version, contributions = explanations.explanation(submission)
@@ -46,7 +46,7 @@ class ExplanationImageView(ApiView):
         operation_id="read_submission_explanation_image",
         responses={(200, "image/png"): OpenApiTypes.BINARY, 304: NOT_MODIFIED, **problems(404, 409)},
     )
-    def get(self, request: ApiRequest, public_id: str) -> HttpResponse:
+    def get(self, request: Request, public_id: str) -> HttpResponse:
         """Return the model's input with supporting pixels in orange and opposing pixels in blue."""
         submission = self.readable_submission(public_id)
         # The explanation is determined by the pixels and the version.

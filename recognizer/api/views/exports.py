@@ -12,10 +12,10 @@ from django.urls import reverse
 from django.utils.cache import get_conditional_response, patch_cache_control
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
+from rest_framework.request import Request
 from rest_framework.response import Response
 
 from recognizer.api.http.lists import StrictFilterBackend
-from recognizer.api.http.requests import ApiRequest, site_request
 from recognizer.api.openapi.params import filter_parameters, problems
 from recognizer.api.serializers.exports import ExportSerializer
 from recognizer.api.views.base import ApiView
@@ -63,7 +63,7 @@ class ExportsView(_ExportView):
         parameters=filter_parameters(SettledFilter),
         responses={200: ExportSerializer, **problems(400, 403, 503)},
     )
-    def get(self, request: ApiRequest) -> Response:
+    def get(self, request: Request) -> Response:
         """Return counts of the settled data, its hash and the download URLs. For reviewers and operators."""
         query = request.query_params.urlencode()
         with self.dataset() as data:
@@ -82,11 +82,11 @@ class _ExportFileView(_ExportView):
     format_name = ""
     content_type = ""
 
-    def file(self, request: ApiRequest) -> HttpResponseBase:
+    def file(self, request: Request) -> HttpResponseBase:
         """Return the export as a download, or 304."""
         with self.dataset() as data:
             etag = f'"{data.content_hash}-{self.format_name}"'
-            response: HttpResponseBase | None = get_conditional_response(site_request(request), etag=etag)
+            response: HttpResponseBase | None = get_conditional_response(request, etag=etag)
             if response is None:
                 response = self._download(data, filters=dict(request.query_params.lists()))
         response["ETag"] = etag
@@ -124,7 +124,7 @@ class ExportArraysView(_ExportFileView):
             **problems(400, 403, 503),
         },
     )
-    def get(self, request: ApiRequest) -> HttpResponseBase:
+    def get(self, request: Request) -> HttpResponseBase:
         """Return settled data as NumPy arrays, for `numpy.load`. For reviewers and operators.
 
         `x` (N, 28, 28) contains the model's inputs, white ink on black; `y` the digit, or -1 for other labels. Further
@@ -145,6 +145,6 @@ class ExportImagesView(_ExportFileView):
         parameters=[*filter_parameters(SettledFilter), *HEADERS],
         responses={(200, "application/zip"): OpenApiTypes.BINARY, 304: NOT_MODIFIED, **problems(400, 403, 503)},
     )
-    def get(self, request: ApiRequest) -> HttpResponseBase:
+    def get(self, request: Request) -> HttpResponseBase:
         """Return settled data as `settled.csv` and a PNG of 28 x 28 for each row. For reviewers and operators."""
         return self.file(request)

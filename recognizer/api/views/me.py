@@ -1,9 +1,9 @@
 """The caller's own account, permissions and quota."""
 
 from drf_spectacular.utils import extend_schema
+from rest_framework.request import Request
 from rest_framework.response import Response
 
-from recognizer.api.http.requests import ApiRequest
 from recognizer.api.openapi.params import problems
 from recognizer.api.serializers.tokens import MeSerializer
 from recognizer.api.views.base import ApiView
@@ -17,7 +17,7 @@ class MeView(ApiView):
     scopes = {"GET": ()}  # every token may identify itself
 
     @extend_schema(operation_id="read_me", tags=["account"], responses={200: MeSerializer, **problems()})
-    def get(self, request: ApiRequest) -> Response:
+    def get(self, request: Request) -> Response:
         """Return the caller's account, permissions and the remainder of today's quota."""
         actor = self.actor
         body = {

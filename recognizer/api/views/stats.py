@@ -1,9 +1,9 @@
 """Counts of submissions."""
 
 from drf_spectacular.utils import extend_schema
+from rest_framework.request import Request
 from rest_framework.response import Response
 
-from recognizer.api.http.requests import ApiRequest
 from recognizer.api.openapi.params import problems
 from recognizer.api.serializers.models import StatsSerializer
 from recognizer.api.views.base import ApiView
@@ -14,6 +14,6 @@ class StatsView(ApiView):
     """Counts of submissions."""
 
     @extend_schema(operation_id="read_stats", tags=["stats"], responses={200: StatsSerializer, **problems()})
-    def get(self, _request: ApiRequest) -> Response:
+    def get(self, _request: Request) -> Response:
         """Return counts of the caller's submissions; for reviewers and operators, of all submissions."""
         return Response(StatsSerializer(submission_stats.stats_for(self.actor)).data)

@@ -6,10 +6,10 @@ from django.db.models import QuerySet
 from django.http import HttpResponse
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiResponse
+from rest_framework.request import Request
 from rest_framework.response import Response
 
 from recognizer.api.http.image_responses import encode_png, image_response
-from recognizer.api.http.requests import ApiRequest
 from recognizer.api.openapi.params import describe_list, describe_submission, problems
 from recognizer.api.serializers.submissions import (
     ShareSerializer,
@@ -46,13 +46,13 @@ class SubmissionView(ApiView):
     scopes = {"DELETE": (Scope.SUBMIT, Scope.OPERATE)}
 
     @describe_submission(operation_id="read_submission", responses={200: SubmissionDetailSerializer, **problems(404)})
-    def get(self, request: ApiRequest, public_id: str) -> Response:
+    def get(self, request: Request, public_id: str) -> Response:
         """Return a submission with its latest prediction."""
         submission = self.readable_submission(public_id)
         return Response(SubmissionDetailSerializer(submission, context={"request": request, "key": self.key}).data)
 
     @describe_submission(operation_id="delete_submission", responses={204: None, **problems(403, 404)})
-    def delete(self, _request: ApiRequest, public_id: str) -> Response:
+    def delete(self, _request: Request, public_id: str) -> Response:
         """Delete a submission with its predictions, labels and image. For its sender and operators."""
         service.delete(actor=self.actor, submission=self.readable_submission(public_id))
         return Response(status=204)
@@ -64,14 +64,14 @@ class SubmissionShareView(ApiView):
     @describe_submission(
         operation_id="share_submission", request=None, responses={200: ShareSerializer, **problems(403, 404)}
     )
-    def post(self, request: ApiRequest, public_id: str) -> Response:
+    def post(self, request: Request, public_id: str) -> Response:
         """Create the share link, which gives read access without an account. Repeating returns the same link."""
         submission = self.readable_submission(public_id)
         key = service.share(actor=self.actor, submission=submission)
         return Response(ShareSerializer({"submission": submission, "key": key}, context={"request": request}).data)
 
     @describe_submission(operation_id="unshare_submission", responses={204: None, **problems(403, 404)})
-    def delete(self, _request: ApiRequest, public_id: str) -> Response:
+    def delete(self, _request: Request, public_id: str) -> Response:
         """Revoke the share link of a submission. A new link will have a new key."""
         service.unshare(actor=self.actor, submission=self.readable_submission(public_id))
         return Response(status=204)
@@ -81,7 +81,7 @@ class SubmissionReadKeyView(ApiView):
     """Read key of a submission."""
 
     @describe_submission(operation_id="revoke_read_key", responses={204: None, **problems(403, 404)})
-    def delete(self, _request: ApiRequest, public_id: str) -> Response:
+    def delete(self, _request: Request, public_id: str) -> Response:
         """Revoke the read key of a submission, and with it the URL in `Location`, permanently."""
         service.revoke_read_key(actor=self.actor, submission=self.readable_submission(public_id))
         return Response(status=204)
@@ -102,7 +102,7 @@ class SubmissionImageView(ApiView):
             **problems(404),
         },
     )
-    def get(self, request: ApiRequest, public_id: str) -> HttpResponse:
+    def get(self, request: Request, public_id: str) -> HttpResponse:
         """Return the stored image: PNG for drawings, JPEG for photographs."""
         submission = self.readable_submission(public_id)
         # The file name is the hash of the content.
@@ -121,7 +121,7 @@ class SubmissionPixelsView(ApiView):
         operation_id="read_submission_pixels",
         responses={(200, "image/png"): OpenApiTypes.BINARY, 304: NOT_MODIFIED, **problems(404)},
     )
-    def get(self, request: ApiRequest, public_id: str) -> HttpResponse:
+    def get(self, request: Request, public_id: str) -> HttpResponse:
         """Return the model's input of 28 x 28."""
         submission = self.readable_submission(public_id)
         return image_response(

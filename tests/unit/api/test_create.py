@@ -4,12 +4,12 @@ import json
 
 import pytest
 from django.http import HttpRequest
+from rest_framework.renderers import JSONRenderer
 from rest_framework.serializers import Serializer
 
 from ml.preprocessing import prepare_strokes
 from ml.serving.classifier import Answer
 from ml.serving.verdicts import Verdict
-from recognizer.api.http.renderers import JsonRenderer
 from recognizer.api.serializers.predictions import PreviewSerializer
 from recognizer.api.serializers.submissions import StoredSubmissionSerializer
 from recognizer.api.views.create import preview_document, submission_document
@@ -36,7 +36,7 @@ def test_submission_equals_the_serializers_representation(actor, is_predicted):
     context = {"request": request, "read_key": "k-1", "key": "" if actor.is_known else "k-1"}
     actual = submission_document(request, row, "k-1")
     expected = StoredSubmissionSerializer(row, context=context).data
-    assert json.loads(JsonRenderer().render(actual)) == json.loads(JsonRenderer().render(expected))
+    assert json.loads(JSONRenderer().render(actual)) == json.loads(JSONRenderer().render(expected))
     assert [*actual] == [*expected]
 
 
