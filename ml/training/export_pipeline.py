@@ -50,13 +50,14 @@ class ExportedModel:
         keras_file: bytes of the Keras file.
         bundle: bytes of the serving bundle.
         manifest: the manifest inside the bundle.
-        max_difference: largest difference between the probabilities of both models, on 1,000 images.
+        max_difference: largest difference between the probabilities of both models, on 1,000 images; None if the model
+            was read from a folder.
     """
 
     keras_file: bytes
     bundle: bytes
     manifest: Manifest
-    max_difference: float = 0.0
+    max_difference: float | None = None
 
 
 def export_model(model: keras.Model, recipe_name: str, sets: Mapping[str, EvalDataset]) -> ExportedModel:
@@ -100,7 +101,11 @@ def export_recalibrated(exported: ExportedModel, sets: Mapping[str, EvalDataset]
 
 
 def _calibrate(
-    keras_file: bytes, litert: bytes, uncalibrated: Manifest, sets: Mapping[str, EvalDataset], max_difference: float
+    keras_file: bytes,
+    litert: bytes,
+    uncalibrated: Manifest,
+    sets: Mapping[str, EvalDataset],
+    max_difference: float | None,
 ) -> ExportedModel:
     served = load_classifier(bundles.write(litert, uncalibrated))
     clean, distorted = sets["validation"], sets["distorted"]

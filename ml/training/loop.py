@@ -76,13 +76,11 @@ class DataSource:
         images: (N, 28, 28) uint8.
         targets: (N, 10) float32, each row adding up to 1; a uniform row means "not a digit".
         rows: number of images in each epoch, drawn at random; more than N repeats images. None: all of them.
-        distort: whether the recipe's distortion is applied.
     """
 
     images: np.ndarray
     targets: np.ndarray
     rows: int | None = None
-    distort: bool = True
 
     @property
     def size(self) -> int:
@@ -150,20 +148,15 @@ def epoch_arrays(sources: Sequence[DataSource], recipe: Recipe, epoch: int) -> t
         Images (N, 28, 28) uint8 and targets (N, 10) float32.
     """
     rng = np.random.default_rng([recipe.seed, epoch])
-    images, targets, distort = [], [], []
+    images, targets = [], []
     for source in sources:
         rows = _draw(len(source.images), source.size, rng)
         images.append(source.images[rows])
         targets.append(source.targets[rows])
-        distort.append(np.full(len(rows), source.distort))
     order = rng.permutation(sum(map(len, images)))
     pixels = np.concatenate(images)[order]
     if recipe.distortion is not None:
-        is_distorted = np.concatenate(distort)[order]
-        if is_distorted.all():
-            pixels = augment(pixels, rng, recipe.distortion)
-        else:
-            pixels[is_distorted] = augment(pixels[is_distorted], rng, recipe.distortion)
+        pixels = augment(pixels, rng, recipe.distortion)
     smooth = recipe.label_smoothing
     smoothed = np.concatenate(targets)[order] * (1 - smooth) + np.float32(smooth / CLASSES)
     return pixels, smoothed.astype(np.float32)

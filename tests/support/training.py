@@ -1,6 +1,7 @@
 """Fixtures for a small but complete training, and for versions to deploy."""
 
 import hashlib
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -70,6 +71,9 @@ def upgraded_base(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     path = tmp_path / BUNDLE_FILE
     bundle = bundles.read(path.read_bytes())
     path.write_bytes(bundles.write(bundle.model, replace(bundle.manifest, recipe="upgraded")))
+    metrics = json.loads((BASE_FOLDER / "metrics.json").read_text())
+    metrics["bundle_sha256"] = hashlib.sha256(path.read_bytes()).hexdigest()
+    (tmp_path / "metrics.json").write_text(json.dumps(metrics))
     monkeypatch.setattr(versions.find_new_base, "__defaults__", (tmp_path,))
     return tmp_path
 

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import logging
 import threading
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from django.conf import settings
 from django.db import IntegrityError, connection, transaction
 
 from ml.serving import bundle as bundles
-from recognizer.models import Deployment, ModelFiles, ModelVersion
+from recognizer.models import Deployment, ModelFiles, ModelVersion, Origin
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -22,6 +21,7 @@ if TYPE_CHECKING:
 
     # Not imported at run time, so that pages do not load NumPy.
     from ml.serving.classifier import Classifier
+    from ml.training.export_pipeline import ExportedModel
 
 log = logging.getLogger(__name__)
 
@@ -38,39 +38,6 @@ class NoLiveModelError(RegistryError):
 
 class DeploymentConflictError(RegistryError):
     """The live version was changed by someone else at the same time."""
-
-
-def base_version_fields(folder: Path = bundles.BASE_FOLDER) -> tuple[dict[str, Any], dict[str, bytes]]:
-    """Read the shipped base model.
-
-    Args:
-        folder: folder of the base model.
-
-    Returns:
-        The columns of version 1, and those of its files.
-
-    Raises:
-        RegistryError: a file of the base model is missing or damaged.
-    """
-    try:
-        keras_file = (folder / "my_model.keras").read_bytes()
-        bundle = (folder / "model.bundle").read_bytes()
-        metrics = json.loads((folder / "metrics.json").read_text())
-        history = json.loads((folder / "history.json").read_text())
-        manifest = bundles.read(bundle).manifest
-    except (OSError, ValueError) as error:
-        raise RegistryError(f"The shipped base model in {folder.name}/ cannot be read: {error}") from error
-    version = {
-        "number": 1,
-        "origin": "base",
-        "keras_sha256": hashlib.sha256(keras_file).hexdigest(),
-        "bundle_sha256": hashlib.sha256(bundle).hexdigest(),
-        "manifest": asdict(manifest),
-        "recipe": metrics.get("recipe", {}),
-        "history": history,
-        "metrics": metrics,
-    }
-    return version, {"keras_file": keras_file, "bundle": bundle}
 
 
 def live_deployment() -> Deployment:
@@ -157,21 +124,30 @@ def create_version(version: ModelVersion, *, keras_file: bytes, bundle: bytes) -
     return version
 
 
-def find_new_base(folder: Path = bundles.BASE_FOLDER) -> tuple[dict[str, Any], dict[str, bytes]] | None:
+def find_new_base(folder: Path = bundles.BASE_FOLDER) -> tuple[ModelVersion, ExportedModel] | None:
     """Return the shipped base model if it is not in the registry yet, as after an upgrade of the site.
 
     Args:
         folder: folder of the base model.
 
     Returns:
-        As `base_version_fields`, without a number; None if it is in the registry.
+        The unsaved version and its files; None if it is in the registry.
+
+    Raises:
+        RegistryError: a file of the base model is missing or damaged.
     """
     sha256 = hashlib.sha256((folder / bundles.BUNDLE_FILE).read_bytes()).hexdigest()
     if ModelVersion.objects.filter(bundle_sha256=sha256).exists():
         return None
-    columns, files = base_version_fields(folder)
-    del columns["number"]
-    return columns, files
+    # Imported here so that other processes do not load NumPy.
+    from ml.training.export_pipeline import ExportMismatchError, read_folder
+
+    try:
+        exported, metrics, history = read_folder(folder)
+    except ExportMismatchError as error:
+        raise RegistryError(f"The shipped base model cannot be read: {error}") from error
+    version = ModelVersion(origin=Origin.BASE, recipe=metrics.get("recipe", {}), history=history, metrics=metrics)
+    return version, exported
 
 
 class LiveClassifier:

@@ -23,15 +23,17 @@ from ml.training.loop import Progress, TrainingCancelledError
 from recognizer.models import Deployment, GateVerdict, ModelVersion, Origin, RunState, TrainingRun
 from recognizer.services.registry import versions
 
-from . import dataset, evaluation, run_state
+from . import dataset, evaluation, presenters, run_state
 from .run_state import Recorder
 from .scheduling import SHIPPED, trainable_submissions
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping, Sequence
 
     from ml.evaluation.datasets import EvalDataset
+    from ml.evaluation.gate_checks import GateCheck
     from ml.serving.classifier import Classifier
+    from ml.training.export_pipeline import ExportedModel
     from ml.training.site_recipe import SiteRecipe
 
 log = logging.getLogger(__name__)
@@ -46,7 +48,7 @@ MACHINE_ERRORS = (OSError, MemoryError, DatabaseError)
 FINISHED = (RunState.PROMOTED, RunState.REFUSED, RunState.UNCHANGED)
 
 
-class RefusedRunError(RuntimeError):
+class RunFailedError(RuntimeError):
     """The run cannot continue. The message says why and what to do."""
 
 
@@ -68,7 +70,7 @@ def run_pipeline(run_id: int, token: str) -> None:
             run_state.end(run_id, token, RunState.CANCELLED, "An operator cancelled it.")
         except MnistError as error:
             run_state.end(run_id, token, RunState.FAILED, str(error), is_interruption=True)
-        except (RefusedRunError, versions.RegistryError) as error:
+        except (RunFailedError, versions.RegistryError) as error:
             run_state.end(run_id, token, RunState.FAILED, str(error))
         except run_state.LostRunError:
             raise
@@ -91,7 +93,7 @@ def _run(recorder: Recorder) -> None:
     recorder.start_step("loading", f"Selecting labels. The live model is {deployment.to_version}.")
     recorder.update(labels=trainable_submissions().count())
     training_data = dataset.build_dataset(champion, recipe)
-    recorder.log(_describe_counts(training_data.counts))
+    recorder.log(presenters.describe_counts(training_data.counts))
     if (reason := _reason_to_skip(run, recipe, training_data)) is not None:
         run_state.end(recorder.run_id, recorder.token, RunState.UNCHANGED, reason)
         return
@@ -106,15 +108,6 @@ def _load_recipe(name: str, seed: int) -> SiteRecipe:
     from ml.training.site_recipe import RECIPES
 
     return replace(RECIPES[name], seed=seed)
-
-
-def _describe_counts(counts: dict[str, object]) -> str:
-    line = f"{counts['digits']} labelled digits of {counts['drawers']} drawers, {counts['non_digits']} non-digits."
-    if counts["contested"]:
-        line += f" {counts['contested']} contradict the live model, are not confirmed yet, and have little weight."
-    if counts["left_out"]:
-        line += f" {counts['left_out']} more exceed a cap and are left out."
-    return line
 
 
 def _reason_to_skip(run: TrainingRun, recipe: SiteRecipe, training_data: dataset.TrainingDataset) -> str | None:
@@ -135,7 +128,7 @@ def _train_and_evaluate(
     recorder: Recorder, deployment: Deployment, recipe: SiteRecipe, training_data: dataset.TrainingDataset, mnist: Mnist
 ) -> None:
     from ml.serving.export import load_keras
-    from ml.training.eval_sets import export_datasets, gate_datasets
+    from ml.training.eval_sets import export_datasets
     from ml.training.export_pipeline import ExportMismatchError, evaluate_model, export_model
     from ml.training.loop import fit, make_deterministic
     from ml.training.site_recipe import build_site_sources, interpolate_weights
@@ -168,19 +161,10 @@ def _train_and_evaluate(
     try:
         exported = export_model(model, recipe.name, export_sets)
     except ExportMismatchError as error:
-        raise RefusedRunError(str(error)) from error
+        raise RunFailedError(str(error)) from error
     recorder.start_step("evaluating", "Evaluating, and comparing with the live model.")
     metrics = evaluate_model(exported, export_sets) | {"seconds": round(seconds, 1)}
     recorder.log(f"Test accuracy {metrics['test_accuracy']:.2%}; it is reported and decides nothing.")
-    frozen = gate_datasets(export_sets, _report_stages(recorder, 0.3, 0.7))
-    recorder.set_stage("the live version", 0.7)
-    evaluation.evaluate_older_versions(frozen)
-    recorder.set_stage("the new version", 0.8)
-    candidate = versions.classifier_from(exported.bundle, exported.keras_file)
-    decision = evaluation.compare(
-        candidate, versions.classifier_of(champion), frozen, dataset.holdout_datasets(),
-        max_difference=exported.max_difference, labels=training_data.suspicions,
-    )  # fmt: skip
     version = ModelVersion(
         parent=champion if before is not None else None,
         origin=Origin.TRAINING,
@@ -188,42 +172,64 @@ def _train_and_evaluate(
         data_fingerprint=training_data.fingerprint,
         counts=training_data.counts | {"images_per_epoch": rows},
         history=history,
-        metrics=add_gate(metrics, decision.metrics),
+        metrics=metrics,
     )
-    _finish(
-        recorder, deployment, version,
-        keras_file=exported.keras_file, bundle=exported.bundle,
-        decision=decision, smoke_test_data=export_sets["validation"],
-    )  # fmt: skip
+    _run_gate(recorder, deployment, version, exported, export_sets=export_sets, suspicions=training_data.suspicions)
 
 
 def _evaluate_shipped(recorder: Recorder, deployment: Deployment) -> None:
     """Evaluate the base model of an upgrade as a candidate that needs no training."""
-    from ml.training.eval_sets import export_datasets, gate_datasets
+    from ml.training.eval_sets import export_datasets
 
     shipped = versions.find_new_base()
     if shipped is None:
-        raise RefusedRunError("The shipped base model is known already; there is nothing to evaluate.")
-    columns, files = shipped
+        raise RunFailedError("The shipped base model is known already; there is nothing to evaluate.")
     recorder.start_step("loading", "An upgrade brought a new base model. Loading MNIST.")
     export_sets = export_datasets(load_mnist(), _report_stages(recorder, 0.2, 1.0))
     recorder.start_step("evaluating", "Comparing the new base model with the live one.")
-    frozen = gate_datasets(export_sets, _report_stages(recorder, 0.0, 0.7))
+    _run_gate(recorder, deployment, *shipped, export_sets=export_sets)
+
+
+def _run_gate(
+    recorder: Recorder,
+    deployment: Deployment,
+    version: ModelVersion,
+    exported: ExportedModel,
+    *,
+    export_sets: Mapping[str, EvalDataset],
+    suspicions: Sequence[GateCheck] = (),
+) -> None:
+    """Compare a candidate with the live version, and finish the run with the decision.
+
+    Args:
+        recorder: recorder of the run.
+        deployment: the live deployment.
+        version: the unsaved version.
+        exported: its files.
+        export_sets: see `ml.training.eval_sets.export_datasets`.
+        suspicions: failed checks of the training labels.
+    """
+    from ml.training.eval_sets import gate_datasets
+
+    frozen = gate_datasets(export_sets, _report_stages(recorder, 0.3, 0.7))
+    recorder.set_stage("the live version", 0.7)
     evaluation.evaluate_older_versions(frozen)
-    candidate = versions.classifier_from(files["bundle"], files["keras_file"])
-    champion = versions.classifier_of(deployment.to_version)
-    decision = evaluation.compare(candidate, champion, frozen, dataset.holdout_datasets())
-    version = ModelVersion(**columns | {"metrics": add_gate(columns["metrics"], decision.metrics)})
-    _finish(recorder, deployment, version, **files, decision=decision, smoke_test_data=export_sets["validation"])
+    recorder.set_stage("the new version", 0.8)
+    candidate = versions.classifier_from(exported.bundle, exported.keras_file)
+    decision = evaluation.compare(
+        candidate, versions.classifier_of(deployment.to_version), frozen, dataset.holdout_datasets(),
+        max_difference=exported.max_difference, labels=suspicions,
+    )  # fmt: skip
+    version.metrics = add_gate(version.metrics, decision.metrics)
+    _finish(recorder, deployment, version, exported, decision=decision, smoke_test_data=export_sets["validation"])
 
 
 def _finish(
     recorder: Recorder,
     deployment: Deployment,
     version: ModelVersion,
+    exported: ExportedModel,
     *,
-    keras_file: bytes,
-    bundle: bytes,
     decision: evaluation.GateDecision,
     smoke_test_data: EvalDataset,
 ) -> None:
@@ -233,8 +239,7 @@ def _finish(
         recorder: recorder of the run.
         deployment: the deployment that the candidate was compared with.
         version: the unsaved version.
-        keras_file: bytes of the Keras file.
-        bundle: bytes of the serving bundle.
+        exported: its files.
         decision: decision of the gate.
         smoke_test_data: the smoke test uses its first images.
     """
@@ -247,9 +252,9 @@ def _finish(
     reasons = list(decision.result.reasons)
     state = RunState.PROMOTED if passed else RunState.REFUSED
     if passed:
-        _smoke_test(versions.classifier_from(bundle, keras_file), smoke_test_data)
+        _smoke_test(versions.classifier_from(exported.bundle, exported.keras_file), smoke_test_data)
     with recorder.commit_result() as run:
-        versions.create_version(version, keras_file=keras_file, bundle=bundle)
+        versions.create_version(version, keras_file=exported.keras_file, bundle=exported.bundle)
         if passed:
             try:
                 versions.deploy(
@@ -273,13 +278,13 @@ def _smoke_test(candidate: Classifier, smoke_test_data: EvalDataset) -> None:
     It does not run in the transaction, because on SQLite that would block other writers.
 
     Raises:
-        RefusedRunError: the accuracy is too low.
+        RunFailedError: the accuracy is too low.
     """
     sample = smoke_test_data.first(SMOKE_TEST_SAMPLES)
     digits = [answer.digit for answer in candidate.answer(sample.images)]
     accuracy = np.mean(np.array(digits) == sample.labels)
     if accuracy < SMOKE_TEST_MIN_ACCURACY:
-        raise RefusedRunError(
+        raise RunFailedError(
             f"The stored model reads only {accuracy:.0%} of {len(sample.labels)} digits as a worker loads it."
         )
 

@@ -152,19 +152,19 @@ class Recorder:
         for line in lines:
             log.info("training run %s: %s", self.run_id, line)
             self._lines.append([timezone.now().isoformat(timespec="seconds"), line])
-        self._write(log=self._lines[-MAX_LOG_LINES:], progress=self._progress)
+        self.update(log=self._lines[-MAX_LOG_LINES:], progress=self._progress)
 
     def set_stage(self, name: str, done: float) -> None:
         """Record a stage of the current step, of which the share `done` (0..1) is completed."""
         self.raise_if_stopped()
         self._progress |= {"doing": name, "share": self._share(done)}
-        self._write(progress=self._progress)
+        self.update(progress=self._progress)
 
     def set_progress(self, done: float, **details: object) -> None:
         """Record the completed share (0..1) of the current step, with details. It is written at intervals only."""
         self._progress |= details | {"share": self._share(done)}
         if time.monotonic() - self._written_at >= PROGRESS_INTERVAL_SECONDS:
-            self._write(progress=self._progress)
+            self.update(progress=self._progress)
 
     def _share(self, done: float) -> float:
         low, high = STEPS[str(self._progress["step"])]
@@ -173,15 +173,7 @@ class Recorder:
     def set_history(self, history: dict[str, list[float]]) -> None:
         """Record the metrics of each epoch so far; the page plots them."""
         self._progress["history"] = history
-        self._write(progress=self._progress)
-
-    def update(self, **columns: object) -> None:
-        """Write columns of the row.
-
-        Raises:
-            LostRunError: the token no longer holds the run.
-        """
-        self._write(**columns)
+        self.update(progress=self._progress)
 
     @contextmanager
     def commit_result(self) -> Iterator[TrainingRun]:
@@ -200,7 +192,12 @@ class Recorder:
     def _row(self) -> QuerySet[TrainingRun]:
         return TrainingRun.objects.filter(pk=self.run_id, token=self.token, state=RunState.RUNNING)
 
-    def _write(self, **columns: object) -> None:
+    def update(self, **columns: object) -> None:
+        """Write columns of the row.
+
+        Raises:
+            LostRunError: the token no longer holds the run.
+        """
         if not self._row().update(heartbeat=timezone.now(), **columns):
             self._is_lost.set()
             raise LostRunError

@@ -114,10 +114,6 @@ def request_run(
         NoTrainerError: the site has no trainer.
         AlreadyRunningError: another run is queued or running.
     """
-    return _request_run(trigger=trigger, actor=actor, recipe=recipe, seed=seed)
-
-
-def _request_run(*, trigger: TrainingRun.Trigger, actor: Actor | None, recipe: str, seed: int) -> TrainingRun:
     if trigger == TrainingRun.Trigger.PERSON:
         permissions.require_operator(actor or Actor())
     if recipe not in (*RECIPES, SHIPPED):
@@ -138,7 +134,7 @@ def _request_run(*, trigger: TrainingRun.Trigger, actor: Actor | None, recipe: s
     except IntegrityError:
         running = TrainingRun.objects.filter(state__in=ACTIVE_RUN_STATES).first()
         if running is None:  # It has just ended.
-            return _request_run(trigger=trigger, actor=actor, recipe=recipe, seed=seed)
+            return request_run(trigger=trigger, actor=actor, recipe=recipe, seed=seed)
         raise AlreadyRunningError(running) from None
     log.info("training run %s was requested (%s, %s)", run.pk, trigger, recipe)
     return run

@@ -13,7 +13,6 @@ import numpy as np
 import pytest
 from django.core.management import CommandError, call_command
 
-from ml.data.augmentation import Distortion
 from ml.data.mnist import load_mnist
 from ml.evaluation.datasets import NO_LABELS, EvalDataset, Role
 from ml.evaluation.metrics import evaluate
@@ -104,15 +103,6 @@ def test_smoothed_targets_sum_to_one_and_uniform_targets_stay_uniform(sources):
     np.testing.assert_allclose(targets.sum(axis=1), 1, rtol=1e-6)
     assert np.isclose(targets.max(axis=1), 0.955).sum() == 640
     assert np.isclose(targets, 0.1).all(axis=1).sum() == 64
-
-
-def test_source_without_distortion_is_unchanged(mnist):
-    undistorted = DataSource(mnist.train_images[:20], one_hot(mnist.train_labels[:20]), distort=False)
-    distorted = DataSource(mnist.train_images[20:40], one_hot(mnist.train_labels[20:40]))
-    recipe = dataclasses.replace(SEED, distortion=Distortion())
-    pixels, _ = epoch_arrays([undistorted, distorted], recipe, epoch=0)
-    originals = {bytes(image) for image in undistorted.images}
-    assert sum(bytes(image) in originals for image in pixels) == 20
 
 
 @TENSORFLOW
