@@ -1,5 +1,6 @@
 """Images and drawings for tests, generated on demand."""
 
+import functools
 import io
 import struct
 import zlib
@@ -37,6 +38,7 @@ def photo(width: int = 1600, height: int = 1200, *, seed: int = 0) -> Image.Imag
     return Image.fromarray(pixels.clip(0, 255).astype(np.uint8))
 
 
+@functools.cache
 def huge_png(width: int = 30_000, height: int = 30_000) -> bytes:
     """Return a valid PNG of 900 million black pixels in about 110 KB."""
 

@@ -1,7 +1,9 @@
 """The end of the training process, and how the trainer reports it."""
 
+import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 
 import pytest
 
@@ -54,3 +56,29 @@ def test_the_trainer_reports_a_process_that_crashed_after_its_run_had_ended(
     with subprocess.Popen([sys.executable, "-c", "import os; os.abort()"]) as process:
         subprocess_runner._watch(process, run.pk, token, lambda: False)
     assert f"the training process of run {run.pk} ended by signal 6" in caplog.text
+
+
+@pytest.fixture
+def waiting_process() -> Iterator[subprocess.Popen[bytes]]:
+    """A process that waits for input and writes no heartbeat."""
+    process = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    yield process
+    subprocess_runner._end(process)
+    assert process.returncode is not None
+
+
+@pytest.mark.both_databases
+def test_a_stopped_process_is_given_up_immediately(run: TrainingRun, waiting_process: subprocess.Popen[bytes]) -> None:
+    waiting_process.send_signal(signal.SIGSTOP)
+    failure = subprocess_runner._watch(waiting_process, run.pk, run_state.claim(run.pk), lambda: False)
+    assert "stopped by a signal" in failure.reason
+
+
+@pytest.mark.both_databases
+def test_a_process_without_heartbeats_is_given_up_by_its_parent(
+    run: TrainingRun, settings, waiting_process: subprocess.Popen[bytes]
+) -> None:
+    """Only the parent can do this: a suspended process that locks an SQLite file blocks all other writers."""
+    settings.TRAINER_SILENCE_SECONDS = 1
+    failure = subprocess_runner._watch(waiting_process, run.pk, run_state.claim(run.pk), lambda: False)
+    assert "not heard of for 1 second" in failure.reason

@@ -63,7 +63,7 @@ def test_json_shape_ignores_the_content_of_strings():
     chance = random.Random(0)
     for _ in range(50):
         texts = ["".join(chance.choices('"\\,[]{}:0 a/\n', k=chance.randrange(80))) for _ in range(20)]
-        body = json.dumps([{text: text * 5_000} for text in texts]).encode()
+        body = json.dumps([{text: text * 500} for text in texts]).encode()
         assert len(body) > MAX_UNCHECKED_BYTES
         assert code_of(body) is None
 

@@ -1,8 +1,5 @@
 """Requests for training runs, automatic runs, retries, and the end of runs whose trainer is gone."""
 
-import signal
-import subprocess
-import sys
 from datetime import datetime, timedelta
 
 import pytest
@@ -12,7 +9,7 @@ from recognizer.models import Fold, RunState, Submission, TrainingRun, TruthStat
 from recognizer.services import training
 from recognizer.services.identity.permissions import NotAllowedError
 from recognizer.services.lib.clocks import HeartbeatMonitor
-from recognizer.services.training import presenters, run_state, scheduling, subprocess_runner
+from recognizer.services.training import presenters, run_state, scheduling
 from tests.factories import make_submission
 
 pytestmark = pytest.mark.django_db
@@ -269,32 +266,6 @@ def test_a_lost_task_is_sent_again(operator, sent_tasks):
     training.run_maintenance()
     training.run_maintenance()
     assert sent_tasks == [run.pk]
-
-
-def test_a_stopped_process_is_given_up_immediately(operator):
-    run = training.request_run(trigger=PERSON, actor=operator)
-    token = run_state.claim(run.pk)
-    process = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
-    try:
-        process.send_signal(signal.SIGSTOP)
-        failure = subprocess_runner._watch(process, run.pk, token, lambda: False)
-        assert "stopped by a signal" in failure.reason
-    finally:
-        subprocess_runner._end(process)
-
-
-def test_a_process_without_heartbeats_is_given_up_by_its_parent(operator, settings):
-    """Only the parent can do this: a suspended process that locks an SQLite file blocks all other writers."""
-    settings.TRAINER_SILENCE_SECONDS = 1
-    run = training.request_run(trigger=PERSON, actor=operator)
-    token = run_state.claim(run.pk)
-    process = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
-    try:
-        failure = subprocess_runner._watch(process, run.pk, token, lambda: False)
-        assert "not heard of for 1 second" in failure.reason
-    finally:
-        subprocess_runner._end(process)
-    assert process.returncode is not None
 
 
 def test_progress_is_written_and_read_back(operator):
