@@ -7,6 +7,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PEERS := .venv-peers
 BIOME := node_modules/.bin/biome
+TSC := node_modules/.bin/tsc
 AUDIT := $(VENV)/audit
 # Tests mostly wait for processes to start and to end: one more of them than there are processors.
 TEST_PROCESSES ?= 3
@@ -40,7 +41,7 @@ lint: $(VENV)/tests.stamp node_modules/.package-lock.json
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/djlint --check --lint templates
-	@if [ -x $(BIOME) ]; then $(BIOME) ci --colors=off; else echo 'no npm or no npm registry: JavaScript and CSS are not checked'; fi
+	@if [ -x $(TSC) ]; then $(BIOME) ci --colors=off && $(TSC) --project jsconfig.json; else echo 'no npm or no npm registry: JavaScript and CSS are not checked'; fi
 	DATA_DIR=$(VENV)/lint $(BIN)/python manage.py makemigrations --check --dry-run
 	DATA_DIR=$(VENV)/lint $(BIN)/python manage.py check
 	$(BIN)/lint-imports --no-logo
@@ -102,7 +103,8 @@ $(VENV)/browser.stamp: $(VENV)/tests.stamp
 	@$(BIN)/python -m digitsite.testing.chromium
 	@touch $@
 
-# Biome checks JavaScript and CSS. `make lint` does without where npm is missing or reaches no registry.
+# Biome checks JavaScript and CSS, TypeScript the types of JavaScript. `make lint` does without where npm is missing or
+# reaches no registry.
 node_modules/.package-lock.json: package.json package-lock.json
 	-@command -v npm >/dev/null && npm ci --silent --no-audit --no-fund --fetch-retries=1 --fetch-timeout=20000 && touch $@
 

@@ -1,3 +1,4 @@
+// @ts-check
 /* The API page: copy buttons, and Swagger UI's dark mode, which follows the system's setting. */
 
 const dark = matchMedia("(prefers-color-scheme: dark)");
@@ -10,7 +11,7 @@ follow();
 for (const figure of document.querySelectorAll(".example")) {
   const button = figure.querySelector(".copy");
   const code = figure.querySelector("code");
-  const says = button.firstChild;
+  const says = /** @type {Text} */ (button.firstChild);
   button.addEventListener("click", async () => {
     getSelection().selectAllChildren(code);
     if (!navigator.clipboard) {

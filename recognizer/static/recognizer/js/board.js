@@ -1,3 +1,4 @@
+// @ts-check
 /* The canvas of the Draw page: strokes in a frame of 280 x 280 units, with undo and redo. */
 
 export const FRAME = 280;
@@ -9,10 +10,22 @@ const MIN_STEP = 0.6;
 // How far a captured pointer is followed outside of the canvas, in units.
 const OUTSIDE = FRAME / 2;
 
+/** @param {number} value */
 const clamp = (value) => Math.min(FRAME + OUTSIDE, Math.max(-OUTSIDE, value));
+/** @param {number} value */
 const rounded = (value) => Math.round(value * 10) / 10;
 
-/* Smooths a stroke: quadratic curves through the midpoints, with the recorded points as control points. */
+/**
+ * Times are milliseconds since `start`, which is the time of the first point.
+ *
+ * @typedef {{x: number[], y: number[], t: number[], pen: number, start: number}} Stroke
+ */
+
+/**
+ * Smooths a stroke: quadratic curves through the midpoints, with the recorded points as control points.
+ *
+ * @param {Stroke} stroke
+ */
 function pathOf({ x, y }) {
   const path = new Path2D();
   path.moveTo(x[0], y[0]);
@@ -30,15 +43,23 @@ function pathOf({ x, y }) {
 export class Board {
   #canvas;
   #context;
+  /** @type {Stroke[]} */
   #strokes = [];
+  /** @type {Stroke[][]} */
   #past = [];
+  /** @type {Stroke[][]} */
   #future = [];
+  /** @type {{pointer: number, remaining: number, stroke: Stroke, box: DOMRect, began: number} | null} */
   #active = null;
   #paths = new WeakMap();
   #frameRequested = false;
   #listeners;
 
-  /* listeners: began() when a stroke starts, changed() after every change, full() when a limit is reached. */
+  /**
+   * @param {HTMLCanvasElement} canvas
+   * @param {{began: () => void, changed: () => void, full: () => void}} listeners Called when a stroke starts, after
+   * every change, and when a limit is reached.
+   */
   constructor(canvas, listeners) {
     this.#canvas = canvas;
     this.#context = canvas.getContext("2d", { alpha: false });
@@ -47,7 +68,7 @@ export class Board {
     canvas.addEventListener("pointerdown", (event) => this.#down(event));
     canvas.addEventListener("pointermove", (event) => this.#move(event));
     for (const name of ["pointerup", "pointercancel", "lostpointercapture"]) {
-      canvas.addEventListener(name, (event) => this.#up(event));
+      canvas.addEventListener(name, (event) => this.#up(/** @type {PointerEvent} */ (event)));
     }
     canvas.addEventListener("contextmenu", (event) => event.preventDefault());
     new ResizeObserver(() => this.#fit()).observe(canvas);
@@ -102,11 +123,13 @@ export class Board {
     return this.#strokes;
   }
 
+  /** @param {Stroke[]} strokes */
   restore(strokes) {
     this.#strokes = strokes;
     this.#repaint();
   }
 
+  /** @param {Stroke[]} strokes */
   #setStrokes(strokes) {
     this.#past.push(this.#strokes);
     this.#future = [];
@@ -115,6 +138,10 @@ export class Board {
     this.#listeners.changed();
   }
 
+  /**
+   * @param {Stroke[][]} from
+   * @param {Stroke[][]} to
+   */
   #step(from, to) {
     if (this.#active || from.length === 0) return;
     to.push(this.#strokes);
@@ -123,6 +150,7 @@ export class Board {
     this.#listeners.changed();
   }
 
+  /** @param {PointerEvent} event */
   #down(event) {
     if (this.#active || !event.isPrimary || event.button !== 0) return;
     const points = this.#strokes.reduce((sum, stroke) => sum + stroke.x.length, 0);
@@ -143,6 +171,7 @@ export class Board {
     this.#listeners.began();
   }
 
+  /** @param {PointerEvent} event */
   #move(event) {
     if (event.pointerId !== this.#active?.pointer) return;
     // Exists in secure contexts only; not on a phone in the local network.
@@ -151,6 +180,7 @@ export class Board {
     this.#repaint();
   }
 
+  /** @param {PointerEvent} event */
   #up(event) {
     if (event.pointerId !== this.#active?.pointer) return;
     const { stroke } = this.#active;
@@ -158,6 +188,7 @@ export class Board {
     this.#setStrokes([...this.#strokes, stroke]);
   }
 
+  /** @param {PointerEvent} event */
   #add(event) {
     const { stroke, box, began, remaining } = this.#active;
     const x = rounded(clamp(((event.clientX - box.left) / box.width) * FRAME));
@@ -198,11 +229,16 @@ export class Board {
     if (this.#active) this.#stroke(this.#active.stroke, pathOf(this.#active.stroke));
   }
 
+  /**
+   * @param {Stroke} stroke
+   * @param {Path2D} path
+   */
   #stroke({ pen }, path) {
     this.#context.lineWidth = pen;
     this.#context.stroke(path);
   }
 
+  /** @param {Stroke} stroke */
   #finishedPath(stroke) {
     if (!this.#paths.has(stroke)) this.#paths.set(stroke, pathOf(stroke));
     return this.#paths.get(stroke);

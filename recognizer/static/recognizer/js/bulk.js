@@ -1,9 +1,12 @@
+// @ts-check
 /* Selection in History for reviewers: count, all or none, and ranges with Shift. */
 
 import { guard } from "./guard.js";
 
+/** @type {HTMLFormElement | null} */
 const form = document.querySelector("[data-bulk]");
-const boxes = [...document.querySelectorAll("[data-choose]")];
+const boxes = [.../** @type {NodeListOf<HTMLInputElement>} */ (document.querySelectorAll("[data-choose]"))];
+/** @type {HTMLInputElement} */
 const all = form?.querySelector("[data-all]");
 const count = form?.querySelector("[data-chosen]");
 let last = -1;

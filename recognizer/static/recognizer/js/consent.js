@@ -1,3 +1,4 @@
+// @ts-check
 /* Consent to training: stored in this browser for each account, for Draw and Upload. */
 
 import { AccountStore, account } from "./account.js";
@@ -20,6 +21,7 @@ function hasOldOptOut() {
   }
 }
 
+/** @param {HTMLInputElement} checkbox */
 export function rememberConsent(checkbox) {
   if (checkbox.disabled) return; // the actor opted out on My data
   checkbox.checked = choice() === "yes";

@@ -1,9 +1,18 @@
+// @ts-check
 /* Crop box over an image, drawn by pointer or keyboard. Its values are in pixels of the image. */
 
 const MIN_SIZE = 8; // pixels of the image
 const CORNER_RADIUS = 22; // pixels of the screen within which a corner is grabbed
 const STEP = 0.02; // share of the image's longer side, for each press of an arrow key
 
+/** @typedef {{left: number, top: number, right: number, bottom: number}} Box */
+/** @typedef {{x: number, y: number}} Point */
+
+/**
+ * @param {number} value
+ * @param {number} low
+ * @param {number} high
+ */
 const clamp = (value, low, high) => Math.min(high, Math.max(low, value));
 
 export class CropBox {
@@ -11,10 +20,18 @@ export class CropBox {
   #picture;
   #overlay;
   #changed;
+  /** @type {{anchor?: Point, from?: Point, box?: Box} | null} */
   #drag = null;
-  box = null; // {left, top, right, bottom} or null: the whole image
+  /** @type {Box | null} null: the whole image */
+  box = null;
 
-  /* stage: the focusable element around `picture`; overlay: shows the box; changed(): called after every change. */
+  /**
+   * @param {object} options
+   * @param {HTMLElement} options.stage The focusable element around `picture`.
+   * @param {HTMLImageElement} options.picture
+   * @param {HTMLElement} options.overlay Shows the box.
+   * @param {() => void} options.changed Called after every change.
+   */
   constructor({ stage, picture, overlay, changed }) {
     this.#stage = stage;
     this.#picture = picture;
@@ -22,7 +39,7 @@ export class CropBox {
     this.#changed = changed;
     stage.addEventListener("pointerdown", (event) => this.#down(event));
     stage.addEventListener("pointermove", (event) => this.#move(event));
-    for (const name of ["pointerup", "pointercancel"]) stage.addEventListener(name, (event) => this.#up(event));
+    for (const name of ["pointerup", "pointercancel"]) stage.addEventListener(name, () => this.#up());
     stage.addEventListener("keydown", (event) => this.#key(event));
   }
 
@@ -30,6 +47,7 @@ export class CropBox {
     return this.box && [this.box.left, this.box.top, this.box.right, this.box.bottom].map(Math.round);
   }
 
+  /** @param {PointerEvent} event */
   #pointOf(event) {
     const frame = this.#picture.getBoundingClientRect();
     return {
@@ -39,7 +57,11 @@ export class CropBox {
     };
   }
 
-  /* A press near a corner moves the corner, one inside the box moves the box, and any other starts a new box. */
+  /**
+   * A press near a corner moves the corner, one inside the box moves the box, and any other starts a new box.
+   *
+   * @param {PointerEvent} event
+   */
   #down(event) {
     if (!event.isPrimary || event.button !== 0) return;
     const point = this.#pointOf(event);
@@ -50,6 +72,7 @@ export class CropBox {
     else this.#drag = { anchor: point };
   }
 
+  /** @param {Point & {scale: number}} point */
   #anchorOf({ x, y, scale }) {
     if (!this.box) return null;
     const { left, top, right, bottom } = this.box;
@@ -67,11 +90,13 @@ export class CropBox {
     return null;
   }
 
+  /** @param {Point} point */
   #contains({ x, y }) {
     const box = this.box;
     return box !== null && x > box.left && x < box.right && y > box.top && y < box.bottom;
   }
 
+  /** @param {PointerEvent} event */
   #move(event) {
     if (!this.#drag) return;
     const point = this.#pointOf(event);
@@ -95,8 +120,11 @@ export class CropBox {
     if (box && (box.right - box.left < MIN_SIZE || box.bottom - box.top < MIN_SIZE)) this.#setBox(null);
   }
 
+  /** @param {KeyboardEvent} event */
   #key(event) {
-    const direction = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] }[event.key];
+    /** @type {Record<string, number[]>} */
+    const directions = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
+    const direction = directions[event.key];
     if (direction) {
       const step = STEP * Math.max(this.#picture.naturalWidth, this.#picture.naturalHeight);
       const [x, y] = direction.map((sign) => sign * step);
@@ -115,12 +143,22 @@ export class CropBox {
     return { left: width / 4, top: height / 4, right: (width * 3) / 4, bottom: (height * 3) / 4 };
   }
 
+  /**
+   * @param {Box} box
+   * @param {number} x
+   * @param {number} y
+   */
   #moved(box, x, y) {
     const across = clamp(x, -box.left, this.#picture.naturalWidth - box.right);
     const down = clamp(y, -box.top, this.#picture.naturalHeight - box.bottom);
     return { left: box.left + across, top: box.top + down, right: box.right + across, bottom: box.bottom + down };
   }
 
+  /**
+   * @param {Box} box
+   * @param {number} x
+   * @param {number} y
+   */
   #resized(box, x, y) {
     return {
       ...box,
@@ -129,11 +167,16 @@ export class CropBox {
     };
   }
 
+  /** @param {Box | null} box */
   #setBox(box) {
     this.box = box;
     this.#overlay.hidden = box === null;
     if (box) {
       const { naturalWidth: width, naturalHeight: height } = this.#picture;
+      /**
+       * @param {number} part
+       * @param {number} whole
+       */
       const share = (part, whole) => `${(part / whole) * 100}%`;
       Object.assign(this.#overlay.style, {
         left: share(box.left, width),

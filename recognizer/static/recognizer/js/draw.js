@@ -1,3 +1,4 @@
+// @ts-check
 /* The Draw page: a live prediction after each stroke, saving, and labelling. */
 
 import { AccountStore, account } from "./account.js";
@@ -16,8 +17,13 @@ const MAX_RETRY_MS = 15_000;
 // Attempts while an earlier request with the same key is still being processed (409).
 const MAX_ATTEMPTS = 8;
 
+/** @typedef {import("./answer.js").Answer} Answer */
+
+/** @type {HTMLElement} */
 const page = document.querySelector("[data-draw]");
+/** @type {(name: string) => any} An element of this page; its kind depends on the name. */
 const find = (name) => document.querySelector(`[data-${name}]`);
+/** @type {Record<string, any>} */
 const elements = {};
 for (const name of [
   ...["canvas", "hint", "undo", "redo", "clear"],
@@ -27,15 +33,31 @@ for (const name of [
   elements[name] = find(name);
 }
 const verdictBox = find("verdict-box");
-const keys = [...page.querySelectorAll("[data-value]")];
-const pens = [...document.querySelectorAll('input[name="pen"]')];
+const keys = [.../** @type {NodeListOf<HTMLButtonElement>} */ (page.querySelectorAll("[data-value]"))];
+const pens = [.../** @type {NodeListOf<HTMLInputElement>} */ (document.querySelectorAll('input[name="pen"]'))];
 
+/**
+ * answer: the prediction that is shown. saved: the stored submission of exactly this drawing. saving: promise of the
+ * request that stores it. sending: the last request, unless it is known to be stored. drawing: number of changes, to
+ * recognize responses for an older drawing.
+ *
+ * @typedef {{id: string, url: string, api: string, label: string | null}} Saved
+ *
+ * @type {{
+ *   answer: Answer | null,
+ *   saved: Saved | null,
+ *   saving: Promise<Saved | null> | null,
+ *   sending: import("./api.js").KeyedRequest | null,
+ *   drawing: number,
+ *   isLabelling: boolean,
+ * }}
+ */
 const state = {
-  answer: null, // the prediction that is shown
-  saved: null, // {id, url, api, label}: the stored submission of exactly this drawing
-  saving: null, // promise of the request that stores it
-  sending: null, // {content, key}: the last request, unless it is known to be stored
-  drawing: 0, // number of changes, to recognize responses for an older drawing
+  answer: null,
+  saved: null,
+  saving: null,
+  sending: null,
+  drawing: 0,
   isLabelling: false,
 };
 
@@ -57,6 +79,12 @@ const board = new Board(elements.canvas, {
 
 /* --- Rendering ---------------------------------------------------------------------------------------------- */
 
+/**
+ * @param {string} verdict
+ * @param {string} digit
+ * @param {string} sentence
+ * @param {string} hint
+ */
 function show(verdict, digit, sentence, hint) {
   verdictBox.dataset.verdict = verdict;
   elements.digit.textContent = digit;
@@ -65,6 +93,7 @@ function show(verdict, digit, sentence, hint) {
   elements["sentence-hint"].textContent = hint;
 }
 
+/** @param {Answer} answer */
 function showAnswer(answer) {
   state.answer = answer;
   show(answer.verdict, answer.verdict === "blank" ? "–" : String(answer.digit), sentenceOf(answer), hintOf(answer));
@@ -77,7 +106,13 @@ function showBlank() {
   showAnswer({ verdict: "blank", digit: null });
 }
 
-/* Clears the last prediction while there is none for this drawing. */
+/**
+ * Clears the last prediction while there is none for this drawing.
+ *
+ * @param {string} verdict
+ * @param {string} sentence
+ * @param {string} hint
+ */
 function showPlaceholder(verdict, sentence, hint) {
   state.answer = null;
   show(verdict, "–", sentence, hint);
@@ -86,6 +121,11 @@ function showPlaceholder(verdict, sentence, hint) {
   refresh();
 }
 
+/**
+ * @param {string} text
+ * @param {string} kind
+ * @param {string | null} link
+ */
 function note(text, kind = "", link = null) {
   elements["note-text"].textContent = text;
   elements.note.dataset.kind = kind;
@@ -172,6 +212,10 @@ async function submit() {
   return state.saved;
 }
 
+/**
+ * @param {object} json
+ * @param {string} key
+ */
 async function send(json, key) {
   for (let attempt = 1; ; attempt += 1) {
     try {
@@ -183,13 +227,19 @@ async function send(json, key) {
   }
 }
 
+/** @param {{prediction: Answer}} submission */
 function showPrediction(submission) {
   previewAbort.abort();
   clearTimeout(retryTimer);
   showAnswer(submission.prediction);
 }
 
-/* Waits for the prediction of a stored drawing. */
+/**
+ * Waits for the prediction of a stored drawing.
+ *
+ * @param {string} url
+ * @param {number} drawing
+ */
 async function followUp(url, drawing) {
   try {
     const submission = await pollUntilDone(url);
@@ -212,6 +262,7 @@ async function save() {
   return state.saving;
 }
 
+/** @param {unknown} error */
 function showError(error) {
   if (!(error instanceof Problem)) throw error;
   if (error.status === 410 || (error.status === 404 && state.saved)) {
@@ -248,6 +299,7 @@ async function handleSave() {
 const savedText = () =>
   verdictBox.dataset.verdict === "unavailable" ? "Saved. The answer follows as soon as there is one." : "Saved.";
 
+/** @param {string} value */
 async function handleLabel(value) {
   if (board.isEmpty || state.isLabelling || state.saved?.label === value) return;
   state.isLabelling = true;
@@ -279,7 +331,8 @@ function restoreDrawing() {
   if (!json) return;
   const { strokes, saved, sending } = JSON.parse(json);
   // On a new visit, neither a reload nor a step back, a saved drawing is not restored.
-  if (saved && performance.getEntriesByType("navigation")[0].type === "navigate") return;
+  const [navigation] = /** @type {PerformanceNavigationTiming[]} */ (performance.getEntriesByType("navigation"));
+  if (saved && navigation.type === "navigate") return;
   board.restore(strokes);
   state.saved = saved;
   state.sending = sending;
@@ -312,7 +365,11 @@ for (const pen of pens) {
 
 rememberConsent(elements["may-train"]);
 
-// Whether an element handles Enter itself; radio buttons and checkboxes do not.
+/**
+ * Whether an element handles Enter itself; radio buttons and checkboxes do not.
+ *
+ * @param {Element} element
+ */
 const handlesEnter = (element) => element.closest("a, button") !== null;
 
 document.addEventListener("keydown", (event) => {
@@ -322,7 +379,7 @@ document.addEventListener("keydown", (event) => {
   if (isCommand && key === "z") event.shiftKey ? board.redo() : board.undo();
   else if (isCommand && key === "y") board.redo();
   else if (!isCommand && key === "escape") board.clear();
-  else if (!isCommand && key === "enter" && !handlesEnter(event.target)) handleSave();
+  else if (!isCommand && key === "enter" && !handlesEnter(/** @type {Element} */ (event.target))) handleSave();
   else return;
   event.preventDefault();
 });

@@ -1,11 +1,15 @@
+// @ts-check
 /* The page of a training run: polls the progress every second and reloads the page when the run has ended. */
 
 import { call, Problem, sleep } from "./api.js";
 import { showNotice } from "./notice.js";
 
+/** @type {HTMLElement} */
 const page = document.querySelector("[data-progress-url]");
+/** @type {(name: string) => any} An element of this page; its kind depends on the name. */
 const find = (name) => page.querySelector(`[data-${name}]`);
 
+/** @param {{title: string, share: number, line: string, curves: string, log: [string, string][]}} now */
 function show(now) {
   find("title").textContent = now.title;
   find("share").value = now.share;

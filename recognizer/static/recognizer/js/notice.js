@@ -1,17 +1,29 @@
+// @ts-check
 /* The notice that the page's account is no longer signed in, with a link to sign in again. */
 
 import { account, accountName, meUrl, onReturn, signInUrl } from "./account.js";
 import { call, Problem } from "./api.js";
 
+/**
+ * assurance: text such as "your drawing is kept". inNewTab: sign in on a new tab, because this page has data that a reload
+ * would lose. resumed(): called once when the account is signed in again.
+ *
+ * @typedef {{assurance: string, inNewTab?: boolean, resumed?: () => void}} NoticeOptions
+ */
+
+/** @type {HTMLElement} */
 const box = document.querySelector("[data-notice]");
 
-let waiting = null; // options of the notice while it waits for the account, or null
+/** @type {NoticeOptions | null} Options of the notice while it waits for the account. */
+let waiting = null;
 let isChecking = false;
 
-/* Shows a problem with the account and what to do.
+/**
+ * Shows a problem with the account and what to do.
  *
- * problem: status 401 or 403. assurance: text such as "your drawing is kept". inNewTab: sign in on a new tab, because
- * this page has data that a reload would lose. resumed(): called once when the account is signed in again. */
+ * @param {Problem} problem Status 401 or 403.
+ * @param {NoticeOptions} options
+ */
 export function showNotice(problem, options) {
   const { assurance, inNewTab = false } = options;
   const { text, link, isOver } = describe(problem, inNewTab);
@@ -19,16 +31,23 @@ export function showNotice(problem, options) {
   show(text, link ?? "", link ? `; ${assurance}.` : ` ${sentence(assurance)}`);
 }
 
-/* Shows a problem that is not about the account. */
+/**
+ * Shows a problem that is not about the account.
+ *
+ * @param {Problem} problem
+ * @param {string} assurance
+ */
 export function showFailure(problem, assurance) {
   waiting = null;
   show(`${problem.message} ${sentence(assurance)}`);
 }
 
+/** @param {string} text */
 const sentence = (text) => `${text[0].toUpperCase()}${text.slice(1)}.`;
 
+/** @param {(Node | string)[]} parts */
 function show(...parts) {
-  const text = parts.map((part) => part.textContent ?? part).join("");
+  const text = parts.map((part) => (part instanceof Node ? part.textContent : part)).join("");
   if (!box.hidden && box.textContent === text) return; // avoids repeated announcements by screen readers
   box.replaceChildren(...parts);
   box.hidden = false;
@@ -43,6 +62,11 @@ export function hideNotice() {
 /* Focuses the link of the notice, for keys that are disabled while it is shown. */
 export const focusNotice = () => box.querySelector("a")?.focus();
 
+/**
+ * @param {Problem} problem
+ * @param {boolean} inNewTab
+ * @returns {{text: string, link?: HTMLAnchorElement, isOver?: boolean}}
+ */
 function describe(problem, inNewTab) {
   if (problem.status === 401) return { text: "You are signed out. ", link: signInLink("Sign in again", inNewTab) };
   if (problem.code === "other_account") {
@@ -60,6 +84,10 @@ function describe(problem, inNewTab) {
   return { text: `${problem.message} `, link: signInLink("Sign in", inNewTab) };
 }
 
+/**
+ * @param {string} text
+ * @param {boolean} inNewTab
+ */
 function signInLink(text, inNewTab, more = "") {
   const link = document.createElement("a");
   link.href = `${signInUrl}?next=${encodeURIComponent(location.pathname + location.search)}${more}`;

@@ -1,3 +1,4 @@
+// @ts-check
 /* Queue of decisions that are not stored on the server yet. They are sent in order, one at a time.
  *
  * Entries are idempotent and are repeated until the server confirms them. They belong to the account that made them and
@@ -12,7 +13,22 @@ const FIRST_PAUSE_MS = 500;
 const MAX_PAUSE_MS = 10_000;
 const MAX_RETRY_AFTER_SECONDS = 60;
 
-/* Locks exist in secure contexts only. Without them two tabs may send the same entry, which is harmless. */
+/**
+ * @typedef {{act: string, body: {submission: string, value?: string}}} Entry
+ *
+ * @typedef {object} Events
+ * @property {(count: number) => void} changed
+ * @property {(entry: Entry, body: any) => void} answered
+ * @property {(entry: Entry, problem: Problem) => void} refused
+ * @property {(problem: Problem) => void} waiting The site is unreachable or busy.
+ * @property {(problem: Problem) => void} stopped The account is signed out.
+ */
+
+/**
+ * Locks exist in secure contexts only. Without them two tabs may send the same entry, which is harmless.
+ *
+ * @param {() => Promise<boolean>} action
+ */
 const withLock = (action) => (navigator.locks ? navigator.locks.request(`${storagePrefix()}outbox`, action) : action());
 
 export class Outbox {
@@ -23,8 +39,10 @@ export class Outbox {
   #isSending = false;
   #wake = () => {};
 
-  /* urls: by act. events: changed(count), answered(entry, body), refused(entry, problem), waiting(problem) when the site
-   * is unreachable or busy, stopped(problem) when the account is signed out. */
+  /**
+   * @param {Record<string, string>} urls By act.
+   * @param {Events} events
+   */
   constructor(urls, events) {
     this.#urls = urls;
     this.#events = events;
@@ -44,7 +62,7 @@ export class Outbox {
     return new Set(entries.map((entry) => entry?.body.submission));
   }
 
-  /* entry: {act, body}. */
+  /** @param {Entry} entry */
   add(entry) {
     const newest = this.#store.names(ENTRY).at(-1)?.split(".")[1];
     this.#last = Math.max(Date.now(), this.#last + 1, Number(newest ?? 0) + 1);
@@ -99,7 +117,13 @@ export class Outbox {
     return true;
   }
 
-  /* Waits for `pause` or longer. A restored connection ends the wait; a Retry-After of the server is always respected. */
+  /**
+   * Waits for `pause` or longer. A restored connection ends the wait; a Retry-After of the server is always respected.
+   *
+   * @param {Problem} problem
+   * @param {number} pause
+   * @returns {Promise<void>}
+   */
   #wait(problem, pause) {
     const retryAfter = Math.min(problem.retryAfter, MAX_RETRY_AFTER_SECONDS) * 1000;
     return new Promise((resolve) => {
@@ -108,6 +132,10 @@ export class Outbox {
     });
   }
 
+  /**
+   * @param {string} name
+   * @returns {Entry | null}
+   */
   #read(name) {
     try {
       return JSON.parse(this.#store.get(name));
@@ -116,6 +144,7 @@ export class Outbox {
     }
   }
 
+  /** @param {string} name */
   #remove(name) {
     this.#store.remove(name);
     this.#events.changed(this.length);

@@ -1,3 +1,4 @@
+// @ts-check
 /* Review of one submission at a time. The next ones are prefetched, and decisions are sent in order in the background.
  *
  * A key applies to the image on the screen. Keys are ignored while there is none. */
@@ -12,21 +13,39 @@ const PREFETCH_COUNT = 16;
 const REFILL_BELOW = 12;
 const MAX_REQUEST_COUNT = 60;
 
+/** @typedef {import("./answer.js").Answer} Answer */
+/** @typedef {import("./api.js").ReviewItem} Item */
+
+/**
+ * An item that is shown or prefetched. decision: a label, "skip" or null.
+ *
+ * @typedef {{
+ *   item: Item, picture: HTMLImageElement | SVGElement, input: HTMLImageElement, isReady: boolean, decision: string | null
+ * }} CachedItem
+ */
+
+/** @type {HTMLFormElement} */
 const page = document.querySelector("[data-review]");
+/** @type {(name: string) => any} An element of this page; its kind depends on the name. */
 const find = (name) => document.querySelector(`[data-${name}]`);
+/** @type {Record<string, string>} */
 const TRUTHS = JSON.parse(document.getElementById("truths").textContent);
+/** @type {Record<string, string>} */
 const LABEL_BY_VERDICT = { not_a_digit: "not_a_digit", several: "several" };
+/** @type {Record<string, string>} */
 const KEYS = { x: "not_a_digit", m: "several", r: "unreadable" };
 const rule = find("rule").value;
 
-/* Items shown or prefetched: {item, picture, input, isReady, decision}. decision: a label, "skip" or null. */
+/** @type {CachedItem[]} */
 const itemCache = [];
-const history = []; // {index, before} of each decision, in order
+/** @type {{index: number, before: string | null}[]} The decisions, in order. */
+const history = [];
 let position = 0;
 let isFetching = false;
 let isExhausted = false;
 let isLeaving = false;
-let stoppedBy = null; // the Problem with the account; decisions are disabled until it is solved
+/** @type {Problem | null} The problem with the account; decisions are disabled until it is solved. */
+let stoppedBy = null;
 const canUndoEarlier = !find("undo").disabled;
 
 const current = () => itemCache[position];
@@ -36,6 +55,7 @@ const countUndecided = () => itemCache.filter((entry) => entry.decision === null
 
 const SVG = "http://www.w3.org/2000/svg";
 
+/** @param {Item} item */
 function createPicture(item) {
   const plain = new Image(item.width, item.height);
   plain.src = item.image;
@@ -45,12 +65,13 @@ function createPicture(item) {
   svg.setAttribute("viewBox", `${left} ${top} ${right - left} ${bottom - top}`);
   const image = document.createElementNS(SVG, "image");
   image.setAttribute("href", item.image);
-  image.setAttribute("width", item.width);
-  image.setAttribute("height", item.height);
+  image.setAttribute("width", String(item.width));
+  image.setAttribute("height", String(item.height));
   svg.append(image);
   return svg;
 }
 
+/** @param {Item} item */
 function cacheItem(item) {
   const picture = createPicture(item);
   picture.setAttribute("class", "stage-picture");
@@ -60,6 +81,7 @@ function cacheItem(item) {
   input.src = item.pixels;
   input.className = "model-input-image";
   input.alt = "The 28 by 28 pixels that the model saw";
+  /** @type {CachedItem} */
   const entry = { item, picture, input, isReady: false, decision: null };
   // Decode the image before it is shown, for a fast change. Unreadable images are shown too, and can be labelled.
   const copy = new Image();
@@ -83,12 +105,14 @@ async function refill() {
     const { body } = await call("POST", page.dataset.nextUrl, { json: { rule, count } });
     const known = new Map(itemCache.map((entry) => [entry.item.id, entry]));
     const unsent = outbox.submissions;
-    const fresh = body.items.filter((item) => !known.has(item.id) && !unsent.has(item.id));
+    /** @type {Item[]} */
+    const items = body.items;
+    const fresh = items.filter((item) => !known.has(item.id) && !unsent.has(item.id));
     fresh.forEach(cacheItem);
     // Skipped items are returned when no others are left.
-    const skipped = body.items.map((item) => known.get(item.id)).filter((entry) => entry?.decision === "skip");
+    const skipped = items.map((item) => known.get(item.id)).filter((entry) => entry?.decision === "skip");
     for (const entry of skipped) if (!unsent.has(entry.item.id)) entry.decision = null;
-    isExhausted = body.items.length < count;
+    isExhausted = items.length < count;
     showProgress(body.progress);
     setTrouble("asking", "");
     if (!current() && countUndecided() > 0) position = itemCache.findIndex((entry) => entry.decision === null);
@@ -109,6 +133,7 @@ async function refill() {
 
 /* --- Rendering ---------------------------------------------------------------------------------------------- */
 
+/** @param {Answer | null} answer */
 const confirmedLabel = (answer) => (answer ? (LABEL_BY_VERDICT[answer.verdict] ?? String(answer.digit)) : "");
 
 function show() {
@@ -146,6 +171,7 @@ function showBusy() {
   find("stage").setAttribute("aria-busy", String(current() !== undefined && !current().isReady));
 }
 
+/** @param {Answer | null} answer */
 function showAnswer(answer) {
   const value = confirmedLabel(answer);
   find("verdict-box").dataset.verdict = answer?.verdict ?? "blind";
@@ -161,13 +187,16 @@ function showAnswer(answer) {
   find("confirm-text").textContent = isDigit ? `Right, it is ${value}` : value ? "Right" : "Press what you see";
 }
 
+/** @param {string | null} decision */
 function showDecision(decision) {
   const mark = find("decided");
   mark.hidden = decision === null;
   mark.textContent = decision === "skip" ? "You skipped this" : decision ? `You said: ${TRUTHS[decision]}` : "";
-  for (const key of page.querySelectorAll(".key")) key.setAttribute("aria-pressed", String(key.value === decision));
+  for (const key of /** @type {NodeListOf<HTMLButtonElement>} */ (page.querySelectorAll(".key")))
+    key.setAttribute("aria-pressed", String(key.value === decision));
 }
 
+/** @param {{today: number, per_minute: number | null, waiting: number, until_training: number | null}} progress */
 function showProgress(progress) {
   find("today").textContent = progress.today;
   find("pace").textContent = progress.per_minute === null ? "–" : Math.round(progress.per_minute);
@@ -175,12 +204,13 @@ function showProgress(progress) {
   find("until").textContent = progress.until_training ?? "";
 }
 
-/* Updates the counters for an unsent decision; the next refill returns the real ones. */
+/**
+ * Updates the counters for an unsent decision; the next refill returns the real ones.
+ *
+ * @param {number} difference
+ */
 function addToCounters(difference) {
-  for (const [name, sign] of [
-    ["today", 1],
-    ["waiting", -1],
-  ]) {
+  for (const [name, sign] of Object.entries({ today: 1, waiting: -1 })) {
     find(name).textContent = Math.max(0, Number(find(name).textContent) + sign * difference);
   }
 }
@@ -188,6 +218,7 @@ function addToCounters(difference) {
 /* Error messages by source: prefetching, sending decisions, and a decision itself. */
 const troubles = { asking: "", sending: "", decision: "" };
 
+/** @type {(about: keyof typeof troubles, text: string) => void} */
 function setTrouble(about, text) {
   if (troubles[about] === text) return;
   troubles[about] = text;
@@ -199,6 +230,7 @@ function setTrouble(about, text) {
 /* --- Deciding ----------------------------------------------------------------------------------------------- */
 
 const ACTS = { decide: page.dataset.decisionsUrl, skip: page.dataset.skipsUrl, undo: page.dataset.undoUrl };
+/** @param {number} number */
 const decisions = (number) => `${number} decision${number === 1 ? "" : "s"}`;
 let lost = 0; // decisions that the site has refused
 
@@ -227,7 +259,11 @@ const outbox = new Outbox(ACTS, {
   stopped: stop,
 });
 
-/* Signed out: disables the keys until the account is signed in again. Decisions are kept and sent then. */
+/**
+ * Signed out: disables the keys until the account is signed in again. Decisions are kept and sent then.
+ *
+ * @param {Problem} problem
+ */
 function stop(problem) {
   stoppedBy = problem;
   setTrouble("sending", "");
@@ -262,6 +298,7 @@ function advance() {
   refill();
 }
 
+/** @param {string} value */
 function decide(value) {
   if (stoppedBy) focusNotice();
   const entry = current();
@@ -302,6 +339,7 @@ function undoEarlier() {
   page.requestSubmit(find("undo"));
 }
 
+/** @param {number} step */
 function move(step) {
   const to = position + step;
   if (to < 0 || to >= itemCache.length) return;
@@ -317,11 +355,13 @@ function zoom() {
 
 /* --- Keys, buttons ------------------------------------------------------------------------------------------ */
 
+/** @param {Element} element */
 const isField = (element) => element.matches("input, textarea, select, [contenteditable]");
 
 document.addEventListener("keydown", (event) => {
   if (event.altKey || event.ctrlKey || event.metaKey || event.repeat || event.isComposing) return;
-  if (isField(event.target)) return;
+  const target = /** @type {Element} */ (event.target);
+  if (isField(target)) return;
   const key = event.key.toLowerCase();
   if (/^[0-9]$/.test(key)) decide(key);
   else if (key in KEYS) decide(KEYS[key]);
@@ -331,8 +371,7 @@ document.addEventListener("keydown", (event) => {
   else if (key === "arrowleft") move(-1);
   else if (key === "arrowright") move(1);
   // Enter activates a focused button or link instead.
-  else if (key === "enter" && !event.target.closest("a, button, summary"))
-    decide(confirmedLabel(current()?.item.answer));
+  else if (key === "enter" && !target.closest("a, button, summary")) decide(confirmedLabel(current()?.item.answer));
   else return;
   event.preventDefault();
 });
@@ -340,13 +379,13 @@ document.addEventListener("keydown", (event) => {
 page.addEventListener("submit", (event) => {
   if (isLeaving) return;
   event.preventDefault();
-  const { value } = event.submitter;
+  const { value } = /** @type {HTMLButtonElement} */ (event.submitter);
   if (value === "undo") undo();
   else decide(value);
 });
 // A clicked button loses the focus, so that Enter confirms the next item instead of pressing the button again.
 page.addEventListener("click", (event) => {
-  const button = event.target.closest("button");
+  const button = /** @type {Element} */ (event.target).closest("button");
   if (button && event.detail > 0) button.blur();
 });
 find("zoom").addEventListener("click", zoom);

@@ -1,7 +1,9 @@
+// @ts-check
 /* A submission's page: reloads when the prediction has finished, and copies the share link. */
 
 import { Problem, pollUntilDone } from "./api.js";
 
+/** @type {HTMLElement | null} */
 const pending = document.querySelector("[data-pending-url]");
 if (pending) {
   try {
@@ -13,7 +15,9 @@ if (pending) {
   location.reload();
 }
 
+/** @type {HTMLInputElement | null} */
 const link = document.querySelector("[data-share-link]");
+/** @type {HTMLElement | null} */
 const copy = document.querySelector("[data-copy]");
 link?.addEventListener("focus", () => link.select());
 // The clipboard exists in secure contexts only.

@@ -1,3 +1,4 @@
+// @ts-check
 /* The Upload page: a row for each file, with its progress, and its prediction or error. */
 
 import { hintOf, sentenceOf } from "./answer.js";
@@ -22,20 +23,26 @@ const FIRST_RETRY_SECONDS = 5;
 const MAX_RETRY_SECONDS = 60;
 const UNSENT = ["ready", "queued", "sending", "retry"].map((state) => `[data-state="${state}"]`).join();
 
+/** @type {HTMLFormElement} */
 const form = document.querySelector("[data-upload]");
 const rows = document.querySelector("[data-rows]");
+/** @type {HTMLTemplateElement} */
 const template = document.querySelector("template[data-row]");
 const news = document.querySelector("[data-news]");
+/** @type {HTMLInputElement} */
 const mayTrain = form.querySelector("[data-may-train]");
 const maxBytes = Number(form.dataset.maxBytes);
 
+/** @param {number} bytes */
 const megabytes = (bytes) => `${Number((bytes / 1024 / 1024).toPrecision(3))}\u00a0MB`;
 
 /* --- Sending ------------------------------------------------------------------------------------------------ */
 
 let running = 0;
+/** @type {(() => Promise<void>)[]} */
 const waiting = [];
 
+/** @param {() => Promise<void>} job */
 function enqueue(job) {
   waiting.push(job);
   startNext();
@@ -52,17 +59,29 @@ async function startNext() {
   }
 }
 
+/**
+ * @param {FormData} body
+ * @param {string} key
+ * @param {(share: number) => void} onProgress
+ */
 async function send(body, key, onProgress) {
   try {
     return await post(body, key, onProgress);
   } catch (error) {
-    if (error.code !== "csrf_failed") throw error;
+    if (/** @type {Problem} */ (error).code !== "csrf_failed") throw error;
     await renewCsrfToken();
     return post(body, key, onProgress);
   }
 }
 
-/* Uses XMLHttpRequest because fetch reports no upload progress. */
+/**
+ * Uses XMLHttpRequest because fetch reports no upload progress.
+ *
+ * @param {FormData} body
+ * @param {string} key
+ * @param {(share: number) => void} onProgress
+ * @returns {Promise<any>}
+ */
 function post(body, key, onProgress) {
   return new Promise((resolve, reject) => {
     const request = new XMLHttpRequest();
@@ -87,9 +106,15 @@ function post(body, key, onProgress) {
 
 /* --- Rows of an account that was signed out ----------------------------------------------------------------- */
 
+/** @type {Set<Row>} */
 const waitingForAccount = new Set();
 
-/* Keeps a row on the page, to send it when the account is signed in again. */
+/**
+ * Keeps a row on the page, to send it when the account is signed in again.
+ *
+ * @param {Row} row
+ * @param {Problem} problem
+ */
 function waitForAccount(row, problem) {
   waitingForAccount.add(row);
   const number = waitingForAccount.size;
@@ -111,15 +136,28 @@ window.addEventListener("beforeunload", (event) => {
 
 /* --- One row ------------------------------------------------------------------------------------------------ */
 
+/**
+ * A submission of the API.
+ *
+ * @typedef {object} Stored
+ * @property {string} state
+ * @property {string} url
+ * @property {string} page
+ * @property {import("./answer.js").Answer | null} prediction
+ * @property {string} failure
+ */
+
 class Row {
   #file;
+  /** @type {CropBox | null} */
   #crop = null;
   #isSending = false;
-  // {content, key} of the last request, so that a repeated one is stored once.
+  /** @type {import("./api.js").KeyedRequest | null} The last request, so that a repeated one is stored once. */
   #sending = null;
   #pause = FIRST_RETRY_SECONDS;
   #retryTimer = 0;
 
+  /** @param {File} file */
   constructor(file) {
     this.#file = file;
     // importNode instead of cloneNode: images load only in the active document.
@@ -130,10 +168,18 @@ class Row {
     this.#start();
   }
 
+  /**
+   * @param {string} name
+   * @returns {any} An element of the row; its kind depends on the name.
+   */
   #part(name) {
     return this.element.querySelector(`[data-${name}]`);
   }
 
+  /**
+   * @param {string} state
+   * @param {string} text
+   */
   #setState(state, text) {
     this.element.dataset.state = state;
     this.#part("state").textContent = text;
@@ -238,6 +284,7 @@ class Row {
     }
   }
 
+  /** @param {Problem} problem */
   #sendLater(problem) {
     const seconds = Math.max(this.#pause, problem.retryAfter);
     const isSoon = seconds <= MAX_RETRY_SECONDS;
@@ -246,18 +293,21 @@ class Row {
     this.#pause = Math.min(this.#pause * 2, MAX_RETRY_SECONDS);
   }
 
+  /** @param {Stored} submission */
   #follow(submission) {
     this.#setState("stored", "Stored. The answer follows as soon as there is one.");
     this.#link(submission);
     return pollUntilDone(submission.url);
   }
 
+  /** @param {Stored} submission */
   #link(submission) {
     const open = this.#part("open");
     open.href = submission.page;
     open.hidden = false;
   }
 
+  /** @param {Stored} submission */
   #showAnswer(submission) {
     this.#link(submission);
     const answer = submission.prediction;
@@ -273,11 +323,12 @@ class Row {
 
 /* --- Inputs: file chooser, camera, drop, paste --------------------------------------------------------------- */
 
+/** @param {FileList} files */
 function addFiles(files) {
   rows.prepend(...Array.from(files, (file) => new Row(file).element));
 }
 
-for (const input of form.querySelectorAll('input[type="file"]')) {
+for (const input of /** @type {NodeListOf<HTMLInputElement>} */ (form.querySelectorAll('input[type="file"]'))) {
   input.addEventListener("change", () => {
     addFiles(input.files);
     input.value = "";
