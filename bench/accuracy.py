@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
@@ -59,8 +59,9 @@ def otsu(image: Image.Image) -> np.ndarray:
     box = cv2.boundingRect(mask)
     if not all(box[2:]):
         return _BLANK
-    ink = cv2.normalize(cv2.subtract(ink, threshold), None, 0, 255, cv2.NORM_MINMAX)
-    return normalize(ink, box, _UNCHANGED * max(box[2:]) / BOX)
+    difference = np.asarray(cv2.subtract(ink, np.full_like(ink, threshold)))
+    ink = np.asarray(cv2.normalize(difference, np.empty_like(difference), 0, 255, cv2.NORM_MINMAX))
+    return normalize(ink, (box[0], box[1], box[2], box[3]), _UNCHANGED * max(box[2:]) / BOX)
 
 
 def quick(image: Image.Image) -> np.ndarray:
@@ -93,7 +94,9 @@ def step_accuracy(images: Sequence[LabelledImage], classifier: Classifier) -> di
     labels = np.array([sample.digit for sample in digits])
     prepared: dict[str, list[np.ndarray]] = {name: [] for name in STEPS}
     for sample in digits:
-        image = sample.image if sample.path is None else decode(sample.path.read_bytes())
+        image = decode(sample.path.read_bytes()) if sample.image is None and sample.path else sample.image
+        if image is None:
+            raise ValueError(f"{sample.name} has neither a file nor an image.")
         for name, step in STEPS.items():
             prepared[name].append(step(image))
     return {
@@ -104,11 +107,15 @@ def step_accuracy(images: Sequence[LabelledImage], classifier: Classifier) -> di
 
 def calibration_error(results: Sequence[ImageResult]) -> float | None:
     """Return the expected calibration error over the images that show one digit and are not blank."""
-    digits = [outcome for outcome in results if outcome.answer is not None and outcome.sample.digit is not None]
+    digits = [
+        (outcome.answer.probabilities, outcome.sample.digit)
+        for outcome in results
+        if outcome.answer is not None and outcome.sample.digit is not None
+    ]
     if not digits:
         return None
-    labels = np.array([outcome.sample.digit for outcome in digits])
-    return expected_calibration_error(np.array([outcome.answer.probabilities for outcome in digits]), labels)
+    probabilities, labels = zip(*digits, strict=True)
+    return expected_calibration_error(np.array(probabilities), np.array(labels))
 
 
 def figures(results: Sequence[ImageResult]) -> list[tuple[str, str]]:
@@ -140,7 +147,7 @@ def figures(results: Sequence[ImageResult]) -> list[tuple[str, str]]:
     ]
 
 
-def _interval(row: dict) -> str:
+def _interval(row: dict[str, Any]) -> str:
     low, high = row["interval"]
     return f"{row['accuracy']:.2%} ({row['correct']} of {row['n']}; {low:.2%} to {high:.2%})"
 

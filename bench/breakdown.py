@@ -19,7 +19,7 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from PIL import Image
 
@@ -29,6 +29,7 @@ from bench import request_bodies as bodies
 
 if TYPE_CHECKING:  # the import reads the settings
     from digitsite.testing.site import Site
+    from recognizer.requests import SiteRequest
 
 TIMES = 300
 # Requests in one turn; the first turn warms up.
@@ -124,7 +125,7 @@ def stages_of_requests(files: Sequence[bytes]) -> Columns:
     columns: Columns = {}
     actor = Actor(visitor="a" * 32)
     request = RequestFactory().get("/", headers={"host": "localhost"})
-    request.actor = actor
+    cast("SiteRequest", request).actor = actor
     for file in files:
         marks = [("", time.perf_counter())]
 

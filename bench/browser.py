@@ -13,8 +13,9 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any, cast
 
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Cookie, Page, sync_playwright
 
 from bench import request_bodies, serving
 from digitsite.testing import chromium, layout_shifts
@@ -91,6 +92,8 @@ def previews(browser: Browser, url: str, count: int) -> list[list[float]]:
 def draw(page: Page, strokes: list[list[list[float]]]) -> None:
     """Draw strokes with the mouse."""
     box = page.locator("[data-canvas]").bounding_box()
+    if box is None:
+        raise RuntimeError("The canvas is not visible.")
     for stroke in strokes:
         points = [
             (box["x"] + box["width"] * x / 280, box["y"] + box["height"] * y / 280)
@@ -103,7 +106,7 @@ def draw(page: Page, strokes: list[list[list[float]]]) -> None:
         page.mouse.up()
 
 
-def operator_cookies(browser: Browser, link: str) -> list[dict]:
+def operator_cookies(browser: Browser, link: str) -> list[Cookie]:
     """Sign in as the operator, who may see every page, and return the cookies."""
     context = browser.new_context()
     page = context.new_page()
@@ -131,11 +134,11 @@ def show_pages(browser: Browser, site: Supervised) -> None:
 
 
 def load_pages(
-    browser: Browser, cookies: list[dict], url: str, addresses: Sequence[str], screen: str
+    browser: Browser, cookies: list[Cookie], url: str, addresses: Sequence[str], screen: str
 ) -> list[layout_shifts.Loaded]:
     """Load each address in a new browser context and return the measurements."""
     context = browser.new_context(viewport=layout_shifts.SCREENS[screen])
-    context.add_cookies(cookies)
+    context.add_cookies(cast("Any", cookies))  # Playwright's types do not accept what its cookies() returns
     pages = [layout_shifts.load(context, f"{url}{address}") for address in addresses]
     context.close()
     return pages

@@ -114,7 +114,8 @@ class Setting:
         started = time.process_time()
         model, _ = fit(recipe, sources, self.export_sets["validation"], model=model)
         seconds = time.process_time() - started
-        model.set_weights(interpolate_weights(before, model.get_weights(), SITE.interpolation))
+        if SITE.interpolation is not None:
+            model.set_weights(interpolate_weights(before, model.get_weights(), SITE.interpolation))
         exported = export_model(model, recipe.name, self.export_sets)
         if file is not None:
             file.with_suffix(".keras").write_bytes(exported.keras_file)

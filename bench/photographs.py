@@ -54,7 +54,8 @@ def summarize(results: list[ImageResult], classifier: Classifier) -> Row:
     for outcome in results:
         collector.add(outcome)
     summary = collector.summary()
-    plain = classifier.logits(np.stack([otsu(outcome.sample.image) for outcome in results])).argmax(axis=1)
+    images = [outcome.sample.image for outcome in results if outcome.sample.image is not None]
+    plain = classifier.logits(np.stack([otsu(image) for image in images])).argmax(axis=1)
     share = {str(verdict): row["share"] for verdict, row in summary["verdicts"].items()}
     return Row(
         right=summary["accuracy"],

@@ -37,7 +37,7 @@ def processor_seconds(pids: Iterable[int]) -> float:
 
 def families(pids: Iterable[int]) -> list[psutil.Process]:
     """Return the processes and all their descendants, each once."""
-    members = {}
+    members: dict[int, psutil.Process] = {}
     for pid in pids:
         with contextlib.suppress(psutil.NoSuchProcess):
             process = psutil.Process(pid)
@@ -49,7 +49,7 @@ def free_port() -> int:
     """Return a TCP port of the loopback interface that is not in use."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+        return int(probe.getsockname()[1])
 
 
 @contextlib.contextmanager

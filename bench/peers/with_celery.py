@@ -10,12 +10,13 @@ import os
 import subprocess
 import sys
 from functools import cache
+from wsgiref.types import StartResponse, WSGIEnvironment
 
 import numpy as np
 from celery import Celery
 from django.conf import settings
 from django.core.handlers.wsgi import WSGIHandler
-from django.http import HttpRequest, JsonResponse
+from django.http import HttpRequest, HttpResponseBase, JsonResponse
 from django.urls import path
 
 from bench.peers import reading
@@ -34,16 +35,16 @@ def predict_task(file: str) -> int:
 
 def predict(request: HttpRequest) -> JsonResponse:
     """Send the image to the worker and wait for the digit."""
-    file = base64.b64encode(request.FILES["image"].read()).decode()
+    file = base64.b64encode(request.FILES.getlist("image")[0].read()).decode()
     return JsonResponse({"digit": predict_task.delay(file).get(timeout=60)})
 
 
 urlpatterns = [path("predict", predict)]
 
 
-def application(*arguments: object) -> object:
+def application(environ: WSGIEnvironment, start_response: StartResponse) -> HttpResponseBase:
     """Answer as the WSGI application, which is created for the first request."""
-    return _django()(*arguments)
+    return _django()(environ, start_response)
 
 
 @cache

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from playwright.sync_api import BrowserContext, Request, Route
+    from playwright.sync_api import BrowserContext, Request, Route, ViewportSize
 
-SCREENS = {"phone": {"width": 360, "height": 740}, "desktop": {"width": 1280, "height": 800}}
+SCREENS: dict[str, ViewportSize] = {"phone": {"width": 360, "height": 740}, "desktop": {"width": 1280, "height": 800}}
 # https://web.dev/articles/cls calls up to 0.1 good; pages of this site have no visible shift.
 MAX_SHIFT = 0.01
 DELAYED_TYPES = ("script", "image", "fetch", "xhr")
