@@ -30,6 +30,8 @@ from bench import request_bodies as bodies
 if TYPE_CHECKING:  # the import reads the settings
     from digitsite.testing.site import Site
     from recognizer.requests import SiteRequest
+    from recognizer.services.identity.actors import Actor
+    from recognizer.services.submissions.intake import PreparedSubmission
 
 TIMES = 300
 # Requests in one turn; the first turn warms up.
@@ -86,16 +88,27 @@ def main() -> int:
 
 def warm_up() -> None:
     """Store images as `serving.warm_up` does, in this process."""
-    from recognizer.models import Source
     from recognizer.services.identity.actors import Actor
-    from recognizer.services.submissions import intake, writer
-    from recognizer.services.submissions.intake import SubmissionInput
+    from recognizer.services.submissions import writer
     from recognizer.services.submissions.writer import WriteRequest
 
-    files = bodies.noise(serving.WARM_UP_IMAGES)
-    inputs = [SubmissionInput(source=Source.API, image=file) for file in files]
     actor = Actor(visitor="a" * 32)
-    writer.store(WriteRequest(actor=actor, items=intake.prepare(inputs, actor=actor), wait=True, timeout=10))
+    items = prepare(bodies.noise(serving.WARM_UP_IMAGES), actor)
+    writer.store(WriteRequest(actor=actor, items=items, wait=True, timeout=10))
+
+
+def prepare(files: Sequence[bytes], actor: "Actor") -> list["PreparedSubmission"]:
+    """Return what to store for valid images."""
+    from recognizer.models import Source
+    from recognizer.services.submissions import intake
+    from recognizer.services.submissions.intake import SubmissionInput, SubmissionRejectedError
+
+    items = list["PreparedSubmission"]()
+    for item in intake.prepare([SubmissionInput(source=Source.API, image=file) for file in files], actor=actor):
+        if isinstance(item, SubmissionRejectedError):
+            raise item
+        items.append(item)
+    return items
 
 
 def turn(inner: "Site", connection: load.Connection, files: Sequence[bytes], posted_files: Sequence[bytes]) -> Columns:
@@ -114,18 +127,15 @@ def stages_of_requests(files: Sequence[bytes]) -> Columns:
 
     from ml import preprocessing
     from recognizer.api.views.create import submission_document
-    from recognizer.models import Source
     from recognizer.services.identity.actors import SYSTEM_ACTOR, Actor
     from recognizer.services.images import storage
     from recognizer.services.inference import producer
     from recognizer.services.lib import bulk_insert, fsync
-    from recognizer.services.submissions import intake
-    from recognizer.services.submissions.intake import SubmissionInput
 
     columns: Columns = {}
     actor = Actor(visitor="a" * 32)
-    request = RequestFactory().get("/", headers={"host": "localhost"})
-    cast("SiteRequest", request).actor = actor
+    request = cast("SiteRequest", RequestFactory().get("/", headers={"host": "localhost"}))
+    request.actor = actor
     for file in files:
         marks = [("", time.perf_counter())]
 
@@ -138,7 +148,7 @@ def stages_of_requests(files: Sequence[bytes]) -> Columns:
         mark("encode the stored image")
         preprocessing.prepare_image(encoded.pixels)
         mark(PREPROCESS)
-        row = intake.prepare([SubmissionInput(source=Source.API, image=file)], actor=actor)[0].row
+        row = prepare([file], actor)[0].row
         mark(PREPARE_AGAIN)
         with fsync.relaxed_sync(), transaction.atomic():
             path = storage.write(encoded)
