@@ -31,63 +31,57 @@ class ReadOnlyAdmin(admin.ModelAdmin):  # type: ignore[type-arg] # not subscript
         return False
 
 
-@admin.register(models.Submission)
-class SubmissionAdmin(ReadOnlyAdmin):
-    """Submissions, without the pixels."""
-
-    list_display = ("public_id", "created", "source", "state", "latest_prediction", "truth", "truth_state", "fold")
-    list_filter = ("source", "state", "truth_state", "fold")
-    list_select_related = ("latest_prediction",)
-    search_fields = ("public_id", "digest")
-    exclude = ("pixels",)
-
-
-@admin.register(models.Prediction)
-class PredictionAdmin(ReadOnlyAdmin):
-    """Predictions."""
-
-    list_display = ("submission", "version", "digit", "certainty", "verdict", "created")
-    list_filter = ("verdict", "digit")
-    list_select_related = ("submission", "version")
-
-
-@admin.register(models.Label)
-class LabelAdmin(ReadOnlyAdmin):
-    """Labels and retractions."""
-
-    list_display = ("submission", "kind", "value", "user", "reason", "created")
-    list_filter = ("kind", "value", "reason")
-    list_select_related = ("submission", "user")
-
-
-@admin.register(models.Lease)
-class LeaseAdmin(ReadOnlyAdmin):
-    """Leases of the review queue."""
-
-    list_display = ("submission", "reviewer", "reason", "expires")
-
-
-@admin.register(models.Skip)
-class SkipAdmin(ReadOnlyAdmin):
-    """Skipped submissions of reviewers."""
-
-    list_display = ("submission", "reviewer", "created")
-
-
-@admin.register(models.Token)
-class TokenAdmin(ReadOnlyAdmin):
-    """Tokens, without their digests."""
-
-    list_display = ("name", "user", "get_scopes_display", "created", "expires", "last_used")
-    list_select_related = ("user",)
-    exclude = ("digest",)
-
-
-@admin.register(models.ModelVersion)
-class ModelVersionAdmin(ReadOnlyAdmin):
-    """Model versions."""
-
-    list_display = ("number", "created", "origin", "parent", "gate_verdict", "bundle_sha256")
+admin.site.register(
+    models.Submission,
+    ReadOnlyAdmin,
+    list_display=("public_id", "created", "source", "state", "latest_prediction", "truth", "truth_state", "fold"),
+    list_filter=("source", "state", "truth_state", "fold"),
+    list_select_related=("latest_prediction",),
+    search_fields=("public_id", "digest"),
+    exclude=("pixels",),
+)
+admin.site.register(
+    models.Prediction,
+    ReadOnlyAdmin,
+    list_display=("submission", "version", "digit", "certainty", "verdict", "created"),
+    list_filter=("verdict", "digit"),
+    list_select_related=("submission", "version"),
+)
+admin.site.register(
+    models.Label,
+    ReadOnlyAdmin,
+    list_display=("submission", "kind", "value", "user", "reason", "created"),
+    list_filter=("kind", "value", "reason"),
+    list_select_related=("submission", "user"),
+)
+admin.site.register(models.Lease, ReadOnlyAdmin, list_display=("submission", "reviewer", "reason", "expires"))
+admin.site.register(models.Skip, ReadOnlyAdmin, list_display=("submission", "reviewer", "created"))
+admin.site.register(
+    models.Token,
+    ReadOnlyAdmin,
+    list_display=("name", "user", "get_scopes_display", "created", "expires", "last_used"),
+    list_select_related=("user",),
+    exclude=("digest",),
+)
+admin.site.register(
+    models.ModelVersion,
+    ReadOnlyAdmin,
+    list_display=("number", "created", "origin", "parent", "gate_verdict", "bundle_sha256"),
+)
+admin.site.register(
+    models.TrainingRun,
+    ReadOnlyAdmin,
+    list_display=("id", "created", "trigger", "state", "requested_by", "version"),
+    list_filter=("state", "trigger"),
+)
+admin.site.register(
+    models.Deployment,
+    ReadOnlyAdmin,
+    list_display=("sequence", "created", "kind", "from_version", "to_version", "who", "why"),
+)
+admin.site.register(
+    models.Attempt, ReadOnlyAdmin, list_display=("kind", "created", "account", "address"), list_filter=("kind",)
+)
 
 
 @admin.register(models.ModelFiles)
@@ -100,29 +94,6 @@ class ModelFilesAdmin(ReadOnlyAdmin):
     def get_queryset(self, request: HttpRequest) -> QuerySet[models.ModelFiles]:
         """Defer the binary columns."""
         return super().get_queryset(request).defer("keras_file", "bundle")
-
-
-@admin.register(models.TrainingRun)
-class TrainingRunAdmin(ReadOnlyAdmin):
-    """Training runs."""
-
-    list_display = ("id", "created", "trigger", "state", "requested_by", "version")
-    list_filter = ("state", "trigger")
-
-
-@admin.register(models.Deployment)
-class DeploymentAdmin(ReadOnlyAdmin):
-    """Deployments of model versions."""
-
-    list_display = ("sequence", "created", "kind", "from_version", "to_version", "who", "why")
-
-
-@admin.register(models.Attempt)
-class AttemptAdmin(ReadOnlyAdmin):
-    """Login attempts and other throttled attempts."""
-
-    list_display = ("kind", "created", "account", "address")
-    list_filter = ("kind",)
 
 
 @admin.register(User)
