@@ -5,18 +5,16 @@
 """
 
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from django.contrib.auth.models import Group, User
 from django.utils import timezone
 
-from ml.data import synthetic_digits
-from ml.data.digit_shapes import SHAPES
+from ml.data.digit_shapes import SHAPES, PenLines, Rng
+from ml.data.synthetic_digits import write_by_hand
 from ml.preprocessing import FRAME
 from recognizer.models import Label, LabelReason, Prediction, Source, Submission, SubmissionState, TruthValue
 from recognizer.services.identity.actors import Actor
@@ -37,9 +35,6 @@ SCRIBBLE_SHARE = 0.04
 REVIEWER = "demo-reviewer"
 BATCH = 64
 
-# A stroke is a list of x coordinates and a list of y coordinates.
-Strokes = list[list[list[float]]]
-
 
 class DemoError(RuntimeError):
     """The demo data cannot be created; the message says why."""
@@ -52,59 +47,41 @@ class Writer:
     Attributes:
         key: The visitor key.
         shapes: By digit, the index of the shape in `SHAPES` that the writer uses.
-        slant: Shear of the shape.
-        width: Factor of the width.
-        size: Height relative to the usual height.
-        turn: Rotation in radians.
-        tremor: Amplitude of the tremor in pixels.
-        haste: Standard deviation of the shape's points, relative to its height.
+        slant: Shear of the writing.
+        width: Factor of its width.
     """
 
     key: str
     shapes: dict[int, int]
     slant: float
     width: float
-    size: float
-    turn: float
-    tremor: float
-    haste: float
 
     @classmethod
-    def random(cls, rng: np.random.Generator) -> "Writer":
+    def random(cls, rng: Rng) -> "Writer":
         """Return a writer with a random style."""
         return cls(
             key=secrets.token_hex(16),
             shapes={digit: int(rng.integers(len(shapes))) for digit, shapes in SHAPES.items()},
-            slant=rng.normal(0.08, 0.18),
-            width=rng.uniform(0.75, 1.3),
-            size=rng.uniform(0.55, 1.0),
-            turn=rng.normal(0, 0.14),
-            tremor=abs(rng.normal(0, 1.8)),
-            haste=rng.uniform(0.01, 0.09),
+            slant=rng.normal(0.08, 0.3),
+            width=rng.uniform(0.6, 1.1),
         )
 
-    def write(self, digit: int, rng: np.random.Generator) -> Strokes:
+    def write(self, digit: int, rng: Rng) -> list[list[list[float]]]:
         """Draw a digit as strokes on a canvas of FRAME x FRAME, with random variation."""
-        lines = SHAPES[digit][self.shapes[digit]](rng)
-        return [self._stroke(points, is_round, rng) for points, is_round in lines]
+        return self._draw(SHAPES[digit][self.shapes[digit]](rng), rng)
 
-    def scribble(self, rng: np.random.Generator) -> Strokes:
+    def scribble(self, rng: Rng) -> list[list[list[float]]]:
         """Draw a random walk, which is not a digit, on a canvas of FRAME x FRAME."""
         points = np.cumsum(rng.normal(0, 0.35, (int(rng.integers(6, 14)), 2)), axis=0)
-        points = (points - points.min(0)) / np.maximum(np.ptp(points, axis=0), 0.2)
-        return [self._stroke([(x - 0.5, y) for x, y in points.tolist()], True, rng)]
+        return self._draw([(points.tolist(), True)], rng)
 
-    def _stroke(
-        self, points: Sequence[tuple[float, float]], is_round: bool, rng: np.random.Generator
-    ) -> list[list[float]]:
-        line: npt.NDArray[Any] = np.array(points) + rng.normal(0, self.haste, (len(points), 2))
-        line = synthetic_digits.smooth(line, 3 if is_round else 1)
-        turn, size = self.turn + rng.normal(0, 0.05), self.size * rng.uniform(0.9, 1.1)
-        cos, sin = np.cos(turn), np.sin(turn)
-        shape = np.array([[cos, -sin], [sin, cos]]) @ np.array([[self.width, -self.slant], [0, 1]])
-        waves = np.sin(np.linspace(0, rng.uniform(8, 25), len(line))[:, None] + rng.uniform(0, 6, 2))
-        x, y = (((line - [0, 0.5]) @ shape.T * size * 0.75 + 0.5) * FRAME + self.tremor * waves).T
-        return [x.clip(2, FRAME - 2).round(1).tolist(), y.clip(2, FRAME - 2).round(1).tolist()]
+    def _draw(self, lines: PenLines, rng: Rng) -> list[list[list[float]]]:
+        strokes = []
+        for stroke in write_by_hand(lines, rng):
+            x, y = np.array(stroke) - FRAME / 2
+            x = (x * self.width - y * self.slant + FRAME / 2).clip(0, FRAME)
+            strokes.append([x.round(1).tolist(), (y + FRAME / 2).round(1).tolist()])
+        return strokes
 
 
 def fill(count: int, *, seed: int = 0, report: Callable[[str], None] = lambda _: None) -> int:
@@ -160,7 +137,7 @@ def _predict(ids: list[int]) -> None:
         predict.predict_batch(ids[start : start + BATCH])
 
 
-def _label(labels_by_id: dict[int, str], rng: np.random.Generator) -> int:
+def _label(labels_by_id: dict[int, str], rng: Rng) -> int:
     """Add reviews of a share of the submissions, and corrections of wrong predictions by their writers."""
     reviewer = _create_reviewer()
     reviews = []
