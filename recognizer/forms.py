@@ -23,7 +23,7 @@ SCOPE_TEXTS = {
     Scope.READ: "read: pictures, predictions, labels and models that you see",
     Scope.SUBMIT: "submit: send pictures; label, share and delete your own",
     Scope.REVIEW: "review: see every picture and be believed about it, as you are; export",
-    Scope.OPERATE: "operate: train, promote and roll back models; delete anybody's pictures",
+    Scope.OPERATE: "operate: train, promote and roll back models; delete pictures of other people",
 }
 
 

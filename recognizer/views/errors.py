@@ -30,7 +30,7 @@ PAGES = {
     ),
     403: (
         "You may not see this",
-        "It belongs to somebody else, or needs an account with more rights. Sign in with another one if you have it.",
+        "It belongs to another person, or needs an account with more rights. Sign in with another one if you have it.",
     ),
     404: (
         "There is nothing here",
@@ -42,7 +42,7 @@ PAGES = {
     ),
     410: (
         "This link does not work any more",
-        "A sign-in link works once, and for one day. Ask whoever runs this site for a new one.",
+        "A sign-in link works once, and for one day. Ask an operator of this site for a new one.",
     ),
     413: (
         "That is too large",
@@ -63,7 +63,7 @@ PAGES = {
         "The site’s disk is full, and nothing was saved. Please tell its operator.",
     ),
 }
-STRANGER_TEXT = "It belongs to somebody else, or needs an account that may. Sign in if you have one."
+STRANGER_TEXT = "It belongs to another person, or needs an account. Sign in if you have one."
 SIGNED_OUT = (
     "You are signed out",
     "Nothing was changed. Sign in again, and then repeat the last step.",

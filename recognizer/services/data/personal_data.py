@@ -241,5 +241,5 @@ def _check_account_deletable(actor: Actor) -> None:
         raise AccountNotDeletableError("You have no account here.")
     if actor.is_operator and users.is_last_operator(actor.user):
         raise AccountNotDeletableError(
-            "You are this site's only operator. Make somebody else one first, on the People page."
+            "You are this site's only operator. Make another account one first, on the People page."
         )

@@ -25,9 +25,7 @@ class StorageError(BusyError):
     wait = 60
 
     def __init__(self) -> None:
-        super().__init__(
-            "This site cannot write to its storage, so nothing was stored. Please tell whoever runs this site."
-        )
+        super().__init__("This site cannot write to its storage, so nothing was stored. Please tell its operator.")
 
 
 class StorageFullError(StorageError):
@@ -36,9 +34,7 @@ class StorageFullError(StorageError):
     code = "storage_full"
 
     def __init__(self) -> None:
-        RuntimeError.__init__(
-            self, "There is no room left here, so nothing was stored. Please tell whoever runs this site."
-        )
+        RuntimeError.__init__(self, "There is no room left here, so nothing was stored. Please tell its operator.")
 
 
 def log_storage_error(error: StorageError) -> None:

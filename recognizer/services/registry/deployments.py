@@ -63,7 +63,7 @@ def promote(
     if not passed and not force:
         raise RegistryError(f"The gate did not let {version} pass. Force it, with a reason, or train again.")
     if not passed and not why:
-        raise RegistryError("Say why: the reason is kept beside the version for whoever comes after you.")
+        raise RegistryError("Say why: the reason is kept with the version for the operators after you.")
     return model_versions.deploy(
         version=_require_fit(version),
         kind=Deployment.Kind.PROMOTE if passed else Deployment.Kind.FORCE,
@@ -148,7 +148,7 @@ def _require_unchanged(expected_sequence: int | None) -> Deployment | None:
     newest = model_versions.live_deployment()
     if newest.sequence != expected_sequence:
         raise DeploymentConflictError(
-            "The live version was changed by somebody else meanwhile. Look again and decide anew."
+            "The live version was changed by another operator meanwhile. Look again, then decide."
         )
     return newest
 

@@ -99,7 +99,7 @@ def deploy(
             )
     except IntegrityError as error:
         raise DeploymentConflictError(
-            "The live version was changed by somebody else at the same moment. Look again and decide anew."
+            "The live version was changed by another operator at the same moment. Look again, then decide."
         ) from error
 
 

@@ -137,7 +137,7 @@ def delete_many(*, actor: Actor, rows: Collection[Submission]) -> None:
         NotAllowedError: the actor may not delete all of them; none was deleted.
     """
     if not all(permissions.can_delete(actor, row) for row in rows):
-        raise NotAllowedError("Only whoever sent it, or an operator, can delete this.")
+        raise NotAllowedError("Only the person who sent it, or an operator, can delete this.")
     delete_submissions(Submission.objects.filter(pk__in=[row.pk for row in rows]))
 
 
@@ -162,7 +162,7 @@ def share(*, actor: Actor, submission: Submission) -> str:
         NotAllowedError: the submission belongs to another person.
     """
     if not permissions.can_share(actor, submission):
-        raise NotAllowedError("Only whoever sent it can share this.")
+        raise NotAllowedError("Only the person who sent it can share this.")
     # A concurrent call does not replace the key.
     Submission.objects.filter(pk=submission.pk, share_key="").update(share_key=secrets.token_urlsafe(18))
     submission.refresh_from_db(fields=["share_key"])
@@ -177,6 +177,6 @@ def unshare(*, actor: Actor, submission: Submission) -> None:
         NotAllowedError: the submission belongs to another person.
     """
     if not permissions.can_share(actor, submission):
-        raise NotAllowedError("Only whoever sent it can stop sharing this.")
+        raise NotAllowedError("Only the person who sent it can stop sharing this.")
     submission.share_key = ""
     submission.save(update_fields=["share_key"])

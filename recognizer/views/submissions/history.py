@@ -22,7 +22,7 @@ ORDERINGS = (
     ("doubt", "Surest first"),
 )
 CORRECTED = (("", "Any"), ("true", "Yes"), ("false", "No"))
-OWNERS = (("", "Everybody’s"), ("true", "Mine"))
+OWNERS = (("", "Everyone’s"), ("true", "Mine"))
 # Blank images are never stored.
 VERDICTS = [(verdict.value, verdict.label) for verdict in Verdict if verdict != Verdict.BLANK]
 TRUTH_STATES = (("", "Any"), *TruthState.choices)

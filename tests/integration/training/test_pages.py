@@ -77,7 +77,7 @@ def test_a_refused_version_shows_its_reasons_and_can_be_forced_with_a_reason(ope
     assert versions.live_version() == version
     # The request comes from an outdated page.
     answer = operator_client.post("/models/1/rollback/", {"seen": sequence}, follow=True)
-    assert "changed by somebody else" in answer.content.decode()
+    assert "changed by another operator" in answer.content.decode()
     assert versions.live_version() == version
     operator_client.post("/models/1/rollback/", {"seen": sequence + 1})
     assert versions.live_version().number == 1

@@ -77,7 +77,7 @@ def test_invalid_link_shows_what_to_do(client: Client, otto: User, token: str) -
     address = reverse("sign-in", args=["MQ", token])
     for response in (client.get(address), client.post(address)):
         assert response.status_code == 410
-        assert "Ask whoever runs this site" in response.content.decode()
+        assert "Ask an operator of this site" in response.content.decode()
 
 
 def test_wrong_password_shows_an_error(client: Client, otto: User) -> None:
