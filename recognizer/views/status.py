@@ -7,14 +7,14 @@ from django.views.decorators.http import require_safe
 
 from recognizer.requests import SiteRequest
 from recognizer.services.identity import permissions
-from recognizer.services.ops import status
+from recognizer.services.ops import health
 
 
 @never_cache
 @require_safe
 def show(request: SiteRequest) -> HttpResponse:
-    """Show the status checks and the number of failed ones."""
+    """Show the results of all checks and the number of failed ones."""
     permissions.require_operator(request.actor)
-    checks = status.checks()
-    ill = [check for check in checks if not check.is_well]
-    return render(request, "recognizer/status.html", {"checks": checks, "ill": ill})
+    results = health.run_checks()
+    failed = [result for result in results if not result.is_ok]
+    return render(request, "recognizer/status.html", {"results": results, "failed": failed})

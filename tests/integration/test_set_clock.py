@@ -13,7 +13,7 @@ from recognizer.models import IdempotencyKey, Submission
 from recognizer.services.identity import idempotency
 from recognizer.services.identity.actors import Actor
 from recognizer.services.inference import recovery, streams
-from recognizer.services.ops import liveness, status
+from recognizer.services.ops import health, liveness
 from recognizer.services.ops.liveness import DEFAULT, PROBES_KEY
 from tests.factories import make_submission
 
@@ -50,8 +50,8 @@ def test_liveness_probe_from_the_future_does_not_count(site_context: Site, later
     site_context.redis().hset(PROBES_KEY, DEFAULT, int(later))
     assert liveness.last_seen() == {DEFAULT: math.inf}
     assert liveness.stalled_queues() == [DEFAULT]
-    check = next(check for check in status.checks() if check.name == "default")
-    assert (check.is_well, check.says) == (False, "Not heard of since the clock was set back")
+    check = next(check for check in health.run_checks() if check.name == "default")
+    assert (check.is_ok, check.text) == (False, "Not heard of since the clock was set back")
     liveness.record_probe(DEFAULT)
     assert liveness.last_seen()[DEFAULT] < 5
     assert liveness.stalled_queues() == []
@@ -68,8 +68,8 @@ def test_submission_from_before_the_clock_was_set_back_is_recovered(site_context
     assert not recovery.lost_submissions().exists()
     Submission.objects.update(created=timezone.now() + timedelta(hours=3))
     assert recovery.lost_submissions().get() == submission
-    check = next(check for check in status.checks() if check.name == "queue")
-    assert not check.is_well
+    check = next(check for check in health.run_checks() if check.name == "queue")
+    assert not check.is_ok
 
 
 def test_failed_attempt_can_be_repeated_after_the_clock_was_set_back(site_context: Site) -> None:

@@ -1,6 +1,5 @@
 """`/healthz`, `/readyz` and `/metrics` for the supervisor, load balancers and Prometheus, outside the versioned API."""
 
-from dataclasses import asdict
 from ipaddress import ip_address
 from typing import Any
 
@@ -27,8 +26,8 @@ def healthz(_request: HttpRequest) -> JsonResponse:
 @require_safe
 def readyz(_request: HttpRequest) -> JsonResponse:
     """Return 200 if the site can serve pages and accept submissions, else 503; the body lists every check."""
-    result = health.check()
-    response: Any = JsonResponse(asdict(result), status=200 if result.is_ready else 503)
+    is_ready, state = health.readiness()
+    response: Any = JsonResponse(state, status=200 if is_ready else 503)
     # Django would log an error for each 503. The checks log what is missing themselves.
     response._has_been_logged = True  # noqa: SLF001 - Django has no public attribute for this
     return response  # type: ignore[no-any-return] # JsonResponse with a private attribute

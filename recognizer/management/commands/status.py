@@ -6,7 +6,7 @@ from dataclasses import asdict
 
 from django.core.management import BaseCommand, CommandParser
 
-from recognizer.services.ops import status
+from recognizer.services.ops import health
 
 
 class Command(BaseCommand):
@@ -20,23 +20,24 @@ class Command(BaseCommand):
         parser.add_argument("--json", action="store_true", help="print JSON")
 
     def handle(self, *, json: bool, **options: object) -> None:
-        """Run all status checks and print them."""
-        checks = status.checks()
+        """Run all health checks and print their results."""
+        results = health.run_checks()
+        is_ok = all(result.is_ok for result in results)
         if json:
-            self._print_json(checks)
+            self._print_json(results, is_ok=is_ok)
         else:
-            for check in checks:
-                self._print(check)
-        if not all(check.is_well for check in checks):
+            for result in results:
+                self._print(result)
+        if not is_ok:
             sys.exit(1)
 
-    def _print(self, check: status.Check) -> None:
-        when = f" {check.when:%Y-%m-%d %H:%M} UTC" if check.when else ""
-        mark = self.style.SUCCESS("ok ") if check.is_well else self.style.ERROR("BAD")
-        self.stdout.write(f"{mark} {check.title}: {check.says}{when}")
-        if not check.is_well:
-            self.stdout.write(f"    {check.what_to_do}")
+    def _print(self, result: health.Result) -> None:
+        when = f" {result.when:%Y-%m-%d %H:%M} UTC" if result.when else ""
+        mark = self.style.SUCCESS("ok ") if result.is_ok else self.style.ERROR("BAD")
+        self.stdout.write(f"{mark} {result.title}: {result.text}{when}")
+        if not result.is_ok:
+            self.stdout.write(f"    {result.advice}")
 
-    def _print_json(self, checks: list[status.Check]) -> None:
-        rows = [asdict(check) | {"when": check.when.isoformat() if check.when else None} for check in checks]
-        self.stdout.write(json.dumps({"is_well": all(check.is_well for check in checks), "checks": rows}, indent=1))
+    def _print_json(self, results: list[health.Result], *, is_ok: bool) -> None:
+        rows = [asdict(result) | {"when": result.when.isoformat() if result.when else None} for result in results]
+        self.stdout.write(json.dumps({"is_ok": is_ok, "checks": rows}, indent=1))

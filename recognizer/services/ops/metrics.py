@@ -6,30 +6,28 @@ and Redis at each scrape, so that every process returns the same values. Names f
 https://prometheus.io/docs/practices/naming/.
 """
 
+import itertools
 import logging
-import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import partial
-from pathlib import Path
 
-import redis
 from django.conf import settings
 from django.db import DatabaseError
-from django.db.models import Count, Min
 from django.utils import timezone
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, ProcessCollector
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
-from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
+from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 
-from recognizer.models import RunState, Submission, SubmissionState, TrainingRun
+from recognizer.models import RunState, Submission, TrainingRun
 from recognizer.models.choices import ACTIVE_RUN_STATES
-from recognizer.services.inference import counters, producer, streams
+from recognizer.services.inference import counters, producer
 from recognizer.services.lib.redis_client import redis_or_none
 from recognizer.services.registry import versions
 
-from . import disk_usage, drift, liveness
+from . import disk_usage, drift, facts, health
+from .facts import Facts
 
 log = logging.getLogger(__name__)
 
@@ -41,9 +39,7 @@ LATENCY_BUCKETS = (0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2, 5, 10)
 # Combined by the minimum; those of several web processes are added otherwise.
 NOT_ADDED = ("process_start_time_seconds", "process_max_fds")
 
-# Counts of this process. They are kept in files of a folder that all web processes share, if there are several
-# (digitsite/server/__main__.py).
-_folder = os.environ.get("PROMETHEUS_MULTIPROC_DIR")
+# Counts of this process, which are kept in files if there are several.
 _counts = CollectorRegistry(auto_describe=False)
 _requests = Counter("digits_http_requests", "HTTP requests.", ["method", "view", "status"], registry=_counts)
 _latency = Histogram(
@@ -64,25 +60,6 @@ def count_request(*, method: str, view: str, status: int, seconds: float) -> Non
     _latency.labels(view).observe(seconds)
 
 
-def web_processes() -> list[int]:
-    """Return the ids of the web processes that are running, of the server to which this process belongs."""
-    if not _folder:
-        return [os.getpid()]
-    ids = [int(path.stem.rpartition("_")[2]) for path in Path(_folder).glob("gauge_livesum_*.db")]
-    running = [number for number in ids if _is_running(number)]
-    for number in set(ids).difference(running):
-        mark_process_dead(number)  # type: ignore[no-untyped-call]
-    return running
-
-
-def _is_running(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except OSError:
-        return False
-    return True
-
-
 def exposition() -> bytes:
     """Return all metrics in Prometheus's text format; those of an unavailable part are left out (see `digits_up`)."""
     return generate_latest(_registry)
@@ -93,7 +70,7 @@ class _ProcessMetrics(Collector):
 
     def collect(self) -> Iterator[Metric]:
         collected: dict[str, list[Metric]] = {}
-        for process in web_processes():
+        for process in facts.web_processes():
             for metric in ProcessCollector(pid=partial(int, process), registry=None).collect():
                 collected.setdefault(metric.name, []).append(metric)
         for name, metrics in collected.items():
@@ -107,72 +84,50 @@ class _SharedMetrics(Collector):
     """Metrics from the database and Redis, read at each scrape in constant time."""
 
     def collect(self) -> Iterator[Metric]:
-        up = GaugeMetricFamily("digits_up", "Whether this part can be reached.", labels=["part"])
-        for part, read in (("database", _from_database), ("redis", _from_redis)):
-            metrics = read()
-            up.add_metric([part], int(bool(metrics)))
-            yield from metrics
-        yield up
+        site = Facts()
+        checks = {result.name: result.is_ok for result in health.run_checks(health.READINESS, known=site)}
+        yield _gauges("digits_check_ok", "Whether the check of this part passes.", "check", checks)
+        up = {"database": checks["database"], "redis": site.redis is not None}
+        yield _gauges("digits_up", "Whether this part can be reached.", "part", up)
+        for part, read in (("database", _database_metrics), ("redis", _redis_metrics)):
+            try:
+                yield from list(read(site)) if up[part] else ()
+            except (DatabaseError, versions.RegistryError, OSError) as error:
+                log.warning("%s metrics unavailable: %s", part, error)
 
 
 _registry.register(_ProcessMetrics())  # before the counts, in which it removes the gauges of ended processes
-_registry.register(MultiProcessCollector(None) if _folder else _counts)  # type: ignore[no-untyped-call]
+_registry.register(MultiProcessCollector(None) if facts.METRICS_FOLDER else _counts)  # type: ignore[no-untyped-call]
 _registry.register(_SharedMetrics())
 
 
-def _from_database() -> list[Metric]:
-    """Return the metrics of the database; none if it is unavailable."""
-    try:
-        return list(_database_metrics())
-    except (DatabaseError, versions.RegistryError, OSError) as error:
-        log.warning("database metrics unavailable: %s", error)
-        return []
-
-
-def _from_redis() -> list[Metric]:
-    """Return the metrics of Redis; none if it is unavailable."""
-    with redis_or_none("redis metrics unavailable") as client:
-        if client is not None:
-            return list(_redis_metrics(client))
-    return []
-
-
-def _database_metrics() -> Iterator[Metric]:
-    yield from _waiting_submissions()
-    live = versions.live_deployment()
-    yield _gauge("digits_live_version", "Number of the live model version.", live.to_version.number)
-    yield _gauge(
-        "digits_live_since_seconds", "When the live version was deployed, Unix time.", live.created.timestamp()
-    )
-    yield from _training()
-    yield from _drift()
-    images = disk_usage.image_usage()
-    yield _gauge("digits_pictures_bytes", "Size of stored images (an estimate if there are many).", images.bytes)
-    yield _gauge("digits_pictures_files", "Stored images (an estimate if there are many).", images.files)
-    yield _gauge("digits_database_bytes", "Size of the database.", disk_usage.database_bytes())
-    yield _gauge("digits_free_bytes", "Free space on the disk of the images.", disk_usage.free_bytes())
-
-
-def _waiting_submissions() -> Iterator[Metric]:
-    waiting = Submission.objects.filter(state=SubmissionState.PENDING)
-    pending = waiting.aggregate(count=Count("pk"), oldest=Min("created"))
-    age = (timezone.now() - pending["oldest"]).total_seconds() if pending["oldest"] else 0.0
-    yield _gauge("digits_submissions_pending", "Submissions without a prediction.", pending["count"])
+def _database_metrics(site: Facts) -> Iterator[Metric]:
+    count, oldest = site.pending
     # The age is negative if the clock was set back since.
-    yield _gauge("digits_submissions_pending_age_seconds", "Age of the oldest pending submission.", abs(age))
+    age = abs((timezone.now() - oldest).total_seconds()) if oldest else 0.0
+    yield _gauge("digits_submissions_pending", "Submissions without a prediction.", count)
+    yield _gauge("digits_submissions_pending_age_seconds", "Age of the oldest pending submission.", age)
     newest = Submission.objects.order_by("-id").values_list("id", flat=True).first()
     # The newest id works as a counter, because ids are ascending and never reused, and takes one index lookup.
-    submissions = CounterMetricFamily("digits_submissions", "Submissions accepted, including deleted ones.")
-    submissions.add_metric([], newest or 0)
-    yield submissions
+    yield CounterMetricFamily(
+        "digits_submissions", "Submissions accepted, including deleted ones.", value=float(newest or 0)
+    )
+    yield from _training(site.latest_run)
+    yield from _drift()
+    images = site.images
+    yield _gauge("digits_pictures_bytes", "Size of stored images (an estimate if there are many).", images.bytes)
+    yield _gauge("digits_pictures_files", "Stored images (an estimate if there are many).", images.files)
+    yield _gauge("digits_database_bytes", "Size of the database.", site.database_bytes)
+    yield _gauge("digits_free_bytes", "Free space on the disk of the images.", disk_usage.free_bytes())
+    live = site.deployment
+    yield _gauge("digits_live_version", "Number of the live model version.", live.to_version.number)
+    since = live.created.timestamp()
+    yield _gauge("digits_live_since_seconds", "When the live version was deployed, Unix time.", since)
 
 
-def _training() -> Iterator[Metric]:
-    state = GaugeMetricFamily("digits_training_state", "1 for the state of the latest training run.", labels=["state"])
-    latest = TrainingRun.objects.only("state", "progress", "finished").first()
-    for name in RunState.values:
-        state.add_metric([name], int(latest is not None and latest.state == name))
-    yield state
+def _training(latest: TrainingRun | None) -> Iterator[Metric]:
+    states = {name: latest is not None and latest.state == name for name in RunState.values}
+    yield _gauges("digits_training_state", "1 for the state of the latest training run.", "state", states)
     is_active = latest is not None and latest.state in ACTIVE_RUN_STATES
     share = float(latest.progress.get("share", 0.0)) if latest is not None and is_active else 0.0
     yield _gauge("digits_training_progress", "Progress of the active run, 0 to 1.", share)
@@ -182,35 +137,35 @@ def _training() -> Iterator[Metric]:
 
 def _drift() -> Iterator[Metric]:
     current = drift.measure()
-    index = GaugeMetricFamily(
+    indexes = {"digits": current.digits, "certainty": current.certainty}
+    yield _gauges(
         "digits_drift_index",
         "Population stability index of recent predictions against earlier ones; above 0.25 is a significant change.",
-        labels=["of"],
+        "of",
+        {name: value for name, value in indexes.items() if value is not None},
     )
-    for name, value in (("digits", current.digits), ("certainty", current.certainty)):
-        if value is not None:
-            index.add_metric([name], value)
-    yield index
     if current.mean_certainty is not None:
         yield _gauge("digits_recent_certainty", "Mean certainty of recent predictions.", current.mean_certainty)
     if current.sure_share is not None:
         yield _gauge("digits_recent_sure_share", "Share of recent predictions that are sure.", current.sure_share)
 
 
-def _redis_metrics(client: redis.Redis) -> Iterator[Metric]:
-    yield _gauge("digits_queue_length", "Submissions in the prediction queue.", streams.queue_length(client))
-    yield _gauge("digits_workers", "Prediction workers with a current heartbeat.", len(streams.heartbeats(client)))
-    ages = GaugeMetricFamily(
-        "digits_canary_age_seconds", "Time since a worker of this queue last consumed a canary.", labels=["queue"]
+def _redis_metrics(site: Facts) -> Iterator[Metric]:
+    if site.redis is None:
+        return
+    yield _gauge("digits_queue_length", "Submissions in the prediction queue.", site.redis.queue_length)
+    yield _gauge("digits_workers", "Prediction workers with a current heartbeat.", len(site.redis.heartbeats))
+    yield _gauges(
+        "digits_canary_age_seconds",
+        "Time since a worker of this queue last consumed a canary.",
+        "queue",
+        site.redis.probe_ages,
     )
-    for queue, seconds in liveness.last_seen().items():
-        ages.add_metric([queue], seconds)
-    yield ages
-    yield from _worker_counters(counters.read(client))
-    lengths = GaugeMetricFamily("digits_celery_queue_length", "Messages waiting in a Celery queue.", labels=["queue"])
-    for queue in CELERY_QUEUES:
-        lengths.add_metric([queue], producer.message_count(queue))
-    yield lengths
+    with redis_or_none("redis metrics unavailable") as client:
+        if client is not None:
+            yield from _worker_counters(counters.read(client))
+            lengths = {queue: producer.message_count(queue) for queue in CELERY_QUEUES}
+            yield _gauges("digits_celery_queue_length", "Messages waiting in a Celery queue.", "queue", lengths)
 
 
 def _worker_counters(totals: counters.Totals) -> Iterator[Metric]:
@@ -220,20 +175,23 @@ def _worker_counters(totals: counters.Totals) -> Iterator[Metric]:
     for (digit, verdict), count in sorted(totals.predictions.items()):
         predictions.add_metric([str(digit), verdict], count)
     yield predictions
-    failed = CounterMetricFamily("digits_predictions_failed", "Submissions that could not be predicted.")
-    failed.add_metric([], totals.failed)
-    yield failed
-    buckets, cumulative = [], 0
-    for size, count in zip((*counters.BATCH_SIZES, "+Inf"), totals.batches, strict=True):
-        cumulative += count
-        buckets.append((str(size), cumulative))
-    sizes = HistogramMetricFamily("digits_batch_size", "Submissions predicted in one batch.")
-    sizes.add_metric([], buckets, sum_value=sum(totals.predictions.values()) + totals.failed)
-    yield sizes
-    seconds = CounterMetricFamily("digits_model_seconds", "Time spent in forward passes.")
-    seconds.add_metric([], totals.model_seconds)
-    yield seconds
+    yield CounterMetricFamily(
+        "digits_predictions_failed", "Submissions that could not be predicted.", value=totals.failed
+    )
+    sizes = zip((*map(str, counters.BATCH_SIZES), "+Inf"), itertools.accumulate(totals.batches), strict=True)
+    predicted = sum(totals.predictions.values()) + totals.failed
+    yield HistogramMetricFamily(
+        "digits_batch_size", "Submissions predicted in one batch.", buckets=list(sizes), sum_value=predicted
+    )
+    yield CounterMetricFamily("digits_model_seconds", "Time spent in forward passes.", value=totals.model_seconds)
 
 
 def _gauge(name: str, description: str, value: float) -> Metric:
     return GaugeMetricFamily(name, description, value=value)
+
+
+def _gauges(name: str, description: str, label: str, values: Mapping[str, float]) -> Metric:
+    family = GaugeMetricFamily(name, description, labels=[label])
+    for key, value in values.items():
+        family.add_metric([key], value)
+    return family

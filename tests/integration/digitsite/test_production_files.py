@@ -99,12 +99,12 @@ get_resolver().url_patterns
 import digitsite.wsgi, digitsite.bootsteps, recognizer.tasks
 from recognizer.services import training
 from recognizer.services.inference import backfill, background, recovery
-from recognizer.services.ops import status
+from recognizer.services.ops import health
 from recognizer.services.registry import deployments, versions
 from recognizer.services.training import presenters, subprocess_runner
 import numpy as np
 versions.live_classifier.current()[1].answer(np.zeros((1, 28, 28), np.uint8))
-assert {check.name for check in status.checks()} >= {"model", "mnist", "training"}
+assert {check.name for check in health.run_checks()} >= {"model", "mnist", "training"}
 training.run_maintenance(), deployments.prune(), backfill.run_backfill()
 """
 

@@ -62,7 +62,7 @@ def test_no_request_id_outside_request() -> None:
 def test_readiness_failures_are_logged_as_warnings(client: Client, log_output: io.StringIO, settings, tmp_path) -> None:
     settings.HANDOFF_URL = f"unix://{tmp_path}/nobody.sock"
     assert client.get("/readyz").status_code == 503
-    assert "WARNING recognizer.services.ops.health redis unreachable" in log_output.getvalue()
+    assert "WARNING recognizer.services.ops.health not ready: redis: Cannot be reached" in log_output.getvalue()
     assert " ERROR " not in log_output.getvalue()
 
 
@@ -162,8 +162,6 @@ def test_submission_can_be_traced_from_request_to_worker(site: Site) -> None:
     (answered,) = wait_until(lambda: [line_facts for line_facts in lines(worker.output) if "submissions" in line_facts])
     assert len(requested["submissions"]) == 1
     assert answered["submissions"] == requested["submissions"]
-    assert answered["task"] == "serve_shift"
-    assert answered["task_id"]
 
 
 @pytest.mark.parametrize("formatter", [logs.Text, logs.json_formatter])

@@ -16,15 +16,15 @@ from digitsite import __version__
 from digitsite.testing.site import Site, wait_until
 from recognizer.models import Deployment, ModelFiles, RunState, Submission, TrainingRun
 from recognizer.services.inference import streams
-from recognizer.services.ops import disk_usage, health, liveness, status
+from recognizer.services.ops import disk_usage, health, liveness
 from tests.factories import make_submission
 from tests.support.people import client_of
 
 pytestmark = pytest.mark.django_db
 
 
-def check_of(name: str) -> status.Check:
-    return next(check for check in status.checks() if check.name == name)
+def check_of(name: str) -> health.Result:
+    return next(check for check in health.run_checks() if check.name == name)
 
 
 def test_status_page_requires_operator(operator, reviewer, visitor):
@@ -49,15 +49,15 @@ def test_site_with_unapplied_migrations_is_not_ready(client):
 
     MigrationRecorder(connection).record_unapplied("recognizer", "0001_initial")
     check = check_of("migrations")
-    assert not check.is_well
-    assert check.says == "1 not applied: recognizer.0001_initial"
-    assert not health.check().is_ready
+    assert not check.is_ok
+    assert check.text == "1 not applied: recognizer.0001_initial"
+    assert not health.readiness()[0]
 
 
 @pytest.mark.both_databases
 def test_database_check_has_name_and_size(database):
-    assert check_of("migrations").is_well
-    assert check_of("database").says.startswith({"sqlite": "SQLite, ", "postgresql": "PostgreSQL, "}[database])
+    assert check_of("migrations").is_ok
+    assert check_of("database").text.startswith({"sqlite": "SQLite, ", "postgresql": "PostgreSQL, "}[database])
     assert disk_usage.database_bytes() > 1_000_000
 
 
@@ -70,45 +70,45 @@ def test_version_is_on_page_and_in_changelog(operator, settings):
 
 def test_long_wait_fails_queue_check():
     make_submission()
-    assert check_of("queue").is_well
+    assert check_of("queue").is_ok
     Submission.objects.update(created=timezone.now() - timedelta(minutes=2))
     check = check_of("queue")
-    assert not check.is_well
-    assert check.says == "1 waiting, the oldest since"
+    assert not check.is_ok
+    assert check.text == "1 waiting, the oldest since"
     assert timezone.now() - check.when > timedelta(minutes=1)
 
 
 def test_damaged_live_model_fails_model_check():
-    assert check_of("model").is_well
+    assert check_of("model").is_ok
     ModelFiles.objects.update(bundle=b"not a bundle")
-    check = check_of("model")
-    assert not check.is_well
-    assert "sha256 differs" in check.says
+    check = check_of("model_files")
+    assert check.severity is health.Severity.CRITICAL
+    assert "sha256 differs" in check.text
     Deployment.objects.all().delete()
-    assert "manage.py migrate" in check_of("model").what_to_do
+    assert "manage.py migrate" in check_of("model").advice
 
 
 def test_failed_training_is_shown_with_reason():
-    assert check_of("training").says == "None yet"
+    assert check_of("training").text == "None yet"
     TrainingRun.objects.create(
         trigger="person", state=RunState.FAILED, finished=timezone.now(), reasons=["The trainer was killed."]
     )
     check = check_of("training")
-    assert not check.is_well
-    assert "The trainer was killed." in check.says
+    assert not check.is_ok
+    assert "The trainer was killed." in check.text
 
 
 def test_missing_mnist_fails_check(monkeypatch, settings):
     monkeypatch.setattr("ml.data.mnist.is_available", lambda: False)
-    assert not check_of("mnist").is_well
+    assert not check_of("mnist").is_ok
     settings.RETRAIN_SCHEDULE, settings.RETRAIN_AFTER_LABELS = 0.0, 0
-    assert check_of("mnist").is_well
+    assert check_of("mnist").is_ok
 
 
 def test_full_disk_fails_check(monkeypatch):
-    assert check_of("disk").is_well
+    assert check_of("disk").is_ok
     monkeypatch.setattr(disk_usage, "free_bytes", lambda: 12_000_000)
-    assert not check_of("disk").is_well
+    assert not check_of("disk").is_ok
 
 
 def test_checks_that_need_database_are_left_out_without_it(monkeypatch):
@@ -118,10 +118,10 @@ def test_checks_that_need_database_are_left_out_without_it(monkeypatch):
         raise OperationalError("connection refused")
 
     monkeypatch.setattr(disk_usage, "database_bytes", fail)
-    names = [check.name for check in status.checks()]
+    names = [check.name for check in health.run_checks()]
     assert names[0] == "database"
     assert "queue" not in names
-    assert "DATABASE_URL" in check_of("database").what_to_do
+    assert "DATABASE_URL" in check_of("database").advice
 
 
 def test_command_has_same_checks_and_exit_status():
@@ -135,7 +135,7 @@ def test_command_has_same_checks_and_exit_status():
     with pytest.raises(SystemExit):
         call_command("status", "--json", stdout=out)
     report = json.loads(out.getvalue())
-    assert report["is_well"] is False
+    assert report["is_ok"] is False
     assert {check["name"] for check in report["checks"]} >= {"database", "redis", "model", "disk"}
 
 
@@ -168,22 +168,22 @@ def test_all_checks_pass_on_running_site(site: Site):
     site.start_redis()
     site.start_worker()
     with site.entered():
-        assert check_of("redis").is_well
-        wait_until(lambda: check_of("predictions").is_well)
-        assert "Valkey" in check_of("redis").says
+        assert check_of("redis").is_ok
+        wait_until(lambda: check_of("worker").is_ok)
+        assert "Valkey" in check_of("redis").text
         (name,) = streams.heartbeats(site.redis())
-        assert name in check_of("predictions").says
+        assert name in check_of("worker").text
         site.parts[-1].kill()
-        assert check_of("default").says == "Not heard of yet"
+        assert check_of("default").text == "Not heard of yet"
         liveness.record_probe(liveness.DEFAULT)
         liveness.record_probe(liveness.TRAIN)
-        assert check_of("default").says == "Heard of 0 s ago"
-        assert check_of("trainer").is_well
+        assert check_of("default").text == "Heard of 0 s ago"
+        assert check_of("trainer").is_ok
         long_ago = int(site.redis().time()[0]) - 3600
         site.redis().hset(liveness.PROBES_KEY, mapping={liveness.DEFAULT: long_ago, liveness.TRAIN: long_ago})
-        assert "keeps the time" in check_of("default").what_to_do
-        assert "trainings wait for it" in check_of("trainer").what_to_do
+        assert "keeps the time" in check_of("default").advice
+        assert "trainings wait for it" in check_of("trainer").advice
         run = TrainingRun.objects.create(trigger="person", state=RunState.RUNNING)
-        assert check_of("trainer").says == f"Busy with training run {run.pk}"
-        silent = wait_until(lambda: None if (check := check_of("predictions")).is_well else check, event="its silence")
-        assert "start it" in silent.what_to_do
+        assert check_of("trainer").text == f"Busy with training run {run.pk}"
+        silent = wait_until(lambda: None if (check := check_of("worker")).is_ok else check, event="its silence")
+        assert "start it" in silent.advice

@@ -11,7 +11,7 @@ from django.test import Client
 
 from digitsite.testing.site import Site
 from recognizer.models import Submission
-from recognizer.services.ops import status
+from recognizer.services.ops import health
 from tests.image_samples import SEVEN
 
 ADDRESS = "/api/v1/submissions"
@@ -67,5 +67,5 @@ def test_full_redis_does_not_reject_submissions(site_context: Site) -> None:
     answer = Client(HTTP_HOST="localhost").post(ADDRESS, **BODY)
     assert answer.status_code == 202
     assert Submission.objects.count() == 1
-    check = next(check for check in status.checks() if check.name == "redis")
-    assert (check.is_well, "its memory is full" in check.says) == (False, True)
+    check = next(check for check in health.run_checks() if check.name == "redis")
+    assert (check.is_ok, "its memory is full" in check.text) == (False, True)

@@ -17,7 +17,7 @@ from digitsite.data_directory import data_dir
 from digitsite.testing.site import BASE_DIR
 from digitsite.testing.supervised import SETTINGS
 from recognizer.models import Submission
-from recognizer.services.ops import consistency, status, writability
+from recognizer.services.ops import consistency, health, writability
 from tests.image_samples import digit, png
 
 ADDRESS = "/api/v1/submissions"
@@ -56,8 +56,8 @@ def test_checks_name_unwritable_paths(
         assert folder in writability.unwritable_paths()
         ready = anonymous_client.get("/readyz")
         assert (ready.status_code, ready.json()["storage"]) == (503, False)
-        check = next(check for check in status.checks() if check.name == "storage")
-        assert (check.is_well, "May not be written: " in check.says) == (False, True)
+        check = next(check for check in health.run_checks() if check.name == "storage")
+        assert (check.is_ok, "May not be written: " in check.text) == (False, True)
         problems = [
             finding.location
             for finding in consistency.check().findings
