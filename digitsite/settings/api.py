@@ -48,6 +48,7 @@ SPECTACULAR_SETTINGS = {
         "drf_spectacular.hooks.postprocess_schema_enums",
         "recognizer.api.openapi.hooks.add_common_problems",
         "recognizer.api.openapi.hooks.add_links",
+        "recognizer.api.openapi.hooks.close_request_bodies",
     ],
     "SCHEMA_PATH_PREFIX": "/api/v1",
     "SWAGGER_UI_DIST": "SIDECAR",

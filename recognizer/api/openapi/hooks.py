@@ -5,9 +5,8 @@
 
 from typing import Any
 
-from drf_spectacular.extensions import OpenApiAuthenticationExtension, OpenApiSerializerExtension
+from drf_spectacular.extensions import OpenApiAuthenticationExtension
 from drf_spectacular.openapi import AutoSchema
-from drf_spectacular.utils import Direction
 
 from recognizer.api.http.problems import CONTENT_TYPE
 from recognizer.api.permissions import required_scopes
@@ -151,18 +150,12 @@ NO_NUL_PATTERN = "^[^\\u0000]*$"
 RESTRICTING_KEYWORDS = {"pattern", "format", "enum", "const"}
 
 
-class StrictScheme(OpenApiSerializerExtension):  # type: ignore[no-untyped-call] # of drf-spectacular
-    """Marks bodies of `StrictSerializer` as closed, and their strings as free of NUL."""
-
-    target_class = "recognizer.api.serializers.fields.StrictSerializer"
-    match_subclasses = True
-
-    def map_serializer(self, auto_schema: AutoSchema, direction: Direction) -> dict[str, Any]:
-        """Return the schema of a serializer."""
-        schema: dict[str, Any] = auto_schema._map_serializer(  # type: ignore[no-untyped-call] # noqa: SLF001 - as documented
-            self.target, direction, bypass_extensions=True
-        )
-        for field in schema["properties"].values():
-            if field.get("type") == "string" and RESTRICTING_KEYWORDS.isdisjoint(field):
-                field["pattern"] = NO_NUL_PATTERN
-        return schema | {"additionalProperties": False}
+def close_request_bodies(result: dict[str, Any], **_kwargs: Any) -> dict[str, Any]:
+    """Describe what each `StrictSerializer` rejects: unknown fields, NUL (postprocessing hook of drf-spectacular)."""
+    for name, schema in result["components"]["schemas"].items():
+        if name.endswith("Request") and "properties" in schema:
+            for field in schema["properties"].values():
+                if field.get("type") == "string" and RESTRICTING_KEYWORDS.isdisjoint(field):
+                    field["pattern"] = NO_NUL_PATTERN
+            schema["additionalProperties"] = False
+    return result
