@@ -1,0 +1,100 @@
+"""Profile hook of `bench.hops`: record the calls between modules of this project, in every thread of a process.
+
+`bench.hops` has it imported by the site's processes at their start. It imports nothing of the project.
+"""
+
+import json
+import os
+import sys
+import threading
+import time
+from functools import cache
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+PACKAGES = ("recognizer", "digitsite", "ml")
+# Helpers without a step of their own, the tables and the caller's rights. A call through them counts for their caller.
+TRANSPARENT = ("recognizer.services.lib", "recognizer.models", "recognizer.services.identity.actors")
+# The web server and the middleware, which surround every request.
+FRAMEWORK = (
+    "digitsite.asgi",
+    "digitsite.server",
+    "digitsite.testing",
+    "recognizer.middleware",
+    "recognizer.proxies",
+    "recognizer.views.limits",
+    "recognizer.views.accounts.page_account",
+)
+LIBRARIES = ("contextlib.py", "functools.py")
+_records = os.open(Path(os.environ["HOPS_FOLDER"]) / f"{os.getpid()}.jsonl", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+
+
+@cache
+def module_of(filename: str) -> str:
+    """Return the name of a module of the project; "" for other code; "*" for code that counts for its caller."""
+    if filename.endswith(LIBRARIES):
+        return "*"
+    path = Path(filename)
+    if not path.is_relative_to(ROOT):
+        return ""
+    name = ".".join(path.relative_to(ROOT).with_suffix("").parts)
+    if not name.startswith(PACKAGES) or name.startswith(FRAMEWORK):
+        return ""
+    return "*" if name.startswith(TRANSPARENT) else name
+
+
+def caller_of(frame: FrameType) -> str:
+    """Return the module of the project that called this frame, or ""."""
+    caller = frame.f_back
+    while caller is not None and module_of(caller.f_code.co_filename) == "*":
+        caller = caller.f_back
+    return module_of(caller.f_code.co_filename) if caller is not None else ""
+
+
+def is_property(frame: FrameType) -> bool:
+    """Return whether the frame computes an attribute of a value."""
+    owner = type(frame.f_locals.get("self"))
+    return isinstance(getattr(owner, frame.f_code.co_name, None), property)
+
+
+def shapes_of(values: Any) -> set[str]:
+    """Return the names of the project's classes among these values; of a list those of its first item."""
+    names: set[str] = set()
+    for value in values:
+        item = value[0] if isinstance(value, list | tuple) and value else value
+        kind = type(item)
+        if kind.__module__.startswith(PACKAGES) and not kind.__module__.startswith("recognizer.services.lib"):
+            names.add(f"{kind.__module__}.{kind.__name__}")
+    return names
+
+
+def hook(frame: FrameType, event: str, argument: Any) -> None:
+    """Record a call of another module, or what it returns."""
+    if event not in ("call", "return"):
+        return
+    code = frame.f_code
+    target = module_of(code.co_filename)
+    if target in ("", "*") or code.co_name.startswith("<"):
+        return
+    source = caller_of(frame)
+    if source in ("", target) or (source.startswith("ml.") and target.startswith("ml.")) or is_property(frame):
+        return
+    values = frame.f_locals if event == "call" else {"": argument}
+    record = {
+        "time": time.monotonic(),
+        "process": os.getpid(),
+        "event": event,
+        "source": source,
+        "target": target,
+        "function": code.co_name,
+        "shapes": sorted(shapes_of(value for name, value in values.items() if name not in ("self", "cls"))),
+    }
+    os.write(_records, json.dumps(record).encode() + b"\n")
+
+
+def start() -> None:
+    """Record in this thread and in those that it starts."""
+    threading.setprofile(hook)
+    sys.setprofile(hook)
