@@ -196,6 +196,11 @@ def manage_key_of(request: HttpRequest) -> str:
     return str(request.META.get("HTTP_X_MANAGE_KEY", ""))
 
 
+def anonymous_actor(request: HttpRequest) -> Actor:
+    """Return the actor of a request without credentials, without loading the session."""
+    return Actor(address=client_ip(request), manage_key=manage_key_of(request))
+
+
 def _actor_of(request: SiteRequest) -> Actor:
     user = request.user if request.user.is_authenticated else None
     visitor, is_renamed = read_visitor(request)

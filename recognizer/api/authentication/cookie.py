@@ -7,8 +7,7 @@ from rest_framework.request import Request
 
 from recognizer.api.http.credentials import is_browser
 from recognizer.api.http.requests import site_request
-from recognizer.middleware import client_ip, manage_key_of
-from recognizer.services.identity.actors import Actor
+from recognizer.middleware import anonymous_actor
 
 
 class CsrfFailedError(PermissionDenied):
@@ -23,8 +22,7 @@ class CookieAuthentication(SessionAuthentication):
     def authenticate(self, request: Request) -> tuple[AbstractBaseUser, None] | None:
         """Return the account of the session, if any, after the CSRF check."""
         if not is_browser(request):
-            # Set without loading the session.
-            site_request(request).actor = Actor(address=client_ip(request), manage_key=manage_key_of(request))
+            site_request(request).actor = anonymous_actor(request)
             return None
         account: tuple[AbstractBaseUser, None] | None = super().authenticate(request)
         if account is None:

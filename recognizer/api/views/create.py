@@ -12,8 +12,10 @@ from urllib.parse import quote_plus
 
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse, QueryDict
+from django.http.request import HttpHeaders
 from django.http.response import HttpResponseBase
 from drf_spectacular.utils import OpenApiResponse, extend_schema
+from rest_framework.exceptions import ValidationError
 from rest_framework.renderers import JSONRenderer
 from rest_framework.serializers import DateTimeField
 
@@ -23,7 +25,6 @@ from recognizer.api.authentication.token import authenticate_token
 from recognizer.api.http import idempotency as http_idempotency
 from recognizer.api.http import request_parsing
 from recognizer.api.http.credentials import is_browser
-from recognizer.api.http.headers import wait_preference
 from recognizer.api.http.problems import (
     CONTENT_TYPE,
     BodyTooLarge,
@@ -50,7 +51,7 @@ from recognizer.api.permissions import InsufficientScope
 from recognizer.api.serializers.predictions import PreviewSerializer
 from recognizer.api.serializers.submissions import BatchItemSerializer, StoredSubmissionSerializer, submission_path
 from recognizer.api.views.base import CHARSETS, ApiView
-from recognizer.middleware import client_ip, ensure_visitor, manage_key_of
+from recognizer.middleware import anonymous_actor, ensure_visitor
 from recognizer.models import Prediction, Scope, Submission, SubmissionState
 from recognizer.requests import SiteRequest
 from recognizer.services.identity import idempotency, permissions, throttling
@@ -58,7 +59,7 @@ from recognizer.services.identity.actors import Actor
 from recognizer.services.identity.idempotency import Claim, StoredResponse
 from recognizer.services.inference import producer
 from recognizer.services.submissions import intake, service, writer
-from recognizer.services.submissions.intake import SubmissionInput, SubmissionRejectedError
+from recognizer.services.submissions.intake import SubmissionInput
 from recognizer.services.submissions.service import Preview
 from recognizer.services.submissions.writer import Outcome, WriteRequest
 
@@ -101,7 +102,7 @@ class SlimPostView(ApiView):
         """Return the response to a POST."""
         raise NotImplementedError
 
-    def authenticate(self, request: SiteRequest) -> Actor:
+    def authenticate(self, request: SiteRequest, *, from_browser: bool) -> Actor:
         """Check the request without reading its body, and return its sender.
 
         Raises:
@@ -116,17 +117,15 @@ class SlimPostView(ApiView):
             raise BodyTooLarge(limit=self.max_body_bytes)
         if (request.content_params or {}).get("charset", "utf-8").lower() not in CHARSETS:
             raise UnsupportedCharset
-        if authenticate_token(request) is not None:
-            if not request.actor.has_scope(Scope.SUBMIT):
-                raise InsufficientScope((Scope.SUBMIT,))
-        elif is_browser(request):
+        if from_browser:
             request.POST = QueryDict()  # the CSRF token is in a header, and the check must not parse the body
             CookieAuthentication().enforce_csrf(cast("Request", request))
-        else:
-            # Set without loading the session.
-            request.actor = Actor(address=client_ip(request), manage_key=manage_key_of(request))
+        elif authenticate_token(request) is None:
+            request.actor = anonymous_actor(request)
+        elif not request.actor.has_scope(Scope.SUBMIT):
+            raise InsufficientScope((Scope.SUBMIT,))
         throttling.count_request(request.actor, is_safe=False)
-        return ensure_visitor(request) if is_browser(request) else request.actor
+        return ensure_visitor(request) if from_browser else request.actor
 
 
 class SubmissionsView(SlimPostView, SubmissionListView):
@@ -155,7 +154,8 @@ class SubmissionsView(SlimPostView, SubmissionListView):
         A batch is a JSON list, or a form with several parts `image`. The response is 207 with the result for each
         image. An invalid image does not affect the others.
         """
-        actor = self.authenticate(request)
+        from_browser = is_browser(request)
+        actor = self.authenticate(request, from_browser=from_browser)
         body = request_parsing.read_body(request)
         claim = http_idempotency.acquire(request, body, actor=actor)
         if isinstance(claim, StoredResponse):
@@ -163,7 +163,7 @@ class SubmissionsView(SlimPostView, SubmissionListView):
             response["Idempotent-Replayed"] = "true"
         else:
             try:
-                response = _create(request, body, claim)
+                response = _create(request, body, claim, from_browser=from_browser)
             except BaseException:
                 if claim is not None:
                     idempotency.release(claim)
@@ -188,34 +188,35 @@ class PreviewView(SlimPostView):
     )
     def post(self, request: SiteRequest) -> HttpResponse:
         """Return the live model's prediction for an image or strokes without storing anything."""
-        actor = self.authenticate(request)
+        from_browser = is_browser(request)
+        actor = self.authenticate(request, from_browser=from_browser)
         body = request_parsing.read_body(request)
-        payload = request_parsing.parse_image(request, body, request_parsing.IMAGE)
-        preview = service.preview(actor=actor, payload=payload)
+        inputs, is_batch = request_parsing.parse_inputs(request, body, request_parsing.IMAGE, from_browser=from_browser)
+        if is_batch:
+            raise ValidationError("Send one picture.")
+        preview = service.preview(actor=actor, payload=cast("SubmissionInput", inputs[0]))
         if preview.answer is None and not preview.prepared.blank:
             raise Unavailable("The model is busy or unavailable right now. Please try again in a moment.")
         return _response(preview_document(preview), 200)
 
 
-def _create(request: SiteRequest, body: Any, claim: Claim | None) -> HttpResponse:
+def _create(request: SiteRequest, body: Any, claim: Claim | None, *, from_browser: bool) -> HttpResponse:
     """Store the submissions of a request, unless an earlier attempt did, and return the response."""
     wait, timeout = wait_preference(request.headers)
-    batch = request_parsing.parse_batch(request, body, request_parsing.NEW_SUBMISSION)
+    entries, is_batch = request_parsing.parse_inputs(
+        request, body, request_parsing.NEW_SUBMISSION, from_browser=from_browser
+    )
     if claim is not None and claim.stored is not None:
         outcomes = _recorded_outcomes(claim.stored, timeout, caller=request.actor.caller_key)
     else:
-        entries = (
-            [request_parsing.parse_image(request, body, request_parsing.NEW_SUBMISSION)] if batch is None else batch
-        )
-        prepared = iter(
-            intake.prepare([item for item in entries if isinstance(item, SubmissionInput)], actor=request.actor)
-        )
-        results = [next(prepared) if isinstance(item, SubmissionInput) else item for item in entries]
-        if batch is None and isinstance(results[0], SubmissionRejectedError):
+        inputs = [entry for entry in entries if isinstance(entry, SubmissionInput)]
+        prepared = iter(intake.prepare(inputs, actor=request.actor))
+        results = [next(prepared) if isinstance(entry, SubmissionInput) else entry for entry in entries]
+        if not is_batch and isinstance(results[0], Exception):
             raise results[0]
         items = [document_of(item)[0] if isinstance(item, Exception) else item for item in results]
         outcomes = writer.store(WriteRequest(actor=request.actor, items=items, claim=claim, wait=wait, timeout=timeout))
-    if batch is not None:
+    if is_batch:
         return _response([_batch_item(request, outcome) for outcome in outcomes], 207)
     [outcome] = outcomes
     if not isinstance(outcome, Submission):
@@ -226,6 +227,24 @@ def _create(request: SiteRequest, body: Any, claim: Claim | None) -> HttpRespons
     if status == 202:
         headers["Retry-After"] = RETRY_AFTER_SECONDS
     return _response(submission_document(request, outcome, read_key), status, headers)
+
+
+def wait_preference(headers: HttpHeaders) -> tuple[bool, float]:
+    """Return whether the client waits for the prediction, and for how many seconds, by the `Prefer` header (RFC 7240).
+
+    `Prefer: wait=N` waits N seconds, at most PREDICTION_WAIT_SECONDS; `respond-async` does not wait. Without a
+    preference it is PREDICTION_WAIT_SECONDS. Preferences that cannot be parsed are ignored, as the RFC demands.
+    """
+    timeout = float(settings.PREDICTION_WAIT_SECONDS)
+    preferences: dict[str, str] = {}
+    for preference in headers.get("Prefer", "").split(","):
+        name, _, value = preference.partition(";")[0].partition("=")
+        preferences.setdefault(name.strip().lower(), value.strip().strip('"'))
+    if preferences.get("wait", "").isdecimal():
+        timeout = min(float(preferences["wait"]), timeout)
+    elif "respond-async" in preferences:
+        timeout = 0.0
+    return timeout > 0, timeout
 
 
 def _recorded_outcomes(stored: Sequence[dict[str, Any]], timeout: float, *, caller: str) -> list[Outcome]:
@@ -274,7 +293,7 @@ def submission_document(request: SiteRequest, submission: Submission, read_key: 
         "source": submission.source,
         "state": submission.state,
         "failure": submission.failure,
-        "mine": permissions.owns(request.actor, submission),
+        "mine": request.actor.is_known,
         "may_train": submission.may_train,
         "width": submission.picture_width,
         "height": submission.picture_height,

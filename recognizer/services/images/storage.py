@@ -10,7 +10,6 @@ import io
 import logging
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -22,14 +21,10 @@ from ml.serving import images
 from recognizer.models import Submission
 from recognizer.services.lib.fair_slots import FairSlots
 from recognizer.services.lib.process_share import per_process
-from recognizer.services.lib.storage_errors import storage_error_of
 from recognizer.services.lib.units import MEGABYTE
 
 from . import png_encoder
 from .orphaned_files import FOLDER
-
-if TYPE_CHECKING:
-    from recognizer.storage import DurableFileStorage
 
 log = logging.getLogger(__name__)
 
@@ -58,29 +53,20 @@ _decoding = FairSlots(settings.DECODE_MEGABYTES * MEGABYTE, max_waiting=MAX_WAIT
 
 
 @dataclass(frozen=True, slots=True)
-class StoredFile:
-    """A file of the image storage.
-
-    Attributes:
-        name: its name in the storage, derived from the bytes.
-        data: its bytes.
-    """
-
-    name: str
-    data: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class EncodedImage(StoredFile):
+class EncodedImage:
     """An image in the form in which it is stored.
 
     Attributes:
+        name: its name in the storage, derived from the bytes.
+        data: the bytes of its file.
         pixels: the pixels of the stored file (after lossy compression), in the form of `ml.serving.images.read`; the
             input of preprocessing.
         sha256: the hash of `data`, as hexadecimal.
         content_type: image/png or image/jpeg.
     """
 
+    name: str
+    data: bytes
     pixels: Pixels
     sha256: str
     content_type: str
@@ -167,26 +153,6 @@ def encode(pixels: Pixels) -> EncodedImage:
     sha256 = hashlib.sha256(data).hexdigest()
     name = f"{FOLDER}/{sha256[:2]}/{sha256}.{EXTENSIONS[content_type]}"
     return EncodedImage(pixels=pixels, data=data, name=name, sha256=sha256, content_type=content_type)
-
-
-def write(file: StoredFile) -> str:
-    """Write the file without syncing it. An existing file is replaced, as a power failure may have truncated it.
-
-    Call it before the row is committed, so that no row refers to a missing file.
-
-    Returns:
-        Its path, for `fsync.flush`.
-
-    Raises:
-        StorageError: the storage is full or not writable.
-    """
-    try:
-        return cast("DurableFileStorage", default_storage).save_unsynced(file.name, file.data)
-    except OSError as error:
-        storage_error = storage_error_of(error)
-        if storage_error is None:
-            raise
-        raise storage_error from error
 
 
 def read(submission: Submission) -> bytes:

@@ -22,7 +22,7 @@ from recognizer.services.identity.actors import Actor
 from recognizer.services.identity.permissions import NotAllowedError
 from recognizer.services.identity.throttling import Kind, limit_rate
 from recognizer.services.images import storage
-from recognizer.services.images.storage import Pixels, StoredFile
+from recognizer.services.images.storage import Pixels
 from recognizer.services.lib.errors import detach
 
 # One image in this many is never used for training, to measure the benefit of training.
@@ -84,10 +84,16 @@ class SubmissionInput:
 
 @dataclass(frozen=True, slots=True)
 class PreparedSubmission:
-    """The file and the row of a valid submission, and its size in bytes for the quota."""
+    """What to store of a valid submission.
 
-    file: StoredFile
+    Attributes:
+        row: its row; `picture` is the name of its file.
+        data: the bytes of the file.
+        size: what the quota counts, in bytes.
+    """
+
     row: Submission
+    data: bytes
     size: int
 
 
@@ -206,7 +212,7 @@ def _prepare(payload: SubmissionInput, header: ImageHeader | None, actor: Actor)
     # The stored JSON of the strokes has a space after each comma.
     strokes_size = len(strokes_json) + strokes_json.count(",")
     size = len(image.data) + strokes_size + len(str(pens or "")) + quotas.SUBMISSION_ROW_BYTES
-    return PreparedSubmission(StoredFile(image.name, image.data), row, size)
+    return PreparedSubmission(row, image.data, size)
 
 
 def _decode(payload: SubmissionInput, header: ImageHeader | None, actor: Actor) -> tuple[Pixels, Box | None]:

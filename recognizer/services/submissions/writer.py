@@ -10,7 +10,7 @@ import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 from django.conf import settings
 from django.contrib.auth.models import User
@@ -22,7 +22,6 @@ from recognizer.services.identity import idempotency, quotas, training_consent
 from recognizer.services.identity.actors import Actor
 from recognizer.services.identity.idempotency import Claim
 from recognizer.services.identity.permissions import NotAllowedError
-from recognizer.services.images import storage
 from recognizer.services.inference import producer
 from recognizer.services.lib import bulk_insert, fsync, request_context
 from recognizer.services.lib.group_commit import GroupCommit
@@ -30,6 +29,9 @@ from recognizer.services.lib.process_share import per_process
 from recognizer.services.lib.storage_errors import storage_error_of
 
 from .intake import PreparedSubmission
+
+if TYPE_CHECKING:
+    from recognizer.storage import DurableFileStorage
 
 log = logging.getLogger(__name__)
 
@@ -178,10 +180,10 @@ def _translate(error: Exception, actor: Actor) -> Exception:
 
 def _write(requests: Sequence[WriteRequest]) -> None:
     for request in requests:
-        # Check the quota first, so that a rejected request leaves no orphaned file.
+        # Check the quota first, so that a rejected request leaves no orphaned file. No row refers to a missing file.
         size = sum(item.size for item in request.prepared)
         quotas.consume(actor=request.actor, submissions=len(request.prepared), size=size)
-        request.files = [storage.write(item.file) for item in request.prepared]
+        request.files = _save(request.prepared)
         if any(row.may_train for row in request.rows) and training_consent.has_opted_out(request.actor):
             for row in request.rows:
                 row.may_train = False
@@ -216,8 +218,14 @@ def _check_again(requests: Sequence[WriteRequest]) -> None:
         if ids and training_consent.has_opted_out(request.actor):
             Submission.objects.filter(pk__in=ids).update(may_train=False)
         # Deleting the last other submission with an equal image may have deleted the file.
-        if any(not default_storage.exists(item.file.name) for item in request.prepared):
-            request.files = [storage.write(item.file) for item in request.prepared]
+        if any(not default_storage.exists(item.row.picture) for item in request.prepared):
+            request.files = _save(request.prepared)
+
+
+def _save(items: Sequence[PreparedSubmission]) -> list[str]:
+    """Write the files and return their paths. An existing one is replaced: a power failure may have truncated it."""
+    storage = cast("DurableFileStorage", default_storage)
+    return [storage.save_unsynced(item.row.picture, item.data) for item in items]
 
 
 def _flush(requests: Sequence[WriteRequest]) -> None:
