@@ -143,9 +143,9 @@ def stages_of_requests(files: Sequence[bytes]) -> Columns:
         def mark(name: str, marks: list[tuple[str, float]] = marks) -> None:
             marks.append((name, time.perf_counter()))
 
-        decoded = storage.decode(storage.open_upload(file), caller=SYSTEM_ACTOR.caller_key)
+        pixels, _ = storage.decode(storage.open_upload(file), caller=SYSTEM_ACTOR.caller_key)
         mark(DECODE)
-        encoded = storage.encode(decoded.pixels)
+        encoded = storage.encode(pixels)
         mark("encode the stored image")
         preprocessing.prepare_image(encoded.pixels)
         mark(PREPROCESS)

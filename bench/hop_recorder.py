@@ -17,13 +17,14 @@ ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = ("recognizer", "digitsite", "ml")
 # Helpers without a step of their own, the tables and the caller's rights. A call through them counts for their caller.
 TRANSPARENT = ("recognizer.services.lib", "recognizer.models", "recognizer.services.identity.actors")
-# The web server and the middleware, which surround every request.
+# The web server, the middleware and the file storage: parts that a framework calls or that stand behind its interface.
 FRAMEWORK = (
     "digitsite.asgi",
     "digitsite.server",
     "digitsite.testing",
     "recognizer.middleware",
     "recognizer.proxies",
+    "recognizer.storage",
     "recognizer.views.limits",
     "recognizer.views.accounts.page_account",
 )
@@ -60,12 +61,12 @@ def is_property(frame: FrameType) -> bool:
 
 
 def shapes_of(values: Any) -> set[str]:
-    """Return the names of the project's classes among these values; of a list those of its first item."""
+    """Return the names of the classes of `recognizer` among these values; of a list that of its first item."""
     names: set[str] = set()
     for value in values:
         item = value[0] if isinstance(value, list | tuple) and value else value
         kind = type(item)
-        if kind.__module__.startswith(PACKAGES) and not kind.__module__.startswith("recognizer.services.lib"):
+        if kind.__module__.startswith("recognizer.") and not kind.__module__.startswith("recognizer.services.lib"):
             names.add(f"{kind.__module__}.{kind.__name__}")
     return names
 

@@ -1,9 +1,9 @@
 """Count the hops of a request: `python -m bench.hops`.
 
 A hop is a call from one module of the project into another, in the processes of a real site. These are none: calls of
-recognizer.services.lib, of the models and of the caller's rights, calls by a framework, by the web server or by
-middleware, calls between the modules of ml, and properties. Several calls of one function by one module count once. A
-shape is a class of the project whose instances are passed between modules of `recognizer`.
+recognizer.services.lib, of the models, of the caller's rights and of the file storage, calls by a framework, the web
+server or middleware, calls between the modules of ml, and properties. Several calls of one function by one module count
+once. A shape is a class of `recognizer` whose instances are passed between its modules.
 """
 
 import argparse
@@ -24,7 +24,17 @@ from . import load, request_bodies
 ROOT = Path(__file__).resolve().parent.parent
 WARM_UP_REQUESTS, TRIES = 20, 5
 # Who sent it and how it is handled; they do not carry the digit.
-NOT_SHAPES = {"Actor", "BodySerializers", "Kind", "Scope", "SubmissionState", "SubmissionsView"}
+NOT_SHAPES = {
+    "Actor",
+    "BodySerializers",
+    "Kind",
+    "Mode",
+    "ModelVersion",
+    "Request",
+    "Scope",
+    "SubmissionState",
+    "SubmissionsView",
+}
 Hop = dict[str, Any]
 
 

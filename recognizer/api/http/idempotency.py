@@ -21,24 +21,19 @@ KEY_PATTERN = re.compile(r'"?([!#-~ ]{1,255}?)"?')
 STORED_HEADERS = ("Location", "Retry-After")
 
 
-def acquire(request: HttpRequest, body: object, *, actor: Actor) -> Claim | StoredResponse | None:
-    """Acquire the idempotency key of a request.
+def acquire(request: HttpRequest, body: object, *, actor: Actor) -> Claim | StoredResponse:
+    """Acquire the idempotency key of a request, or return the response of an earlier attempt.
 
     Args:
-        request: The request.
+        request: The request, with the header.
         body: Its body, as `request_parsing.read_body` returned it.
         actor: The owner of the key.
-
-    Returns:
-        The claim; the response of an earlier attempt; or None if the request has no key.
 
     Raises:
         idempotency.InProgressError: The same request is being executed.
         idempotency.KeyReusedError: The key was used for a different request.
         rest_framework.exceptions.ValidationError: The key is malformed.
     """
-    if HEADER not in request.headers:
-        return None
     match = KEY_PATTERN.fullmatch(request.headers[HEADER])
     if match is None:
         raise ValidationError({HEADER: ["Write 1 to 255 printable ASCII characters, a UUID for example."]})

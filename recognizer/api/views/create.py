@@ -14,6 +14,7 @@ from django.conf import settings
 from django.http import HttpRequest, HttpResponse, QueryDict
 from django.http.request import HttpHeaders
 from django.http.response import HttpResponseBase
+from django.urls import reverse
 from drf_spectacular.utils import OpenApiResponse, extend_schema
 from rest_framework.exceptions import ValidationError
 from rest_framework.renderers import JSONRenderer
@@ -49,7 +50,7 @@ from recognizer.api.openapi.params import (
 )
 from recognizer.api.permissions import InsufficientScope
 from recognizer.api.serializers.predictions import PreviewSerializer
-from recognizer.api.serializers.submissions import BatchItemSerializer, StoredSubmissionSerializer, submission_path
+from recognizer.api.serializers.submissions import BatchItemSerializer, StoredSubmissionSerializer
 from recognizer.api.views.base import CHARSETS, ApiView
 from recognizer.middleware import anonymous_actor, ensure_visitor
 from recognizer.models import Prediction, Scope, Submission, SubmissionState
@@ -69,13 +70,6 @@ if TYPE_CHECKING:
     from rest_framework.request import Request
 
 RETRY_AFTER_SECONDS = "1"
-# Fields of a submission that are URLs -> names of the URLs.
-URL_NAMES = {
-    "url": "api-submission",
-    "page": "submission",
-    "image": "api-submission-image",
-    "pixels": "api-submission-pixels",
-}
 ANSWER_FIELDS = ("verdict", "digit", "certainty", "runner_up", "probabilities", "energy", "doubt")
 
 _json, _time = JSONRenderer(), DateTimeField()
@@ -112,6 +106,7 @@ class SlimPostView(ApiView):
             InsufficientScope: The token does not permit to submit.
             CsrfFailedError: A browser sent no valid CSRF token.
             ThrottledError: The caller has used up this minute's reads.
+            NotAllowedError: The site requires an account and the caller has none.
         """
         if int(request.META.get("CONTENT_LENGTH") or 0) > self.max_body_bytes:
             raise BodyTooLarge(limit=self.max_body_bytes)
@@ -120,11 +115,12 @@ class SlimPostView(ApiView):
         if from_browser:
             request.POST = QueryDict()  # the CSRF token is in a header, and the check must not parse the body
             CookieAuthentication().enforce_csrf(cast("Request", request))
-        elif authenticate_token(request) is None:
+        elif "Authorization" not in request.headers or authenticate_token(request) is None:
             request.actor = anonymous_actor(request)
         elif not request.actor.has_scope(Scope.SUBMIT):
             raise InsufficientScope((Scope.SUBMIT,))
         throttling.count_request(request.actor, is_safe=False)
+        permissions.require_submitter(request.actor)
         return ensure_visitor(request) if from_browser else request.actor
 
 
@@ -157,7 +153,8 @@ class SubmissionsView(SlimPostView, SubmissionListView):
         from_browser = is_browser(request)
         actor = self.authenticate(request, from_browser=from_browser)
         body = request_parsing.read_body(request)
-        claim = http_idempotency.acquire(request, body, actor=actor)
+        has_key = http_idempotency.HEADER in request.headers
+        claim = http_idempotency.acquire(request, body, actor=actor) if has_key else None
         if isinstance(claim, StoredResponse):
             response = HttpResponse(claim.body, "application/json", claim.status, headers=dict(claim.headers))
             response["Idempotent-Replayed"] = "true"
@@ -222,7 +219,7 @@ def _create(request: SiteRequest, body: Any, claim: Claim | None, *, from_browse
     if not isinstance(outcome, Submission):
         raise Deleted
     read_key = permissions.read_key(outcome)
-    headers = {"Location": f"{submission_path('api-submission', outcome)}?key={read_key}"}
+    headers = {"Location": f"{_path(outcome)}?key={read_key}"}
     status = _status(outcome)
     if status == 202:
         headers["Retry-After"] = RETRY_AFTER_SECONDS
@@ -270,6 +267,10 @@ def _status(submission: Submission) -> int:
     return 201 if submission.state == SubmissionState.PREDICTED else 202
 
 
+def _path(submission: Submission) -> str:
+    return reverse("api-submission", args=[submission.public_id])
+
+
 def _batch_item(request: SiteRequest, outcome: Outcome) -> dict[str, Any]:
     """Return what `BatchItemSerializer` would."""
     if not isinstance(outcome, Submission):
@@ -285,10 +286,13 @@ def submission_document(request: SiteRequest, submission: Submission, read_key: 
     """
     root = f"{request.scheme}://{request.get_host()}"
     query = "" if request.actor.is_known else f"?key={quote_plus(read_key)}"
-    urls = {field: f"{root}{submission_path(name, submission)}{query}" for field, name in URL_NAMES.items()}
+    url = f"{root}{_path(submission)}"
     return {
         "id": submission.public_id,
-        **urls,
+        "url": f"{url}{query}",
+        "page": f"{root}{submission.get_absolute_url()}{query}",
+        "image": f"{url}/image{query}",
+        "pixels": f"{url}/pixels.png{query}",
         "created": _time.to_representation(submission.created),
         "source": submission.source,
         "state": submission.state,

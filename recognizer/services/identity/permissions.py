@@ -145,6 +145,16 @@ def can_submit(actor: Actor) -> bool:
     )
 
 
+def require_submitter(actor: Actor) -> None:
+    """Check that the actor may submit.
+
+    Raises:
+        NotAllowedError: the site requires an account and the actor has none.
+    """
+    if not can_submit(actor):
+        raise NotAllowedError("Please sign in: this site accepts pictures from people with an account only.")
+
+
 def require_reviewer(actor: Actor) -> None:
     """Check that the actor may review.
 

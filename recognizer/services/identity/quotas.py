@@ -13,7 +13,7 @@ from django.utils import timezone
 from django.utils.crypto import salted_hmac
 
 from recognizer.models import DailyUsage
-from recognizer.services.lib.addresses import UNKNOWN_NETWORK, is_loopback, rate_key
+from recognizer.services.lib.addresses import network_of
 from recognizer.services.lib.units import MEGABYTE
 
 from .actors import Actor
@@ -108,19 +108,6 @@ def remaining(actor: Actor) -> Allowance:
 def delete_old_days() -> int:
     """Delete the counts of days before yesterday and return how many rows were deleted."""
     return DailyUsage.objects.filter(day__lt=timezone.now().astimezone(UTC).date() - timedelta(days=1)).delete()[0]
-
-
-def network_of(address: str) -> str:
-    """Return the network under which rates and quotas count this address, or "" if it is not counted.
-
-    Commands have no address and are not counted. Without BEHIND_PROXY loopback and local sockets are not counted
-    either: those are the operator's own programs, or a proxy that is missing in the settings, behind which all clients
-    have the same address.
-    """
-    network = rate_key(address)
-    if settings.BEHIND_PROXY:
-        return network if address else ""
-    return "" if network == UNKNOWN_NETWORK or is_loopback(address) else network
 
 
 def _usage_key(actor: Actor) -> str:

@@ -17,9 +17,9 @@ from typing import ParamSpec, TypeVar, cast
 
 from django.conf import settings
 
+from recognizer.services.lib.addresses import network_of
 from recognizer.services.lib.redis_client import redis_or_none
 
-from . import quotas
 from .actors import Actor
 
 WINDOW_SECONDS = 60
@@ -120,7 +120,7 @@ def _limit(actor: Actor, kind: Kind) -> tuple[str, int]:
     """Return the key of the caller ("": not counted) and its limit (0: unlimited)."""
     by_address, by_account, by_token = getattr(settings, kind)
     if actor.user is None:
-        return quotas.network_of(actor.address), by_address
+        return network_of(actor.address), by_address
     if actor.scopes is None:
         return f"account:{actor.user.pk}", by_account
     return f"token:{actor.user.pk}", by_token

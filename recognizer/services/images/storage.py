@@ -29,6 +29,7 @@ from .orphaned_files import FOLDER
 log = logging.getLogger(__name__)
 
 Pixels = npt.NDArray[np.uint8]
+Size = tuple[int, int]
 
 EXTENSIONS = {"image/png": "png", "image/jpeg": "jpg"}
 CONTENT_TYPES = {extension: content_type for content_type, extension in EXTENSIONS.items()}
@@ -82,19 +83,6 @@ class EncodedImage:
         return int(self.pixels.shape[0])
 
 
-@dataclass(frozen=True, slots=True)
-class DecodedImage:
-    """An upright image of at most MAX_STORED_IMAGE_SIDE.
-
-    Attributes:
-        pixels: the image as `ml.serving.images.read` returns it.
-        upload_size: width and height of the uploaded image, upright.
-    """
-
-    pixels: Pixels
-    upload_size: tuple[int, int]
-
-
 def open_upload(data: bytes, *, max_pixels: int | None = None) -> images.ImageHeader:
     """Read the header of an uploaded file, without decoding the image.
 
@@ -113,12 +101,15 @@ def open_upload(data: bytes, *, max_pixels: int | None = None) -> images.ImageHe
     return images.open_image(data, limits, working_side=settings.MAX_STORED_IMAGE_SIDE)
 
 
-def decode(header: images.ImageHeader, *, caller: str) -> DecodedImage:
+def decode(header: images.ImageHeader, *, caller: str) -> tuple[Pixels, Size]:
     """Decode an upload and reduce it to at most MAX_STORED_IMAGE_SIDE.
 
     Args:
         header: the header of the upload, from `open_upload`.
         caller: the key under which memory and time for decoding are accounted (`Actor.caller_key`).
+
+    Returns:
+        The image as `ml.serving.images.read` returns it, upright, and the width and height of the upload, upright.
 
     Raises:
         ml.serving.images.ImageError: the file is damaged.
@@ -134,7 +125,7 @@ def decode(header: images.ImageHeader, *, caller: str) -> DecodedImage:
             image = Image.fromarray(pixels)
             image.thumbnail((settings.MAX_STORED_IMAGE_SIDE, settings.MAX_STORED_IMAGE_SIDE), Image.Resampling.LANCZOS)
             pixels = np.asarray(image)
-    return DecodedImage(pixels, upload_size)
+    return pixels, upload_size
 
 
 def encode(pixels: Pixels) -> EncodedImage:

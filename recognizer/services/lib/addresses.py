@@ -3,6 +3,8 @@
 import ipaddress
 from functools import lru_cache
 
+from django.conf import settings
+
 # The prefix that one customer of a provider gets. https://www.rfc-editor.org/rfc/rfc6177
 IPV6_PREFIX = 64
 # The key of every address that cannot be parsed: those callers share one limit.
@@ -34,6 +36,19 @@ def is_loopback(address: str) -> bool:
     """Return whether the address is a loopback address."""
     parsed = _parse(address)
     return parsed is not None and parsed.is_loopback
+
+
+def network_of(address: str) -> str:
+    """Return the network under which rates and quotas count this address, or "" if it is not counted.
+
+    Commands have no address and are not counted. Without BEHIND_PROXY loopback and local sockets are not counted
+    either: those are the operator's own programs, or a proxy that is missing in the settings, behind which all clients
+    have the same address.
+    """
+    network = rate_key(address)
+    if settings.BEHIND_PROXY:
+        return network if address else ""
+    return "" if network == UNKNOWN_NETWORK or is_loopback(address) else network
 
 
 def _parse(address: str) -> IPAddress | None:

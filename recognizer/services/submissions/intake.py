@@ -17,9 +17,8 @@ from ml import preprocessing
 from ml.preprocessing import PREPROCESSING_VERSION, SIDE, Prepared, StrokesError
 from ml.serving.images import ImageError, ImageHeader
 from recognizer.models import Fold, Source, Submission
-from recognizer.services.identity import permissions, quotas
+from recognizer.services.identity import quotas
 from recognizer.services.identity.actors import Actor
-from recognizer.services.identity.permissions import NotAllowedError
 from recognizer.services.identity.throttling import Kind, limit_rate
 from recognizer.services.images import storage
 from recognizer.services.images.storage import Pixels
@@ -84,7 +83,7 @@ class SubmissionInput:
 
 @dataclass(frozen=True, slots=True)
 class PreparedSubmission:
-    """What to store of a valid submission.
+    """A valid submission that is ready to be stored.
 
     Attributes:
         row: its row; `picture` is the name of its file.
@@ -101,6 +100,8 @@ class PreparedSubmission:
 def prepare(inputs: Sequence[SubmissionInput], *, actor: Actor) -> list[PreparedSubmission | SubmissionRejectedError]:
     """Validate one or several inputs, and build the file and the row of each.
 
+    The caller has checked with `permissions.require_submitter` that the actor may submit.
+
     All images together may have MAX_UPLOAD_PIXELS pixels, which take about a second to decode.
 
     Args:
@@ -111,12 +112,9 @@ def prepare(inputs: Sequence[SubmissionInput], *, actor: Actor) -> list[Prepared
         For each input what to store, or the error that rejects it.
 
     Raises:
-        NotAllowedError: the site requires an account and the actor has none.
         throttling.ThrottledError: the rate limit is exceeded.
         BusyError: too many large images are being decoded.
     """
-    if not all(item.demo for item in inputs):
-        _check_may_submit(actor)
     prepared: list[PreparedSubmission | SubmissionRejectedError] = []
     pixels_left = settings.MAX_UPLOAD_PIXELS
     for item in inputs:
@@ -132,7 +130,6 @@ def prepare(inputs: Sequence[SubmissionInput], *, actor: Actor) -> list[Prepared
 @limit_rate(Kind.PREVIEW)
 def prepare_preview(payload: SubmissionInput, *, actor: Actor) -> Prepared:
     """Return the input of the model. Raises as `prepare`, and `SubmissionRejectedError` unless the input is blank."""
-    _check_may_submit(actor)
     if payload.strokes is None:
         pixels, box = _decode(payload, _open(payload, settings.MAX_UPLOAD_PIXELS), actor)
         return preprocessing.prepare_image(pixels, crop=box)
@@ -151,11 +148,6 @@ def fold_of(digest: str) -> Fold:
     It depends on the digest alone, so that all copies of an image are in the same fold.
     """
     return Fold.HOLDOUT if int(digest[:8], 16) % HOLDOUT_EVERY == 0 else Fold.TRAIN
-
-
-def _check_may_submit(actor: Actor) -> None:
-    if not permissions.can_submit(actor):
-        raise NotAllowedError("Please sign in: this site accepts pictures from people with an account only.")
 
 
 def _open(payload: SubmissionInput, max_pixels: int) -> ImageHeader | None:
@@ -220,13 +212,13 @@ def _decode(payload: SubmissionInput, header: ImageHeader | None, actor: Actor) 
     if header is None:
         return _from_numbers(payload.pixels), None
     try:
-        decoded = storage.decode(header, caller=actor.caller_key)
+        pixels, upload_size = storage.decode(header, caller=actor.caller_key)
     except ImageError as error:
         raise SubmissionRejectedError(error.code, str(error), field="image") from error
     if payload.crop is None:
-        return decoded.pixels, None
-    height, width = decoded.pixels.shape[:2]
-    return decoded.pixels, _scale_crop(payload.crop, decoded.upload_size, (width, height))
+        return pixels, None
+    height, width = pixels.shape[:2]
+    return pixels, _scale_crop(payload.crop, upload_size, (width, height))
 
 
 def _from_numbers(rows: object) -> Pixels:

@@ -64,8 +64,11 @@ def create_submission(
 
     Raises:
         SubmissionRejectedError: the payload is invalid; nothing was stored.
+        NotAllowedError: the site requires an account and the actor has none.
         Exception: as `intake.prepare` and `writer.store`.
     """
+    if not payload.demo:
+        permissions.require_submitter(actor)
     [item] = intake.prepare([payload], actor=actor)
     if isinstance(item, SubmissionRejectedError):
         raise item
@@ -111,6 +114,7 @@ def preview(*, actor: Actor, payload: SubmissionInput) -> Preview:
         BusyError: too many previews are being predicted, or too many large images decoded.
         Exception: as `intake.prepare_preview`.
     """
+    permissions.require_submitter(actor)
     prepared = intake.prepare_preview(payload, actor=actor)
     with _preview_slots.slot(actor.caller_key, seconds=PREVIEW_WAIT_SECONDS):
         answer = None if prepared.blank else producer.preview(prepared, timeout=settings.PREDICTION_WAIT_SECONDS)

@@ -208,7 +208,8 @@ def _enqueue(requests: Sequence[WriteRequest]) -> None:
         ids += [row.pk for row in request.rows if not row.demo]
     for reply_to, ids in awaited.items():
         producer.enqueue(ids, reply_to=reply_to)
-    producer.predict_later(later)
+    if later:
+        producer.predict_later(later)
 
 
 def _check_again(requests: Sequence[WriteRequest]) -> None:

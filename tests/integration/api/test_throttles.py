@@ -14,7 +14,8 @@ from digitsite.testing.site import Site
 from recognizer.models import DailyUsage, Submission
 from recognizer.services.identity import quotas, tokens
 from recognizer.services.identity.actors import SYSTEM_ACTOR, Actor
-from recognizer.services.identity.quotas import QuotaError, network_of
+from recognizer.services.identity.quotas import QuotaError
+from recognizer.services.lib.addresses import network_of
 from recognizer.services.lib.units import MEGABYTE
 from tests.image_samples import SEVEN, digit, png
 from tests.support.people import client_of

@@ -18,7 +18,7 @@ from recognizer.services.identity.actors import Actor
 from recognizer.services.identity.idempotency import Claim
 from recognizer.services.identity.permissions import NotAllowedError
 from recognizer.services.images import storage
-from recognizer.services.images.storage import DecodedImage
+from recognizer.services.images.storage import Pixels, Size
 from recognizer.services.lib import bulk_insert
 from recognizer.services.submissions import service, writer
 from recognizer.services.submissions.intake import SubmissionInput
@@ -126,7 +126,7 @@ def test_drawings_are_stored_while_a_photograph_is_decoded(site_context, monkeyp
     is_decoding, may_continue = threading.Event(), threading.Event()
     decode = storage.decode
 
-    def decode_large_images_slowly(header: ImageHeader, *, caller: str) -> DecodedImage:
+    def decode_large_images_slowly(header: ImageHeader, *, caller: str) -> tuple[Pixels, Size]:
         if header.pixels > 1_000_000:
             is_decoding.set()
             assert may_continue.wait(10)

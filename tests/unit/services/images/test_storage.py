@@ -23,7 +23,7 @@ from tests.image_samples import digit, encoded, photo, png
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("media"), pytest.mark.sqlite_only]
 
 
-def decode(data: bytes, caller: str = "a") -> images_storage.DecodedImage:
+def decode(data: bytes, caller: str = "a") -> tuple[images_storage.Pixels, images_storage.Size]:
     return images_storage.decode(images_storage.open_upload(data), caller=caller)
 
 
@@ -32,7 +32,7 @@ def write(image: images_storage.EncodedImage) -> str:
 
 
 def encode(data: bytes) -> images_storage.EncodedImage:
-    return images_storage.encode(decode(data).pixels)
+    return images_storage.encode(decode(data)[0])
 
 
 def files(folder: Path) -> list[str]:
@@ -87,9 +87,9 @@ def test_preprocessing_gets_the_pixels_of_the_stored_file(visitor):
 def test_upload_size_is_known_although_the_photo_is_reduced_and_rotated():
     exif = Image.Exif()
     exif[0x0112] = 6
-    image = decode(encoded(photo(2400, 1800), "JPEG", exif=exif))
-    assert image.upload_size == (1800, 2400)
-    assert image.pixels.shape[:2] == (1024, 768)
+    pixels, upload_size = decode(encoded(photo(2400, 1800), "JPEG", exif=exif))
+    assert upload_size == (1800, 2400)
+    assert pixels.shape[:2] == (1024, 768)
 
 
 def test_equal_images_share_one_file_named_by_the_hash_of_its_bytes(media):
@@ -161,8 +161,8 @@ def test_large_images_share_the_decoding_memory(settings, monkeypatch):
     with images_storage._decoding_slot(settings.DECODE_MEGABYTES * MEGABYTE - 8_000_000, "b"):
         with pytest.raises(BusyError):
             decode(LARGE)
-        assert decode(png(digit())).pixels.shape == (28, 28)
-    assert decode(LARGE).pixels.shape == (1024, 1024)
+        assert decode(png(digit()))[0].shape == (28, 28)
+    assert decode(LARGE)[0].shape == (1024, 1024)
 
 
 def test_image_that_takes_long_to_decode_is_not_cheap():
@@ -180,7 +180,7 @@ def test_waiting_decode_continues_as_soon_as_memory_is_free(settings):
             waiting = pool.submit(decode, LARGE)
             with pytest.raises(TimeoutError):
                 waiting.result(0.1)
-        assert waiting.result(10).pixels.shape == (1024, 1024)
+        assert waiting.result(10)[0].shape == (1024, 1024)
 
 
 def test_caller_that_fills_the_decoder_is_rejected_and_others_are_not():
@@ -193,13 +193,13 @@ def test_caller_that_fills_the_decoder_is_rejected_and_others_are_not():
         with pytest.raises(BusyError):
             decode(LARGE, caller="greedy")
         assert time.monotonic() - started < images_storage.DECODE_WAIT_SECONDS / 4
-        assert decode(LARGE, caller="honest").pixels.shape == (1024, 1024)
+        assert decode(LARGE, caller="honest")[0].shape == (1024, 1024)
     finally:
         for ticket in (*tickets, *heavy):
             slots.leave(ticket)
-    assert decode(LARGE, caller="greedy").pixels.shape == (1024, 1024)
+    assert decode(LARGE, caller="greedy")[0].shape == (1024, 1024)
 
 
 def test_image_that_exceeds_the_share_of_a_web_process_is_decoded(monkeypatch):
     monkeypatch.setattr(images_storage._decoding, "capacity", 1_000_000)
-    assert decode(LARGE).pixels.shape == (1024, 1024)
+    assert decode(LARGE)[0].shape == (1024, 1024)
