@@ -116,13 +116,13 @@ def learning_curves(history: Mapping[str, Sequence[float]]) -> dict[str, str]:
 
 def _line_chart(title: str, series: Mapping[str, Sequence[float]], highest: float | None) -> str:
     values = [value for row in series.values() for value in row]
-    count = len(values) // len(series)
+    count = max(map(len, series.values()))
     margin = (max(values) - min(values)) * 0.08 or 0.01
     high = max(values) + margin
     frame = Frame(max(0.0, min(values) - margin), high if highest is None else min(high, highest))
     positions = [frame.x(epoch / (count - 1) if count > 1 else 0.5) for epoch in range(count)]
     lines = [
-        _series([(x, frame.y(value)) for x, value in zip(positions, row, strict=True)], css)
+        _series([(x, frame.y(value)) for x, value in zip(positions, row, strict=False)], css)
         for row, css in zip(series.values(), SERIES_CLASSES, strict=True)
     ]
     epochs = [

@@ -42,6 +42,11 @@ def test_a_training_without_an_epoch_has_no_curves(history):
     assert charts.learning_curves(history) == {}
 
 
+def test_a_shorter_series_ends_before_the_last_epoch():
+    svg = charts.learning_curves(HISTORY | {"loss": [0.5, 0.4, 0.35]})["loss"]
+    assert [len(points(svg, css)) for css in charts.SERIES_CLASSES] == [3, 2]
+
+
 def test_a_single_epoch_is_drawn_in_the_middle():
     svg = charts.learning_curves({name: row[:1] for name, row in HISTORY.items()})["loss"]
     assert len(points(svg, "chart-first")) == 1
