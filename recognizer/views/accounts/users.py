@@ -1,7 +1,5 @@
 """The People page: operators add accounts, change roles and create one-time sign-in links."""
 
-from urllib.parse import urlencode
-
 from django.contrib import messages
 from django.contrib.auth.models import User
 from django.core.exceptions import ValidationError
@@ -63,8 +61,7 @@ def _page(request: SiteRequest, *, linked: User | None = None, status: int = 200
         return redirect("people")
     context: dict[str, object] = {
         "people": users.list_users(page.rows),
-        "next_url": _with_cursor(search, page.next_cursor),
-        "previous_url": _with_cursor(search, page.previous_cursor),
+        "page": page,
         "search": search,
         "roles": users.ROLES,
         "linked": linked,
@@ -77,9 +74,3 @@ def _page(request: SiteRequest, *, linked: User | None = None, status: int = 200
         else:
             context["link"] = request.build_absolute_uri(path)
     return render(request, "registration/people.html", context, status=status)
-
-
-def _with_cursor(search: str, cursor: str | None) -> str | None:
-    if cursor is None:
-        return None
-    return "?" + urlencode({"name": search, "cursor": cursor} if search else {"cursor": cursor})

@@ -49,9 +49,7 @@ def history(request: SiteRequest) -> HttpResponse:
     except ValidationError as error:
         problems = [f"{name}: {' '.join(texts)}" for name, texts in error.message_dict.items()]
     context = {
-        "submissions": page.rows,
-        "next_url": _with_cursor(parameters, page.next_cursor),
-        "previous_url": _with_cursor(parameters, page.previous_cursor),
+        "page": page,
         "problems": problems,
         "is_reviewer": request.actor.is_reviewer,
         "truth_values": TruthValue.choices,
@@ -69,14 +67,6 @@ def _without_empty(parameters: QueryDict) -> QueryDict:
         if nonempty:
             result.setlist(name, nonempty)
     return result
-
-
-def _with_cursor(parameters: QueryDict, cursor: str | None) -> str | None:
-    if cursor is None:
-        return None
-    parameters = parameters.copy()
-    parameters["cursor"] = cursor
-    return f"?{parameters.urlencode()}"
 
 
 def _filters(parameters: QueryDict, *, sees_all: bool) -> dict[str, object]:

@@ -139,7 +139,7 @@ def test_matrix_cell_links_to_its_submissions(reviewer_client, reviewer, rows):
     assert (matrix.total, matrix.right) == (3, 2)
     assert matrix.cells[1][7] == 1
     url = page.context["rows"][1]["cells"][7]["url"]
-    assert reviewer_client.get(url).context["submissions"] == [rows[2]]
+    assert reviewer_client.get(url).context["page"].rows == [rows[2]]
 
 
 def test_matrix_of_an_older_version_counts_its_predictions(reviewer_client, reviewer, rows):
@@ -151,7 +151,7 @@ def test_matrix_of_an_older_version_counts_its_predictions(reviewer_client, revi
         page = reviewer_client.get(reverse("matrix"), {"version": number})
         assert page.context["matrix"].cells[1][digit] == page.context["matrix"].total == 1
         url = page.context["rows"][1]["cells"][digit]["url"]
-        assert reviewer_client.get(url).context["submissions"] == [rows[0]]
+        assert reviewer_client.get(url).context["page"].rows == [rows[0]]
     assert reviewer_client.get(reverse("matrix"), {"version": 99}).status_code == 404
 
 
@@ -162,7 +162,7 @@ def test_history_of_a_visitor_has_no_checkboxes(visitor, reviewer_client, rows):
 
 def test_stranger_cannot_filter_for_submissions_of_other_users(rows):
     page = Client().get(reverse("history"), {"predicted": "1:7"})
-    assert page.context["submissions"] == []
+    assert page.context["page"].rows == []
 
 
 @pytest.mark.parametrize("name", ["predicted", "said"])
@@ -174,4 +174,4 @@ def test_history_shows_the_prediction_filter_under_both_names(reviewer_client, r
 def test_history_filters_by_settled_consensus(reviewer_client, reviewer, rows):
     labels.record_label(actor=reviewer, submission=rows[0], value="7", reason=LabelReason.DOUBT)
     page = reviewer_client.get(reverse("history"), {"truth_state": TruthState.SETTLED.value, "truth": "7"})
-    assert page.context["submissions"] == [rows[0]]
+    assert page.context["page"].rows == [rows[0]]
