@@ -7,7 +7,6 @@ from typing import cast
 
 from csp.utils import build_policy
 from django.conf import settings
-from django.contrib.messages.middleware import MessageMiddleware
 from django.core.exceptions import SuspiciousOperation
 from django.http import HttpRequest, HttpResponse
 from django.utils.cache import patch_vary_headers
@@ -152,15 +151,6 @@ class NoNulMiddleware:
         fields = [*request.GET.lists(), *(request.POST.lists() if request.method == "POST" else ())]
         if "\0" in request.path_info or any("\0" in value for _, values in fields for value in values):
             raise SuspiciousOperation("NUL in the address or in a field.")
-
-
-class PageMessageMiddleware(MessageMiddleware):
-    """Django's messages for pages. The API does not use them, so they are not loaded for it."""
-
-    def process_request(self, request: HttpRequest) -> None:
-        """Attach the message storage to requests for pages."""
-        if not is_api(request):
-            super().process_request(request)
 
 
 def is_api(request: HttpRequest) -> bool:

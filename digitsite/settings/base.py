@@ -48,7 +48,7 @@ MIDDLEWARE = [
     "recognizer.middleware.ActorMiddleware",
     "recognizer.views.accounts.page_account.PageAccountMiddleware",
     "recognizer.views.errors.StorageErrorMiddleware",
-    "recognizer.middleware.PageMessageMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
     "recognizer.views.limits.ThrottleMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
 ]

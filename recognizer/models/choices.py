@@ -48,16 +48,7 @@ class Fold(models.TextChoices):
 class TruthValue(models.TextChoices):
     """A label: what a person says that an image shows."""
 
-    ZERO = "0", "0"
-    ONE = "1", "1"
-    TWO = "2", "2"
-    THREE = "3", "3"
-    FOUR = "4", "4"
-    FIVE = "5", "5"
-    SIX = "6", "6"
-    SEVEN = "7", "7"
-    EIGHT = "8", "8"
-    NINE = "9", "9"
+    ZERO, ONE, TWO, THREE, FOUR, FIVE, SIX, SEVEN, EIGHT, NINE = ((digit, digit) for digit in "0123456789")
     NOT_A_DIGIT = "not_a_digit", "Not a digit"
     SEVERAL = "several", "Several digits"
     UNREADABLE = "unreadable", "Unreadable"

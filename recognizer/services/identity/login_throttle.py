@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from django.conf import settings
-from django.db.models import Q
 from django.utils import timezone
 from django.utils.crypto import salted_hmac
 
@@ -41,8 +40,10 @@ class TooManyAttemptsError(RuntimeError):
 
 @dataclass(frozen=True, slots=True)
 class _Limit:
+    """Maximum number of recent attempts of one kind with the same values in `fields`."""
+
     kind: Kind
-    condition: Q
+    fields: tuple[str, ...]
     max_attempts: int
 
 
@@ -63,10 +64,11 @@ def record_attempt(kind: Kind, *, account: str = "", address: str) -> Attempt:
         kind=kind, account=_digest(account), address=_digest(rate_key(address)), created=now
     )
     recent = Attempt.objects.filter(created__gt=now - WINDOW)
-    for limit in _limits(attempt):
+    for limit in _limits(kind):
         # Attempts of another kind than the limit's do not include this attempt.
         max_attempts = limit.max_attempts if limit.kind == kind else limit.max_attempts - 1
-        counted = recent.filter(limit.condition, kind=limit.kind).order_by("-created")
+        same = {name: getattr(attempt, name) for name in limit.fields}
+        counted = recent.filter(kind=limit.kind, **same).order_by("-created")
         times = counted.values_list("created", flat=True)[: max_attempts + 1]
         if len(times) > max_attempts:
             attempt.delete()  # a rejected attempt does not extend the wait
@@ -80,29 +82,28 @@ def reset(attempt: Attempt) -> None:
     Attempt.objects.create(kind=Kind.SESSION, account=attempt.account, address=attempt.address, created=attempt.created)
 
 
-def _limits(attempt: Attempt) -> list[_Limit]:
-    account, address = Q(account=attempt.account), Q(address=attempt.address)
-    if attempt.kind == Kind.SIGN_UP:
-        return [_Limit(Kind.SIGN_UP, address, SIGN_UPS)]
-    if attempt.kind == Kind.MAIL:
-        return [
-            _Limit(Kind.MAIL, account, MAILS_FOR_ONE_ACCOUNT),
-            _Limit(Kind.MAIL, address, MAILS_FROM_ONE_ADDRESS),
-        ]
+def _limits(kind: Kind) -> list[_Limit]:
     max_attempts = settings.MAX_LOGIN_ATTEMPTS
-    if attempt.kind == Kind.PASSWORD:
+    limits = {
+        Kind.SIGN_UP: [_Limit(Kind.SIGN_UP, ("address",), SIGN_UPS)],
+        Kind.MAIL: [
+            _Limit(Kind.MAIL, ("account",), MAILS_FOR_ONE_ACCOUNT),
+            _Limit(Kind.MAIL, ("address",), MAILS_FROM_ONE_ADDRESS),
+        ],
         # Changing a password needs a session, so attempts from several addresses are the same person's.
-        return [
-            _Limit(Kind.PASSWORD, account, max_attempts),
-            _Limit(Kind.PASSWORD, address, max_attempts * FROM_ONE_ADDRESS),
-        ]
-    return [
-        _Limit(Kind.SIGN_IN, account & address, max_attempts),
-        _Limit(Kind.SIGN_IN, address, max_attempts * FROM_ONE_ADDRESS),
-        _Limit(Kind.SIGN_IN, account, max_attempts * FOR_ONE_ACCOUNT),
-        _Limit(Kind.SESSION, account, SIGN_INS_FOR_ONE_ACCOUNT),
-        _Limit(Kind.SESSION, address, SIGN_INS_FROM_ONE_ADDRESS),
-    ]
+        Kind.PASSWORD: [
+            _Limit(Kind.PASSWORD, ("account",), max_attempts),
+            _Limit(Kind.PASSWORD, ("address",), max_attempts * FROM_ONE_ADDRESS),
+        ],
+        Kind.SIGN_IN: [
+            _Limit(Kind.SIGN_IN, ("account", "address"), max_attempts),
+            _Limit(Kind.SIGN_IN, ("address",), max_attempts * FROM_ONE_ADDRESS),
+            _Limit(Kind.SIGN_IN, ("account",), max_attempts * FOR_ONE_ACCOUNT),
+            _Limit(Kind.SESSION, ("account",), SIGN_INS_FOR_ONE_ACCOUNT),
+            _Limit(Kind.SESSION, ("address",), SIGN_INS_FROM_ONE_ADDRESS),
+        ],
+    }
+    return limits[kind]
 
 
 def _digest(text: str) -> str:
