@@ -6,7 +6,7 @@ so the metrics describe what the site serves.
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import defaultdict
 from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Any
@@ -178,12 +178,9 @@ class ResultSummary:
     """
 
     def __init__(self) -> None:
-        self._correct: Counter[str] = Counter()
-        self._count: Counter[str] = Counter()
-        self._correct_by_size: Counter[str] = Counter()
-        self._count_by_size: Counter[str] = Counter()
-        self._verdicts: Counter[str] = Counter()
-        self._sure_correct = 0
+        self._is_correct: defaultdict[str, list[bool]] = defaultdict(list)  # by source
+        self._is_correct_by_size: dict[str, list[bool]] = {"small": [], "larger": []}
+        self._is_correct_by_verdict: dict[Verdict, list[bool]] = {verdict: [] for verdict in Verdict}
         self._unreadable: list[dict[str, str]] = []
         # Rows: the ten digits, then "other" for non-digits. Columns: the predicted digit.
         self._confusion = np.zeros((11, 10), np.int64)
@@ -191,41 +188,32 @@ class ResultSummary:
     def add(self, result: ImageResult) -> None:
         """Count one more result. Unreadable images count as wrong."""
         sample, is_correct = result.sample, result.is_correct
-        self._count[sample.source] += 1
-        self._correct[sample.source] += is_correct
+        self._is_correct[sample.source].append(is_correct)
         if result.answer is None or result.image is None:
             self._unreadable.append({"file": sample.name, "error": result.error})
             return
         size = "small" if max(result.image.size) <= MAX_SMALL_SIDE else "larger"
-        self._count_by_size[size] += 1
-        self._correct_by_size[size] += is_correct
-        self._verdicts[result.answer.verdict.value] += 1
-        self._sure_correct += is_correct and result.answer.verdict is Verdict.SURE
+        self._is_correct_by_size[size].append(is_correct)
+        self._is_correct_by_verdict[result.answer.verdict].append(is_correct)
         if result.answer.verdict is not Verdict.BLANK:
             self._confusion[10 if sample.digit is None else sample.digit, result.answer.digit] += 1
 
     def summary(self) -> dict[str, Any]:
         """Return all metrics, JSON-serializable. Shares of an empty set are None."""
-        n, correct = sum(self._count.values()), sum(self._correct.values())
-        by_source = {source: _share(self._correct[source], self._count[source]) for source in sorted(self._count)}
-        sure = self._verdicts[Verdict.SURE]
+        total = _share([is_correct for row in self._is_correct.values() for is_correct in row])
+        by_source = {source: _share(self._is_correct[source]) for source in sorted(self._is_correct)}
+        verdicts = {verdict.value: len(row) for verdict, row in self._is_correct_by_verdict.items()}
+        sure = _share(self._is_correct_by_verdict[Verdict.SURE])
+        n = total["n"]
         return {
-            **_share(correct, n),
+            **total,
             "mean_over_sources": float(np.mean([row["accuracy"] for row in by_source.values()])) if n else None,
-            "by_size": {
-                size: _share(self._correct_by_size[size], self._count_by_size[size]) for size in ("small", "larger")
-            },
+            "by_size": {size: _share(row) for size, row in self._is_correct_by_size.items()},
             "by_source": by_source,
-            "verdicts": {
-                verdict.value: {
-                    "n": self._verdicts[verdict],
-                    "share": self._verdicts[verdict] / n if n else None,
-                }
-                for verdict in Verdict
-            },
-            "sure_accuracy": self._sure_correct / sure if sure else None,
-            "sure_interval": list(wilson(self._sure_correct, sure)),
-            "sure_share": sure / n if n else None,
+            "verdicts": {name: {"n": count, "share": count / n if n else None} for name, count in verdicts.items()},
+            "sure_accuracy": sure["accuracy"],
+            "sure_interval": sure["interval"],
+            "sure_share": sure["n"] / n if n else None,
             "confusion": {
                 "rows": [*"0123456789", "other"],
                 "columns": [*"0123456789"],
@@ -235,5 +223,6 @@ class ResultSummary:
         }
 
 
-def _share(correct: int, n: int) -> dict[str, Any]:
+def _share(is_correct: list[bool]) -> dict[str, Any]:
+    n, correct = len(is_correct), sum(is_correct)
     return {"n": n, "correct": correct, "accuracy": correct / n if n else None, "interval": list(wilson(correct, n))}
