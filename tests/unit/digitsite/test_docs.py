@@ -76,6 +76,17 @@ def test_paths_in_the_documentation_exist(name: str) -> None:
     assert not {path for path in paths if not Path(BASE_DIR, path).exists()}
 
 
+@pytest.mark.parametrize("name", CURRENT)
+def test_selections_of_tests_in_the_documentation_select_something(name: str) -> None:
+    for command in re.findall(r"pytest ([^`\n]* -k [^`\n]+)", text_of(name)):
+        paths = [Path(BASE_DIR, path) for path in re.findall(r"tests/\S+", command)]
+        files = [file for path in paths for file in (path.rglob("*.py") if path.is_dir() else [path])]
+        tests = " ".join(re.findall(r"def (test_\w+)", " ".join(file.read_text() for file in files)))
+        tests += " ".join(file.stem for file in files)
+        quoted, plain = re.findall(r'-k (?:"([^"]+)"|(\S+))', command)[0]
+        assert not [word for word in (quoted or plain).split(" or ") if word not in tests], command
+
+
 @pytest.mark.parametrize("name", [name for name in CURRENT if not name.startswith("docs/adr/")])
 def test_settings_in_the_documentation_exist(name: str) -> None:
     known = set(env.SETTINGS) | set(env.DEPRECATED_NAMES) | CAPITALS
