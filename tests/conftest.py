@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import sqlite3
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -39,6 +41,18 @@ hypothesis.settings.load_profile("deterministic")
 def pytest_configure() -> None:
     # Hashed names of static files need a collected manifest; tests use the plain names.
     settings.STORAGES["staticfiles"] = {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"}
+
+
+@pytest.fixture(scope="session")
+def django_db_modify_db_settings(django_db_modify_db_settings: None, template_database: Path) -> Iterator[None]:
+    """Fill the test database, which is in memory, before pytest-django migrates it."""
+    name = "file:memorydb_default?mode=memory&cache=shared"
+    with (
+        contextlib.closing(sqlite3.connect(template_database)) as template,
+        contextlib.closing(sqlite3.connect(name, uri=True)) as memory,
+    ):
+        template.backup(memory)
+        yield
 
 
 @pytest.fixture(scope="session")

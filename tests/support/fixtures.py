@@ -1,19 +1,45 @@
 """Fixtures for tests that need real processes; tests/conftest.py loads them."""
 
+import fcntl
+import hashlib
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import django
 import pytest
 from pytest_django import DjangoDbBlocker
 
-from digitsite.testing.site import Site, migrated_database
+from digitsite.testing.site import BASE_DIR, Site, migrated_database
 
 from .databases import POSTGRESQL
 
 
 @pytest.fixture(scope="session")
-def template_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return migrated_database(tmp_path_factory.mktemp("template"))
+def template_database(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A SQLite file with all tables and model version 1. Kept in pytest's cache, because migrations take seconds."""
+    folder = request.config.cache.mkdir("template_database")
+    kept = folder / f"{_schema_fingerprint()}.sqlite3"
+    copy = tmp_path_factory.mktemp("template") / "db.sqlite3"
+    with (folder / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not kept.exists():
+            for outdated in folder.glob("*.sqlite3"):
+                outdated.unlink()
+            shutil.copy(migrated_database(tmp_path_factory.mktemp("migrated")), folder / "new")
+            (folder / "new").rename(kept)  # an interrupted run leaves no part of a file
+        shutil.copy(kept, copy)
+    return copy
+
+
+def _schema_fingerprint() -> str:
+    """Return a hash of the files that determine the content of a migrated database."""
+    digest = hashlib.sha256(django.__version__.encode())
+    for folder in ("recognizer/migrations", "recognizer/models", "ml/base"):
+        for path in sorted(path for path in Path(BASE_DIR, folder).rglob("*") if path.suffix != ".pyc"):
+            digest.update(f"{path}\n".encode())
+            digest.update(path.read_bytes() if path.is_file() else b"")
+    return digest.hexdigest()
 
 
 @pytest.fixture
