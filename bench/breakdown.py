@@ -32,6 +32,7 @@ if TYPE_CHECKING:  # the import reads the settings
     from recognizer.requests import SiteRequest
     from recognizer.services.identity.actors import Actor
     from recognizer.services.submissions.intake import PreparedSubmission
+    from recognizer.storage import DurableFileStorage
 
 TIMES = 300
 # Requests in one turn; the first turn warms up.
@@ -152,7 +153,7 @@ def stages_of_requests(files: Sequence[bytes]) -> Columns:
         row = prepare([file], actor)[0].row
         mark(PREPARE_AGAIN)
         with fsync.relaxed_sync(), transaction.atomic():
-            path = default_storage.save_unsynced(encoded.name, encoded.data)
+            path = cast("DurableFileStorage", default_storage).save_unsynced(encoded.name, encoded.data)
             mark("write the image")
             bulk_insert.insert([row])
         mark("insert and commit")
