@@ -19,16 +19,16 @@ from .databases import POSTGRESQL
 def template_database(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A SQLite file with all tables and model version 1. Kept in pytest's cache, because migrations take seconds."""
     folder = request.config.cache.mkdir("template_database")
-    kept = folder / f"{_schema_fingerprint()}.sqlite3"
+    cached = folder / f"{_schema_fingerprint()}.sqlite3"
     copy = tmp_path_factory.mktemp("template") / "db.sqlite3"
     with (folder / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        if not kept.exists():
+        if not cached.exists():
             for outdated in folder.glob("*.sqlite3"):
                 outdated.unlink()
             shutil.copy(migrated_database(tmp_path_factory.mktemp("migrated")), folder / "new")
-            (folder / "new").rename(kept)  # an interrupted run leaves no part of a file
-        shutil.copy(kept, copy)
+            (folder / "new").rename(cached)  # an interrupted run leaves no part of a file
+        shutil.copy(cached, copy)
     return copy
 
 
