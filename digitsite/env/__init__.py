@@ -8,11 +8,11 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
-from .kinds import HOST, SQLITE, InvalidValueError, MailServer, is_printable
+from .kinds import HOST, SQLITE, InvalidValueError, is_printable
 from .table import SETTINGS, Setting
 
 __all__ = [
-    "HOST", "SETTINGS", "SQLITE", "MailServer", "Setting", "deprecation_warnings", "find_errors", "is_printable",
+    "HOST", "SETTINGS", "SQLITE", "Setting", "deprecation_warnings", "find_errors", "is_printable",
     "is_set", "public_names", "read", "with_current_names",
 ]  # fmt: skip
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
-from urllib.parse import unquote, urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 N = TypeVar("N", int, float)
 
@@ -194,47 +194,16 @@ def _parse_sender(value: str) -> str:
     return value
 
 
-@dataclass(frozen=True)
-class MailServer:
-    """An SMTP server.
-
-    Attributes:
-        host: Name or address; empty if the site sends no mail.
-        port: TCP port.
-        user: Login name; empty if the server requires none.
-        password: Password of the user.
-        use_tls: Upgrade the connection with STARTTLS.
-        use_ssl: Open the connection with TLS.
-    """
-
-    host: str = ""
-    port: int = 25
-    user: str = ""
-    password: str = ""
-    use_tls: bool = False
-    use_ssl: bool = False
-
-
-def _parse_mail_server(value: str) -> MailServer:
-    """Return the server of `smtp://user:password@host:587`. Messages omit the URL because it may contain a password."""
-    if not value:
-        return MailServer()
+def _parse_mail_url(value: str) -> SplitResult:
+    """Return the parts of `smtp://user:password@host:587`. Messages omit the URL because it may contain a password."""
     try:
         url = urlsplit(value)
-        port = url.port
+        is_valid = url.scheme in ("smtp", "smtp+tls", "smtps") and bool(url.hostname) and url.port != 0
     except ValueError:
-        url, port = urlsplit(""), None
-    has_more = url.path.strip("/") or url.query or url.fragment
-    if url.scheme not in ("smtp", "smtp+tls", "smtps") or not url.hostname or has_more or port == 0:
+        is_valid = False
+    if value and (not is_valid or url.path.strip("/") or url.query or url.fragment):
         raise InvalidValueError("must look like smtp+tls://user:password@mail.example.org:587.")
-    return MailServer(
-        host=url.hostname,
-        port=port or {"smtp": 25, "smtp+tls": 587, "smtps": 465}[url.scheme],
-        user=unquote(url.username or ""),
-        password=unquote(url.password or ""),
-        use_tls=url.scheme == "smtp+tls",
-        use_ssl=url.scheme == "smtps",
-    )
+    return url
 
 
 # --- Secrets -----------------------------------------------------------------------------------------------------
@@ -271,4 +240,4 @@ HOSTS = Kind("names with commas", _parse_hosts, has_empty_value=True)
 BASE_URL = Kind("URL", _parse_base_url)
 DATABASE_URL = Kind("URL", _parse_database_url)
 SENDER = Kind("address", _parse_sender)
-MAIL_SERVER = Kind("URL", _parse_mail_server)
+MAIL_URL = Kind("URL", _parse_mail_url)

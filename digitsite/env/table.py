@@ -239,7 +239,7 @@ SECTIONS: dict[str, tuple[Setting, ...]] = {
         ),
         Setting(
             "EMAIL_URL",
-            kinds.MAIL_SERVER,
+            kinds.MAIL_URL,
             "",
             "Mail server: `smtp+tls://user:password@host:587`, `smtps://…` or `smtp://…`. Without it, operators hand "
             "out one-time links for lost passwords.",

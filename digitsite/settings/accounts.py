@@ -1,5 +1,7 @@
 """Accounts, passwords and email."""
 
+from urllib.parse import SplitResult, unquote
+
 from digitsite import env
 
 from .security import ALLOWED_HOSTS, BEHIND_PROXY, HTTPS
@@ -23,14 +25,14 @@ LOGIN_REDIRECT_URL = "draw"
 LOGOUT_REDIRECT_URL = "draw"
 
 # Outgoing mail. Without it, passwords cannot be reset by mail: operators hand out one-time links.
-_mail_server: env.MailServer = env.read("EMAIL_URL")
-SENDS_MAIL = bool(_mail_server.host)
-EMAIL_HOST = _mail_server.host or "localhost"
-EMAIL_PORT = _mail_server.port
-EMAIL_HOST_USER = _mail_server.user
-EMAIL_HOST_PASSWORD = _mail_server.password
-EMAIL_USE_TLS = _mail_server.use_tls
-EMAIL_USE_SSL = _mail_server.use_ssl
+_mail_url: SplitResult = env.read("EMAIL_URL")
+SENDS_MAIL = bool(_mail_url.hostname)
+EMAIL_HOST = _mail_url.hostname or "localhost"
+EMAIL_PORT = _mail_url.port or {"smtp+tls": 587, "smtps": 465}.get(_mail_url.scheme, 25)
+EMAIL_HOST_USER = unquote(_mail_url.username or "")
+EMAIL_HOST_PASSWORD = unquote(_mail_url.password or "")
+EMAIL_USE_TLS = _mail_url.scheme == "smtp+tls"
+EMAIL_USE_SSL = _mail_url.scheme == "smtps"
 EMAIL_TIMEOUT = 10
 DEFAULT_FROM_EMAIL: str = env.read("EMAIL_FROM")
 SERVER_EMAIL = DEFAULT_FROM_EMAIL

@@ -14,7 +14,7 @@ from .guard import Guard
 
 BASE_DIR = Path(__file__).resolve().parent.parent.parent
 
-# Delay before a restart, in seconds; it doubles with each failure in a row.
+# Delay before a restart, in seconds; it doubles with each failure in a row of the same exit status.
 MIN_DELAY, MAX_DELAY = 0.2, 5.0
 # A process that ran this long, in seconds, was stable: the count of failures starts again.
 STABLE_AFTER = 20.0
@@ -44,7 +44,6 @@ class ManagedProcess:
         self._log = log
         self._guard = guard
         self._process: subprocess.Popen[bytes] | None = None
-        self._failures = 0
         self._equal_failures = 0
         self._last_lines: deque[str] = deque(maxlen=MAX_LAST_LINES)
         self._started = 0.0
@@ -137,12 +136,9 @@ class ManagedProcess:
         self._process = None
         if not self._restarts:
             return
-        now = time.monotonic()
-        if now - self._started > STABLE_AFTER:
-            self._failures = 0
-        delay = min(MIN_DELAY * 2**self._failures, MAX_DELAY)
-        self._failures += 1
-        self._restart_at = now + delay
+        doublings = min(max(0, self._equal_failures - 1), 10)  # a larger power would not fit into a float
+        delay = min(MIN_DELAY * 2**doublings, MAX_DELAY)
+        self._restart_at = time.monotonic() + delay
         status = _describe(self.exit_status)
         self._log("site", f"{self.name} ended unexpectedly ({status}); starting it again in {delay:g} s")
 

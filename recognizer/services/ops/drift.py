@@ -6,6 +6,7 @@ change, above 0.25 there is (N. Siddiqi, Credit Risk Scorecards, 2006, chapter 8
 
 import math
 from bisect import bisect_right
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import cast
@@ -72,14 +73,10 @@ def stability_index(counts: Sequence[int], reference: Sequence[int]) -> float:
 
 
 def _by_digit(rows: Sequence[Row]) -> list[int]:
-    counts = [0] * 10
-    for digit, _, _ in rows:
-        counts[digit] += 1
-    return counts
+    counts = Counter(digit for digit, _, _ in rows)
+    return [counts[digit] for digit in range(10)]
 
 
 def _by_certainty(rows: Sequence[Row]) -> list[int]:
-    counts = [0] * (len(CERTAINTY_EDGES) + 1)
-    for _, certainty, _ in rows:
-        counts[bisect_right(CERTAINTY_EDGES, certainty)] += 1
-    return counts
+    counts = Counter(bisect_right(CERTAINTY_EDGES, certainty) for _, certainty, _ in rows)
+    return [counts[index] for index in range(len(CERTAINTY_EDGES) + 1)]

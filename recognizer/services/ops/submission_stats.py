@@ -45,30 +45,23 @@ class Stats:
 def stats_for(actor: Actor) -> Stats:
     """Count the submissions that `actor` may see, in one pass over an index with the columns of `GROUPS`."""
     groups = permissions.visible_submissions(actor).order_by().values_list(*GROUPS).annotate(Count("pk"))
-    states: Counter[str] = Counter()
-    sources: Counter[str] = Counter()
-    truths: Counter[str] = Counter()
-    digits: Counter[int] = Counter()
-    verdicts: Counter[str] = Counter()
+    counts: dict[str, Counter[str | int | None]] = {column: Counter() for column in GROUPS}
     settled: Counter[bool] = Counter()
-    for truth_state, truth, digit, verdict, source, state, count in groups:
-        states[state] += count
-        sources[source] += count
-        truths[truth_state] += count
-        if digit is None:
-            continue
-        digits[digit] += count
-        verdicts[verdict] += count
-        if truth_state == TruthState.SETTLED:
+    for *values, count in groups:
+        truth_state, truth, digit, *_ = values
+        for column, value in zip(GROUPS, values, strict=True):
+            if digit is not None or column != "verdict":
+                counts[column][value] += count
+        if digit is not None and truth_state == TruthState.SETTLED:
             settled[truth == str(digit)] += count
     return Stats(
         live_version=versions.live_version().number,
-        submissions=states.total(),
-        by_state={name: states[name] for name in SubmissionState.values},
-        by_source={name: sources[name] for name in Source.values},
-        by_truth_state={name: truths[name] for name in TruthState.values},
-        by_digit={str(digit): digits[digit] for digit in range(10)},
-        by_verdict={name: verdicts[name] for name in Verdict.values},
+        submissions=counts["state"].total(),
+        by_state={name: counts["state"][name] for name in SubmissionState.values},
+        by_source={name: counts["source"][name] for name in Source.values},
+        by_truth_state={name: counts["truth_state"][name] for name in TruthState.values},
+        by_digit={str(digit): counts["digit"][digit] for digit in range(10)},
+        by_verdict={name: counts["verdict"][name] for name in Verdict.values},
         settled=settled.total(),
         settled_correct=settled[True],
     )

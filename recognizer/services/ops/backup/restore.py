@@ -257,15 +257,9 @@ def _restore_postgresql(path: Path, manifest: Manifest) -> None:
 
 
 def _latest_migrations(executor: MigrationExecutor, applied: list[str]) -> list[tuple[str, str]]:
-    """Return the latest applied migration of each app, which defines the tables of the backup."""
-    graph = executor.loader.graph
-    splits = (name.partition(".") for name in applied)
-    nodes = {node for app, _, name in splits if (node := (app, name)) in graph.nodes}
-
-    def has_successor(node: tuple[str, str]) -> bool:
-        return any(child.key in nodes and child.key[0] == node[0] for child in graph.node_map[node].children)
-
-    return sorted(node for node in nodes if not has_successor(node))
+    """Return the latest applied migration of each app, by its number. It defines the tables of the backup."""
+    nodes = sorted((app, name) for app, _, name in (migration.partition(".") for migration in applied))
+    return list({app: (app, name) for app, name in nodes if (app, name) in executor.loader.graph.nodes}.values())
 
 
 def _quoted(name: str) -> str:
