@@ -20,7 +20,9 @@ def predict_submissions(ids: list[int], mode: str) -> None:
         mode: A `producer.Mode`.
     """
     from recognizer.services.inference import background
+    from recognizer.services.ops import liveness
 
+    liveness.record_probe(liveness.PREDICTIONS)  # a canary waits behind a long backlog
     background.predict_submissions(ids, producer.Mode(mode), should_stop=_is_worker_stopping)
 
 

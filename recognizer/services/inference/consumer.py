@@ -10,12 +10,11 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
-from typing import Any
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from typing import Any, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 import redis
 from django.conf import settings
 from django.db import close_old_connections
@@ -42,68 +41,21 @@ STOP_SECONDS = 2.5
 REPLY_LIFE_SECONDS = 30 + 10
 
 # Id and fields of a stream entry.
-RawEntry = tuple[bytes, dict[bytes, bytes]]
+Entry = tuple[bytes, dict[bytes, bytes]]
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """An entry of the stream of submissions.
-
-    Attributes:
-        entry_id: Its id in the stream.
-        submission_id: Primary key of the submission; 0, which no row has, if the entry cannot be read.
-        reply_to: Name of the reply list; empty if no request waits.
-    """
-
-    entry_id: bytes
-    submission_id: int
-    reply_to: str
-
-
-@dataclass(frozen=True, slots=True)
-class PreviewRequest:
-    """A request to predict an image that is not stored.
-
-    Attributes:
-        reply_to: Name of the reply list.
-        pixels: The image, (28, 28) uint8.
-        ink: Image features from preprocessing.
-    """
-
-    reply_to: str
-    pixels: npt.NDArray[np.uint8]
-    ink: Mapping[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class Batch:
+class Batch(NamedTuple):
     """Entries that were read together.
 
     Attributes:
-        submissions: Entries of submissions.
         claimed: Entries of submissions that a dead consumer had read.
+        submissions: Entries of submissions.
         previews: Entries of previews.
     """
 
-    submissions: Sequence[Entry] = ()
     claimed: Sequence[Entry] = ()
-    previews: Sequence[RawEntry] = ()
-
-    def __bool__(self) -> bool:
-        return bool(self.submissions or self.claimed or self.previews)
-
-
-@dataclass(slots=True)
-class _Clock:
-    """Redis's time, estimated without a round trip."""
-
-    offset: float = field(default_factory=lambda: -time.monotonic())
-
-    def set(self, seconds: int, microseconds: int) -> None:
-        self.offset = seconds + microseconds / 1e6 - time.monotonic()
-
-    def now(self) -> float:
-        return self.offset + time.monotonic()
+    submissions: Sequence[Entry] = ()
+    previews: Sequence[Entry] = ()
 
 
 class Consumer:
@@ -119,7 +71,7 @@ class Consumer:
         self._pipe = self._client.pipeline(transaction=False)
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run_or_exit, name="prediction consumer", daemon=True)
-        self._clock = _Clock()
+        self._clock_offset = 0.0  # Redis's time minus the monotonic clock
         self._counters = Counters()
         self._beat_at = float("-inf")
         self._longest_batch = 0.0
@@ -146,10 +98,14 @@ class Consumer:
         while not self._stopping.is_set():
             try:
                 if not is_ready:
-                    self._prepare()
+                    predict.warm_up()
+                    streams.create_groups(self._client)
+                    streams.delete_dead_consumers(self._client)
+                    self._set_clock(*self._client.time())
                     is_ready = True
-                batch = batch or self._read()
-                self._process(batch)
+                batch = batch if any(batch) else self._read()
+                if any(batch):
+                    self._process(batch)
                 batch = Batch()
             except predict.SITE_ERRORS as error:
                 log.warning("batch postponed, it will be predicted again: %r", error)
@@ -165,12 +121,6 @@ class Consumer:
         except (redis.RedisError, OSError) as error:
             log.warning("worker_deregistration_failed: %s", error)
 
-    def _prepare(self) -> None:
-        predict.warm_up()
-        streams.create_groups(self._client)
-        streams.delete_dead_consumers(self._client)
-        self._clock.set(*self._client.time())
-
     def _read(self) -> Batch:
         """Send the commands of the last batch, and read the next one; empty after `max_block_seconds`."""
         is_beat = time.monotonic() - self._beat_at >= HEARTBEAT_SECONDS
@@ -180,33 +130,28 @@ class Consumer:
         responses = self._pipe.execute(raise_on_error=False)
         for response in responses:
             if isinstance(response, redis.ResponseError):
-                self._recreate_groups(response)
-                return Batch()
-        claimed: Sequence[RawEntry] = ()
+                return self._recreate_groups(response)
+        claimed: Sequence[Entry] = ()
         if is_beat:
-            (seconds, microseconds), (_, claimed, _) = responses[-3:-1]
-            self._clock.set(seconds, microseconds)
+            redis_time, (_, claimed, _) = responses[-3:-1]
+            self._set_clock(*redis_time)
             # After a full batch there may be more to claim.
             self._beat_at = time.monotonic() if len(claimed) < settings.PREDICTION_BATCH else float("-inf")
-        batch = Batch(submissions=_submissions(responses[-1]), claimed=_parse_entries(claimed))
-        return batch or self._wait()
+        batch = Batch(claimed, dict(responses[-1]).get(SUBMISSIONS.encode(), ()))
+        return batch if any(batch) else self._wait()
 
     def _wait(self) -> Batch:
         """Wait for entries. Previews are read only here, so that submissions have priority."""
+        block, count = int(max_block_seconds() * 1000), settings.PREDICTION_BATCH
+        names: dict[Any, Any] = {SUBMISSIONS: ">", PREVIEWS: ">"}
         try:
-            response: Any = self._client.xreadgroup(
-                GROUP,
-                self._name,
-                {SUBMISSIONS: ">", PREVIEWS: ">"},
-                count=settings.PREDICTION_BATCH,
-                block=int(max_block_seconds() * 1000),
-            )
+            response: Any = self._client.xreadgroup(GROUP, self._name, names, count=count, block=block)
         except redis.ResponseError as error:
-            self._recreate_groups(error)
-            return Batch()
-        return Batch(submissions=_submissions(response), previews=_entries_of(PREVIEWS, response))
+            return self._recreate_groups(error)
+        entries = dict(response)
+        return Batch((), entries.get(SUBMISSIONS.encode(), ()), entries.get(PREVIEWS.encode(), ()))
 
-    def _recreate_groups(self, error: redis.ResponseError) -> None:
+    def _recreate_groups(self, error: redis.ResponseError) -> Batch:
         """Create the streams again after Redis was emptied (UNBLOCKED while waiting, NOGROUP otherwise).
 
         Raises:
@@ -217,10 +162,11 @@ class Consumer:
         log.warning("prediction queue is gone, creating it: %s", error)
         streams.create_groups(self._client)
         self._beat_at = float("-inf")
+        return Batch()
 
     def _add_heartbeat(self) -> None:
         """Add the commands of the heartbeat, the counters and the claim; the last two are TIME and XAUTOCLAIM."""
-        now = self._clock.now()
+        now = self._now()
         self._pipe.zadd(streams.CONSUMERS, {self._name: now + streams.HEARTBEAT_LIFE_SECONDS})
         self._pipe.zremrangebyscore(streams.CONSUMERS, "-inf", now)
         self._counters.flush(self._pipe)
@@ -231,8 +177,6 @@ class Consumer:
 
     def _process(self, batch: Batch) -> None:
         """Predict a batch, and add its replies to the commands that `_read` sends next."""
-        if not batch:
-            return
         close_old_connections()
         started = time.monotonic()
         if batch.claimed:
@@ -249,45 +193,49 @@ class Consumer:
 
         Submissions without a result (predicted before, or deleted) get an empty reply: the waiter reads the row.
         """
-        results = predict_ids([entry.submission_id for entry in entries])
+        requests: list[tuple[int, str]] = []
+        for _, fields in entries:
+            try:
+                requests.append((int(fields[b"id"]), fields[b"reply_to"].decode()))
+            except (KeyError, ValueError) as error:
+                log.warning("unreadable entry skipped: %r", error)
+        results = predict_ids([pk for pk, _ in requests])
         self._counters.add(results.values())
         replies: dict[str, list[bytes]] = {}
-        for entry in entries:
-            if entry.reply_to:
-                result = results.get(entry.submission_id)
-                encoded = b"" if result is None else encode_result(result)
-                replies.setdefault(entry.reply_to, []).append(b"%d %b" % (entry.submission_id, encoded))
+        for pk, reply_to in requests:
+            encoded = encode_result(results[pk]) if pk in results else b""
+            replies.setdefault(reply_to, []).append(b"%d %b" % (pk, encoded))
+        replies.pop("", None)
         for reply_to, items in replies.items():
-            self._pipe.rpush(reply_to, *items)
-            self._pipe.expire(reply_to, REPLY_LIFE_SECONDS)
-        self._acknowledge(SUBMISSIONS, [entry.entry_id for entry in entries])
+            self._reply(reply_to, *items)
+        self._acknowledge(SUBMISSIONS, entries)
 
-    def _predict_previews(self, entries: Sequence[RawEntry]) -> None:
-        requests = [request for entry in entries if (request := self._parse_preview(*entry)) is not None]
+    def _predict_previews(self, entries: Sequence[Entry]) -> None:
+        """Predict previews that are not stale, and reply."""
+        requests = []
+        for entry_id, fields in entries:
+            try:
+                created = int(entry_id.partition(b"-")[0]) / 1000
+                if created + float(fields[b"timeout"]) >= self._now():
+                    pixels = np.frombuffer(fields[b"pixels"], np.uint8).reshape(28, 28)
+                    requests.append((pixels, json.loads(fields[b"ink"]), fields[b"reply_to"].decode()))
+            except (KeyError, ValueError) as error:
+                log.warning("unreadable preview skipped: %r", error)
         if requests:
             _, classifier = versions.live_classifier.current()
-            pixels = np.stack([request.pixels for request in requests])
-            answers = classifier.answer(pixels, [request.ink for request in requests])
-            for request, answer in zip(requests, answers, strict=True):
-                self._pipe.rpush(request.reply_to, json.dumps(asdict(answer)))
-                self._pipe.expire(request.reply_to, REPLY_LIFE_SECONDS)
-        self._acknowledge(PREVIEWS, [entry_id for entry_id, _ in entries])
+            images, ink, reply_lists = zip(*requests, strict=True)
+            for reply_to, answer in zip(reply_lists, classifier.answer(np.stack(images), ink), strict=True):
+                self._reply(reply_to, json.dumps(asdict(answer)))
+        self._acknowledge(PREVIEWS, entries)
 
-    def _acknowledge(self, stream: str, entry_ids: Sequence[bytes]) -> None:
+    def _reply(self, reply_to: str, *items: bytes | str) -> None:
+        self._pipe.rpush(reply_to, *items)
+        self._pipe.expire(reply_to, REPLY_LIFE_SECONDS)
+
+    def _acknowledge(self, stream: str, entries: Sequence[Entry]) -> None:
+        entry_ids = [entry_id for entry_id, _ in entries]
         self._pipe.xack(stream, GROUP, *entry_ids)
         self._pipe.xdel(stream, *entry_ids)
-
-    def _parse_preview(self, entry_id: bytes, fields: dict[bytes, bytes]) -> PreviewRequest | None:
-        """Parse an entry of the stream of previews; None if it is stale or cannot be read."""
-        try:
-            created = int(entry_id.partition(b"-")[0]) / 1000
-            if created + float(fields[b"timeout"]) < self._clock.now():
-                return None
-            pixels = np.frombuffer(fields[b"pixels"], np.uint8).reshape(28, 28)
-            return PreviewRequest(fields[b"reply_to"].decode(), pixels, json.loads(fields[b"ink"]))
-        except (KeyError, ValueError) as error:
-            log.warning("unreadable preview skipped: %r", error)
-            return None
 
     def _leave(self) -> None:
         """Send the last commands, and deregister, so that no request waits for this consumer."""
@@ -299,23 +247,9 @@ class Consumer:
         if not any(consumer["name"] == self._name.encode() and consumer["pending"] for consumer in consumers):
             streams.delete_consumer(self._client, self._name)
 
+    def _set_clock(self, seconds: int, microseconds: int) -> None:
+        self._clock_offset = seconds + microseconds / 1e6 - time.monotonic()
 
-def _entries_of(stream: str, response: Sequence[tuple[bytes, Sequence[RawEntry]]]) -> Sequence[RawEntry]:
-    """Return the entries of one stream in a response to XREADGROUP."""
-    return next((entries for name, entries in response if name == stream.encode()), ())
-
-
-def _submissions(response: Sequence[tuple[bytes, Sequence[RawEntry]]]) -> list[Entry]:
-    return _parse_entries(_entries_of(SUBMISSIONS, response))
-
-
-def _parse_entries(entries: Iterable[RawEntry]) -> list[Entry]:
-    """Parse entries of the stream of submissions. One that cannot be read gets id 0, and so no result."""
-    parsed = []
-    for entry_id, fields in entries:
-        try:
-            parsed.append(Entry(entry_id, int(fields[b"id"]), fields[b"reply_to"].decode()))
-        except (KeyError, ValueError) as error:
-            log.warning("unreadable entry skipped: %r", error)
-            parsed.append(Entry(entry_id, 0, ""))
-    return parsed
+    def _now(self) -> float:
+        """Return Redis's time, estimated without a round trip."""
+        return self._clock_offset + time.monotonic()

@@ -16,7 +16,6 @@ are lost here. An entry is deleted when its results are stored, so the streams h
 
 import logging
 import time
-from contextlib import suppress
 from functools import lru_cache
 from typing import Any
 
@@ -64,8 +63,11 @@ def check_server() -> None:
 def create_groups(client: redis.Redis) -> None:
     """Create the streams and their consumer group unless they exist. Entries that are in a stream already are read."""
     for stream in (SUBMISSIONS, PREVIEWS):
-        with suppress(redis.ResponseError):  # the group exists
+        try:
             client.xgroup_create(stream, GROUP, id="0", mkstream=True)
+        except redis.ResponseError as error:
+            if not str(error).startswith("BUSYGROUP"):  # the group exists
+                raise
 
 
 def delete_dead_consumers(client: redis.Redis) -> None:

@@ -32,10 +32,11 @@ CLOCK_TOLERANCE_SECONDS = 2
 
 
 def record_probe(queue: str) -> None:
-    """Record that a worker of `queue` has consumed a canary."""
-    client = redis_client()
-    seconds, _ = client.time()
-    client.hset(PROBES_KEY, queue, str(seconds))
+    """Record that a worker of `queue` consumes messages."""
+    with redis_or_none("liveness probe not recorded") as client:
+        if client is not None:
+            seconds, _ = client.time()
+            client.hset(PROBES_KEY, queue, str(seconds))
 
 
 def last_seen() -> dict[str, float]:
