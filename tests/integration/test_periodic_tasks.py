@@ -16,6 +16,7 @@ def test_every_scheduled_task_is_registered():
 def test_failing_job_does_not_stop_other_jobs(make_site):
     site: Site = make_site(RECOVERY_INTERVAL_SECONDS="3600")  # no scheduled tasks during the test
     site.start_redis()
+    site.start_worker()
     worker = site.start_default_worker()
     with site.entered():
         submission = make_submission()

@@ -105,7 +105,7 @@ from recognizer.services.training import presenters, subprocess_runner
 import numpy as np
 versions.live_classifier.current()[1].answer(np.zeros((1, 28, 28), np.uint8))
 assert {check.name for check in health.run_checks()} >= {"model", "mnist", "training"}
-training.run_maintenance(), deployments.prune(), backfill.run_backfill()
+training.run_maintenance(), deployments.prune(), backfill.enqueue_remaining(), recovery.recover_submissions()
 """
 
 
