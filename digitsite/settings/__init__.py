@@ -1,6 +1,6 @@
 """Django settings, read from the environment; every setting has a default that works.
 
-One module for each subject. The README lists the environment variables in one table.
+One module for each subject. `digitsite.env.table` describes the environment variables.
 https://docs.djangoproject.com/en/5.2/ref/settings/
 """
 
