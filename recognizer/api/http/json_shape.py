@@ -7,7 +7,7 @@ import re
 
 from rest_framework.exceptions import ParseError
 
-from .problems import BodyTooLarge
+from .problems import ProblemError
 
 # Bodies up to this size parse to at most one or two megabytes, so their shape is not checked.
 MAX_UNCHECKED_BYTES = 32 * 1024
@@ -23,14 +23,10 @@ _IN_NUMBERS = bytes(ord("0") if byte in b"0123456789+-.eE" else ord(" ") for byt
 _WIDE_CHARACTER = re.compile(rb"\\u(?!00)")
 
 
-class TooManyValues(BodyTooLarge):
-    """The body has more values than any valid request (413)."""
-
-    default_code = "too_many_values"
-    default_detail = (
-        f"The body has too many values: at most {MAX_VALUES:,} values are accepted at once, and {MAX_CONTAINERS:,} "
-        "lists, objects and fields. Send it in several requests."
-    )
+TOO_MANY_VALUES = (
+    f"The body has too many values: at most {MAX_VALUES:,} values are accepted at once, and {MAX_CONTAINERS:,} "
+    "lists, objects and fields. Send it in several requests."
+)
 
 
 def check_shape(body: bytes) -> None:
@@ -42,7 +38,7 @@ def check_shape(body: bytes) -> None:
         body: The body as received, of any length.
 
     Raises:
-        TooManyValues: The body has too many values, lists, objects or fields.
+        ProblemError: The body has too many values, lists, objects or fields.
         rest_framework.exceptions.ParseError: A number or a key is too long, or there is text beyond Latin-1.
     """
     if len(body) <= MAX_UNCHECKED_BYTES:
@@ -52,7 +48,7 @@ def check_shape(body: bytes) -> None:
     structure = _structure(body)
     containers = sum(map(structure.count, (b"[", b"{", b":")))
     if containers > MAX_CONTAINERS or containers + structure.count(b",") > MAX_VALUES:
-        raise TooManyValues
+        raise ProblemError("too_many_values", TOO_MANY_VALUES)
     if b"0" * (MAX_NUMBER_LENGTH + 1) in structure.translate(_IN_NUMBERS):
         raise ParseError(f"JSON parse error - a number has more than {MAX_NUMBER_LENGTH} characters.")
 
@@ -63,7 +59,7 @@ def _structure(body: bytes) -> bytes:
         # In this order: after pairs of backslashes are removed, a remaining backslash escapes the quotation mark.
         body = body.replace(b"\\\\", b"").replace(b'\\"', b"")
     if body.count(b'"') > 2 * MAX_VALUES:
-        raise TooManyValues
+        raise ProblemError("too_many_values", TOO_MANY_VALUES)
     pieces = body.split(b'"')
     for name, rest in zip(pieces[1::2], pieces[2::2], strict=False):
         if len(name) > MAX_KEY_LENGTH and rest.lstrip().startswith(b":"):

@@ -25,7 +25,7 @@ class JsonParser(JSONParser):
         """Return the parsed body.
 
         Raises:
-            TooManyValues: The body has too many values.
+            ProblemError: The body has too many values.
             ParseError: The body is not valid JSON, or its shape is not accepted.
         """
         body = stream.read()

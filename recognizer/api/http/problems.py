@@ -27,7 +27,6 @@ from rest_framework.response import Response
 
 from ml.serving.bundle import BundleError
 from recognizer.services.identity.idempotency import InProgressError, KeyReusedError
-from recognizer.services.identity.permissions import NotAllowedError
 from recognizer.services.identity.quotas import QuotaError
 from recognizer.services.identity.throttling import ThrottledError
 from recognizer.services.inference.explanations import NothingToExplainError
@@ -69,6 +68,8 @@ DETAILS = {
     503: "The site cannot do this right now. Please try again in a moment.",
 }
 
+TOO_MANY_IMAGES = f"Send at most {settings.DATA_UPLOAD_MAX_NUMBER_FILES} pictures at once."
+
 # Retry-After when the database is unreachable.
 UNAVAILABLE_SECONDS = 5
 
@@ -88,64 +89,43 @@ OTHER_ERRORS = (
         LabelError | CannotTrainError | RegistryError | NothingToExplainError | BundleError,
         (409, "", "conflict"),
     ),
-    (NotAllowedError | PermissionDenied, (403, "", "")),
+    (PermissionDenied, (403, "", "")),
     (Http404, (404, DETAILS[404], "")),
     (RequestDataTooBig, (413, DETAILS[413], "body_too_large")),
-    (TooManyFilesSent, (413, f"Send at most {settings.DATA_UPLOAD_MAX_NUMBER_FILES} pictures at once.", "too_many")),
+    (TooManyFilesSent, (413, TOO_MANY_IMAGES, "too_many")),
     (TooManyFieldsSent | SuspiciousOperation | UnreadablePostError, (400, DETAILS[400], "")),
 )
 
 
-class Conflict(exceptions.APIException):
-    """The request conflicts with the stored state (409)."""
-
-    status_code = 409
-    default_code = "conflict"
-
-
-class Deleted(exceptions.APIException):
-    """The submission that an earlier request with this key stored was deleted (410)."""
-
-    status_code = 410
-    default_code = "deleted"
-    default_detail = "This was stored under the same Idempotency-Key and deleted since. Use a new key to send it again."
-
-
-class BodyTooLarge(exceptions.APIException):
-    """The body is larger than the view accepts (413)."""
-
-    status_code = 413
-    default_code = "body_too_large"
-    default_detail = DETAILS[413]
-
-    def __init__(self, detail: str | None = None, *, limit: int | None = None) -> None:
-        """Use `limit`, in bytes, for a detail that states it."""
-        if limit is not None:
-            detail = f"The body is larger than the {limit:,} bytes that this address accepts."
-        super().__init__(detail)
+# Codes of errors that the API itself raises -> status and default detail.
+PROBLEMS = {
+    "conflict": (409, "The stored state does not allow this."),
+    "deleted": (
+        410,
+        "This was stored under the same Idempotency-Key and deleted since. Use a new key to send it again.",
+    ),
+    "body_too_large": (413, DETAILS[413]),
+    "too_many": (413, TOO_MANY_IMAGES),
+    "too_many_values": (413, DETAILS[413]),
+    "unsupported_charset": (415, "Send text as UTF-8."),
+    "unsupported_media_type": (415, "This operation does not accept bodies of this type."),
+    "unavailable": (503, "The model is busy or unavailable right now. Please try again in a moment."),
+}
 
 
-class TooManyImages(BodyTooLarge):
-    """The batch has more images than accepted (413)."""
+class ProblemError(exceptions.APIException):
+    """An error that the API itself raises.
 
-    default_code = "too_many"
+    Args:
+        code: One of `PROBLEMS`.
+        detail: Message for people, if the default does not say enough.
+    """
 
-
-class UnsupportedCharset(exceptions.APIException):
-    """The body is not UTF-8 (415)."""
-
-    status_code = 415
-    default_code = "unsupported_charset"
-    default_detail = "Send text as UTF-8."
-
-
-class Unavailable(exceptions.APIException):
-    """The service is temporarily unavailable (503); retry after `wait` seconds."""
-
-    status_code = 503
-    default_code = "unavailable"
-    default_detail = DETAILS[503]
-    wait = 1
+    def __init__(self, code: str, detail: str | None = None) -> None:
+        self.status_code, default = PROBLEMS[code]
+        self.default_code = code
+        self.wait = 1 if self.status_code == 503 else None
+        super().__init__(detail or default)
 
 
 class _OptionalMembers(TypedDict, total=False):

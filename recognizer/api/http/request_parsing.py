@@ -14,7 +14,7 @@ from django.http import HttpRequest, QueryDict
 from django.http.multipartparser import MAX_TOTAL_HEADER_SIZE  # type: ignore[attr-defined] # missing in the stubs
 from django.utils.http import parse_header_parameters
 from multipart import MultipartError, MultipartParser
-from rest_framework.exceptions import APIException, ParseError, ValidationError
+from rest_framework.exceptions import ParseError, ValidationError
 from rest_framework.serializers import Serializer
 
 from recognizer.api.serializers.inputs import (
@@ -30,12 +30,12 @@ from recognizer.services.lib.errors import detach
 from recognizer.services.submissions.intake import SubmissionInput
 
 from .parsers import JsonParser
-from .problems import BodyTooLarge, TooManyImages
+from .problems import TOO_MANY_IMAGES, ProblemError
 
 # The maximum number of files in a form.
 MAX_BATCH_SIZE = settings.DATA_UPLOAD_MAX_NUMBER_FILES
-# Of the header with the boundary.
 MAX_CONTENT_TYPE_LENGTH = 256
+CHARSETS = ("utf-8", "utf8", "us-ascii", "ascii")
 # Bytes of a form field that is not a file. The longest valid one is a crop box of four numbers.
 MAX_FIELD_BYTES = 4096
 
@@ -66,15 +66,17 @@ NEW_SUBMISSION = BodySerializers(
 )
 
 
-class UnsupportedBody(APIException):
-    """The body is of a media type that the operation does not accept (415)."""
+def check_body(request: HttpRequest, *, max_bytes: int) -> None:
+    """Check the length and the charset of the body, before it is read.
 
-    status_code = 415
-    default_code = "unsupported_media_type"
-
-    def __init__(self, media_type: str) -> None:
-        supported = "application/json or multipart/form-data or image/*"
-        super().__init__(f'Unsupported media type "{media_type}" in request. Send {supported}.')
+    Raises:
+        ProblemError: The body is larger than `max_bytes`, or not UTF-8.
+    """
+    if int(request.META.get("CONTENT_LENGTH") or 0) > max_bytes:
+        detail = f"The body is larger than the {max_bytes:,} bytes that this address accepts."
+        raise ProblemError("body_too_large", detail)
+    if (request.content_params or {}).get("charset", "utf-8").lower() not in CHARSETS:
+        raise ProblemError("unsupported_charset")
 
 
 def read_body(request: HttpRequest) -> Any:
@@ -83,10 +85,9 @@ def read_body(request: HttpRequest) -> Any:
     Raises:
         rest_framework.exceptions.APIException: The body is too large, malformed or of another media type.
     """
-    content_type, media_type = request.META.get("CONTENT_TYPE", ""), request.content_type or ""
+    content_type = request.META.get("CONTENT_TYPE", "")
+    media_type = (request.content_type or "") if len(content_type) <= MAX_CONTENT_TYPE_LENGTH else ""
     is_empty = not int(request.META.get("CONTENT_LENGTH") or 0)
-    if len(content_type) > MAX_CONTENT_TYPE_LENGTH:
-        raise UnsupportedBody(content_type)
     if media_type.startswith("image/"):
         return request.body
     if media_type == "multipart/form-data":
@@ -95,7 +96,10 @@ def read_body(request: HttpRequest) -> Any:
         return {}
     if media_type == "application/json":
         return JsonParser().parse(BytesIO(request.body))
-    raise UnsupportedBody(content_type)
+    raise ProblemError(
+        "unsupported_media_type",
+        f'Unsupported media type "{content_type}" in request. Send application/json or multipart/form-data or image/*.',
+    )
 
 
 def parse_inputs(
@@ -113,7 +117,7 @@ def parse_inputs(
         One image, or the images of a batch, in which each invalid one is represented by its validation error.
 
     Raises:
-        TooManyImages: The batch has more than MAX_BATCH_SIZE images.
+        ProblemError: The batch has more than MAX_BATCH_SIZE images.
         rest_framework.exceptions.ValidationError: The single image, or the batch as a whole, is invalid.
     """
     if isinstance(body, bytes):
@@ -136,7 +140,7 @@ def parse_inputs(
     if not images:
         raise ValidationError("Send at least one picture.")
     if len(images) > MAX_BATCH_SIZE:
-        raise TooManyImages(f"Send at most {MAX_BATCH_SIZE} pictures at once.")
+        raise ProblemError("too_many", TOO_MANY_IMAGES)
     return [_to_entry(serializer, image, from_browser=from_browser) for image in images], True
 
 
@@ -160,7 +164,7 @@ def _parse_form(request: HttpRequest, content_type: str) -> QueryDict:
     Ten times as fast as Django's parser for small forms.
 
     Raises:
-        BodyTooLarge: A field that is not a file is too long.
+        ProblemError: A field that is not a file is too long.
         TooManyFieldsSent: The form has too many fields.
         TooManyFilesSent: The form has too many files.
         ParseError: The form is malformed.
@@ -180,7 +184,8 @@ def _parse_form(request: HttpRequest, content_type: str) -> QueryDict:
         for part in form:
             if part.filename is None:
                 if part.size > MAX_FIELD_BYTES:
-                    raise BodyTooLarge(f"A field that is not a file may have {MAX_FIELD_BYTES} bytes at most.")
+                    text = f"A field that is not a file may have {MAX_FIELD_BYTES} bytes at most."
+                    raise ProblemError("body_too_large", text)
                 fields.appendlist(part.name, part.raw.decode(errors="replace"))
             elif part.filename:  # empty: a file input without a selected file
                 file = UploadedFile(part.file, part.filename, part.content_type, size=part.size)

@@ -10,15 +10,13 @@ from rest_framework.serializers import Serializer
 
 from recognizer import pagination
 from recognizer.api.http.lists import KeysetPagination, StrictFilterBackend
-from recognizer.api.http.problems import BodyTooLarge, UnsupportedCharset
+from recognizer.api.http.request_parsing import check_body
 from recognizer.api.http.requests import actor_of
 from recognizer.api.permissions import HasTokenScope, IsOperator
 from recognizer.filters import StrictFilterSet
 from recognizer.models import Scope, Submission
 from recognizer.services.identity import permissions
 from recognizer.services.identity.actors import Actor
-
-CHARSETS = ("utf-8", "utf8", "us-ascii", "ascii")
 
 
 class ApiView(GenericAPIView[Any]):
@@ -39,16 +37,11 @@ class ApiView(GenericAPIView[Any]):
 
         Raises:
             MethodNotAllowed: The view does not have the method. For every caller, so permissions are not asked first.
-            BodyTooLarge: The body is larger than `max_body_bytes`.
-            UnsupportedCharset: The body is not UTF-8.
+            ProblemError: The body is larger than `max_body_bytes`, or not UTF-8.
         """
         if request.method not in self.allowed_methods:
             raise MethodNotAllowed(request.method or "")
-        if int(request.META.get("CONTENT_LENGTH") or 0) > self.max_body_bytes:
-            raise BodyTooLarge(limit=self.max_body_bytes)
-        parameters = request.content_params or {}
-        if parameters.get("charset", "utf-8").lower() not in CHARSETS:
-            raise UnsupportedCharset
+        check_body(request, max_bytes=self.max_body_bytes)
         super().initial(request, *args, **kwargs)
 
     @property

@@ -28,10 +28,7 @@ from recognizer.api.http import request_parsing
 from recognizer.api.http.credentials import is_browser
 from recognizer.api.http.problems import (
     CONTENT_TYPE,
-    BodyTooLarge,
-    Deleted,
-    Unavailable,
-    UnsupportedCharset,
+    ProblemError,
     document_of,
     problem_response,
 )
@@ -51,7 +48,7 @@ from recognizer.api.openapi.params import (
 from recognizer.api.permissions import InsufficientScope
 from recognizer.api.serializers.predictions import PreviewSerializer
 from recognizer.api.serializers.submissions import BatchItemSerializer, StoredSubmissionSerializer
-from recognizer.api.views.base import CHARSETS, ApiView
+from recognizer.api.views.base import ApiView
 from recognizer.middleware import anonymous_actor, ensure_visitor
 from recognizer.models import Prediction, Scope, Submission, SubmissionState
 from recognizer.requests import SiteRequest
@@ -100,18 +97,14 @@ class SlimPostView(ApiView):
         """Check the request without reading its body, and return its sender.
 
         Raises:
-            BodyTooLarge: The body is larger than `max_body_bytes`.
-            UnsupportedCharset: The body is not UTF-8.
+            ProblemError: The body is larger than `max_body_bytes`, or not UTF-8.
             AuthenticationFailed: The token is invalid.
             InsufficientScope: The token does not permit to submit.
             CsrfFailedError: A browser sent no valid CSRF token.
             ThrottledError: The caller has used up this minute's reads.
             NotAllowedError: The site requires an account and the caller has none.
         """
-        if int(request.META.get("CONTENT_LENGTH") or 0) > self.max_body_bytes:
-            raise BodyTooLarge(limit=self.max_body_bytes)
-        if (request.content_params or {}).get("charset", "utf-8").lower() not in CHARSETS:
-            raise UnsupportedCharset
+        request_parsing.check_body(request, max_bytes=self.max_body_bytes)
         if from_browser:
             request.POST = QueryDict()  # the CSRF token is in a header, and the check must not parse the body
             CookieAuthentication().enforce_csrf(cast("Request", request))
@@ -193,7 +186,7 @@ class PreviewView(SlimPostView):
             raise ValidationError("Send one picture.")
         preview = service.preview(actor=actor, payload=cast("SubmissionInput", inputs[0]))
         if preview.answer is None and not preview.prepared.blank:
-            raise Unavailable("The model is busy or unavailable right now. Please try again in a moment.")
+            raise ProblemError("unavailable")
         return _response(preview_document(preview), 200)
 
 
@@ -217,7 +210,7 @@ def _create(request: SiteRequest, body: Any, claim: Claim | None, *, from_browse
         return _response([_batch_item(request, outcome) for outcome in outcomes], 207)
     [outcome] = outcomes
     if not isinstance(outcome, Submission):
-        raise Deleted
+        raise ProblemError("deleted")
     read_key = permissions.read_key(outcome)
     headers = {"Location": f"{_path(outcome)}?key={read_key}"}
     status = _status(outcome)
@@ -255,7 +248,7 @@ def _recorded_outcomes(stored: Sequence[dict[str, Any]], timeout: float, *, call
     ids = [item["submission"] for item in stored if "submission" in item]
     rows = Submission.objects.with_latest_prediction().without_large_columns().in_bulk(ids)
     producer.enqueue_and_wait(list(rows.values()), timeout=timeout, caller=caller)
-    deleted = document_of(Deleted())[0]
+    deleted = document_of(ProblemError("deleted"))[0]
     return [rows.get(item.get("submission", 0)) or item.get("problem", deleted) for item in stored]
 
 

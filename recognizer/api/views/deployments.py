@@ -9,7 +9,7 @@ from drf_spectacular.utils import OpenApiResponse, extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from recognizer.api.http.problems import Conflict
+from recognizer.api.http.problems import ProblemError
 from recognizer.api.openapi.params import describe_list, problems
 from recognizer.api.serializers.training import DeploymentSerializer, PromoteSerializer, RollBackSerializer
 from recognizer.api.views.base import ListView, OperatorView
@@ -51,7 +51,8 @@ class _VersionView(OperatorView):
         version = self.get_object()
         data = versions.read_file(version, column)
         if data is None:
-            raise Conflict(f"The files of version {version.number} were pruned; its figures are still there.")
+            detail = f"The files of version {version.number} were pruned; its figures are still there."
+            raise ProblemError("conflict", detail)
         headers = {"Content-Disposition": f'attachment; filename="{name}"'}
         return HttpResponse(data, content_type="application/octet-stream", headers=headers)
 

@@ -6,7 +6,7 @@ from rest_framework.generics import RetrieveAPIView
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from recognizer.api.http.problems import Conflict
+from recognizer.api.http.problems import ProblemError
 from recognizer.api.openapi.params import describe_list, problems
 from recognizer.api.serializers.training import (
     NewTrainingRunSerializer,
@@ -87,6 +87,6 @@ class CancelTrainingRunView(_TrainingRunView):
         """Cancel a training run. It stops within seconds and stores no model. For operators."""
         run = self.get_object()
         if not training.cancel(actor=self.actor, run=run):
-            raise Conflict(f"Training run {pk} has ended already.")
+            raise ProblemError("conflict", f"Training run {pk} has ended already.")
         run.refresh_from_db()
         return Response(self.get_serializer(run).data, status=202)
