@@ -65,6 +65,27 @@ def test_review_overrides_suggestions(visitor, reviewer, submission):
     assert consensus(submission) == ("1", TruthState.SETTLED)
 
 
+def test_review_is_recorded_after_an_equal_suggestion_of_the_same_account(visitor, submission):
+    user = User.objects.create_user("ann")
+    suggestion = add_label(Actor(user=user, visitor=visitor.visitor), submission, "7")
+    user.groups.add(Group.objects.get(name="reviewer"))
+    review = add_label(Actor(user=User.objects.get(pk=user.pk)), submission, "7")
+    assert (suggestion.kind, review.kind) == (LabelKind.SUGGESTION, LabelKind.REVIEW)
+    assert consensus(submission) == ("7", TruthState.SETTLED)
+
+
+def test_repeated_label_is_recorded_once(visitor, reviewer, submission):
+    for actor in (visitor, reviewer):
+        assert add_label(actor, submission, "7") == add_label(actor, submission, "7")
+    assert Label.objects.count() == 2
+
+
+def test_label_of_a_deleted_submission_is_rejected(reviewer, submission):
+    Submission.objects.filter(pk=submission.pk).delete()
+    with pytest.raises(labels.LabelError, match="deleted"):
+        add_label(reviewer, submission, "7")
+
+
 def test_stranger_cannot_label_visitors_drawing(stranger, submission):
     with pytest.raises(labels.NotAllowedError):
         add_label(stranger, submission, "7")
