@@ -47,7 +47,7 @@ MIDDLEWARE = [
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "recognizer.middleware.ActorMiddleware",
     "recognizer.views.accounts.page_account.PageAccountMiddleware",
-    "recognizer.views.errors.StorageErrorMiddleware",
+    "recognizer.views.errors.ErrorPageMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "recognizer.views.limits.ThrottleMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",

@@ -8,18 +8,19 @@ from urllib.parse import urlsplit
 from django.contrib.auth.views import redirect_to_login
 from django.core.exceptions import RequestDataTooBig, TooManyFilesSent
 from django.db import InterfaceError, OperationalError
-from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.template.loader import render_to_string
 from django.urls import reverse
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.csrf import requires_csrf_token
 
-from recognizer.api.http.problems import CONTENT_TYPE, UNAVAILABLE_SECONDS, problem
+from recognizer.api.http.problems import UNAVAILABLE_SECONDS, problem_json
 from recognizer.services.identity.account_tags import PageAccountError
 from recognizer.services.identity.login_throttle import TooManyAttemptsError
 from recognizer.services.identity.quotas import QuotaError
 from recognizer.services.identity.throttling import ThrottledError
+from recognizer.services.lib.errors import BusyError
 from recognizer.services.lib.storage_errors import StorageError, StorageFullError, log_storage_error, storage_error_of
 
 # Status -> title and advice.
@@ -148,8 +149,7 @@ def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:  # noq
     """Handle a failed CSRF check: a problem document for scripts, a page for forms."""
     if not request.accepts("text/html"):
         # The site's scripts renew the cookie and repeat the request.
-        document = problem(403, CSRF_TITLE, code="csrf_failed")
-        return JsonResponse(document, status=403, content_type=CONTENT_TYPE)
+        return problem_json(403, CSRF_TITLE, code="csrf_failed")
     return _page(request, 403, CSRF_TITLE, CSRF_TEXT)
 
 
@@ -175,8 +175,8 @@ def storage_page(refusal: StorageError) -> HttpResponse:
     return response
 
 
-class StorageErrorMiddleware:
-    """Return the storage error page when a page fails because the disk or the database is full or unwritable.
+class ErrorPageMiddleware:
+    """Return a page for errors of storage, limits and capacity.
 
     The API has its own exception handler (recognizer.api.http.problems).
     """
@@ -188,7 +188,10 @@ class StorageErrorMiddleware:
         """Pass the request on; errors are handled in `process_exception`."""
         return self.get_response(request)
 
-    def process_exception(self, _request: HttpRequest, error: Exception) -> HttpResponse | None:
-        """Return the page for a storage error, or None for other exceptions."""
-        refusal = storage_error_of(error)
-        return None if refusal is None else storage_page(refusal)
+    def process_exception(self, request: HttpRequest, error: Exception) -> HttpResponse | None:
+        """Return the page for the error, or None for other exceptions."""
+        if (storage := storage_error_of(error)) is not None:
+            return storage_page(storage)
+        if isinstance(error, ThrottledError | TooManyAttemptsError | QuotaError):
+            return limit_page(request, error)
+        return error_page(request, 503, retry_after=error.wait) if isinstance(error, BusyError) else None

@@ -8,12 +8,9 @@ from django.http import HttpResponse
 from recognizer.middleware import is_api
 from recognizer.requests import SiteRequest
 from recognizer.services.identity import throttling
-from recognizer.services.identity.login_throttle import TooManyAttemptsError
-from recognizer.services.identity.quotas import QuotaError
 from recognizer.services.identity.throttling import ThrottledError
-from recognizer.services.lib.errors import BusyError
 
-from .errors import error_page, limit_page
+from .errors import limit_page
 
 SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 # Counted elsewhere: throttled requests and invalid tokens.
@@ -23,7 +20,7 @@ UNCOUNTED_VIEWS = ("healthz", "readyz", "metrics", "robots", "favicon")
 
 
 class ThrottleMiddleware:
-    """Count page requests against the rate limits, and show the 429 page when an operation exceeds a limit.
+    """Count page requests against the rate limits, and show the 429 page when a read exceeds its limit.
 
     Also counts changes, of pages and of the API, that are rejected before the operation that would count them. Runs
     after `ActorMiddleware` and the message middleware, which the page needs. Reads of the API are counted in
@@ -54,12 +51,4 @@ class ThrottleMiddleware:
                 throttling.count(request.actor, throttling.Kind.CHANGE)
         except ThrottledError as error:
             return limit_page(request, error)
-        return None
-
-    def process_exception(self, request: SiteRequest, exception: Exception) -> HttpResponse | None:
-        """Return the 429 or 503 page for errors of limits and capacity, or None for other exceptions."""
-        if isinstance(exception, ThrottledError | TooManyAttemptsError | QuotaError):
-            return limit_page(request, exception)
-        if isinstance(exception, BusyError):
-            return error_page(request, 503, retry_after=exception.wait)
         return None

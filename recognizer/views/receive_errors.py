@@ -3,9 +3,9 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.http import HttpRequest, HttpResponse
 
-from recognizer.api.http.problems import CONTENT_TYPE, DETAILS, problem
+from recognizer.api.http.problems import DETAILS, problem_json
 from recognizer.middleware import is_api
 
 from .errors import error_page
@@ -50,10 +50,10 @@ class ReceiveErrorMiddleware:
         if code is None:
             return self.get_response(request)
         error = RECEIVE_ERRORS[code]
-        if not is_api(request):
-            return error_page(request, error.status, retry_after=error.retry_after)
-        document = problem(error.status, error.detail, code=code)
-        response = JsonResponse(document, status=error.status, content_type=CONTENT_TYPE)
+        if is_api(request):
+            response: HttpResponse = problem_json(error.status, error.detail, code=code)
+        else:
+            response = error_page(request, error.status)
         if error.retry_after is not None:
             response["Retry-After"] = str(error.retry_after)
         return response

@@ -163,6 +163,13 @@ def problem(status: int, detail: str, *, code: str = "", errors: Mapping[str, li
     return document
 
 
+def problem_json(status: int, detail: str, *, code: str = "", headers: Mapping[str, str] | None = None) -> JsonResponse:
+    """Build the response of a problem outside the framework's views; see `problem`."""
+    return JsonResponse(
+        problem(status, detail, code=code), status=status, content_type=CONTENT_TYPE, headers=dict(headers or {})
+    )
+
+
 def problem_response(error: Exception, context: Mapping[str, Any]) -> Response:
     """Convert an exception of a view to a problem document (`EXCEPTION_HANDLER`)."""
     storage = storage_error_of(error)
@@ -250,9 +257,6 @@ class ProblemMiddleware:
             return response
         if settings.DEBUG and status == 500:
             return response
-        document = problem(status, DETAILS.get(status, HTTPStatus(status).description or HTTPStatus(status).phrase))
-        replaced = JsonResponse(document, status=status, content_type=CONTENT_TYPE)
-        for name in COPIED_HEADERS:
-            if name in response.headers:
-                replaced[name] = response[name]
-        return replaced
+        headers = {name: response[name] for name in COPIED_HEADERS if name in response.headers}
+        detail = DETAILS.get(status, HTTPStatus(status).description or HTTPStatus(status).phrase)
+        return problem_json(status, detail, headers=headers)

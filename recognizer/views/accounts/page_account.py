@@ -8,9 +8,9 @@ error page.
 
 from collections.abc import Callable
 
-from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.http import HttpRequest, HttpResponse
 
-from recognizer.api.http.problems import CONTENT_TYPE, problem
+from recognizer.api.http.problems import problem_json
 from recognizer.middleware import is_api
 from recognizer.services.identity.account_tags import PageAccountError, check_page_account
 from recognizer.views.errors import page_account_error
@@ -33,7 +33,8 @@ class PageAccountMiddleware:
         try:
             check_page_account(request.user, tag)
         except PageAccountError as error:
-            return _problem_response(error)
+            headers = {"WWW-Authenticate": 'Bearer realm="api"'} if error.status == 401 else None
+            return problem_json(error.status, str(error), code=error.code, headers=headers)
         response = self.get_response(request)
         if response.status_code == 302 and not is_api(request):
             # A script cannot read the target of a redirect, and must not follow it: that would use up the messages.
@@ -49,15 +50,6 @@ class PageAccountMiddleware:
         except PageAccountError as error:
             return page_account_error(request, error)
         return None
-
-
-def _problem_response(error: PageAccountError) -> JsonResponse:
-    response = JsonResponse(
-        problem(error.status, str(error), code=error.code), status=error.status, content_type=CONTENT_TYPE
-    )
-    if error.status == 401:
-        response["WWW-Authenticate"] = 'Bearer realm="api"'
-    return response
 
 
 def _with_location(redirect: HttpResponse) -> HttpResponse:
