@@ -16,6 +16,8 @@ __all__ = [
     "is_set", "public_names", "read", "with_current_names",
 ]  # fmt: skip
 
+# Settings of release 0.9.0 that have no effect any more.
+REMOVED_NAMES = ("SHIFT_SECONDS", "SHIFT_IDLE_SECONDS")
 # Old name -> new name.
 DEPRECATED_NAMES = {setting.old_name: setting.name for setting in SETTINGS.values() if setting.old_name}
 
@@ -56,8 +58,9 @@ def _parse(setting: Setting) -> Any:
 
 
 def deprecation_warnings() -> list[str]:
-    """Return one line for each deprecated name that is set."""
-    return [
+    """Return one line for each deprecated or removed name that is set."""
+    removed = [f"setting_removed: {name} has no effect; unset it" for name in REMOVED_NAMES if os.environ.get(name)]
+    return removed + [
         f"setting_deprecated: {old} is now called {new}; "
         + (f"{old} is ignored because both are set" if os.environ.get(new) else "the old name works until release 2.0")
         for old, new in DEPRECATED_NAMES.items()

@@ -47,3 +47,8 @@ def test_the_supervisor_starts_its_processes_with_the_new_names(monkeypatch: pyt
     environment = commands.environment(options.read())
     assert environment["LIVENESS_INTERVAL_SECONDS"] == "3"
     assert "CANARY_SECONDS" not in environment
+
+
+def test_removed_settings_are_reported(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SHIFT_SECONDS", "7")
+    assert env.deprecation_warnings() == ["setting_removed: SHIFT_SECONDS has no effect; unset it"]
