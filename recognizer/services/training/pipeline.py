@@ -12,6 +12,7 @@ import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+import cv2
 import numpy as np
 from django.conf import settings
 from django.db import DatabaseError
@@ -19,7 +20,10 @@ from django.utils import timezone
 
 from ml.data.mnist import Mnist, MnistError, load_mnist
 from ml.evaluation.model_metrics import add_gate
-from ml.training.loop import Progress, TrainingCancelledError
+from ml.serving.export import load_keras
+from ml.training import eval_sets, site_recipe
+from ml.training.export_pipeline import ExportedModel, ExportMismatchError, evaluate_model, export_model
+from ml.training.loop import Progress, TrainingCancelledError, fit, make_deterministic
 from recognizer.models import Deployment, GateVerdict, ModelVersion, Origin, RunState, TrainingRun
 from recognizer.services.registry import versions
 
@@ -33,8 +37,6 @@ if TYPE_CHECKING:
     from ml.evaluation.datasets import EvalDataset
     from ml.evaluation.gate_checks import GateCheck
     from ml.serving.classifier import Classifier
-    from ml.training.export_pipeline import ExportedModel
-    from ml.training.site_recipe import SiteRecipe
 
 log = logging.getLogger(__name__)
 
@@ -70,7 +72,7 @@ def run_pipeline(run_id: int, token: str) -> None:
             run_state.end(run_id, token, RunState.CANCELLED, "An operator cancelled it.")
         except MnistError as error:
             run_state.end(run_id, token, RunState.FAILED, str(error), is_interruption=True)
-        except (RunFailedError, versions.RegistryError) as error:
+        except (RunFailedError, ExportMismatchError, versions.RegistryError) as error:
             run_state.end(run_id, token, RunState.FAILED, str(error))
         except run_state.LostRunError:
             raise
@@ -88,7 +90,7 @@ def _run(recorder: Recorder) -> None:
     if name == SHIPPED:
         _evaluate_shipped(recorder, deployment)
         return
-    recipe = _load_recipe(name, int(run.recipe.get("seed", 1)))
+    recipe = replace(site_recipe.RECIPES[name], seed=int(run.recipe.get("seed", 1)))
 
     recorder.start_step("loading", f"Selecting labels. The live model is {deployment.to_version}.")
     recorder.update(labels=trainable_submissions().count())
@@ -104,13 +106,9 @@ def _run(recorder: Recorder) -> None:
     _train_and_evaluate(recorder, deployment, recipe, training_data, mnist)
 
 
-def _load_recipe(name: str, seed: int) -> SiteRecipe:
-    from ml.training.site_recipe import RECIPES
-
-    return replace(RECIPES[name], seed=seed)
-
-
-def _reason_to_skip(run: TrainingRun, recipe: SiteRecipe, training_data: dataset.TrainingDataset) -> str | None:
+def _reason_to_skip(
+    run: TrainingRun, recipe: site_recipe.SiteRecipe, training_data: dataset.TrainingDataset
+) -> str | None:
     if (
         recipe.interpolation is not None
         and not len(training_data.data.labels)
@@ -125,17 +123,15 @@ def _reason_to_skip(run: TrainingRun, recipe: SiteRecipe, training_data: dataset
 
 
 def _train_and_evaluate(
-    recorder: Recorder, deployment: Deployment, recipe: SiteRecipe, training_data: dataset.TrainingDataset, mnist: Mnist
+    recorder: Recorder,
+    deployment: Deployment,
+    recipe: site_recipe.SiteRecipe,
+    training_data: dataset.TrainingDataset,
+    mnist: Mnist,
 ) -> None:
-    from ml.serving.export import load_keras
-    from ml.training.eval_sets import export_datasets
-    from ml.training.export_pipeline import ExportMismatchError, evaluate_model, export_model
-    from ml.training.loop import fit, make_deterministic
-    from ml.training.site_recipe import build_site_sources, interpolate_weights
-
     champion = deployment.to_version
-    sources = build_site_sources(recipe, mnist, training_data.data, _report_stages(recorder, 0.15, 0.6))
-    export_sets = export_datasets(mnist, _report_stages(recorder, 0.6, 0.8))
+    sources = site_recipe.build_site_sources(recipe, mnist, training_data.data, _report_stages(recorder, 0.15, 0.6))
+    export_sets = eval_sets.export_datasets(mnist, _report_stages(recorder, 0.6, 0.8))
     recorder.set_stage("TensorFlow", 0.8)
     make_deterministic(recipe.seed)
     model, before = None, None
@@ -155,13 +151,10 @@ def _train_and_evaluate(
     )  # fmt: skip
     seconds = time.monotonic() - started
     if before is not None and recipe.interpolation is not None:
-        model.set_weights(interpolate_weights(before, model.get_weights(), recipe.interpolation))
+        model.set_weights(site_recipe.interpolate_weights(before, model.get_weights(), recipe.interpolation))
 
     recorder.start_step("exporting", f"Trained in {seconds:.0f} s. Exporting and calibrating.")
-    try:
-        exported = export_model(model, recipe.name, export_sets)
-    except ExportMismatchError as error:
-        raise RunFailedError(str(error)) from error
+    exported = export_model(model, recipe.name, export_sets)
     recorder.start_step("evaluating", "Evaluating, and comparing with the live model.")
     metrics = evaluate_model(exported, export_sets) | {"seconds": round(seconds, 1)}
     recorder.log(f"Test accuracy {metrics['test_accuracy']:.2%}; it is reported and decides nothing.")
@@ -179,13 +172,11 @@ def _train_and_evaluate(
 
 def _evaluate_shipped(recorder: Recorder, deployment: Deployment) -> None:
     """Evaluate the base model of an upgrade as a candidate that needs no training."""
-    from ml.training.eval_sets import export_datasets
-
     shipped = versions.find_new_base()
     if shipped is None:
         raise RunFailedError("The shipped base model is known already; there is nothing to evaluate.")
     recorder.start_step("loading", "An upgrade brought a new base model. Loading MNIST.")
-    export_sets = export_datasets(load_mnist(), _report_stages(recorder, 0.2, 1.0))
+    export_sets = eval_sets.export_datasets(load_mnist(), _report_stages(recorder, 0.2, 1.0))
     recorder.start_step("evaluating", "Comparing the new base model with the live one.")
     _run_gate(recorder, deployment, *shipped, export_sets=export_sets)
 
@@ -209,9 +200,7 @@ def _run_gate(
         export_sets: see `ml.training.eval_sets.export_datasets`.
         suspicions: failed checks of the training labels.
     """
-    from ml.training.eval_sets import gate_datasets
-
-    frozen = gate_datasets(export_sets, _report_stages(recorder, 0.3, 0.7))
+    frozen = eval_sets.gate_datasets(export_sets, _report_stages(recorder, 0.3, 0.7))
     recorder.set_stage("the live version", 0.7)
     evaluation.evaluate_older_versions(frozen)
     recorder.set_stage("the new version", 0.8)
@@ -309,7 +298,5 @@ def lower_priority() -> None:
 
     The number of TensorFlow's threads is set in the environment before the process starts.
     """
-    import cv2
-
     cv2.setNumThreads(settings.TRAINING_THREADS)
     os.nice(max(0, NICE_LEVEL - os.nice(0)))

@@ -21,10 +21,13 @@ from hypothesis.stateful import (
 )
 
 from digitsite.testing.site import Site
+from ml.evaluation.datasets import EvalDataset
 from ml.evaluation.gate import GateResult
+from ml.evaluation.model_metrics import GateMetrics
 from ml.serving import bundle as bundles
 from ml.serving.bundle import BASE_FOLDER, BUNDLE_FILE
 from ml.training.eval_sets import draw_balanced
+from ml.training.export_pipeline import ExportedModel
 from recognizer.models import Deployment, GateVerdict, ModelFiles, ModelVersion, Origin, RunState, TrainingRun
 from recognizer.services import training
 from recognizer.services.identity.actors import SYSTEM_ACTOR
@@ -34,7 +37,7 @@ from recognizer.services.training import pipeline, run_state, scheduling
 from recognizer.services.training.evaluation import GateDecision
 
 BASE = bundles.read((BASE_FOLDER / BUNDLE_FILE).read_bytes())
-SAMPLES = draw_balanced(3, 1)
+SAMPLES = EvalDataset("validation", "Drawn digits", *draw_balanced(3, 1))
 
 
 class Operators(RuleBasedStateMachine):
@@ -185,13 +188,11 @@ class Operators(RuleBasedStateMachine):
 def finish(recorder: run_state.Recorder, champion: Deployment, passed: bool) -> None:
     """End a training run with a version that predicts like the base model and the given gate decision."""
     name = f"run {recorder.run_id}"
-    bundle = bundles.write(BASE.model, replace(BASE.manifest, recipe=name))
-    reasons = [] if passed else ["It is worse."]
-    pipeline._finish(
-        recorder, champion, ModelVersion(origin=Origin.TRAINING, parent=champion.to_version),
-        keras_file=name.encode(), bundle=bundle, decision=GateDecision(GateResult([], reasons), {}),
-        smoke_test_data=SAMPLES,
-    )  # fmt: skip
+    manifest = replace(BASE.manifest, recipe=name)
+    exported = ExportedModel(name.encode(), bundles.write(BASE.model, manifest), manifest)
+    decision = GateDecision(GateResult([], [] if passed else ["It is worse."]), GateMetrics(summary=["Decided."]))
+    version = ModelVersion(origin=Origin.TRAINING, parent=champion.to_version)
+    pipeline._finish(recorder, champion, version, exported, decision=decision, smoke_test_data=SAMPLES)
 
 
 @pytest.fixture(autouse=True)
@@ -243,7 +244,7 @@ def test_concurrent_changes_by_operators_and_trainings_add_one_row_each(site: Si
         assert sum(change_counts) >= DECISIONS // 2
         live = model_versions.live_version()
         assert live.pk == rows[-1][2]
-        assert model_versions.classifier_of(live).logits(SAMPLES[0]).shape == (30, 10)
+        assert model_versions.classifier_of(live).logits(SAMPLES.images).shape == (30, 10)
 
 
 def decide_randomly(rng: random.Random, versions: list[ModelVersion]) -> int:
