@@ -129,6 +129,12 @@ class DataUrlField(serializers.Field[bytes, Any, Any, Any]):
             self.fail("not_base64")
 
 
+class _UncheckedField(serializers.Field[Any, Any, Any, Any]):
+    def to_internal_value(self, data: Any) -> Any:
+        """Return the value unchanged."""
+        return data
+
+
 @extend_schema_field(
     {
         "type": "array",
@@ -137,12 +143,8 @@ class DataUrlField(serializers.Field[bytes, Any, Any, Any]):
         "examples": [[[[60, 200, 120], [60, 60, 230]]]],
     }
 )
-class StrokesField(serializers.Field[Any, Any, Any, Any]):
+class StrokesField(_UncheckedField):
     """Strokes, unchecked; `ml.preprocessing.parse_strokes` validates them."""
-
-    def to_internal_value(self, data: Any) -> Any:
-        """Return the value unchanged."""
-        return data
 
 
 @extend_schema_field(
@@ -190,12 +192,8 @@ def _is_coordinate(value: object) -> bool:
         "small image.",
     }
 )
-class PixelsField(serializers.Field[Any, Any, Any, Any]):
+class PixelsField(_UncheckedField):
     """Grey values, unchecked; `services.submissions.intake` validates them."""
-
-    def to_internal_value(self, data: Any) -> Any:
-        """Return the value unchanged."""
-        return data
 
 
 @extend_schema_field(
@@ -205,9 +203,5 @@ class PixelsField(serializers.Field[Any, Any, Any, Any]):
         "stored image is drawn with it. The model always sees a drawing at its own fixed width.",
     }
 )
-class PenField(serializers.Field[Any, Any, Any, Any]):
+class PenField(_UncheckedField):
     """Pen widths, unchecked; `ml.preprocessing.parse_pens` validates them."""
-
-    def to_internal_value(self, data: Any) -> Any:
-        """Return the value unchanged."""
-        return data

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from django.urls import reverse
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
@@ -12,7 +13,6 @@ from recognizer.services.review.queue import ReviewItem
 from .fields import IdField, ShortListField, StrictSerializer, TruthField
 from .labels import LabelSerializer
 from .predictions import AnswerSerializer
-from .submissions import submission_path
 
 
 class ReviewItemSerializer(serializers.Serializer[ReviewItem]):
@@ -34,11 +34,11 @@ class ReviewItemSerializer(serializers.Serializer[ReviewItem]):
 
     def get_image(self, item: ReviewItem) -> str:
         """Path of the stored image."""
-        return submission_path("api-submission-image", item.submission)
+        return reverse("api-submission-image", args=[item.submission.public_id])
 
     def get_pixels(self, item: ReviewItem) -> str:
         """Path of the model's input."""
-        return submission_path("api-submission-pixels", item.submission)
+        return reverse("api-submission-pixels", args=[item.submission.public_id])
 
     @extend_schema_field(AnswerSerializer(allow_null=True))
     def get_answer(self, item: ReviewItem) -> dict[str, Any] | None:

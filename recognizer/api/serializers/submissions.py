@@ -1,10 +1,8 @@
 """Serializers of submissions, batches and share links."""
 
-from functools import cache
 from typing import Any
 from urllib.parse import quote_plus
 
-from django.urls import reverse
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
@@ -14,24 +12,16 @@ from recognizer.services.identity import permissions
 from .predictions import PredictionSerializer
 from .problems import ProblemSerializer
 
-_URI = {"type": "string", "format": "uri"}
-_PLACEHOLDER_ID = "ANY-ID"
 
+class SubmissionUrlField(serializers.HyperlinkedIdentityField):
+    """URL of a view of the submission, with the key in the context, if one gives access."""
 
-def submission_path(name: str, submission: Submission) -> str:
-    """Return the path of a view of the submission.
+    lookup_field = "public_id"
 
-    Args:
-        name: URL name of a view whose only argument is the public id.
-        submission: The submission.
-    """
-    return _path_pattern(name).replace(_PLACEHOLDER_ID, submission.public_id)
-
-
-@cache
-def _path_pattern(name: str) -> str:
-    """Return the path for the placeholder id. Calling `reverse` for each row takes a third of the row's time."""
-    return reverse(name, args=[_PLACEHOLDER_ID])
+    def get_url(self, *args: Any, **kwargs: Any) -> str | None:
+        """Return the URL."""
+        url, key = super().get_url(*args, **kwargs), self.context.get("key", "")
+        return f"{url}?key={quote_plus(key)}" if key else url
 
 
 class SubmissionSerializer(serializers.Serializer[Submission]):
@@ -41,10 +31,10 @@ class SubmissionSerializer(serializers.Serializer[Submission]):
     """
 
     id = serializers.CharField(source="public_id")
-    url = serializers.SerializerMethodField()
-    page = serializers.SerializerMethodField(help_text="Its HTML page.")
-    image = serializers.SerializerMethodField(help_text="The stored image.")
-    pixels = serializers.SerializerMethodField(help_text="The model's input of 28 x 28, as PNG.")
+    url = SubmissionUrlField(view_name="api-submission")
+    page = SubmissionUrlField(view_name="submission", help_text="Its HTML page.")
+    image = SubmissionUrlField(view_name="api-submission-image", help_text="The stored image.")
+    pixels = SubmissionUrlField(view_name="api-submission-pixels", help_text="The model's input of 28 x 28, as PNG.")
     created = serializers.DateTimeField()
     source = serializers.ChoiceField(choices=Source.choices)  # type: ignore[assignment] # an attribute of Field
     state = serializers.ChoiceField(choices=SubmissionState.choices)
@@ -60,26 +50,6 @@ class SubmissionSerializer(serializers.Serializer[Submission]):
     truth_state = serializers.ChoiceField(choices=TruthState.choices)
     prediction = PredictionSerializer(source="latest_prediction", allow_null=True)
 
-    @extend_schema_field(_URI)
-    def get_url(self, submission: Submission) -> str:
-        """URL in the API."""
-        return self._url("api-submission", submission)
-
-    @extend_schema_field(_URI)
-    def get_page(self, submission: Submission) -> str:
-        """URL of the HTML page."""
-        return self._url("submission", submission)
-
-    @extend_schema_field(_URI)
-    def get_image(self, submission: Submission) -> str:
-        """URL of the stored image."""
-        return self._url("api-submission-image", submission)
-
-    @extend_schema_field(_URI)
-    def get_pixels(self, submission: Submission) -> str:
-        """URL of the model's input."""
-        return self._url("api-submission-pixels", submission)
-
     def get_mine(self, submission: Submission) -> bool:
         """True if the caller sent it."""
         return permissions.owns(self.context["request"].actor, submission)
@@ -88,11 +58,6 @@ class SubmissionSerializer(serializers.Serializer[Submission]):
     def get_truth(self, submission: Submission) -> str | None:
         """The label consensus; null if there is none."""
         return submission.truth or None
-
-    def _url(self, name: str, submission: Submission) -> str:
-        request, key = self.context["request"], self.context.get("key", "")
-        query = f"?key={quote_plus(key)}" if key else ""
-        return f"{request.scheme}://{request.get_host()}{submission_path(name, submission)}{query}"
 
 
 class StoredSubmissionSerializer(SubmissionSerializer):
@@ -138,23 +103,11 @@ class SubmissionDetailSerializer(SubmissionSerializer):
     fold = serializers.CharField(help_text="`holdout` is used for evaluation and never for training.")
 
 
-class ShareSerializer(serializers.Serializer[Any]):
+class ShareSerializer(serializers.Serializer[Submission]):
     """The share link of a submission."""
 
-    key = serializers.CharField(help_text="As `?key=` it gives access to this submission until the link is revoked.")
-    page = serializers.SerializerMethodField(help_text="The link to the HTML page.")
-    url = serializers.SerializerMethodField(help_text="The link in the API.")
-
-    @extend_schema_field(_URI)
-    def get_page(self, shared: dict[str, Any]) -> str:
-        """The link to the HTML page."""
-        return self._url(shared["submission"].get_absolute_url(), shared["key"])
-
-    @extend_schema_field(_URI)
-    def get_url(self, shared: dict[str, Any]) -> str:
-        """The link in the API."""
-        return self._url(reverse("api-submission", args=[shared["submission"].public_id]), shared["key"])
-
-    def _url(self, path: str, key: str) -> str:
-        url: str = self.context["request"].build_absolute_uri(f"{path}?key={key}")
-        return url
+    key = serializers.CharField(
+        source="share_key", help_text="As `?key=` it gives access to this submission until the link is revoked."
+    )
+    page = SubmissionUrlField(view_name="submission", help_text="The link to the HTML page.")
+    url = SubmissionUrlField(view_name="api-submission", help_text="The link in the API.")

@@ -1,7 +1,5 @@
 """Serializers of training runs and deployments."""
 
-from django.urls import reverse
-from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from recognizer.models import Deployment, RunState, TrainingRun
@@ -14,7 +12,7 @@ class TrainingRunSerializer(serializers.Serializer[TrainingRun]):
     """A training run."""
 
     id = serializers.IntegerField(source="pk")
-    url = serializers.SerializerMethodField()
+    url = serializers.HyperlinkedIdentityField(view_name="api-training-run")
     trigger = serializers.ChoiceField(choices=TrainingRun.Trigger.choices)
     requested_by = serializers.CharField(source="requested_by.username", default=None, allow_null=True)
     state = serializers.ChoiceField(choices=RunState.choices)
@@ -32,12 +30,6 @@ class TrainingRunSerializer(serializers.Serializer[TrainingRun]):
     version = serializers.IntegerField(
         source="version.number", default=None, allow_null=True, help_text="Number of the model version it produced."
     )
-
-    @extend_schema_field({"type": "string", "format": "uri"})
-    def get_url(self, run: TrainingRun) -> str:
-        """URL in the API."""
-        url: str = self.context["request"].build_absolute_uri(reverse("api-training-run", args=[run.pk]))
-        return url
 
 
 class TrainingRunDetailSerializer(TrainingRunSerializer):

@@ -68,7 +68,7 @@ class SubmissionShareView(ApiView):
         """Create the share link, which gives read access without an account. Repeating returns the same link."""
         submission = self.readable_submission(public_id)
         key = service.share(actor=self.actor, submission=submission)
-        return Response(ShareSerializer({"submission": submission, "key": key}, context={"request": request}).data)
+        return Response(ShareSerializer(submission, context={"request": request, "key": key}).data)
 
     @describe_submission(operation_id="unshare_submission", responses={204: None, **problems(403, 404)})
     def delete(self, _request: Request, public_id: str) -> Response:
