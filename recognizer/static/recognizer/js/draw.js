@@ -268,7 +268,7 @@ function showError(error) {
   if (error.status === 410 || (error.status === 404 && state.saved)) {
     state.saved = state.sending = null;
     storeDrawing();
-    note("What was saved has been deleted meanwhile. Press again to save the drawing anew.", "error");
+    note("What was saved has been deleted meanwhile. Press again to save the drawing again.", "error");
     return;
   }
   if (error.isAboutAccount) {
