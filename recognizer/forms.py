@@ -1,7 +1,7 @@
 """Forms of the pages. They validate the format of the input; permissions and limits are checked by the services."""
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, TypedDict, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from django import forms
 from django.conf import settings
@@ -106,14 +106,6 @@ class SignUpForm(UserCreationForm):  # type: ignore[type-arg] # not subscriptabl
             raise ValidationError(str(error)) from error
 
 
-class PasswordChangeData(TypedDict):
-    """Keyword arguments for `passwords.change`."""
-
-    old: str | None
-    new: str
-    keep_tokens: bool
-
-
 class NewPasswordForm(SetPasswordForm):  # type: ignore[type-arg] # not subscriptable at run time
     """Set a new password. If the account has tokens, ask whether to keep them."""
 
@@ -132,15 +124,6 @@ class NewPasswordForm(SetPasswordForm):  # type: ignore[type-arg] # not subscrip
         self.fields[
             "keep_tokens"
         ].help_text = "Otherwise they end. Let them end if someone else may know your password."
-
-    @property
-    def change(self) -> PasswordChangeData:
-        """Return the arguments for `passwords.change`."""
-        return {
-            "old": self.cleaned_data.get("old_password"),
-            "new": self.cleaned_data["new_password1"],
-            "keep_tokens": self.cleaned_data.get("keep_tokens", False),
-        }
 
 
 class PasswordForm(NewPasswordForm):

@@ -18,18 +18,12 @@ class PageAccountError(PermissionError):
     status = 403
     code = "other_account"
 
-    def __init__(self) -> None:
-        super().__init__("Another account is signed in in this browser now. Sign in again with your own.")
-
 
 class SignedOutError(PageAccountError):
     """The session of the page's account has ended."""
 
     status = 401
     code = "signed_out"
-
-    def __init__(self) -> None:
-        PermissionError.__init__(self, "You are signed out. Sign in again.")
 
 
 def account_tag(user: AbstractBaseUser | AnonymousUser | None) -> str:
@@ -52,6 +46,6 @@ def check_page_account(user: AbstractBaseUser | AnonymousUser | None, tag: str) 
     """
     current = account_tag(user)
     if not current:
-        raise SignedOutError
+        raise SignedOutError("You are signed out. Sign in again.")
     if not constant_time_compare(current, tag):
-        raise PageAccountError
+        raise PageAccountError("Another account is signed in in this browser now. Sign in again with your own.")

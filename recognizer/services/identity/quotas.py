@@ -4,11 +4,10 @@ Counted in the database, because stored data takes disk space. Days are UTC.
 """
 
 from dataclasses import dataclass
-from datetime import UTC, datetime, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 
 from django.conf import settings
 from django.db import connection
-from django.db.models import F
 from django.utils import timezone
 from django.utils.crypto import salted_hmac
 
@@ -29,9 +28,8 @@ class QuotaError(Exception):
 
     def __init__(self, message: str) -> None:
         super().__init__(message)
-        now = timezone.now()
-        midnight = datetime.combine(now.astimezone(UTC).date() + timedelta(days=1), time(), UTC)
-        self.wait = (midnight - now).total_seconds()
+        midnight = datetime.combine(_today() + timedelta(days=1), time(), UTC)
+        self.wait = (midnight - timezone.now()).total_seconds()
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,21 +61,21 @@ def consume(*, actor: Actor, submissions: int, size: int) -> None:
     max_bytes = max_megabytes * MEGABYTE or NO_LIMIT
     if submissions > max_submissions or size > max_bytes:
         raise QuotaError("This is more at once than you may send in a day.")
-    today = timezone.now().astimezone(UTC).date()
-    limits = (max_submissions - submissions, max_bytes - size)
-    with connection.cursor() as cursor:
-        cursor.execute(CONSUME_SQL, (today, key, submissions, size, *limits))
-        if cursor.rowcount != 1:
-            raise QuotaError("You have sent as much as one may in a day. Please go on tomorrow.")
+    if not _increment(key, submissions, size, limits=(max_submissions - submissions, max_bytes - size)):
+        raise QuotaError("You have sent as much as one may in a day. Please go on tomorrow.")
 
 
 def charge(*, actor: Actor, size: int) -> None:
     """Count bytes that are stored even if the quota is exceeded; the next operation may be rejected then."""
-    key = _usage_key(actor)
-    if key:
-        today = timezone.now().astimezone(UTC).date()
-        DailyUsage.objects.bulk_create([DailyUsage(day=today, who=key)], ignore_conflicts=True)
-        DailyUsage.objects.filter(day=today, who=key).update(bytes=F("bytes") + size)
+    if key := _usage_key(actor):
+        _increment(key, 0, size, limits=(NO_LIMIT, NO_LIMIT))
+
+
+def _increment(key: str, submissions: int, size: int, *, limits: tuple[int, int]) -> bool:
+    """Add to today's counts unless one of them is above its limit, and return whether they were changed."""
+    with connection.cursor() as cursor:
+        cursor.execute(CONSUME_SQL, (_today(), key, submissions, size, *limits))
+        return bool(cursor.rowcount == 1)
 
 
 # Raw SQL, because every submission executes it: the ORM is 10x slower and has no conditional upsert. It inserts a row
@@ -95,7 +93,7 @@ def remaining(actor: Actor) -> Allowance:
     """Return the actor's daily quota and the rest of it today."""
     key = _usage_key(actor)
     max_submissions, max_megabytes = _limits(actor) if key else (0, 0)
-    row = DailyUsage.objects.filter(day=timezone.now().astimezone(UTC).date(), who=key).first() or DailyUsage()
+    row = DailyUsage.objects.filter(day=_today(), who=key).first() or DailyUsage()
     max_bytes = max_megabytes * MEGABYTE
     return Allowance(
         submissions=max_submissions or None,
@@ -107,7 +105,7 @@ def remaining(actor: Actor) -> Allowance:
 
 def delete_old_days() -> int:
     """Delete the counts of days before yesterday and return how many rows were deleted."""
-    return DailyUsage.objects.filter(day__lt=timezone.now().astimezone(UTC).date() - timedelta(days=1)).delete()[0]
+    return DailyUsage.objects.filter(day__lt=_today() - timedelta(days=1)).delete()[0]
 
 
 def _usage_key(actor: Actor) -> str:
@@ -124,6 +122,10 @@ def _usage_key(actor: Actor) -> str:
         return ""
     digest = salted_hmac("recognizer.quotas", network, algorithm="sha256").hexdigest()
     return f"address:{digest[:32]}"
+
+
+def _today() -> date:
+    return timezone.now().astimezone(UTC).date()
 
 
 def _limits(actor: Actor) -> tuple[int, int]:

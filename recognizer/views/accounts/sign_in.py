@@ -156,7 +156,7 @@ class PasswordResetConfirm(_MailRequiredView, auth_views.PasswordResetConfirmVie
     def form_valid(self, form: NewPasswordForm) -> HttpResponse:  # type: ignore[override] # of form_class
         """Store the password, end all sessions of the account and sign in."""
         user = form.user
-        ended = passwords.change(actor=self.request.actor, user=user, **form.change)
+        ended = change_password(self.request, form)
         sessions.end_all(user)
         del self.request.session[auth_views.INTERNAL_RESET_SESSION_TOKEN]
         login(self.request, user, backend=MODEL_BACKEND)
@@ -180,7 +180,7 @@ class PasswordChange(auth_views.PasswordChangeView):
         """Store the password and end the account's other sessions."""
         user = form.user
         try:
-            ended = passwords.change(actor=self.request.actor, user=user, **form.change)
+            ended = change_password(self.request, form)
         except passwords.WrongPasswordError as error:
             form.add_error("old_password", str(error))
             return self.form_invalid(form)  # type: ignore[arg-type] # see get_form_class
@@ -188,6 +188,17 @@ class PasswordChange(auth_views.PasswordChangeView):
         sessions.keep_only(user, self.request.session.session_key or "")
         messages.success(self.request, password_message(ended))
         return redirect("draw")
+
+
+def change_password(request: SiteRequest, form: NewPasswordForm) -> int:
+    """Store the password of a valid form, and return how many tokens of the account have ended."""
+    return passwords.change(
+        actor=request.actor,
+        user=form.user,
+        old=form.cleaned_data.get("old_password"),
+        new=form.cleaned_data["new_password1"],
+        keep_tokens=form.cleaned_data.get("keep_tokens", False),
+    )
 
 
 def password_message(ended: int) -> str:
