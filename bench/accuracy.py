@@ -1,8 +1,10 @@
 """Accuracy of the shipped model on folders of labelled images, and the contribution of each preprocessing step.
 
-    python -m bench.accuracy --images my-images --mnist
+    python -m bench.accuracy --images my-images --mnist --kinds
 
 Each subfolder of DIR is a kind of image, labelled as for `manage.py evaluate`; folders inside of it are sources.
+`--kinds` adds the named sets of `bench.kinds`. `--external` reads sets of digits that are cropped to their ink, as
+`images` and `labels` in .npz files, and shows them in their own frame and with a margin of a quarter of their side.
 `docs/reference/accuracy.md` has the last output.
 """
 
@@ -15,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import cv2
 import numpy as np
 
+from bench.kinds import KINDS, SHAPES, labelled_images
 from ml.data.mnist import load_mnist
 from ml.evaluation.folder_evaluation import (
     ImageResult,
@@ -32,16 +35,19 @@ from ml.preprocessing.segmentation import segment
 from ml.serving.bundle import BASE_FOLDER, BUNDLE_FILE
 from ml.serving.classifier import Classifier, load_classifier
 from ml.serving.images import decode
+from ml.serving.verdicts import Verdict
 from ml.versions import SIDE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from PIL import Image
 
 _BLANK = np.zeros((SIDE, SIDE), np.uint8)
 # Stroke width in pixels of the 28x28 image that `normalize` does not change.
 _UNCHANGED = 2.5
+# Verdicts that tell a visitor that the image does not show one digit.
+CAUGHT = (Verdict.NOT_A_DIGIT, Verdict.SEVERAL, Verdict.BLANK)
 
 
 def naive(image: Image.Image) -> np.ndarray:
@@ -88,16 +94,20 @@ def _within(pixels: np.ndarray, side: int = 320) -> np.ndarray:
     return pixels if scale >= 1 else cv2.resize(pixels, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
 
 
-def step_accuracy(images: Sequence[LabelledImage], classifier: Classifier) -> dict[str, float]:
-    """Return the accuracy of the model after each of STEPS, on the images that show one digit."""
+def step_accuracy(
+    images: Sequence[LabelledImage],
+    classifier: Classifier,
+    steps: Mapping[str, Callable[[Image.Image], np.ndarray]] = STEPS,
+) -> dict[str, float]:
+    """Return the accuracy of the model after each of the steps, on the images that show one digit."""
     digits = [sample for sample in images if sample.digit is not None]
     labels = np.array([sample.digit for sample in digits])
-    prepared: dict[str, list[np.ndarray]] = {name: [] for name in STEPS}
+    prepared: dict[str, list[np.ndarray]] = {name: [] for name in steps}
     for sample in digits:
         image = decode(sample.path.read_bytes()) if sample.image is None and sample.path else sample.image
         if image is None:
             raise ValueError(f"{sample.name} has neither a file nor an image.")
-        for name, step in STEPS.items():
+        for name, step in steps.items():
             prepared[name].append(step(image))
     return {
         name: float((classifier.logits(np.stack(pixels)).argmax(axis=1) == labels).mean())
@@ -147,6 +157,47 @@ def figures(results: Sequence[ImageResult]) -> list[tuple[str, str]]:
     ]
 
 
+def kind_row(name: str, images: Sequence[LabelledImage], classifier: Classifier) -> str:
+    """Return a row of the table of kinds."""
+    results = [result for result in evaluate_images(images, classifier) if result.answer is not None]
+    verdicts = [result.answer.verdict for result in results if result.answer is not None]
+    sure_share = verdicts.count(Verdict.SURE) / len(results)
+    if images[0].digit is None:
+        caught_share = sum(verdict in CAUGHT for verdict in verdicts) / len(results)
+        return f"| {name} | {len(results)} | not sure {1 - sure_share:.1%} | caught {caught_share:.1%} | | | |"
+    right_share = sum(result.is_correct for result in results) / len(results)
+    surely_wrong = sum(
+        verdict is Verdict.SURE and not result.is_correct for verdict, result in zip(verdicts, results, strict=True)
+    )
+    steps = step_accuracy(images, classifier, {name: STEPS[name] for name in list(STEPS)[:2]})
+    shares = " | ".join(f"{share:.1%}" for share in (right_share, sure_share))
+    return (
+        f"| {name} | {len(results)} | {shares} | {surely_wrong} | "
+        + " | ".join(f"{share:.1%}" for share in steps.values())
+        + " |"
+    )
+
+
+def external_sets(folder: Path) -> dict[str, list[LabelledImage]]:
+    """Return the digits of each .npz file in a folder, in their own frame and with a margin."""
+    sets = {}
+    for path in sorted(folder.glob("*.npz")):
+        arrays = np.load(path)
+        for frame in ("own frame", "margin"):
+            pad = arrays["images"].shape[1] // 4 if frame == "margin" else 0
+            images = np.pad(arrays["images"], ((0, 0), (pad, pad), (pad, pad)))
+            sets[f"{path.stem}, {frame}"] = mnist_images(images, arrays["labels"])
+    return sets
+
+
+def print_kinds(sets: Mapping[str, Sequence[LabelledImage]], classifier: Classifier) -> None:
+    """Print the table of kinds."""
+    print("| kind | images | right | sure | surely wrong | grey, resize, / 255 | border, Otsu, box, centre of mass |")
+    print("| --- | --- | --- | --- | --- | --- | --- |")
+    for name, images in sets.items():
+        print(kind_row(name, images, classifier), flush=True)
+
+
 def _interval(row: dict[str, Any]) -> str:
     low, high = row["interval"]
     return f"{row['accuracy']:.2%} ({row['correct']} of {row['n']}; {low:.2%} to {high:.2%})"
@@ -158,9 +209,11 @@ def main() -> None:
     parser.add_argument("--images", type=Path, metavar="DIR", help="folder of folders of labelled images")
     parser.add_argument("--mnist", action="store_true", help="evaluate the MNIST test set too")
     parser.add_argument("--bundle", type=Path, default=BASE_FOLDER / BUNDLE_FILE, help="bundle of another model")
+    parser.add_argument("--kinds", action="store_true", help="evaluate the named sets made from MNIST's test digits")
+    parser.add_argument("--external", type=Path, metavar="DIR", help="folder of .npz files with images and labels")
     options = parser.parse_args()
-    if not options.images and not options.mnist:
-        parser.error("give --images DIR or --mnist")
+    if not (options.images or options.mnist or options.kinds or options.external):
+        parser.error("give --images DIR, --mnist, --kinds or --external DIR")
     classifier = load_classifier(options.bundle.read_bytes())
     folders = sorted(folder for folder in options.images.iterdir() if folder.is_dir()) if options.images else []
     sets = {folder.name: label_from_path(folder) for folder in folders}
@@ -174,6 +227,14 @@ def main() -> None:
         if any(sample.digit is not None for sample in images):
             for step, accuracy in step_accuracy(images, classifier).items():
                 print(f"  {step:<36} {accuracy:.2%}")
+    kinds: dict[str, list[LabelledImage]] = {}
+    if options.kinds:
+        mnist = load_mnist()
+        kinds = {name: list(labelled_images(name, mnist)) for name in (*KINDS, *SHAPES)}
+    if options.external:
+        kinds |= external_sets(options.external)
+    if kinds:
+        print_kinds(kinds, classifier)
 
 
 if __name__ == "__main__":
