@@ -23,7 +23,7 @@ def predict_submissions(ids: list[int], mode: str) -> None:
     from recognizer.services.ops import liveness
 
     liveness.record_probe(liveness.PREDICTIONS)  # a canary waits behind a long backlog
-    background.predict_submissions(ids, producer.Mode(mode), should_stop=_is_worker_stopping)
+    background.predict_submissions(ids, producer.Mode(mode))
 
 
 @shared_task(name="recognizer.tasks.serve_shift")

@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import cast
 
 from django.conf import settings
@@ -19,14 +19,15 @@ PREDICT = {
     producer.Mode.RECOVERY: recovery.predict_recovered,
     producer.Mode.BACKFILL: predict.predict_again,
 }
-# How long a task waits for the stream to become empty. A stream that is never empty delays it, but does not stop it.
+# How long a task waits for the stream to become empty: a stream that is never empty delays it, but does not stop it,
+# and a worker that stops waits for its current task.
 MAX_YIELD_SECONDS = 1.0
 YIELD_STEP_SECONDS = 0.02
 # Lists and leases of release 0.9.0 and before.
 OLD_QUEUE, OLD_LEASES, MAX_POPPED = "queue", "shifts", 500
 
 
-def predict_submissions(ids: Sequence[int], mode: producer.Mode, *, should_stop: Callable[[], bool]) -> None:
+def predict_submissions(ids: Sequence[int], mode: producer.Mode) -> None:
     """Predict submissions, after those that wait in the stream.
 
     An error of the database or the model is logged; `recovery` and `backfill` find the rows again.
@@ -34,13 +35,10 @@ def predict_submissions(ids: Sequence[int], mode: producer.Mode, *, should_stop:
     Args:
         ids: Primary keys of submissions.
         mode: Why they are predicted.
-        should_stop: Checked first; if true, nothing is done.
     """
     end = time.monotonic() + MAX_YIELD_SECONDS
-    while time.monotonic() < end and not should_stop() and _has_waiting_submissions():
+    while time.monotonic() < end and _has_waiting_submissions():
         time.sleep(YIELD_STEP_SECONDS)
-    if should_stop():
-        return
     try:
         results = PREDICT[mode](ids)
     except predict.SITE_ERRORS as error:

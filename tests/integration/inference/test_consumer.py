@@ -6,12 +6,13 @@ import time
 from collections.abc import Iterator
 
 import pytest
+from django.db import connection
 
 from digitsite import redis_urls
 from digitsite.testing.site import Part, Site, some_pixels, wait_until
 from recognizer.models import Prediction, Source, Submission, SubmissionState
 from recognizer.services.identity.actors import Actor
-from recognizer.services.inference import producer, recovery, streams
+from recognizer.services.inference import background, producer, recovery, streams
 from recognizer.services.inference.streams import CONSUMERS, GROUP, SUBMISSIONS
 from recognizer.services.lib import redis_client
 from recognizer.services.submissions import service
@@ -38,8 +39,12 @@ def draw(number: int = 0) -> Submission:
 def read_by_dead_consumer(site: Site, *submissions: Submission) -> None:
     """Enqueue submissions and read them as a worker that is killed before it writes."""
     streams.create_groups(site.redis())
-    request_predictions(*submissions)
-    site.redis().xreadgroup(GROUP, "dead", {SUBMISSIONS: ">"}, count=100)
+    # In one transaction, before a live worker can read them.
+    pipe = site.redis().pipeline(transaction=True)
+    for submission in submissions:
+        pipe.xadd(SUBMISSIONS, {"id": submission.pk, "reply_to": "replies:dead"})
+    pipe.xreadgroup(GROUP, "dead", {SUBMISSIONS: ">"}, count=100)
+    assert len(dict(pipe.execute()[-1])[SUBMISSIONS.encode()]) == len(submissions)
 
 
 @pytest.fixture
@@ -229,16 +234,37 @@ def test_site_without_consumer_predicts_everything_by_tasks(make_site) -> None:
         assert not site.redis().xlen(SUBMISSIONS)
 
 
-def test_task_yields_to_a_stream_that_is_not_empty(site: Site) -> None:
+def test_task_yields_to_a_stream_that_is_not_empty(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    site.start_redis()
+    monkeypatch.setattr(background, "MAX_YIELD_SECONDS", 60)
+    looked = threading.Semaphore(0)
+    queue_length = streams.queue_length
+    monkeypatch.setattr(streams, "queue_length", lambda client: looked.release() or queue_length(client))
+
+    def run_task(pk: int) -> None:
+        background.predict_submissions([pk], producer.Mode.NEW)
+        connection.close()
+
+    with site.entered():
+        first, later = make_submissions(2)
+        request_predictions(first)
+        task = threading.Thread(target=run_task, args=(later.pk,))
+        task.start()
+        for _ in range(3):
+            assert looked.acquire(timeout=20)
+        assert not Prediction.objects.exists()
+        site.redis().delete(SUBMISSIONS)
+        task.join(20)
+        assert Prediction.objects.get().submission_id == later.pk
+
+
+def test_stream_that_is_never_empty_does_not_stop_a_task(site: Site) -> None:
     site.start_redis()
     with site.entered():
-        later = make_submissions(64)
-        producer.predict_later([row.pk for row in later])
-        first = make_submission(pixels=some_pixels())
+        first, later = make_submissions(2)
         request_predictions(first)
-        site.start_worker()
-        wait_for_predictions(65)
-        assert Prediction.objects.order_by("id").first().submission_id == first.pk
+        background.predict_submissions([later.pk], producer.Mode.NEW)
+        assert Prediction.objects.get().submission_id == later.pk
 
 
 def test_sigterm_does_not_wait_for_a_long_backlog_of_tasks(site_with_worker: Site) -> None:
