@@ -185,13 +185,19 @@ def _web(_site: Facts) -> Outcome | None:
 
 
 def _worker(site: Facts) -> Outcome:
+    if not settings.PREDICTION_CONSUMER:  # which sends the heartbeats
+        return _probed(site, liveness.PREDICTIONS)
     heartbeats = _redis_of(site).heartbeats
     last = ", ".join(f"{name} {age:.0f} s ago" for name, age in sorted(heartbeats.items()))
     return Outcome(bool(heartbeats), f"Heard of {last}" if heartbeats else "None was heard of in the last seconds")
 
 
 def _default_worker(site: Facts) -> Outcome:
-    age = _redis_of(site).probe_ages.get(liveness.DEFAULT)
+    return _probed(site, liveness.DEFAULT)
+
+
+def _probed(site: Facts, queue: str) -> Outcome:
+    age = _redis_of(site).probe_ages.get(queue)
     if age is None:
         return Outcome(is_ok=True, text="Not heard of yet")
     return Outcome(age <= liveness.stall_timeout(), _format_age(age))

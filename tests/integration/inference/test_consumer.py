@@ -15,6 +15,7 @@ from recognizer.services.identity.actors import Actor
 from recognizer.services.inference import background, producer, recovery, streams
 from recognizer.services.inference.streams import CONSUMERS, GROUP, SUBMISSIONS
 from recognizer.services.lib import redis_client
+from recognizer.services.ops import liveness
 from recognizer.services.submissions import service
 from recognizer.services.submissions.intake import SubmissionInput
 from tests.factories import make_submission
@@ -232,6 +233,7 @@ def test_site_without_consumer_predicts_everything_by_tasks(make_site) -> None:
         Submission.objects.filter(pk=lost[0].pk).update(created="2020-01-01T00:00Z")
         wait_for_predictions(6)
         assert not site.redis().xlen(SUBMISSIONS)
+        assert liveness.stalled_queues() == []
 
 
 def test_task_yields_to_a_stream_that_is_not_empty(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
