@@ -58,7 +58,7 @@ def add_margin(ink: Ink, *margins: float) -> Ink:
 def colour(
     ink: Ink, rng: Rng, *, paper: tuple[float, float] = (235, 256), pen: tuple[float, float] = (0, 60)
 ) -> np.ndarray:
-    """Return a grey picture of dark ink on bright paper."""
+    """Return a grey image of dark ink on bright paper."""
     light, dark = rng.uniform(*paper), rng.uniform(*pen)
     return np.clip(light + (dark - light) * ink, 0, 255).astype(np.uint8)
 
@@ -93,7 +93,7 @@ def boxed(digit: np.ndarray, rng: Rng) -> np.ndarray:
 
 
 def framed(digit: np.ndarray, rng: Rng) -> np.ndarray:
-    """Draw a black frame along the edges of the picture."""
+    """Draw a black frame along the edges of the image."""
     size = rng.uniform(20, 160)
     ink = add_margin(enlarge(digit, size, rng), *rng.uniform(0.15, 0.5, 4))
     width = max(1, round(size * rng.uniform(0.02, 0.15)))
@@ -151,7 +151,7 @@ def tight(digit: np.ndarray, rng: Rng) -> np.ndarray:
 
 
 def tall_stem(digit: np.ndarray, rng: Rng) -> np.ndarray:
-    """Photograph the digit upright and cropped at head and foot, so that a stem is as tall as the picture."""
+    """Photograph the digit upright and cropped at head and foot, so that a stem is as tall as the image."""
     kind = PHOTO_KINDS["plain"]
     upright = deslant(digit)
     photo = np.asarray(simulate_photo(upright, [digit, digit], kind, rng).convert("RGB"))
@@ -310,7 +310,7 @@ def draw_shape(name: str, rng: Rng) -> np.ndarray:
 
 
 def labelled_images(name: str, mnist: Mnist, count: int = COUNT) -> Iterator[LabelledImage]:
-    """Yield the pictures of a kind with their labels. The same arguments give the same pictures."""
+    """Yield the images of a kind with their labels. The same arguments give the same images."""
     seed = zlib.crc32(name.encode())
     if name in SHAPES:
         rng = np.random.default_rng(seed)
