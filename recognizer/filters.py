@@ -17,15 +17,12 @@ from recognizer.models import (
     Deployment,
     Digit,
     Fold,
-    Label,
     LabelKind,
-    ModelVersion,
     Prediction,
     RunState,
     Source,
     Submission,
     SubmissionState,
-    Token,
     TrainingRun,
     TruthState,
     TruthValue,
@@ -191,10 +188,6 @@ class SubmissionFilter(StrictFilterSet):
     )
     ordering = _CreatedOrDoubtOrdering()
 
-    class Meta:
-        model = Submission
-        fields: list[str] = []
-
     def filter_queryset(self, rows: QuerySet[Submission]) -> QuerySet[Submission]:
         """Apply the filters to columns that SQLite reads from the covering index (see `_NoIndex`)."""
         return super().filter_queryset(rows.alias(**{f"scanned_{name}": _NoIndex(name) for name in SCANNED}))  # type: ignore[no-any-return] # django-filter has no annotations
@@ -238,10 +231,6 @@ class PredictionFilter(StrictFilterSet):
     created_before = DateTimeFilter(field_name="created", lookup_expr="lt")
     ordering = _CreatedOrDoubtOrdering()
 
-    class Meta:
-        model = Prediction
-        fields: list[str] = []
-
     def filter_reviewed(self, rows: QuerySet[Prediction], _name: str, reviewed: bool) -> QuerySet[Prediction]:
         """Keep predictions of submissions with a settled consensus, or all others."""
         settled = Q(submission__truth_state=TruthState.SETTLED)
@@ -263,19 +252,11 @@ class LabelFilter(StrictFilterSet):
     created_before = DateTimeFilter(field_name="created", lookup_expr="lt")
     ordering = _CreatedOrdering()
 
-    class Meta:
-        model = Label
-        fields: list[str] = []
-
 
 class ModelVersionFilter(StrictFilterSet):
     """Order of the list of model versions."""
 
     ordering = filters.OrderingFilter(fields=["number"], help_text="`-number`: newest first (the default).")
-
-    class Meta:
-        model = ModelVersion
-        fields: list[str] = []
 
 
 class TrainingRunFilter(StrictFilterSet):
@@ -285,19 +266,11 @@ class TrainingRunFilter(StrictFilterSet):
     trigger = _MultiChoiceFilter(choices=TrainingRun.Trigger)
     ordering = _CreatedOrdering()
 
-    class Meta:
-        model = TrainingRun
-        fields: list[str] = []
-
 
 class DeploymentFilter(StrictFilterSet):
     """Filters of the list of deployments."""
 
     kind = _MultiChoiceFilter(choices=Deployment.Kind)
-
-    class Meta:
-        model = Deployment
-        fields: list[str] = []
 
 
 class SettledFilter(StrictFilterSet):
@@ -309,18 +282,6 @@ class SettledFilter(StrictFilterSet):
     demo = StrictBooleanFilter(field_name="demo", help_text="False: without the submissions of the demo.")
     created_after = DateTimeFilter(field_name="created", lookup_expr="gte")
     created_before = DateTimeFilter(field_name="created", lookup_expr="lt")
-
-    class Meta:
-        model = Submission
-        fields: list[str] = []
-
-
-class TokenFilter(StrictFilterSet):
-    """The list of tokens has no filters; unknown parameters are rejected."""
-
-    class Meta:
-        model = Token
-        fields: list[str] = []
 
 
 def _as_text(column: str) -> Cast:

@@ -8,7 +8,7 @@ import logging
 import math
 from collections.abc import Callable, Iterator, Mapping
 from http import HTTPStatus
-from typing import Any, TypedDict
+from typing import Any, NotRequired, TypedDict
 
 from django.conf import settings
 from django.core.exceptions import (
@@ -128,11 +128,7 @@ class ProblemError(exceptions.APIException):
         super().__init__(detail or default)
 
 
-class _OptionalMembers(TypedDict, total=False):
-    errors: Mapping[str, list[str]]
-
-
-class Problem(_OptionalMembers):
+class Problem(TypedDict):
     """A problem document."""
 
     type: str
@@ -140,6 +136,7 @@ class Problem(_OptionalMembers):
     status: int
     detail: str
     code: str
+    errors: NotRequired[Mapping[str, list[str]]]
 
 
 def problem(status: int, detail: str, *, code: str = "", errors: Mapping[str, list[str]] | None = None) -> Problem:

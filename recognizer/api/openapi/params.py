@@ -80,6 +80,7 @@ REPLAYED = OpenApiParameter(
     response=[201, 202, 207],
     description="Present if this is the stored response to an earlier request with the same `Idempotency-Key`.",
 )
+NOT_MODIFIED = OpenApiResponse(description="The client's copy is current (`If-None-Match`).")
 PUBLIC_ID = OpenApiParameter("public_id", location=OpenApiParameter.PATH, description="Id of a submission.")
 
 # Makes "Try it out" on the API page work without editing.

@@ -10,10 +10,9 @@ from rest_framework.response import Response
 
 from ml.serving.occlusion import overlay
 from recognizer.api.http.image_responses import encode_png, image_response
-from recognizer.api.openapi.params import describe_submission, problems
+from recognizer.api.openapi.params import NOT_MODIFIED, describe_submission, problems
 from recognizer.api.serializers.predictions import ExplanationSerializer
 from recognizer.api.views.base import ApiView
-from recognizer.api.views.submissions import NOT_MODIFIED
 from recognizer.models import Submission
 from recognizer.services.inference import explanations
 

@@ -11,12 +11,12 @@ from django.http.response import HttpResponseBase
 from django.urls import reverse
 from django.utils.cache import get_conditional_response, patch_cache_control
 from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
+from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from recognizer.api.http.lists import StrictFilterBackend
-from recognizer.api.openapi.params import filter_parameters, problems
+from recognizer.api.openapi.params import NOT_MODIFIED, filter_parameters, problems
 from recognizer.api.serializers.exports import ExportSerializer
 from recognizer.api.views.base import ApiView
 from recognizer.filters import SettledFilter
@@ -24,7 +24,6 @@ from recognizer.models import Scope, SubmissionQuerySet
 from recognizer.services.data import exports
 from recognizer.services.data.exports import LabelledDataset
 
-NOT_MODIFIED = OpenApiResponse(description="The client's copy is current (`If-None-Match`).")
 HASH_HEADER = "X-Content-Hash"
 HEADERS = [
     OpenApiParameter(

@@ -5,12 +5,11 @@ import hashlib
 from django.db.models import QuerySet
 from django.http import HttpResponse
 from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import OpenApiResponse
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from recognizer.api.http.image_responses import encode_png, image_response
-from recognizer.api.openapi.params import describe_list, describe_submission, problems
+from recognizer.api.openapi.params import NOT_MODIFIED, describe_list, describe_submission, problems
 from recognizer.api.serializers.submissions import (
     ShareSerializer,
     SubmissionDetailSerializer,
@@ -85,9 +84,6 @@ class SubmissionReadKeyView(ApiView):
         """Revoke the read key of a submission, and with it the URL in `Location`, permanently."""
         service.revoke_read_key(actor=self.actor, submission=self.readable_submission(public_id))
         return Response(status=204)
-
-
-NOT_MODIFIED = OpenApiResponse(description="The client's copy is current (`If-None-Match`).")
 
 
 class SubmissionImageView(ApiView):

@@ -11,7 +11,7 @@ from rest_framework.response import Response
 from recognizer.api.openapi.params import describe_list, problems
 from recognizer.api.serializers.tokens import MadeTokenSerializer, NewTokenSerializer, TokenSerializer
 from recognizer.api.views.base import ApiView, ListView
-from recognizer.filters import TokenFilter
+from recognizer.filters import StrictFilterSet
 from recognizer.models import Token
 from recognizer.services.identity import tokens
 
@@ -37,7 +37,7 @@ class _TokenView(ApiView):
 class TokensView(_TokenView, ListView):
     """The account's tokens."""
 
-    filterset_class = TokenFilter
+    filterset_class = StrictFilterSet  # without filters
     serializer_class = TokenSerializer
 
     @extend_schema(
