@@ -17,16 +17,21 @@ ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = ("recognizer", "digitsite", "ml")
 # Helpers without a step of their own, the tables and the caller's rights. A call through them counts for their caller.
 TRANSPARENT = ("recognizer.services.lib", "recognizer.models", "recognizer.services.identity.actors")
-# The web server, the middleware and the file storage: parts that a framework calls or that stand behind its interface.
+# What a framework calls around every request or behind its interface: the web server, middleware, authenticators,
+# permissions, throttles and parsers of REST framework, the file storage; and the settings.
 FRAMEWORK = (
-    "digitsite.asgi",
-    "digitsite.server",
-    "digitsite.testing",
+    "digitsite",
     "recognizer.middleware",
     "recognizer.proxies",
     "recognizer.storage",
+    "recognizer.views.errors",
     "recognizer.views.limits",
     "recognizer.views.accounts.page_account",
+    "recognizer.api.authentication",
+    "recognizer.api.permissions",
+    "recognizer.api.http.parsers",
+    "recognizer.api.http.requests",
+    "recognizer.api.http.throttles",
 )
 LIBRARIES = ("contextlib.py", "functools.py")
 _records = os.open(Path(os.environ["HOPS_FOLDER"]) / f"{os.getpid()}.jsonl", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
@@ -51,7 +56,9 @@ def caller_of(frame: FrameType) -> str:
     caller = frame.f_back
     while caller is not None and module_of(caller.f_code.co_filename) == "*":
         caller = caller.f_back
-    return module_of(caller.f_code.co_filename) if caller is not None else ""
+    if caller is None or caller.f_code.co_name == "<module>":  # an import
+        return ""
+    return module_of(caller.f_code.co_filename)
 
 
 def is_property(frame: FrameType) -> bool:

@@ -1,4 +1,4 @@
-"""Count the hops of a request: `python -m bench.hops`.
+"""Count the hops of a request: `python -m bench.hops`, and with `--training` those of a label to the promoted model.
 
 A hop is a call from one module of the project into another, in the processes of a real site. These are none: calls of
 recognizer.services.lib, of the models, of the caller's rights and of the file storage, calls by a framework, the web
@@ -7,6 +7,7 @@ once. A shape is a class of `recognizer` whose instances are passed between its 
 """
 
 import argparse
+import hashlib
 import json
 import os
 import shutil
@@ -23,6 +24,9 @@ from . import load, request_bodies
 
 ROOT = Path(__file__).resolve().parent.parent
 WARM_UP_REQUESTS, TRIES = 20, 5
+# Labels that make a training due.
+LABELS = 150
+TRAINING = "recognizer.services.training"
 # Who sent it and how it is handled; they do not carry the digit.
 NOT_SHAPES = {
     "Actor",
@@ -39,13 +43,18 @@ Hop = dict[str, Any]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Print the hops of one upload."""
-    argparse.ArgumentParser(description=__doc__).parse_args(arguments)
+    """Print the hops of one upload, or of one training."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--training", action="store_true", help="follow a label instead; takes some minutes")
+    is_training = parser.parse_args(arguments).training
     folder = Path(tempfile.mkdtemp(prefix="hops-"))
     try:
         (folder / "sitecustomize.py").write_text("from bench import hop_recorder\nhop_recorder.start()\n")
         os.environ |= {"PYTHONPATH": f"{folder}{os.pathsep}{ROOT}", "HOPS_FOLDER": str(folder)}
-        show("Upload of one image to the response", upload(folder))
+        if is_training:
+            show("Label of a reviewer to the promoted model", training(folder))
+        else:
+            show("Upload of one image to the response", upload(folder))
     finally:
         shutil.rmtree(folder)
     return 0
@@ -81,6 +90,79 @@ def hops_of_upload(folder: Path, connection: load.Connection, file: bytes) -> li
     start = time.monotonic()
     post(connection, file)
     return hops_between(folder, start, time.monotonic())
+
+
+def training(folder: Path) -> list[Hop]:
+    """Return the hops from the label that makes a training due to the promotion of its model.
+
+    In the worker of periodic jobs only the calls for trainings count.
+
+    Raises:
+        RuntimeError: The label was refused, or the model was not promoted.
+    """
+    import django
+
+    django.setup()
+    from digitsite.testing.site import Site, migrated_database, wait_until
+    from recognizer.models import TrainingRun
+    from recognizer.models.choices import ACTIVE_RUN_STATES
+
+    site = Site(migrated_database(folder), RETRAIN_AFTER_LABELS=str(LABELS), RECOVERY_INTERVAL_SECONDS="1")
+    try:
+        site.start_redis()
+        site.start_web()
+        site.start_default_worker()
+        trainer = site.start("train", [sys.executable, "-m", "digitsite.worker", "train"])
+        trainer.wait_for_words(" ready")
+        with site.entered(), site.client() as client:
+            submission, headers = labelled_drawings()
+            start = time.monotonic()
+            body = {"submission": submission.public_id, "value": submission.truth}
+            response = client.post("/api/v1/review/decisions", json=body, headers=headers)
+            answered = time.monotonic()
+            if response.status_code != 201:
+                raise RuntimeError(f"The label was refused: {response.text}")
+            ended = TrainingRun.objects.exclude(state__in=list(ACTIVE_RUN_STATES))
+            wait_until(ended.exists, seconds=1800, event="the end of the training run")
+            run = ended.get()
+            if run.state != "promoted":
+                raise RuntimeError(f"The training ended in the state {run.state}: {run.reasons}")
+        label, later = hops_between(folder, start, answered), hops_between(folder, answered, time.monotonic())
+        trains = {hop["process"] for hop in later if hop["target"] == "recognizer.services.training.pipeline"}
+        return label + [
+            hop
+            for hop in later
+            if hop["process"] in trains or hop["source"].startswith(TRAINING) or hop["target"].startswith(TRAINING)
+        ]
+    finally:
+        site.stop()
+
+
+def labelled_drawings() -> tuple[Any, dict[str, str]]:
+    """Store drawings with settled labels, and one without, which makes a training due with the label in its `truth`.
+
+    Returns:
+        That submission, and the headers of a reviewer.
+    """
+    from django.contrib.auth.models import User
+
+    from digitsite.testing.writers import drawings, leaning_hands
+    from recognizer.models import Fold, Source, Submission, SubmissionState, TruthState
+    from recognizer.services.identity import tokens
+    from recognizer.services.identity.actors import Actor
+    from recognizer.services.submissions import service
+
+    for hand, digit, strokes in drawings(leaning_hands(4, 2), LABELS, 1):
+        actor = Actor(visitor=hashlib.sha256(repr(hand).encode()).hexdigest()[:32])
+        row = service.create_from_strokes(actor=actor, strokes=strokes, source=Source.CANVAS)
+        Submission.objects.filter(pk=row.pk).update(
+            truth=str(digit), truth_state=TruthState.SETTLED, state=SubmissionState.PREDICTED, fold=Fold.TRAIN
+        )
+    submission = Submission.objects.latest("pk")
+    Submission.objects.filter(pk=submission.pk).update(truth="", truth_state=TruthState.NONE)
+    reviewer = Actor(user=User.objects.create_superuser("reviewer"))
+    _, key = tokens.create(actor=reviewer, name="hops", scopes=["review"])
+    return submission, {"Authorization": f"Bearer {key}"}
 
 
 def post(connection: load.Connection, file: bytes) -> None:
