@@ -232,7 +232,9 @@ class Site:
         command = [sys.executable, "-m", "digitsite.server", "--port", str(self.port), "--log-level", "warning"]
         (self.folder / "static").mkdir(exist_ok=True)
         part = self.start("web", command)
-        wait_until(lambda: self._web_answers() or not part.is_running, event="the web server's first response")
+        wait_until(
+            lambda: self._web_answers() or not part.is_running, seconds=60, event="the web server's first response"
+        )
         assert part.is_running, part.output
         return part
 

@@ -22,7 +22,7 @@ from recognizer.services.lib.redis_client import redis_or_none
 from recognizer.services.registry import versions
 from recognizer.services.training import presenters
 
-from . import disk_usage, liveness, writability
+from . import disk_usage, liveness
 
 # Folder of the counters that several web processes share (digitsite/server/__main__.py).
 METRICS_FOLDER = os.environ.get("PROMETHEUS_MULTIPROC_DIR")
@@ -67,11 +67,6 @@ class Facts:
         """Migrations that `manage.py migrate` would apply, as `app.name`."""
         applied = MigrationRecorder(connection).applied_migrations()
         return [f"{app}.{name}" for app, name in _migration_files() if (app, name) not in applied]
-
-    @cached_property
-    def unwritable_paths(self) -> list[str]:
-        """Folders and files of the site that this account may not write."""
-        return writability.unwritable_paths()
 
     @cached_property
     def pending(self) -> tuple[int, datetime | None]:

@@ -24,7 +24,7 @@ from recognizer.services.lib.units import MEGABYTE
 from recognizer.services.registry import versions
 from recognizer.services.training import presenters, scheduling
 
-from . import disk_usage, facts, liveness
+from . import disk_usage, facts, liveness, writability
 from .facts import Facts, RedisFacts
 
 log = logging.getLogger(__name__)
@@ -284,8 +284,8 @@ def _mnist(site: Facts) -> Outcome:
     return Outcome(not is_missing, "Not here yet" if upcoming.needs_mnist else "At hand")
 
 
-def _storage(site: Facts) -> Outcome:
-    paths = site.unwritable_paths
+def _storage(_site: Facts) -> Outcome:
+    paths = writability.unwritable_paths()
     more = f" and {len(paths) - 1} more" if len(paths) > 1 else ""
     return Outcome(not paths, f"May not be written: {paths[0]}{more}" if paths else "Can be written")
 
