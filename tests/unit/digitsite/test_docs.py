@@ -131,6 +131,8 @@ def test_command_line_page_lists_every_command() -> None:
     page = text_of("docs/reference/command-line.md")
     commands = Path(BASE_DIR, "recognizer/management/commands").glob("[a-z]*.py")
     assert all(f"`manage.py {path.stem}" in page for path in commands)
+    benchmarks = [path for path in Path(BASE_DIR, "bench").glob("*.py") if "__main__" in path.read_text()]
+    assert not [path.stem for path in benchmarks if f"`python -m bench.{path.stem}`" not in page]
 
 
 def test_data_model_page_lists_every_table() -> None:
