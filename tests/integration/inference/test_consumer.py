@@ -140,13 +140,42 @@ def test_claimed_entry_of_predicted_row_gets_an_empty_reply(site_with_worker: Si
     """As after a worker that was killed between its transaction and the reply."""
     submission = make_submission(pixels=some_pixels())
     assert predict(submission)
-    submission.state = SubmissionState.PENDING
-    reply_to = request_predictions(submission)
-    producer.wait([submission], reply_to=reply_to, timeout=10)
-    assert submission.state == SubmissionState.PREDICTED
+    read_by_dead_consumer(site_with_worker, submission)
+    redis = site_with_worker.redis()
+    wait_until(lambda: redis.llen("replies:dead"), event="the reply to the claimed entry")
+    assert redis.lindex("replies:dead", 0) == b"%d " % submission.pk
     assert Prediction.objects.count() == 1
     submission.refresh_from_db()
     assert submission.attempts == 0
+
+
+@pytest.mark.both_databases(short="sqlite")
+def test_entries_that_a_frozen_worker_has_read_are_predicted_once(site: Site) -> None:
+    site.start_redis()
+    frozen = site.start_worker()
+    with site.entered():
+        wait_until(streams.consumer_alive)
+        frozen.freeze()
+        request_predictions(*make_submissions(5))
+        wait_until(lambda: site.redis().xpending(SUBMISSIONS, GROUP)["pending"], event="the read of the frozen worker")
+        site.start_worker()
+        wait_until(lambda: not pending_count())
+        frozen.thaw()
+        wait_until(lambda: site.redis().zcard(CONSUMERS) == 2, event="the next heartbeat of the frozen worker")
+        wait_until(lambda: not site.redis().xlen(SUBMISSIONS))
+        assert predict(make_submission(pixels=some_pixels()))
+        assert Prediction.objects.count() == 6
+
+
+def test_reconnection_to_the_broker_starts_no_second_consumer(site_with_worker: Site) -> None:
+    redis, worker = site_with_worker.parts
+    redis.kill()
+    worker.wait_for_words("Connection to broker lost")
+    site_with_worker.start_redis()
+    worker.wait_for_words("prediction queue unavailable")
+    wait_until(lambda: predict(make_submission(pixels=some_pixels())), event="a prediction after the reconnection")
+    # The main thread and the consumer have loaded the model.
+    assert worker.output.count("serving model version") == 2
 
 
 def test_unreadable_entries_are_skipped(site_with_worker: Site) -> None:

@@ -183,6 +183,20 @@ def test_no_attempt_is_counted_without_live_model() -> None:
     assert (row.state, row.attempts) == (SubmissionState.PENDING, 0)
 
 
+@pytest.mark.parametrize("error", [DatabaseError("locked"), BundleError("damaged"), MemoryError()])
+def test_site_errors_count_for_no_attempt(during_prediction, error: Exception) -> None:
+    row = submissions(1)[0]
+
+    def fail(pixels: np.ndarray) -> None:
+        raise error
+
+    during_prediction(fail)
+    with pytest.raises(type(error)):
+        recovery.predict_recovered([row.pk])
+    row.refresh_from_db()
+    assert (row.state, row.attempts) == (SubmissionState.PENDING, 0)
+
+
 def test_pixels_of_older_preprocessing_are_recomputed_and_stored() -> None:
     strokes = [[[60, 220, 120], [60, 60, 240]]]
     row = make_submission(strokes=strokes, pixels=bytes(784), preprocessing_version=PREPROCESSING_VERSION - 1)
