@@ -21,6 +21,20 @@ from recognizer.models import Label, LabelKind, Submission, TruthState, Verdict,
 ACTIVE_REVIEWER_DAYS = 30
 
 
+def apply_labels(labels: Sequence[Label]) -> None:
+    """Update the consensus after new labels of one person and kind. Reviews become the votes for their images."""
+    is_review = labels[0].kind == LabelKind.REVIEW
+    if is_review:
+        last = {label.submission.digest: label for label in labels}
+        Vote.objects.bulk_create(
+            [Vote(digest=digest, user=label.user, label=label) for digest, label in last.items()],
+            update_conflicts=True,
+            unique_fields=["digest", "user"],
+            update_fields=["label"],
+        )
+    update_consensus([label.submission for label in labels], with_copies=is_review)
+
+
 def update_consensus(submissions: Collection[Submission], *, with_copies: bool = True) -> None:
     """Update the consensus of the submissions and their copies from their labels.
 
@@ -51,17 +65,6 @@ def update_consensus(submissions: Collection[Submission], *, with_copies: bool =
 def reviewed_digests(digests: Collection[str]) -> set[str]:
     """Return the digests among `digests` whose images have an active review."""
     return {digest for digest, votes in _votes(digests).items() if votes}
-
-
-def cast_votes(reviews: Sequence[Label]) -> None:
-    """Make new reviews of one reviewer the votes for their images."""
-    last = {label.submission.digest: label for label in reviews}
-    Vote.objects.bulk_create(
-        [Vote(digest=digest, user=label.user, label=label) for digest, label in last.items()],
-        update_conflicts=True,
-        unique_fields=["digest", "user"],
-        update_fields=["label"],
-    )
 
 
 def _votes(digests: Collection[str]) -> defaultdict[str, list[str]]:

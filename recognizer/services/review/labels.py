@@ -17,7 +17,7 @@ from recognizer.services.identity.actors import Actor
 from recognizer.services.identity.permissions import NotAllowedError
 from recognizer.services.identity.throttling import Kind, limit_rate
 
-from .consensus import cast_votes, update_consensus
+from .consensus import apply_labels, update_consensus
 
 
 class LabelError(ValueError):
@@ -114,15 +114,11 @@ def record_labels(
 
 
 def _add(labels: Sequence[Label], *, actor: Actor) -> None:
-    """Store new labels of one kind, and update what follows from them."""
     if not labels:
         return
     quotas.consume(actor=actor, submissions=0, size=len(labels) * quotas.LABEL_ROW_BYTES)
     Label.objects.bulk_create(labels)
-    is_review = labels[0].kind == LabelKind.REVIEW
-    if is_review:
-        cast_votes(labels)
-    update_consensus([label.submission for label in labels], with_copies=is_review)
+    apply_labels(labels)
 
 
 @limit_rate(Kind.CHANGE)
