@@ -4,7 +4,7 @@ import hashlib
 import itertools
 
 from ml.versions import PREPROCESSING_VERSION
-from recognizer.models import Fold, ModelVersion, Prediction, Source, Submission, SubmissionState, Verdict
+from recognizer.models import Fold, ModelFiles, ModelVersion, Prediction, Source, Submission, SubmissionState, Verdict
 from recognizer.services.identity.actors import Actor
 from recognizer.services.registry import versions
 
@@ -59,3 +59,14 @@ def make_prediction(submission: Submission, *, version: ModelVersion | None = No
     submission.state = SubmissionState.PREDICTED
     submission.save()
     return prediction
+
+
+def make_version(number: int = 2) -> ModelVersion:
+    """Create a version with the files of the shipped model."""
+    base = ModelVersion.objects.get(number=1)
+    files = base.files
+    base.pk, base.number = None, number
+    base._state.adding = True
+    base.save()
+    ModelFiles.objects.create(version=base, keras_file=files.keras_file, bundle=files.bundle)
+    return base

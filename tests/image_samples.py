@@ -58,3 +58,13 @@ def animation() -> bytes:
 
 
 SVG = b'<svg xmlns="http://www.w3.org/2000/svg" width="28" height="28"><script>alert(1)</script></svg>'
+
+
+def seven_pixels() -> np.ndarray:
+    """Return 28x28 pixels of a 7, as the model sees it."""
+    pixels = np.zeros((28, 28), np.uint8)
+    pixels[5:8, 7:21] = 255
+    for row in range(8, 24):
+        left = 18 - (row - 8) // 2
+        pixels[row, left : left + 3] = 255
+    return pixels

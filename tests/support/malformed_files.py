@@ -16,6 +16,7 @@ import numpy as np
 from PIL import Image, PngImagePlugin, TiffImagePlugin
 
 GOOD, BAD, EITHER = "good", "bad", "either"
+MEGABYTE = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -124,6 +125,28 @@ def tiff_of_itself() -> bytes:
     entries = struct.unpack("<H", data[start : start + 2])[0]
     data[start + 2 + 12 * entries : start + 6 + 12 * entries] = struct.pack("<I", start)
     return bytes(data)
+
+
+def png_of_texts() -> bytes:
+    """Return a PNG with 64 texts that decompress to 1 MB each."""
+    data = saved(digit_one(), "PNG")
+    text = b"key\0\1\0\0\0" + zlib.compress(b"x" * (MEGABYTE - 10), 9)
+    return data[:33] + chunk(b"iTXt", text) * 64 + data[33:]
+
+
+def tiff_with(tag: int, kind: int, size: int, values: int) -> bytes:
+    """Return a TIFF with a tag that has many values of `size` bytes after the pixel data."""
+    data = bytearray(saved(digit_one(), "TIFF"))
+    [start] = struct.unpack_from("<L", data, 4)
+    [count] = struct.unpack_from("<H", data, start)
+    entries = [data[start + 2 + 12 * n : start + 14 + 12 * n] for n in range(count)]
+    entries = [entry for entry in entries if struct.unpack_from("<H", entry)[0] != tag]
+    directory_size = 2 + 12 * (len(entries) + 1) + 4
+    new = struct.pack("<HHLL", tag, kind, values, len(data) + directory_size)
+    entries = sorted([*entries, new], key=lambda entry: struct.unpack_from("<H", entry)[0])
+    data[4:8] = struct.pack("<L", len(data))
+    directory = struct.pack("<H", len(entries)) + b"".join(entries) + bytes(4)
+    return bytes(data) + directory + b"\1" * (size * values)
 
 
 def tiff_with_huge_tag() -> bytes:

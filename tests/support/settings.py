@@ -2,6 +2,7 @@
 
 import importlib
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -19,3 +20,14 @@ def import_settings(monkeypatch: pytest.MonkeyPatch) -> dict[str, object]:
     for name in [name for name in sys.modules if name.partition("digitsite.settings")[1]]:
         monkeypatch.delitem(sys.modules, name)
     return vars(importlib.import_module("digitsite.settings"))
+
+
+def read_settings(monkeypatch: pytest.MonkeyPatch, folder: Path, environ: dict[str, str]) -> dict:
+    """Import the settings with these environment variables."""
+    for name in ("ALLOWED_HOSTS", "HTTPS", "HOST", "DEBUG", "SECRET_KEY", "DATABASE_URL", "REDIS_URL", "METRICS_TOKEN"):
+        monkeypatch.delenv(name, raising=False)
+    for name in ("BEHIND_PROXY", "TRUSTED_PROXIES", "HSTS_SECONDS", "HSTS_INCLUDE_SUBDOMAINS", "HSTS_PRELOAD"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in (environ | {"DATA_DIR": str(folder)}).items():
+        monkeypatch.setenv(name, value)
+    return import_settings(monkeypatch)

@@ -10,20 +10,9 @@ import pytest
 
 from digitsite import checks
 from digitsite.testing.site import BASE_DIR
-from tests.support.settings import import_settings
+from tests.support.settings import read_settings
 
 NEEDED = ("PATH", "HOME", "LANG")
-
-
-def read_settings(monkeypatch: pytest.MonkeyPatch, folder: Path, environ: dict[str, str]) -> dict:
-    """Import the settings with these environment variables."""
-    for name in ("ALLOWED_HOSTS", "HTTPS", "HOST", "DEBUG", "SECRET_KEY", "DATABASE_URL", "REDIS_URL", "METRICS_TOKEN"):
-        monkeypatch.delenv(name, raising=False)
-    for name in ("BEHIND_PROXY", "TRUSTED_PROXIES", "HSTS_SECONDS", "HSTS_INCLUDE_SUBDOMAINS", "HSTS_PRELOAD"):
-        monkeypatch.delenv(name, raising=False)
-    for name, value in (environ | {"DATA_DIR": str(folder)}).items():
-        monkeypatch.setenv(name, value)
-    return import_settings(monkeypatch)
 
 
 @pytest.mark.parametrize(

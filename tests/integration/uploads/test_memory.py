@@ -20,11 +20,9 @@ from PIL import Image
 from digitsite.testing.site import Site
 from tests.image_samples import SEVEN
 from tests.support.application import form
-from tests.support.malformed_files import digit_one, saved
-from tests.unit.ml.serving.test_metadata import png_of_texts, tiff_with
+from tests.support.malformed_files import MEGABYTE, digit_one, png_of_texts, saved, tiff_with
 
 MAX_GROWTH_MEGABYTES = 20
-MEGABYTE = 1_000_000
 SUBMISSIONS, PREVIEW = "/api/v1/submissions", "/api/v1/preview"
 JSON = "application/json"
 # As set by `make run`.

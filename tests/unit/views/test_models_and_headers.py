@@ -15,7 +15,7 @@ from digitsite.testing.site import BASE_DIR
 from ml.serving import bundle as bundles
 from ml.serving.export import load_keras
 from recognizer.services.registry import versions
-from tests.integration.digitsite.test_starting import read_settings
+from tests.support.settings import read_settings
 
 CODE = [path for folder in ("digitsite", "ml", "recognizer") for path in Path(BASE_DIR, folder).rglob("*.py")]
 

@@ -12,9 +12,7 @@ from PIL import Image, ImageOps, PngImagePlugin, TiffImagePlugin
 from ml.serving import images
 from ml.serving.images import ImageError
 from ml.serving.metadata import exif_orientation, strip_metadata
-from tests.support.malformed_files import chunk, digit_one, exif, saved
-
-MEGABYTE = 1_000_000
+from tests.support.malformed_files import MEGABYTE, chunk, digit_one, exif, png_of_texts, saved, tiff_with
 
 
 def asymmetric_image() -> Image.Image:
@@ -98,13 +96,6 @@ def test_invalid_orientation_means_upright(value):
 # --- Files that need far more memory than their size ---------------------------------------------------------
 
 
-def png_of_texts() -> bytes:
-    """Return a PNG with 64 texts that decompress to 1 MB each."""
-    data = saved(digit_one(), "PNG")
-    text = b"key\0\1\0\0\0" + zlib.compress(b"x" * (MEGABYTE - 10), 9)
-    return data[:33] + chunk(b"iTXt", text) * 64 + data[33:]
-
-
 def png_of_private_chunks() -> bytes:
     data = saved(digit_one(), "PNG")
     return data[:33] + chunk(b"prIv", bytes(MEGABYTE)) * 9 + data[33:]
@@ -131,21 +122,6 @@ def jpeg_of_one_long_exif() -> bytes:
 
 def _with_segments(data: bytes, marker: int, bodies: list[bytes]) -> bytes:
     return data[:2] + b"".join(struct.pack(">BBH", 255, marker, len(body) + 2) + body for body in bodies) + data[2:]
-
-
-def tiff_with(tag: int, kind: int, size: int, values: int) -> bytes:
-    """Return a TIFF with a tag that has many values of `size` bytes after the pixel data."""
-    data = bytearray(saved(digit_one(), "TIFF"))
-    [start] = struct.unpack_from("<L", data, 4)
-    [count] = struct.unpack_from("<H", data, start)
-    entries = [data[start + 2 + 12 * n : start + 14 + 12 * n] for n in range(count)]
-    entries = [entry for entry in entries if struct.unpack_from("<H", entry)[0] != tag]
-    directory_size = 2 + 12 * (len(entries) + 1) + 4
-    new = struct.pack("<HHLL", tag, kind, values, len(data) + directory_size)
-    entries = sorted([*entries, new], key=lambda entry: struct.unpack_from("<H", entry)[0])
-    data[4:8] = struct.pack("<L", len(data))
-    directory = struct.pack("<H", len(entries)) + b"".join(entries) + bytes(4)
-    return bytes(data) + directory + b"\1" * (size * values)
 
 
 BOMBS = {

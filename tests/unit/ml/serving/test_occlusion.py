@@ -6,6 +6,7 @@ import pytest
 from ml.serving import bundle
 from ml.serving.classifier import load_classifier
 from ml.serving.occlusion import explain, overlay
+from tests.image_samples import seven_pixels
 
 
 @pytest.fixture(scope="module")
@@ -13,17 +14,8 @@ def classifier():
     return load_classifier((bundle.BASE_FOLDER / bundle.BUNDLE_FILE).read_bytes())
 
 
-def seven() -> np.ndarray:
-    pixels = np.zeros((28, 28), np.uint8)
-    pixels[5:8, 7:21] = 255
-    for row in range(8, 24):
-        left = 18 - (row - 8) // 2
-        pixels[row, left : left + 3] = 255
-    return pixels
-
-
 def test_erasing_supporting_ink_lowers_the_probability_most(classifier):
-    pixels = seven()
+    pixels = seven_pixels()
     contribution = explain(classifier, pixels)
     assert contribution.shape == (28, 28)
     ink = np.argwhere(pixels)
@@ -38,7 +30,7 @@ def test_erasing_supporting_ink_lowers_the_probability_most(classifier):
 
 
 def test_only_ink_contributes_and_the_maximum_is_one(classifier):
-    pixels = seven()
+    pixels = seven_pixels()
     contribution = explain(classifier, pixels)
     assert not contribution[pixels == 0].any()
     assert np.abs(contribution).max() == 1
@@ -49,7 +41,7 @@ def test_map_of_an_empty_image_is_zero(classifier):
 
 
 def test_map_is_deterministic(classifier):
-    assert np.array_equal(explain(classifier, seven()), explain(classifier, seven()))
+    assert np.array_equal(explain(classifier, seven_pixels()), explain(classifier, seven_pixels()))
 
 
 def test_overlay_colours_support_and_contradiction_differently():

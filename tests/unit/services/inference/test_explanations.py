@@ -6,13 +6,13 @@ import pytest
 from recognizer.services.inference import explanations
 from recognizer.services.registry import versions
 from tests.factories import make_prediction, make_submission
-from tests.unit.ml.serving.test_occlusion import seven
+from tests.image_samples import seven_pixels
 
 pytestmark = pytest.mark.django_db
 
 
 def test_explanation_is_by_version_of_latest_prediction():
-    submission = make_submission(pixels=seven().tobytes())
+    submission = make_submission(pixels=seven_pixels().tobytes())
     make_prediction(submission)
     version, leaning = explanations.explanation(submission)
     assert version == versions.live_version()

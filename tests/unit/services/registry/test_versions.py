@@ -9,16 +9,7 @@ from django.db import connection
 from ml.serving.bundle import BundleError
 from recognizer.models import Deployment, ModelFiles, ModelVersion
 from recognizer.services.registry import versions
-
-
-def another_version(number: int = 2) -> ModelVersion:
-    base = ModelVersion.objects.get(number=1)
-    files = base.files
-    base.pk, base.number = None, number
-    base._state.adding = True
-    base.save()
-    ModelFiles.objects.create(version=base, keras_file=files.keras_file, bundle=files.bundle)
-    return base
+from tests.factories import make_version
 
 
 @pytest.mark.django_db
@@ -37,7 +28,7 @@ def test_the_live_version_is_read_with_one_query_without_model_files(django_asse
 
 @pytest.mark.django_db
 def test_a_deployment_changes_the_live_version_and_records_the_previous_one(operator):
-    version = another_version()
+    version = make_version()
     deployment = versions.deploy(version=version, kind=Deployment.Kind.PROMOTE, why="better", user=operator.user)
     assert (deployment.sequence, deployment.from_version.number) == (2, 1)
     assert versions.live_version() == version
@@ -52,7 +43,7 @@ def test_the_live_version_cannot_be_deployed_again():
 @pytest.mark.django_db
 def test_only_the_first_of_two_concurrent_deployments_succeeds():
     live = versions.live_deployment()
-    second, third = another_version(2), another_version(3)
+    second, third = make_version(2), make_version(3)
     versions.deploy(version=second, kind=Deployment.Kind.PROMOTE, why="first", replaces=live)
     with pytest.raises(versions.DeploymentConflictError):
         versions.deploy(version=third, kind=Deployment.Kind.PROMOTE, why="late", replaces=live)
@@ -61,7 +52,7 @@ def test_only_the_first_of_two_concurrent_deployments_succeeds():
 
 @pytest.mark.django_db
 def test_a_pruned_version_cannot_go_live():
-    version = another_version()
+    version = make_version()
     ModelFiles.objects.filter(version=version).delete()
     with pytest.raises(versions.RegistryError, match="pruned"):
         versions.deploy(version=version, kind=Deployment.Kind.ROLLBACK, why="back")
@@ -72,7 +63,7 @@ def test_the_classifier_is_loaded_once_and_again_after_a_swap():
     live = versions.LiveClassifier()
     first = live.current()
     assert live.current()[1] is first[1]
-    version = another_version()
+    version = make_version()
     versions.deploy(version=version, kind=Deployment.Kind.PROMOTE, why="better")
     number, classifier = live.current()
     assert number == version

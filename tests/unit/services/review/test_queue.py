@@ -10,7 +10,7 @@ from django.utils import timezone
 from recognizer.models import Fold, Label, LabelReason, Lease, Submission, TruthState, Verdict
 from recognizer.services.identity.actors import Actor
 from recognizer.services.review import labels, queue
-from tests.factories import make_prediction, make_submission
+from tests.factories import make_prediction, make_submission, make_version
 
 pytestmark = pytest.mark.django_db
 
@@ -70,11 +70,9 @@ def test_newest_rule_shows_newest_first(reviewer):
 
 
 def test_disagreement_rule_shows_differing_predictions(reviewer):
-    from tests.unit.services.registry.test_versions import another_version
-
     make_predicted(0.9)
     disputed = make_predicted(0.1)
-    make_prediction(disputed, version=another_version(), digit=1, runner_up=7)
+    make_prediction(disputed, version=make_version(), digit=1, runner_up=7)
     assert take(reviewer, LabelReason.DISAGREEMENT, count=5) == [disputed]
 
 
