@@ -129,7 +129,8 @@ def training(folder: Path) -> list[Hop]:
                 raise RuntimeError(f"The training ended in the state {run.state}: {run.reasons}")
         label, later = hops_between(folder, start, answered), hops_between(folder, answered, time.monotonic())
         trains = {hop["process"] for hop in later if hop["target"] == "recognizer.services.training.pipeline"}
-        return label + [
+        web = {hop["process"] for hop in label if hop["source"].startswith("recognizer.api")}
+        return [hop for hop in label if hop["process"] in web] + [
             hop
             for hop in later
             if hop["process"] in trains or hop["source"].startswith(TRAINING) or hop["target"].startswith(TRAINING)
@@ -192,16 +193,16 @@ def show(title: str, hops: Sequence[Hop]) -> None:
     print(f"\n{title}\n\n| hop | from | to |\n| --- | --- | --- |")
     for number, hop in enumerate(hops, 1):
         print(f"| {number} | `{hop['source']}` | `{hop['target']}.{hop['function']}` |")
-    modules = {module for hop in hops for module in (hop["source"], hop["target"])}
+    pairs = {(hop["source"], hop["target"]) for hop in hops}
+    modules = {module for pair in pairs for module in pair}
     callers: dict[tuple[str, int], set[str]] = {}
     for hop in hops:
         callers.setdefault((hop["target"], hop["process"]), set()).add(hop["source"])
     twice = sorted({target for (target, _), sources in callers.items() if len(sources) > 1})
     inner = [hop for hop in hops if hop["target"].startswith("recognizer.")]
     shapes = sorted({shape.rpartition(".")[2] for hop in inner for shape in hop["shapes"]} - NOT_SHAPES)
-    print(
-        f"\n{len(hops)} hops, {len(modules)} modules; {len(twice)} modules entered from two others: {', '.join(twice)}"
-    )
+    print(f"\n{len(hops)} hops between {len(pairs)} pairs of {len(modules)} modules")
+    print(f"{len(twice)} modules entered from two others: {', '.join(twice)}")
     print(f"{len(shapes)} shapes: {', '.join(shapes)}")
 
 
