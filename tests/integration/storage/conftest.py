@@ -1,5 +1,6 @@
 """Fixtures with folders and databases that really cannot be written."""
 
+import codecs
 import os
 import shutil
 import tempfile
@@ -20,6 +21,8 @@ def _as_ordinary_account() -> Iterator[None]:
     if os.geteuid() != 0:
         yield
         return
+    # zipfile needs this codec to open a serving bundle. Python remembers a codec that it could not import.
+    codecs.lookup("cp437")
     os.seteuid(ORDINARY_ACCOUNT)
     try:
         yield
