@@ -10,33 +10,11 @@ from recognizer.models import Submission
 register = template.Library()
 
 
-def _url(name: str, submission: Submission, key: str) -> str:
+@register.simple_tag
+def submission_url(name: str, submission: Submission, key: str = "") -> str:
+    """Return the URL of a view of the API for a submission, such as `api-submission-image`."""
     url = reverse(name, args=[submission.public_id])
     return f"{url}?{urlencode({'key': key})}" if key else url
-
-
-@register.simple_tag
-def picture_url(submission: Submission, key: str = "") -> str:
-    """Return the URL of the stored image."""
-    return _url("api-submission-image", submission, key)
-
-
-@register.simple_tag
-def pixels_url(submission: Submission, key: str = "") -> str:
-    """Return the URL of the 28 x 28 input of the model."""
-    return _url("api-submission-pixels", submission, key)
-
-
-@register.simple_tag
-def explanation_url(submission: Submission, key: str = "") -> str:
-    """Return the URL of the occlusion map."""
-    return _url("api-submission-explanation-image", submission, key)
-
-
-@register.simple_tag
-def submission_api_url(submission: Submission, key: str = "") -> str:
-    """Return the URL of the submission in the API."""
-    return _url("api-submission", submission, key)
 
 
 @register.filter
