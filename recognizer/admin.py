@@ -26,9 +26,7 @@ class ReadOnlyAdmin(admin.ModelAdmin):  # type: ignore[type-arg] # not subscript
         """Deny; see the class."""
         return False
 
-    def has_delete_permission(self, request: HttpRequest, obj: object | None = None) -> bool:
-        """Deny; see the class."""
-        return False
+    has_delete_permission = has_change_permission
 
 
 admin.site.register(

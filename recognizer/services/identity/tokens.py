@@ -117,7 +117,9 @@ def authenticate(key: str) -> Token:
         raise BadTokenError(f"This token expired on {token.expires:%Y-%m-%d}. Make a new one on the page Tokens.")
     if not token.user.is_active:
         raise BadTokenError("The account of this token is switched off.")
-    _record_use(token)
+    now = timezone.now()
+    if token.last_used is None or token.last_used < now - LAST_USE_INTERVAL:
+        Token.objects.filter(pk=token.pk).update(last_used=now)
     return token
 
 
@@ -132,12 +134,6 @@ def delete(*, actor: Actor, token: Token) -> None:
     if not for_actor(actor).filter(pk=token.pk).exists():
         raise NotAllowedError("You can delete only your own tokens.")
     token.delete()
-
-
-def _record_use(token: Token) -> None:
-    now = timezone.now()
-    if token.last_used is None or token.last_used < now - LAST_USE_INTERVAL:
-        Token.objects.filter(pk=token.pk).update(last_used=now)
 
 
 def _validate_scopes(actor: Actor, scopes: Collection[str]) -> list[str]:
