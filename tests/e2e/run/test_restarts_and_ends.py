@@ -1,5 +1,6 @@
 """Restarts of failed processes, and complete stops after signals and kills."""
 
+import shutil
 import signal
 import sys
 import time
@@ -9,6 +10,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from digitsite.server.__main__ import metrics_folder
 from digitsite.supervisor.options import own_addresses
 from digitsite.supervisor.supervisor import STOP_SECONDS
 from digitsite.testing.site import wait_until
@@ -68,7 +70,9 @@ def test_several_web_processes_are_restarted_and_end_with_the_site(start: Start)
     victim.kill()
     wait_until(lambda: len(web.children()) == 2 and _answers(site), seconds=30, event="the restart of a web process")
     assert "web ended unexpectedly" not in site.output
+    port = int(site.url.rstrip("/").rpartition(":")[2])
     assert site.stop() < SECONDS
+    shutil.rmtree(metrics_folder("127.0.0.1", port))
     assert site.left_behind() == []
 
 
