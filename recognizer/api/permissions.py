@@ -9,11 +9,15 @@ from rest_framework.permissions import SAFE_METHODS, BasePermission
 
 from recognizer.api.http.requests import actor_of
 from recognizer.models import Scope, Token
-from recognizer.services.identity import permissions
+from recognizer.services.identity import permissions, throttling
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from rest_framework.request import Request
     from rest_framework.views import APIView
+
+    from recognizer.services.identity.actors import Actor
 
 
 class InsufficientScope(PermissionDenied):
@@ -56,27 +60,32 @@ def required_scopes(view: APIView, method: str) -> tuple[Scope, ...] | None:
     return scopes.get("GET" if method == "HEAD" else method, default)
 
 
-class IsOperator(BasePermission):
+class _RolePermission(BasePermission):
+    require: Callable[[Actor], None]
+
+    def has_permission(self, request: Request, _view: APIView) -> bool:
+        """Return True.
+
+        Raises:
+            NotAllowedError: The caller does not have the role.
+        """
+        actor = actor_of(request)
+        try:
+            type(self).require(actor)
+        except permissions.NotAllowedError:
+            # Throttles are checked only after permissions.
+            throttling.count(actor, throttling.Kind.READ)
+            raise
+        return True
+
+
+class IsOperator(_RolePermission):
     """Requires an operator."""
 
-    def has_permission(self, request: Request, _view: APIView) -> bool:
-        """Return True.
-
-        Raises:
-            NotAllowedError: The caller is not an operator.
-        """
-        permissions.require_operator(actor_of(request))
-        return True
+    require = staticmethod(permissions.require_operator)
 
 
-class IsReviewer(BasePermission):
+class IsReviewer(_RolePermission):
     """Requires a reviewer."""
 
-    def has_permission(self, request: Request, _view: APIView) -> bool:
-        """Return True.
-
-        Raises:
-            NotAllowedError: The caller is not a reviewer.
-        """
-        permissions.require_reviewer(actor_of(request))
-        return True
+    require = staticmethod(permissions.require_reviewer)

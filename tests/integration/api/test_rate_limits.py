@@ -266,7 +266,8 @@ def test_rejected_request_counts_as_a_read(populated: PopulatedSite, settings) -
     visitor = populated.clients["visitor"]
     assert visitor.post("/s/missing/label/", {"value": "4"}).status_code == 404
     assert visitor.post("/api/v1/submissions", "{", content_type="application/json").status_code == 400
-    assert counts() - before == Counter({Kind.READ: 2})
+    assert visitor.get("/api/v1/training-runs").status_code == 403
+    assert counts() - before == Counter({Kind.READ: 3})
     settings.READS_PER_MINUTE = (2, 2, 2)
     answers = [visitor.post("/api/v1/submissions", "{", content_type="application/json") for _ in range(9)]
     assert [answer.status_code for answer in answers].count(429) >= 5
