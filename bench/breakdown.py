@@ -105,7 +105,7 @@ def prepare(files: Sequence[bytes], actor: "Actor") -> list["PreparedSubmission"
     from recognizer.services.submissions.intake import SubmissionInput, SubmissionRejectedError
 
     items = list["PreparedSubmission"]()
-    for item in intake.prepare([SubmissionInput(source=Source.API, image=file) for file in files], actor=actor):
+    for item in intake.prepare_all([SubmissionInput(source=Source.API, image=file) for file in files], actor=actor):
         if isinstance(item, SubmissionRejectedError):
             raise item
         items.append(item)

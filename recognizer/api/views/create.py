@@ -199,13 +199,16 @@ def _create(request: SiteRequest, body: Any, claim: Claim | None, *, from_browse
     if claim is not None and claim.stored is not None:
         outcomes = _recorded_outcomes(claim.stored, timeout, caller=request.actor.caller_key)
     else:
-        inputs = [entry for entry in entries if isinstance(entry, SubmissionInput)]
-        prepared = iter(intake.prepare(inputs, actor=request.actor))
-        results = [next(prepared) if isinstance(entry, SubmissionInput) else entry for entry in entries]
-        if not is_batch and isinstance(results[0], Exception):
-            raise results[0]
-        items = [document_of(item)[0] if isinstance(item, Exception) else item for item in results]
-        outcomes = writer.store(WriteRequest(actor=request.actor, items=items, claim=claim, wait=wait, timeout=timeout))
+        store = WriteRequest(actor=request.actor, claim=claim, wait=wait, timeout=timeout)
+        if is_batch:
+            inputs = [entry for entry in entries if isinstance(entry, SubmissionInput)]
+            prepared = iter(intake.prepare_all(inputs, actor=request.actor))
+            results = [next(prepared) if isinstance(entry, SubmissionInput) else entry for entry in entries]
+            store.items = [document_of(item)[0] if isinstance(item, Exception) else item for item in results]
+        else:
+            # The parser raises the error of a single input.
+            store.payload = cast("SubmissionInput", entries[0])
+        outcomes = writer.store(store)
     if is_batch:
         return _response([_batch_item(request, outcome) for outcome in outcomes], 207)
     [outcome] = outcomes

@@ -7,7 +7,7 @@ import hashlib
 import json
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, cast
 
 import numpy as np
@@ -28,6 +28,8 @@ from recognizer.services.lib.errors import detach
 HOLDOUT_EVERY = 5
 # Minimum width and height of a crop box in pixels of the stored image.
 MIN_CROP = 4
+# Points of a drawing; a digit has 100 to 200. Validating the maximum of 10,000 takes some 10 ms.
+CHEAP_DRAWING_POINTS = 1000
 
 Crop = Sequence[float]
 Box = tuple[int, int, int, int]
@@ -63,6 +65,7 @@ class SubmissionInput:
             is drawn with it: the model gets every drawing at the width that it was trained on.
         may_train: False if the sender opted out.
         demo: whether it is simulated data of the demo.
+        header: the header of the image file, once `open_input` has read it.
     """
 
     source: Source
@@ -74,6 +77,17 @@ class SubmissionInput:
     pen: object = None
     may_train: bool = True
     demo: bool = False
+    header: ImageHeader | None = None
+
+    @property
+    def is_expensive(self) -> bool:
+        """Whether preparing it takes too long for other requests to wait for it. The header must have been read."""
+        if self.header is not None:
+            return not storage.is_cheap_to_decode(self.header)
+        strokes = self.strokes if isinstance(self.strokes, list) else []
+        # The strokes are not validated yet. Items of another form count as 0 points: they are rejected quickly.
+        lines = (stroke[0] for stroke in strokes if isinstance(stroke, list) and stroke)
+        return sum(len(line) for line in lines if isinstance(line, list)) > CHEAP_DRAWING_POINTS
 
     @property
     def field(self) -> str:
@@ -97,73 +111,25 @@ class PreparedSubmission:
 
 
 @limit_rate(Kind.SUBMIT)
-def prepare(inputs: Sequence[SubmissionInput], *, actor: Actor) -> list[PreparedSubmission | SubmissionRejectedError]:
-    """Validate one or several inputs, and build the file and the row of each.
+def open_input(payload: SubmissionInput, *, actor: Actor) -> SubmissionInput:  # noqa: ARG001 - its rate is limited
+    """Read the header of the only input of a request, without decoding the image.
 
     The caller has checked with `permissions.require_submitter` that the actor may submit.
 
-    All images together may have MAX_UPLOAD_PIXELS pixels, which take about a second to decode.
-
-    Args:
-        inputs: the images and drawings of one request.
-        actor: the sender.
-
-    Returns:
-        For each input what to store, or the error that rejects it.
-
     Raises:
         throttling.ThrottledError: the rate limit is exceeded.
+        SubmissionRejectedError: the file is not a supported image, or exceeds a limit.
+    """
+    return _open(payload, settings.MAX_UPLOAD_PIXELS)
+
+
+def prepare(payload: SubmissionInput, *, actor: Actor) -> PreparedSubmission:
+    """Validate an input whose header was read, and build its file and its row.
+
+    Raises:
+        SubmissionRejectedError: the input is invalid.
         BusyError: too many large images are being decoded.
     """
-    prepared: list[PreparedSubmission | SubmissionRejectedError] = []
-    pixels_left = settings.MAX_UPLOAD_PIXELS
-    for item in inputs:
-        try:
-            header = _open(item, pixels_left)
-            pixels_left -= math.prod(header.size) if header is not None else 0
-            prepared.append(_prepare(item, header, actor))
-        except SubmissionRejectedError as error:
-            prepared.append(detach(error))
-    return prepared
-
-
-@limit_rate(Kind.PREVIEW)
-def prepare_preview(payload: SubmissionInput, *, actor: Actor) -> Prepared:
-    """Return the input of the model. Raises as `prepare`, and `SubmissionRejectedError` unless the input is blank."""
-    if payload.strokes is None:
-        pixels, box = _decode(payload, _open(payload, settings.MAX_UPLOAD_PIXELS), actor)
-        return preprocessing.prepare_image(pixels, crop=box)
-    try:
-        strokes, _ = _parse(payload)
-    except SubmissionRejectedError as error:
-        if error.code != "blank":
-            raise
-        strokes = []
-    return preprocessing.prepare_strokes(strokes)
-
-
-def fold_of(digest: str) -> Fold:
-    """Return the fold of an image: holdout for one in HOLDOUT_EVERY.
-
-    It depends on the digest alone, so that all copies of an image are in the same fold.
-    """
-    return Fold.HOLDOUT if int(digest[:8], 16) % HOLDOUT_EVERY == 0 else Fold.TRAIN
-
-
-def _open(payload: SubmissionInput, max_pixels: int) -> ImageHeader | None:
-    """Return the header of the image file; None for pixels and drawings."""
-    if payload.image is None:
-        return None
-    try:
-        return storage.open_upload(payload.image, max_pixels=max_pixels)
-    except ImageError as error:
-        message = str(error)
-        if error.code == "too_many_pixels" and max_pixels < settings.MAX_UPLOAD_PIXELS:
-            message = "This was too much at once. Please send it by itself."
-        raise SubmissionRejectedError(error.code, message, field="image") from error
-
-
-def _prepare(payload: SubmissionInput, header: ImageHeader | None, actor: Actor) -> PreparedSubmission:
     box = strokes = pens = None
     strokes_json = ""
     if payload.strokes is not None:
@@ -173,7 +139,7 @@ def _prepare(payload: SubmissionInput, header: ImageHeader | None, actor: Actor)
         strokes_json = json.dumps(strokes, separators=(",", ":"))
         digest = hashlib.sha256(strokes_json.encode()).hexdigest()
     else:
-        pixels, box = _decode(payload, header, actor)
+        pixels, box = _decode(payload, actor)
         image = storage.encode(pixels)
         prepared = preprocessing.prepare_image(image.pixels, crop=box)
         digest = image.sha256
@@ -207,12 +173,81 @@ def _prepare(payload: SubmissionInput, header: ImageHeader | None, actor: Actor)
     return PreparedSubmission(row, image.data, size)
 
 
-def _decode(payload: SubmissionInput, header: ImageHeader | None, actor: Actor) -> tuple[Pixels, Box | None]:
+@limit_rate(Kind.SUBMIT)
+def prepare_all(
+    inputs: Sequence[SubmissionInput], *, actor: Actor
+) -> list[PreparedSubmission | SubmissionRejectedError]:
+    """Prepare several inputs of one request.
+
+    The caller has checked with `permissions.require_submitter` that the actor may submit.
+
+    All images together may have MAX_UPLOAD_PIXELS pixels, which take about a second to decode.
+
+    Args:
+        inputs: the images and drawings of one request.
+        actor: the sender.
+
+    Returns:
+        For each input what to store, or the error that rejects it.
+
+    Raises:
+        throttling.ThrottledError: the rate limit is exceeded.
+        BusyError: too many large images are being decoded.
+    """
+    prepared: list[PreparedSubmission | SubmissionRejectedError] = []
+    pixels_left = settings.MAX_UPLOAD_PIXELS
+    for item in inputs:
+        try:
+            opened = _open(item, pixels_left)
+            pixels_left -= math.prod(opened.header.size) if opened.header is not None else 0
+            prepared.append(prepare(opened, actor=actor))
+        except SubmissionRejectedError as error:
+            prepared.append(detach(error))
+    return prepared
+
+
+@limit_rate(Kind.PREVIEW)
+def prepare_preview(payload: SubmissionInput, *, actor: Actor) -> Prepared:
+    """Return the input of the model. Raises as `prepare`, and `SubmissionRejectedError` unless the input is blank."""
+    if payload.strokes is None:
+        pixels, box = _decode(_open(payload, settings.MAX_UPLOAD_PIXELS), actor)
+        return preprocessing.prepare_image(pixels, crop=box)
+    try:
+        strokes, _ = _parse(payload)
+    except SubmissionRejectedError as error:
+        if error.code != "blank":
+            raise
+        strokes = []
+    return preprocessing.prepare_strokes(strokes)
+
+
+def fold_of(digest: str) -> Fold:
+    """Return the fold of an image: holdout for one in HOLDOUT_EVERY.
+
+    It depends on the digest alone, so that all copies of an image are in the same fold.
+    """
+    return Fold.HOLDOUT if int(digest[:8], 16) % HOLDOUT_EVERY == 0 else Fold.TRAIN
+
+
+def _open(payload: SubmissionInput, max_pixels: int) -> SubmissionInput:
+    """Return the input with the header of its image file, if it has one."""
+    if payload.image is None:
+        return payload
+    try:
+        return replace(payload, header=storage.open_upload(payload.image, max_pixels=max_pixels))
+    except ImageError as error:
+        message = str(error)
+        if error.code == "too_many_pixels" and max_pixels < settings.MAX_UPLOAD_PIXELS:
+            message = "This was too much at once. Please send it by itself."
+        raise SubmissionRejectedError(error.code, message, field="image") from error
+
+
+def _decode(payload: SubmissionInput, actor: Actor) -> tuple[Pixels, Box | None]:
     """Return the image in the size in which it is stored, and the crop box in its pixels."""
-    if header is None:
+    if payload.header is None:
         return _from_numbers(payload.pixels), None
     try:
-        pixels, upload_size = storage.decode(header, caller=actor.caller_key)
+        pixels, upload_size = storage.decode(payload.header, caller=actor.caller_key)
     except ImageError as error:
         raise SubmissionRejectedError(error.code, str(error), field="image") from error
     if payload.crop is None:

@@ -23,7 +23,7 @@ from recognizer.services.lib.fair_slots import FairSlots
 
 from . import intake, writer
 from .bulk_delete import delete_submissions
-from .intake import Crop, SubmissionInput, SubmissionRejectedError
+from .intake import Crop, SubmissionInput
 from .writer import WriteRequest
 
 # Concurrent previews are few, because submissions have priority. A program with 32 connections still gets slots, and a
@@ -65,15 +65,13 @@ def create_submission(
     Raises:
         SubmissionRejectedError: the payload is invalid; nothing was stored.
         NotAllowedError: the site requires an account and the actor has none.
-        Exception: as `intake.prepare` and `writer.store`.
+        Exception: as `writer.store`.
     """
     if not payload.demo:
         permissions.require_submitter(actor)
-    [item] = intake.prepare([payload], actor=actor)
-    if isinstance(item, SubmissionRejectedError):
-        raise item
-    writer.store(WriteRequest(actor=actor, items=[item], claim=claim, wait=wait, timeout=timeout))
-    return item.row
+    request = WriteRequest(actor=actor, payload=payload, claim=claim, wait=wait, timeout=timeout)
+    writer.store(request)
+    return request.rows[0]
 
 
 def create_from_image(

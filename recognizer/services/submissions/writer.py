@@ -28,7 +28,8 @@ from recognizer.services.lib.group_commit import GroupCommit
 from recognizer.services.lib.process_share import per_process
 from recognizer.services.lib.storage_errors import storage_error_of
 
-from .intake import PreparedSubmission
+from . import intake
+from .intake import PreparedSubmission, SubmissionInput
 
 if TYPE_CHECKING:
     from recognizer.storage import DurableFileStorage
@@ -46,6 +47,7 @@ class WriteRequest:
     Attributes:
         actor: the sender.
         items: the prepared submissions, and the problem documents of rejected inputs, in order.
+        payload: the input that is to be prepared, of a request with a single one; None once it is.
         claim: the idempotency key under which the outcomes are recorded in the same transaction.
         wait: whether a thread waits for the predictions. Otherwise a Celery task predicts them later.
         timeout: the maximum time to wait, in seconds. 0: the caller waits for the predictions itself.
@@ -55,7 +57,8 @@ class WriteRequest:
     """
 
     actor: Actor
-    items: Sequence[PreparedSubmission | Mapping[str, Any]]
+    items: Sequence[PreparedSubmission | Mapping[str, Any]] = ()
+    payload: SubmissionInput | None = None
     claim: Claim | None = None
     wait: bool = False
     timeout: float = 0.0
@@ -77,6 +80,11 @@ class WriteRequest:
     def outcomes(self) -> list[Outcome]:
         """The row or the problem document of each item."""
         return [item.row if isinstance(item, PreparedSubmission) else item for item in self.items]
+
+    def prepare(self) -> None:
+        """Prepare the payload, if there is one."""
+        if self.payload is not None:
+            self.items, self.payload = [intake.prepare(self.payload, actor=self.actor)], None
 
     def waits_with(self, leader: "WriteRequest") -> bool:
         """Return whether the leader's thread waits for the predictions of this request.
@@ -102,11 +110,18 @@ def store(request: WriteRequest) -> list[Outcome]:
         For each item its row, or the problem document.
 
     Raises:
+        SubmissionRejectedError: the payload is invalid.
+        throttling.ThrottledError: the rate limit is exceeded by the payload.
+        BusyError: too many large images are being decoded.
         quotas.QuotaError: the daily quota is exceeded.
         StorageError: the storage is full or not writable.
         NotAllowedError: the account was deleted during the request.
         idempotency.InProgressError: another attempt has acquired the idempotency key. Nothing was stored.
     """
+    if request.payload is not None:
+        request.payload = intake.open_input(request.payload, actor=request.actor)
+        if request.payload.is_expensive:
+            request.prepare()
     if connection.in_atomic_block:
         # The caller's transaction must not contain rows of other requests, and no worker sees the row before its end.
         request.wait = False
@@ -124,8 +139,15 @@ def store(request: WriteRequest) -> list[Outcome]:
 
 
 def _execute(requests: Sequence[WriteRequest]) -> None:
-    """Commit and enqueue a batch."""
-    _commit(requests)
+    """Prepare what is not prepared yet, commit and enqueue a batch."""
+    for request in requests:
+        try:
+            request.prepare()
+        except Exception as error:  # noqa: BLE001 - the thread of the request raises it
+            request.error = error
+    ready = [request for request in requests if request.error is None]
+    if ready:
+        _commit(ready)
     # Immediately, unless the caller has a transaction of its own.
     transaction.on_commit(partial(_enqueue, requests))
 

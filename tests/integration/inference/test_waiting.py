@@ -51,7 +51,7 @@ def send(seed: int, timeout: float) -> tuple[Submission, float]:
 def send_many(count: int, timeout: float) -> tuple[list[Submission], float]:
     started = time.monotonic()
     try:
-        items = intake.prepare([make_input(seed) for seed in range(count)], actor=VISITOR)
+        items = intake.prepare_all([make_input(seed) for seed in range(count)], actor=VISITOR)
         rows = writer.store(WriteRequest(actor=VISITOR, items=items, wait=timeout > 0, timeout=timeout))
     finally:
         connections.close_all()

@@ -67,7 +67,7 @@ def test_row_and_image_are_synced_before_the_response(site_context, events):
 
 def test_batch_of_a_hundred_images_syncs_the_log_once(site_context, events):
     inputs = [SubmissionInput(source=Source.API, image=png(digit(seed=seed))) for seed in range(100)]
-    outcomes = writer.store(WriteRequest(actor=VISITOR, items=intake.prepare(inputs, actor=VISITOR)))
+    outcomes = writer.store(WriteRequest(actor=VISITOR, items=intake.prepare_all(inputs, actor=VISITOR)))
     assert all(isinstance(outcome, Submission) for outcome in outcomes)
     assert events.count(LOG) == 1
     assert {Path(row.picture).name for row in outcomes} <= set(events)
