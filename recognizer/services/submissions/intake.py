@@ -81,7 +81,7 @@ class SubmissionInput:
 
     @property
     def is_expensive(self) -> bool:
-        """Whether preparing it takes too long for other requests to wait for it. The header must have been read."""
+        """True if preparing it takes too long for other requests to wait for it. The header must have been read."""
         if self.header is not None:
             return not storage.is_cheap_to_decode(self.header)
         strokes = self.strokes if isinstance(self.strokes, list) else []
