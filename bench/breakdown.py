@@ -24,8 +24,9 @@ from typing import TYPE_CHECKING, cast
 from PIL import Image
 
 import digitsite.testing.environment  # noqa: F401  sets a temporary DATA_DIR before Django reads its settings
-from bench import load, serving
-from bench import request_bodies as bodies
+from bench import serving
+from bench.support import load
+from bench.support import request_bodies as bodies
 
 if TYPE_CHECKING:  # the import reads the settings
     from digitsite.testing.site import Site

@@ -17,7 +17,8 @@ from typing import Any, cast
 
 from playwright.sync_api import Browser, Cookie, Page, sync_playwright
 
-from bench import request_bodies, serving
+from bench import serving
+from bench.support import request_bodies
 from digitsite.testing import chromium, layout_shifts
 from digitsite.testing.supervised import Supervised
 from ml.preprocessing import FRAME

@@ -14,7 +14,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-from bench import request_bodies, serving, turns
+from bench import serving
+from bench.support import request_bodies, turns
 
 FIGURES = {"per_second": "a second", "median": "median ms", "processor_milliseconds": "CPU ms"}
 

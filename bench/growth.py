@@ -20,7 +20,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from bench import request_bodies, serving, turns
+from bench import serving
+from bench.support import request_bodies, turns
 from digitsite.testing.supervised import Supervised
 
 PAGES = ("/", "/history/", "/history/?digit=7&verdict=unsure", "/review/")

@@ -49,7 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     is_training = parser.parse_args(arguments).training
     folder = Path(tempfile.mkdtemp(prefix="hops-"))
     try:
-        (folder / "sitecustomize.py").write_text("from bench import hop_recorder\nhop_recorder.start()\n")
+        (folder / "sitecustomize.py").write_text("from bench.support import hop_recorder\nhop_recorder.start()\n")
         os.environ |= {"PYTHONPATH": f"{folder}{os.pathsep}{ROOT}", "HOPS_FOLDER": str(folder)}
         if is_training:
             show("Label of a reviewer to the promoted model", training(folder))

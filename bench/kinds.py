@@ -17,7 +17,7 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from bench import corruptions
+from bench.support import corruptions
 from ml.data.digit_shapes import arc_points
 from ml.data.mnist import load_mnist
 from ml.data.photo_simulation import KINDS as PHOTO_KINDS

@@ -22,7 +22,8 @@ from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 
-from bench import load, processes, request_bodies
+from bench import processes
+from bench.support import load, request_bodies
 from digitsite.testing.site import BASE_DIR, wait_until
 from digitsite.testing.supervised import Supervised
 

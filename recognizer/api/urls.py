@@ -13,7 +13,6 @@ from .views import (
     model_versions,
     predictions,
     review,
-    stats,
     submissions,
     tokens,
     training_runs,
@@ -58,7 +57,7 @@ urlpatterns = [
     path("review/undo", review.UndoView.as_view(), name="api-review-undo"),
     path("models", model_versions.ModelsView.as_view(), name="api-models"),
     path("models/<int:number>", model_versions.ModelView.as_view(), name="api-model"),
-    path("stats", stats.StatsView.as_view(), name="api-stats"),
+    path("stats", submissions.StatsView.as_view(), name="api-stats"),
     path("models/<int:number>/promote", deployments.PromoteView.as_view(), name="api-promote"),
     path("models/<int:number>/rollback", deployments.RollBackView.as_view(), name="api-roll-back"),
     path(

@@ -5,11 +5,13 @@ import hashlib
 from django.db.models import QuerySet
 from django.http import HttpResponse
 from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from recognizer.api.http.image_responses import encode_png, image_response
 from recognizer.api.openapi.params import NOT_MODIFIED, describe_list, describe_submission, problems
+from recognizer.api.serializers.models import StatsSerializer
 from recognizer.api.serializers.submissions import (
     ShareSerializer,
     SubmissionDetailSerializer,
@@ -20,6 +22,7 @@ from recognizer.filters import SubmissionFilter
 from recognizer.models import Scope, Submission
 from recognizer.services.identity import permissions
 from recognizer.services.images import storage
+from recognizer.services.ops import submission_stats
 from recognizer.services.submissions import service
 
 
@@ -126,3 +129,12 @@ class SubmissionPixelsView(ApiView):
             content_type="image/png",
             read=lambda: encode_png(submission.pixel_array),
         )
+
+
+class StatsView(ApiView):
+    """Counts of submissions."""
+
+    @extend_schema(operation_id="read_stats", tags=["stats"], responses={200: StatsSerializer, **problems()})
+    def get(self, _request: Request) -> Response:
+        """Return counts of the caller's submissions; for reviewers and operators, of all submissions."""
+        return Response(StatsSerializer(submission_stats.stats_for(self.actor)).data)

@@ -24,7 +24,7 @@ from recognizer.services.registry import versions
 
 from . import predict, recovery, streams
 from .counters import Counters
-from .results import Result, encode_result
+from .result_messages import Result, encode_result
 from .streams import GROUP, PREVIEWS, SUBMISSIONS
 
 log = logging.getLogger(__name__)

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from redis import Redis
 from redis.client import Pipeline
 
-from .results import Failure, Result
+from .result_messages import Failure, Result
 
 KEY = "tally"
 # Upper bounds of the histogram of batch sizes, in images; one more bin holds larger batches.

@@ -18,7 +18,7 @@ from recognizer.services.lib import fsync
 from recognizer.services.registry import versions
 
 from . import statements
-from .results import Failure, Result, StoredPrediction
+from .result_messages import Failure, Result, StoredPrediction
 from .statements import PendingInput, PredictionRecord
 
 log = logging.getLogger(__name__)

@@ -20,7 +20,7 @@ from recognizer.models import Submission, SubmissionState
 from recognizer.services.lib.fair_slots import FairSlots
 from recognizer.services.lib.redis_client import max_block_seconds, redis_or_none
 
-from . import results, streams
+from . import result_messages, streams
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -137,11 +137,11 @@ def wait(submissions: Sequence[Submission], *, reply_to: str, timeout: float) ->
                 pk, _, result = item.partition(b" ")
                 submission = waiting.pop(int(pk), None)
                 if submission is not None and result:
-                    results.apply_result(submission, result)
+                    result_messages.apply_result(submission, result)
                 elif submission is not None:  # it was predicted before: an empty reply says so
                     unread.append(submission)
     if unread or waiting:
-        results.refresh_from_database([*unread, *waiting.values()])
+        result_messages.refresh_from_database([*unread, *waiting.values()])
 
 
 def enqueue_and_wait(submissions: Sequence[Submission], *, timeout: float, caller: str) -> None:
@@ -160,7 +160,7 @@ def enqueue_and_wait(submissions: Sequence[Submission], *, timeout: float, calle
         return
     with wait_slots([caller]) as granted:
         if all(granted) and streams.consumer_alive():
-            results.refresh_from_database(pending)
+            result_messages.refresh_from_database(pending)
             reply_to = new_reply_list()
             ids = [submission.pk for submission in pending if submission.state == SubmissionState.PENDING]
             enqueue(ids, reply_to=reply_to)

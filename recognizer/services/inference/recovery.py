@@ -17,7 +17,7 @@ from recognizer.models import Submission, SubmissionState
 from recognizer.services.lib.redis_client import redis_or_none
 
 from . import producer, streams
-from .results import Result
+from .result_messages import Result
 
 log = logging.getLogger(__name__)
 

@@ -5,7 +5,21 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from typing import Generic, TypeVar
 
+from django.conf import settings
+
+from .process_share import per_process
+
 T = TypeVar("T")
+
+
+def max_transaction_requests() -> int:
+    """Return the maximum number of requests that are stored in one transaction.
+
+    It is half of the wait slots that one caller may hold (three quarters of all): while one batch waits for its
+    predictions, there are as many slots for the next one. Without the limit, some requests of a large batch would get
+    no slot.
+    """
+    return max(1, per_process(settings.MAX_WAITING_REQUESTS) * 3 // 8)
 
 
 class _Caller(Generic[T]):

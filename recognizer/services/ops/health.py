@@ -310,12 +310,7 @@ def _first_line(error: Exception) -> str:
 
 
 CHECKS = (
-    Check(
-        "database",
-        "Database",
-        _database,
-        "Start it, or correct DATABASE_URL. Nothing is served until then.",
-    ),
+    Check("database", "Database", _database, "Start it, or correct DATABASE_URL. Nothing is served until then."),
     Check(
         "migrations",
         "Migrations",

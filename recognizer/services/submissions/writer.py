@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
-from django.conf import settings
 from django.contrib.auth.models import User
 from django.core.files.storage import default_storage
 from django.db import IntegrityError, connection, transaction
@@ -24,8 +23,7 @@ from recognizer.services.identity.idempotency import Claim
 from recognizer.services.identity.permissions import NotAllowedError
 from recognizer.services.inference import producer
 from recognizer.services.lib import bulk_insert, fsync, request_context
-from recognizer.services.lib.group_commit import GroupCommit
-from recognizer.services.lib.process_share import per_process
+from recognizer.services.lib.group_commit import GroupCommit, max_transaction_requests
 from recognizer.services.lib.storage_errors import storage_error_of
 
 from . import intake
@@ -174,11 +172,7 @@ def _complete(requests: Sequence[WriteRequest]) -> Iterator[list[WriteRequest]]:
             log.warning("waiting for the predictions of a batch failed: %r", error)
 
 
-# Half of the wait slots that one caller may hold (three quarters of all): while one batch waits, there are as many
-# slots for the next one. Without the limit, some requests of a large batch would get no slot.
-group: GroupCommit[WriteRequest] = GroupCommit(
-    _execute, _complete, max_batch_size=max(1, per_process(settings.MAX_WAITING_REQUESTS) * 3 // 8)
-)
+group: GroupCommit[WriteRequest] = GroupCommit(_execute, _complete, max_batch_size=max_transaction_requests())
 
 
 def _commit(requests: Sequence[WriteRequest]) -> None:

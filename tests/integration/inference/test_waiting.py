@@ -13,7 +13,7 @@ from digitsite.testing.site import Part, Site, wait_until
 from recognizer.models import Source, Submission, SubmissionState
 from recognizer.services.identity import quotas
 from recognizer.services.identity.actors import Actor
-from recognizer.services.inference import producer, results, streams
+from recognizer.services.inference import producer, result_messages, streams
 from recognizer.services.lib import request_context
 from recognizer.services.submissions import intake, service, writer
 from recognizer.services.submissions.intake import SubmissionInput
@@ -192,7 +192,7 @@ def test_request_does_not_wait_for_large_batch_of_its_group(
 def test_error_during_group_wait_fails_no_request(site: Site, worker: Part, store_together, monkeypatch) -> None:
     """The submissions are stored, so the responses are 202."""
     with site.entered():
-        apply_result = results.apply_result
+        apply_result = result_messages.apply_result
         applied: list[int] = []
 
         def fail_once(row: Submission, message: bytes) -> None:
@@ -201,7 +201,7 @@ def test_error_during_group_wait_fails_no_request(site: Site, worker: Part, stor
                 raise OperationalError("the database is locked")
             apply_result(row, message)
 
-        monkeypatch.setattr(results, "apply_result", fail_once)
+        monkeypatch.setattr(result_messages, "apply_result", fail_once)
         outcomes = store_together(*(lambda seed=seed: send(seed, 2) for seed in range(5)))
         assert [is_predicted(row) for row, _ in outcomes].count(True) >= 2
         assert Submission.objects.count() == 6

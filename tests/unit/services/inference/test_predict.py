@@ -13,7 +13,7 @@ from ml.preprocessing import PREPROCESSING_VERSION, prepare_strokes
 from ml.serving.bundle import BundleError
 from ml.serving.classifier import Answer, Classifier
 from recognizer.models import Deployment, ModelFiles, ModelVersion, Prediction, Submission, SubmissionState
-from recognizer.services.inference import counters, predict, recovery, results, statements
+from recognizer.services.inference import counters, predict, recovery, result_messages, statements
 from recognizer.services.registry import versions
 from tests.factories import make_submission
 
@@ -74,7 +74,7 @@ def test_encoded_result_equals_stored_row(django_assert_num_queries) -> None:
     submission = Submission.objects.get(pk=row.pk)
     submission.state = SubmissionState.PENDING
     with django_assert_num_queries(0):
-        results.apply_result(submission, results.encode_result(outcomes[row.pk]))
+        result_messages.apply_result(submission, result_messages.encode_result(outcomes[row.pk]))
         prediction = submission.latest_prediction
         assert (submission.state, submission.latest_prediction, submission.doubt) == (
             "predicted",
@@ -109,7 +109,7 @@ def test_submission_has_one_prediction_per_version() -> None:
     Submission.objects.update(state=SubmissionState.PENDING)  # as if two workers had read it
     outcomes = predict.predict_batch([row.pk])
     assert Prediction.objects.count() == 1
-    results.apply_result(row, results.encode_result(outcomes[row.pk]))
+    result_messages.apply_result(row, result_messages.encode_result(outcomes[row.pk]))
     assert row.latest_prediction == Prediction.objects.get()
 
 
@@ -139,7 +139,7 @@ def test_image_that_breaks_model_fails_alone(during_prediction) -> None:
     rows[2].refresh_from_db()
     assert "odd ink" in rows[2].failure
     submission = Submission(pk=rows[2].pk)
-    results.apply_result(submission, results.encode_result(outcomes[rows[2].pk]))
+    result_messages.apply_result(submission, result_messages.encode_result(outcomes[rows[2].pk]))
     assert (submission.state, submission.failure) == ("failed", rows[2].failure)
 
 
@@ -233,7 +233,7 @@ def test_counters_count_results_by_digit_verdict_and_batch_size(site) -> None:
     site.start_redis()
     counts = counters.Counters()
     record = predict.predict_batch([submissions(1)[0].pk]).popitem()[1]
-    counts.add([record, results.Failure("It is torn.")])
+    counts.add([record, result_messages.Failure("It is torn.")])
     counts.add([])
     pipe = site.redis().pipeline()
     counts.flush(pipe)

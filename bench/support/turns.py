@@ -5,7 +5,8 @@ import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from bench import load, processes, serving
+from bench import processes, serving
+from bench.support import load
 from digitsite.testing.supervised import Supervised
 
 

@@ -1,4 +1,4 @@
--- wrk script of bench/load.py: post the bodies of a folder in turn, count the status codes, print the figures as JSON.
+-- wrk script of bench/support/load.py: post the bodies of a folder in turn, count the status codes, print the figures as JSON.
 
 local bodies, number = {}, 0
 local headers = {}
