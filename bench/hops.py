@@ -20,7 +20,7 @@ from typing import Any
 
 import digitsite.testing.environment  # noqa: F401 - before Django reads its settings
 
-from . import load, request_bodies
+from .support import load, request_bodies
 
 ROOT = Path(__file__).resolve().parent.parent
 WARM_UP_REQUESTS, TRIES = 20, 5
