@@ -13,7 +13,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = ("recognizer", "digitsite", "ml")
 # Helpers without a step of their own, the tables and the caller's rights. A call through them counts for their caller.
 TRANSPARENT = ("recognizer.services.lib", "recognizer.models", "recognizer.services.identity.actors")
