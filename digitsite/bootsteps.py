@@ -25,7 +25,11 @@ def _serves(queue: str, app: Celery) -> bool:
 
 
 class LoadModel(bootsteps.StartStopStep):
-    """Loads and warms up the live model before a prediction worker takes its first message."""
+    """Loads the live model before a prediction worker takes its first message, or stops the worker.
+
+    The consumer and the Celery tasks run in two threads, each with a model of its own. Only the one that requests wait
+    for is warmed up, because the first batch takes memory that is kept.
+    """
 
     requires = ("celery.worker.components:Pool",)
 
@@ -42,7 +46,7 @@ class LoadModel(bootsteps.StartStopStep):
                 streams.check_server()
             except redis.ConnectionError as error:
                 log.info("redis_unavailable: Celery retries the connection: %s", error)
-            predict.warm_up()
+            predict.load_model()
         except (streams.QueueError, *predict.SITE_ERRORS) as error:
             log.critical("worker_start_failed: The prediction worker cannot start: %s", error)
             raise WorkerShutdown(1) from error

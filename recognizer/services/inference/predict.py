@@ -27,6 +27,15 @@ log = logging.getLogger(__name__)
 SITE_ERRORS = (DatabaseError, BundleError, versions.RegistryError, MemoryError)
 
 
+def load_model() -> None:
+    """Load the live model in this thread.
+
+    Raises:
+        DatabaseError, BundleError, RegistryError: As `predict_batch`.
+    """
+    versions.live_classifier.current()
+
+
 def warm_up() -> None:
     """Load the live model in this thread and run it once for each batch size that needs memory of its own.
 

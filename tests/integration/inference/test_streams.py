@@ -83,11 +83,11 @@ def test_stream_of_previews_is_bounded(valkey: Site, monkeypatch: pytest.MonkeyP
 
 def test_wait_blocks_redis_for_less_than_its_timeout(make_site) -> None:
     """A longer block would look like a server that does not respond, and would open the circuit breaker."""
-    site = make_site(REDIS_TIMEOUT="0.2")
+    site = make_site(REDIS_TIMEOUT="0.8")
     site.start_redis()
     with site.entered():
-        assert redis_client.max_block_seconds() < 0.2
-        assert producer._pop_replies(redis_client.redis_client(), "replies:none", time.monotonic() + 0.5) == ()
+        assert redis_client.max_block_seconds() == 0.4
+        assert producer._pop_replies(redis_client.redis_client(), "replies:none", time.monotonic() + 1) == ()
 
 
 def test_old_redis_is_rejected_with_clear_message(valkey: Site, monkeypatch: pytest.MonkeyPatch) -> None:
