@@ -46,7 +46,7 @@ class LoadModel(bootsteps.StartStopStep):
                 streams.check_server()
             except redis.ConnectionError as error:
                 log.info("redis_unavailable: Celery retries the connection: %s", error)
-            predict.load_model()
+            predict.load_live_model()
         except (streams.QueueError, *predict.SITE_ERRORS) as error:
             log.critical("worker_start_failed: The prediction worker cannot start: %s", error)
             raise WorkerShutdown(1) from error

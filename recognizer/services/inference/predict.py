@@ -27,7 +27,7 @@ log = logging.getLogger(__name__)
 SITE_ERRORS = (DatabaseError, BundleError, versions.RegistryError, MemoryError)
 
 
-def load_model() -> None:
+def load_live_model() -> None:
     """Load the live model in this thread.
 
     Raises:
