@@ -82,10 +82,11 @@ def create_from_image(
     crop: Crop | None = None,
     may_train: bool = True,
     wait: bool = False,
+    timeout: float = 0.0,
 ) -> Submission:
     """Store an uploaded image; see `create_submission`."""
     payload = SubmissionInput(source=source, image=data, crop=crop, may_train=may_train)
-    return create_submission(actor=actor, payload=payload, wait=wait)
+    return create_submission(actor=actor, payload=payload, wait=wait, timeout=timeout)
 
 
 def create_from_strokes(

@@ -56,9 +56,14 @@ def _create_submissions(request: SiteRequest, form: UploadForm) -> HttpResponse:
     """Create the submissions one by one, so that a bad file does not affect the others."""
     accepted: list[Submission] = []
     busy: BusyError | None = None
-    for file in form.cleaned_data["images"]:
+    files = form.cleaned_data["images"]
+    # A single file is awaited where it is stored; several share one timeout below.
+    timeout = settings.PREDICTION_WAIT_SECONDS if len(files) == 1 else 0
+    for file in files:
         try:
-            accepted.append(_create_submission(request, file, may_train=form.cleaned_data["may_train"]))
+            accepted.append(
+                _create_submission(request, file, may_train=form.cleaned_data["may_train"], timeout=timeout)
+            )
         except permissions.NotAllowedError as error:
             messages.error(request, str(error))
             return redirect("login")
@@ -75,8 +80,9 @@ def _create_submissions(request: SiteRequest, form: UploadForm) -> HttpResponse:
         if busy is not None:
             response["Retry-After"] = str(busy.wait)
         return response
-    # One timeout for all of them. Submissions without a prediction by then are shown as waiting.
-    producer.enqueue_and_wait(accepted, timeout=settings.PREDICTION_WAIT_SECONDS, caller=request.actor.caller_key)
+    if len(files) > 1:
+        # Submissions without a prediction by then are shown as waiting.
+        producer.enqueue_and_wait(accepted, timeout=settings.PREDICTION_WAIT_SECONDS, caller=request.actor.caller_key)
     if len(accepted) == 1:
         return redirect(accepted[0])
     query = QueryDict(mutable=True)
@@ -84,11 +90,13 @@ def _create_submissions(request: SiteRequest, form: UploadForm) -> HttpResponse:
     return redirect(f"{reverse('upload-results')}?{query.urlencode()}")
 
 
-def _create_submission(request: SiteRequest, file: "UploadedFile[bytes]", *, may_train: bool) -> Submission:
+def _create_submission(
+    request: SiteRequest, file: "UploadedFile[bytes]", *, may_train: bool, timeout: float
+) -> Submission:
     # One byte more than the limit is enough to reject the file for its size.
     data = file.read(settings.MAX_UPLOAD_BYTES + 1)
     return service.create_from_image(
-        actor=request.actor, data=data, source=Source.UPLOAD, may_train=may_train, wait=True
+        actor=request.actor, data=data, source=Source.UPLOAD, may_train=may_train, wait=True, timeout=timeout
     )
 
 
