@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import cv2
 
+from ml.readings import Reading, ReadingKind
 from ml.versions import SIDE
 
 if TYPE_CHECKING:
@@ -32,11 +33,11 @@ _OVERSAMPLING = 8
 
 @dataclass(frozen=True)
 class Prepared:
-    """The model's input and the image features it was derived with.
+    """The readings of an image: the plain one and alternatives, of which the classifier chooses one.
 
     Attributes:
-        pixels: uint8 (28, 28), white ink on black, as in MNIST.
-        ink: image features, JSON-serializable, on which the verdict depends; empty when blank.
+        pixels: the plain reading, uint8 (28, 28), white ink on black, as in MNIST.
+        ink: image features of the plain reading, JSON-serializable, on which the verdict depends; empty when blank.
             `contrast`: strength of ink over paper, 0 to 255;
             `noise`: standard deviation of the paper, in the same steps;
             `parts`: number of components of the digit;
@@ -54,12 +55,19 @@ class Prepared:
             `halo`: share of the digit's area that is faint;
             `lines`: number of ruled lines that were removed;
             `quick`: whether the image was clean enough for the quick path.
-        blank: no ink was found; all pixels are zero.
+        blank: the plain reading found no ink; all of its pixels are zero.
+        alternatives: further readings, at most MAX_READINGS - 1; empty unless there is evidence for them.
     """
 
     pixels: np.ndarray
     ink: dict[str, float | int | bool] = field(default_factory=dict)
     blank: bool = False
+    alternatives: tuple[Reading, ...] = ()
+
+    @property
+    def readings(self) -> tuple[Reading, ...]:
+        """All readings; the first is the plain one."""
+        return (Reading(ReadingKind.PLAIN, self.pixels, self.ink), *self.alternatives)
 
 
 def is_normalized(pixels: np.ndarray) -> bool:

@@ -17,6 +17,7 @@ from digitsite.testing.drawings import FIVE, SEVEN, TWELVE, drawing, jpeg, lamp_
 from ml.data.mnist import load_mnist
 from ml.preprocessing import Prepared, prepare_image
 from ml.preprocessing.background import subtract_flat_background
+from ml.readings import ReadingKind
 
 WHITE, BLACK, BLUE = (255, 255, 255), (0, 0, 0), (30, 40, 160)
 
@@ -339,3 +340,11 @@ def test_ink_of_few_pixels_is_doubtful_unless_the_paper_is_clean(height: int, is
     assert not clean.ink["doubtful"]
     assert not uneven.ink["quick"]
     assert uneven.ink["doubtful"] is is_doubtful
+
+
+def test_first_reading_is_the_plain_result():
+    prepared = prepare(drawing())
+    first = prepared.readings[0]
+    assert first.kind is ReadingKind.PLAIN
+    assert first.pixels is prepared.pixels
+    assert first.ink is prepared.ink
