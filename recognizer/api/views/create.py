@@ -28,10 +28,12 @@ from recognizer.api.http import request_parsing
 from recognizer.api.http.credentials import is_browser
 from recognizer.api.http.problems import (
     CONTENT_TYPE,
+    Problem,
     ProblemError,
     document_of,
     problem_response,
 )
+from recognizer.api.http.request_parsing import Entry
 from recognizer.api.openapi.params import (
     CROP,
     DRAWING_EXAMPLE,
@@ -57,7 +59,7 @@ from recognizer.services.identity.actors import Actor
 from recognizer.services.identity.idempotency import Claim, StoredResponse
 from recognizer.services.inference import producer
 from recognizer.services.submissions import intake, service, writer
-from recognizer.services.submissions.intake import SubmissionInput
+from recognizer.services.submissions.intake import PreparedSubmission, SubmissionInput
 from recognizer.services.submissions.service import Preview
 from recognizer.services.submissions.writer import Outcome, WriteRequest
 
@@ -198,17 +200,13 @@ def _create(request: SiteRequest, body: Any, claim: Claim | None, *, from_browse
     )
     if claim is not None and claim.stored is not None:
         outcomes = _recorded_outcomes(claim.stored, timeout, caller=request.actor.caller_key)
+    elif is_batch:
+        items = _prepare_batch(request.actor, entries)
+        outcomes = writer.store(WriteRequest(actor=request.actor, items=items, claim=claim, wait=wait, timeout=timeout))
     else:
-        store = WriteRequest(actor=request.actor, claim=claim, wait=wait, timeout=timeout)
-        if is_batch:
-            inputs = [entry for entry in entries if isinstance(entry, SubmissionInput)]
-            prepared = iter(intake.prepare_all(inputs, actor=request.actor))
-            results = [next(prepared) if isinstance(entry, SubmissionInput) else entry for entry in entries]
-            store.items = [document_of(item)[0] if isinstance(item, Exception) else item for item in results]
-        else:
-            # The parser raises the error of a single input.
-            store.payload = cast("SubmissionInput", entries[0])
-        outcomes = writer.store(store)
+        # The parser raises the error of a single input.
+        payload = cast("SubmissionInput", entries[0])
+        outcomes = [writer.store_input(payload, actor=request.actor, claim=claim, wait=wait, timeout=timeout)]
     if is_batch:
         return _response([_batch_item(request, outcome) for outcome in outcomes], 207)
     [outcome] = outcomes
@@ -220,6 +218,13 @@ def _create(request: SiteRequest, body: Any, claim: Claim | None, *, from_browse
     if status == 202:
         headers["Retry-After"] = RETRY_AFTER_SECONDS
     return _response(submission_document(request, outcome, read_key), status, headers)
+
+
+def _prepare_batch(actor: Actor, entries: Sequence[Entry]) -> list[PreparedSubmission | Problem]:
+    """Prepare the inputs of a batch; an invalid one becomes its problem document."""
+    prepared = iter(intake.prepare_all([entry for entry in entries if isinstance(entry, SubmissionInput)], actor=actor))
+    results = [next(prepared) if isinstance(entry, SubmissionInput) else entry for entry in entries]
+    return [document_of(item)[0] if isinstance(item, Exception) else item for item in results]
 
 
 def wait_preference(headers: HttpHeaders) -> tuple[bool, float]:

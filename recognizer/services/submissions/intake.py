@@ -110,17 +110,21 @@ class PreparedSubmission:
     size: int
 
 
-@limit_rate(Kind.SUBMIT)
-def open_input(payload: SubmissionInput, *, actor: Actor) -> SubmissionInput:  # noqa: ARG001 - its rate is limited
-    """Read the header of the only input of a request, without decoding the image.
-
-    The caller has checked with `permissions.require_submitter` that the actor may submit.
+def open_input(payload: SubmissionInput, *, max_pixels: int) -> SubmissionInput:
+    """Return the input with the header of its image file, if it has one, without decoding the image.
 
     Raises:
-        throttling.ThrottledError: the rate limit is exceeded.
         SubmissionRejectedError: the file is not a supported image, or exceeds a limit.
     """
-    return _open(payload, settings.MAX_UPLOAD_PIXELS)
+    if payload.image is None:
+        return payload
+    try:
+        return replace(payload, header=storage.open_upload(payload.image, max_pixels=max_pixels))
+    except ImageError as error:
+        message = str(error)
+        if error.code == "too_many_pixels" and max_pixels < settings.MAX_UPLOAD_PIXELS:
+            message = "This was too much at once. Please send it by itself."
+        raise SubmissionRejectedError(error.code, message, field="image") from error
 
 
 def prepare(payload: SubmissionInput, *, actor: Actor) -> PreparedSubmission:
@@ -198,7 +202,7 @@ def prepare_all(
     pixels_left = settings.MAX_UPLOAD_PIXELS
     for item in inputs:
         try:
-            opened = _open(item, pixels_left)
+            opened = open_input(item, max_pixels=pixels_left)
             pixels_left -= math.prod(opened.header.size) if opened.header is not None else 0
             prepared.append(prepare(opened, actor=actor))
         except SubmissionRejectedError as error:
@@ -210,7 +214,7 @@ def prepare_all(
 def prepare_preview(payload: SubmissionInput, *, actor: Actor) -> Prepared:
     """Return the input of the model. Raises as `prepare`, and `SubmissionRejectedError` unless the input is blank."""
     if payload.strokes is None:
-        pixels, box = _decode(_open(payload, settings.MAX_UPLOAD_PIXELS), actor)
+        pixels, box = _decode(open_input(payload, max_pixels=settings.MAX_UPLOAD_PIXELS), actor)
         return preprocessing.prepare_image(pixels, crop=box)
     try:
         strokes, _ = _parse(payload)
@@ -227,19 +231,6 @@ def fold_of(digest: str) -> Fold:
     It depends on the digest alone, so that all copies of an image are in the same fold.
     """
     return Fold.HOLDOUT if int(digest[:8], 16) % HOLDOUT_EVERY == 0 else Fold.TRAIN
-
-
-def _open(payload: SubmissionInput, max_pixels: int) -> SubmissionInput:
-    """Return the input with the header of its image file, if it has one."""
-    if payload.image is None:
-        return payload
-    try:
-        return replace(payload, header=storage.open_upload(payload.image, max_pixels=max_pixels))
-    except ImageError as error:
-        message = str(error)
-        if error.code == "too_many_pixels" and max_pixels < settings.MAX_UPLOAD_PIXELS:
-            message = "This was too much at once. Please send it by itself."
-        raise SubmissionRejectedError(error.code, message, field="image") from error
 
 
 def _decode(payload: SubmissionInput, actor: Actor) -> tuple[Pixels, Box | None]:

@@ -24,7 +24,6 @@ from recognizer.services.lib.fair_slots import FairSlots
 from . import intake, writer
 from .bulk_delete import delete_submissions
 from .intake import Crop, SubmissionInput
-from .writer import WriteRequest
 
 # Concurrent previews are few, because submissions have priority. A program with 32 connections still gets slots, and a
 # preview that waits longer would show an outdated drawing.
@@ -52,26 +51,16 @@ def create_submission(
 ) -> Submission:
     """Store a submission and enqueue it for prediction.
 
-    Args:
-        actor: the sender.
-        payload: the image or drawing.
-        claim: the idempotency key under which the submission is recorded.
-        wait: whether someone waits for the prediction.
-        timeout: the maximum time to wait here, in seconds. 0: the caller waits by `producer.enqueue_and_wait`.
-
-    Returns:
-        The stored submission; pending, unless its prediction was ready in time.
+    The arguments and the result are those of `writer.store_input`. With a timeout of 0 the caller waits by
+    `producer.enqueue_and_wait`.
 
     Raises:
-        SubmissionRejectedError: the payload is invalid; nothing was stored.
         NotAllowedError: the site requires an account and the actor has none.
-        Exception: as `writer.store`.
+        Exception: as `writer.store_input`; nothing was stored.
     """
     if not payload.demo:
         permissions.require_submitter(actor)
-    request = WriteRequest(actor=actor, payload=payload, claim=claim, wait=wait, timeout=timeout)
-    writer.store(request)
-    return request.rows[0]
+    return writer.store_input(payload, actor=actor, claim=claim, wait=wait, timeout=timeout)
 
 
 def create_from_image(

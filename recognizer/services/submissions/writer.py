@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
+from django.conf import settings
 from django.contrib.auth.models import User
 from django.core.files.storage import default_storage
 from django.db import IntegrityError, connection, transaction
@@ -21,6 +22,7 @@ from recognizer.services.identity import idempotency, quotas, training_consent
 from recognizer.services.identity.actors import Actor
 from recognizer.services.identity.idempotency import Claim
 from recognizer.services.identity.permissions import NotAllowedError
+from recognizer.services.identity.throttling import Kind, limit_rate
 from recognizer.services.inference import producer
 from recognizer.services.lib import bulk_insert, fsync, request_context
 from recognizer.services.lib.group_commit import GroupCommit, max_transaction_requests
@@ -101,6 +103,38 @@ class WriteRequest:
                 del error
 
 
+@limit_rate(Kind.SUBMIT)
+def store_input(
+    payload: SubmissionInput, *, actor: Actor, claim: Claim | None = None, wait: bool = False, timeout: float = 0.0
+) -> Submission:
+    """Prepare and store the only input of a request; see `store`.
+
+    The caller has checked with `permissions.require_submitter` that the actor may submit.
+
+    Args:
+        payload: the image or drawing.
+        actor: the sender.
+        claim: as in `WriteRequest`; so are the next two.
+        wait: whether a thread waits for the prediction.
+        timeout: the maximum time to wait, in seconds.
+
+    Returns:
+        The stored submission; pending, unless its prediction was ready in time.
+
+    Raises:
+        SubmissionRejectedError: the payload is invalid.
+        throttling.ThrottledError: the rate limit is exceeded.
+        BusyError: too many large images are being decoded.
+        Exception: as `store`.
+    """
+    payload = intake.open_input(payload, max_pixels=settings.MAX_UPLOAD_PIXELS)
+    request = WriteRequest(actor=actor, payload=payload, claim=claim, wait=wait, timeout=timeout)
+    if payload.is_expensive:
+        request.prepare()
+    store(request)
+    return request.rows[0]
+
+
 def store(request: WriteRequest) -> list[Outcome]:
     """Store the submissions of a request on the disk, enqueue them, and wait for the predictions.
 
@@ -108,18 +142,11 @@ def store(request: WriteRequest) -> list[Outcome]:
         For each item its row, or the problem document.
 
     Raises:
-        SubmissionRejectedError: the payload is invalid.
-        throttling.ThrottledError: the rate limit is exceeded by the payload.
-        BusyError: too many large images are being decoded.
         quotas.QuotaError: the daily quota is exceeded.
         StorageError: the storage is full or not writable.
         NotAllowedError: the account was deleted during the request.
         idempotency.InProgressError: another attempt has acquired the idempotency key. Nothing was stored.
     """
-    if request.payload is not None:
-        request.payload = intake.open_input(request.payload, actor=request.actor)
-        if request.payload.is_expensive:
-            request.prepare()
     if connection.in_atomic_block:
         # The caller's transaction must not contain rows of other requests, and no worker sees the row before its end.
         request.wait = False
