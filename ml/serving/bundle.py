@@ -14,10 +14,16 @@ import json
 import math
 import sys
 import zipfile
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-FORMAT = 1
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+# Formats that can be read; the last one is written. Format 1 has neither `readings` nor `valid`.
+FORMATS = (1, 2)
+FORMAT = FORMATS[-1]
 BASE_FOLDER = Path(__file__).parents[1] / "base"
 KERAS_FILE = "my_model.keras"
 BUNDLE_FILE = "model.bundle"
@@ -36,7 +42,7 @@ class Manifest:
     """Metadata that is needed to interpret the output of a served model.
 
     Attributes:
-        format: version of this file format.
+        format: version of the file format that the manifest was read from.
         recipe: name of the training recipe.
         preprocessing_version: version of `ml.preprocessing` whose 28x28 pixels the model expects.
         weights_sha256: fingerprint of the Keras model's weights (`ml.serving.export.weights_sha256`).
@@ -45,6 +51,8 @@ class Manifest:
         sure_margin: minimum margin between the two highest probabilities for the verdict "sure".
         sure_energy: maximum energy for the verdict "sure".
         refuse_energy: energy above which the verdict is "not a digit".
+        readings: handicap of each kind of reading (`ml.serving.choice`); None: only the plain reading is used.
+        valid: parameters of the probability that a piece of a number is one digit; None if they were not fitted.
     """
 
     format: int
@@ -56,6 +64,12 @@ class Manifest:
     sure_margin: float
     sure_energy: float
     refuse_energy: float
+    readings: Mapping[str, float] | None = None
+    valid: Mapping[str, float | list[float]] | None = None
+
+
+# Fields that format 1 does not have.
+_NEW_IN_FORMAT_2 = frozenset({"readings", "valid"})
 
 
 @dataclass(frozen=True)
@@ -67,10 +81,10 @@ class Bundle:
 
 
 def write(model: bytes, manifest: Manifest) -> bytes:
-    """Pack a LiteRT model and its manifest. The same arguments give the same bytes."""
+    """Pack a LiteRT model and its manifest, in the current format. The same arguments give the same bytes."""
     out = io.BytesIO()
     with zipfile.ZipFile(out, "w", zipfile.ZIP_STORED) as archive:
-        text = json.dumps(asdict(manifest), indent=1, sort_keys=True)
+        text = json.dumps(asdict(replace(manifest, format=FORMAT)), indent=1, sort_keys=True)
         for name, data in ((MANIFEST_MEMBER, text.encode()), (MODEL_MEMBER, model)):
             archive.writestr(zipfile.ZipInfo(name, date_time=(1980, 1, 1, 0, 0, 0)), data)
     return out.getvalue()
@@ -111,21 +125,40 @@ def read(data: bytes, *, sha256: str | None = None) -> Bundle:
 def _parse_manifest(values: object) -> Manifest:
     if not isinstance(values, dict) or "format" not in values:
         raise BundleError("The serving bundle is damaged: its manifest is unreadable.")
-    if values["format"] != FORMAT:
+    if values["format"] not in FORMATS:
         raise BundleError(
-            f"The serving bundle has format {values['format']}, this version reads format {FORMAT}: "
+            f"The serving bundle has format {values['format']}, this version reads the formats up to {FORMAT}: "
             "serve it with the version that wrote it, or train again."
         )
     names = {field.name for field in fields(Manifest)}
+    if values["format"] == 1:
+        names -= _NEW_IN_FORMAT_2
     if set(values) != names:
         unexpected = ", ".join(sorted(names ^ set(values)))
         raise BundleError(f"The serving bundle's manifest has missing or unknown fields: {unexpected}.")
     for name in ("temperature", "sure_margin", "sure_energy", "refuse_energy"):
-        if not isinstance(values[name], int | float) or not math.isfinite(values[name]):
+        if not _is_number(values[name]):
             raise BundleError(f"The serving bundle's manifest has no valid {name}.")
     if values["temperature"] <= 0:
         raise BundleError("The serving bundle's temperature must be greater than zero.")
+    handicaps, valid = values.get("readings"), values.get("valid")
+    if handicaps is not None and not _is_mapping_of(handicaps, _is_number):
+        raise BundleError("The serving bundle's manifest has no valid readings.")
+    if valid is not None and not _is_mapping_of(valid, _is_number_or_list):
+        raise BundleError("The serving bundle's manifest has no valid parameters in valid.")
     return Manifest(**values)
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _is_number_or_list(value: object) -> bool:
+    return all(map(_is_number, value)) if isinstance(value, list) else _is_number(value)
+
+
+def _is_mapping_of(values: object, is_valid: Callable[[object], bool]) -> bool:
+    return isinstance(values, dict) and all(map(is_valid, values.values()))
 
 
 def main() -> None:

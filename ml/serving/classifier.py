@@ -12,13 +12,14 @@ file through one `tf.function`.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import numpy as np
 
 from ml.serving import bundle as bundles
 from ml.serving.bundle import BundleError, Manifest
+from ml.serving.choice import choose_reading
 from ml.serving.verdicts import Verdict
 from ml.versions import SIDE
 
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     import numpy.typing as npt
+
+    from ml.readings import Reading
 
     Features = Mapping[str, Any]
 
@@ -47,6 +50,7 @@ class Answer:
         energy: high (up to -2.3) if the image does not look like a digit; see `energy`.
         doubt: 0..1, higher is more doubtful; orders the review queue.
         verdict: quality of the answer.
+        reading: index of the reading of the image that the answer is about; 0 is the plain one.
     """
 
     probabilities: tuple[float, ...]
@@ -56,6 +60,7 @@ class Answer:
     energy: float
     doubt: float
     verdict: Verdict
+    reading: int = 0
 
 
 class Classifier(Protocol):
@@ -90,6 +95,19 @@ class Classifier(Protocol):
 
         Raises:
             ValueError: the shape or dtype is wrong.
+        """
+
+    def answer_readings(self, images: Sequence[Sequence[Reading]]) -> list[Answer]:
+        """Classify images, each by the one of its readings that `ml.serving.choice` chooses.
+
+        Args:
+            images: the readings of each image, the plain one first.
+
+        Returns:
+            N answers, with the verdict by the pixels and features of the chosen reading.
+
+        Raises:
+            ValueError: the shape or dtype of a reading is wrong, or an image has no reading.
         """
 
 
@@ -194,6 +212,11 @@ def decide(
     return answers
 
 
+def _find_blank(pixels: np.ndarray) -> npt.NDArray[np.bool_]:
+    """Return for each of the (N, 28, 28) images whether it has no ink."""
+    return np.logical_not(pixels.any(axis=(1, 2)))
+
+
 class _BatchedClassifier(ABC):
     """Base class of both runtimes: input validation, batching and decisions."""
 
@@ -208,7 +231,29 @@ class _BatchedClassifier(ABC):
 
     def answer(self, pixels: np.ndarray, ink: Sequence[Features] | None = None) -> list[Answer]:
         logits = self.logits(pixels)
-        return decide(logits, self.manifest, ink, blank=np.logical_not(pixels.any(axis=(1, 2))))
+        return decide(logits, self.manifest, ink, blank=_find_blank(pixels))
+
+    def answer_readings(self, images: Sequence[Sequence[Reading]]) -> list[Answer]:
+        if not images:
+            return []
+        handicaps = self.manifest.readings or {}
+        # The readings of each image that this model may choose, with their indices.
+        eligible = [
+            [(index, item) for index, item in enumerate(readings) if index == 0 or item.kind in handicaps]
+            for readings in images
+        ]
+        pixels = np.stack([item.pixels for readings in eligible for _, item in readings])
+        logits, blank = self.logits(pixels), _find_blank(pixels)
+        selected, rows, start = [], [], 0
+        energies = np.where(blank, np.inf, energy(logits)).tolist()
+        for readings in eligible:
+            end = start + len(readings)
+            choice = choose_reading([item for _, item in readings], energies[start:end], handicaps)
+            selected.append(readings[choice])
+            rows.append(start + choice)
+            start = end
+        answers = decide(logits[rows], self.manifest, [item.ink for _, item in selected], blank[rows])
+        return [replace(answer, reading=index) for answer, (index, _) in zip(answers, selected, strict=True)]
 
     @abstractmethod
     def _run(self, inputs: np.ndarray) -> np.ndarray:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import tempfile
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +22,7 @@ from ml.evaluation.model_metrics import SCHEMA, read_metrics
 from ml.preprocessing import PREPROCESSING_VERSION
 from ml.serving import bundle as bundles
 from ml.serving.bundle import Manifest
+from ml.serving.choice import HANDICAPS
 from ml.serving.classifier import decide, load_classifier, softmax
 from ml.serving.verdicts import Verdict
 
@@ -115,7 +116,13 @@ def _calibrate(
     # model underconfident.
     temperature = fit_temperature(logits[: len(clean.labels)], clean.labels)
     thresholds = choose_thresholds(logits, labels, temperature)
-    manifest = Manifest(**asdict(uncalibrated) | asdict(thresholds) | {"temperature": temperature})
+    manifest = replace(
+        uncalibrated,
+        format=bundles.FORMAT,
+        temperature=temperature,
+        readings=dict(HANDICAPS),
+        **asdict(thresholds),
+    )
     return ExportedModel(keras_file, bundles.write(litert, manifest), manifest, max_difference)
 
 

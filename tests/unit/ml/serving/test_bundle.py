@@ -5,7 +5,9 @@ import hashlib
 import io
 import json
 import zipfile
+from pathlib import Path
 
+import numpy as np
 import pytest
 
 from ml.serving import bundle as bundles
@@ -13,6 +15,7 @@ from ml.serving.bundle import BASE_FOLDER, BUNDLE_FILE, BundleError, Manifest
 from ml.serving.classifier import load_classifier
 
 BASE = (BASE_FOLDER / BUNDLE_FILE).read_bytes()
+FORMAT_1 = Path(__file__).parents[3] / "integration" / "upgrade" / "0.9.0" / BUNDLE_FILE
 
 
 def rewritten(**members: bytes) -> bytes:
@@ -25,15 +28,27 @@ def rewritten(**members: bytes) -> bytes:
 
 
 def manifest_with(**changes: object) -> bytes:
-    values = dataclasses.asdict(bundles.read(BASE).manifest) | changes
+    values = dataclasses.asdict(bundles.read(BASE).manifest) | {"format": 2} | changes
     return json.dumps({key: value for key, value in values.items() if value is not ...}).encode()
 
 
 def test_written_bundle_is_read_back_and_bytes_are_reproducible():
-    manifest = Manifest(1, "base", 1, "w", hashlib.sha256(b"model").hexdigest(), 0.5, 0.6, -4.0, -2.0)
+    sha256 = hashlib.sha256(b"model").hexdigest()
+    handicaps, valid = {"padded": 0.15, "sheet": 0.3}, {"weights": [0.5, -1.0], "bias": 2.0}
+    manifest = Manifest(2, "base", 1, "w", sha256, 0.5, 0.6, -4.0, -2.0, readings=handicaps, valid=valid)
     data = bundles.write(b"model", manifest)
     assert data == bundles.write(b"model", manifest)
     assert bundles.read(data) == bundles.Bundle(b"model", manifest)
+
+
+def test_bundle_of_format_1_is_read_without_handicaps_and_written_in_the_current_format():
+    data = FORMAT_1.read_bytes()
+    old = bundles.read(data)
+    assert (old.manifest.format, old.manifest.readings, old.manifest.valid) == (1, None, None)
+    new = bundles.read(bundles.write(old.model, old.manifest))
+    assert new == dataclasses.replace(old, manifest=dataclasses.replace(old.manifest, format=2))
+    pixels = np.random.default_rng(0).integers(0, 256, (3, 28, 28), np.uint8)
+    assert [answer.reading for answer in load_classifier(data).answer(pixels)] == [0, 0, 0]
 
 
 def test_shipped_bundle_is_valid_and_small():
@@ -72,8 +87,8 @@ def test_model_that_does_not_match_the_manifest_is_rejected():
 
 
 def test_error_for_unknown_format_suggests_a_solution():
-    with pytest.raises(BundleError, match=r"has format 2.*train again"):
-        bundles.read(rewritten(manifest=manifest_with(format=2)))
+    with pytest.raises(BundleError, match=r"has format 3.*train again"):
+        bundles.read(rewritten(manifest=manifest_with(format=3)))
 
 
 @pytest.mark.parametrize(
@@ -86,6 +101,11 @@ def test_error_for_unknown_format_suggests_a_solution():
         (manifest_with(temperature=0), "greater than zero"),
         (manifest_with(refuse_energy="high"), "no valid refuse_energy"),
         (manifest_with(sure_margin=float("nan")), "no valid sure_margin"),
+        (manifest_with(format=1), "unknown fields: readings, valid"),
+        (manifest_with(format=2, valid=...), "unknown fields: valid"),
+        (manifest_with(format=2, readings=["padded"]), "no valid readings"),
+        (manifest_with(format=2, readings={"padded": float("inf")}), "no valid readings"),
+        (manifest_with(format=2, valid={"weights": ["heavy"]}), "no valid parameters"),
     ],
 )
 def test_error_names_the_invalid_manifest_field(manifest, message):
