@@ -36,7 +36,7 @@ admin.site.register(
     list_filter=("source", "state", "truth_state", "fold"),
     list_select_related=("latest_prediction",),
     search_fields=("public_id", "digest"),
-    exclude=("pixels",),
+    exclude=("pixels", "further_pixels"),
 )
 admin.site.register(
     models.Prediction,

@@ -10,7 +10,7 @@ from django.db import models
 from django.db.models import F, Q
 from django.urls import reverse
 
-from ml.versions import SIDE
+from ml.readings import Reading, ReadingKind, decode_readings
 
 from .choices import DIGITS, Digit, Fold, Source, SubmissionState, TruthState, TruthValue, Verdict
 from .registry import ModelVersion
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
 # Large columns, and the columns of a model version other than its number, which is all that lists show of it.
-LARGE_COLUMNS = ("pixels", "strokes", "pen", "ink")
+LARGE_COLUMNS = ("pixels", "strokes", "pen", "ink", "further_pixels")
 VERSION_COLUMNS = [
     column.name
     for column in ModelVersion._meta.concrete_fields  # noqa: SLF001 - documented API
@@ -100,6 +100,16 @@ class Submission(models.Model):
 
     pixels = models.BinaryField(help_text="Cached input of the model: 28 x 28 uint8, row by row.")
     ink = models.JSONField(default=dict, blank=True, help_text="Image features of the ink, measured by preprocessing.")
+    # Empty in most rows. Lists load `further_ink`, because the kind of the reading that a prediction chose is there.
+    further_pixels = models.BinaryField(
+        default=b"", db_default=b"", help_text="Further readings of the image: 784 bytes each, in the form of `pixels`."
+    )
+    further_ink = models.JSONField(
+        default=list,
+        db_default=models.Value([], models.JSONField()),
+        blank=True,
+        help_text="Image features of each further reading, and its `kind`.",
+    )
     preprocessing_version = models.PositiveSmallIntegerField()
 
     state = models.CharField(max_length=10, choices=SubmissionState, default=SubmissionState.PENDING)
@@ -203,11 +213,27 @@ class Submission(models.Model):
         return reverse("submission", args=[self.public_id])
 
     @property
-    def pixel_array(self) -> npt.NDArray[np.uint8]:
-        """The input of the model: (28, 28) uint8."""
-        import numpy as np  # 10 MB that workers without pixels do not need
+    def readings(self) -> list[Reading]:
+        """The readings of the image, of which a model version chooses one; the first is the plain one."""
+        return decode_readings(bytes(self.pixels), self.ink, bytes(self.further_pixels), self.further_ink)
 
-        return np.frombuffer(bytes(self.pixels), np.uint8).reshape(SIDE, SIDE)
+    @property
+    def seen_pixels(self) -> npt.NDArray[np.uint8]:
+        """The reading that the latest prediction chose, or the plain one: (28, 28) uint8."""
+        latest = self.latest_prediction
+        return self.readings[latest.reading if latest and self.reading_kind(latest) else 0].pixels
+
+    def reading_kind(self, prediction: Prediction) -> ReadingKind | None:
+        """Return the kind of the reading that a prediction for this submission chose.
+
+        None if that is unknown, because the submission was preprocessed again since then.
+        """
+        if prediction.reading == 0:
+            return ReadingKind.PLAIN
+        is_current = prediction.preprocessing_version == self.preprocessing_version
+        if not is_current or prediction.reading > len(self.further_ink):
+            return None
+        return ReadingKind(self.further_ink[prediction.reading - 1]["kind"])
 
 
 class Prediction(models.Model):
@@ -226,6 +252,9 @@ class Prediction(models.Model):
     doubt = models.FloatField(help_text="0 (certain) to 1 (doubtful); orders the review queue.")
     verdict = models.CharField(max_length=12, choices=Verdict)
     milliseconds = models.FloatField(help_text="This image's share of the forward pass of its batch.")
+    reading = models.PositiveSmallIntegerField(
+        default=0, db_default=0, help_text="Index of the chosen reading of the submission; 0 is the plain one."
+    )
 
     class Meta:
         ordering = ["-id"]

@@ -49,7 +49,7 @@ class ExplanationImageView(ApiView):
         """Return the model's input with supporting pixels in orange and opposing pixels in blue."""
         submission = self.readable_submission(public_id)
         # The explanation is determined by the pixels and the version.
-        identity = f"{submission.latest_prediction_id} {hashlib.sha256(bytes(submission.pixels)).hexdigest()}"
+        identity = f"{submission.latest_prediction_id} {hashlib.sha256(submission.seen_pixels.tobytes()).hexdigest()}"
         return image_response(
             request,
             etag=hashlib.sha256(identity.encode()).hexdigest(),
@@ -61,4 +61,4 @@ class ExplanationImageView(ApiView):
 def _render(submission: Submission) -> bytes:
     """Return the explanation as a PNG file."""
     _, contributions = explanations.explanation(submission)
-    return encode_png(overlay(submission.pixel_array, contributions))
+    return encode_png(overlay(submission.seen_pixels, contributions))

@@ -121,13 +121,13 @@ class SubmissionPixelsView(ApiView):
         responses={(200, "image/png"): OpenApiTypes.BINARY, 304: NOT_MODIFIED, **problems(404)},
     )
     def get(self, request: Request, public_id: str) -> HttpResponse:
-        """Return the model's input of 28 x 28."""
+        """Return the model's input of 28 x 28: the reading of the image that the latest prediction chose."""
         submission = self.readable_submission(public_id)
         return image_response(
             request,
-            etag=hashlib.sha256(bytes(submission.pixels)).hexdigest(),
+            etag=hashlib.sha256(submission.seen_pixels.tobytes()).hexdigest(),
             content_type="image/png",
-            read=lambda: encode_png(submission.pixel_array),
+            read=lambda: encode_png(submission.seen_pixels),
         )
 
 

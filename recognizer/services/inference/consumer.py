@@ -19,6 +19,7 @@ import redis
 from django.conf import settings
 from django.db import close_old_connections
 
+from ml.readings import decode_readings
 from recognizer.services.lib.redis_client import max_block_seconds, redis_client
 from recognizer.services.registry import versions
 
@@ -217,14 +218,22 @@ class Consumer:
             try:
                 created = int(entry_id.partition(b"-")[0]) / 1000
                 if created + float(fields[b"timeout"]) >= self._now():
-                    pixels = np.frombuffer(fields[b"pixels"], np.uint8).reshape(28, 28)
-                    requests.append((pixels, json.loads(fields[b"ink"]), fields[b"reply_to"].decode()))
+                    readings = decode_readings(
+                        fields[b"pixels"],
+                        json.loads(fields[b"ink"]),
+                        fields[b"further_pixels"],
+                        json.loads(fields[b"further_ink"]),
+                    )
+                    requests.append((readings, fields[b"reply_to"].decode()))
             except (KeyError, ValueError) as error:
                 log.warning("unreadable preview skipped: %r", error)
         if requests:
             _, classifier = versions.live_classifier.current()
-            images, ink, reply_lists = zip(*requests, strict=True)
-            for reply_to, answer in zip(reply_lists, classifier.answer(np.stack(images), ink), strict=True):
+            images, reply_lists = zip(*requests, strict=True)
+            answers = classifier.answer(
+                np.stack([plain.pixels for plain, *_ in images]), [plain.ink for plain, *_ in images]
+            )
+            for reply_to, answer in zip(reply_lists, answers, strict=True):
                 self._reply(reply_to, json.dumps(asdict(answer)))
         self._acknowledge(PREVIEWS, entries)
 

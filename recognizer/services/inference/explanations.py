@@ -39,7 +39,7 @@ def explanation(submission: Submission) -> tuple[ModelVersion, npt.NDArray[np.fl
         raise NothingToExplainError("There is no answer yet that could be explained.")
     version = ModelVersion.objects.get(pk=submission.latest_prediction.version_id)
     with _lock:
-        return version, explain(_classifier_of(version), submission.pixel_array)
+        return version, explain(_classifier_of(version), submission.seen_pixels)
 
 
 def _classifier_of(version: ModelVersion) -> Classifier:

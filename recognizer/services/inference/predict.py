@@ -10,6 +10,7 @@ from django.conf import settings
 from django.db import DatabaseError, DataError, IntegrityError, transaction
 from django.utils import timezone
 
+from ml.readings import encode_further
 from ml.serving.bundle import BundleError
 from ml.serving.classifier import Answer, Classifier
 from ml.versions import PREPROCESSING_VERSION
@@ -19,7 +20,7 @@ from recognizer.services.registry import versions
 
 from . import statements
 from .result_messages import Failure, Result, StoredPrediction
-from .statements import PendingInput, PredictionRecord
+from .statements import INPUT_COLUMNS, PendingInput, PredictionRecord
 
 log = logging.getLogger(__name__)
 
@@ -105,9 +106,9 @@ def _predict_together(rows: list[PendingInput], version: ModelVersion, classifie
     stale: list[Submission] = []
     if any(row.preprocessing_version != PREPROCESSING_VERSION for row in rows):
         rows, stale = _update_preprocessing(rows)
-    pixels = np.frombuffer(b"".join([row.pixels for row in rows]), np.uint8).reshape(len(rows), 28, 28)
+    readings = [row.readings for row in rows]
     started = time.perf_counter()
-    answers = classifier.answer(pixels, [row.ink for row in rows])
+    answers = classifier.answer(np.stack([plain.pixels for plain, *_ in readings]), [row.ink for row in rows])
     milliseconds = (time.perf_counter() - started) * 1000 / len(rows)
     now = timezone.now()
     records = [_to_record(row, version, answer, now, milliseconds) for row, answer in zip(rows, answers, strict=True)]
@@ -141,13 +142,14 @@ def _to_record(
         doubt=answer.doubt,
         verdict=answer.verdict.value,
         milliseconds=milliseconds,
+        reading=0,
     )
 
 
 def _store(records: list[PredictionRecord], version: ModelVersion, prepared_again: list[Submission]) -> dict[int, int]:
     with fsync.relaxed_sync(), transaction.atomic():
         if prepared_again:
-            Submission.objects.bulk_update(prepared_again, ["pixels", "ink", "preprocessing_version"])
+            Submission.objects.bulk_update(prepared_again, INPUT_COLUMNS)
         return statements.write_predictions(records, version.number)
 
 
@@ -159,14 +161,13 @@ def _update_preprocessing(rows: list[PendingInput]) -> tuple[list[PendingInput],
     for submission in stale.values():
         prepare_again(submission)
     updated = {
-        pk: PendingInput(pk, bytes(submission.pixels), submission.ink, submission.preprocessing_version)
-        for pk, submission in stale.items()
+        pk: PendingInput(pk, *(getattr(submission, name) for name in INPUT_COLUMNS)) for pk, submission in stale.items()
     }
     return [updated.get(row.pk, row) for row in rows], list(stale.values())
 
 
 def prepare_again(row: Submission) -> None:
-    """Compute the cached pixels and image features of a submission with the current preprocessing, without saving.
+    """Compute the cached readings of a submission with the current preprocessing, without saving.
 
     OpenCV is imported here because this is rarely needed.
     """
@@ -179,6 +180,7 @@ def prepare_again(row: Submission) -> None:
 
         prepared = prepare_image(storage.open_stored(row), crop=tuple(row.crop) if row.crop else None)
     row.pixels, row.ink = prepared.pixels.tobytes(), dict(prepared.ink)
+    row.further_pixels, row.further_ink = encode_further(prepared.readings)
     row.preprocessing_version = PREPROCESSING_VERSION
 
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from celery import current_app
 from django.conf import settings
 
+from ml.readings import encode_further
 from recognizer.models import Submission, SubmissionState
 from recognizer.services.lib.fair_slots import FairSlots
 from recognizer.services.lib.redis_client import max_block_seconds, redis_or_none
@@ -185,11 +186,14 @@ def preview(prepared: Prepared, *, timeout: float) -> Answer | None:
     with redis_or_none("preview dropped") as client:
         if client is None:
             return None
+        further_pixels, further_ink = encode_further(prepared.readings)
         entry: dict[Any, Any] = {
             "reply_to": reply_to,
             "timeout": timeout,
             "pixels": prepared.pixels.tobytes(),
-            "ink": json.dumps(dict(prepared.ink)),
+            "ink": json.dumps(prepared.ink),
+            "further_pixels": further_pixels,
+            "further_ink": json.dumps(further_ink),
         }
         client.xadd(streams.PREVIEWS, entry, maxlen=MAX_PREVIEWS, approximate=False)
         for item in _pop_replies(client, reply_to, time.monotonic() + timeout):

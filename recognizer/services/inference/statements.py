@@ -11,16 +11,24 @@ from typing import Any, NamedTuple
 
 from django.db import connection
 
+from ml.readings import Reading, decode_readings
 from recognizer.models import SubmissionState
 
 
 class PendingInput(NamedTuple):
-    """The model's input for a submission: 28x28 uint8 in row-major order, and the image features."""
+    """The model's input for a submission, encoded as in the columns of `Submission`."""
 
     pk: int
     pixels: bytes
     ink: Mapping[str, Any]
+    further_pixels: bytes
+    further_ink: Sequence[Mapping[str, Any]]
     preprocessing_version: int
+
+    @property
+    def readings(self) -> list[Reading]:
+        """The readings of the image. Raises ValueError if the columns are damaged."""
+        return decode_readings(self.pixels, self.ink, self.further_pixels, self.further_ink)
 
 
 class PredictionRecord(NamedTuple):
@@ -38,8 +46,11 @@ class PredictionRecord(NamedTuple):
     doubt: float
     verdict: str
     milliseconds: float
+    reading: int
 
 
+# The columns of `Submission` that preprocessing computes.
+INPUT_COLUMNS = [name for name in PendingInput._fields if name != "pk"]
 PARAMETERS = f"({', '.join(['%s'] * len(PredictionRecord._fields))})"
 # A conflict means that this model predicted the same pixels before; that row stays. DO NOTHING would not return its
 # id, and on SQLite it would also ignore violations of other constraints.
@@ -65,12 +76,15 @@ def read_inputs(ids: Sequence[int], state: SubmissionState) -> list[PendingInput
     placeholders = ", ".join(["%s"] * len(ids))
     with connection.cursor() as cursor:
         cursor.execute(
-            "SELECT id, pixels, ink, preprocessing_version FROM recognizer_submission "  # noqa: S608 - placeholders only
+            f"SELECT id, {', '.join(INPUT_COLUMNS)} FROM recognizer_submission "  # noqa: S608 - names and placeholders
             f"WHERE state = %s AND id IN ({placeholders})",
             [state.value, *ids],
         )
         rows = cursor.fetchall()
-    return [PendingInput(pk, bytes(pixels), json.loads(ink), version) for pk, pixels, ink, version in rows]
+    return [
+        PendingInput(pk, bytes(pixels), json.loads(ink), bytes(further_pixels), json.loads(further_ink), version)
+        for pk, pixels, ink, further_pixels, further_ink, version in rows
+    ]
 
 
 def write_predictions(records: Sequence[PredictionRecord], version_number: int) -> dict[int, int]:

@@ -188,8 +188,8 @@ def _accuracies(versions: Iterable[ModelVersion]) -> list[float]:
     images, labels = draw_balanced(IMAGES_PER_DIGIT, FROZEN)
     submissions = Submission.objects.settled().digits().holdout()
     current = submissions.filter(preprocessing_version=PREPROCESSING_VERSION)
-    if rows := list(current.only("pixels", "truth")[:MAX_HOLDOUT_IMAGES]):
-        images = np.concatenate([images, np.stack([row.pixel_array for row in rows])])
+    if rows := list(current.only("pixels", "ink", "further_pixels", "further_ink", "truth")[:MAX_HOLDOUT_IMAGES]):
+        images = np.concatenate([images, np.stack([row.readings[0].pixels for row in rows])])
         labels = np.concatenate([labels, [int(row.truth) for row in rows]])
     predictions = [model_versions.classifier_of(version).logits(images).argmax(axis=1) for version in versions]
     return [float((predicted == labels).mean()) for predicted in predictions]

@@ -15,6 +15,7 @@ from django.conf import settings
 
 from ml import preprocessing
 from ml.preprocessing import PREPROCESSING_VERSION, SIDE, Prepared, StrokesError
+from ml.readings import encode_further
 from ml.serving.images import ImageError, ImageHeader
 from recognizer.models import Fold, Source, Submission
 from recognizer.services.identity import quotas
@@ -147,10 +148,11 @@ def prepare(payload: SubmissionInput, *, actor: Actor) -> PreparedSubmission:
         image = storage.encode(pixels)
         prepared = preprocessing.prepare_image(image.pixels, crop=box)
         digest = image.sha256
-    if prepared.blank:
+    if prepared.blank and not prepared.alternatives:
         raise SubmissionRejectedError(
             "blank", "There is nothing to see on this picture. Please send one with a digit.", field=payload.field
         )
+    further_pixels, further_ink = encode_further(prepared.readings)
     row = Submission(
         source=payload.source,
         owner=actor.user,
@@ -168,12 +170,15 @@ def prepare(payload: SubmissionInput, *, actor: Actor) -> PreparedSubmission:
         fold=fold_of(digest),
         pixels=prepared.pixels.tobytes(),
         ink=prepared.ink,
+        further_pixels=further_pixels,
+        further_ink=further_ink,
         preprocessing_version=PREPROCESSING_VERSION,
     )
     # Without `EncodedImage.pixels`, which would take too much memory in a batch of a hundred.
     # The stored JSON of the strokes has a space after each comma.
     strokes_size = len(strokes_json) + strokes_json.count(",")
-    size = len(image.data) + strokes_size + len(str(pens or "")) + quotas.SUBMISSION_ROW_BYTES
+    further_size = len(further_pixels) + len(str(further_ink))
+    size = len(image.data) + strokes_size + len(str(pens or "")) + further_size + quotas.SUBMISSION_ROW_BYTES
     return PreparedSubmission(row, image.data, size)
 
 

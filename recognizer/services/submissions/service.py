@@ -105,7 +105,8 @@ def preview(*, actor: Actor, payload: SubmissionInput) -> Preview:
     permissions.require_submitter(actor)
     prepared = intake.prepare_preview(payload, actor=actor)
     with _preview_slots.slot(actor.caller_key, seconds=PREVIEW_WAIT_SECONDS):
-        answer = None if prepared.blank else producer.preview(prepared, timeout=settings.PREDICTION_WAIT_SECONDS)
+        is_blank = prepared.blank and not prepared.alternatives
+        answer = None if is_blank else producer.preview(prepared, timeout=settings.PREDICTION_WAIT_SECONDS)
     return Preview(prepared, answer)
 
 

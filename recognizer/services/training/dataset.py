@@ -41,7 +41,17 @@ MAX_DRAWER_SHARE, MIN_PER_DRAWER = 0.25, 200
 # Number of holdout images, newest first; more would make evaluations slower and the metrics hardly more precise.
 MAX_HOLDOUT = 5_000
 COLUMNS = (
-    *("pixels", "preprocessing_version", "ink", "strokes", "picture", "picture_type", "crop"),
+    *(
+        "pixels",
+        "ink",
+        "further_pixels",
+        "further_ink",
+        "preprocessing_version",
+        "strokes",
+        "picture",
+        "picture_type",
+        "crop",
+    ),
     *("truth", "digest", "source", "owner_id", "visitor"),
 )
 # Labels with one of these reasons come from a second review of an image.
@@ -154,7 +164,7 @@ def _pixels(rows: Iterable[Submission]) -> np.ndarray:
     for row in rows:
         if row.preprocessing_version != PREPROCESSING_VERSION:
             predict.prepare_again(row)
-        images.append(row.pixel_array)
+        images.append(row.readings[0].pixels)
     return np.stack(images) if images else np.zeros((0, SIDE, SIDE), np.uint8)
 
 
