@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from pathlib import Path
 
+    from ml.readings import Reading
     from ml.serving.classifier import Answer, Classifier
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff"})
@@ -63,7 +64,7 @@ class ImageResult:
     Attributes:
         sample: the labelled image.
         image: the decoded image; None if it could not be decoded.
-        prepared: the input of the model; None if the image could not be decoded.
+        prepared: the readings of the image; None if it could not be decoded.
         answer: the prediction; None if the image could not be decoded.
         error: why the image could not be read, in one sentence; "" if it was read.
     """
@@ -73,6 +74,11 @@ class ImageResult:
     prepared: Prepared | None = None
     answer: Answer | None = None
     error: str = ""
+
+    @property
+    def reading(self) -> Reading | None:
+        """The reading that the prediction is about; None if the image could not be decoded."""
+        return self.prepared.readings[self.answer.reading] if self.prepared and self.answer else None
 
     @property
     def is_correct(self) -> bool:
@@ -144,9 +150,8 @@ def evaluate_images(samples: Iterable[LabelledImage], classifier: Classifier) ->
     remaining = iter(samples)
     while batch := list(islice(remaining, _BATCH_SIZE)):
         results = [_prepare(sample) for sample in batch]
-        inputs = [result.prepared for result in results if result.prepared is not None]
-        pixels = np.stack([prepared.pixels for prepared in inputs]) if inputs else np.zeros((0, 28, 28), np.uint8)
-        answers = iter(classifier.answer(pixels, [prepared.ink for prepared in inputs]))
+        images = [result.prepared.readings for result in results if result.prepared is not None]
+        answers = iter(classifier.answer_readings(images))
         for result in results:
             if result.prepared is None:
                 yield result

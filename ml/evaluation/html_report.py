@@ -18,6 +18,8 @@ from ml.evaluation.folder_evaluation import MAX_SMALL_SIDE, ImageResult
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from ml.readings import Reading
+
 # Long side of an image on the page, in pixels.
 _THUMBNAIL_SIDE = 140
 _PREPARED_SCALE = 5
@@ -33,6 +35,9 @@ _PAGE = """<!doctype html>
     grid-template-columns: repeat(auto-fill, minmax(20rem, 1fr)); }}
   li {{ border: 1px solid #bbb; border-radius: 6px; padding: .75rem; overflow-wrap: anywhere; }}
   img {{ image-rendering: pixelated; vertical-align: top; margin-right: .5rem; max-width: 140px; background: #e6d9f2; }}
+  figure {{ display: inline-block; margin: 0 .5rem 0 0; }}
+  figcaption {{ font-size: .85em; }}
+  .chosen figcaption {{ font-weight: bold; }}
   p {{ margin: .5rem 0 0; }}
 </style>
 <h1>{title}</h1>
@@ -99,19 +104,30 @@ def render_page(title: str, summary: Mapping[str, Any], cards: list[str]) -> str
 
 
 def render_card(result: ImageResult) -> str:
-    """Render one misclassified image: the original, the input of the model, the label and the prediction."""
+    """Render one misclassified image: the original, its readings, the label and the prediction."""
     sample, answer = result.sample, result.answer
     name = f"<p><code>{html.escape(sample.name)}</code>"
     if answer is None or result.image is None or result.prepared is None:
         return f"<li>{name}<br>unreadable: {html.escape(result.error)}</li>"
     thumbnail = result.image.convert("RGBA")
     thumbnail.thumbnail((_THUMBNAIL_SIDE, _THUMBNAIL_SIDE))
-    prepared = Image.fromarray(np.kron(result.prepared.pixels, np.ones((_PREPARED_SCALE, _PREPARED_SCALE), np.uint8)))
+    readings = "".join(
+        _render_reading(reading, is_chosen=reading is result.reading) for reading in result.prepared.readings
+    )
     prediction = f"{answer.digit} ({answer.certainty:.1%}, {answer.verdict}), then {answer.runner_up}"
     return (
-        f'<li><img alt="the image" src="{_data_url(thumbnail)}">'
-        f'<img alt="what the model saw" src="{_data_url(prepared)}">'
+        f'<li><img alt="the image" src="{_data_url(thumbnail)}">{readings}'
         f"{name}<br>truth: {html.escape(sample.label)}, answer: {prediction}</p></li>"
+    )
+
+
+def _render_reading(reading: Reading, *, is_chosen: bool) -> str:
+    """Render an input of the model; the caption says whether the answer is about it."""
+    enlarged = Image.fromarray(np.kron(reading.pixels, np.ones((_PREPARED_SCALE, _PREPARED_SCALE), np.uint8)))
+    css, caption = (' class="chosen"', f"{reading.kind} (chosen)") if is_chosen else ("", str(reading.kind))
+    return (
+        f'<figure{css}><img alt="the reading {reading.kind}" src="{_data_url(enlarged)}">'
+        f"<figcaption>{caption}</figcaption></figure>"
     )
 
 

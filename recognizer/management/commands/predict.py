@@ -15,6 +15,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from PIL import Image
 
 from ml.evaluation.folder_evaluation import ImageResult, LabelledImage, evaluate_images, find_images
+from ml.serving.verdicts import Verdict
 from recognizer.management.model_selection import add_model_arguments, classifier_from_options
 
 
@@ -54,9 +55,9 @@ class Command(BaseCommand):
             rows.append(_row(result))
             if not options["json"]:
                 self._print(result, width)
-            if options["show"] and result.prepared is not None:
+            if options["show"] and result.reading is not None:
                 name = f"{number:0{len(str(len(paths)))}d}_{Path(result.sample.name).stem}.png"
-                Image.fromarray(result.prepared.pixels).save(options["show"] / name)
+                Image.fromarray(result.reading.pixels).save(options["show"] / name)
         if options["json"]:
             self.stdout.write(json.dumps(rows, indent=2, ensure_ascii=False))
         if unreadable:
@@ -69,7 +70,10 @@ class Command(BaseCommand):
         elif _is_blank(result):
             self.stdout.write(f"{name:<{width}}  -          {answer.verdict}")
         else:
-            self.stdout.write(f"{name:<{width}}  {answer.digit}  {_percent(answer.certainty):>8}  {answer.verdict}")
+            kind = f", {result.reading.kind}" if result.reading and answer.reading else ""
+            self.stdout.write(
+                f"{name:<{width}}  {answer.digit}  {_percent(answer.certainty):>8}  {answer.verdict}{kind}"
+            )
 
 
 def _percent(certainty: float) -> str:
@@ -78,12 +82,12 @@ def _percent(certainty: float) -> str:
 
 
 def _is_blank(result: ImageResult) -> bool:
-    return result.prepared is not None and result.prepared.blank
+    return result.answer is not None and result.answer.verdict is Verdict.BLANK
 
 
 def _row(result: ImageResult) -> dict[str, object]:
     answer = result.answer
-    if answer is None:
+    if answer is None or result.reading is None:
         return {"file": result.sample.name, "error": result.error}
     is_blank = _is_blank(result)
     return {
@@ -91,6 +95,7 @@ def _row(result: ImageResult) -> dict[str, object]:
         "digit": None if is_blank else answer.digit,
         "certainty": None if is_blank else answer.certainty,
         "verdict": answer.verdict.value,
+        "reading": result.reading.kind.value,
         "runner_up": None if is_blank else answer.runner_up,
         "probabilities": None if is_blank else list(answer.probabilities),
     }

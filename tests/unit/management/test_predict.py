@@ -52,6 +52,7 @@ def test_a_folder_stands_for_its_images_and_json_contains_all_fields(folder):
     assert [(Path(row["file"]).name, row["digit"]) for row in rows] == [("five.jpg", 5), ("seven.png", 7)]
     assert all(sum(row["probabilities"]) == pytest.approx(1) for row in rows)
     assert rows[0]["certainty"] == max(rows[0]["probabilities"])
+    assert [row["reading"] for row in rows] == ["plain", "plain"]
 
 
 def test_an_unreadable_file_is_reported_and_the_others_are_processed(folder):

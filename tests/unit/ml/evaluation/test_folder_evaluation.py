@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from digitsite.testing.drawings import FIVE, SEVEN, drawing
+from ml.evaluation import folder_evaluation
 from ml.evaluation.folder_evaluation import (
     ImageResult,
     LabelledImage,
@@ -18,7 +21,8 @@ from ml.evaluation.folder_evaluation import (
     label_from_path,
 )
 from ml.evaluation.html_report import describe, render_card, render_page
-from ml.preprocessing import prepare_image
+from ml.preprocessing import Prepared, prepare_image
+from ml.readings import Reading, ReadingKind
 from ml.serving.bundle import BASE_FOLDER, BUNDLE_FILE
 from ml.serving.classifier import Answer, load_classifier
 from ml.serving.verdicts import Verdict
@@ -123,6 +127,25 @@ def test_images_are_preprocessed_like_uploads_and_unreadable_ones_are_reported(t
     assert np.array_equal(results[2].prepared.pixels, PREPARED.pixels)
     assert results[1].answer is None
     assert results[1].error
+
+
+def test_page_shows_all_readings_of_an_error_and_which_one_was_chosen():
+    further = Reading(ReadingKind.UNMARKED, 255 - PREPARED.pixels)
+    miss = make_result("7", 1)
+    miss = replace(miss, prepared=replace(PREPARED, alternatives=(further,)), answer=replace(miss.answer, reading=1))
+    html = render_card(miss)
+    assert html.count("data:image/png;base64,") == 3
+    assert re.findall("<figcaption>(.*?)</figcaption>", html) == ["plain", "unmarked (chosen)"]
+
+
+def test_images_are_predicted_by_the_reading_that_the_model_chooses(monkeypatch):
+    scribble = np.random.default_rng(0).integers(0, 256, (28, 28), np.uint8)
+    prepared = Prepared(scribble, {"several": True}, alternatives=(Reading(ReadingKind.SHEET, PREPARED.pixels),))
+    monkeypatch.setattr(folder_evaluation, "prepare_image", lambda image: prepared)
+    classifier = load_classifier((BASE_FOLDER / BUNDLE_FILE).read_bytes())
+    [result] = evaluate_images([LabelledImage("sheet", image=IMAGE, label="7")], classifier)
+    assert (result.answer.digit, result.answer.verdict) == (7, Verdict.SURE)
+    assert result.reading.kind is ReadingKind.SHEET
 
 
 def test_the_page_shows_every_error_and_escapes_its_input():
