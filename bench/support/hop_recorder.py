@@ -54,11 +54,16 @@ def module_of(filename: str) -> str:
 def caller_of(frame: FrameType) -> str:
     """Return the module of the project that called this frame, or ""."""
     caller = frame.f_back
-    while caller is not None and module_of(caller.f_code.co_filename) == "*":
+    while caller is not None and (module_of(caller.f_code.co_filename) == "*" or is_decorator(caller)):
         caller = caller.f_back
     if caller is None or caller.f_code.co_name == "<module>":  # an import
         return ""
     return module_of(caller.f_code.co_filename)
+
+
+def is_decorator(frame: FrameType) -> bool:
+    """Return whether the frame runs a decorated function, which counts as called by the caller of the decorator."""
+    return ".decorate.<locals>." in frame.f_code.co_qualname
 
 
 def is_property(frame: FrameType) -> bool:
