@@ -41,7 +41,7 @@ from ml.serving.classifier import Classifier, load_classifier
 from ml.serving.export import load_keras
 from ml.training.eval_sets import export_datasets, gate_datasets
 from ml.training.export_pipeline import export_model
-from ml.training.label_noise import contested_rows, find_suspected_noise
+from ml.training.label_noise import find_label_noise
 from ml.training.loop import fit, make_deterministic
 from ml.training.site_recipe import SITE, SiteData, build_site_sources, interpolate_weights
 
@@ -105,7 +105,8 @@ class Setting:
         if file is not None and file.exists():
             self.trained = file.with_suffix(".keras").read_bytes()
             return load_classifier(file.read_bytes()), 0.0
-        site = SiteData(images, labels, contested_rows(self.champion, images, labels, SITE.noise_thresholds))
+        noise = find_label_noise(self.champion, images, labels, SITE.noise_thresholds)
+        site = SiteData(images, labels, noise.contested)
         recipe = replace(SITE, seed=seed)
         sources = build_site_sources(recipe, self.mnist, site)
         make_deterministic(seed)
@@ -153,7 +154,7 @@ class Setting:
             baseline,
             results,
             best=best,
-            labels=find_suspected_noise(self.champion, *learned, SITE.noise_thresholds),
+            labels=find_label_noise(self.champion, *learned, SITE.noise_thresholds).suspicions,
         )
 
 
@@ -302,7 +303,8 @@ def aim(champion: Classifier, groups: int) -> None:
                     for share in SHARES:
                         cases[how, share] = poisoned(correct_labels, how, share, np.random.default_rng([seed, n]))
                 for case, labels in cases.items():
-                    stopped[case] += bool(find_suspected_noise(champion, images, labels, SITE.noise_thresholds))
+                    noise = find_label_noise(champion, images, labels, SITE.noise_thresholds)
+                    stopped[case] += bool(noise.suspicions)
             aimed, at_random = (" / ".join(str(stopped[how, share]) for share in SHARES) for how in ("aimed", "random"))
             one_digit, honest_sets = stopped["one", 1.0], stopped["honest", 0.0]
             print(f"| {group} | {n} | {honest_sets} of {groups} | {aimed} | {one_digit} | {at_random} |", flush=True)

@@ -187,7 +187,7 @@ def run_gate(
         candidate: results of the new version, by name of the set.
         best: for the sets of `BEST_EVER_TOLERANCE`, the highest accuracy of any version that was live, and the name
             of that version.
-        labels: checks of the training labels (`ml.training.label_noise.find_suspected_noise`).
+        labels: checks of the training labels (`ml.training.label_noise.find_label_noise`).
         floors: absolute bounds; those on metrics that the candidate lacks are skipped.
     """
     checks = list(labels)

@@ -59,74 +59,70 @@ class LabelGroup:
         label: digit of the label.
         rows: row numbers of the labels.
         certain: (len(rows),) bool, whether the champion is certain.
-        is_separate: whether the images resemble each other and differ from the images whose label is `predicted`.
     """
 
     predicted: int
     label: int
     rows: np.ndarray
     certain: np.ndarray
-    is_separate: bool
 
 
-def contested_rows(
-    champion: Classifier, images: np.ndarray, labels: np.ndarray, thresholds: NoiseThresholds
-) -> np.ndarray:
-    """Find the labels that the champion contradicts with certainty, and whole groups in which most labels are so.
+@dataclass(frozen=True)
+class LabelNoise:
+    """Labels that a training must treat with care.
 
-    The champion contradicts most labels of a malicious reviewer with certainty, but only a quarter of the correct
-    labels that it misreads. A group that is contradicted mostly with certainty is therefore contested as a whole. A
-    separate group is not contested at all: there the champion confuses a handwriting.
-
-    Args:
-        champion: classifier of the live version.
-        images: (N, 28, 28) uint8.
-        labels: (N,) digits.
-        thresholds: thresholds of the recipe.
-
-    Returns:
-        (N,) bool.
+    Attributes:
+        contested: (N,) bool, labels that the champion contradicts.
+        suspicions: one failed gate check for each group of labels that suggests label poisoning.
     """
-    contested = np.zeros(len(labels), bool)
-    for group in _label_groups(champion, images, labels, thresholds):
-        if not group.is_separate:
-            is_large = len(group.rows) >= thresholds.min_group_size
-            is_whole = is_large and group.certain.mean() >= thresholds.certain_share
-            contested[group.rows] = True if is_whole else group.certain
-    return contested
+
+    contested: np.ndarray
+    suspicions: list[GateCheck]
 
 
-def find_suspected_noise(
+def find_label_noise(
     champion: Classifier,
     images: np.ndarray,
     labels: np.ndarray,
     thresholds: NoiseThresholds,
     confirmed: np.ndarray | None = None,
-) -> list[GateCheck]:
-    """Return one failed gate check for each group of labels that suggests label poisoning.
+) -> LabelNoise:
+    """Find the labels that the champion contradicts with certainty, and whole groups in which most labels are so.
+
+    The champion contradicts most labels of a malicious reviewer with certainty, but only a quarter of the correct
+    labels that it misreads. A group that is contradicted mostly with certainty is therefore contested as a whole. A
+    separate group is neither contested nor suspicious: there the champion confuses a handwriting.
 
     Args:
         champion: classifier of the live version.
         images: (N, 28, 28) uint8, all training images of the site.
         labels: (N,) digits.
         thresholds: thresholds of the recipe.
-        confirmed: (N,) bool, labels that were confirmed by a second review; they are not counted.
+        confirmed: (N,) bool, labels that were confirmed by a second review; they are not contested and do not count as
+            suspicious.
     """
-    checks = []
+    contested, suspicions = np.zeros(len(labels), bool), []
     unconfirmed = np.ones(len(labels), bool) if confirmed is None else ~confirmed
     min_count = max(MIN_SUSPICIOUS, unconfirmed.sum() * SUSPICIOUS_SHARE)
     for group in _label_groups(champion, images, labels, thresholds):
+        is_large = len(group.rows) >= thresholds.min_group_size
+        is_whole = is_large and group.certain.mean() >= thresholds.certain_share
+        contested[group.rows] = True if is_whole else group.certain
         certain = group.certain[unconfirmed[group.rows]]
-        if not group.is_separate and certain.sum() >= min_count and certain.mean() >= thresholds.certain_share:
+        if certain.sum() >= min_count and certain.mean() >= thresholds.certain_share:
             title = f"Labels that call {group.label} what the live model is rather certain is {group.predicted}"
             name, n, count = f"labels.{group.predicted}.{group.label}", len(certain), int(certain.sum())
-            checks.append(GateCheck(name, title, "labels", passed=False, n=n, regressions=count))
-    return checks
+            suspicions.append(GateCheck(name, title, "labels", passed=False, n=n, regressions=count))
+    return LabelNoise(contested & unconfirmed, suspicions)
 
 
 def _label_groups(
     champion: Classifier, images: np.ndarray, labels: np.ndarray, thresholds: NoiseThresholds
 ) -> list[LabelGroup]:
+    """Return the groups of labels that contradict the champion, without separate ones.
+
+    The images of a separate group resemble each other and differ from the images whose label is the predicted digit.
+    """
     answers = champion.answer(images)
     predicted = np.array([answer.digit for answer in answers], np.int64)
     certain = np.array([answer.certainty for answer in answers]) >= thresholds.certainty
@@ -136,8 +132,8 @@ def _label_groups(
     groups = []
     for number in np.unique(pair[predicted != digits]).tolist():
         rows, (predicted_digit, label) = np.flatnonzero(pair == number), divmod(number, CLASSES)
-        is_separate = _is_separate(features, predicted, digits, rows, thresholds)
-        groups.append(LabelGroup(predicted_digit, label, rows, certain[rows], is_separate))
+        if not _is_separate(features, predicted, digits, rows, thresholds):
+            groups.append(LabelGroup(predicted_digit, label, rows, certain[rows]))
     return groups
 
 

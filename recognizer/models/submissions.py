@@ -49,8 +49,8 @@ class SubmissionQuerySet(models.QuerySet["Submission"]):
         return self.filter(fold=Fold.HOLDOUT)
 
     def trainable(self) -> Self:
-        """Return the submissions of the train fold with consent to training."""
-        return self.filter(fold=Fold.TRAIN, may_train=True)
+        """Return the submissions for training: settled digits and non-digits of the train fold, with consent."""
+        return self.settled().filter(fold=Fold.TRAIN, may_train=True, truth__in=[*DIGITS, TruthValue.NOT_A_DIGIT.value])
 
     def with_latest_prediction(self) -> Self:
         """Return the submissions joined with their latest predictions and the numbers of their model versions."""

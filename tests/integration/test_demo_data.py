@@ -10,7 +10,6 @@ from digitsite.testing.site import wait_until
 from recognizer.models import Label, LabelKind, LabelReason, Prediction, Submission, TruthState
 from recognizer.services.registry import versions
 from recognizer.services.review import confusion_matrix, labels, statistics
-from recognizer.services.training.scheduling import trainable_submissions
 from tests.factories import make_submission
 
 pytestmark = pytest.mark.django_db
@@ -32,7 +31,7 @@ def test_demo_data_can_be_reviewed_trained_and_removed(media, visitor, reviewer,
     assert demo_submissions.values("visitor").distinct().count() > 3
     assert demo_submissions.filter(truth_state=TruthState.SETTLED).count() >= 20
     assert demo_submissions.filter(truth_state=TruthState.NONE).count() >= 40
-    assert trainable_submissions().filter(demo=True).exists()
+    assert Submission.objects.trainable().filter(demo=True).exists()
     by_day, by_version = statistics.accuracy_on_traffic()
     assert len(by_day) >= 3
     assert by_version[0].total >= 5

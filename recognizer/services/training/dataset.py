@@ -18,13 +18,11 @@ import numpy as np
 
 from ml.evaluation.datasets import EvalDataset, Role
 from ml.evaluation.gate import HOLDOUT
-from ml.training.label_noise import contested_rows, find_suspected_noise
+from ml.training.label_noise import find_label_noise
 from ml.training.site_recipe import SiteData
 from ml.versions import PREPROCESSING_VERSION, SIDE
 from recognizer.models import Label, LabelReason, Source, Submission, TruthState, TruthValue
 from recognizer.services.inference import predict
-
-from .scheduling import trainable_submissions
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -82,26 +80,25 @@ def build_dataset(champion: Classifier, recipe: SiteRecipe) -> TrainingDataset:
         champion: classifier of the live version; it determines which labels are contested.
         recipe: hyper-parameters; they are part of the fingerprint.
     """
-    rows = _newest_per_image(trainable_submissions())
+    rows = _newest_per_image(Submission.objects.trainable())
     digits = _capped([row for row in rows if row.truth != TruthValue.NOT_A_DIGIT], MAX_DIGITS)
     non_digits = _capped([row for row in rows if row.truth == TruthValue.NOT_A_DIGIT], MAX_NON_DIGITS)
     images, labels = _pixels(digits), _digits(digits)
     confirmed = _confirmed_digests()
     is_confirmed = np.array([row.digest in confirmed for row in digits], bool)
-    is_contested = contested_rows(champion, images, labels, recipe.noise_thresholds) & ~is_confirmed
-    suspicions = find_suspected_noise(champion, images, labels, recipe.noise_thresholds, is_confirmed)
+    noise = find_label_noise(champion, images, labels, recipe.noise_thresholds, is_confirmed)
     counts = {
         "settled": len(rows),
         "digits": len(digits),
         "per_digit": np.bincount(labels, minlength=10).tolist(),
-        "contested": int(is_contested.sum()),
+        "contested": int(noise.contested.sum()),
         "non_digits": len(non_digits),
         "left_out": len(rows) - len(digits) - len(non_digits),
         "drawers": len({_drawer(row) for row in digits}),
     }
     lines = [f"{row.digest} {row.truth} {row.digest in confirmed}" for row in (*digits, *non_digits)]
-    data = SiteData(images, labels, is_contested, _pixels(non_digits))
-    return TrainingDataset(data, counts, _fingerprint(lines, recipe.to_json()), suspicions)
+    data = SiteData(images, labels, noise.contested, _pixels(non_digits))
+    return TrainingDataset(data, counts, _fingerprint(lines, recipe.to_json()), noise.suspicions)
 
 
 def holdout_datasets() -> list[EvalDataset]:

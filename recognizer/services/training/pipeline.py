@@ -24,12 +24,12 @@ from ml.serving.export import load_keras
 from ml.training import eval_sets, site_recipe
 from ml.training.export_pipeline import ExportedModel, ExportMismatchError, evaluate_model, export_model
 from ml.training.loop import Progress, TrainingCancelledError, fit, make_deterministic
-from recognizer.models import Deployment, GateVerdict, ModelVersion, Origin, RunState, TrainingRun
+from recognizer.models import Deployment, GateVerdict, ModelVersion, Origin, RunState, Submission, TrainingRun
 from recognizer.services.registry import versions
 
 from . import dataset, evaluation, presenters, run_state
 from .run_state import Recorder
-from .scheduling import SHIPPED, trainable_submissions
+from .scheduling import SHIPPED
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -93,7 +93,7 @@ def _run(recorder: Recorder) -> None:
     recipe = replace(site_recipe.RECIPES[name], seed=int(run.recipe.get("seed", 1)))
 
     recorder.start_step("loading", f"Selecting labels. The live model is {deployment.to_version}.")
-    recorder.update(labels=trainable_submissions().count())
+    recorder.update(labels=Submission.objects.trainable().count())
     training_data = dataset.build_dataset(champion, recipe)
     recorder.log(presenters.describe_counts(training_data.counts))
     if (reason := _reason_to_skip(run, recipe, training_data)) is not None:

@@ -10,7 +10,6 @@ import logging
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import takewhile
-from typing import TYPE_CHECKING
 
 from celery import current_app
 from django.conf import settings
@@ -19,14 +18,7 @@ from django.utils import timezone
 from kombu.exceptions import OperationalError
 from redis import RedisError
 
-from recognizer.models import (
-    DIGITS,
-    Deployment,
-    RunState,
-    Submission,
-    TrainingRun,
-    TruthValue,
-)
+from recognizer.models import Deployment, RunState, Submission, TrainingRun
 from recognizer.models.choices import ACTIVE_RUN_STATES
 from recognizer.services.identity import permissions
 from recognizer.services.identity.actors import Actor
@@ -35,9 +27,6 @@ from recognizer.services.lib.clocks import HeartbeatMonitor
 from recognizer.services.registry import versions
 
 from . import run_state
-
-if TYPE_CHECKING:
-    from django.db.models import QuerySet
 
 log = logging.getLogger(__name__)
 
@@ -55,8 +44,6 @@ CLOCK_TOLERANCE = timedelta(minutes=1)
 RECIPES = ("site", "site-from-scratch")
 NO_TRAINER = "This site was started without a trainer (TRAINER=0), so it does not train. Start it with TRAINER=1."
 SHIPPED = "shipped"
-# Label values that are used for training; the others ("several", "unreadable") are not.
-TRAINING_VALUES = [*DIGITS, TruthValue.NOT_A_DIGIT.value]
 
 _heartbeats = HeartbeatMonitor()
 
@@ -78,11 +65,6 @@ class AlreadyRunningError(CannotTrainError):
     def __init__(self, run: TrainingRun) -> None:
         super().__init__(f"Training run {run.pk} is going on already ({run.get_state_display().lower()}).")
         self.run = run
-
-
-def trainable_submissions() -> QuerySet[Submission]:
-    """Return the submissions for training: settled, in the train fold, and with consent."""
-    return Submission.objects.settled().trainable().filter(truth__in=TRAINING_VALUES)
 
 
 def active_run() -> TrainingRun | None:
@@ -127,7 +109,7 @@ def request_run(
                 trigger=trigger,
                 requested_by=actor.user if actor else None,
                 recipe={"name": recipe, "seed": seed},
-                labels=trainable_submissions().count(),
+                labels=Submission.objects.trainable().count(),
                 progress={"step": "waiting", "share": 0.0},
             )
             transaction.on_commit(lambda: _send_task(run))
@@ -187,7 +169,7 @@ def labels_until_next() -> int | None:
     """Return the number of missing labels before the next automatic run; None if labels do not start runs."""
     if not settings.RETRAIN_AFTER_LABELS:
         return None
-    return max(0, settings.RETRAIN_AFTER_LABELS - (trainable_submissions().count() - _labels_at_last_run()))
+    return max(0, settings.RETRAIN_AFTER_LABELS - (Submission.objects.trainable().count() - _labels_at_last_run()))
 
 
 def next_scheduled() -> datetime | None:
@@ -258,7 +240,7 @@ def _due() -> DueRun | None:
     if (
         when is not None
         and _is_past(when, timedelta(hours=settings.RETRAIN_SCHEDULE))
-        and trainable_submissions().exists()
+        and Submission.objects.trainable().exists()
     ):
         return DueRun(TrainingRun.Trigger.SCHEDULE)
     return None

@@ -23,7 +23,6 @@ from recognizer.services.lib import bulk_insert
 from recognizer.services.review import labels
 from recognizer.services.submissions import retention, service
 from recognizer.services.submissions.intake import SubmissionInput
-from recognizer.services.training import scheduling
 from tests.factories import make_prediction, make_submission
 from tests.image_samples import SEVEN
 
@@ -181,7 +180,7 @@ def test_opt_out_covers_earlier_and_later_submissions(owner, request, stranger):
     assert OptOut.objects.count() == 1
     after, of_others = send(actor, shift=3), send(stranger, shift=6)
     Submission.objects.update(truth="7", truth_state=TruthState.SETTLED, fold="train")
-    assert set(scheduling.trainable_submissions()) == {of_others}
+    assert set(Submission.objects.trainable()) == {of_others}
     training_consent.opt_in(actor)
     assert send(actor, shift=9).may_train
     assert not send(actor, shift=12, may_train=False).may_train

@@ -9,7 +9,6 @@ from recognizer.models import Label, LabelKind, LabelReason, Lease, Submission, 
 from recognizer.services.identity.actors import Actor
 from recognizer.services.review import labels, queue
 from recognizer.services.review.labels import LabelInput, RecordedLabel
-from recognizer.services.training.scheduling import trainable_submissions
 from tests.factories import make_prediction, make_submission
 
 pytestmark = pytest.mark.django_db
@@ -177,9 +176,9 @@ def test_visitor_labels_are_not_used_for_training(visitor, stranger, reviewer):
         with pytest.raises(labels.NotAllowedError):
             decide(actor, submission)
     assert consensus(submission) == ("1", TruthState.PROVISIONAL)
-    assert not trainable_submissions().exists()
+    assert not Submission.objects.trainable().exists()
     decide(reviewer, submission, "7")
-    assert list(trainable_submissions()) == [submission]
+    assert list(Submission.objects.trainable()) == [submission]
 
 
 def test_corrections_of_single_reviewer_are_used_for_training(reviewer):
@@ -187,7 +186,7 @@ def test_corrections_of_single_reviewer_are_used_for_training(reviewer):
     make_prediction(sure)
     decide(reviewer, sure, "1")
     assert consensus(sure) == ("1", TruthState.SETTLED)
-    assert list(trainable_submissions()) == [sure]
+    assert list(Submission.objects.trainable()) == [sure]
 
 
 def test_waiting_second_opinions_settle_when_other_reviewer_is_inactive(reviewer, second_reviewer):

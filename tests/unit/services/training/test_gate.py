@@ -18,7 +18,7 @@ from ml.evaluation.gate_checks import GateCheck
 from ml.evaluation.gate_summary import summarize
 from ml.serving.bundle import BASE_FOLDER, BUNDLE_FILE
 from ml.serving.classifier import load_classifier
-from ml.training.label_noise import NoiseThresholds, contested_rows, find_suspected_noise
+from ml.training.label_noise import NoiseThresholds, find_label_noise
 from ml.training.site_recipe import interpolate_weights
 
 N = 5000
@@ -184,17 +184,17 @@ def test_poisoned_labels_are_refused_and_correct_ones_are_not():
     hands = leaning_hands(5, 1)
     images, labels = draw_images(hands, 400, 7)
     champion = load_classifier((BASE_FOLDER / BUNDLE_FILE).read_bytes())
-    assert find_suspected_noise(champion, images, labels, NoiseThresholds()) == []
+    assert find_label_noise(champion, images, labels, NoiseThresholds()).suspicions == []
     ones = np.flatnonzero(labels == 1)[:20]
     wrong = labels.copy()
     wrong[ones] = 7
-    result = find_suspected_noise(champion, images, wrong, NoiseThresholds())
-    assert [check.name for check in result] == ["labels.1.7"]
+    noise = find_label_noise(champion, images, wrong, NoiseThresholds())
+    assert [check.name for check in noise.suspicions] == ["labels.1.7"]
     answers = np.ones(N, bool)
-    refused = compare(answers, answers, labels=result)
+    refused = compare(answers, answers, labels=noise.suspicions)
     assert "looked at a second time" in refused.reasons[0]
     contradicted = ones[champion.logits(images[ones]).argmax(axis=1) != 7]
-    assert contested_rows(champion, images, wrong, NoiseThresholds())[contradicted].mean() > 0.7
+    assert noise.contested[contradicted].mean() > 0.7
 
 
 def test_a_misread_handwriting_is_not_contested_but_random_wrong_labels_are():
@@ -206,14 +206,14 @@ def test_a_misread_handwriting_is_not_contested_but_random_wrong_labels_are():
         [answer.digit != label and answer.certainty > 0.6 for answer, label in zip(answers, labels, strict=True)]
     )
     assert sure.sum() >= 20
-    assert contested_rows(champion, images, labels, NoiseThresholds())[sure].mean() < 0.3
+    assert find_label_noise(champion, images, labels, NoiseThresholds()).contested[sure].mean() < 0.3
     # The same number of wrong labels of the same digits, on images that are predicted correctly.
     rng = np.random.default_rng(1)
     right = np.flatnonzero([answer.digit == label for answer, label in zip(answers, labels, strict=True)])
     wrong = labels.copy()
     ones = rng.permutation(right[np.isin(labels[right], (1, 7))])[:30]
     wrong[ones] = 8 - labels[ones]
-    assert contested_rows(champion, images, wrong, NoiseThresholds())[ones].mean() > 0.7
+    assert find_label_noise(champion, images, wrong, NoiseThresholds()).contested[ones].mean() > 0.7
 
 
 def test_weights_are_interpolated_between_champion_and_trained_model():
