@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.db.models import OuterRef, Subquery
+from django.db.models import Max, OuterRef, Subquery
 from django.utils import timezone
 
 from ml.versions import PREPROCESSING_VERSION
@@ -74,7 +74,9 @@ def fill(count: int, *, reviewers: list[Actor], settled: float = SETTLED) -> Non
             Submission.objects.bulk_create(rows)
             Prediction.objects.bulk_create([prediction for pair in predictions for prediction in pair])
             Label.objects.bulk_create([label for label in labels if label])
-    newest = Prediction.objects.filter(submission=OuterRef("pk")).order_by("-id").values("pk")[:1]
+    # `order_by("-id")[:1]` would make PostgreSQL, without statistics, scan all predictions for each submission.
+    own = Prediction.objects.filter(submission=OuterRef("pk")).order_by().values("submission")
+    newest = own.annotate(newest=Max("pk")).values("newest")
     Submission.objects.update(latest_prediction=Subquery(newest))
 
 
