@@ -20,6 +20,10 @@ _BYTES_PER_PIXEL = {"1": 1, "L": 1, "P": 1, "I;16": 2, "I;16B": 2, "I;16L": 2, "
 _DEFAULT_BYTES_PER_PIXEL = 4
 # The WebP decoder holds two canvases and a copy in addition to the image.
 _WEBP_BYTES_PER_PIXEL = 16
+# Further frames of an animation are decoded only if the first is empty, and only up to this number of pixels.
+# A frame, the one before it, the area that it replaces and the first frame are held at the same time.
+MAX_FRAME_PIXELS = 1_000_000
+_ANIMATION_BYTES_PER_PIXEL = 26
 # A JPEG with several scans is held as coefficients of two bytes at full size, even if it is decoded to a smaller one.
 _BYTES_PER_COEFFICIENT = 2
 
@@ -45,6 +49,8 @@ def estimate_decoding_memory(image: Image.Image, *, scans: int, working_side: in
     """
     pixels = image.width * image.height
     bytes_per_pixel = _BYTES_PER_PIXEL.get(image.mode, _DEFAULT_BYTES_PER_PIXEL)
+    if may_have_frames(image):
+        return pixels * _ANIMATION_BYTES_PER_PIXEL
     if image.format == "WEBP":
         return pixels * _WEBP_BYTES_PER_PIXEL
     if image.format == "TIFF":
@@ -55,6 +61,12 @@ def estimate_decoding_memory(image: Image.Image, *, scans: int, working_side: in
     shrink = max(step for step in (1, 2, 4, 8) if step <= max(1, factor))
     decoded = pixels * bytes_per_pixel // shrink**2
     return decoded + (_estimate_coefficient_memory(image) if scans > 1 else 0)
+
+
+def may_have_frames(image: Image.Image) -> bool:
+    """Return whether an image is small enough for further frames, and may have some: the header of a GIF does not say."""
+    is_animated = image.format == "GIF" or (image.format in ("PNG", "WEBP") and getattr(image, "is_animated", False))
+    return is_animated and image.width * image.height <= MAX_FRAME_PIXELS
 
 
 def count_scans(data: bytes) -> int:

@@ -7,8 +7,9 @@ before pixels are decoded; every exception of a decoder becomes an `ImageError`.
 from __future__ import annotations
 
 import io
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
@@ -96,10 +97,14 @@ MAX_SCANNED_PIXELS = 1_500_000_000
 # the image data one read for a few kilobytes.
 MAX_HEADER_READS = 2_000
 MAX_DATA_READS = 100_000
+# Frames of an animation that are decoded to find one that is not empty.
+MAX_FRAMES = 10
+# Largest difference between the values of a colour in an empty frame: lossy WebP changes them a little.
+_MAX_EMPTY_RANGE = 8
 
 
 def decode(data: bytes, limits: Limits = Limits(), *, working_side: int = 1024) -> Image.Image:
-    """Decode the first frame of an image, upright, with 8 bits per channel and without metadata.
+    """Decode the first frame of an image that is not empty, upright, with 8 bits per channel and without metadata.
 
     Args:
         data: the bytes of the file.
@@ -180,8 +185,9 @@ def read(header: ImageHeader) -> np.ndarray:
         image.fp.remaining_reads = MAX_DATA_READS  # type: ignore[attr-defined]  # the file of `_open`
         image.load()
         _check_size(image.size, header.limits)
+        frame = _find_frame(image)
         transformation = _TRANSFORMATIONS.get(header.orientation)
-        upright = _to_eight_bits(image, max(1, max(image.size) // max(1, working_side)))
+        upright = _to_eight_bits(frame, max(1, max(frame.size) // max(1, working_side)))
         if transformation is not None:
             upright = upright.transpose(transformation)
         pixels = np.asarray(upright)
@@ -239,6 +245,36 @@ def _check_size(size: tuple[int, int], limits: Limits) -> None:
             f"The picture is {width} x {height} pixels; at most {limits.max_pixels / 1e6:g} million pixels and "
             f"{limits.max_side} along a side are accepted. Please send a smaller one.",
         )
+
+
+def _find_frame(image: Image.Image) -> Image.Image:
+    """Return the first frame of a small animation that is not empty; the first one if there is none, or no animation.
+
+    Args:
+        image: its first frame is loaded.
+    """
+    if not decoding.may_have_frames(image) or not _is_empty(image):
+        return image
+    first = image.copy()
+    with suppress(Exception):  # at the end of the animation, or a damaged frame: decoders raise many types
+        for number in range(1, MAX_FRAMES):
+            image.seek(number)
+            if not decoding.may_have_frames(image):  # a frame may make the image larger
+                break
+            image.load()
+            if not _is_empty(image):
+                return image
+    return first
+
+
+def _is_empty(image: Image.Image) -> bool:
+    """Return whether a frame has one colour, or is transparent everywhere."""
+    extrema: Any = image.getextrema()
+    ranges = [extrema] if isinstance(extrema[0], int | float) else extrema
+    if image.mode in ("LA", "RGBA") and ranges[-1][1] == 0:
+        return True
+    max_range = 0 if image.mode in ("P", "PA") else _MAX_EMPTY_RANGE
+    return all(high - low <= max_range for low, high in ranges)
 
 
 def _set_jpeg_scale(image: Image.Image, working_side: int) -> None:

@@ -25,9 +25,9 @@ _START_OF_SCAN, _END_OF_IMAGE = 0xDA, 0xD9
 _WITHOUT_LENGTH = {0x01, *range(0xD0, 0xD9)}
 MAX_JPEG_SEGMENTS = 2_000
 
-# https://www.w3.org/TR/png-3/#4Concepts.FormatTypes. Only the first frame of an animation (acTL, fcTL, fdAT) is kept.
+# https://www.w3.org/TR/png-3/#4Concepts.FormatTypes. The frames of an animation are kept (acTL, fcTL, fdAT).
 _PNG_START = b"\x89PNG\r\n\x1a\n"
-_PNG_CHUNKS = (b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND")
+_PNG_CHUNKS = (b"IHDR", b"PLTE", b"tRNS", b"acTL", b"fcTL", b"IDAT", b"fdAT", b"IEND")
 MAX_CHUNKS = 100_000
 
 # TIFF 6.0, part 2, and BigTIFF. There is one value for each strip or tile; all other tags that pixels need are short.

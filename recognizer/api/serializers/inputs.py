@@ -9,7 +9,7 @@ from ml.serving.images import FORMAT_NAMES
 
 from .fields import CropField, DataUrlField, FileField, PenField, PixelsField, StrictSerializer, StrokesField
 
-FORMATS = f"{', '.join(FORMAT_NAMES[:-1])} or {FORMAT_NAMES[-1]}; of several frames the first"
+FORMATS = f"{', '.join(FORMAT_NAMES[:-1])} or {FORMAT_NAMES[-1]}; of several frames the first that is not empty"
 
 
 class PictureFileSerializer(StrictSerializer):

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from ml.preprocessing import prepare_image
+from ml.serving import images
 from ml.serving.images import ImageError, Limits, decode
 
 # An asymmetric mark: every rotation and flip changes it.
@@ -173,6 +174,38 @@ def test_first_frame_of_an_animation_is_decoded(kind):
     first, second = Image.fromarray(MARK), Image.fromarray(255 - MARK)
     options = {"lossless": True} if kind == "WEBP" else {}
     data = save(first, kind, save_all=True, append_images=[second], **options)
+    assert np.array_equal(grey(decode(data)), MARK)
+
+
+@pytest.mark.parametrize("paper", [255, 0])
+@pytest.mark.parametrize("kind", ["GIF", "WEBP", "PNG"])
+def test_first_frame_with_ink_of_an_animation_is_decoded(kind, paper):
+    empty, drawn = Image.new("L", MARK.shape[::-1], paper), Image.fromarray(MARK)
+    options = {"lossless": True} if kind == "WEBP" else {}
+    # Frames that are equal would be merged, unless they have different durations.
+    frames, durations = [empty, drawn, Image.fromarray(255 - MARK)], [100, 200, 300]
+    data = save(empty, kind, save_all=True, append_images=frames, duration=[50, *durations], **options)
+    assert np.array_equal(grey(decode(data)), MARK)
+
+
+@pytest.mark.parametrize("kind", ["GIF", "WEBP", "PNG"])
+def test_animation_without_ink_is_its_first_frame(kind):
+    frames = [Image.new("L", (60, 40), level) for level in (255, 0, 255)]
+    data = save(frames[0], kind, save_all=True, append_images=frames[1:], duration=[50, 100, 150])
+    assert np.array_equal(grey(decode(data)), np.full((40, 60), 255))
+
+
+def test_animation_that_ends_after_an_empty_frame_is_empty():
+    noise = Image.fromarray(np.random.default_rng(0).integers(0, 256, MARK.shape, np.uint8))
+    data = save(Image.new("L", noise.size, 255), "GIF", save_all=True, append_images=[noise], duration=[50, 100])
+    assert grey(decode(data[: len(data) * 3 // 4])).min() == 255
+
+
+def test_number_of_decoded_frames_is_limited(monkeypatch):
+    frames = [Image.new("L", MARK.shape[::-1], 255 * (number % 2)) for number in range(30)]
+    data = save(frames[0], "GIF", save_all=True, append_images=[*frames[1:], Image.fromarray(MARK)], duration=50)
+    assert grey(decode(data)).max() == 0
+    monkeypatch.setattr(images, "MAX_FRAMES", 50)
     assert np.array_equal(grey(decode(data)), MARK)
 
 
