@@ -47,7 +47,7 @@ STOPSIGNAL SIGTERM
 
 FROM base AS trainer
 COPY --from=packages-with-tensorflow /venv /venv
-CMD ["nice", "python", "-m", "digitsite.worker", "train"]
+CMD ["python", "-m", "digitsite.worker", "train"]
 
 FROM base AS site
 COPY --from=packages /venv /venv

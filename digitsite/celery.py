@@ -3,8 +3,7 @@
 The supervisor starts workers with digitsite/worker.py. Celery's own command is equivalent:
 
     celery --app digitsite worker --pool solo --queues predictions --hostname predictions@%h
-    celery --app digitsite worker --pool threads --concurrency 2 --queues default --hostname default@%h
-    celery --app digitsite worker --pool threads --concurrency 1 --queues train --hostname train@%h
+    celery --app digitsite worker --pool threads --concurrency 3 --queues default,train --hostname default@%h
 
 each with --without-gossip --without-mingle --loglevel INFO. There may be several prediction workers, each with its own
 hostname; several workers of another queue do no harm. The boot steps of a worker depend on its queues

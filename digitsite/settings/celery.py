@@ -39,7 +39,7 @@ CELERY_BROKER_TRANSPORT_OPTIONS = {
     "max_retries": 0,
     # A message that is not acknowledged within this time is delivered again. Longer than any task of the queue
     # `default`, which would otherwise run twice. Work that must resume sooner after a crash is found in the database,
-    # where every job has a row. The trainer has its own timeout (digitsite/worker.py); messages of the queue
+    # where every job has a row. Messages of the queue `train` are acknowledged before the training begins; those of
     # `predictions` are never held.
     "visibility_timeout": 3600,
     # Look for such messages every 10 s; kombu's default is about every 100 s.

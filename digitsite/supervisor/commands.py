@@ -10,20 +10,23 @@ from digitsite import env
 
 from .options import Options, StartError
 
-# Process name -> the Celery queue that it serves.
-QUEUES = {"predictions": "predictions", "default": "default", "trainer": "train"}
 # How often the site is asked for stalled queues, in seconds.
 POLL_INTERVAL = 5.0
 # How long a queue may be stalled: long enough for a worker to start.
 STALL_SECONDS = 15.0
 
 
-def stall_timeout(name: str) -> float:
-    """Return the seconds after which a worker whose queue is stalled is killed.
+def queues(options: Options) -> dict[str, tuple[str, ...]]:
+    """Return the name of each worker process and the Celery queues that it serves."""
+    return {"predictions": ("predictions",), "default": ("default", "train") if options.with_trainer else ("default",)}
+
+
+def stall_timeout(queue: str) -> float:
+    """Return the seconds after which the worker of a stalled queue is killed.
 
     Prediction workers send a heartbeat every second. The others need time for the next liveness probe as well.
     """
-    if name == "predictions":
+    if queue == "predictions":
         return STALL_SECONDS
     return STALL_SECONDS + float(env.read("LIVENESS_INTERVAL_SECONDS"))
 
@@ -63,14 +66,9 @@ def web(options: Options) -> list[str]:
     return [sys.executable, "-m", "digitsite.server", "--host", options.host, "--port", str(options.port)]
 
 
-def worker(queue: str) -> list[str]:
-    """Return the command of the Celery worker of a queue."""
-    return [sys.executable, "-m", "digitsite.worker", queue]
-
-
-def trainer() -> list[str]:
-    """Return the command of the training worker, at low priority: requests take precedence."""
-    return ["nice", *worker("train")]
+def worker(*queues: str) -> list[str]:
+    """Return the command of the Celery worker of these queues."""
+    return [sys.executable, "-m", "digitsite.worker", *queues]
 
 
 def valkey(options: Options) -> list[str]:

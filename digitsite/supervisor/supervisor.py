@@ -22,7 +22,7 @@ from .process import ManagedProcess
 # take. The messages of a worker that is killed are delivered again.
 STOP_SECONDS, STOP_REDIS_SECONDS = 3.2, 1.0
 POLL_SECONDS = 0.05
-# The default worker and the trainer start once the site answers, or after this time.
+# The default worker starts once the site answers, or after this time.
 BACKGROUND_DELAY_SECONDS = 5.0
 # How often a slow start is explained in the log.
 EXPLAIN_SECONDS = 15.0
@@ -49,6 +49,7 @@ class Supervisor:
         self._processes: list[ManagedProcess] = []
         self._selector = selectors.DefaultSelector()
         self._stop_signals: list[int] = []
+        self._queues = commands.queues(options)
         # Queue -> time at which it was first reported as stalled.
         self._stalled: dict[str, float] = {}
         self._awake = AwakeClock()
@@ -94,12 +95,10 @@ class Supervisor:
         if redis:
             self._wait(lambda: readiness.redis_answers(options.socket), every=POLL_SECONDS)
         self._add("web", commands.web(options))
-        self._add("predictions", commands.worker("predictions"))
+        self._add("predictions", commands.worker(*self._queues["predictions"]))
         probe = self._probe = readiness.Probe(options)
         is_ready = self._wait(probe, every=POLL_SECONDS, seconds=BACKGROUND_DELAY_SECONDS)
-        self._add("default", commands.worker("default"))
-        if options.with_trainer:
-            self._add("trainer", commands.trainer())
+        self._add("default", commands.worker(*self._queues["default"]))
         if is_current and not is_ready:  # the cache may be wrong
             self._prepare()
             is_current = False
@@ -192,11 +191,12 @@ class Supervisor:
         stalled, now = self._probe.stalled_queues(), self._awake.now(max_gap=2 * commands.POLL_INTERVAL)
         self._stalled = {queue: self._stalled.get(queue, now) for queue in stalled}
         for process in self._processes:
-            queue = commands.QUEUES.get(process.name, "")
-            since = self._stalled.get(queue)
-            if process.is_running and since is not None and now - since > commands.stall_timeout(process.name):
+            queues = self._queues.get(process.name, ())
+            is_stalled = any(now - self._stalled.get(queue, now) > commands.stall_timeout(queue) for queue in queues)
+            if process.is_running and is_stalled:
                 process.kill("takes no work, and some waits")
-                del self._stalled[queue]  # the restarted worker gets the full time
+                for queue in queues:
+                    self._stalled.pop(queue, None)  # the restarted worker gets the full time
         return False
 
     def _handle_events(self, until: float | None) -> None:

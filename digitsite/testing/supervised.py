@@ -33,7 +33,6 @@ PARTS = {
     "web": "granian",
     "predictions": "digitsite.worker predictions",
     "default": "worker default",
-    "trainer": "digitsite.worker train",
 }
 # Settings that are not inherited from the environment of the test run.
 SETTINGS = ("HOST", "PORT", "TRAINER", "REDIS_URL", "DATABASE_URL", "ALLOWED_HOSTS", "DATA_DIR")
@@ -129,7 +128,7 @@ class Supervised:
     def wait_until_all_run(self) -> None:
         """Wait until the site answers and all workers are ready."""
         self.wait_until_it_answers()
-        for name in ("predictions", "default", "trainer"):
+        for name in ("predictions", "default"):
             wait_until(partial(self.is_ready, name), seconds=90, event=f"{name} being ready")
         self.look_around()
 

@@ -22,8 +22,10 @@ def main() -> int:
     if sys.argv[1:] == []:
         real = commands.worker
         # Before the supervisor starts any process.
-        commands.worker = lambda queue: (
-            [sys.executable, "-m", "tests.support.unresponsive_worker", queue] if queue == "default" else real(queue)
+        commands.worker = lambda *queues: (
+            [sys.executable, "-m", "tests.support.unresponsive_worker", *queues]
+            if "default" in queues
+            else real(*queues)
         )
         return supervisor.main()
     _stop_consuming_on(data_dir() / FILE)

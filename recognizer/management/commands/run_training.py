@@ -6,6 +6,7 @@ To request a training run, use `manage.py retrain`.
 import os
 import threading
 
+from django.conf import settings
 from django.core.management import BaseCommand, CommandError, CommandParser
 
 from recognizer.services.training import run_state
@@ -30,9 +31,11 @@ class Command(BaseCommand):
         if not token:
             raise CommandError("Only the trainer's worker starts this. Use `manage.py retrain`.")
         threading.Thread(target=_end_with_parent, name="parent", daemon=True).start()
+        import cv2
+
         from recognizer.services.training import pipeline
 
-        pipeline.lower_priority()
+        cv2.setNumThreads(settings.TRAINING_THREADS)  # those of TensorFlow are set in the environment
         try:
             pipeline.run_pipeline(run, token)
         except run_state.LostRunError:

@@ -90,7 +90,7 @@ def _is_default_stalled() -> bool:
 
 
 def _is_train_stalled() -> bool:
-    """Return whether the trainer is stalled. During a run it is not, because the canary waits behind the run."""
+    """Return whether the trainer is stalled. It has work waiting only if a run is queued."""
     since = timezone.now() - timedelta(seconds=settings.LIVENESS_INTERVAL_SECONDS)
     has_waiting_run = TrainingRun.objects.filter(state=RunState.QUEUED, created__lt=since).exists()
     return has_waiting_run and _is_overdue(TRAIN)

@@ -7,14 +7,11 @@ model again.
 from __future__ import annotations
 
 import logging
-import os
 import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-import cv2
 import numpy as np
-from django.conf import settings
 from django.db import DatabaseError
 from django.utils import timezone
 
@@ -42,9 +39,6 @@ log = logging.getLogger(__name__)
 
 # Number of images that a bundle must classify before it goes live, and the required accuracy.
 SMOKE_TEST_SAMPLES, SMOKE_TEST_MIN_ACCURACY = 200, 0.9
-# The lowest priority. Measured: a single prediction then takes hardly longer than on an idle site; at 10 it takes 1.5
-# times as long. SCHED_IDLE is no better for predictions, and on a busy machine a training would never end.
-NICE_LEVEL = 19
 # Errors that are not caused by the labels: a full disk, a restart of the database, too little memory.
 MACHINE_ERRORS = (OSError, MemoryError, DatabaseError)
 FINISHED = (RunState.PROMOTED, RunState.REFUSED, RunState.UNCHANGED)
@@ -291,12 +285,3 @@ def _show_progress(recorder: Recorder, progress: Progress, started: float) -> No
         done, epoch=epoch, epochs=epochs, batch=batch, batches=batches,
         loss=round(progress.loss, 4), accuracy=round(progress.accuracy, 4), seconds_left=round(seconds_left),
     )  # fmt: skip
-
-
-def lower_priority() -> None:
-    """Lower the priority and the number of threads of the training process, so that predictions stay fast.
-
-    The number of TensorFlow's threads is set in the environment before the process starts.
-    """
-    cv2.setNumThreads(settings.TRAINING_THREADS)
-    os.nice(max(0, NICE_LEVEL - os.nice(0)))

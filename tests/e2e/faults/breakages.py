@@ -45,8 +45,6 @@ class Breaker:
             f"kill -9 {part}": lambda part=part: self.kill(part) for part in ("predictions", "default", "web", "redis")
         }
         kinds |= {"freeze Redis": self.freeze_redis, "flush Redis": self.flush_redis}
-        if self._runs("trainer"):
-            kinds["kill -9 trainer"] = lambda: self.kill("trainer")
         if self.database:
             kinds["restart PostgreSQL"] = self.restart_database
         if os.path.ismount(self.media):
@@ -90,13 +88,6 @@ class Breaker:
                 file.write(bytes(65_536))
         time.sleep(2)
         ballast.unlink()
-
-    def _runs(self, part: str) -> bool:
-        try:
-            self.site.part(part)
-        except AssertionError:
-            return False
-        return True
 
 
 def mount_small_disk(folder: Path) -> str:

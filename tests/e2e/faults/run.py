@@ -199,7 +199,7 @@ def _people(site: Supervised, promises: Promises, seed: int, over: threading.Eve
 
 
 def _ask_for_a_training() -> None:
-    """Request a training, so that the trainer is busy when it is killed. The site's own beat starts it."""
+    """Request a training, so that the default worker trains when it is killed. The site's own beat starts it."""
     from recognizer.models import TrainingRun
     from recognizer.services import training
 

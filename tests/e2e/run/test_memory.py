@@ -14,7 +14,7 @@ Start = Callable[..., Supervised]
 
 MB = 1_000_000
 FIRST, ALL, PEOPLE = 2_000, 20_000, 8
-PARTS = ("web", "predictions", "default", "trainer", "redis")
+PARTS = ("web", "predictions", "default", "redis")
 
 
 def draw(site: Supervised, count: int, seed: int) -> None:

@@ -17,7 +17,7 @@ import sys
 from digitsite.supervisor import __main__, commands, startup_cache
 startup_cache.is_current = lambda options: False
 commands.prepare = lambda: ["true"]
-commands.worker = lambda queue: ["sleep", "60"]
+commands.worker = lambda *queues: ["sleep", "60"]
 code = "print('The colour of the sky is wrong.'); raise SystemExit(3)"
 setattr(commands, sys.argv[1], lambda options: [sys.executable, "-c", code])
 sys.exit(__main__.main())

@@ -10,6 +10,7 @@ import yaml
 
 from digitsite import env
 from digitsite.testing.site import BASE_DIR
+from recognizer.services.ops import liveness
 
 # Variables of Python, glibc and the shell.
 ELSEWHERE = {
@@ -75,10 +76,8 @@ def test_databases_are_reachable_only_from_the_internal_network(compose: dict) -
 
 
 def test_compose_has_a_worker_for_each_queue(compose: dict) -> None:
-    from digitsite.worker import QUEUES
-
     commands = [compose["services"][name].get("command", []) for name in OWN_SERVICES]
-    assert {command[-1] for command in commands if "digitsite.worker" in command} == set(QUEUES)
+    assert {command[-1] for command in commands if "digitsite.worker" in command} == set(liveness.CHECKS)
 
 
 def test_only_the_trainer_image_has_tensorflow() -> None:
