@@ -102,6 +102,8 @@ class Supervisor:
         if is_current and not is_ready:  # the cache may be wrong
             self._prepare()
             is_current = False
+            for process in self._processes:
+                process.reset_failures()
         while not is_ready:
             is_ready = self._wait(probe, every=POLL_SECONDS, seconds=EXPLAIN_SECONDS)
             if not is_ready:
@@ -133,8 +135,6 @@ class Supervisor:
             raise StartError("The site could not be prepared; the lines above say why.")
         startup_cache.remember(self._options)
         self._has_prepared = True
-        for process in self._processes:
-            process.reset_failures()
 
     def _add(self, name: str, command: list[str], *, oneshot: bool = False) -> ManagedProcess:
         process = ManagedProcess(name, command, self._handle_line, self._guard, oneshot=oneshot)
