@@ -64,7 +64,7 @@ def estimate_decoding_memory(image: Image.Image, *, scans: int, working_side: in
 
 
 def may_have_frames(image: Image.Image) -> bool:
-    """Return whether an image is small enough for further frames, and may have some: the header of a GIF does not say."""
+    """Return whether an image may have further frames that are small enough: the header of a GIF does not say."""
     is_animated = image.format == "GIF" or (image.format in ("PNG", "WEBP") and getattr(image, "is_animated", False))
     return is_animated and image.width * image.height <= MAX_FRAME_PIXELS
 
