@@ -214,7 +214,7 @@ def lower_bounds(files: Sequence[bytes], folder: Path) -> dict[str, float]:
     return {
         DECODE: _median(lambda number: Image.open(io.BytesIO(files[number])).load()),
         PREPROCESS: _median(lambda number: prepare_image(images[number])),
-        "inference": _median(lambda number: classifier.answer(prepared[number].pixels[None], [prepared[number].ink])),
+        "inference": _median(lambda number: classifier.answer_readings([prepared[number].readings])),
         "one insert": _median(lambda number: database.execute(insert, (prepared[number].pixels.tobytes(),))),
         "one file with fsync": _median(write),
     }

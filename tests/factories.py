@@ -3,10 +3,14 @@
 import hashlib
 import itertools
 
+import numpy as np
+
+from ml.readings import Reading, ReadingKind, encode_further
 from ml.versions import PREPROCESSING_VERSION
 from recognizer.models import Fold, ModelFiles, ModelVersion, Prediction, Source, Submission, SubmissionState, Verdict
 from recognizer.services.identity.actors import Actor
 from recognizer.services.registry import versions
+from tests.image_samples import seven_pixels
 
 _numbers = itertools.count(1)
 
@@ -31,6 +35,13 @@ def make_submission(actor: Actor | None = None, **columns: object) -> Submission
         }
         | columns
     )
+
+
+def make_boxed_submission(actor: Actor | None = None, **columns: object) -> Submission:
+    """Create a submission without ink in the plain reading, and with a 7 in the reading without a frame."""
+    readings = [Reading(ReadingKind.PLAIN, np.zeros((28, 28), np.uint8)), Reading(ReadingKind.UNMARKED, seven_pixels())]
+    further_pixels, further_ink = encode_further(readings)
+    return make_submission(actor, **{"further_pixels": further_pixels, "further_ink": further_ink} | columns)
 
 
 def make_prediction(submission: Submission, *, version: ModelVersion | None = None, **columns: object) -> Prediction:

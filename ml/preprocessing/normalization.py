@@ -69,6 +69,11 @@ class Prepared:
         """All readings; the first is the plain one."""
         return (Reading(ReadingKind.PLAIN, self.pixels, self.ink), *self.alternatives)
 
+    @property
+    def is_empty(self) -> bool:
+        """True if no reading has ink."""
+        return self.blank and not self.alternatives
+
 
 def is_normalized(pixels: np.ndarray) -> bool:
     """Return whether an image is already in MNIST's form.

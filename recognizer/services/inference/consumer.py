@@ -14,7 +14,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from typing import Any, NamedTuple
 
-import numpy as np
 import redis
 from django.conf import settings
 from django.db import close_old_connections
@@ -230,10 +229,7 @@ class Consumer:
         if requests:
             _, classifier = versions.live_classifier.current()
             images, reply_lists = zip(*requests, strict=True)
-            answers = classifier.answer(
-                np.stack([plain.pixels for plain, *_ in images]), [plain.ink for plain, *_ in images]
-            )
-            for reply_to, answer in zip(reply_lists, answers, strict=True):
+            for reply_to, answer in zip(reply_lists, classifier.answer_readings(images), strict=True):
                 self._reply(reply_to, json.dumps(asdict(answer)))
         self._acknowledge(PREVIEWS, entries)
 

@@ -108,7 +108,7 @@ def _predict_together(rows: list[PendingInput], version: ModelVersion, classifie
         rows, stale = _update_preprocessing(rows)
     readings = [row.readings for row in rows]
     started = time.perf_counter()
-    answers = classifier.answer(np.stack([plain.pixels for plain, *_ in readings]), [row.ink for row in rows])
+    answers = classifier.answer_readings(readings)
     milliseconds = (time.perf_counter() - started) * 1000 / len(rows)
     now = timezone.now()
     records = [_to_record(row, version, answer, now, milliseconds) for row, answer in zip(rows, answers, strict=True)]
@@ -142,7 +142,7 @@ def _to_record(
         doubt=answer.doubt,
         verdict=answer.verdict.value,
         milliseconds=milliseconds,
-        reading=0,
+        reading=answer.reading,
     )
 
 

@@ -148,7 +148,7 @@ def prepare(payload: SubmissionInput, *, actor: Actor) -> PreparedSubmission:
         image = storage.encode(pixels)
         prepared = preprocessing.prepare_image(image.pixels, crop=box)
         digest = image.sha256
-    if prepared.blank and not prepared.alternatives:
+    if prepared.is_empty:
         raise SubmissionRejectedError(
             "blank", "There is nothing to see on this picture. Please send one with a digit.", field=payload.field
         )

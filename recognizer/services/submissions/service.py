@@ -11,6 +11,7 @@ from django.conf import settings
 from django.db.models import F
 
 from ml.preprocessing import FRAME, Prepared
+from ml.readings import Reading
 from ml.serving.classifier import Answer
 from recognizer.models import Source, Submission
 from recognizer.services.identity import permissions
@@ -41,6 +42,11 @@ class Preview:
 
     prepared: Prepared
     answer: Answer | None
+
+    @property
+    def reading(self) -> Reading:
+        """The reading of the image that the model chose; the plain one without an answer."""
+        return self.prepared.readings[self.answer.reading if self.answer else 0]
 
 
 # --- Create ----------------------------------------------------------------------------------------------------------
@@ -105,8 +111,7 @@ def preview(*, actor: Actor, payload: SubmissionInput) -> Preview:
     permissions.require_submitter(actor)
     prepared = intake.prepare_preview(payload, actor=actor)
     with _preview_slots.slot(actor.caller_key, seconds=PREVIEW_WAIT_SECONDS):
-        is_blank = prepared.blank and not prepared.alternatives
-        answer = None if is_blank else producer.preview(prepared, timeout=settings.PREDICTION_WAIT_SECONDS)
+        answer = None if prepared.is_empty else producer.preview(prepared, timeout=settings.PREDICTION_WAIT_SECONDS)
     return Preview(prepared, answer)
 
 

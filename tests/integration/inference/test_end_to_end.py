@@ -9,10 +9,12 @@ import pytest
 
 from digitsite.testing.site import Part, Site, some_pixels, wait_until
 from ml.preprocessing import Prepared
+from ml.readings import Reading, ReadingKind
 from recognizer.models import Prediction, Submission, SubmissionState
 from recognizer.services.inference import producer, streams
 from recognizer.services.registry import versions
 from tests.factories import make_submission
+from tests.image_samples import seven_pixels
 from tests.support.prediction_queue import predict, request_predictions
 
 MEGABYTE = 2**20
@@ -93,6 +95,16 @@ def test_preview_is_predicted_and_not_stored(site: Site, worker: Part) -> None:
         assert not Submission.objects.exists()
         assert not Prediction.objects.exists()
         wait_until(lambda: not site.redis().xlen(streams.PREVIEWS), event="the deletion of the entry")
+
+
+def test_preview_chooses_among_all_readings(site: Site, worker: Part) -> None:
+    seven = Reading(ReadingKind.UNMARKED, seven_pixels())
+    prepared = Prepared(np.zeros((28, 28), np.uint8), blank=True, alternatives=(seven,))
+    with site.entered():
+        wait_until(streams.consumer_alive)
+        answer = producer.preview(prepared, timeout=10)
+        assert answer is not None
+        assert (answer.digit, answer.reading) == (7, 1)
 
 
 def test_previews_are_dropped_while_submissions_wait(site: Site, worker: Part) -> None:

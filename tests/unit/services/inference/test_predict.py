@@ -10,12 +10,14 @@ from django.utils import timezone
 
 from digitsite.testing.site import some_pixels
 from ml.preprocessing import PREPROCESSING_VERSION, prepare_strokes
+from ml.readings import Reading
 from ml.serving.bundle import BundleError
 from ml.serving.classifier import Answer, Classifier
 from recognizer.models import Deployment, ModelFiles, ModelVersion, Prediction, Submission, SubmissionState
 from recognizer.services.inference import counters, predict, recovery, result_messages, statements
 from recognizer.services.registry import versions
-from tests.factories import make_submission
+from tests.factories import make_boxed_submission, make_submission
+from tests.image_samples import SEVEN, seven_pixels
 
 pytestmark = pytest.mark.django_db
 
@@ -31,8 +33,11 @@ class Answering:
         return self._real.logits(pixels)
 
     def answer(self, pixels: np.ndarray, ink: Sequence[Mapping] | None = None) -> list[Answer]:
-        self._meanwhile(pixels)
         return self._real.answer(pixels, ink)
+
+    def answer_readings(self, images: Sequence[Sequence[Reading]]) -> list[Answer]:
+        self._meanwhile(np.stack([plain.pixels for plain, *_ in images]))
+        return self._real.answer_readings(images)
 
 
 @pytest.fixture
@@ -204,6 +209,26 @@ def test_pixels_of_older_preprocessing_are_recomputed_and_stored() -> None:
     row.refresh_from_db()
     assert bytes(row.pixels) == prepare_strokes(strokes).pixels.tobytes()
     assert row.preprocessing_version == PREPROCESSING_VERSION == row.latest_prediction.preprocessing_version
+
+
+def test_prediction_names_the_reading_that_the_model_chose() -> None:
+    """Without ink in the plain reading, any reading with ink is better."""
+    row = make_boxed_submission()
+    outcomes = predict.predict_batch([row.pk])
+    row.refresh_from_db()
+    assert (row.digit, row.latest_prediction.reading) == (7, 1)
+    assert (row.seen_pixels == seven_pixels()).all()
+    result_messages.apply_result(row, result_messages.encode_result(outcomes[row.pk]))
+    assert row.latest_prediction.reading == 1
+
+
+def test_refreshed_preprocessing_replaces_all_readings() -> None:
+    row = make_boxed_submission(strokes=SEVEN, preprocessing_version=PREPROCESSING_VERSION - 1)
+    predict.predict_batch([row.pk])
+    row.refresh_from_db()
+    prepared = prepare_strokes(SEVEN)
+    assert [reading.kind for reading in row.readings] == [reading.kind for reading in prepared.readings]
+    assert len(row.further_pixels) == 784 * len(prepared.alternatives)
 
 
 def test_missing_image_file_fails_only_its_submission() -> None:
