@@ -4,8 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from enum import Enum, auto
+from typing import TYPE_CHECKING
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ml.readings import Reading
 
 NO_LABELS = np.zeros(0, np.uint8)
 
@@ -37,6 +43,8 @@ class EvalDataset:
         role: purpose of the set.
         clusters: (N,) number of the original image of each image; copies of one original are not independent
             evidence. None: every image is its own original.
+        readings: the readings of each image, of which the evaluated model chooses one; `images` are the plain ones.
+            None: there are no others.
     """
 
     name: str
@@ -45,6 +53,7 @@ class EvalDataset:
     labels: np.ndarray
     role: Role = Role.FROZEN
     clusters: np.ndarray | None = None
+    readings: Sequence[Sequence[Reading]] | None = None
 
     @property
     def has_digits(self) -> bool:
@@ -58,4 +67,5 @@ class EvalDataset:
 
     def first(self, count: int) -> EvalDataset:
         """Return the set with its first `count` images only."""
-        return replace(self, images=self.images[:count], labels=self.labels[:count])
+        readings = None if self.readings is None else self.readings[:count]
+        return replace(self, images=self.images[:count], labels=self.labels[:count], readings=readings)

@@ -24,7 +24,7 @@ import numpy as np
 from ml.evaluation.datasets import EvalDataset, Role
 from ml.evaluation.gate_checks import GateCheck, apply_holm_correction, paired_test
 from ml.evaluation.metrics import CLASSES, expected_calibration_error
-from ml.serving.classifier import decide, softmax
+from ml.serving.classifier import choose_pixels, decide, softmax
 from ml.serving.verdicts import Verdict
 
 if TYPE_CHECKING:
@@ -163,11 +163,15 @@ def evaluate_dataset(dataset: EvalDataset, logits: np.ndarray, manifest: Manifes
 
 
 def evaluate_classifier(classifier: Classifier, sets: Iterable[EvalDataset]) -> dict[str, EvalResult]:
-    """Evaluate a model on several sets; the results are by name of the set."""
-    return {
-        dataset.name: evaluate_dataset(dataset, classifier.logits(dataset.images), classifier.manifest)
-        for dataset in sets
-    }
+    """Evaluate a model on several sets; the results are by name of the set.
+
+    Of several readings of an image, the model chooses the one that it is evaluated on.
+    """
+    results = {}
+    for dataset in sets:
+        images = dataset.images if dataset.readings is None else choose_pixels(classifier, dataset.readings)
+        results[dataset.name] = evaluate_dataset(dataset, classifier.logits(images), classifier.manifest)
+    return results
 
 
 def run_gate(

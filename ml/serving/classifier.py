@@ -139,6 +139,21 @@ def load_classifier(
     raise BundleError(f"The inference runtime must be 'litert' or 'keras', not {runtime!r}.")
 
 
+def choose_pixels(classifier: Classifier, images: Sequence[Sequence[Reading]]) -> np.ndarray:
+    """Return the pixels of the reading that a model chooses for each image.
+
+    Args:
+        classifier: the model.
+        images: the readings of each of N images, the plain one first.
+
+    Returns:
+        (N, 28, 28) uint8.
+    """
+    answers = iter(classifier.answer_readings([readings for readings in images if len(readings) > 1]))
+    pixels = [readings[next(answers).reading if len(readings) > 1 else 0].pixels for readings in images]
+    return np.stack(pixels) if pixels else np.zeros((0, SIDE, SIDE), np.uint8)
+
+
 def to_input(pixels: np.ndarray) -> np.ndarray:
     """Convert (N, 28, 28) uint8 pixels to the model's input, (N, SIDE, SIDE, 1) float32 in 0..1."""
     inputs: np.ndarray = (pixels.astype(np.float32) / 255.0)[..., None]

@@ -183,13 +183,15 @@ def _accuracies(versions: Iterable[ModelVersion]) -> list[float]:
     # Imported here so that pages do not load NumPy and the model runtime.
     import numpy as np
 
+    from ml.readings import Reading, ReadingKind
     from ml.training.eval_sets import FROZEN, draw_balanced
 
     images, labels = draw_balanced(IMAGES_PER_DIGIT, FROZEN)
+    readings = [[Reading(ReadingKind.PLAIN, image)] for image in images]
     submissions = Submission.objects.settled().digits().holdout()
     current = submissions.filter(preprocessing_version=PREPROCESSING_VERSION)
-    if rows := list(current.only("pixels", "ink", "further_pixels", "further_ink", "truth")[:MAX_HOLDOUT_IMAGES]):
-        images = np.concatenate([images, np.stack([row.readings[0].pixels for row in rows])])
-        labels = np.concatenate([labels, [int(row.truth) for row in rows]])
-    predictions = [model_versions.classifier_of(version).logits(images).argmax(axis=1) for version in versions]
-    return [float((predicted == labels).mean()) for predicted in predictions]
+    rows = list(current.only("pixels", "ink", "further_pixels", "further_ink", "truth")[:MAX_HOLDOUT_IMAGES])
+    readings += [row.readings for row in rows]
+    labels = np.concatenate([labels, [int(row.truth) for row in rows]])
+    predictions = [model_versions.classifier_of(version).answer_readings(readings) for version in versions]
+    return [float(np.mean([answer.digit for answer in answers] == labels)) for answers in predictions]

@@ -18,18 +18,20 @@ import numpy as np
 
 from ml.evaluation.datasets import EvalDataset, Role
 from ml.evaluation.gate import HOLDOUT
+from ml.serving.classifier import choose_pixels
 from ml.training.label_noise import find_label_noise
 from ml.training.site_recipe import SiteData
-from ml.versions import PREPROCESSING_VERSION, SIDE
+from ml.versions import PREPROCESSING_VERSION
 from recognizer.models import Label, LabelReason, Source, Submission, TruthState, TruthValue
 from recognizer.services.inference import predict
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Sequence
 
     from django.db.models import QuerySet
 
     from ml.evaluation.gate_checks import GateCheck
+    from ml.readings import Reading
     from ml.serving.classifier import Classifier
     from ml.training.site_recipe import SiteRecipe
 
@@ -63,7 +65,7 @@ class TrainingDataset:
     Attributes:
         data: images and labels.
         counts: numbers of selected and omitted images, stored with the version.
-        fingerprint: hash of the images, their labels and the recipe.
+        fingerprint: hash of the chosen readings, their labels and the recipe.
         suspicions: failed gate checks of groups of labels that suggest label poisoning.
     """
 
@@ -77,13 +79,15 @@ def build_dataset(champion: Classifier, recipe: SiteRecipe) -> TrainingDataset:
     """Select the training data of the next run.
 
     Args:
-        champion: classifier of the live version; it determines which labels are contested.
+        champion: classifier of the live version; it chooses a reading of each image, and determines which labels are
+            contested.
         recipe: hyper-parameters; they are part of the fingerprint.
     """
     rows = _newest_per_image(Submission.objects.trainable())
     digits = _capped([row for row in rows if row.truth != TruthValue.NOT_A_DIGIT], MAX_DIGITS)
     non_digits = _capped([row for row in rows if row.truth == TruthValue.NOT_A_DIGIT], MAX_NON_DIGITS)
-    images, labels = _pixels(digits), _digits(digits)
+    images, labels = choose_pixels(champion, _readings(digits)), _digits(digits)
+    non_digit_images = choose_pixels(champion, _readings(non_digits))
     confirmed = _confirmed_digests()
     is_confirmed = np.array([row.digest in confirmed for row in digits], bool)
     noise = find_label_noise(champion, images, labels, recipe.noise_thresholds, is_confirmed)
@@ -96,8 +100,11 @@ def build_dataset(champion: Classifier, recipe: SiteRecipe) -> TrainingDataset:
         "left_out": len(rows) - len(digits) - len(non_digits),
         "drawers": len({_drawer(row) for row in digits}),
     }
-    lines = [f"{row.digest} {row.truth} {row.digest in confirmed}" for row in (*digits, *non_digits)]
-    data = SiteData(images, labels, noise.contested, _pixels(non_digits))
+    lines = [
+        f"{row.digest} {hashlib.sha256(pixels).hexdigest()} {row.truth} {row.digest in confirmed}"
+        for row, pixels in zip((*digits, *non_digits), (*images, *non_digit_images), strict=True)
+    ]
+    data = SiteData(images, labels, noise.contested, non_digit_images)
     return TrainingDataset(data, counts, _fingerprint(lines, recipe.to_json()), noise.suspicions)
 
 
@@ -109,13 +116,19 @@ def holdout_datasets() -> list[EvalDataset]:
     rows = _newest_per_image(Submission.objects.settled().digits().holdout())[:MAX_HOLDOUT]
     if not rows:
         return []
-    sets = [EvalDataset(HOLDOUT, "Site holdout", _pixels(rows), _digits(rows), Role.HOLDOUT)]
+    sets = [_eval_dataset(HOLDOUT, "Site holdout", rows, Role.HOLDOUT)]
     sources = sorted({row.source for row in rows})
     for source in sources if len(sources) > 1 else ():
         part = [row for row in rows if row.source == source]
         name, title = f"{HOLDOUT}.{source}", f"Site holdout, {Source(source).label.lower()}"
-        sets.append(EvalDataset(name, title, _pixels(part), _digits(part), Role.HOLDOUT_SOURCE))
+        sets.append(_eval_dataset(name, title, part, Role.HOLDOUT_SOURCE))
     return sets
+
+
+def _eval_dataset(name: str, title: str, rows: Sequence[Submission], role: Role) -> EvalDataset:
+    readings = _readings(rows)
+    images = np.stack([plain.pixels for plain, *_ in readings])
+    return EvalDataset(name, title, images, _digits(rows), role, readings=readings)
 
 
 def _newest_per_image(rows: QuerySet[Submission]) -> list[Submission]:
@@ -155,17 +168,15 @@ def _confirmed_digests() -> set[str]:
     return {digest for (digest, value), users in reviewers.items() if len(users) > 1 or second_reviews[digest, value]}
 
 
-def _pixels(rows: Iterable[Submission]) -> np.ndarray:
-    """Return the model inputs (N, 28, 28) uint8, preprocessed again if the preprocessing has changed."""
-    images = []
+def _readings(rows: Sequence[Submission]) -> list[list[Reading]]:
+    """Return the readings of each image, preprocessed again if the preprocessing has changed."""
     for row in rows:
         if row.preprocessing_version != PREPROCESSING_VERSION:
             predict.prepare_again(row)
-        images.append(row.readings[0].pixels)
-    return np.stack(images) if images else np.zeros((0, SIDE, SIDE), np.uint8)
+    return [row.readings for row in rows]
 
 
-def _digits(rows: Iterable[Submission]) -> np.ndarray:
+def _digits(rows: Sequence[Submission]) -> np.ndarray:
     return np.array([int(row.truth) for row in rows], np.uint8)
 
 

@@ -7,6 +7,7 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
+from ml.evaluation.gate import evaluate_classifier
 from ml.preprocessing import PREPROCESSING_VERSION
 from ml.training.label_noise import NoiseThresholds
 from ml.training.site_recipe import SITE
@@ -14,7 +15,8 @@ from recognizer.models import Fold, Label, LabelKind, LabelReason, TruthState
 from recognizer.services.identity.actors import Actor
 from recognizer.services.registry import versions
 from recognizer.services.training import dataset
-from tests.factories import make_submission
+from tests.factories import make_boxed_submission, make_submission
+from tests.image_samples import seven_pixels
 
 pytestmark = pytest.mark.django_db
 VERSION = PREPROCESSING_VERSION
@@ -86,6 +88,24 @@ def test_the_fingerprint_depends_on_labels_and_recipe_but_not_on_their_order(cha
     rows[0].truth = "6"
     rows[0].save()
     assert dataset.build_dataset(champion, SITE).fingerprint != fingerprint
+
+
+def test_images_are_the_readings_that_the_live_version_chooses(champion):
+    make_boxed_submission(truth="7", truth_state=TruthState.SETTLED)
+    plain_only = settled("7", pixels=seven_pixels().tobytes())
+    images = dataset.build_dataset(champion, SITE).data.images
+    assert [(image == seven_pixels()).all() for image in images] == [True, True]
+    fingerprint = dataset.build_dataset(champion, SITE).fingerprint
+    plain_only.pixels = bytes(784)
+    plain_only.save()
+    assert dataset.build_dataset(champion, SITE).fingerprint != fingerprint
+
+
+def test_a_model_chooses_the_readings_on_which_it_is_evaluated(champion):
+    make_boxed_submission(truth="7", truth_state=TruthState.SETTLED, fold=Fold.HOLDOUT)
+    [holdout] = dataset.holdout_datasets()
+    assert not holdout.images.any()
+    assert evaluate_classifier(champion, [holdout])["holdout"].metrics["accuracy"] == 1
 
 
 def sure_image(champion) -> tuple[bytes, int]:
