@@ -6,8 +6,9 @@ from django import template
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
+from ml.readings import ReadingKind
 from ml.serving.verdicts import Verdict
-from recognizer.models import Prediction
+from recognizer.models import Prediction, Submission
 from recognizer.services.lib.units import MEGABYTE
 
 register = template.Library()
@@ -26,6 +27,15 @@ VERDICT_HINTS = {
     Verdict.NOT_A_DIGIT.value: "If it is one, most likely {digit}",
     Verdict.SEVERAL.value: "One at a time works best. As one: {digit}",
     Verdict.BLANK.value: "Draw one digit, large, anywhere",
+}
+
+# For predictions that chose another reading than the plain one.
+READING_NOTES = {
+    ReadingKind.PADDED: "Read with some background added around it.",
+    ReadingKind.LINES: "Read with all of its straight lines.",
+    ReadingKind.UNMARKED: "Read without the frame, circle or line around it.",
+    ReadingKind.SHEET: "Read on the sheet of paper in the picture.",
+    ReadingKind.FILLED: "Read with its outline filled in.",
 }
 
 # Passed to the scripts with json_script.
@@ -78,6 +88,14 @@ def verdict_sentence(prediction: Prediction) -> str:
 def verdict_hint(prediction: Prediction) -> str:
     """Return the hint below the sentence."""
     return _fill(VERDICT_HINTS, prediction)
+
+
+@register.filter
+def reading_note(submission: Submission) -> str:
+    """Return a sentence on the reading that the latest prediction chose, or "" for the plain one."""
+    latest = submission.latest_prediction
+    kind = submission.reading_kind(latest) if latest else None
+    return READING_NOTES.get(kind, "") if kind else ""
 
 
 @register.filter

@@ -2,10 +2,14 @@
 
 from typing import Any
 
+from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
+from ml.readings import ReadingKind
 from ml.versions import SIDE
-from recognizer.models import Verdict
+from recognizer.models import Prediction, Verdict
+
+READING_KINDS = [(kind.value, kind.value) for kind in ReadingKind]
 
 
 def _probabilities(**options: Any) -> serializers.ListField:
@@ -38,6 +42,16 @@ class PredictionSerializer(AnswerSerializer):
     preprocessing_version = serializers.IntegerField()
     created = serializers.DateTimeField()
     milliseconds = serializers.FloatField(help_text="Inference time: this image's share of its batch.")
+    reading = serializers.SerializerMethodField(
+        help_text="How the model's input was derived: `plain`, `padded` (background added around ink at the edge), "
+        "`lines` (with lines that may be ruling), `unmarked` (without a frame, circle or underline), `sheet` (the "
+        "sheet of paper in a photo), `filled` (the inside of an outline). Null if the input has changed since then."
+    )
+
+    @extend_schema_field(serializers.ChoiceField(choices=READING_KINDS, allow_null=True))
+    def get_reading(self, prediction: Prediction) -> str | None:
+        """Kind of the chosen reading; null if it is unknown."""
+        return prediction.submission.reading_kind(prediction)
 
 
 class PredictionOfSubmissionSerializer(PredictionSerializer):
@@ -56,6 +70,7 @@ class PreviewSerializer(serializers.Serializer[Any]):
     probabilities = _probabilities(allow_null=True)
     energy = serializers.FloatField(allow_null=True)
     doubt = serializers.FloatField(min_value=0, max_value=1, allow_null=True)
+    reading = serializers.ChoiceField(choices=READING_KINDS, help_text="As in a stored prediction.")
     pixels = serializers.ListField(
         child=serializers.ListField(
             child=serializers.IntegerField(min_value=0, max_value=255), min_length=SIDE, max_length=SIDE

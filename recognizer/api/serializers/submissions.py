@@ -50,6 +50,12 @@ class SubmissionSerializer(serializers.Serializer[Submission]):
     truth_state = serializers.ChoiceField(choices=TruthState.choices)
     prediction = PredictionSerializer(source="latest_prediction", allow_null=True)
 
+    def to_representation(self, submission: Submission) -> dict[str, Any]:
+        """Serialize the submission; its prediction looks up its reading there, without a query."""
+        if submission.latest_prediction is not None:
+            submission.latest_prediction.submission = submission
+        return super().to_representation(submission)
+
     def get_mine(self, submission: Submission) -> bool:
         """True if the caller sent it."""
         return permissions.owns(self.context["request"].actor, submission)

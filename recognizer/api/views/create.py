@@ -187,7 +187,7 @@ class PreviewView(SlimPostView):
         if is_batch:
             raise ValidationError("Send one picture.")
         preview = service.preview(actor=actor, payload=cast("SubmissionInput", inputs[0]))
-        if preview.answer is None and not preview.prepared.blank:
+        if preview.answer is None and not preview.prepared.is_empty:
             raise ProblemError("unavailable")
         return _response(preview_document(preview), 200)
 
@@ -305,13 +305,13 @@ def submission_document(request: SiteRequest, submission: Submission, read_key: 
         "crop": submission.crop,
         "truth": submission.truth or None,
         "truth_state": submission.truth_state,
-        "prediction": submission.latest_prediction and _prediction_document(submission.latest_prediction),
+        "prediction": submission.latest_prediction and _prediction_document(submission, submission.latest_prediction),
         "read_key": read_key,
         "manage_key": None,
     }
 
 
-def _prediction_document(prediction: Prediction) -> dict[str, Any]:
+def _prediction_document(submission: Submission, prediction: Prediction) -> dict[str, Any]:
     return {
         **{name: getattr(prediction, name) for name in ANSWER_FIELDS},
         "id": prediction.pk,
@@ -319,6 +319,7 @@ def _prediction_document(prediction: Prediction) -> dict[str, Any]:
         "preprocessing_version": prediction.preprocessing_version,
         "created": _time.to_representation(prediction.created),
         "milliseconds": prediction.milliseconds,
+        "reading": submission.reading_kind(prediction),
     }
 
 
@@ -327,7 +328,8 @@ def preview_document(preview: Preview) -> dict[str, Any]:
     answer = {name: getattr(preview.answer, name, None) for name in ANSWER_FIELDS}
     if preview.answer is None:
         answer["verdict"] = Verdict.BLANK
-    return answer | {"pixels": preview.prepared.pixels.tolist()}
+    reading = preview.reading
+    return answer | {"reading": reading.kind, "pixels": reading.pixels.tolist()}
 
 
 def _add_manage_keys(response: HttpResponse) -> None:

@@ -35,8 +35,11 @@ CHUNK = 500
 # A constant, so that equal data gives equal files.
 ZIP_TIMESTAMP = (1980, 1, 1, 0, 0, 0)
 
-COLUMNS = ("public_id", "truth", "fold", "source", "created", "preprocessing_version", "demo", "pixels")
-# The columns of a row without the pixels, for packing with struct and for reading with NumPy.
+COLUMNS = (
+    *("public_id", "truth", "fold", "source", "created", "preprocessing_version", "demo"),
+    *("pixels", "further_pixels", "latest_prediction__reading"),
+)
+# The first line of COLUMNS, for packing with struct and for reading with NumPy.
 RECORD = struct.Struct("<16s12s8s8sqH?")
 RECORD_FIELDS = {
     "id": "S16",
@@ -58,7 +61,7 @@ class LabelledDataset:
 
     Attributes:
         rows: One record (`RECORD_TYPE`) for each image, oldest first.
-        pixels: A file with the 784 bytes of each image, in the same order.
+        pixels: A file with 784 bytes of each image, in the same order: the reading that the latest prediction chose.
         content_hash: SHA-256 of rows and pixels, in hexadecimal.
     """
 
@@ -96,13 +99,14 @@ def snapshot(rows: SubmissionQuerySet, *, caller: str) -> Iterator[LabelledDatas
     """
     with _slots.slot(caller, seconds=temp_files.WAIT_SECONDS), temp_files.anonymous_file() as spool:
         records, digest = bytearray(), hashlib.sha256()
-        for *columns, created, version, demo, pixels in rows.values_list(*COLUMNS).iterator(CHUNK):
+        for *columns, created, version, demo, pixels, further, reading in rows.values_list(*COLUMNS).iterator(CHUNK):
             microseconds = int(np.datetime64(created.replace(tzinfo=None), "us").astype(np.int64))
             record = RECORD.pack(*(text.encode() for text in columns), microseconds, version, demo)
             records += record
             digest.update(record)
-            digest.update(pixels)
-            spool.write(pixels)
+            selected = further[(reading - 1) * PIXELS : reading * PIXELS] if reading else pixels
+            digest.update(selected)
+            spool.write(selected)
         yield LabelledDataset(np.frombuffer(bytes(records), RECORD_TYPE), spool, digest.hexdigest())
 
 

@@ -124,7 +124,7 @@ def _serialize(actor: Actor) -> Iterator[str]:
         "opted_out_of_training": training_consent.has_opted_out(actor),
     }
     yield json.dumps(head, indent=1)[:-2] + ',\n "submissions": ['
-    rows = permissions.own_submissions(actor).order_by("pk").defer("pixels")
+    rows = permissions.own_submissions(actor).order_by("pk").defer("pixels", "further_pixels")
     comma = "\n"
     for row in rows.prefetch_related("predictions__version", "labels").iterator(BATCH):
         yield comma + json.dumps(_submission(row, actor))
@@ -175,6 +175,7 @@ def _submission(row: Submission, actor: Actor) -> dict[str, object]:
         "answers": [
             {
                 "model": prediction.version.number,
+                "reading": row.reading_kind(prediction),
                 "created": prediction.created.isoformat(),
                 "digit": prediction.digit,
                 "verdict": prediction.verdict,

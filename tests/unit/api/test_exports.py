@@ -18,7 +18,7 @@ from digitsite.testing.site import some_pixels
 from recognizer.models import Fold, Submission, TruthState
 from recognizer.services.data import exports
 from recognizer.services.lib import temp_files
-from tests.factories import make_submission
+from tests.factories import make_boxed_submission, make_prediction, make_submission
 
 pytestmark = pytest.mark.django_db
 
@@ -69,6 +69,15 @@ def test_table_matches_the_images(settled: list[Submission], operator_client: Cl
     pictures = [Image.open(io.BytesIO(archive.read(row["file"]))) for row in rows]
     assert [picture.tobytes() for picture in pictures] == [bytes(item.pixels) for item in settled]
     assert not {"owner", "visitor", "user"} & set(rows[0])
+
+
+def test_archive_has_the_reading_that_the_latest_prediction_chose(reviewer_client: Client) -> None:
+    labelled = {"truth": "7", "truth_state": TruthState.SETTLED}
+    make_boxed_submission(**labelled)
+    make_prediction(make_boxed_submission(**labelled), reading=0)
+    make_prediction(make_boxed_submission(**labelled), reading=1)
+    arrays = np.load(io.BytesIO(content(reviewer_client.get(NPZ))), allow_pickle=False)
+    assert arrays["x"].any(axis=(1, 2)).tolist() == [False, False, True]
 
 
 def test_same_data_has_the_same_bytes_and_the_same_hash_in_every_format(

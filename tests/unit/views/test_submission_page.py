@@ -9,7 +9,7 @@ from recognizer.models import Label, Submission, SubmissionState, Verdict
 from recognizer.services.identity.actors import Actor
 from recognizer.services.review import labels
 from recognizer.services.submissions import service
-from tests.factories import make_prediction, make_submission
+from tests.factories import make_boxed_submission, make_prediction, make_submission
 
 pytestmark = pytest.mark.django_db
 
@@ -38,6 +38,15 @@ def test_owner_sees_the_prediction_and_the_actions(owner_client: Client, submiss
     assert f"/api/v1/submissions/{submission.public_id}/pixels.png" in text
     for action in ("submission-label", "submission-share", "submission-delete"):
         assert reverse(action, args=[submission.public_id]) in text
+
+
+def test_page_says_which_reading_the_model_chose_unless_it_is_the_plain_one(
+    owner_client: Client, submission: Submission, visitor: Actor
+) -> None:
+    assert "Read with" not in text_of(owner_client, submission)
+    boxed = make_boxed_submission(visitor)
+    make_prediction(boxed, reading=1)
+    assert "Read without the frame, circle or line around it." in text_of(owner_client, boxed)
 
 
 def test_a_stranger_gets_404_for_the_page_and_for_every_action(other_client: Client, submission: Submission) -> None:

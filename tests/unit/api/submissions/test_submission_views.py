@@ -1,13 +1,16 @@
 """Access to submissions for owners, reviewers, operators, strangers and holders of a key."""
 
+import io
+
+import numpy as np
 import pytest
 from PIL import Image
 
 from recognizer.models import Source, Submission
 from recognizer.services.identity import permissions
 from recognizer.services.submissions import service
-from tests.factories import make_prediction
-from tests.image_samples import SEVEN
+from tests.factories import make_boxed_submission, make_prediction
+from tests.image_samples import SEVEN, seven_pixels
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("media")]
 
@@ -55,6 +58,19 @@ def test_submission_includes_prediction_and_model_version(submission, owner_clie
     assert (body["truth"], body["truth_state"], body["mine"]) == (None, "none", True)
     assert body["strokes"] == [[[60.0, 200.0, 120.0], [60.0, 60.0, 230.0]]]
     assert body["page"].endswith(f"/s/{submission.public_id}/")
+
+
+def test_pixels_are_the_reading_that_the_latest_prediction_chose(visitor, owner_client, django_assert_num_queries):
+    boxed = make_boxed_submission(visitor)
+    before = owner_client.get(address(boxed, "/pixels.png"))
+    prediction = make_prediction(boxed, reading=1)
+    after = owner_client.get(address(boxed, "/pixels.png"))
+    assert np.asarray(Image.open(io.BytesIO(after.content))).tolist() == seven_pixels().tolist()
+    assert before.headers["ETag"] != after.headers["ETag"]
+    with django_assert_num_queries(2):  # the ids of the page, and its rows
+        [listed] = owner_client.get("/api/v1/submissions").json()["results"]
+    assert listed["prediction"]["reading"] == "unmarked"
+    assert owner_client.get(f"/api/v1/predictions/{prediction.pk}").json()["reading"] == "unmarked"
 
 
 def test_reading_a_submission_takes_one_query(submission, anonymous_client, django_assert_num_queries):
