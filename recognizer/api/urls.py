@@ -42,6 +42,7 @@ urlpatterns = [
         submissions.SubmissionReadKeyView.as_view(),
         name="api-submission-read-key",
     ),
+    path("submissions/<slug:public_id>/crop", submissions.SubmissionCropView.as_view(), name="api-submission-crop"),
     path("submissions/<slug:public_id>/share", submissions.SubmissionShareView.as_view(), name="api-submission-share"),
     path("submissions/<slug:public_id>/labels", labels.SubmissionLabelsView.as_view(), name="api-submission-labels"),
     path("preview", create.PreviewView.as_view(), name="api-preview"),

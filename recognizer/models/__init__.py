@@ -23,7 +23,7 @@ from .idempotency import IdempotencyItem, IdempotencyKey
 from .labels import Label, Lease, Skip, Vote
 from .opt_outs import OptOut
 from .registry import Deployment, ModelFiles, ModelVersion, TrainingRun
-from .submissions import LARGE_COLUMNS, VERSION_COLUMNS, Prediction, Submission, SubmissionQuerySet
+from .submissions import LARGE_COLUMNS, VERSION_COLUMNS, Prediction, Submission, SubmissionQuerySet, as_crop_text
 from .tokens import Token
 
 __all__ = [
@@ -62,4 +62,5 @@ __all__ = [
     "TruthValue",
     "Verdict",
     "Vote",
+    "as_crop_text",
 ]

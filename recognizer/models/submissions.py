@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import secrets
 from typing import TYPE_CHECKING, Self
 
 from django.conf import settings
 from django.db import models
-from django.db.models import F, Q
+from django.db.models import F, OuterRef, Q, Value
+from django.db.models.functions import Cast, Coalesce
 from django.urls import reverse
 
 from ml.readings import Reading, ReadingKind, decode_readings
@@ -213,6 +215,11 @@ class Submission(models.Model):
         return reverse("submission", args=[self.public_id])
 
     @property
+    def crop_text(self) -> str:
+        """The crop in the form of `Prediction.crop`."""
+        return json.dumps(self.crop) if self.crop else ""
+
+    @property
     def readings(self) -> list[Reading]:
         """The readings of the image, of which a model version chooses one; the first is the plain one."""
         return decode_readings(bytes(self.pixels), self.ink, bytes(self.further_pixels), self.further_ink)
@@ -226,23 +233,31 @@ class Submission(models.Model):
     def reading_kind(self, prediction: Prediction) -> ReadingKind | None:
         """Return the kind of the reading that a prediction for this submission chose.
 
-        None if that is unknown, because the submission was preprocessed again since then.
+        None if that is unknown, because the submission was cropped or preprocessed again since then.
         """
         if prediction.reading == 0:
             return ReadingKind.PLAIN
-        is_current = prediction.preprocessing_version == self.preprocessing_version
+        is_current = (prediction.crop, prediction.preprocessing_version) == (self.crop_text, self.preprocessing_version)
         if not is_current or prediction.reading > len(self.further_ink):
             return None
         return ReadingKind(self.further_ink[prediction.reading - 1]["kind"])
 
 
+def as_crop_text(crop: F | OuterRef) -> Coalesce:
+    """Return the expression for a submission's crop in the form of `Prediction.crop`."""
+    return Coalesce(Cast(crop, models.CharField()), Value(""))
+
+
 class Prediction(models.Model):
-    """The output of a model version for a submission, under one preprocessing version."""
+    """The output of a model version for one crop of a submission, under one preprocessing version."""
 
     # No own index for submission and version: constraints and indexes below begin with them.
     submission = models.ForeignKey(Submission, on_delete=models.CASCADE, related_name="predictions", db_index=False)
     version = models.ForeignKey("ModelVersion", on_delete=models.PROTECT, related_name="predictions", db_index=False)
     preprocessing_version = models.PositiveSmallIntegerField()
+    crop = models.CharField(
+        max_length=40, blank=True, default="", db_default="", help_text="JSON of the submission's crop; empty: none."
+    )
     created = models.DateTimeField(auto_now_add=True)
     probabilities = models.JSONField(help_text="Ten calibrated probabilities, digit 0 first.")
     digit = models.PositiveSmallIntegerField(choices=Digit)
@@ -264,7 +279,7 @@ class Prediction(models.Model):
         ]
         constraints = [
             models.UniqueConstraint(
-                fields=["submission", "version", "preprocessing_version"], name="prediction_once_per_version"
+                fields=["submission", "version", "preprocessing_version", "crop"], name="prediction_once_per_crop"
             ),
             models.CheckConstraint(condition=Q(digit__range=(0, 9)), name="prediction_digit_0_9"),
             models.CheckConstraint(
@@ -278,3 +293,9 @@ class Prediction(models.Model):
 
     def __str__(self) -> str:
         return f"{self.digit} ({self.certainty:.1%}, {self.verdict})"
+
+    @property
+    def crop_box(self) -> list[int] | None:
+        """The crop as [left, top, right, bottom]; None: the whole image."""
+        box: list[int] | None = json.loads(self.crop) if self.crop else None
+        return box

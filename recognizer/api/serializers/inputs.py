@@ -48,6 +48,16 @@ class PictureJsonSerializer(StrictSerializer):
         return attrs
 
 
+class CropSerializer(StrictSerializer):
+    """A new crop of a submission."""
+
+    crop = CropField(
+        allow_null=True,
+        help_text="Left, top, right and bottom edge of the digit, in pixels of the stored image (`width` x `height`). "
+        "Null: the whole image.",
+    )
+
+
 def _may_train() -> serializers.BooleanField:
     return serializers.BooleanField(default=True, help_text="False: the site may not use it for training.")
 

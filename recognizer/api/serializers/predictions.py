@@ -35,11 +35,17 @@ class AnswerSerializer(serializers.Serializer[Any]):
 
 
 class PredictionSerializer(AnswerSerializer):
-    """The prediction of one model version for one submission."""
+    """The prediction of one model version for one crop of a submission."""
 
     id = serializers.IntegerField(source="pk")
     version = serializers.IntegerField(source="version.number", help_text="Number of the model version.")
     preprocessing_version = serializers.IntegerField()
+    crop = serializers.ListField(
+        child=serializers.IntegerField(),
+        source="crop_box",
+        allow_null=True,
+        help_text="The crop that was read, in pixels of the stored image.",
+    )
     created = serializers.DateTimeField()
     milliseconds = serializers.FloatField(help_text="Inference time: this image's share of its batch.")
     reading = serializers.SerializerMethodField(

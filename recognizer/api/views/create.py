@@ -12,7 +12,6 @@ from urllib.parse import quote_plus
 
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse, QueryDict
-from django.http.request import HttpHeaders
 from django.http.response import HttpResponseBase
 from django.urls import reverse
 from drf_spectacular.utils import OpenApiResponse, extend_schema
@@ -34,6 +33,7 @@ from recognizer.api.http.problems import (
     problem_response,
 )
 from recognizer.api.http.request_parsing import Entry
+from recognizer.api.http.requests import RETRY_AFTER_SECONDS, wait_preference
 from recognizer.api.openapi.params import (
     CROP,
     DRAWING_EXAMPLE,
@@ -68,7 +68,6 @@ from .submissions import SubmissionListView
 if TYPE_CHECKING:
     from rest_framework.request import Request
 
-RETRY_AFTER_SECONDS = "1"
 ANSWER_FIELDS = ("verdict", "digit", "certainty", "runner_up", "probabilities", "energy", "doubt")
 
 _json, _time = JSONRenderer(), DateTimeField()
@@ -227,24 +226,6 @@ def _prepare_batch(actor: Actor, entries: Sequence[Entry]) -> list[PreparedSubmi
     return [document_of(item)[0] if isinstance(item, Exception) else item for item in results]
 
 
-def wait_preference(headers: HttpHeaders) -> tuple[bool, float]:
-    """Return whether the client waits for the prediction, and for how many seconds, by the `Prefer` header (RFC 7240).
-
-    `Prefer: wait=N` waits N seconds, at most PREDICTION_WAIT_SECONDS; `respond-async` does not wait. Without a
-    preference it is PREDICTION_WAIT_SECONDS. Preferences that cannot be parsed are ignored, as the RFC demands.
-    """
-    timeout = float(settings.PREDICTION_WAIT_SECONDS)
-    preferences: dict[str, str] = {}
-    for preference in headers.get("Prefer", "").split(","):
-        name, _, value = preference.partition(";")[0].partition("=")
-        preferences.setdefault(name.strip().lower(), value.strip().strip('"'))
-    if preferences.get("wait", "").isdecimal():
-        timeout = min(float(preferences["wait"]), timeout)
-    elif "respond-async" in preferences:
-        timeout = 0.0
-    return timeout > 0, timeout
-
-
 def _recorded_outcomes(stored: Sequence[dict[str, Any]], timeout: float, *, caller: str) -> list[Outcome]:
     """Return the outcomes recorded for an idempotency key.
 
@@ -317,6 +298,7 @@ def _prediction_document(submission: Submission, prediction: Prediction) -> dict
         "id": prediction.pk,
         "version": prediction.version.number,
         "preprocessing_version": prediction.preprocessing_version,
+        "crop": prediction.crop_box,
         "created": _time.to_representation(prediction.created),
         "milliseconds": prediction.milliseconds,
         "reading": submission.reading_kind(prediction),

@@ -1,16 +1,28 @@
-"""Submissions: list, read, delete, share; their images. `create` has the views that receive images."""
+"""Submissions: list, read, crop, delete, share; their images. `create` has the views that receive images."""
 
 import hashlib
 
 from django.db.models import QuerySet
 from django.http import HttpResponse
 from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import extend_schema
+from drf_spectacular.utils import OpenApiResponse, extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from recognizer.api.http.image_responses import encode_png, image_response
-from recognizer.api.openapi.params import NOT_MODIFIED, describe_list, describe_submission, problems
+from recognizer.api.http.requests import RETRY_AFTER_SECONDS, wait_preference
+from recognizer.api.openapi.params import (
+    KEY,
+    MANAGE_KEY,
+    NOT_MODIFIED,
+    PREFER,
+    PUBLIC_ID,
+    RETRY_AFTER,
+    describe_list,
+    describe_submission,
+    problems,
+)
+from recognizer.api.serializers.inputs import CropSerializer
 from recognizer.api.serializers.models import StatsSerializer
 from recognizer.api.serializers.submissions import (
     ShareSerializer,
@@ -19,11 +31,11 @@ from recognizer.api.serializers.submissions import (
 )
 from recognizer.api.views.base import ApiView, ListView
 from recognizer.filters import SubmissionFilter
-from recognizer.models import Scope, Submission
+from recognizer.models import Scope, Submission, SubmissionState
 from recognizer.services.identity import permissions
 from recognizer.services.images import storage
 from recognizer.services.ops import submission_stats
-from recognizer.services.submissions import service
+from recognizer.services.submissions import crops, service
 
 
 @describe_list(
@@ -58,6 +70,39 @@ class SubmissionView(ApiView):
         """Delete a submission with its predictions, labels and image. For its sender and operators."""
         service.delete(actor=self.actor, submission=self.readable_submission(public_id))
         return Response(status=204)
+
+
+class SubmissionCropView(ApiView):
+    """Crop of a submission."""
+
+    scopes = {"PUT": (Scope.SUBMIT, Scope.REVIEW)}
+    max_body_bytes = 1024
+
+    @extend_schema(
+        operation_id="crop_submission",
+        tags=["submissions"],
+        parameters=[PUBLIC_ID, KEY, MANAGE_KEY, PREFER, RETRY_AFTER],
+        request=CropSerializer,
+        responses={
+            200: OpenApiResponse(SubmissionSerializer, "Read within this crop."),
+            202: OpenApiResponse(SubmissionSerializer, "The prediction is pending."),
+            **problems(400, 403, 404, 413, 415, 422, 429, 503),
+        },
+    )
+    def put(self, request: Request, public_id: str) -> Response:
+        """Read a submission again, within another crop. For its sender and reviewers.
+
+        Waits for the prediction as `create_submission` does. The labels and the predictions of other crops are kept.
+        Repeating the request changes nothing.
+        """
+        submission = self.readable_submission(public_id)
+        crop = self.validated_body(CropSerializer)["crop"]
+        _, timeout = wait_preference(request.headers)
+        crops.set_crop(actor=self.actor, submission=submission, crop=crop, timeout=timeout)
+        document = SubmissionSerializer(submission, context={"request": request, "key": self.key}).data
+        if submission.state == SubmissionState.PENDING:
+            return Response(document, status=202, headers={"Retry-After": RETRY_AFTER_SECONDS})
+        return Response(document)
 
 
 class SubmissionShareView(ApiView):

@@ -175,6 +175,7 @@ def _submission(row: Submission, actor: Actor) -> dict[str, object]:
         "answers": [
             {
                 "model": prediction.version.number,
+                "crop": prediction.crop_box,
                 "reading": row.reading_kind(prediction),
                 "created": prediction.created.isoformat(),
                 "digit": prediction.digit,

@@ -129,6 +129,11 @@ def can_label(actor: Actor, submission: Submission) -> bool:
     return _changes_own(actor, submission) or actor.is_reviewer
 
 
+def can_crop(actor: Actor, submission: Submission) -> bool:
+    """Return whether the actor may have the submission read within another crop: owners and reviewers may."""
+    return can_label(actor, submission)
+
+
 def can_retract(actor: Actor, label: Label) -> bool:
     """Return whether the actor may retract the label: only its author may."""
     return is_own_label(actor, label) and (label.kind != LabelKind.REVIEW or actor.has_scope(Scope.REVIEW))

@@ -20,6 +20,8 @@ from .actors import Actor
 # Size of rows in the database with their share of the indexes, measured with SQLite's dbstat; see tests.
 # A submission without strokes but with its pixels and one prediction, a label with its vote, an opt-out.
 SUBMISSION_ROW_BYTES, LABEL_ROW_BYTES, OPT_OUT_ROW_BYTES, IDEMPOTENCY_ROW_BYTES = 4000, 300, 150, 500
+# A further prediction of a submission.
+PREDICTION_ROW_BYTES = 500
 NO_LIMIT = 2**60
 
 

@@ -4,6 +4,7 @@ import logging
 import time
 from collections.abc import Sequence
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 import numpy as np
 from django.conf import settings
@@ -21,6 +22,9 @@ from recognizer.services.registry import versions
 from . import statements
 from .result_messages import Failure, Result, StoredPrediction
 from .statements import INPUT_COLUMNS, PendingInput, PredictionRecord
+
+if TYPE_CHECKING:
+    from ml.preprocessing import Prepared
 
 log = logging.getLogger(__name__)
 
@@ -133,6 +137,7 @@ def _to_record(
         submission_id=row.pk,
         version_id=version.pk,
         preprocessing_version=row.preprocessing_version,
+        crop=row.crop,
         created=now,
         probabilities=[round(probability, 6) for probability in answer.probabilities],
         digit=answer.digit,
@@ -149,7 +154,10 @@ def _to_record(
 def _store(records: list[PredictionRecord], version: ModelVersion, prepared_again: list[Submission]) -> dict[int, int]:
     with fsync.relaxed_sync(), transaction.atomic():
         if prepared_again:
-            Submission.objects.bulk_update(prepared_again, INPUT_COLUMNS)
+            locked = Submission.objects.select_for_update().filter(pk__in=[row.pk for row in prepared_again])
+            crops = dict(locked.values_list("pk", "crop"))
+            unchanged = [row for row in prepared_again if row.pk in crops and row.crop == crops[row.pk]]
+            Submission.objects.bulk_update(unchanged, INPUT_COLUMNS)
         return statements.write_predictions(records, version.number)
 
 
@@ -161,19 +169,22 @@ def _update_preprocessing(rows: list[PendingInput]) -> tuple[list[PendingInput],
     for submission in stale.values():
         prepare_again(submission)
     updated = {
-        pk: PendingInput(pk, *(getattr(submission, name) for name in INPUT_COLUMNS)) for pk, submission in stale.items()
+        pk: PendingInput(
+            pk=pk, crop=submission.crop_text, **{name: getattr(submission, name) for name in INPUT_COLUMNS}
+        )
+        for pk, submission in stale.items()
     }
     return [updated.get(row.pk, row) for row in rows], list(stale.values())
 
 
-def prepare_again(row: Submission) -> None:
-    """Compute the cached readings of a submission with the current preprocessing, without saving.
+def prepare_again(row: Submission) -> "Prepared":
+    """Compute the cached readings of a submission's crop with the current preprocessing, without saving.
 
-    OpenCV is imported here because this is rarely needed.
+    A cropped drawing is read from its stored image. OpenCV is imported here because this is rarely needed.
     """
     from ml.preprocessing import prepare_image, prepare_strokes
 
-    if row.strokes:
+    if row.strokes and not row.crop:
         prepared = prepare_strokes(row.strokes)
     else:
         from recognizer.services.images import storage
@@ -182,6 +193,7 @@ def prepare_again(row: Submission) -> None:
     row.pixels, row.ink = prepared.pixels.tobytes(), dict(prepared.ink)
     row.further_pixels, row.further_ink = encode_further(prepared.readings)
     row.preprocessing_version = PREPROCESSING_VERSION
+    return prepared
 
 
 def _fail(pk: int, error: Exception) -> dict[int, Result]:

@@ -16,7 +16,7 @@ from recognizer.models import SubmissionState
 
 
 class PendingInput(NamedTuple):
-    """The model's input for a submission, encoded as in the columns of `Submission`."""
+    """The model's input for a submission, encoded as in the columns of `Submission`; the crop as in `Prediction`."""
 
     pk: int
     pixels: bytes
@@ -24,6 +24,7 @@ class PendingInput(NamedTuple):
     further_pixels: bytes
     further_ink: Sequence[Mapping[str, Any]]
     preprocessing_version: int
+    crop: str
 
     @property
     def readings(self) -> list[Reading]:
@@ -37,6 +38,7 @@ class PredictionRecord(NamedTuple):
     submission_id: int
     version_id: int
     preprocessing_version: int
+    crop: str
     created: datetime
     probabilities: Sequence[float]
     digit: int
@@ -50,24 +52,26 @@ class PredictionRecord(NamedTuple):
 
 
 # The columns of `Submission` that preprocessing computes.
-INPUT_COLUMNS = [name for name in PendingInput._fields if name != "pk"]
+INPUT_COLUMNS = [name for name in PendingInput._fields if name not in ("pk", "crop")]
 PARAMETERS = f"({', '.join(['%s'] * len(PredictionRecord._fields))})"
-# A conflict means that this model predicted the same pixels before; that row stays. DO NOTHING would not return its
+# A conflict means that this model predicted the same crop before; that row stays. DO NOTHING would not return its
 # id, and on SQLite it would also ignore violations of other constraints.
 INSERT_PREDICTIONS = f"""
     INSERT INTO recognizer_prediction ({", ".join(PredictionRecord._fields)}) VALUES {{}}
-    ON CONFLICT (submission_id, version_id, preprocessing_version)
+    ON CONFLICT (submission_id, version_id, preprocessing_version, crop)
     DO UPDATE SET preprocessing_version = excluded.preprocessing_version
     RETURNING submission_id, id
 """  # noqa: S608 - the columns above
-# Copies the columns of the latest prediction that lists and the review queue filter and sort by.
+# Copies the columns of the latest prediction that lists and the review queue filter and sort by, unless the crop has
+# changed since the input was read: the submission waits for the prediction of its new crop then.
 UPDATE_SUBMISSION = """
     UPDATE recognizer_submission SET
         state = %s, latest_prediction_id = %s, doubt = %s, digit = %s, certainty = %s, verdict = %s, answered_by = %s,
         models_disagree = EXISTS (
-            SELECT 1 FROM recognizer_prediction p WHERE p.submission_id = recognizer_submission.id AND p.digit <> %s
+            SELECT 1 FROM recognizer_prediction p WHERE p.submission_id = recognizer_submission.id
+            AND p.crop = %s AND p.digit <> %s
         )
-    WHERE id = %s
+    WHERE id = %s AND COALESCE(CAST(crop AS text), '') = %s
 """
 
 
@@ -76,14 +80,16 @@ def read_inputs(ids: Sequence[int], state: SubmissionState) -> list[PendingInput
     placeholders = ", ".join(["%s"] * len(ids))
     with connection.cursor() as cursor:
         cursor.execute(
-            f"SELECT id, {', '.join(INPUT_COLUMNS)} FROM recognizer_submission "  # noqa: S608 - names and placeholders
+            f"SELECT id, {', '.join(INPUT_COLUMNS)}, crop FROM recognizer_submission "  # noqa: S608 - names and placeholders
             f"WHERE state = %s AND id IN ({placeholders})",
             [state.value, *ids],
         )
         rows = cursor.fetchall()
     return [
-        PendingInput(pk, bytes(pixels), json.loads(ink), bytes(further_pixels), json.loads(further_ink), version)
-        for pk, pixels, ink, further_pixels, further_ink, version in rows
+        PendingInput(
+            pk, bytes(pixels), json.loads(ink), bytes(further_pixels), json.loads(further_ink), version, crop or ""
+        )
+        for pk, pixels, ink, further_pixels, further_ink, version, crop in rows
     ]
 
 
@@ -123,8 +129,10 @@ def write_predictions(records: Sequence[PredictionRecord], version_number: int) 
                     record.certainty,
                     record.verdict,
                     version_number,
+                    record.crop,
                     record.digit,
                     record.submission_id,
+                    record.crop,
                 )
                 for record in records
             ],

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from django.db.models import Count, Exists, F, OuterRef
 
-from recognizer.models import ModelVersion, Prediction, Submission
+from recognizer.models import ModelVersion, Prediction, Submission, as_crop_text
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,12 +32,14 @@ class Matrix:
 
 
 def matrix_for_version(version: ModelVersion) -> Matrix:
-    """Count all submissions with a settled digit that `version` predicted with their current preprocessing."""
+    """Count all submissions with a settled digit whose current crop `version` predicted with current preprocessing."""
     settled = Submission.objects.settled().digits().order_by()
     # For most submissions this is the latest prediction, whose columns are on the submission itself.
     last = settled.filter(answered_by=version.number).values_list("truth", "digit")
     earlier = settled.exclude(answered_by=version.number).filter(
-        predictions__version=version, predictions__preprocessing_version=F("preprocessing_version")
+        predictions__version=version,
+        predictions__preprocessing_version=F("preprocessing_version"),
+        predictions__crop=as_crop_text(F("crop")),
     )
     cells = [[0] * 10 for _ in range(10)]
     for rows in (last, earlier.values_list("truth", "predictions__digit")):
@@ -47,7 +49,7 @@ def matrix_for_version(version: ModelVersion) -> Matrix:
 
 
 def parse_cell(*, version: int, digit: int) -> Exists:
-    """Return a filter for submissions that a version predicted as `digit` with their current preprocessing.
+    """Return a filter for submissions whose current crop a version predicted as `digit` with current preprocessing.
 
     Args:
         version: Number of the model version.
@@ -57,6 +59,7 @@ def parse_cell(*, version: int, digit: int) -> Exists:
         Prediction.objects.filter(
             submission=OuterRef("pk"),
             preprocessing_version=OuterRef("preprocessing_version"),
+            crop=as_crop_text(OuterRef("crop")),
             version__number=version,
             digit=digit,
         )

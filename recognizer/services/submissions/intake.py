@@ -249,7 +249,7 @@ def _decode(payload: SubmissionInput, actor: Actor) -> tuple[Pixels, Box | None]
     if payload.crop is None:
         return pixels, None
     height, width = pixels.shape[:2]
-    return pixels, _scale_crop(payload.crop, upload_size, (width, height))
+    return pixels, scale_crop(payload.crop, upload_size, (width, height))
 
 
 def _from_numbers(rows: object) -> Pixels:
@@ -270,8 +270,12 @@ def _from_numbers(rows: object) -> Pixels:
         ) from error
 
 
-def _scale_crop(crop: Crop, upload_size: tuple[int, int], stored_size: tuple[int, int]) -> Box:
-    """Convert a crop box from pixels of the upload to pixels of the stored image, clipped at its edges."""
+def scale_crop(crop: Crop, upload_size: tuple[int, int], stored_size: tuple[int, int]) -> Box:
+    """Convert a crop box from pixels of the upload to pixels of the stored image, clipped at its edges.
+
+    Raises:
+        SubmissionRejectedError: the box is too small.
+    """
     left, top, right, bottom = crop
     x_scale, y_scale = stored_size[0] / upload_size[0], stored_size[1] / upload_size[1]
     box = (

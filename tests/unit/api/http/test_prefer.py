@@ -3,7 +3,7 @@
 import pytest
 from django.http.request import HttpHeaders
 
-from recognizer.api.views.create import wait_preference
+from recognizer.api.http.requests import wait_preference
 
 DEFAULT_SECONDS = 2.0
 
