@@ -1,8 +1,7 @@
 """Keyset pagination of lists, for History and the API.
 
-A cursor contains the key of the row before (or after) the page. The query time does not depend on the position, and
-rows that are added or deleted between two requests neither repeat nor hide other rows. The last key of every ordering
-is the id, which is unique.
+A cursor contains the key of the row before (or after) the page; the last key of every ordering is the id, which is
+unique. See docs/adr/0013-keyset-pagination.md.
 """
 
 import base64

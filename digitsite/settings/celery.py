@@ -15,9 +15,7 @@ CELERY_TASK_IGNORE_RESULT = True
 CELERY_TASK_SERIALIZER = "json"
 CELERY_ACCEPT_CONTENT = ["json"]
 CELERY_TASK_DEFAULT_QUEUE = "default"
-# Messages of `predictions` are not acknowledged. The rows of one that is lost with its worker are found by `sweep`. And
-# a worker whose acknowledgement fails because Redis is down would count that message against its prefetch limit of one
-# and never take another: https://github.com/celery/kombu/blob/main/kombu/transport/redis.py (QoS.ack)
+# When messages are acknowledged: docs/adr/0016-when-celery-tasks-are-acknowledged.md.
 # Each queue has its own exchange: without one, all three would be bound to the default exchange under one key.
 CELERY_TASK_QUEUES = [
     Queue("predictions", Exchange("predictions"), "predictions", no_ack=True),
@@ -38,9 +36,7 @@ CELERY_BROKER_TRANSPORT_OPTIONS = {
     "socket_connect_timeout": REDIS_TIMEOUT,
     "max_retries": 0,
     # A message that is not acknowledged within this time is delivered again. Longer than any task of the queue
-    # `default`, which would otherwise run twice. Work that must resume sooner after a crash is found in the database,
-    # where every job has a row. Messages of the queue `train` are acknowledged before the training begins; those of
-    # `predictions` are never held.
+    # `default`, which would otherwise run twice.
     "visibility_timeout": 3600,
     # Look for such messages every 10 s; kombu's default is about every 100 s.
     "unacked_restore_interval": 10,

@@ -11,10 +11,9 @@ DATABASES = {
 }
 if DATABASES["default"]["ENGINE"] == env.SQLITE:
     # WAL: readers are not blocked while a worker writes. IMMEDIATE: takes the write lock at BEGIN, where busy_timeout
-    # applies, instead of failing at the first write. FULL: accepted submissions survive power loss, at 0.23 ms a commit
-    # instead of 0.02 with NORMAL; services.lib.fsync combines these waits where there would be several in a row.
-    # https://www.sqlite.org/pragma.html#pragma_synchronous
-    # secure_delete: overwrites deleted rows with zeros, which is off by default in some builds of SQLite.
+    # applies, instead of failing at the first write. FULL: accepted submissions survive power loss; see
+    # docs/adr/0006-group-commit.md. secure_delete: overwrites deleted rows with zeros, which is off by default in some
+    # builds of SQLite.
     DATABASES["default"]["OPTIONS"] = {
         "transaction_mode": "IMMEDIATE",
         "timeout": 10,

@@ -48,10 +48,9 @@ class ModelVersion(models.Model):
 
 
 class ModelFiles(models.Model):
-    """The files of a version, 1.8 MB. A separate table keeps them out of lists and joins.
+    """The files of a version. Pruning an old version deletes this row and keeps the metrics.
 
-    They are stored in the database so that its backups include the models, all hosts see the same ones, and writes are
-    atomic. Pruning an old version deletes this row and keeps the metrics.
+    See docs/adr/0009-model-files-in-the-database.md.
     """
 
     version = models.OneToOneField(ModelVersion, primary_key=True, on_delete=models.CASCADE, related_name="files")

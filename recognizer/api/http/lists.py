@@ -28,7 +28,7 @@ class StrictFilterBackend(BaseFilterBackend):
 
 
 class KeysetPagination(BasePagination):
-    """Pages of `recognizer.pagination`. The framework's cursors count rows of equal doubt, at most a thousand."""
+    """Pages of `recognizer.pagination`."""
 
     def paginate_queryset(self, queryset: Any, request: Request, view: Any = None) -> list[Any]:  # noqa: ARG002
         """Return the rows of the page that `cursor` and `page_size` select.

@@ -1,8 +1,6 @@
 """Login throttling: limits for passwords of one account, passwords from one address, new accounts and mails.
 
-Attempts are counted in the database and not in the cache: signing in needs the database anyway, so guessing is never
-unlimited because the counter is unavailable. django-axes was rejected: it adds a middleware, a backend, three tables
-with names and addresses in clear text, and 60 settings; this is one table.
+Attempts are counted in the database, which a login needs anyway. See docs/adr/0012-login-throttle.md.
 """
 
 import math

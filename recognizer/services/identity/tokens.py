@@ -1,7 +1,6 @@
 """Personal access tokens: created and deleted by a signed-in account, used by its programs.
 
-django-rest-knox was rejected: it deletes expired tokens on reads, fetches all tokens of the account for each request,
-fails on a key that is not UTF-8, and has no names, scopes or time of the last use.
+See docs/adr/0005-api-tokens.md.
 """
 
 import hashlib

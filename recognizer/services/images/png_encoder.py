@@ -1,7 +1,6 @@
-"""PNG encoder for drawings: lossless, in a tenth of the time that Pillow takes.
+"""PNG encoder for drawings: lossless and without filters. See docs/adr/0010-png-encoder.md.
 
-Pillow tries every filter on every row, which helps for photographs. Drawings consist of runs of one colour, which
-compress better without a filter. https://www.w3.org/TR/png-3/
+https://www.w3.org/TR/png-3/
 """
 
 import io

@@ -1,7 +1,6 @@
 """SQL statements of batch prediction: reading the inputs and writing the predictions.
 
-Plain SQL that works on SQLite and PostgreSQL: compiling these queries through the ORM for each batch took longer than
-the model, SQLite and Redis together.
+Plain SQL that works on SQLite and PostgreSQL. See docs/adr/0011-bulk-insert.md.
 """
 
 import json

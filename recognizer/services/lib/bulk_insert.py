@@ -1,8 +1,4 @@
-"""Bulk insert for the submission path: `bulk_create` at a quarter of its cost.
-
-Django compiles the statement on every call and passes each value through its field. Here the statement is cached, and
-numbers and texts go to the database unchanged.
-"""
+"""Bulk insert for the submission path: `bulk_create` with a cached statement. See docs/adr/0011-bulk-insert.md."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,9 +1,7 @@
 """Durability: accepted submissions must survive a power failure, with at most one fsync per group of submissions.
 
-By default every commit (`synchronous=FULL`) and every file waits for the disk. An fsync takes 0.2 to 5 ms, and a
-submission would need three: image, row and prediction. So its row is committed and enqueued first, and while the worker
-predicts, one `flush` syncs the image and the row, together with concurrent commits of other threads. PostgreSQL has a
-group commit of its own, so only files are deferred there. https://www.sqlite.org/pragma.html#pragma_synchronous
+The commit of a submission does not wait for the disk; one `flush` for all concurrent requests follows while the worker
+predicts. See docs/adr/0006-group-commit.md.
 """
 
 import os
