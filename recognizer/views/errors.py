@@ -1,5 +1,6 @@
 """Error pages: Django's error handlers (see digitsite.urls), pages for limits and for storage errors."""
 
+import logging
 import math
 import sys
 from collections.abc import Callable
@@ -13,6 +14,7 @@ from django.shortcuts import render
 from django.template.loader import render_to_string
 from django.urls import reverse
 from django.utils.http import url_has_allowed_host_and_scheme
+from django.utils.log import log_response
 from django.views.decorators.csrf import requires_csrf_token
 
 from recognizer.api.http.problems import UNAVAILABLE_SECONDS, problem_json
@@ -21,7 +23,9 @@ from recognizer.services.identity.login_throttle import TooManyAttemptsError
 from recognizer.services.identity.quotas import QuotaError
 from recognizer.services.identity.throttling import ThrottledError
 from recognizer.services.lib.errors import BusyError
-from recognizer.services.lib.storage_errors import StorageError, StorageFullError, log_storage_error, storage_error_of
+from recognizer.services.lib.storage_errors import StorageError, StorageFullError, storage_error_of
+
+log = logging.getLogger(__name__)
 
 # Status -> title and advice.
 PAGES = {
@@ -166,12 +170,11 @@ def server_error(request: HttpRequest) -> HttpResponse:  # noqa: ARG001 - see be
 
 def storage_page(refusal: StorageError) -> HttpResponse:
     """Return the page for a full or unwritable storage. It uses no session, which could not be stored either."""
-    log_storage_error(refusal)
     status = 507 if isinstance(refusal, StorageFullError) else 503
     page = render_to_string("500.html", {"status": status, "title": "Nothing can be saved here now", "text": refusal})
     response = HttpResponse(page, status=status, headers={"Retry-After": str(refusal.wait)})
-    # Stops Django from logging the response again. There is no public attribute for this.
-    response._has_been_logged = True  # type: ignore[attr-defined] # noqa: SLF001
+    # A response that was logged this way is not logged again, with a traceback, by Django's handler.
+    log_response("%s: %s", refusal.code, refusal.__cause__, response=response, logger=log, level="critical")
     return response
 
 

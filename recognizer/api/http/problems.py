@@ -31,7 +31,7 @@ from recognizer.services.identity.quotas import QuotaError
 from recognizer.services.identity.throttling import ThrottledError
 from recognizer.services.inference.explanations import NothingToExplainError
 from recognizer.services.lib.errors import BusyError, detach
-from recognizer.services.lib.storage_errors import StorageError, StorageFullError, log_storage_error, storage_error_of
+from recognizer.services.lib.storage_errors import StorageError, StorageFullError, storage_error_of
 from recognizer.services.registry.versions import RegistryError
 from recognizer.services.review.labels import LabelError
 from recognizer.services.submissions.intake import SubmissionRejectedError
@@ -172,7 +172,7 @@ def problem_response(error: Exception, context: Mapping[str, Any]) -> Response:
     storage = storage_error_of(error)
     document, headers = document_of(storage or error)
     if storage is not None:
-        log_storage_error(storage)
+        log.critical("%s: %s", storage.code, storage.__cause__)
     elif isinstance(error, OperationalError | InterfaceError):
         log.error("the database failed: %s", error)
     if document["status"] == 500:

@@ -1,11 +1,8 @@
 """Translation of errors of a full or read-only disk or database into errors for the client."""
 
 import errno
-import logging
 
 from .errors import BusyError
-
-log = logging.getLogger(__name__)
 
 FULL_ERRNOS = {errno.ENOSPC, errno.EDQUOT}
 UNWRITABLE_ERRNOS = {errno.EACCES, errno.EPERM, errno.EROFS, errno.EIO}
@@ -19,7 +16,10 @@ UNWRITABLE_SQLSTATES = {"25006", "42501"}
 
 
 class StorageError(BusyError):
-    """The storage is not writable, so nothing was stored. `code` is the machine-readable reason."""
+    """The storage is not writable, so nothing was stored.
+
+    `code` is the machine-readable reason. The cause (an error of a file or of the database) is for the log only.
+    """
 
     code = "storage_unavailable"
     wait = 60
@@ -35,11 +35,6 @@ class StorageFullError(StorageError):
 
     def __init__(self) -> None:
         RuntimeError.__init__(self, "There is no room left here, so nothing was stored. Please tell its operator.")
-
-
-def log_storage_error(error: StorageError) -> None:
-    """Log the cause (the file, or the message of the database), which the client does not see."""
-    log.critical("%s: %s", error.code, error.__cause__)
 
 
 def storage_error_of(error: BaseException | None) -> StorageError | None:
