@@ -39,5 +39,11 @@ class Command(BaseCommand):
             self.stdout.write(f"    {result.advice}")
 
     def _print_json(self, results: list[health.Result], *, is_ok: bool) -> None:
-        rows = [asdict(result) | {"when": result.when.isoformat() if result.when else None} for result in results]
-        self.stdout.write(json.dumps({"is_ok": is_ok, "checks": rows}, indent=1))
+        rows = [
+            asdict(result)
+            | {"when": result.when.isoformat() if result.when else None}
+            # Names of release 0.9.0, until 2.0.
+            | {"is_well": result.is_ok, "says": result.text, "what_to_do": result.advice}
+            for result in results
+        ]
+        self.stdout.write(json.dumps({"is_ok": is_ok, "is_well": is_ok, "checks": rows}, indent=1))

@@ -135,7 +135,10 @@ def test_command_has_same_checks_and_exit_status():
     with pytest.raises(SystemExit):
         call_command("status", "--json", stdout=out)
     report = json.loads(out.getvalue())
-    assert report["is_ok"] is False
+    assert report["is_ok"] is report["is_well"] is False
+    (redis,) = (check for check in report["checks"] if check["name"] == "redis")
+    assert (redis["severity"], redis["text"], redis["is_well"]) == ("critical", "Cannot be reached", False)
+    assert (redis["says"], redis["what_to_do"]) == (redis["text"], redis["advice"])  # the names of release 0.9.0
     assert {check["name"] for check in report["checks"]} >= {"database", "redis", "model", "disk"}
 
 
