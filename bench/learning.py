@@ -38,12 +38,11 @@ from ml.evaluation.gate_checks import paired_test
 from ml.evaluation.gate_summary import summarize
 from ml.serving.bundle import BASE_FOLDER, BUNDLE_FILE, KERAS_FILE
 from ml.serving.classifier import Classifier, load_classifier
-from ml.serving.export import load_keras
 from ml.training.eval_sets import export_datasets, gate_datasets
 from ml.training.export_pipeline import export_model
 from ml.training.label_noise import find_label_noise
-from ml.training.loop import fit, make_deterministic
-from ml.training.site_recipe import SITE, SiteData, build_site_sources, interpolate_weights
+from ml.training.site_recipe import SITE, SiteData, build_site_sources
+from ml.training.site_training import KerasFile, train
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -109,14 +108,9 @@ class Setting:
         site = SiteData(images, labels, noise.contested)
         recipe = replace(SITE, seed=seed)
         sources = build_site_sources(recipe, self.mnist, site)
-        make_deterministic(seed)
-        model = load_keras(self.keras_file)
-        before = model.get_weights()
         started = time.process_time()
-        model, _ = fit(recipe, sources, self.export_sets["validation"], model=model)
+        model, _ = train(recipe, sources, self.export_sets["validation"], KerasFile(self.keras_file))
         seconds = time.process_time() - started
-        if SITE.interpolation is not None:
-            model.set_weights(interpolate_weights(before, model.get_weights(), SITE.interpolation))
         exported = export_model(model, recipe.name, self.export_sets)
         if file is not None:
             file.with_suffix(".keras").write_bytes(exported.keras_file)

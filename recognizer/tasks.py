@@ -4,7 +4,6 @@ Every worker imports this module, so tasks import their dependencies inside the 
 """
 
 from celery import shared_task
-from celery.worker import state
 
 from recognizer.services.inference import producer, recovery
 
@@ -145,10 +144,4 @@ def train(run_id: int) -> None:
     """
     from recognizer.services.training import subprocess_runner
 
-    subprocess_runner.run_in_subprocess(run_id, should_stop=_is_worker_stopping)
-
-
-def _is_worker_stopping() -> bool:
-    # Unset flags are None or False; set flags hold an exit code, which may be 0.
-    flags: tuple[object, ...] = (state.should_stop, state.should_terminate)
-    return not all(flag is None or flag is False for flag in flags)
+    subprocess_runner.run_in_subprocess(run_id)

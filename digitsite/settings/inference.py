@@ -1,8 +1,10 @@
 """Model runtime, prediction batches and the prediction queue."""
 
+from typing import Literal
+
 from digitsite import env
 
-INFERENCE_RUNTIME: str = env.read("INFERENCE_RUNTIME")
+INFERENCE_RUNTIME: Literal["litert", "keras"] = env.read("INFERENCE_RUNTIME")
 PREDICTION_BATCH: int = env.read("PREDICTION_BATCH")
 # Whether prediction workers read the stream that requests wait for. Without it, Celery tasks predict everything, later.
 PREDICTION_CONSUMER: bool = env.read("PREDICTION_CONSUMER")

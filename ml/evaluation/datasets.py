@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import Enum, auto
 from typing import TYPE_CHECKING
 
@@ -64,8 +64,3 @@ class EvalDataset:
     def originals(self) -> np.ndarray:
         """(N,) number of the original image of each image."""
         return np.arange(len(self.images)) if self.clusters is None else self.clusters
-
-    def first(self, count: int) -> EvalDataset:
-        """Return the set with its first `count` images only."""
-        readings = None if self.readings is None else self.readings[:count]
-        return replace(self, images=self.images[:count], labels=self.labels[:count], readings=readings)

@@ -109,10 +109,6 @@ class Progress:
     accuracy: float
 
 
-class TrainingCancelledError(Exception):
-    """The training was stopped by the caller. Nothing was written."""
-
-
 def one_hot(labels: np.ndarray) -> np.ndarray:
     """Convert digits (N,) to targets (N, 10) float32."""
     targets: np.ndarray = np.eye(CLASSES, dtype=np.float32)[labels]
@@ -178,7 +174,6 @@ def fit(
     model: keras.Model | None = None,
     on_progress: Callable[[Progress], None] | None = None,
     on_epoch: Callable[[dict[str, list[float]]], None] | None = None,
-    should_stop: Callable[[], bool] | None = None,
 ) -> tuple[keras.Model, dict[str, list[float]]]:
     """Train a model.
 
@@ -188,16 +183,13 @@ def fit(
         validation: evaluated after every epoch, without influence on the training.
         model: model to continue from (its weights are changed); a new one by default.
         on_progress: called every `STRIDE` images, or after every batch if that is larger, and at the end of an epoch.
+            It may raise an exception to stop the training.
         on_epoch: called after every epoch with the history so far.
-        should_stop: called as often as `on_progress`; the training stops when it returns True.
 
     Returns:
         The trained model, and its history: for each epoch `accuracy`, `loss`, `val_accuracy`, `val_loss` and
         `learning_rate`. Training accuracy counts digits only and is measured on distorted images with dropout, so it is
         lower than validation accuracy.
-
-    Raises:
-        TrainingCancelledError: `should_stop` returned True.
     """
     make_deterministic(recipe.seed)
     import keras
@@ -216,8 +208,6 @@ def fit(
         for done in train(*epoch_arrays(sources, recipe, epoch)):
             if on_progress is not None:
                 on_progress(Progress(epoch + 1, recipe.epochs, done, batches, **_metrics(model)))
-            if should_stop is not None and should_stop():
-                raise TrainingCancelledError(f"Stopped in epoch {epoch + 1} of {recipe.epochs}.")
         epoch_metrics = _metrics(model)
         model.reset_metrics()
         for _ in validate(*validation_data):

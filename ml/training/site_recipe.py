@@ -89,8 +89,9 @@ class SiteRecipe(Recipe):
     contested_share: float = 0.02
     site_non_digit_share: float = 0.25
 
-    def to_json(self) -> dict[str, Any]:
-        """Return the stored form. `STORED_KEYS` keeps the keys that stored recipes use."""
+    @property
+    def stored_form(self) -> dict[str, Any]:
+        """The recipe as JSON. `STORED_KEYS` keeps the keys that stored recipes use."""
         recipe: dict[str, Any] = _rename_keys(asdict(self))
         return recipe
 

@@ -13,15 +13,13 @@ from ml.evaluation import gate
 from ml.evaluation.datasets import EvalDataset, Role
 from ml.serving import bundle as bundles
 from ml.serving.bundle import BASE_FOLDER, BUNDLE_FILE
-from ml.training import eval_sets, site_recipe
+from ml.training import comparison, eval_sets, site_recipe
 from ml.training.site_recipe import Pool
 
 
 @pytest.fixture
 def small_training(monkeypatch: pytest.MonkeyPatch, small_sets: dict[str, EvalDataset]) -> None:
     """Reduce the number of images to a tenth: a training takes seconds instead of half a minute."""
-    from recognizer.services.training import evaluation
-
     small, tiny = Pool(200, 200), Pool(50, 50)
     recipe = replace(
         site_recipe.SITE, replay_rows=1_000, redrawn=small, photographed=tiny, drawn=small, non_digits=small
@@ -31,7 +29,7 @@ def small_training(monkeypatch: pytest.MonkeyPatch, small_sets: dict[str, EvalDa
         monkeypatch.setattr(eval_sets, name, value)
     monkeypatch.setattr(eval_sets, "export_datasets", lambda mnist, on_progress: small_sets)
     # Small arrays must not evict those that real trainings have cached.
-    for module in (site_recipe, eval_sets, evaluation):
+    for module in (site_recipe, eval_sets, comparison):
         monkeypatch.setattr(module, "cached", lambda name, make, *key: make())
     # The bounds and tolerances are not meant for so short a training; the gate has its own tests.
     for role, tolerance in {Role.FROZEN_PHOTOGRAPHS: 0.1, Role.NON_DIGITS: 0.3}.items():

@@ -6,7 +6,7 @@ import hashlib
 import logging
 import threading
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from django.conf import settings
 from django.db import IntegrityError, connection, transaction
@@ -103,24 +103,20 @@ def deploy(
         ) from error
 
 
-def create_version(version: ModelVersion, *, keras_file: bytes, bundle: bytes) -> ModelVersion:
+def create_version(version: ModelVersion, exported: ExportedModel) -> ModelVersion:
     """Store a new version and its files under the next number. The caller opens the transaction.
 
     Args:
         version: the unsaved version; number, manifest and both hashes are set here.
-        keras_file: bytes of the Keras file.
-        bundle: bytes of the serving bundle.
-
-    Raises:
-        ml.serving.bundle.BundleError: the bundle cannot be read.
+        exported: its files.
     """
-    version.manifest = asdict(bundles.read(bundle).manifest)
-    version.keras_sha256 = hashlib.sha256(keras_file).hexdigest()
-    version.bundle_sha256 = hashlib.sha256(bundle).hexdigest()
+    version.manifest = asdict(exported.manifest)
+    version.keras_sha256 = hashlib.sha256(exported.keras_file).hexdigest()
+    version.bundle_sha256 = hashlib.sha256(exported.bundle).hexdigest()
     newest = ModelVersion.objects.values_list("number", flat=True).first()
     version.number = (newest or 0) + 1
     version.save(force_insert=True)
-    ModelFiles.objects.create(version=version, keras_file=keras_file, bundle=bundle)
+    ModelFiles.objects.create(version=version, keras_file=exported.keras_file, bundle=exported.bundle)
     return version
 
 
@@ -184,8 +180,7 @@ def classifier_of(version: ModelVersion) -> Classifier:
     """
     from ml.serving.classifier import load_classifier
 
-    runtime = _runtime()
-    with_keras = runtime == "keras"
+    with_keras = settings.INFERENCE_RUNTIME == "keras"
     columns = ("bundle", "keras_file") if with_keras else ("bundle",)
     files = ModelFiles.objects.filter(version=version).values(*columns).first()
     if files is None:
@@ -193,27 +188,16 @@ def classifier_of(version: ModelVersion) -> Classifier:
     return load_classifier(
         bytes(files["bundle"]),
         sha256=version.bundle_sha256,
-        runtime=runtime,
+        runtime=settings.INFERENCE_RUNTIME,
         keras_file=bytes(files["keras_file"]) if with_keras else None,
         keras_sha256=version.keras_sha256 if with_keras else None,
     )
-
-
-def _runtime() -> Literal["litert", "keras"]:
-    return "keras" if settings.INFERENCE_RUNTIME == "keras" else "litert"
 
 
 def read_file(version: ModelVersion, column: str) -> bytes | None:
     """Return the bytes of `keras_file` or `bundle`; None if they were pruned."""
     content = ModelFiles.objects.filter(version=version).values_list(column, flat=True).first()
     return None if content is None else bytes(content)
-
-
-def classifier_from(bundle: bytes, keras_file: bytes) -> Classifier:
-    """Load a classifier from files that are not in the registry, in the runtime of the settings."""
-    from ml.serving.classifier import load_classifier
-
-    return load_classifier(bundle, runtime=_runtime(), keras_file=keras_file)
 
 
 live_classifier = LiveClassifier()

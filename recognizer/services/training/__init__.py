@@ -2,9 +2,8 @@
 
     scheduling         request and cancel runs, start runs that are due, end runs whose trainer is gone
     subprocess_runner  in the trainer's worker: start and monitor the training process
-    pipeline           in the training process: select labels, train, export, evaluate, store, promote
+    pipeline           in the training process: select labels, train, compare, store, promote
     dataset            training data and holdout set from settled labels
-    evaluation         comparison of candidate and champion by the promotion gate
     run_state          the row of a run: claim, heartbeats, progress, end
     presenters         view models for pages and the API
 

@@ -74,6 +74,17 @@ class TrainingDataset:
     fingerprint: str
     suspicions: list[GateCheck]
 
+    @property
+    def description(self) -> str:
+        """A sentence about the selected images."""
+        counts = self.counts
+        line = f"{counts['digits']} labelled digits of {counts['drawers']} drawers, {counts['non_digits']} non-digits."
+        if counts["contested"]:
+            line += f" {counts['contested']} contradict the live model, are not confirmed yet, and have little weight."
+        if counts["left_out"]:
+            line += f" {counts['left_out']} more exceed a cap and are left out."
+        return line
+
 
 def build_dataset(champion: Classifier, recipe: SiteRecipe) -> TrainingDataset:
     """Select the training data of the next run.
@@ -105,7 +116,7 @@ def build_dataset(champion: Classifier, recipe: SiteRecipe) -> TrainingDataset:
         for row, pixels in zip((*digits, *non_digits), (*images, *non_digit_images), strict=True)
     ]
     data = SiteData(images, labels, noise.contested, non_digit_images)
-    return TrainingDataset(data, counts, _fingerprint(lines, recipe.to_json()), noise.suspicions)
+    return TrainingDataset(data, counts, _fingerprint(lines, recipe.stored_form), noise.suspicions)
 
 
 def holdout_datasets() -> list[EvalDataset]:

@@ -104,16 +104,6 @@ def next_run() -> NextRun:
     return NextRun(labels_until_next(), settings.RETRAIN_AFTER_LABELS, when, not mnist.is_available(), cannot)
 
 
-def describe_counts(counts: dict[str, object]) -> str:
-    """Return a sentence about the images that were selected for a training."""
-    line = f"{counts['digits']} labelled digits of {counts['drawers']} drawers, {counts['non_digits']} non-digits."
-    if counts["contested"]:
-        line += f" {counts['contested']} contradict the live model, are not confirmed yet, and have little weight."
-    if counts["left_out"]:
-        line += f" {counts['left_out']} more exceed a cap and are left out."
-    return line
-
-
 def state_of(run: TrainingRun) -> dict[str, object]:
     """Return the state of a run for the page and its script."""
     progress = run.progress

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from django.db import DatabaseError, connection, transaction
 from django.utils import timezone
 
-from recognizer.models import RunState, TrainingRun
+from recognizer.models import RunState, Submission, TrainingRun
 from recognizer.models.registry import new_run_token
 
 if TYPE_CHECKING:
@@ -55,15 +55,19 @@ def claim(run_id: int) -> str | None:
     """Claim a queued run. Return its token, or None if the run is not queued."""
     token, now = new_run_token(), timezone.now()
     claimed = TrainingRun.objects.filter(pk=run_id, state=RunState.QUEUED).update(
-        state=RunState.RUNNING, token=token, started=now, heartbeat=now, progress={"step": "loading", "share": 0.0}
+        state=RunState.RUNNING,
+        token=token,
+        started=now,
+        heartbeat=now,
+        labels=Submission.objects.trainable().count(),
+        progress={"step": "loading", "share": 0.0},
     )
     return token if claimed else None
 
 
 def heartbeat(run_id: int, token: str) -> datetime | None:
     """Return the time of the last heartbeat, or None if `token` no longer holds the run."""
-    running = TrainingRun.objects.filter(pk=run_id, token=token, state=RunState.RUNNING)
-    return running.values_list("heartbeat", flat=True).first()
+    return _held_runs(run_id, token).values_list("heartbeat", flat=True).first()
 
 
 def missed_heartbeat_reason(seconds: float) -> str:
@@ -85,7 +89,7 @@ def end(run_id: int, token: str, state: RunState, *reasons: str, is_interruption
     Returns:
         Whether the run was ended.
     """
-    running = TrainingRun.objects.filter(pk=run_id, token=token, state=RunState.RUNNING)
+    running = _held_runs(run_id, token)
     columns: dict[str, object] = {"state": state, "finished": timezone.now(), "reasons": list(reasons)}
     progress = running.values_list("progress", flat=True).first()
     if is_interruption and progress is not None:
@@ -97,83 +101,48 @@ def end(run_id: int, token: str, state: RunState, *reasons: str, is_interruption
 
 
 class Recorder:
-    """Records the progress of a run in its row, and detects that the run has to stop.
-
-    A thread sends heartbeats and checks whether the run is still held and not cancelled, so that heartbeats continue
-    during the import of TensorFlow and long evaluations. If the process is suspended, the heartbeats stop too.
-    """
+    """Records the progress of a run in its row, and detects that the run has to stop."""
 
     def __init__(self, run_id: int, token: str) -> None:
         self.run_id, self.token = run_id, token
         self._progress: dict[str, object] = {}
         self._lines: list[list[str]] = list(self._row().values_list("log", flat=True).first() or [])
         self._written_at = 0.0
-        self._is_lost = threading.Event()
-        self._is_cancelled = threading.Event()
-        self._is_finished = threading.Event()
+        self._stop_error: type[Exception] | None = None
 
-    @contextmanager
-    def heartbeats(self) -> Iterator[None]:
-        """Send heartbeats while the block runs."""
-        thread = threading.Thread(target=self._send_heartbeats, name="heartbeat", daemon=True)
-        thread.start()
-        try:
-            yield
-        finally:
-            self._is_finished.set()
-            thread.join()
+    def report(self, step: str, done: float, *lines: str, **details: object) -> None:
+        """Record the progress. Without news for the reader it is written at intervals only.
 
-    @property
-    def should_stop(self) -> bool:
-        """True if the run was lost or cancelled."""
-        return self._is_lost.is_set() or self._is_cancelled.is_set()
-
-    def raise_if_stopped(self) -> None:
-        """Raise an exception if the run has to stop.
+        Args:
+            step: one of `STEPS`.
+            done: completed share of the step, 0..1.
+            *lines: lines for the log of the run.
+            **details: shown with the progress: the part of the step (`doing`), epoch, loss and so on. The learning
+                curves (`history`) are kept until the end of the run.
 
         Raises:
             LostRunError: the token no longer holds the run.
             CancelledRunError: cancellation was requested.
         """
-        if self._is_lost.is_set():
-            raise LostRunError
-        if self._is_cancelled.is_set():
-            raise CancelledRunError
-
-    def start_step(self, name: str, *lines: str) -> None:
-        """Start a new step of `STEPS` and log the lines."""
-        self.raise_if_stopped()
+        if self._stop_error is not None:
+            raise self._stop_error
+        low, high = STEPS[step]
         history = {key: value for key, value in self._progress.items() if key == "history"}
-        self._progress = {"step": name, "share": STEPS[name][0]} | history
-        self.log(*lines)
-
-    def log(self, *lines: str) -> None:
-        """Append lines to the log of the run."""
+        progress = {"step": step, "share": round(low + (high - low) * done, 4), **history, **details}
+        is_news = bool(lines) or any(
+            progress.get(key) != self._progress.get(key) for key in ("step", "doing", "history")
+        )
+        self._progress = progress
         for line in lines:
             log.info("training run %s: %s", self.run_id, line)
             self._lines.append([timezone.now().isoformat(timespec="seconds"), line])
-        self.update(log=self._lines[-MAX_LOG_LINES:], progress=self._progress)
-
-    def set_stage(self, name: str, done: float) -> None:
-        """Record a stage of the current step, of which the share `done` (0..1) is completed."""
-        self.raise_if_stopped()
-        self._progress |= {"doing": name, "share": self._share(done)}
-        self.update(progress=self._progress)
-
-    def set_progress(self, done: float, **details: object) -> None:
-        """Record the completed share (0..1) of the current step, with details. It is written at intervals only."""
-        self._progress |= details | {"share": self._share(done)}
-        if time.monotonic() - self._written_at >= PROGRESS_INTERVAL_SECONDS:
-            self.update(progress=self._progress)
-
-    def _share(self, done: float) -> float:
-        low, high = STEPS[str(self._progress["step"])]
-        return round(low + (high - low) * done, 4)
-
-    def set_history(self, history: dict[str, list[float]]) -> None:
-        """Record the metrics of each epoch so far; the page plots them."""
-        self._progress["history"] = history
-        self.update(progress=self._progress)
+        if not is_news and time.monotonic() - self._written_at < PROGRESS_INTERVAL_SECONDS:
+            return
+        columns = {"log": self._lines[-MAX_LOG_LINES:]} if lines else {}
+        if not self._row().update(heartbeat=timezone.now(), progress=progress, **columns):
+            self._stop_error = LostRunError
+            raise LostRunError
+        self._written_at = time.monotonic()
 
     @contextmanager
     def commit_result(self) -> Iterator[TrainingRun]:
@@ -189,32 +158,43 @@ class Recorder:
                 raise LostRunError
             yield run
 
-    def _row(self) -> QuerySet[TrainingRun]:
-        return TrainingRun.objects.filter(pk=self.run_id, token=self.token, state=RunState.RUNNING)
-
-    def update(self, **columns: object) -> None:
-        """Write columns of the row.
-
-        Raises:
-            LostRunError: the token no longer holds the run.
-        """
-        if not self._row().update(heartbeat=timezone.now(), **columns):
-            self._is_lost.set()
-            raise LostRunError
-        self._written_at = time.monotonic()
-
-    def _send_heartbeats(self) -> None:
-        try:
-            while not self._is_finished.wait(HEARTBEAT_INTERVAL_SECONDS):
-                self._send_heartbeat()
-        finally:
-            connection.close()  # The connection of this thread.
-
-    def _send_heartbeat(self) -> None:
+    def send_heartbeat(self) -> None:
+        """Send a heartbeat, and check whether the run is still held and not cancelled."""
         try:
             if not self._row().update(heartbeat=timezone.now()):
-                self._is_lost.set()
+                self._stop_error = LostRunError
             elif self._row().filter(cancel_requested=True).exists():
-                self._is_cancelled.set()
+                self._stop_error = CancelledRunError
         except DatabaseError as error:
             log.warning("training run %s could not send a heartbeat: %s", self.run_id, error)
+
+    def _row(self) -> QuerySet[TrainingRun]:
+        return _held_runs(self.run_id, self.token)
+
+
+@contextmanager
+def recording(run_id: int, token: str) -> Iterator[Recorder]:
+    """Record a run while the block runs.
+
+    A thread sends heartbeats, so that they continue during the import of TensorFlow and long evaluations. If the
+    process is suspended, they stop too.
+    """
+    recorder, is_finished = Recorder(run_id, token), threading.Event()
+
+    def send_heartbeats() -> None:
+        while not is_finished.wait(HEARTBEAT_INTERVAL_SECONDS):
+            recorder.send_heartbeat()
+        connection.close()  # The connection of this thread.
+
+    thread = threading.Thread(target=send_heartbeats, name="heartbeat", daemon=True)
+    thread.start()
+    try:
+        yield recorder
+    finally:
+        is_finished.set()
+        thread.join()
+
+
+def _held_runs(run_id: int, token: str) -> QuerySet[TrainingRun]:
+    """Return the run if the token holds it; every write goes through this condition."""
+    return TrainingRun.objects.filter(pk=run_id, token=token, state=RunState.RUNNING)

@@ -13,6 +13,7 @@ import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from celery.worker import state
 from django.conf import settings
 
 from recognizer.models import RunState
@@ -21,7 +22,6 @@ from recognizer.services.lib.clocks import AwakeClock, HeartbeatMonitor
 from . import run_state
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from datetime import datetime
 
 log = logging.getLogger(__name__)
@@ -40,12 +40,10 @@ MIN_STOPPED_POLLS = 2
 STOP_TIMEOUT_SECONDS = 5
 
 
-def run_in_subprocess(run_id: int, *, should_stop: Callable[[], bool]) -> None:
-    """Carry out a run in a subprocess, unless the run was already claimed.
+def run_in_subprocess(run_id: int) -> None:
+    """Carry out a queued run in a subprocess, unless the run was already claimed.
 
-    Args:
-        run_id: primary key of a queued run.
-        should_stop: called twice a second. If it returns True, the worker is stopping and the run fails.
+    If the worker stops, the run fails.
     """
     token = run_state.claim(run_id)
     if token is None:
@@ -53,7 +51,7 @@ def run_in_subprocess(run_id: int, *, should_stop: Callable[[], bool]) -> None:
         return
     process = _start(run_id, token)
     try:
-        failure = _watch(process, run_id, token, should_stop)
+        failure = _watch(process, run_id, token)
     finally:
         _end(process)
     run_state.end(run_id, token, RunState.FAILED, failure.reason, is_interruption=failure.is_interruption)
@@ -92,7 +90,7 @@ def _start(run_id: int, token: str) -> subprocess.Popen[bytes]:
     )
 
 
-def _watch(process: subprocess.Popen[bytes], run_id: int, token: str, should_stop: Callable[[], bool]) -> Failure:
+def _watch(process: subprocess.Popen[bytes], run_id: int, token: str) -> Failure:
     """Wait for the subprocess, and return why the run failed if the subprocess has not ended the run itself.
 
     The heartbeat is monitored as well: a process that is suspended while it holds the lock of an SQLite file blocks
@@ -104,7 +102,7 @@ def _watch(process: subprocess.Popen[bytes], run_id: int, token: str, should_sto
             return _exit_failure(run_id, process.wait(POLL_SECONDS))
         except subprocess.TimeoutExpired:
             pass
-        if should_stop():
+        if _is_worker_stopping():
             return Failure("The trainer was stopped.")
         if clock.now(MAX_GAP_SECONDS) > settings.RETRAIN_TIME_LIMIT:
             limit = f"It took longer than {settings.RETRAIN_TIME_LIMIT:.0f} seconds (RETRAIN_TIME_LIMIT)."
@@ -117,6 +115,12 @@ def _watch(process: subprocess.Popen[bytes], run_id: int, token: str, should_sto
         stopped_polls = stopped_polls + 1 if _is_stopped(process) else 0
         if stopped_polls == MIN_STOPPED_POLLS:
             return Failure("The training process was stopped by a signal, and may keep others from writing.")
+
+
+def _is_worker_stopping() -> bool:
+    # Unset flags are None or False; set flags hold an exit code, which may be 0.
+    flags: tuple[object, ...] = (state.should_stop, state.should_terminate)
+    return not all(flag is None or flag is False for flag in flags)
 
 
 def _exit_failure(run_id: int, code: int) -> Failure:

@@ -23,11 +23,11 @@ from recognizer.services.training import run_state
 run = training.active_run() or training.request_run(trigger=TrainingRun.Trigger.SCHEDULE)
 token = run_state.claim(run.pk) or run.token
 recorder = run_state.Recorder(run.pk, token)
-recorder.start_step("training", "Training: 3 epochs of 18000 images.")
-history = dict.fromkeys(("loss", "accuracy", "val_loss", "val_accuracy"), [0.5, 0.4])
-recorder.set_history(history)
-recorder._written_at = 0
-recorder.set_progress(0.5, epoch=2, epochs=3, batch=10, batches=280, loss=0.4, accuracy=0.95, seconds_left=7)
+recorder.report(
+    "training", 0.5, "Training: 3 epochs of 18000 images.",
+    history=dict.fromkeys(("loss", "accuracy", "val_loss", "val_accuracy"), [0.5, 0.4]),
+    epoch=2, epochs=3, batch=10, batches=280, loss=0.4, accuracy=0.95, seconds_left=7,
+)
 print(run.pk)
 """
 END = """

@@ -90,8 +90,8 @@ def test_a_run_is_started_monitored_and_cancelled(operator_client):
     assert operator_client.post("/models/runs/", follow=True).redirect_chain[-1][0] == f"/models/runs/{run.pk}/"
     assert TrainingRun.objects.count() == 1
     recorder = run_state.Recorder(run.pk, run_state.claim(run.pk))
-    recorder.start_step("training", "Training: 3 epochs.")
-    recorder.set_history({"loss": [0.5], "accuracy": [0.9], "val_loss": [0.3], "val_accuracy": [0.97]})
+    history = {"loss": [0.5], "accuracy": [0.9], "val_loss": [0.3], "val_accuracy": [0.97]}
+    recorder.report("training", 0.3, "Training: 3 epochs.", history=history)
     progress = operator_client.get(f"/models/runs/{run.pk}/progress/").json()
     assert (progress["state"], progress["ended"]) == ("running", False)
     assert progress["curves"].count("<svg") == 2

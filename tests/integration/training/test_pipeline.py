@@ -7,10 +7,11 @@ import pytest
 from digitsite.testing.writers import common_hands
 from ml.data.mnist import MnistError
 from ml.evaluation.gate import GateResult
+from ml.training import comparison, site_training
 from recognizer.models import Deployment, GateVerdict, ModelFiles, ModelVersion, RunState, TrainingRun
 from recognizer.services import training
 from recognizer.services.registry import versions
-from recognizer.services.training import evaluation, pipeline, run_state, scheduling
+from recognizer.services.training import pipeline, run_state, scheduling
 from tests.support.labelled_rows import settle_drawings
 
 pytestmark = [
@@ -73,8 +74,8 @@ def test_a_refused_version_is_stored_with_its_reasons_and_not_deployed(monkeypat
     def refuse(*args: object, **params: object) -> GateResult:
         return replace(gate(*args, **params), reasons=["Digit 7 lost."])
 
-    gate = evaluation.run_gate
-    monkeypatch.setattr(evaluation, "run_gate", refuse)
+    gate = comparison.run_gate
+    monkeypatch.setattr(comparison, "run_gate", refuse)
     run = carry_out(request_run(recipe="shipped"))
     assert (run.state, run.reasons) == (RunState.REFUSED, ["Digit 7 lost."])
     assert run.version.gate_verdict == GateVerdict.REFUSED
@@ -94,7 +95,7 @@ def test_a_run_without_mnist_fails_and_explains_how_to_provide_it(monkeypatch):
     def raise_mnist_error() -> None:
         raise MnistError("MNIST could not be loaded. Set MNIST_PATH to mnist.npz.")
 
-    monkeypatch.setattr(pipeline, "load_mnist", raise_mnist_error)
+    monkeypatch.setattr(site_training, "load_mnist", raise_mnist_error)
     run = carry_out(request_run())
     assert run.state == RunState.FAILED
     assert "MNIST_PATH" in run.reasons[0]
@@ -104,11 +105,15 @@ def test_a_cancelled_run_stores_no_version(operator, monkeypatch):
     settle_drawings(common_hands(1, 1), 10)
     run = request_run()
 
-    def cancel_in_training(recorder: run_state.Recorder, *args: object) -> None:
-        training.cancel(actor=operator, run=run)
-        recorder._send_heartbeat()
+    report = run_state.Recorder.report
 
-    monkeypatch.setattr(pipeline, "_show_progress", cancel_in_training)
+    def cancel_in_training(recorder: run_state.Recorder, step: str, *args: object, **details: object) -> None:
+        if "epoch" in details:
+            training.cancel(actor=operator, run=run)
+            recorder.send_heartbeat()
+        report(recorder, step, *args, **details)
+
+    monkeypatch.setattr(run_state.Recorder, "report", cancel_in_training)
     carry_out(run)
     assert run.state == RunState.CANCELLED
     assert ModelVersion.objects.count() == 1
@@ -172,6 +177,6 @@ def test_an_unexpected_error_ends_the_run_with_its_name(monkeypatch):
     def raise_disk_full(*args: object) -> None:
         raise OSError("No space left on device")
 
-    monkeypatch.setattr(pipeline, "load_mnist", raise_disk_full)
+    monkeypatch.setattr(site_training, "load_mnist", raise_disk_full)
     run = carry_out(request_run())
     assert (run.state, run.reasons) == (RunState.FAILED, ["OSError: No space left on device"])

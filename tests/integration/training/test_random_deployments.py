@@ -23,18 +23,18 @@ from hypothesis.stateful import (
 from digitsite.testing.site import Site
 from ml.evaluation.datasets import EvalDataset
 from ml.evaluation.gate import GateResult
-from ml.evaluation.model_metrics import GateMetrics
 from ml.serving import bundle as bundles
 from ml.serving.bundle import BASE_FOLDER, BUNDLE_FILE
+from ml.training.comparison import GateDecision
 from ml.training.eval_sets import draw_balanced
 from ml.training.export_pipeline import ExportedModel
+from ml.training.site_training import Candidate
 from recognizer.models import Deployment, GateVerdict, ModelFiles, ModelVersion, Origin, RunState, TrainingRun
 from recognizer.services import training
 from recognizer.services.identity.actors import SYSTEM_ACTOR
 from recognizer.services.registry import deployments
 from recognizer.services.registry import versions as model_versions
 from recognizer.services.training import pipeline, run_state, scheduling
-from recognizer.services.training.evaluation import GateDecision
 
 BASE = bundles.read((BASE_FOLDER / BUNDLE_FILE).read_bytes())
 SAMPLES = EvalDataset("validation", "Drawn digits", *draw_balanced(3, 1))
@@ -190,9 +190,10 @@ def finish(recorder: run_state.Recorder, champion: Deployment, passed: bool) -> 
     name = f"run {recorder.run_id}"
     manifest = replace(BASE.manifest, recipe=name)
     exported = ExportedModel(name.encode(), bundles.write(BASE.model, manifest), manifest)
-    decision = GateDecision(GateResult([], [] if passed else ["It is worse."]), GateMetrics(summary=["Decided."]))
+    candidate = Candidate(exported, {}, {}, {}, [])
+    decision = GateDecision(GateResult([], [] if passed else ["It is worse."]), {}, ["Decided."])
     version = ModelVersion(origin=Origin.TRAINING, parent=champion.to_version)
-    pipeline._finish(recorder, champion, version, exported, decision=decision, smoke_test_data=SAMPLES)
+    pipeline._finish(recorder, champion, version, candidate, decision)
 
 
 @pytest.fixture(autouse=True)

@@ -54,7 +54,7 @@ def test_the_trainer_reports_a_process_that_crashed_after_its_run_had_ended(
     token = run_state.claim(run.pk)
     run_state.end(run.pk, token, RunState.UNCHANGED)
     with subprocess.Popen([sys.executable, "-c", "import os; os.abort()"]) as process:
-        subprocess_runner._watch(process, run.pk, token, lambda: False)
+        subprocess_runner._watch(process, run.pk, token)
     assert f"the training process of run {run.pk} ended by signal 6" in caplog.text
 
 
@@ -70,7 +70,7 @@ def waiting_process() -> Iterator[subprocess.Popen[bytes]]:
 @pytest.mark.both_databases
 def test_a_stopped_process_is_given_up_immediately(run: TrainingRun, waiting_process: subprocess.Popen[bytes]) -> None:
     waiting_process.send_signal(signal.SIGSTOP)
-    failure = subprocess_runner._watch(waiting_process, run.pk, run_state.claim(run.pk), lambda: False)
+    failure = subprocess_runner._watch(waiting_process, run.pk, run_state.claim(run.pk))
     assert "stopped by a signal" in failure.reason
 
 
@@ -80,5 +80,5 @@ def test_a_process_without_heartbeats_is_given_up_by_its_parent(
 ) -> None:
     """Only the parent can do this: a suspended process that locks an SQLite file blocks all other writers."""
     settings.TRAINER_SILENCE_SECONDS = 1
-    failure = subprocess_runner._watch(waiting_process, run.pk, run_state.claim(run.pk), lambda: False)
+    failure = subprocess_runner._watch(waiting_process, run.pk, run_state.claim(run.pk))
     assert "not heard of for 1 second" in failure.reason

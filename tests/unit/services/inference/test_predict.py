@@ -13,6 +13,7 @@ from ml.preprocessing import PREPROCESSING_VERSION, prepare_strokes
 from ml.readings import Reading
 from ml.serving.bundle import BundleError
 from ml.serving.classifier import Answer, Classifier
+from ml.training.export_pipeline import ExportedModel
 from recognizer.models import Deployment, ModelFiles, ModelVersion, Prediction, Submission, SubmissionState
 from recognizer.services.inference import counters, predict, recovery, result_messages, statements
 from recognizer.services.registry import versions
@@ -123,7 +124,8 @@ def test_new_live_version_is_used_from_next_batch() -> None:
     predict.predict_batch([first.pk])
     base = ModelVersion.objects.get()
     files = ModelFiles.objects.get()
-    newer = versions.create_version(ModelVersion(origin="training"), keras_file=files.keras_file, bundle=files.bundle)
+    exported = ExportedModel(files.keras_file, files.bundle, versions.classifier_of(base).manifest)
+    newer = versions.create_version(ModelVersion(origin="training"), exported)
     versions.deploy(version=newer, kind=Deployment.Kind.PROMOTE, why="It is better.")
     predict.predict_batch([second.pk])
     assert list(Prediction.objects.order_by("id").values_list("version", flat=True)) == [base.pk, newer.pk]

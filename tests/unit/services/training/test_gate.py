@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from digitsite.testing.writers import draw_images, leaning_hands, turning_hands
+from digitsite.testing.writers import common_hands, draw_images, leaning_hands, turning_hands
 from ml.evaluation.datasets import EvalDataset, Role
 from ml.evaluation.gate import (
     BALANCE,
@@ -18,8 +18,11 @@ from ml.evaluation.gate_checks import GateCheck
 from ml.evaluation.gate_summary import summarize
 from ml.serving.bundle import BASE_FOLDER, BUNDLE_FILE
 from ml.serving.classifier import load_classifier
+from ml.training.comparison import SmokeTestError, smoke_test
+from ml.training.export_pipeline import read_folder
 from ml.training.label_noise import NoiseThresholds, find_label_noise
 from ml.training.site_recipe import interpolate_weights
+from ml.training.site_training import Candidate
 
 N = 5000
 ALLOWED = BEST_EVER_TOLERANCE["validation"]
@@ -214,6 +217,18 @@ def test_a_misread_handwriting_is_not_contested_but_random_wrong_labels_are():
     ones = rng.permutation(right[np.isin(labels[right], (1, 7))])[:30]
     wrong[ones] = 8 - labels[ones]
     assert find_label_noise(champion, images, wrong, NoiseThresholds()).contested[ones].mean() > 0.7
+
+
+def test_a_candidate_that_reads_no_digits_as_a_worker_loads_it_fails_the_smoke_test():
+    exported, metrics, history = read_folder(BASE_FOLDER)
+    images, labels = draw_images(common_hands(1, 1), 50, 7)
+    right, wrong = (
+        Candidate(exported, metrics, history, {"validation": EvalDataset("validation", "Drawn", images, digits)}, [])
+        for digits in (labels, (labels + 1) % 10)
+    )
+    smoke_test(right, "litert")
+    with pytest.raises(SmokeTestError, match="of 50 digits"):
+        smoke_test(wrong, "litert")
 
 
 def test_weights_are_interpolated_between_champion_and_trained_model():

@@ -162,7 +162,7 @@ def test_a_run_without_heartbeats_is_ended_and_the_next_one_can_start(operator, 
     # The suspended trainer resumes.
     recorder = run_state.Recorder(run.pk, token)
     with pytest.raises(run_state.LostRunError):
-        recorder.start_step("training", "next step")
+        recorder.report("training", 0.0, "next step")
     with pytest.raises(run_state.LostRunError), recorder.commit_result():
         raise AssertionError("nothing may be written any more")
     assert not run_state.end(run.pk, token, RunState.PROMOTED)
@@ -176,7 +176,7 @@ def test_a_run_continues_after_the_machine_was_suspended(operator, clock):
     TrainingRun.objects.filter(pk=run.pk).update(heartbeat=timezone.now() - timedelta(hours=8))
     assert training.expire_stale() == 0
     clock.seconds += 3
-    run_state.Recorder(run.pk, token).log("Awake again.")
+    run_state.Recorder(run.pk, token).report("training", 0.0, "Awake again.")
     assert check_every_ten_seconds(clock, 3) == 0
     run.refresh_from_db()
     assert run.state == RunState.RUNNING
@@ -189,7 +189,7 @@ def test_changing_the_clock_neither_ends_a_run_nor_keeps_a_stale_one(operator, c
     check_every_ten_seconds(clock, 1)
     TrainingRun.objects.update(heartbeat=timezone.now() - timedelta(hours=hours))
     assert check_every_ten_seconds(clock, 1) == 0
-    run_state.Recorder(run.pk, token).log("Still running.")
+    run_state.Recorder(run.pk, token).report("training", 0.0, "Still running.")
     assert check_every_ten_seconds(clock, 3) == 0
     assert check_every_ten_seconds(clock, 1) == 1
 
@@ -271,17 +271,17 @@ def test_a_lost_task_is_sent_again(operator, sent_tasks):
 def test_progress_is_written_and_read_back(operator):
     run = training.request_run(trigger=PERSON, actor=operator)
     recorder = run_state.Recorder(run.pk, run_state.claim(run.pk))
-    recorder.start_step("training", "Training.")
-    recorder.set_history({"loss": [0.5]})
-    recorder._written_at = 0
-    recorder.set_progress(0.5, epoch=2)
+    recorder.report("training", 0.0, "Training.")
+    recorder.report("training", 0.5, history={"loss": [0.5]}, epoch=2)
+    recorder.report("training", 0.6, epoch=2)  # too soon to be written
     run.refresh_from_db()
     assert run.progress == {"step": "training", "share": 0.45, "history": {"loss": [0.5]}, "epoch": 2}
     assert [line for _, line in run.log] == ["Training."]
-    # A stage within a step is named and advances the progress.
-    recorder.start_step("evaluating", "Evaluating.")
-    recorder.set_stage("photographing the gate's digits", 0.5)
+    # A part of a step is named and advances the progress.
+    recorder.report("evaluating", 0.0, "Evaluating.")
+    recorder.report("evaluating", 0.5, doing="photographing the gate's digits")
     run.refresh_from_db()
     assert run.progress["share"] == 0.885
+    assert run.progress["history"] == {"loss": [0.5]}
     assert presenters.state_of(run)["line"] == "Evaluating: photographing the gate's digits"
     assert Submission.objects.count() == 0
