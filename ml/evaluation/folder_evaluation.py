@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from ml.readings import Reading
-    from ml.serving.classifier import Answer, Classifier
+    from ml.serving.classifier import Classifier
+    from ml.serving.verdicts import Answer
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff"})
 # Images whose long side has at most this many pixels are counted as small.

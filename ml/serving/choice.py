@@ -6,14 +6,19 @@ energy. Every kind of further reading has a handicap, so that the plain one is k
 
 from __future__ import annotations
 
+import math
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ml.readings import ReadingKind
+from ml.serving.verdicts import Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from ml.readings import Reading
+    from ml.serving.bundle import Manifest
+    from ml.serving.verdicts import Answer
 
 # Energy by which a further reading must be below the plain one. Stored in each bundle that is exported.
 HANDICAPS: Mapping[str, float] = {
@@ -23,15 +28,45 @@ HANDICAPS: Mapping[str, float] = {
     ReadingKind.SHEET: 0.3,
     ReadingKind.FILLED: 0.5,
 }
+# A sure answer is contradicted by a reading that shows another digit with an energy up to this value above its own: a
+# circled 1 is also a slashed 0.
+MAX_CONTRADICTION = 1.5
+# Minimum doubt of an answer that another reading contradicts.
+CONTRADICTED_DOUBT = 0.5
 
 
-def choose_reading(readings: Sequence[Reading], energies: Sequence[float], handicaps: Mapping[str, float]) -> int:
-    """Return the index of the reading with the lowest sum of energy and handicap; the first one of equals.
+def choose_answer(readings: Sequence[Reading], answers: Sequence[Answer], manifest: Manifest) -> Answer:
+    """Return the answer to an image.
+
+    It is the answer to the reading with the lowest sum of energy and handicap; blank readings have an infinite energy.
+    If that answer is unsure, it is replaced by a sure answer with the same digit, if there is one: a padded image shows
+    that the ink of a tight crop is complete. A sure answer that another reading contradicts becomes unsure.
 
     Args:
-        readings: the readings of one image; the plain one has no handicap.
-        energies: the energy of each reading; infinite for a blank one.
-        handicaps: handicap of each kind of further reading.
+        readings: the readings of the image, the plain one first.
+        answers: the answer to each reading that the model may choose, with its index in `readings`.
+        manifest: handicaps and thresholds.
     """
-    costs = [value + handicaps.get(item.kind, 0.0) for item, value in zip(readings, energies, strict=True)]
-    return min(range(len(costs)), key=costs.__getitem__)
+    handicaps = manifest.readings or {}
+    costs = [
+        math.inf
+        if answer.verdict is Verdict.BLANK
+        else answer.energy + handicaps.get(readings[answer.reading].kind, 0.0)
+        for answer in answers
+    ]
+    answer = answers[costs.index(min(costs))]
+    if answer.verdict is Verdict.UNSURE:
+        sure = [other for other in answers if other.verdict is Verdict.SURE and other.digit == answer.digit]
+        answer = min(sure, key=lambda other: other.energy, default=answer)
+    if answer.verdict is Verdict.SURE and any(_contradicts(other, answer, manifest) for other in answers):
+        return replace(answer, verdict=Verdict.UNSURE, doubt=max(answer.doubt, CONTRADICTED_DOUBT))
+    return answer
+
+
+def _contradicts(other: Answer, answer: Answer, manifest: Manifest) -> bool:
+    """Return whether another reading looks like another digit, and nearly as much as the chosen one."""
+    return (
+        other.digit != answer.digit
+        and other.verdict is not Verdict.BLANK
+        and other.energy <= min(manifest.sure_energy, answer.energy + MAX_CONTRADICTION)
+    )

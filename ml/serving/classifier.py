@@ -12,15 +12,15 @@ file through one `tf.function`.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import numpy as np
 
 from ml.serving import bundle as bundles
 from ml.serving.bundle import BundleError, Manifest
-from ml.serving.choice import choose_reading
-from ml.serving.verdicts import Verdict
+from ml.serving.choice import choose_answer
+from ml.serving.verdicts import Answer, Verdict
 from ml.versions import SIDE
 
 if TYPE_CHECKING:
@@ -36,31 +36,6 @@ Runtime = Literal["litert", "keras"]
 # Maximum batch size of one model call. Larger batches are no faster per image, and the interpreter keeps the memory of
 # its largest batch: 3 MB for 16 images, 10 MB for 64, 32 MB for 256.
 MAX_BATCH_SIZE = 16
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """The model's answer to one image.
-
-    Attributes:
-        probabilities: calibrated probabilities of the digits 0..9; their sum is 1.
-        digit: the most probable digit.
-        certainty: the probability of `digit`.
-        runner_up: the second most probable digit.
-        energy: high (up to -2.3) if the image does not look like a digit; see `energy`.
-        doubt: 0..1, higher is more doubtful; orders the review queue.
-        verdict: quality of the answer.
-        reading: index of the reading of the image that the answer is about; 0 is the plain one.
-    """
-
-    probabilities: tuple[float, ...]
-    digit: int
-    certainty: float
-    runner_up: int
-    energy: float
-    doubt: float
-    verdict: Verdict
-    reading: int = 0
 
 
 class Classifier(Protocol):
@@ -252,23 +227,19 @@ class _BatchedClassifier(ABC):
         if not images:
             return []
         handicaps = self.manifest.readings or {}
-        # The readings of each image that this model may choose, with their indices.
+        # The indices of the readings of each image that this model may choose.
         eligible = [
-            [(index, item) for index, item in enumerate(readings) if index == 0 or item.kind in handicaps]
+            [index for index, reading in enumerate(readings) if index == 0 or reading.kind in handicaps]
             for readings in images
         ]
-        pixels = np.stack([item.pixels for readings in eligible for _, item in readings])
-        logits, blank = self.logits(pixels), _find_blank(pixels)
-        selected, rows, start = [], [], 0
-        energies = np.where(blank, np.inf, energy(logits)).tolist()
-        for readings in eligible:
-            end = start + len(readings)
-            choice = choose_reading([item for _, item in readings], energies[start:end], handicaps)
-            selected.append(readings[choice])
-            rows.append(start + choice)
-            start = end
-        answers = decide(logits[rows], self.manifest, [item.ink for _, item in selected], blank[rows])
-        return [replace(answer, reading=index) for answer, (index, _) in zip(answers, selected, strict=True)]
+        flat = [readings[index] for readings, indices in zip(images, eligible, strict=True) for index in indices]
+        answers = iter(self.answer(np.stack([item.pixels for item in flat]), [item.ink for item in flat]))
+        return [
+            choose_answer(readings, [replace(next(answers), reading=index) for index in indices], self.manifest)
+            if len(indices) > 1
+            else next(answers)
+            for readings, indices in zip(images, eligible, strict=True)
+        ]
 
     @abstractmethod
     def _run(self, inputs: np.ndarray) -> np.ndarray:

@@ -14,7 +14,8 @@ import numpy as np
 
 from digitsite import worker
 from ml.serving import classifier
-from ml.serving.classifier import Answer, Classifier
+from ml.serving.classifier import Classifier
+from ml.serving.verdicts import Answer
 
 CRASHING_PIXEL, EXITING_PIXEL = 13, 14
 

@@ -13,7 +13,8 @@ from django.utils import timezone
 
 from ml.readings import encode_further
 from ml.serving.bundle import BundleError
-from ml.serving.classifier import Answer, Classifier
+from ml.serving.classifier import Classifier
+from ml.serving.verdicts import Answer
 from ml.versions import PREPROCESSING_VERSION
 from recognizer.models import ModelVersion, Submission, SubmissionState
 from recognizer.services.lib import fsync

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     # These load NumPy and OpenCV, which the default worker does not need.
     from ml.preprocessing import Prepared
-    from ml.serving.classifier import Answer
+    from ml.serving.verdicts import Answer
 
 PREDICT_TASK = "recognizer.tasks.predict_submissions"
 # Submissions in one Celery task.
@@ -214,8 +214,7 @@ def _pop_replies(client: redis.Redis, reply_to: str, deadline: float) -> Sequenc
 
 
 def _decode_answer(content: dict[str, Any]) -> Answer:
-    from ml.serving.classifier import Answer
-    from ml.serving.verdicts import Verdict
+    from ml.serving.verdicts import Answer, Verdict
 
     return Answer(
         **content | {"probabilities": tuple(content["probabilities"]), "verdict": Verdict(content["verdict"])},

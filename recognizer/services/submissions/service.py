@@ -12,7 +12,7 @@ from django.db.models import F
 
 from ml.preprocessing import FRAME, Prepared
 from ml.readings import Reading
-from ml.serving.classifier import Answer
+from ml.serving.verdicts import Answer
 from recognizer.models import Source, Submission
 from recognizer.services.identity import permissions
 from recognizer.services.identity.actors import Actor

@@ -13,9 +13,9 @@ from PIL import Image
 from ml.evaluation.calibration import REFUSED_DIGIT_SHARE
 from ml.preprocessing import prepare_image
 from ml.serving.bundle import BASE_FOLDER, BUNDLE_FILE
-from ml.serving.classifier import Answer, load_classifier
+from ml.serving.classifier import load_classifier
 from ml.serving.images import decode
-from ml.serving.verdicts import Verdict
+from ml.serving.verdicts import Answer, Verdict
 
 METRICS = json.loads((BASE_FOLDER / "metrics.json").read_text())
 

@@ -8,8 +8,7 @@ from rest_framework.renderers import JSONRenderer
 from rest_framework.serializers import Serializer
 
 from ml.preprocessing import prepare_strokes
-from ml.serving.classifier import Answer
-from ml.serving.verdicts import Verdict
+from ml.serving.verdicts import Answer, Verdict
 from recognizer.api.serializers.predictions import PreviewSerializer
 from recognizer.api.serializers.submissions import StoredSubmissionSerializer
 from recognizer.api.views.create import preview_document, submission_document

@@ -24,8 +24,8 @@ from ml.evaluation.html_report import describe, render_card, render_page
 from ml.preprocessing import Prepared, prepare_image
 from ml.readings import Reading, ReadingKind
 from ml.serving.bundle import BASE_FOLDER, BUNDLE_FILE
-from ml.serving.classifier import Answer, load_classifier
-from ml.serving.verdicts import Verdict
+from ml.serving.classifier import load_classifier
+from ml.serving.verdicts import Answer, Verdict
 
 IMAGE = Image.fromarray(255 - drawing())
 PREPARED = prepare_image(IMAGE)

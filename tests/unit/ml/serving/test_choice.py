@@ -12,9 +12,9 @@ from ml.preprocessing import prepare_image
 from ml.readings import Reading, ReadingKind
 from ml.serving import bundle as bundles
 from ml.serving.bundle import BASE_FOLDER, BUNDLE_FILE
-from ml.serving.choice import HANDICAPS, choose_reading
+from ml.serving.choice import HANDICAPS, choose_answer
 from ml.serving.classifier import Classifier, load_classifier
-from ml.serving.verdicts import Verdict
+from ml.serving.verdicts import Answer, Verdict
 
 BUNDLE = bundles.read((BASE_FOLDER / BUNDLE_FILE).read_bytes())
 BLANK = np.zeros((28, 28), np.uint8)
@@ -49,25 +49,70 @@ def box() -> np.ndarray:
     return pixels
 
 
+MANIFEST = replace(BUNDLE.manifest, readings=dict(HANDICAPS), sure_energy=-3.5)
+
+
+def answer(digit: int, energy: float, verdict: Verdict = Verdict.UNSURE) -> Answer:
+    return Answer((0.1,) * 10, digit, 0.9, (digit + 1) % 10, energy, 0.1, verdict)
+
+
+def choose(**answers: Answer) -> Answer:
+    """Return the answer to an image, given the answer to its reading of each kind."""
+    readings = [reading(ReadingKind(kind)) for kind in answers]
+    return choose_answer(readings, [replace(item, reading=i) for i, item in enumerate(answers.values())], MANIFEST)
+
+
 def reading(kind: ReadingKind, pixels: np.ndarray = BLANK, **ink: bool) -> Reading:
     return Reading(kind, pixels, ink)
 
 
 @pytest.mark.parametrize(
-    ("kinds", "energies", "selected"),
+    ("energies", "selected"),
     [
-        (["plain"], [-3.0], 0),
-        (["plain", "padded"], [-3.0, -3.1], 0),  # not better by its handicap
-        (["plain", "padded"], [-3.0, -3.2], 1),
-        (["plain", "padded", "unmarked"], [-3.0, -3.6, -3.7], 1),  # the sum of energy and handicap decides
-        (["plain", "padded", "unmarked"], [-3.0, -3.6, -3.9], 2),
-        (["plain", "sheet"], [np.inf, -1.0], 1),  # a blank plain reading
-        (["plain", "sheet"], [np.inf, np.inf], 0),
+        ({"plain": -3.0}, 0),
+        ({"plain": -3.0, "padded": -3.1}, 0),  # not better by its handicap
+        ({"plain": -3.0, "padded": -3.2}, 1),
+        ({"plain": -3.0, "padded": -3.6, "unmarked": -3.7}, 1),  # the sum of energy and handicap decides
+        ({"plain": -3.0, "padded": -3.6, "unmarked": -3.9}, 2),
     ],
 )
-def test_further_reading_is_chosen_if_it_is_better_by_its_handicap(kinds, energies, selected):
-    handicaps = {"padded": 0.15, "unmarked": 0.3, "sheet": 0.3}
-    assert choose_reading([reading(ReadingKind(kind)) for kind in kinds], energies, handicaps) == selected
+def test_further_reading_is_chosen_if_it_is_better_by_its_handicap(energies, selected):
+    assert choose(**{kind: answer(7, energy) for kind, energy in energies.items()}).reading == selected
+
+
+def test_blank_reading_is_not_chosen():
+    blank = answer(0, -5.0, Verdict.BLANK)
+    assert choose(plain=blank, sheet=answer(7, -1.0)).reading == 1
+    assert choose(plain=blank, sheet=blank) == blank
+
+
+def test_sure_answer_with_the_same_digit_replaces_an_unsure_one():
+    unsure, sure = answer(7, -6.0), answer(7, -5.0, Verdict.SURE)
+    assert choose(plain=unsure, padded=sure) == replace(sure, reading=1)
+    assert choose(plain=unsure, padded=replace(sure, digit=2)) == unsure
+
+
+@pytest.mark.parametrize("verdict", [Verdict.SEVERAL, Verdict.NOT_A_DIGIT])
+def test_sure_answer_does_not_replace_a_verdict_by_features(verdict):
+    assert choose(plain=answer(7, -6.0, verdict), padded=answer(7, -5.0, Verdict.SURE)).verdict is verdict
+
+
+@pytest.mark.parametrize(
+    ("digit", "energy", "verdict"),
+    [
+        (1, -5.0, Verdict.UNSURE),
+        (0, -5.0, Verdict.SURE),  # the same digit
+        (1, -4.4, Verdict.SURE),  # much less like a digit than the chosen one
+    ],
+)
+def test_sure_answer_is_unsure_if_another_reading_contradicts_it(digit, energy, verdict):
+    result = choose(plain=answer(0, -6.0, Verdict.SURE), unmarked=answer(digit, energy))
+    assert (result.reading, result.verdict) == (0, verdict)
+    assert (result.doubt >= 0.5) == (verdict is Verdict.UNSURE)
+
+
+def test_reading_that_does_not_look_like_a_digit_contradicts_nothing():
+    assert choose(plain=answer(0, -3.6, Verdict.SURE), unmarked=answer(1, -3.4)).verdict is Verdict.SURE
 
 
 def test_answer_is_about_the_chosen_reading(classifier, seven, box):

@@ -12,7 +12,8 @@ from digitsite.testing.site import some_pixels
 from ml.preprocessing import PREPROCESSING_VERSION, prepare_strokes
 from ml.readings import Reading
 from ml.serving.bundle import BundleError
-from ml.serving.classifier import Answer, Classifier
+from ml.serving.classifier import Classifier
+from ml.serving.verdicts import Answer
 from ml.training.export_pipeline import ExportedModel
 from recognizer.models import Deployment, ModelFiles, ModelVersion, Prediction, Submission, SubmissionState
 from recognizer.services.inference import counters, predict, recovery, result_messages, statements
