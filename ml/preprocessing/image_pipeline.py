@@ -1,14 +1,17 @@
-"""Preprocessing of images: segmentation, then normalization."""
+"""Preprocessing of images: the plain reading, and further readings where there is evidence for them."""
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ml.preprocessing.alternatives import iter_alternatives
 from ml.preprocessing.background import flatten_alpha
 from ml.preprocessing.normalization import Prepared, is_normalized, normalize
 from ml.preprocessing.search import segment_image
+from ml.readings import MAX_READINGS, Reading
 from ml.versions import SIDE
 
 if TYPE_CHECKING:
@@ -39,12 +42,17 @@ def prepare_image(image: Image.Image | np.ndarray, *, crop: tuple[int, int, int,
         pixels = pixels[top:bottom, left:right]
     if min(pixels.shape[:2]) < _MIN_SIDE:
         return Prepared(np.zeros((SIDE, SIDE), np.uint8), blank=True)
-    segmentation = segment_image(flatten_alpha(pixels))
-    if segmentation is None:
-        return Prepared(np.zeros((SIDE, SIDE), np.uint8), blank=True)
-    if segmentation.features["quick"] and is_normalized(segmentation.ink_map):
-        return Prepared(segmentation.ink_map, segmentation.features)
-    return Prepared(*_normalize(segmentation))
+    pixels = flatten_alpha(pixels)
+    plain = segment_image(pixels)
+    if plain is not None and plain.features["quick"] and is_normalized(plain.ink_map):
+        return Prepared(plain.ink_map, plain.features)
+    alternatives = tuple(
+        Reading(kind, *_normalize(segmentation))
+        for kind, segmentation in islice(iter_alternatives(pixels, plain), MAX_READINGS - 1)
+    )
+    if plain is None:
+        return Prepared(np.zeros((SIDE, SIDE), np.uint8), blank=True, alternatives=alternatives)
+    return Prepared(*_normalize(plain), alternatives=alternatives)
 
 
 def _normalize(segmentation: Segmentation) -> tuple[np.ndarray, dict[str, float | int | bool]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import cv2
@@ -63,7 +64,9 @@ def segment_image(pixels: np.ndarray) -> Segmentation | None:
         return whole
     # Only the whole image shows what lies next to the digit.
     surroundings = {name: whole.features[name] for name in ("large", "several", "coverage")}
-    is_doubtful = detailed.features["doubtful"] or whole.features["doubtful"]
+    # A clean close-up is not doubted because the ink is small in the whole image.
+    is_clean = detailed.features["quick"]
+    is_doubtful = detailed.features["doubtful"] or (whole.features["doubtful"] and not is_clean)
     return detailed.with_features(**surroundings, doubtful=is_doubtful)
 
 
@@ -136,6 +139,8 @@ def _search(pixels: np.ndarray) -> Segmentation | None:
             is_cloudy = threshold == _HIGH_THRESHOLD and features["contrast"] < _MIN_HIGH_THRESHOLD_CONTRAST
             is_doubtful = score < _MIN_SURE_SCORE or features["neighbours"] > _MAX_SURE_NEIGHBOURS or is_cloudy
             segmentation = segmentation.with_features(lines=lines, doubtful=is_doubtful)
+            if lines:
+                segmentation = replace(segmentation, ruled_map=ink_map)
             if score >= _GOOD_SCORE:
                 return segmentation
             candidates.append((score, segmentation))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -43,21 +43,29 @@ class Segmentation:
 
     Attributes:
         ink_map: the ink map, uint8 (h, w).
+        faint: the threshold it was segmented with, as a share of full ink.
+        mask: uint8 (h, w), 255 for all ink, that of unselected components included.
         alpha: uint8 (h, w), ink coverage of each pixel: 0 is paper, 255 is full; selected components only.
         bbox: left, top, width, height of the full ink, in pixels.
         stroke: mean width of the strokes in pixels.
         features: see `ml.preprocessing.normalization.Prepared`.
+        outline: the outer contour of all ink, as OpenCV's, if the ink has one only; else None.
+        ruled_map: the ink map before ruled lines were removed; None if none were.
     """
 
     ink_map: np.ndarray
+    faint: float
+    mask: np.ndarray
     alpha: np.ndarray
     bbox: BBox
     stroke: float
     features: dict[str, float | int | bool]
+    outline: np.ndarray | None = None
+    ruled_map: np.ndarray | None = None
 
     def with_features(self, **changes: float | int | bool) -> Segmentation:
         """Return a copy with some features replaced."""
-        return Segmentation(self.ink_map, self.alpha, self.bbox, self.stroke, self.features | changes)
+        return replace(self, features=self.features | changes)
 
 
 def segment(ink_map: np.ndarray, *, faint: float = _FAINT) -> Segmentation | None:
@@ -80,7 +88,7 @@ def segment(ink_map: np.ndarray, *, faint: float = _FAINT) -> Segmentation | Non
     selection = _select_components(mask, core)
     if selection is None:
         return None
-    region, (left, top, right, bottom), features = selection
+    region, (left, top, right, bottom), features, outline = selection
     core = cv2.bitwise_and(core, region)
     x, y, width, height = cv2.boundingRect(core)
     stroke = _estimate_stroke_width(core[y : y + height, x : x + width])
@@ -101,7 +109,7 @@ def segment(ink_map: np.ndarray, *, faint: float = _FAINT) -> Segmentation | Non
     alpha = np.zeros_like(ink_map)
     window = slice(top, bottom), slice(left, right)
     alpha[window] = cv2.bitwise_and(cv2.LUT(ink_map[window], _build_alpha_table(threshold, level)), region[window])
-    return Segmentation(ink_map, alpha, (x, y, width, height), stroke, features)
+    return Segmentation(ink_map, faint, mask, alpha, (x, y, width, height), stroke, features, outline)
 
 
 def _estimate_level_and_noise(ink_map: np.ndarray) -> tuple[float, float] | None:
@@ -146,7 +154,7 @@ def _estimate_stroke_width(mask: np.ndarray) -> float:
 
 def _select_components(
     mask: np.ndarray, core: np.ndarray
-) -> tuple[np.ndarray, BBox, dict[str, float | int | bool]] | None:
+) -> tuple[np.ndarray, BBox, dict[str, float | int | bool], np.ndarray | None] | None:
     """Select the connected components that make up the digit.
 
     Args:
@@ -154,7 +162,8 @@ def _select_components(
         core: uint8 (h, w), 255 for full ink. A component without full ink is a stain.
 
     Returns:
-        The selected region as a mask, its left, top, right and bottom, and features; None if there is no ink.
+        The selected region as a mask; its left, top, right and bottom; features; the outer contour if there is one
+        only. None if there is no ink.
     """
     if cv2.countNonZero(core) == 0:
         return None
@@ -163,7 +172,7 @@ def _select_components(
     contours, _ = cv2.findContours(mask[y : y + rise, x : x + span], cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
     if len(contours) == 1:
         bounds = (x, y, x + span, y + rise)
-        return mask, bounds, _measure_region(mask, bounds)
+        return mask, bounds, _measure_region(mask, bounds), contours[0]
     height, width = mask.shape
     # On images of this size the Grana algorithm is three times as fast as OpenCV's default.
     _, labels, stats, _ = cv2.connectedComponentsWithStatsWithAlgorithm(mask, 8, cv2.CV_32S, cv2.CCL_GRANA)
@@ -189,7 +198,7 @@ def _select_components(
     stray = int(areas.sum()) - int(areas[order[selected]].sum()) - cut_off
     region = lookup[labels]
     features = _measure_region(region, box, parts=int(selected.sum()), large=large, stray=stray, cut_off=cut_off)
-    return region, box, features
+    return region, box, features, None
 
 
 def _measure_region(
