@@ -14,7 +14,9 @@ from rest_framework.request import Request
 IMAGE_POLICY = "default-src 'none'; sandbox"
 
 
-def image_response(request: Request, *, etag: str, content_type: str, read: Callable[[], bytes]) -> HttpResponse:
+def image_response(
+    request: Request, *, etag: str, content_type: str, read: Callable[[], bytes], changes: bool = False
+) -> HttpResponse:
     """Return an image that only the caller's browser may cache, or 304 if the browser has it already.
 
     Args:
@@ -22,6 +24,7 @@ def image_response(request: Request, *, etag: str, content_type: str, read: Call
         etag: Entity tag without quotes.
         content_type: Media type of the image.
         read: Returns the content. Not called for a 304.
+        changes: Whether the image may change, so that the browser has to ask each time.
     """
     response: HttpResponse | None = get_conditional_response(request, etag=f'"{etag}"')
     if response is None:
@@ -31,7 +34,7 @@ def image_response(request: Request, *, etag: str, content_type: str, read: Call
     response["Content-Security-Policy"] = IMAGE_POLICY
     response["Content-Disposition"] = "inline"
     response["Vary"] = "Cookie, Authorization, X-Manage-Key"
-    patch_cache_control(response, private=True, max_age=3600)
+    patch_cache_control(response, private=True, **({"no_cache": True} if changes else {"max_age": 3600}))
     return response
 
 

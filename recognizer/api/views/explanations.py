@@ -55,6 +55,7 @@ class ExplanationImageView(ApiView):
             etag=hashlib.sha256(identity.encode()).hexdigest(),
             content_type="image/png",
             read=lambda: _render(submission),
+            changes=True,
         )
 
 

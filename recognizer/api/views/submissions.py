@@ -173,6 +173,7 @@ class SubmissionPixelsView(ApiView):
             etag=hashlib.sha256(submission.seen_pixels.tobytes()).hexdigest(),
             content_type="image/png",
             read=lambda: encode_png(submission.seen_pixels),
+            changes=True,
         )
 
 

@@ -1,11 +1,12 @@
 """Tests of cache headers: responses that depend on the actor are private."""
 
 import pytest
+from django.core.files.base import ContentFile
+from django.core.files.storage import default_storage
 from django.http import HttpResponse
 from django.test import Client
 from django.urls import get_resolver, reverse
 
-from recognizer.models import Submission
 from recognizer.services.identity.actors import Actor
 from tests.factories import make_prediction, make_submission
 
@@ -70,11 +71,15 @@ def test_json_responses_are_not_cached(address: str, anonymous_client: Client, r
 
 def test_images_are_cached_by_the_browser_only(owner_client: Client, visitor: Actor, media) -> None:
     submission = make_submission(actor=visitor)
+    default_storage.save(submission.picture, ContentFile(b"image"))
     make_prediction(submission)
-    response = owner_client.get(f"/api/v1/submissions/{Submission.objects.get().public_id}/pixels.png")
-    assert response.status_code == 200
-    assert directives(response) == {"private", "max-age=3600"}
-    assert {"Cookie", "Authorization"} <= vary(response)
+    # The model's input changes when a prediction chooses another reading.
+    caching = {"image": "max-age=3600", "pixels.png": "no-cache", "explanation.png": "no-cache"}
+    for name, directive in caching.items():
+        response = owner_client.get(f"/api/v1/submissions/{submission.public_id}/{name}")
+        assert response.status_code == 200
+        assert directives(response) == {"private", directive}
+        assert {"Cookie", "Authorization"} <= vary(response)
 
 
 def test_pages_of_accounts_are_not_cached(reviewer_client: Client) -> None:
