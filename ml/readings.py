@@ -84,8 +84,8 @@ def decode_readings(
     import numpy as np  # 10 MB that processes without pixels do not need
 
     images = np.frombuffer(pixels + further_pixels, np.uint8).reshape(1 + len(further_ink), SIDE, SIDE)
-    kinds = [ReadingKind(features["kind"]) for features in further_ink]
+    further = zip(further_ink, images[1:], strict=True)
     return [
-        Reading(kind, image, features)
-        for kind, image, features in zip([ReadingKind.PLAIN, *kinds], images, [ink, *further_ink], strict=True)
+        Reading(ReadingKind.PLAIN, images[0], ink),
+        *(Reading(ReadingKind(features["kind"]), image, features) for features, image in further),
     ]

@@ -8,11 +8,10 @@ way: `python -m tests.support.crashing_worker predictions`.
 
 import os
 import sys
-from collections.abc import Mapping, Sequence
-
-import numpy as np
+from collections.abc import Sequence
 
 from digitsite import worker
+from ml.readings import Reading
 from ml.serving import classifier
 from ml.serving.classifier import Classifier
 from ml.serving.verdicts import Answer
@@ -25,16 +24,17 @@ def main() -> None:
 
     def load_crashing(*args: object, **kwargs: object) -> Classifier:
         loaded = load(*args, **kwargs)
-        answer = loaded.answer
+        answer = loaded.answer_readings
 
-        def answer_or_crash(pixels: np.ndarray, ink: Sequence[Mapping] | None = None) -> list[Answer]:
-            if (pixels[:, 0, 0] == CRASHING_PIXEL).any():
+        def answer_or_crash(images: Sequence[Sequence[Reading]]) -> list[Answer]:
+            first_pixels = {int(plain.pixels[0, 0]) for plain, *_ in images}
+            if CRASHING_PIXEL in first_pixels:
                 os.abort()
-            if (pixels[:, 0, 0] == EXITING_PIXEL).any():
+            if EXITING_PIXEL in first_pixels:
                 raise SystemExit
-            return answer(pixels, ink)
+            return answer(images)
 
-        loaded.answer = answer_or_crash
+        loaded.answer_readings = answer_or_crash
         return loaded
 
     # Before any module of the site imports the function by name.
