@@ -53,6 +53,21 @@ class UploadForm(forms.Form):
     may_train = forms.BooleanField(required=False)
 
 
+class CropForm(forms.Form):
+    """A crop of a submission: JSON of left, top, right, bottom; empty for the whole image."""
+
+    crop = forms.JSONField(required=False)
+
+    def clean_crop(self) -> list[float] | None:
+        """Check that it is a list of four numbers."""
+        box = self.cleaned_data["crop"]
+        if box is None:
+            return None
+        if not isinstance(box, list) or len(box) != 4 or any(type(value) not in (int, float) for value in box):
+            raise ValidationError("Draw a box round the digit.")
+        return box
+
+
 class SignInForm(AuthenticationForm):
     """Sign in by name and password, throttled.
 

@@ -18,6 +18,7 @@ urlpatterns = [
     path("s/<str:public_id>/", submission.show, name="submission"),
     path("s/<str:public_id>/label/", submission.add_label, name="submission-label"),
     path("s/<str:public_id>/labels/<int:label_id>/retract/", submission.retract, name="submission-retract"),
+    path("s/<str:public_id>/crop/", submission.set_crop, name="submission-crop"),
     path("s/<str:public_id>/delete/", submission.delete, name="submission-delete"),
     path("s/<str:public_id>/share/", submission.share, name="submission-share"),
     path("review/", queue.review, name="review"),

@@ -77,7 +77,7 @@ def _prepare(submission: Submission, box: list[int] | None) -> dict[str, object]
         if Submission.objects.filter(pk=row.pk).exists():
             raise
         raise Http404 from None  # deleted meanwhile
-    if not any(reading.pixels.any() for reading in prepared.readings):
+    if prepared.is_empty:
         raise SubmissionRejectedError(
             "blank", "There is nothing to see in this box. Please draw it round the digit.", field="crop"
         )

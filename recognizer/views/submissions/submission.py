@@ -5,6 +5,7 @@ Actors that may not see a submission get 404, for reading and for every action; 
 
 from dataclasses import dataclass
 
+from django.conf import settings
 from django.contrib import messages
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
@@ -12,11 +13,15 @@ from django.urls import reverse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
+from recognizer.forms import CropForm
 from recognizer.models import Label, LabelReason, Submission, SubmissionState, TruthValue
 from recognizer.requests import SiteRequest
 from recognizer.services.identity import permissions
+from recognizer.services.identity.quotas import QuotaError
 from recognizer.services.review import labels
-from recognizer.services.submissions import service
+from recognizer.services.submissions import crops, service
+from recognizer.services.submissions.intake import SubmissionRejectedError
+from recognizer.templatetags.formatting import verdict_sentence
 
 # Newest labels on the page. The API lists all.
 MAX_LABELS_SHOWN = 50
@@ -49,12 +54,14 @@ def show(request: SiteRequest, public_id: str) -> HttpResponse:
         "answer": submission.latest_prediction,
         "is_pending": submission.state == SubmissionState.PENDING,
         "predictions": predictions,
+        "has_crops": any(prediction.crop for prediction in predictions),
         "label_rows": rows[:MAX_LABELS_SHOWN],
         "has_more_labels": len(rows) > MAX_LABELS_SHOWN,
         "names_are_shown": permissions.sees_all(request.actor),
         "own_value": own.value if own else "",
         "values": TruthValue.choices,
         "can_label": permissions.can_label(request.actor, submission),
+        "can_crop": permissions.can_crop(request.actor, submission),
         "can_delete": permissions.can_delete(request.actor, submission),
         "can_share": permissions.can_share(request.actor, submission),
         "share_url": _share_url(request, submission),
@@ -98,6 +105,26 @@ def retract(request: SiteRequest, public_id: str, label_id: int) -> HttpResponse
         messages.error(request, str(error))
     else:
         messages.success(request, "Taken back.")
+    return redirect(submission)
+
+
+@require_POST
+def set_crop(request: SiteRequest, public_id: str) -> HttpResponse:
+    """Read the submission within the box `crop`, or as a whole."""
+    submission = permissions.get_visible_submission(request.actor, public_id)
+    form = CropForm(request.POST)
+    if not form.is_valid():
+        messages.error(request, str(form.errors["crop"][0]))
+        return redirect(submission)
+    crop, timeout = form.cleaned_data["crop"], settings.PREDICTION_WAIT_SECONDS
+    try:
+        crops.set_crop(actor=request.actor, submission=submission, crop=crop, timeout=timeout)
+    except (SubmissionRejectedError, QuotaError) as error:
+        messages.error(request, str(error))
+    else:
+        if submission.latest_prediction is not None:
+            text = verdict_sentence(submission.latest_prediction)
+            messages.success(request, f"Read again: {submission.latest_prediction.digit}. {text}.")
     return redirect(submission)
 
 

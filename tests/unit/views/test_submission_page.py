@@ -5,11 +5,13 @@ from django.test import Client
 from django.urls import reverse
 from pytest_django import DjangoAssertNumQueries
 
-from recognizer.models import Label, Submission, SubmissionState, Verdict
+from recognizer.models import Label, Source, Submission, SubmissionState, Verdict
 from recognizer.services.identity.actors import Actor
+from recognizer.services.inference import predict
 from recognizer.services.review import labels
 from recognizer.services.submissions import service
 from tests.factories import make_boxed_submission, make_prediction, make_submission
+from tests.image_samples import SEVEN
 
 pytestmark = pytest.mark.django_db
 
@@ -192,3 +194,57 @@ def test_the_link_can_be_shared_only_by_a_post(owner_client: Client, submission:
     for action in ("submission-share", "submission-label"):
         assert owner_client.get(reverse(action, args=[submission.public_id])).status_code == 405
     assert service.Submission.objects.get().share_key == ""
+
+
+# --- Crop -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def drawing(visitor: Actor, media: object) -> Submission:
+    """A predicted drawing, with its image."""
+    row = service.create_from_strokes(actor=visitor, strokes=SEVEN, source=Source.CANVAS)
+    predict.predict_batch([row.pk])
+    return Submission.objects.get(pk=row.pk)
+
+
+def test_owner_has_the_submission_read_within_a_box_and_as_a_whole_again(
+    owner_client: Client, drawing: Submission
+) -> None:
+    assert act(owner_client, "submission-crop", drawing, crop="[20, 10, 250, 260]") == 302
+    assert "Waiting for the answer" in text_of(owner_client, drawing)
+    predict.predict_batch([drawing.pk])
+    address = reverse("submission-crop", args=[drawing.public_id])
+    again = owner_client.post(address, {"crop": "[20, 10, 250, 260]"}, follow=True).content.decode()
+    assert "Read again: 7." in again
+    assert "20,10 250,10 250,260 20,260" in again  # the box on the image
+    assert "230 × 250" in again  # among the predictions
+    assert "Read the whole picture" in again
+    assert act(owner_client, "submission-crop", drawing) == 302
+    assert Submission.objects.get().crop is None
+
+
+@pytest.mark.parametrize("crop", ["[1, 2, 3]", "box", "[0, 0, true, 9]", "[0, 0, 2, 280]", "[0, 0, 20, 20]"])
+def test_box_without_a_digit_shows_an_error(owner_client: Client, drawing: Submission, crop: str) -> None:
+    address = reverse("submission-crop", args=[drawing.public_id])
+    text = owner_client.post(address, {"crop": crop}, follow=True).content.decode()
+    assert 'class="message error"' in text
+    assert Submission.objects.get().state == SubmissionState.PREDICTED
+
+
+def test_stranger_gets_404_for_a_crop_and_reviewer_may_crop(
+    other_client: Client, reviewer_client: Client, drawing: Submission
+) -> None:
+    assert act(other_client, "submission-crop", drawing, crop="[20, 10, 250, 260]") == 404
+    assert act(reviewer_client, "submission-crop", drawing, crop="[20, 10, 250, 260]") == 302
+    assert Submission.objects.get().crop == [20, 10, 250, 260]
+
+
+@pytest.mark.parametrize("verdict", Verdict.values)
+def test_page_hints_at_the_box_unless_the_answer_is_sure(
+    owner_client: Client, other_client: Client, drawing: Submission, verdict: str
+) -> None:
+    hint = "Is the digit only a part of the picture?"
+    drawing.predictions.update(verdict=verdict)
+    assert (hint in text_of(owner_client, drawing)) == (verdict != Verdict.SURE)
+    service.share(actor=Actor(visitor=drawing.visitor), submission=drawing)
+    assert hint not in text_of(other_client, drawing, key=drawing.share_key)

@@ -47,6 +47,17 @@ export class CropBox {
     return this.box && [this.box.left, this.box.top, this.box.right, this.box.bottom].map(Math.round);
   }
 
+  /** @param {number[]} values Left, top, right and bottom of a box to start from; the image must be loaded. */
+  show([left, top, right, bottom]) {
+    this.#setBox({ left, top, right, bottom });
+  }
+
+  /* "Box: 120 × 80 pixels", for the status line. */
+  get description() {
+    const box = this.values;
+    return box ? `Box: ${box[2] - box[0]} × ${box[3] - box[1]} pixels` : "No box: the whole picture";
+  }
+
   /** @param {PointerEvent} event */
   #pointOf(event) {
     const frame = this.#picture.getBoundingClientRect();

@@ -200,8 +200,10 @@ class Row {
     }
     this.#setState("queued", "Looking at it…");
     const isPhoto = await this.#showThumbnail();
-    if (isPhoto) this.#offerCrop();
-    else this.send();
+    if (isPhoto) {
+      this.#offerCrop();
+      this.#setState("ready", "Not sent yet.");
+    } else this.send();
   }
 
   /* Returns whether the image is large enough to be a photo. False if the browser cannot decode it; the server may. */
@@ -221,22 +223,18 @@ class Row {
   #offerCrop() {
     this.#part("crop-picture").src = this.#part("thumb").src;
     this.#part("crop").hidden = false;
-    this.#crop = new CropBox({
+    this.#crop ??= new CropBox({
       stage: this.#part("stage"),
       picture: this.#part("crop-picture"),
       overlay: this.#part("box"),
       changed: () => this.#cropChanged(),
     });
-    this.#setState("ready", "Not sent yet.");
     this.#cropChanged();
   }
 
   #cropChanged() {
-    const box = this.#crop.values;
-    this.#part("send").textContent = box ? "Read the box" : "Read the whole picture";
-    this.#part("crop-status").textContent = box
-      ? `Box: ${box[2] - box[0]} × ${box[3] - box[1]} pixels`
-      : "No box: the whole picture";
+    this.#part("send").textContent = this.#crop.values ? "Read the box" : "Read the whole picture";
+    this.#part("crop-status").textContent = this.#crop.description;
   }
 
   #remove() {
@@ -280,7 +278,10 @@ class Row {
       }
       // 409: the first request is still being processed.
       if (error.isTransient || error.status === 409) this.#sendLater(error);
-      else this.#setState("refused", error.message);
+      else if (error.code === "blank" && !this.#part("thumb").hidden) {
+        this.#offerCrop();
+        this.#setState("retry", `${error.message} Is the digit only a part of it? Draw a box round it.`);
+      } else this.#setState("refused", error.message);
     }
   }
 
@@ -318,6 +319,13 @@ class Row {
     this.#part("digit").textContent = answer.digit;
     this.element.dataset.verdict = answer.verdict;
     this.#setState("done", `${sentenceOf(answer)} · ${hintOf(answer)}`);
+    if (answer.verdict !== "sure" && !this.#crop?.values) this.#offerBox(submission);
+  }
+
+  /** @param {Stored} submission */
+  #offerBox(submission) {
+    this.#part("try-box").href = `${submission.page}#box`;
+    this.#part("box-hint").hidden = false;
   }
 }
 
