@@ -2,9 +2,10 @@
 
 A hop is a call from one module of the project into another, in the processes of a real site. These are none: calls of
 recognizer.services.lib, of the models, of the caller's rights and of the file storage, calls by a framework, the web
-server or middleware, calls between the modules of ml, and properties. A decorator is one hop; the function that it
-decorates counts as called by its caller. Several calls of one function by one module count once. A shape is a class of
-`recognizer` whose instances are passed between its modules.
+server or middleware, calls between the modules of ml, properties and what they call. A decorator is one hop; the
+function that it decorates counts as called by its caller. An inherited method belongs to the module of the object's
+class. Several calls of one function by one module count once. A shape is a class of `recognizer` whose instances are
+passed between its modules.
 """
 
 import argparse

@@ -51,19 +51,31 @@ def module_of(filename: str) -> str:
     return "*" if name.startswith(TRANSPARENT) else name
 
 
+def module_of_frame(frame: FrameType) -> str:
+    """Return the module of a frame as `module_of`; of an inherited method that of the object's class."""
+    name = module_of(frame.f_code.co_filename)
+    if name in ("", "*"):
+        return name
+    owner = type(frame.f_locals.get("self")).__module__
+    return owner if owner.startswith(PACKAGES) else name
+
+
 def caller_of(frame: FrameType) -> str:
-    """Return the module of the project that called this frame, or ""."""
+    """Return the module of the project that called this frame, or "": by no module, or to compute a property."""
     caller = frame.f_back
-    while caller is not None and (module_of(caller.f_code.co_filename) == "*" or is_decorator(caller)):
+    while caller is not None and (module_of_frame(caller) == "*" or is_decorator_of(caller, frame)):
+        if is_property(caller):
+            return ""
         caller = caller.f_back
     if caller is None or caller.f_code.co_name == "<module>":  # an import
         return ""
-    return module_of(caller.f_code.co_filename)
+    return module_of_frame(caller)
 
 
-def is_decorator(frame: FrameType) -> bool:
-    """Return whether the frame runs a decorated function, which counts as called by the caller of the decorator."""
-    return ".decorate.<locals>." in frame.f_code.co_qualname
+def is_decorator_of(caller: FrameType, frame: FrameType) -> bool:
+    """Return whether the caller wraps the function of this frame, which counts as called by the decorator's caller."""
+    is_wrapper = ".decorate.<locals>." in caller.f_code.co_qualname
+    return is_wrapper and caller.f_code.co_filename != frame.f_code.co_filename
 
 
 def is_property(frame: FrameType) -> bool:
@@ -88,7 +100,7 @@ def hook(frame: FrameType, event: str, argument: Any) -> None:
     if event not in ("call", "return"):
         return
     code = frame.f_code
-    target = module_of(code.co_filename)
+    target = module_of_frame(frame)
     if target in ("", "*") or code.co_name.startswith("<"):
         return
     source = caller_of(frame)

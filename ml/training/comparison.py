@@ -22,7 +22,6 @@ from ml.evaluation.gate_summary import summarize
 from ml.evaluation.metrics import wilson
 from ml.evaluation.model_metrics import GateMetrics, add_gate, read_metrics
 from ml.serving.classifier import load_classifier
-from ml.training.eval_sets import fingerprint
 from ml.training.export_pipeline import MAX_DIFFERENCE
 
 if TYPE_CHECKING:
@@ -61,17 +60,12 @@ class GateDecision:
         return [check.to_json() for check in self.result.checks]
 
 
-def is_measured(metrics: Mapping[str, Any], frozen: Sequence[EvalDataset]) -> bool:
-    """Return whether a metrics document has metrics of these frozen sets."""
-    return read_metrics(metrics).gate.frozen == fingerprint(frozen)
-
-
 def measure(
-    metrics: Mapping[str, Any], classifier: Classifier, frozen: Sequence[EvalDataset], runtime: Runtime
+    metrics: Mapping[str, Any], classifier: Classifier, candidate: Candidate, runtime: Runtime
 ) -> dict[str, Any]:
-    """Return the metrics document of an earlier version with its metrics on the frozen sets."""
-    results = _evaluate_frozen(classifier, frozen, runtime)
-    return add_gate(metrics, GateMetrics(fingerprint(frozen), _metrics(results)))
+    """Return the metrics document of an earlier version with its metrics on the frozen sets of a candidate."""
+    results = _evaluate_frozen(classifier, candidate, runtime)
+    return add_gate(metrics, GateMetrics(candidate.frozen_id, _metrics(results)))
 
 
 def compare(
@@ -94,18 +88,17 @@ def compare(
         suspicions: failed checks of the training labels.
         runtime: runtime in which the site serves models.
     """
-    frozen, frozen_id = candidate.frozen, fingerprint(candidate.frozen)
     exported = candidate.exported
     challenger = load_classifier(exported.bundle, runtime=runtime, keras_file=exported.keras_file)
     before, after = (
-        _evaluate_frozen(classifier, frozen, runtime) | evaluate_classifier(classifier, holdout)
+        _evaluate_frozen(classifier, candidate, runtime) | evaluate_classifier(classifier, holdout)
         for classifier in (champion, challenger)
     )
     best = {name: (before[name].metrics["accuracy"], "the live version") for name in BEST_EVER_TOLERANCE}
     for version, gate in ((version, read_metrics(document).gate) for version, document in earlier.items()):
-        for name in BEST_EVER_TOLERANCE if gate.frozen == frozen_id else ():
+        for name in BEST_EVER_TOLERANCE if gate.frozen == candidate.frozen_id else ():
             best[name] = max(best[name], (gate.sets[name]["accuracy"], version), key=lambda measured: measured[0])
-    result = run_gate([*frozen, *holdout], before, after, best=best, labels=suspicions)
+    result = run_gate([*candidate.frozen, *holdout], before, after, best=best, labels=suspicions)
     if exported.max_difference is not None:
         title = "Served model and Keras model, largest difference on 1,000 pictures"
         result.checks.append(
@@ -113,7 +106,7 @@ def compare(
         )
     summary = summarize(result.checks)
     metrics = GateMetrics(
-        frozen_id,
+        candidate.frozen_id,
         {name: {**measured.metrics, "n": len(measured.correct)} for name, measured in after.items()},
         _metrics(before),
         _with_interval(after[HOLDOUT]) if HOLDOUT in after else None,
@@ -138,14 +131,15 @@ def smoke_test(candidate: Candidate, runtime: Runtime) -> None:
         )
 
 
-def _evaluate_frozen(classifier: Classifier, frozen: Sequence[EvalDataset], runtime: Runtime) -> dict[str, EvalResult]:
+def _evaluate_frozen(classifier: Classifier, candidate: Candidate, runtime: Runtime) -> dict[str, EvalResult]:
     """Evaluate a model on the frozen sets. Its logits are cached: a candidate may be the champion of later runs."""
+    frozen, manifest = candidate.frozen, classifier.manifest
 
     def compute() -> Arrays:
         return {dataset.name: classifier.logits(dataset.images) for dataset in frozen}
 
-    logits = cached("logits", compute, fingerprint(frozen), classifier.manifest.model_sha256, runtime)
-    return {dataset.name: evaluate_dataset(dataset, logits[dataset.name], classifier.manifest) for dataset in frozen}
+    logits = cached("logits", compute, candidate.frozen_id, manifest.model_sha256, runtime)
+    return {dataset.name: evaluate_dataset(dataset, logits[dataset.name], manifest) for dataset in frozen}
 
 
 def _metrics(results: Mapping[str, EvalResult]) -> dict[str, SetMetrics]:

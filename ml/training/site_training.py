@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from ml.data.mnist import load_mnist
@@ -66,6 +67,11 @@ class Candidate:
     sets: Mapping[str, EvalDataset] = field(repr=False)
     frozen: Sequence[EvalDataset] = field(repr=False)
     images_per_epoch: int = 0
+
+    @cached_property
+    def frozen_id(self) -> str:
+        """Hash of the frozen sets. Metrics of two versions are comparable if theirs are equal."""
+        return eval_sets.fingerprint(self.frozen)
 
 
 def train_candidate(recipe: SiteRecipe, site: SiteData, champion: KerasFile, report: Report) -> Candidate:

@@ -40,7 +40,7 @@ def stop_the_trainer_at(site: Site, step: str, action: str, *, run_again: bool =
     trainer = start_trainer(site)
     with site.entered(), submit_continuously(site) as versions:
         settle_drawings(leaning_hands(4, 2), 60)
-        run = training.request_run(trigger=TrainingRun.Trigger.SCHEDULE)
+        run = training.queue_run(trigger=TrainingRun.Trigger.SCHEDULE)
         process = wait_until(lambda: _training_process(trainer), seconds=60, event="the training process")
         wait_until(lambda: _step(run) == step or _has_ended(run), seconds=300, event=f"the step {step}")
         assert not _has_ended(run), f"too late: {run.state} {run.reasons}"
@@ -57,7 +57,7 @@ def stop_the_trainer_at(site: Site, step: str, action: str, *, run_again: bool =
         wait_until(lambda: versions, event="the first prediction")
         assert set(versions) == {1}, versions
         if run_again:
-            next_run = training.request_run(trigger=TrainingRun.Trigger.SCHEDULE)
+            next_run = training.queue_run(trigger=TrainingRun.Trigger.SCHEDULE)
             wait_until(lambda: _has_ended(next_run), seconds=400, event="the end of the next run")
             assert next_run.state == RunState.PROMOTED, next_run.reasons
             wait_until(lambda: versions[-1] == 2, event="an answer of the new version")
@@ -70,7 +70,7 @@ def suspend_the_site_during_a_training(site: Site, seconds: float) -> TrainingRu
     start_trainer(site)
     with site.entered():
         settle_drawings(leaning_hands(4, 2), 60)
-        run = training.request_run(trigger=TrainingRun.Trigger.SCHEDULE)
+        run = training.queue_run(trigger=TrainingRun.Trigger.SCHEDULE)
         wait_until(lambda: _has_heartbeat_since(run, run.started), seconds=120, event="the first heartbeat")
         processes = [psutil.Process(part.pid) for part in site.parts]
         processes += [child for process in processes for child in process.children(recursive=True)]

@@ -38,7 +38,7 @@ class LabelSerializer(serializers.Serializer[Label]):
     @extend_schema_field({"type": ["string", "null"]})
     def get_by(self, label: Label) -> str | None:
         """Name of the account; only reviewers and operators see it."""
-        if label.user is None or not permissions.sees_all(self.context["request"].actor):
+        if label.user is None or not self.context["request"].actor.sees_all:
             return None
         return label.user.get_username()
 

@@ -55,7 +55,7 @@ class TrainingRunsView(_TrainingRunView, ListView):
         `Location` is the URL of the run. Only one run is active at a time; 409 names the active run.
         """
         params = self.validated_body(NewTrainingRunSerializer)
-        run = training.request_run(trigger=TrainingRun.Trigger.PERSON, actor=self.actor, **params)
+        run = training.request_run(actor=self.actor, **params)
         body = self.get_serializer(run).data
         return Response(body, status=201, headers={"Location": body["url"]})
 

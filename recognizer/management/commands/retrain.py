@@ -29,7 +29,7 @@ class Command(BaseCommand):
     def handle(self, *, recipe: str, seed: int, wait: bool, **options: object) -> None:
         """Request the run, and follow it with `--wait`."""
         try:
-            run = training.request_run(trigger=TrainingRun.Trigger.PERSON, actor=SYSTEM_ACTOR, recipe=recipe, seed=seed)
+            run = training.request_run(actor=SYSTEM_ACTOR, recipe=recipe, seed=seed)
         except training.CannotTrainError as error:
             raise CommandError(str(error)) from error
         self.stdout.write(f"Training run {run.pk} is waiting for the trainer.")

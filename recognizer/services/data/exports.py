@@ -23,7 +23,6 @@ from PIL import Image
 
 from ml.versions import SIDE
 from recognizer.models import Submission, SubmissionQuerySet
-from recognizer.services.identity import permissions
 from recognizer.services.identity.actors import Actor
 from recognizer.services.identity.permissions import NotAllowedError
 from recognizer.services.lib import temp_files
@@ -81,7 +80,7 @@ def settled_submissions(actor: Actor) -> SubmissionQuerySet:
     Raises:
         NotAllowedError: The actor is neither a reviewer nor an operator.
     """
-    if not permissions.sees_all(actor):
+    if not actor.sees_all:
         raise NotAllowedError("Only reviewers and operators can export labelled data.")
     return Submission.objects.settled().filter(may_train=True).order_by("id")
 

@@ -67,6 +67,11 @@ class Actor:
             return True
         return self.user is not None and self.has_scope(Scope.OPERATE) and self.user.has_perm(OPERATE)
 
+    @property
+    def sees_all(self) -> bool:
+        """True if the actor sees all submissions with the names of their reviewers, and may export labelled data."""
+        return self.is_reviewer or self.is_operator
+
     def with_new_visitor(self) -> "Actor":
         """Return this actor with a new random visitor key."""
         return replace(self, visitor=secrets.token_hex(16))

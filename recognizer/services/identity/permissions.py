@@ -64,24 +64,19 @@ def own_submissions(actor: Actor) -> SubmissionQuerySet:
 
 def visible_submissions(actor: Actor) -> SubmissionQuerySet:
     """Return all submissions for reviewers and operators, and the actor's own ones otherwise."""
-    return Submission.objects.all() if sees_all(actor) else own_submissions(actor)
+    return Submission.objects.all() if actor.sees_all else own_submissions(actor)
 
 
 def visible_predictions(actor: Actor) -> QuerySet[Prediction]:
     """Return the predictions of the submissions that the actor may see."""
     rows = Prediction.objects.all()
-    return rows if sees_all(actor) else rows.filter(submission__in=own_submissions(actor))
+    return rows if actor.sees_all else rows.filter(submission__in=own_submissions(actor))
 
 
 def visible_labels(actor: Actor) -> QuerySet[Label]:
     """Return the labels of the submissions that the actor may see."""
     rows = Label.objects.all()
-    return rows if sees_all(actor) else rows.filter(submission__in=own_submissions(actor))
-
-
-def sees_all(actor: Actor) -> bool:
-    """Return whether the actor sees all submissions with the names of their reviewers, and may export labelled data."""
-    return actor.is_reviewer or actor.is_operator
+    return rows if actor.sees_all else rows.filter(submission__in=own_submissions(actor))
 
 
 def can_see(actor: Actor, submission: Submission, *, key: str = "") -> bool:
@@ -92,7 +87,7 @@ def can_see(actor: Actor, submission: Submission, *, key: str = "") -> bool:
         submission: the submission.
         key: the read key or the share key that came with the request, or "".
     """
-    if owns(actor, submission) or sees_all(actor):
+    if owns(actor, submission) or actor.sees_all:
         return True
     return bool(key) and (is_read_key(submission, key) or is_share_key(submission, key))
 

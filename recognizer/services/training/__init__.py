@@ -19,6 +19,7 @@ from .scheduling import (
     cancel,
     expire_stale,
     labels_until_next,
+    queue_run,
     request_run,
     run_maintenance,
 )
@@ -31,6 +32,7 @@ __all__ = [
     "cancel",
     "expire_stale",
     "labels_until_next",
+    "queue_run",
     "request_run",
     "run_maintenance",
 ]

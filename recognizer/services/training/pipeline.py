@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 from django.conf import settings
 from django.db import DatabaseError
@@ -23,11 +22,6 @@ from recognizer.services.registry import versions
 
 from . import dataset, run_state
 from .scheduling import SHIPPED
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from ml.evaluation.datasets import EvalDataset
 
 log = logging.getLogger(__name__)
 
@@ -89,7 +83,7 @@ def _run(recorder: run_state.Recorder) -> None:
     recorder.report("evaluating", 0.7, doing="the live version and the new one")
     decision = comparison.compare(
         candidate, champion, dataset.holdout_datasets(),
-        earlier=_measure_deployed_versions(candidate.frozen), suspicions=suspicions, runtime=settings.INFERENCE_RUNTIME,
+        earlier=_measure_deployed_versions(candidate), suspicions=suspicions, runtime=settings.INFERENCE_RUNTIME,
     )  # fmt: skip
     passed = decision.result.passed
     recorder.report(
@@ -149,17 +143,17 @@ def _train(
     return version, candidate
 
 
-def _measure_deployed_versions(frozen: Sequence[EvalDataset]) -> dict[str, dict[str, object]]:
+def _measure_deployed_versions(candidate: Candidate) -> dict[str, dict[str, object]]:
     """Return the metrics of all versions that were live, by name.
 
-    Those that were not measured on these frozen sets are measured now, if their files still exist: the shipped base
-    model, and all versions after an upgrade that changes the sets.
+    Those that were not measured on the candidate's frozen sets are measured now, if their files still exist: the
+    shipped base model, and all versions after an upgrade that changes the sets.
     """
     deployed = ModelVersion.objects.filter(deployments__isnull=False).distinct()
     for version in deployed.filter(files__isnull=False):
-        if not comparison.is_measured(version.metrics, frozen):
+        if version.model_metrics.gate.frozen != candidate.frozen_id:
             classifier = versions.classifier_of(version)
-            version.metrics = comparison.measure(version.metrics, classifier, frozen, settings.INFERENCE_RUNTIME)
+            version.metrics = comparison.measure(version.metrics, classifier, candidate, settings.INFERENCE_RUNTIME)
             version.save(update_fields=["metrics"])
     return {str(version): version.metrics for version in deployed}
 

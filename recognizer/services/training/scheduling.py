@@ -7,9 +7,9 @@ do no harm.
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import takewhile
+from typing import TYPE_CHECKING
 
 from celery import current_app
 from django.conf import settings
@@ -21,12 +21,16 @@ from redis import RedisError
 from recognizer.models import Deployment, RunState, Submission, TrainingRun
 from recognizer.models.choices import ACTIVE_RUN_STATES
 from recognizer.services.identity import permissions
-from recognizer.services.identity.actors import Actor
 from recognizer.services.identity.throttling import Kind, limit_rate
 from recognizer.services.lib.clocks import HeartbeatMonitor
 from recognizer.services.registry import versions
 
 from . import run_state
+
+if TYPE_CHECKING:
+    from django.contrib.auth.models import User
+
+    from recognizer.services.identity.actors import Actor
 
 log = logging.getLogger(__name__)
 
@@ -74,30 +78,33 @@ def active_run() -> TrainingRun | None:
 
 
 @limit_rate(Kind.CHANGE)
-def request_run(
-    *,
-    trigger: TrainingRun.Trigger,
-    actor: Actor | None = None,
-    recipe: str = "site",
-    seed: int = 1,
+def request_run(*, actor: Actor, recipe: str = "site", seed: int = 1) -> TrainingRun:
+    """Request a training run on behalf of an operator; see `queue_run`.
+
+    Raises:
+        NotAllowedError: the actor is not an operator.
+    """
+    permissions.require_operator(actor)
+    return queue_run(trigger=TrainingRun.Trigger.PERSON, user=actor.user, recipe=recipe, seed=seed)
+
+
+def queue_run(
+    *, trigger: TrainingRun.Trigger, user: User | None = None, recipe: str = "site", seed: int = 1
 ) -> TrainingRun:
-    """Request a training run.
+    """Queue a training run.
 
     Args:
-        trigger: why the run is requested.
-        actor: the person who requests it, if the trigger is `PERSON`.
+        trigger: why the run is started.
+        user: the account that requested it.
         recipe: "site" continues from the live model, "site-from-scratch" does not, "shipped" trains nothing and
             evaluates the base model of an upgrade.
         seed: seed of the training. A run with the same labels, recipe and seed as the last one ends as unchanged.
 
     Raises:
-        NotAllowedError: the person is not an operator.
         ValueError: the recipe does not exist.
         NoTrainerError: the site has no trainer.
         AlreadyRunningError: another run is queued or running.
     """
-    if trigger == TrainingRun.Trigger.PERSON:
-        permissions.require_operator(actor or Actor())
     if recipe not in (*RECIPES, SHIPPED):
         raise ValueError(f"There is no recipe {recipe!r}. Use one of: {', '.join(RECIPES)}.")
     if not settings.TRAINER:
@@ -107,7 +114,7 @@ def request_run(
         with transaction.atomic():
             run = TrainingRun.objects.create(
                 trigger=trigger,
-                requested_by=actor.user if actor else None,
+                requested_by=user,
                 recipe={"name": recipe, "seed": seed},
                 labels=Submission.objects.trainable().count(),
                 progress={"step": "waiting", "share": 0.0},
@@ -116,7 +123,7 @@ def request_run(
     except IntegrityError:
         running = TrainingRun.objects.filter(state__in=ACTIVE_RUN_STATES).first()
         if running is None:  # It has just ended.
-            return request_run(trigger=trigger, actor=actor, recipe=recipe, seed=seed)
+            return queue_run(trigger=trigger, user=user, recipe=recipe, seed=seed)
         raise AlreadyRunningError(running) from None
     log.info("training run %s was requested (%s, %s)", run.pk, trigger, recipe)
     return run
@@ -183,17 +190,15 @@ def next_scheduled() -> datetime | None:
 
 def next_retry() -> datetime | None:
     """Return when the latest run is retried; None if it did not fail, or failed because of its data."""
-    delay = _retry_delay()
-    failed = TrainingRun.objects.values_list("finished", flat=True).first()
-    return failed + delay if delay is not None and failed is not None else None
+    failed, delay = _retry()
+    return failed.finished + delay if failed is not None and failed.finished is not None else None
 
 
-def _retry_delay() -> timedelta | None:
-    """Return the delay between the end of the latest run and its retry."""
-    failures = len(list(takewhile(is_retried, TrainingRun.objects.defer("log")[:MAX_FAILURES])))
-    if not failures:
-        return None
-    return timedelta(seconds=min(RETRY_SECONDS * RETRY_FACTOR ** (failures - 1), MAX_RETRY_SECONDS))
+def _retry() -> tuple[TrainingRun | None, timedelta]:
+    """Return the latest run if it is to be retried, and the delay between its end and its retry."""
+    failed = list(takewhile(is_retried, TrainingRun.objects.defer("log")[:MAX_FAILURES]))
+    delay = timedelta(seconds=min(RETRY_SECONDS * RETRY_FACTOR ** max(0, len(failed) - 1), MAX_RETRY_SECONDS))
+    return next(iter(failed), None), delay
 
 
 def is_retried(run: TrainingRun) -> bool:
@@ -208,49 +213,31 @@ def run_maintenance() -> None:
     if active is not None:
         _send_task_again(active)
         return
-    due = _due() if settings.TRAINER else None
-    if due is None:
-        return
     try:
-        request_run(trigger=due.trigger, recipe=due.recipe, seed=due.seed)
+        if settings.TRAINER:
+            _queue_due_run()
     except AlreadyRunningError:
         log.debug("a run was due, but another process has already started one")
 
 
-@dataclass(frozen=True, slots=True)
-class DueRun:
-    """An automatic run that is due. The fields are arguments of `request_run`."""
-
-    trigger: TrainingRun.Trigger
-    recipe: str = "site"
-    seed: int = 1
-
-
-def _due() -> DueRun | None:
-    delay = _retry_delay()
-    if delay is not None:
-        failed = TrainingRun.objects.defer("log").latest("id")
-        is_due = failed.finished is not None and _is_past(failed.finished + delay, delay)
-        return _retry(failed) if is_due else None
-    if versions.find_new_base() is not None:
-        return DueRun(TrainingRun.Trigger.SCHEDULE, SHIPPED)
-    if labels_until_next() == 0:
-        return DueRun(TrainingRun.Trigger.LABELS)
-    when = next_scheduled()
-    if (
-        when is not None
-        and _is_past(when, timedelta(hours=settings.RETRAIN_SCHEDULE))
-        and Submission.objects.trainable().exists()
-    ):
-        return DueRun(TrainingRun.Trigger.SCHEDULE)
-    return None
-
-
-def _retry(failed: TrainingRun) -> DueRun:
-    """Return the retry of a failed run, also of one that was requested by a person."""
-    by_person = failed.trigger == TrainingRun.Trigger.PERSON
-    trigger = TrainingRun.Trigger.SCHEDULE if by_person else TrainingRun.Trigger(failed.trigger)
-    return DueRun(trigger, str(failed.recipe["name"]), int(failed.recipe.get("seed", 1)))
+def _queue_due_run() -> None:
+    """Queue a run if one is due: the retry of a failed run, a new base model, enough labels, or the schedule."""
+    trigger = TrainingRun.Trigger
+    failed, delay = _retry()
+    if failed is not None:
+        if failed.finished is not None and _is_past(failed.finished + delay, delay):
+            # The retry of a run that a person requested is an automatic run, too.
+            again = trigger.SCHEDULE if failed.trigger == trigger.PERSON else trigger(failed.trigger)
+            queue_run(trigger=again, recipe=failed.recipe["name"], seed=failed.recipe.get("seed", 1))
+    elif versions.find_new_base() is not None:
+        queue_run(trigger=trigger.SCHEDULE, recipe=SHIPPED)
+    elif labels_until_next() == 0:
+        queue_run(trigger=trigger.LABELS)
+    else:
+        when = next_scheduled()
+        is_due = when is not None and _is_past(when, timedelta(hours=settings.RETRAIN_SCHEDULE))
+        if is_due and Submission.objects.trainable().exists():
+            queue_run(trigger=trigger.SCHEDULE)
 
 
 def _is_past(when: datetime, max_delay: timedelta) -> bool:

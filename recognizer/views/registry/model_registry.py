@@ -125,9 +125,7 @@ def _deploy(request: SiteRequest, number: int, deploy: Callable[..., Deployment]
 def start(request: SiteRequest) -> HttpResponse:
     """Request a training run, and show it or the run that is active already."""
     try:
-        run = services_training.request_run(
-            trigger=TrainingRun.Trigger.PERSON, actor=request.actor, recipe=request.POST.get("recipe", "site")
-        )
+        run = services_training.request_run(actor=request.actor, recipe=request.POST.get("recipe", "site"))
     except services_training.AlreadyRunningError as error:
         messages.error(request, str(error))
         run = error.run

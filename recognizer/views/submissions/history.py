@@ -54,7 +54,7 @@ def history(request: SiteRequest) -> HttpResponse:
         "is_reviewer": request.actor.is_reviewer,
         "truth_values": TruthValue.choices,
         "current_url": request.get_full_path(),
-        "filters": _filters(parameters, sees_all=permissions.sees_all(request.actor)),
+        "filters": _filters(parameters, sees_all=request.actor.sees_all),
         "is_filtered": any(name not in PAGINATION_PARAMETERS for name in parameters),
     }
     return render(request, "recognizer/history.html", context, status=400 if problems else 200)

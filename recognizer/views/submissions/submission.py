@@ -57,7 +57,7 @@ def show(request: SiteRequest, public_id: str) -> HttpResponse:
         "has_crops": any(prediction.crop for prediction in predictions),
         "label_rows": rows[:MAX_LABELS_SHOWN],
         "has_more_labels": len(rows) > MAX_LABELS_SHOWN,
-        "names_are_shown": permissions.sees_all(request.actor),
+        "names_are_shown": request.actor.sees_all,
         "own_value": own.value if own else "",
         "values": TruthValue.choices,
         "can_label": permissions.can_label(request.actor, submission),

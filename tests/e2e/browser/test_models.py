@@ -20,7 +20,7 @@ RUN = """
 from recognizer.models import TrainingRun
 from recognizer.services import training
 from recognizer.services.training import run_state
-run = training.active_run() or training.request_run(trigger=TrainingRun.Trigger.SCHEDULE)
+run = training.active_run() or training.queue_run(trigger=TrainingRun.Trigger.SCHEDULE)
 token = run_state.claim(run.pk) or run.token
 recorder = run_state.Recorder(run.pk, token)
 recorder.report(

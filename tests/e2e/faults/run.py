@@ -203,7 +203,7 @@ def _ask_for_a_training() -> None:
     from recognizer.models import TrainingRun
     from recognizer.services import training
 
-    training.request_run(trigger=TrainingRun.Trigger.SCHEDULE, recipe="site-from-scratch")
+    training.queue_run(trigger=TrainingRun.Trigger.SCHEDULE, recipe="site-from-scratch")
 
 
 def _session(name: str) -> str:

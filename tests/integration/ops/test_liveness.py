@@ -43,7 +43,7 @@ def test_probe_is_recorded_when_worker_consumes(valkey):
 def test_one_worker_consumes_its_queues_during_a_training(valkey):
     worker = valkey.start("default", [sys.executable, "-m", "digitsite.worker", "default", "train"])
     settle_drawings(leaning_hands(4, 2), 60)
-    run = training.request_run(trigger=TrainingRun.Trigger.SCHEDULE)
+    run = training.queue_run(trigger=TrainingRun.Trigger.SCHEDULE)
     wait_until(lambda: TrainingRun.objects.filter(state=RunState.RUNNING), seconds=60, event="the training")
     process = wait_until(lambda: psutil.Process(worker.pid).children(), event="the training process")[0]
     redis_client().delete(PROBES_KEY)

@@ -42,7 +42,7 @@ def test_the_page_shows_the_live_version_and_earlier_ones(operator_client, opera
 
 
 def test_visitors_are_asked_to_sign_in_and_reviewers_are_denied(reviewer):
-    run = training.request_run(trigger=TrainingRun.Trigger.SCHEDULE)
+    run = training.queue_run(trigger=TrainingRun.Trigger.SCHEDULE)
     pages = ["/models/", "/models/1/", f"/models/runs/{run.pk}/", f"/models/runs/{run.pk}/progress/"]
     actions = ["/models/1/promote/", "/models/1/rollback/", "/models/runs/", f"/models/runs/{run.pk}/cancel/"]
     visitor, rita = Client(), Client()

@@ -26,7 +26,7 @@ def no_broker(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def request_run(**params: object) -> TrainingRun:
-    return training.request_run(trigger=TrainingRun.Trigger.SCHEDULE, **params)
+    return training.queue_run(trigger=TrainingRun.Trigger.SCHEDULE, **params)
 
 
 def carry_out(run: TrainingRun) -> TrainingRun:

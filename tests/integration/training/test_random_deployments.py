@@ -126,7 +126,7 @@ class Operators(RuleBasedStateMachine):
     @precondition(lambda self: self.run is None)
     @rule()
     def start_training(self) -> None:
-        self.run = training.request_run(trigger=TrainingRun.Trigger.SCHEDULE)
+        self.run = training.queue_run(trigger=TrainingRun.Trigger.SCHEDULE)
         self.recorder = run_state.Recorder(self.run.pk, run_state.claim(self.run.pk))
         self.champion = model_versions.live_deployment()
 
@@ -258,7 +258,7 @@ def decide_randomly(rng: random.Random, versions: list[ModelVersion]) -> int:
             case 1:
                 deployments.roll_back(actor=SYSTEM_ACTOR, version=version)
             case _:
-                run = training.request_run(trigger=TrainingRun.Trigger.SCHEDULE)
+                run = training.queue_run(trigger=TrainingRun.Trigger.SCHEDULE)
                 recorder = run_state.Recorder(run.pk, run_state.claim(run.pk))
                 finish(recorder, model_versions.live_deployment(), passed=True)
                 run.refresh_from_db()

@@ -27,7 +27,7 @@ def test_the_median_latency_grows_by_at_most_half_during_a_training(site: Site) 
         median(client, 50)
         idle = median(client, REQUESTS)
         settle_drawings(leaning_hands(4, 2), 100)
-        run = training.request_run(trigger=TrainingRun.Trigger.SCHEDULE)
+        run = training.queue_run(trigger=TrainingRun.Trigger.SCHEDULE)
 
         def trains() -> bool:
             run.refresh_from_db()

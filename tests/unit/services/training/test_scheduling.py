@@ -39,33 +39,33 @@ def end(run: TrainingRun, state: RunState = RunState.REFUSED) -> None:
 
 
 def test_an_operator_starts_a_run_and_a_second_request_names_the_active_run(operator):
-    run = training.request_run(trigger=PERSON, actor=operator)
+    run = training.request_run(actor=operator)
     assert (run.state, run.requested_by) == (RunState.QUEUED, operator.user)
     with pytest.raises(training.AlreadyRunningError) as raised:
-        training.request_run(trigger=PERSON, actor=operator)
+        training.request_run(actor=operator)
     assert raised.value.run == run
 
 
 def test_only_operators_start_or_cancel_runs(reviewer, visitor, operator):
-    for actor in (reviewer, visitor, None):
+    for actor in (reviewer, visitor):
         with pytest.raises(NotAllowedError):
-            training.request_run(trigger=PERSON, actor=actor)
-    run = training.request_run(trigger=PERSON, actor=operator)
+            training.request_run(actor=actor)
+    run = training.request_run(actor=operator)
     with pytest.raises(NotAllowedError):
         training.cancel(actor=reviewer, run=run)
 
 
 def test_an_unknown_recipe_is_rejected(operator):
     with pytest.raises(ValueError, match="site-from-scratch"):
-        training.request_run(trigger=PERSON, actor=operator, recipe="secret")
+        training.request_run(actor=operator, recipe="secret")
 
 
 def test_a_queued_run_is_cancelled_immediately_and_a_running_one_is_requested_to_stop(operator):
-    waiting = training.request_run(trigger=PERSON, actor=operator)
+    waiting = training.request_run(actor=operator)
     assert training.cancel(actor=operator, run=waiting)
     waiting.refresh_from_db()
     assert waiting.state == RunState.CANCELLED
-    running = training.request_run(trigger=PERSON, actor=operator)
+    running = training.request_run(actor=operator)
     run_state.claim(running.pk)
     assert training.cancel(actor=operator, run=running)
     running.refresh_from_db()
@@ -114,7 +114,7 @@ def test_a_scheduled_run_starts_once_when_it_is_due(settings, operator):
     settle(1)
     training.run_maintenance()
     assert not TrainingRun.objects.exists()  # the site was just installed
-    run = training.request_run(trigger=PERSON, actor=operator)
+    run = training.request_run(actor=operator)
     end(run)
     TrainingRun.objects.filter(pk=run.pk).update(created=timezone.now() - timedelta(hours=25))
     training.run_maintenance()
@@ -150,11 +150,11 @@ def check_every_ten_seconds(clock: Clock, checks: int) -> int:
 
 
 def test_a_run_without_heartbeats_is_ended_and_the_next_one_can_start(operator, clock):
-    run = training.request_run(trigger=PERSON, actor=operator)
+    run = training.request_run(actor=operator)
     token = run_state.claim(run.pk)
     assert check_every_ten_seconds(clock, 3) == 0
     assert check_every_ten_seconds(clock, 1) == 1
-    after = training.request_run(trigger=PERSON, actor=operator)
+    after = training.request_run(actor=operator)
     run.refresh_from_db()
     assert run.state == RunState.FAILED
     assert "not heard of" in run.reasons[0]
@@ -169,7 +169,7 @@ def test_a_run_without_heartbeats_is_ended_and_the_next_one_can_start(operator, 
 
 
 def test_a_run_continues_after_the_machine_was_suspended(operator, clock):
-    run = training.request_run(trigger=PERSON, actor=operator)
+    run = training.request_run(actor=operator)
     token = run_state.claim(run.pk)
     assert check_every_ten_seconds(clock, 1) == 0
     clock.seconds += 8 * 3600  # The wall clock advances during sleep; on macOS the monotonic clock does too.
@@ -184,7 +184,7 @@ def test_a_run_continues_after_the_machine_was_suspended(operator, clock):
 
 @pytest.mark.parametrize("hours", [-3, 3])
 def test_changing_the_clock_neither_ends_a_run_nor_keeps_a_stale_one(operator, clock, hours):
-    run = training.request_run(trigger=PERSON, actor=operator)
+    run = training.request_run(actor=operator)
     token = run_state.claim(run.pk)
     check_every_ten_seconds(clock, 1)
     TrainingRun.objects.update(heartbeat=timezone.now() - timedelta(hours=hours))
@@ -201,7 +201,7 @@ def fail(run: TrainingRun, *, ago: timedelta = timedelta(0), is_interruption: bo
 
 
 def test_an_interrupted_run_is_retried_with_increasing_delays(operator):
-    first = training.request_run(trigger=PERSON, actor=operator, recipe="site-from-scratch", seed=7)
+    first = training.request_run(actor=operator, recipe="site-from-scratch", seed=7)
     fail(first)
     training.run_maintenance()
     assert TrainingRun.objects.get() == first
@@ -224,13 +224,13 @@ def second_retry(run: TrainingRun) -> datetime:
 
 
 def test_a_run_that_failed_because_of_its_data_is_not_retried(operator):
-    fail(training.request_run(trigger=PERSON, actor=operator), ago=timedelta(days=2), is_interruption=False)
+    fail(training.request_run(actor=operator), ago=timedelta(days=2), is_interruption=False)
     training.run_maintenance()
     assert TrainingRun.objects.count() == 1
 
 
 def test_a_retry_and_the_schedule_do_not_wait_after_the_clock_was_set_back(settings, operator):
-    run = training.request_run(trigger=PERSON, actor=operator)
+    run = training.request_run(actor=operator)
     fail(run, ago=timedelta(hours=-3))  # its end lies in the future
     training.run_maintenance()
     again = TrainingRun.objects.first()
@@ -244,7 +244,7 @@ def test_a_retry_and_the_schedule_do_not_wait_after_the_clock_was_set_back(setti
 
 
 def test_the_delay_of_a_queued_run_restarts_after_the_clock_was_set_back(operator):
-    run = training.request_run(trigger=PERSON, actor=operator)
+    run = training.request_run(actor=operator)
     TrainingRun.objects.filter(pk=run.pk).update(created=timezone.now() + timedelta(hours=3))
     training.run_maintenance()
     run.refresh_from_db()
@@ -252,13 +252,13 @@ def test_the_delay_of_a_queued_run_restarts_after_the_clock_was_set_back(operato
 
 
 def test_a_run_is_claimed_once(operator):
-    run = training.request_run(trigger=PERSON, actor=operator)
+    run = training.request_run(actor=operator)
     assert run_state.claim(run.pk)
     assert run_state.claim(run.pk) is None
 
 
 def test_a_lost_task_is_sent_again(operator, sent_tasks):
-    run = training.request_run(trigger=PERSON, actor=operator)
+    run = training.request_run(actor=operator)
     sent_tasks.clear()
     training.run_maintenance()
     assert sent_tasks == []
@@ -269,7 +269,7 @@ def test_a_lost_task_is_sent_again(operator, sent_tasks):
 
 
 def test_progress_is_written_and_read_back(operator):
-    run = training.request_run(trigger=PERSON, actor=operator)
+    run = training.request_run(actor=operator)
     recorder = run_state.Recorder(run.pk, run_state.claim(run.pk))
     recorder.report("training", 0.0, "Training.")
     recorder.report("training", 0.5, history={"loss": [0.5]}, epoch=2)
