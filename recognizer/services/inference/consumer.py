@@ -103,10 +103,9 @@ class Consumer:
                     streams.delete_dead_consumers(self._client)
                     self._set_clock(*self._client.time())
                     is_ready = True
-                batch = batch if any(batch) else self._read()
-                if any(batch):
-                    self._process(batch)
-                batch = Batch()
+                if not batch.claimed and not batch.submissions:
+                    batch = self._read(batch.previews)
+                batch = self._process(batch)
             except predict.SITE_ERRORS as error:
                 log.warning("batch postponed, it will be predicted again: %r", error)
                 close_old_connections()
@@ -121,12 +120,19 @@ class Consumer:
         except (redis.RedisError, OSError) as error:
             log.warning("worker_deregistration_failed: %s", error)
 
-    def _read(self) -> Batch:
-        """Send the commands of the last batch, and read the next one; empty after `max_block_seconds`."""
+    def _read(self, previews: Sequence[Entry]) -> Batch:
+        """Send the commands of the last batch, and read the next one; empty after `max_block_seconds`.
+
+        Args:
+            previews: Previews that were read before; while there are any, only submissions are read.
+        """
         is_beat = time.monotonic() - self._beat_at >= HEARTBEAT_SECONDS
         if is_beat:
             self._add_heartbeat()
-        self._pipe.xreadgroup(GROUP, self._name, {SUBMISSIONS: ">"}, count=settings.PREDICTION_BATCH)
+        names: dict[Any, Any] = {SUBMISSIONS: ">"} if previews else {SUBMISSIONS: ">", PREVIEWS: ">"}
+        # Claimed and postponed entries must not wait for others.
+        block = None if is_beat or previews else int(max_block_seconds() * 1000)
+        self._pipe.xreadgroup(GROUP, self._name, names, count=settings.PREDICTION_BATCH, block=block)
         responses = self._pipe.execute(raise_on_error=False)
         for response in responses:
             if isinstance(response, redis.ResponseError):
@@ -137,19 +143,8 @@ class Consumer:
             self._set_clock(*redis_time)
             # After a full batch there may be more to claim.
             self._beat_at = time.monotonic() if len(claimed) < settings.PREDICTION_BATCH else float("-inf")
-        batch = Batch(claimed, dict(responses[-1]).get(SUBMISSIONS.encode(), ()))
-        return batch if any(batch) else self._wait()
-
-    def _wait(self) -> Batch:
-        """Wait for entries. Previews are read only here, so that submissions have priority."""
-        block, count = int(max_block_seconds() * 1000), settings.PREDICTION_BATCH
-        names: dict[Any, Any] = {SUBMISSIONS: ">", PREVIEWS: ">"}
-        try:
-            response: Any = self._client.xreadgroup(GROUP, self._name, names, count=count, block=block)
-        except redis.ResponseError as error:
-            return self._recreate_groups(error)
-        entries = dict(response)
-        return Batch((), entries.get(SUBMISSIONS.encode(), ()), entries.get(PREVIEWS.encode(), ()))
+        entries = dict(responses[-1])
+        return Batch(claimed, entries.get(SUBMISSIONS.encode(), ()), previews or entries.get(PREVIEWS.encode(), ()))
 
     def _recreate_groups(self, error: redis.ResponseError) -> Batch:
         """Create the streams again after Redis was emptied (UNBLOCKED while waiting, NOGROUP otherwise).
@@ -175,8 +170,14 @@ class Consumer:
         count = settings.PREDICTION_BATCH
         self._pipe.xautoclaim(SUBMISSIONS, GROUP, self._name, int(idle_seconds * 1000), count=count)
 
-    def _process(self, batch: Batch) -> None:
-        """Predict a batch, and add its replies to the commands that `_read` sends next."""
+    def _process(self, batch: Batch) -> Batch:
+        """Predict a batch, and add its replies to the commands that `_read` sends next.
+
+        Returns:
+            What is postponed: previews that were read together with submissions, until no submission waits.
+        """
+        if not any(batch):
+            return batch
         close_old_connections()
         started = time.monotonic()
         if batch.claimed:
@@ -184,9 +185,11 @@ class Consumer:
             self._predict(batch.claimed, recovery.predict_recovered)
         if batch.submissions:
             self._predict(batch.submissions, predict.predict_batch)
-        if batch.previews:
+        is_postponed = bool(batch.claimed or batch.submissions)
+        if batch.previews and not is_postponed:
             self._predict_previews(batch.previews)
         self._longest_batch = max(self._longest_batch, time.monotonic() - started)
+        return Batch(previews=batch.previews if is_postponed else ())
 
     def _predict(self, entries: Sequence[Entry], predict_ids: Callable[[Sequence[int]], dict[int, Result]]) -> None:
         """Predict submissions, and reply.

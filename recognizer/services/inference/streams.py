@@ -3,7 +3,7 @@
 Redis holds, in a database number of its own:
 
     stream:predictions  one entry per submission: its id, and the name of the reply list if a request waits
-    stream:previews     one entry per unsaved image; bounded, read only while no submission waits, dropped when stale
+    stream:previews     one entry per unsaved image; bounded, predicted while no submission waits, dropped when stale
     consumers           sorted set, consumer -> expiry of its heartbeat
     replies:<token>     reply list of the requests that wait together; each item begins with the submission id
     tally               counters of the workers (inference.counters)
