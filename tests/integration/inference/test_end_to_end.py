@@ -2,6 +2,7 @@
 
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -119,6 +120,20 @@ def test_previews_are_dropped_while_submissions_wait(site: Site, worker: Part) -
         assert submission.state == SubmissionState.PREDICTED
         assert producer.preview(make_prepared(), timeout=10)
         wait_until(lambda: not site.redis().xlen(streams.PREVIEWS), event="the deletion of both entries")
+
+
+def test_preview_that_is_read_together_with_a_submission_is_predicted_after_it(site: Site, worker: Part) -> None:
+    with site.entered(), ThreadPoolExecutor() as pool:
+        wait_until(streams.consumer_alive)
+        worker.freeze()
+        submission = make_submission(pixels=some_pixels())
+        reply_to = request_predictions(submission)
+        preview = pool.submit(producer.preview, make_prepared(), timeout=10)
+        wait_until(lambda: site.redis().xlen(streams.PREVIEWS), event="the entry of the preview")
+        worker.thaw()
+        producer.wait([submission], reply_to=reply_to, timeout=10)
+        assert submission.state == SubmissionState.PREDICTED
+        assert preview.result(10)
 
 
 def test_preview_returns_immediately_without_worker(site: Site) -> None:
