@@ -4,7 +4,7 @@ import hashlib
 import re
 from typing import TYPE_CHECKING, Any
 
-from django.http import HttpRequest, HttpResponse, QueryDict
+from django.http import HttpRequest, QueryDict
 from rest_framework.exceptions import ValidationError
 
 from recognizer.services.identity import idempotency
@@ -18,7 +18,6 @@ HEADER = "Idempotency-Key"
 # With quotes, as in the draft of the standard, or without, as most clients write it.
 # https://datatracker.ietf.org/doc/draft-ietf-httpapi-idempotency-key-header/
 KEY_PATTERN = re.compile(r'"?([!#-~ ]{1,255}?)"?')
-STORED_HEADERS = ("Location", "Retry-After")
 
 
 def acquire(request: HttpRequest, body: object, *, actor: Actor) -> Claim | StoredResponse:
@@ -38,12 +37,6 @@ def acquire(request: HttpRequest, body: object, *, actor: Actor) -> Claim | Stor
     if match is None:
         raise ValidationError({HEADER: ["Write 1 to 255 printable ASCII characters, a UUID for example."]})
     return idempotency.acquire(actor=actor, key=match[1], fingerprint=_fingerprint(request, body))
-
-
-def complete(claim: Claim, response: HttpResponse) -> None:
-    """Store the response for repeated attempts."""
-    headers = {name: response[name] for name in STORED_HEADERS if name in response.headers}
-    idempotency.complete(claim, StoredResponse(response.status_code, headers, response.content.decode()))
 
 
 def _fingerprint(request: HttpRequest, body: object) -> str:

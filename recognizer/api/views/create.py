@@ -150,20 +150,23 @@ class SubmissionsView(SlimPostView, SubmissionListView):
         has_key = http_idempotency.HEADER in request.headers
         claim = http_idempotency.acquire(request, body, actor=actor) if has_key else None
         if isinstance(claim, StoredResponse):
-            response = HttpResponse(claim.body, "application/json", claim.status, headers=dict(claim.headers))
-            response["Idempotent-Replayed"] = "true"
+            content, status = json.loads(claim.body), claim.status
+            headers = {**claim.headers, "Idempotent-Replayed": "true"}
         else:
             try:
-                response = _create(request, body, claim, from_browser=from_browser)
+                content, status, headers = _create(request, body, claim, from_browser=from_browser)
             except BaseException:
                 if claim is not None:
                     idempotency.release(claim)
                 raise
             if claim is not None:
-                http_idempotency.complete(claim, response)
+                idempotency.complete(claim, StoredResponse(status, headers, _json.render(content).decode()))
         if not actor.is_known:
-            _add_manage_keys(response)
-        return response
+            # Added after the response was stored: no row contains a manage key.
+            for submission in [item.get("submission") for item in content] if status == 207 else [content]:
+                if submission:
+                    submission["manage_key"] = permissions.manage_key(submission["id"])
+        return _response(content, status, headers)
 
 
 class PreviewView(SlimPostView):
@@ -191,8 +194,14 @@ class PreviewView(SlimPostView):
         return _response(preview_document(preview), 200)
 
 
-def _create(request: SiteRequest, body: Any, claim: Claim | None, *, from_browser: bool) -> HttpResponse:
-    """Store the submissions of a request, unless an earlier attempt did, and return the response."""
+def _create(
+    request: SiteRequest, body: Any, claim: Claim | None, *, from_browser: bool
+) -> tuple[Any, int, dict[str, str]]:
+    """Store the submissions of a request, unless an earlier attempt did.
+
+    Returns:
+        The content of the response without manage keys, its status, and headers.
+    """
     wait, timeout = wait_preference(request.headers)
     entries, is_batch = request_parsing.parse_inputs(
         request, body, request_parsing.NEW_SUBMISSION, from_browser=from_browser
@@ -207,7 +216,7 @@ def _create(request: SiteRequest, body: Any, claim: Claim | None, *, from_browse
         payload = cast("SubmissionInput", entries[0])
         outcomes = [writer.store_input(payload, actor=request.actor, claim=claim, wait=wait, timeout=timeout)]
     if is_batch:
-        return _response([_batch_item(request, outcome) for outcome in outcomes], 207)
+        return [_batch_item(request, outcome) for outcome in outcomes], 207, {}
     [outcome] = outcomes
     if not isinstance(outcome, Submission):
         raise ProblemError("deleted")
@@ -216,7 +225,7 @@ def _create(request: SiteRequest, body: Any, claim: Claim | None, *, from_browse
     status = _status(outcome)
     if status == 202:
         headers["Retry-After"] = RETRY_AFTER_SECONDS
-    return _response(submission_document(request, outcome, read_key), status, headers)
+    return submission_document(request, outcome, read_key), status, headers
 
 
 def _prepare_batch(actor: Actor, entries: Sequence[Entry]) -> list[PreparedSubmission | Problem]:
@@ -262,10 +271,7 @@ def _batch_item(request: SiteRequest, outcome: Outcome) -> dict[str, Any]:
 
 
 def submission_document(request: SiteRequest, submission: Submission, read_key: str) -> dict[str, Any]:
-    """Return what `StoredSubmissionSerializer` would, for a fraction of its cost.
-
-    The manage key is added after the response was stored for `Idempotency-Key`: no row contains it.
-    """
+    """Return what `StoredSubmissionSerializer` would, for a fraction of its cost."""
     root = f"{request.scheme}://{request.get_host()}"
     query = "" if request.actor.is_known else f"?key={quote_plus(read_key)}"
     url = f"{root}{_path(submission)}"
@@ -312,12 +318,3 @@ def preview_document(preview: Preview) -> dict[str, Any]:
         answer["verdict"] = Verdict.BLANK
     reading = preview.reading
     return answer | {"reading": reading.kind, "pixels": reading.pixels.tolist()}
-
-
-def _add_manage_keys(response: HttpResponse) -> None:
-    """Add its manage key to each submission in the response."""
-    content = json.loads(response.content)
-    for submission in [item.get("submission") for item in content] if isinstance(content, list) else [content]:
-        if submission:
-            submission["manage_key"] = permissions.manage_key(submission["id"])
-    response.content = _json.render(content)
