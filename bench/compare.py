@@ -4,12 +4,15 @@
     python -m bench.compare ../before . --clients 32 --core 0 --load-core 1
     python -m bench.compare . .,PREDICTION_BATCH=16
 
+    python -m bench.compare ../before . --clients 1 --rounds 5 --seconds 10 --idle --core 0 --load-core 1
+
 All sites run with this Python and its packages. They are loaded in turns, and the ratios within a round are reported.
 Two equal sites show the noise of the measurement: about two per cent with 16 rounds.
 """
 
 import argparse
 import contextlib
+import statistics
 import sys
 import tempfile
 from pathlib import Path
@@ -17,7 +20,13 @@ from pathlib import Path
 from bench import serving
 from bench.support import request_bodies, turns
 
-FIGURES = {"per_second": "a second", "median": "median ms", "processor_milliseconds": "CPU ms"}
+FIGURES = {
+    "per_second": "a second",
+    "median": "median ms",
+    "tail": "p99/median",
+    "processor_milliseconds": "CPU ms",
+    "megabytes": "MB",
+}
 
 
 def main() -> int:
@@ -30,6 +39,7 @@ def main() -> int:
     parser.add_argument("--clients", type=int, default=32)
     parser.add_argument("--rounds", type=int, default=16)
     parser.add_argument("--seconds", type=float, default=1, help="length of each turn")
+    parser.add_argument("--idle", action="store_true", help="measure the first request after idling too")
     parser.add_argument("--core", type=int, help="the sites' processor")
     parser.add_argument("--load-core", type=int, help="the load generator's processor")
     options = parser.parse_args()
@@ -48,6 +58,7 @@ def main() -> int:
             seconds=options.seconds,
             load_core=options.load_core,
         )
+        after_idling = serving.after_idling(list(sites.values()), bodies) if options.idle else []
     first = next(iter(measured.values()))
     print("".join(f"{title:>12}{'ratio':>8}" for title in FIGURES.values()))
     for name, results in measured.items():
@@ -55,6 +66,8 @@ def main() -> int:
             f"{turns.median(results, figure):12.2f}{turns.ratio(results, first, figure):8.3f}" for figure in FIGURES
         )
         print(f"{''.join(cells)}   {name}")
+    for name, milliseconds in zip(sites, after_idling, strict=False):
+        print(f"first request after idling: {statistics.median(milliseconds):.1f} ms   {name}")
     return 0
 
 

@@ -17,7 +17,7 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -78,7 +78,7 @@ def main() -> int:
                 for kind in options.kinds
                 for clients in options.clients
             ]
-            first = after_idling(site, bodies[options.kinds[0]])
+            [first] = after_idling([site], bodies[options.kinds[0]])
             print(f"\nfirst request after idling, median of {len(first)}: {statistics.median(first):.1f} ms")
             summary = check_stored(data)
             print(summary)
@@ -187,18 +187,19 @@ def batch_counters(site: Supervised) -> tuple[float, float]:
     return float(total[1]) if total else 0.0, float(count[1]) if count else 0.0
 
 
-def after_idling(site: Supervised, bodies: load.Bodies) -> list[float]:
-    """Return the milliseconds of requests that arrive after a pause."""
-    times = []
-    with load.Connection(site.url) as connection:
-        for number in range(FIRST_REQUESTS):
-            time.sleep(IDLE_SECONDS)  # the idle period is what is measured
-            connection.request("GET", "/healthz")  # the connection is open before the clock starts
-            body = (bodies.folder / str(number)).read_bytes()
-            status, milliseconds = connection.request("POST", "/api/v1/submissions", body, bodies.content_type)
+def after_idling(sites: Sequence[Supervised], bodies: load.Bodies) -> list[list[float]]:
+    """Return the milliseconds of requests that arrive after a pause, for each site."""
+    times: list[list[float]] = [[] for _ in sites]
+    for number in range(FIRST_REQUESTS):
+        time.sleep(IDLE_SECONDS)  # the idle period is what is measured
+        body = (bodies.folder / str(number)).read_bytes()
+        for site, results in zip(sites, times, strict=True):
+            with load.Connection(site.url) as connection:
+                connection.request("GET", "/healthz")  # the connection is open before the clock starts
+                status, milliseconds = connection.request("POST", "/api/v1/submissions", body, bodies.content_type)
             if status not in (201, 207):
                 raise load.LoadError(f"The first request after idling was answered with status {status}.")
-            times.append(milliseconds)
+            results.append(milliseconds)
     return times
 
 

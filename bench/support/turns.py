@@ -18,11 +18,15 @@ class Turn:
         per_second: Stored predictions a second.
         median: Median milliseconds from a request to the end of its response.
         processor_milliseconds: Processor time of web server, worker and Redis for each prediction.
+        tail: The 99th percentile of the same milliseconds, divided by their median.
+        megabytes: Memory of web server, worker and Redis after the turn.
     """
 
     per_second: float
     median: float
     processor_milliseconds: float
+    tail: float
+    megabytes: float
 
 
 def take_turns(
@@ -71,7 +75,14 @@ def take_turns(
                 raise load.LoadError(f"{name}: {loaded.errors} errors, {stored} stored; {loaded.statuses}")
             sent[name] += stored
             if number:
-                turns[name].append(Turn(loaded.per_second, loaded.p50, spent * 1000 / stored))
+                turn = Turn(
+                    per_second=loaded.per_second,
+                    median=loaded.p50,
+                    processor_milliseconds=spent * 1000 / stored,
+                    tail=loaded.p99 / loaded.p50,
+                    megabytes=processes.megabytes(pids),
+                )
+                turns[name].append(turn)
     return turns
 
 
