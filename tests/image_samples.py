@@ -6,7 +6,7 @@ import struct
 import zlib
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageDraw
 
 SEVEN = [[[60, 200, 120], [60, 60, 230]]]
 
@@ -27,6 +27,15 @@ def digit(side: int = 28, mode: str = "L", *, seed: int = 0) -> Image.Image:
     left = side // 3 + seed % (side // 3)
     pixels[side // 5 : side - side // 5, left : left + max(2, side // 10)] = 255
     return Image.fromarray(pixels).convert(mode)
+
+
+def boxed_seven() -> Image.Image:
+    """Return a 7 in a box of a form, black on white."""
+    image = Image.new("L", (280, 280), 255)
+    draw = ImageDraw.Draw(image)
+    draw.rectangle((40, 40, 240, 240), outline=0, width=5)
+    draw.line([(100, 90), (180, 90), (130, 200)], fill=0, width=14, joint="curve")
+    return image
 
 
 def photo(width: int = 1600, height: int = 1200, *, seed: int = 0) -> Image.Image:

@@ -18,7 +18,7 @@ from recognizer.services.lib.units import MEGABYTE
 from recognizer.services.review import labels
 from recognizer.services.submissions import service
 from tests.factories import make_prediction
-from tests.image_samples import SEVEN
+from tests.image_samples import SEVEN, boxed_seven, png
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("media")]
 
@@ -51,6 +51,13 @@ def test_strokes_count_with_all_points() -> None:
     assert strokes_size > 300_000
     assert used_bytes() >= strokes_size + image_size + len(row.pixels)
     assert used_bytes() <= strokes_size + image_size + 2 * quotas.SUBMISSION_ROW_BYTES
+
+
+def test_further_readings_count() -> None:
+    row = service.create_from_image(actor=SENDER, data=png(boxed_seven()), source=Source.API)
+    assert len(row.further_pixels) >= 784
+    size = len(storage.read(row)) + len(row.further_pixels) + len(json.dumps(row.further_ink))
+    assert used_bytes() == size + quotas.SUBMISSION_ROW_BYTES
 
 
 def test_long_drawings_are_rejected_when_the_quota_is_exhausted(settings) -> None:

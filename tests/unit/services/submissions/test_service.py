@@ -8,17 +8,19 @@ import pytest
 from PIL import Image
 
 from ml.preprocessing import PREPROCESSING_VERSION, prepare_image
+from ml.readings import ReadingKind
 from recognizer.models import Fold, Label, LabelReason, Prediction, Source, Submission, SubmissionState
 from recognizer.services.identity import permissions
 from recognizer.services.identity.actors import Actor
 from recognizer.services.identity.permissions import NotAllowedError
 from recognizer.services.images import storage
+from recognizer.services.inference import predict
 from recognizer.services.review import labels
 from recognizer.services.submissions import intake, service
 from recognizer.services.submissions.intake import SubmissionInput, SubmissionRejectedError
 from recognizer.services.submissions.service import Preview
 from tests.factories import make_prediction
-from tests.image_samples import SEVEN, SVG, animation, digit, encoded, huge_png, photo, png
+from tests.image_samples import SEVEN, SVG, animation, boxed_seven, digit, encoded, huge_png, photo, png
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("media")]
 
@@ -50,6 +52,17 @@ def test_image_becomes_a_pending_submission_with_its_pixels(visitor, media):
     assert bytes(submission.pixels) == prepared.pixels.tobytes()
     assert submission.ink == prepared.ink
     assert [str(path.relative_to(media)) for path in files(media)] == [submission.picture]
+
+
+def test_digit_in_a_box_is_predicted_without_the_box(visitor):
+    submission = send(visitor, png(boxed_seven()))
+    predict.predict_batch([submission.pk])
+    submission.refresh_from_db()
+    prediction = submission.latest_prediction
+    assert (prediction.digit, submission.reading_kind(prediction)) == (7, ReadingKind.UNMARKED)
+    readings = prepare_image(storage.open_stored(submission)).readings
+    assert [bytes(reading.pixels) for reading in submission.readings] == [bytes(reading.pixels) for reading in readings]
+    assert (submission.seen_pixels == readings[prediction.reading].pixels).all()
 
 
 def test_signed_in_person_owns_their_submissions(reviewer):
