@@ -56,9 +56,9 @@ def draw_open_zero(r: Rng) -> PenLines:
 
 
 def draw_slashed_zero(r: Rng) -> PenLines:
-    """Draw a 0 with the stroke that distinguishes it from an O."""
-    w = r.uniform(0.32, 0.45)
-    out = r.uniform(0.75, 1.15)
+    """Draw a 0 with the stroke that distinguishes it from an O, within the ring or far beyond it."""
+    w = r.uniform(0.28, 0.45)
+    out = r.uniform(0.75, 1.5)
     return [
         (arc_points(0, 0.5, w, 0.5, -90, 275, 16), True),
         ([(w * out * 0.75, 0.5 - 0.38 * out), (-w * out * 0.75, 0.5 + 0.38 * out)], False),
@@ -79,13 +79,19 @@ def draw_flag_one(r: Rng) -> PenLines:
     return [([(-reach + lean, drop), (lean, 0), (r.normal(0, 0.03), 1)], False)]
 
 
+def draw_level_one(r: Rng) -> PenLines:
+    """Draw a 1 with a short, level upstroke; the bar of a 7 is at least twice as long."""
+    reach, lean = r.uniform(0.1, 0.24), r.uniform(-0.05, 0.12)
+    return [([(lean - reach, reach * r.uniform(0.0, 0.6)), (lean, 0), (r.normal(0, 0.03), 1)], False)]
+
+
 def draw_foot_one(r: Rng) -> PenLines:
-    """Draw a 1 with a foot and usually an upstroke."""
+    """Draw a 1 with a foot and usually an upstroke, steep or level."""
     left, right = r.uniform(0.15, 0.4, 2)
     tilt = r.normal(0, 0.03)
     foot = ([(-left, 1 + tilt), (right, 1 - tilt)], False)
-    stem = draw_flag_one(r) if r.random() < 0.75 else [([(0.0, 0.0), (0.0, 1.0)], False)]
-    return [*stem, foot]
+    stem: Shape = (draw_flag_one, draw_flag_one, draw_level_one, draw_bar_one)[r.integers(4)]
+    return [*stem(r), foot]
 
 
 def draw_two(r: Rng) -> PenLines:
@@ -109,6 +115,16 @@ def draw_looped_two(r: Rng) -> PenLines:
     return [([*head, *loop, *tail], True)]
 
 
+def draw_curled_two(r: Rng) -> PenLines:
+    """Draw an old-fashioned 2: the head begins with a curl, and the foot is a wide, flat loop with a waving tail."""
+    w, rx, ry = r.uniform(0.28, 0.42), r.uniform(0.2, 0.36), r.uniform(0.08, 0.16)
+    curl = arc_points(-w + 0.1, 0.3, 0.1, 0.08, r.uniform(0, 60), -r.uniform(100, 200), 6)
+    head = arc_points(0, 0.27, w, 0.27, r.uniform(-190, -150), r.uniform(20, 45), 9)
+    loop = arc_points(-w * 0.6, 0.98 - ry, rx, ry, r.uniform(10, 50), -r.uniform(170, 230), 9)
+    tail = [(0.0, r.uniform(0.82, 0.9)), (w * 0.7, 1.0), (w + r.uniform(0.0, 0.25), r.uniform(0.8, 0.95))]
+    return [([*curl, *head, *loop, *tail] if r.random() < 0.6 else [*head, *loop, *tail], True)]
+
+
 def draw_three(r: Rng) -> PenLines:
     """Draw a 3 of two bows that meet in a point, a nose or a loop, sometimes with a flat top."""
     w = r.uniform(0.26, 0.4)
@@ -126,7 +142,7 @@ def draw_open_four(r: Rng) -> PenLines:
     left, top = r.uniform(-0.42, -0.25), r.uniform(-0.05, 0.15)
     lean = r.uniform(-0.02, 0.18)
     corner = (left + r.normal(0, 0.03), bar)
-    angle = [(left + r.uniform(-0.03, 0.16), top), corner, (stem + r.uniform(0.08, 0.3), bar + r.normal(0, 0.03))]
+    angle = [(left + r.uniform(-0.03, 0.16), top), corner, (stem + r.uniform(0.03, 0.3), bar + r.normal(0, 0.03))]
     return [(angle, bool(r.random() < 0.3)), ([(stem + lean, r.uniform(-0.05, 0.35)), (stem - lean / 2, 1)], False)]
 
 
@@ -233,13 +249,13 @@ def draw_plain_seven(r: Rng) -> PenLines:
 
 
 def draw_crossed_seven(r: Rng) -> PenLines:
-    """Draw a 7 with a cross stroke through its stem."""
+    """Draw a 7 with a cross stroke through its stem, short or long, level or rising."""
     lines = draw_plain_seven(r)
     (top, _), (bottom_x, _) = lines[-1][0][-2 if len(lines) == 1 else 0], lines[-1][0][-1]
     height = r.uniform(0.36, 0.68)
     middle = top + (bottom_x - top) * height
-    left, right = r.uniform(0.15, 0.32, 2)
-    tilt = r.uniform(-0.04, 0.08)
+    left, right = r.uniform(0.12, 0.38, 2)
+    tilt = r.uniform(-0.06, 0.14)
     return [*lines, ([(middle - left, height + tilt), (middle + right, height - tilt)], False)]
 
 
@@ -276,6 +292,16 @@ def draw_footed_nine(r: Rng) -> PenLines:
     return [([*bowl, (w, h), (w, 0.6), heel, *foot], True)]
 
 
+def draw_hooked_nine(r: Rng) -> PenLines:
+    """Draw a 9 whose stem ends in a wide, round hook that rises at the left, as of an old-fashioned hand."""
+    w, h = r.uniform(0.22, 0.36), r.uniform(0.18, 0.28)
+    bowl = arc_points(0, h, w, h, -20, -20 - r.uniform(340, 385), 14)
+    reach = r.uniform(0.6, 1.1) * w
+    depth = r.uniform(0.1, 0.22)
+    hook = arc_points(w - reach, 1 - depth, reach, depth, 0, r.uniform(150, 215), 9)
+    return [([*bowl, (w, h), (w, 0.6), *hook], True)]
+
+
 def draw_open_nine(r: Rng) -> PenLines:
     """Draw a 9 whose bowl does not reach the stem, or starts apart from it."""
     w, h = r.uniform(0.24, 0.4), r.uniform(0.2, 0.3)
@@ -287,13 +313,13 @@ def draw_open_nine(r: Rng) -> PenLines:
 
 SHAPES: dict[int, tuple[Shape, ...]] = {
     0: (draw_zero, draw_zero, draw_open_zero, draw_slashed_zero),
-    1: (draw_bar_one, draw_flag_one, draw_flag_one, draw_flag_one, draw_foot_one),
-    2: (draw_two, draw_two, draw_looped_two),
+    1: (draw_bar_one, draw_flag_one, draw_flag_one, draw_flag_one, draw_level_one, draw_foot_one, draw_foot_one),
+    2: (draw_two, draw_two, draw_looped_two, draw_curled_two),
     3: (draw_three,),
     4: (draw_open_four, draw_closed_four, draw_single_stroke_four, draw_lightning_four, draw_pointed_four),
     5: (draw_five, draw_single_stroke_five),
     6: (draw_six, draw_six, draw_square_six),
     7: (draw_plain_seven, draw_crossed_seven),
     8: (draw_eight,),
-    9: (draw_nine, draw_nine, draw_footed_nine, draw_open_nine),
+    9: (draw_nine, draw_nine, draw_footed_nine, draw_hooked_nine, draw_open_nine),
 }

@@ -19,8 +19,8 @@ from ml.preprocessing import FRAME, prepare_image, prepare_strokes, render_strok
 
 # Share of each digit. Digits with the most variants that MNIST lacks have the largest share.
 SHARES = np.array([6, 19, 7, 6, 20, 6, 8, 13, 5, 10]) / 100
-# Side of rendered images in pixels.
-IMAGE_SIDE = 140
+# Side of rendered images in pixels, and of small ones, in which the pen is one pixel wide.
+IMAGE_SIDE, SMALL_SIDE = 140, 28
 # Pen widths in units of the frame, from a thin pen to a broad marker.
 PEN_WIDTH_RANGE = (4.0, 34.0)
 
@@ -73,11 +73,18 @@ def write_by_hand(lines: PenLines, r: Rng) -> list[list[list[float]]]:
 def prepare_random_source(strokes: list[list[list[float]]], r: Rng) -> np.ndarray:
     """Convert strokes to (28, 28) uint8 pixels, randomly as strokes or as an image.
 
-    Visitors submit strokes from the canvas, or images from a paint program with any pen width.
+    Visitors submit strokes from the canvas, or images from a paint program with any pen width. Some of these are as
+    small as the model's input.
     """
-    if r.random() < 0.5:
+    kind = r.random()
+    if kind < 0.5:
         return prepare_strokes(strokes).pixels
-    image = render_strokes(strokes, side=IMAGE_SIDE, pen=float(np.exp(r.uniform(*np.log(PEN_WIDTH_RANGE)))))
+    side, pen = IMAGE_SIDE, float(np.exp(r.uniform(*np.log(PEN_WIDTH_RANGE))))
+    if kind < 0.58:
+        side, pen = SMALL_SIDE, 1.0
+    image = render_strokes(strokes, side=side, pen=pen)
+    if side == SMALL_SIDE and r.random() < 0.5:  # without grey levels
+        image = np.where(image > 100, 255, 0).astype(np.uint8)
     return prepare_image(Image.fromarray(image)).pixels
 
 
