@@ -1,4 +1,4 @@
-"""Synthetic outliers: letters, symbols, doodles, scribbles, several digits and textures.
+"""Synthetic outliers: letters, symbols, doodles, closed curves, scribbles, several or marked digits and textures.
 
 A classifier that was trained on digits only calls a horse an 8 with 100 % certainty. Training on outliers with a
 uniform target ("outlier exposure", Hendrycks et al., 2019) raises the energy of images that show no digit. Letters that
@@ -15,6 +15,7 @@ import cv2
 import numpy as np
 from PIL import Image
 
+from ml.data.closed_curves import CLOSED_CURVES
 from ml.data.digit_shapes import SHAPES, PenLines, Rng, arc_points
 from ml.data.synthetic_digits import prepare_random_source, write_by_hand
 from ml.preprocessing import prepare_image, prepare_strokes
@@ -125,6 +126,29 @@ def _draw_polygon(r: Rng) -> PenLines:
     return [([(0.5 + 0.5 * float(np.cos(a)), 0.5 + 0.5 * float(np.sin(a))) for a in angles], False)]
 
 
+def _draw_closed_curve(r: Rng) -> PenLines:
+    """Draw a heart, a leaf, a flower or another closed curve."""
+    return CLOSED_CURVES[r.integers(len(CLOSED_CURVES))](r)
+
+
+def _draw_script(r: Rng) -> PenLines:
+    """Draw one line of arches, garlands, loops and stems, which resembles a letter or a syllable of cursive script."""
+    line: list[tuple[float, float]] = []
+    x = 0.0
+    for _ in range(r.integers(2, 5)):
+        width, kind = r.uniform(0.25, 0.5), r.integers(4)
+        if kind == 0:
+            line += arc_points(x + width / 2, 0.6, width / 2, r.uniform(0.2, 0.4), 180, 360, 7)
+        elif kind == 1:
+            line += arc_points(x + width / 2, 0.5, width / 2, r.uniform(0.2, 0.5), 180, 0, 7)
+        elif kind == 2:
+            line += arc_points(x + width / 2, 0.4, width / 2, r.uniform(0.25, 0.6), 120, -240, 10)
+        else:
+            line += [(x + width / 2, r.uniform(-0.5, 0.2)), (x + width / 2, r.uniform(0.8, 1.5))]
+        x += width
+    return [(line, bool(r.random() < 0.8))]
+
+
 def _draw_several_digits(r: Rng) -> PenLines:
     """Draw two or three digits or letters side by side."""
     lines: PenLines = []
@@ -136,15 +160,43 @@ def _draw_several_digits(r: Rng) -> PenLines:
     return lines
 
 
-_GLYPH_SHARE = 4  # glyphs are the most varied kind
+def _draw_marked_digit(r: Rng) -> PenLines:
+    """Draw a digit in a circle or a box of three or four sides.
+
+    The plain reading of such an image is no digit: its high energy lets the reading without the mark win
+    (`ml.serving.choice`).
+    """
+    shapes = SHAPES[int(r.integers(10))]
+    lines = shapes[r.integers(len(shapes))](r)
+    points = np.concatenate([line for line, _ in lines])
+    (left, top), (right, bottom) = points.min(0), points.max(0)
+    if r.random() < 0.5:
+        x, y = (left + right) / 2 + r.normal(0, 0.05), (top + bottom) / 2 + r.normal(0, 0.05)
+        start, sweep = r.uniform(0, 360), r.choice([-1, 1]) * r.uniform(330, 400)
+        rx, ry = (right - left) / 2 * 1.1 + r.uniform(0.12, 0.5), (bottom - top) / 2 * 1.1 + r.uniform(0.05, 0.4)
+        return [*lines, (arc_points(x, y, rx, ry, start, start + sweep, 20), True)]
+    gaps = r.uniform(0.1, 0.5) + r.uniform(0, 0.15, 4)
+    left, top, right, bottom = left - gaps[0], top - gaps[1], right + gaps[2], bottom + gaps[3]
+    corners = [(left, top), (right, top), (right, bottom), (left, bottom)]
+    first = int(r.integers(4))
+    ring = [corners[(first + k) % 4] for k in range(4 if r.random() < 0.25 else 5)]
+    return [*lines, (ring, bool(r.random() < 0.2))]
+
+
+_GLYPH_SHARE, _CLOSED_CURVE_SHARE = 4, 2  # the most varied kinds
 _DRAWING_FUNCTIONS = (
     *(_draw_glyph,) * _GLYPH_SHARE,
     _draw_runes,
     _draw_scribble,
     _draw_doodle,
     _draw_polygon,
+    *(_draw_closed_curve,) * _CLOSED_CURVE_SHARE,
+    _draw_script,
     _draw_several_digits,
+    _draw_marked_digit,
 )
+# From an image of these, preprocessing may select a single digit, which is no outlier.
+_FROM_STROKES = (_draw_several_digits, _draw_marked_digit)
 
 
 def _draw_texture(r: Rng) -> np.ndarray:
@@ -171,9 +223,8 @@ def draw_outliers(n: int, seed: int) -> np.ndarray:
             continue
         draw = _DRAWING_FUNCTIONS[r.integers(len(_DRAWING_FUNCTIONS))]
         strokes = write_by_hand(draw(r), r)
-        if draw is _draw_several_digits:
-            # From an image of several digits, the preprocessing may select a single one, which is no outlier.
-            images[i] = prepare_strokes(strokes).pixels
+        if draw in _FROM_STROKES:
+            images[i] = prepare_strokes(strokes, pen=r.uniform(1.4, 2.6)).pixels
         else:
             images[i] = prepare_random_source(strokes, r)
     return images
