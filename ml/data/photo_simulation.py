@@ -178,7 +178,7 @@ def _draw_ink(digit: np.ndarray, height: float, pen: float) -> np.ndarray:
     large = cv2.resize(digit, None, fx=_THINNING_SCALE, fy=_THINNING_SCALE, interpolation=cv2.INTER_CUBIC)
     inside = (large > _INK_THRESHOLD).astype(np.uint8)
     if pen < 1 and cv2.distanceTransform(inside, cv2.DIST_L2, 5).max() < _MIN_BLOT_RADIUS * _THINNING_SCALE:
-        distance = cv2.distanceTransform(255 - _thin(inside), cv2.DIST_L2, 5)
+        distance = cv2.distanceTransform(255 - thin(inside), cv2.DIST_L2, 5)
         distance = cv2.resize(distance, (side, side), interpolation=cv2.INTER_CUBIC) * (side / 28 / _THINNING_SCALE)
         ink = np.clip(max(0.5, pen * _HALF_PEN * side / 28) + 0.5 - distance, 0, 1)
     else:
@@ -191,7 +191,7 @@ def _draw_ink(digit: np.ndarray, height: float, pen: float) -> np.ndarray:
     return cropped
 
 
-def _thin(ink: np.ndarray) -> np.ndarray:
+def thin(ink: np.ndarray) -> np.ndarray:
     """Thin strokes to centre lines that are one pixel wide (Zhang and Suen, 1984).
 
     Args:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ml.data.altered_digits import alter_digits
 from ml.data.augmentation import STRONG
 from ml.data.disk_cache import Arrays, ProgressCallback, cached, no_progress
 from ml.data.outliers import draw_outliers
@@ -65,7 +66,7 @@ class SiteRecipe(Recipe):
         interpolation: weight alpha of the trained model in the interpolation with the champion (WiSE-FT: Wortsman
             et al., "Robust fine-tuning of zero-shot models", 2022). None: train from random weights.
         replay_rows: number of MNIST digits in each epoch, drawn at random; None: all of them.
-        redrawn: pool of redrawn MNIST digits, see `ml.training.datasets`.
+        redrawn: pool of MNIST digits of which one half is redrawn and the other altered, see `ml.training.datasets`.
         photographed: pool of simulated photographs.
         drawn: pool of synthetic digits.
         non_digits: pool of non-digits.
@@ -161,8 +162,10 @@ def build_site_sources(
             mnist.train_images, mnist.train_labels, drawn, labels, rng, pool=recipe.photographed.size
         )
         on_progress("redrawing digits of MNIST", 0.95)
+        half = len(originals) // 2
+        redrawn = np.concatenate([redraw(originals[:half], rng), alter_digits(originals[half:], rng)])
         return {
-            "redrawn": redraw(originals, rng), "drawn": drawn, "labels": labels, "non_digits": non_digits,
+            "redrawn": redrawn, "drawn": drawn, "labels": labels, "non_digits": non_digits,
             "photographed": photos.images, "targets": photos.targets,
         }  # fmt: skip
 

@@ -8,7 +8,7 @@ import pytest
 
 from digitsite.testing.simulated_photos import photographs
 from ml.data.mnist import load_mnist
-from ml.data.photo_simulation import KINDS, _draw_ink, _thin, simulate_photo
+from ml.data.photo_simulation import KINDS, _draw_ink, simulate_photo, thin
 from ml.data.synthetic_digits import draw_digits
 from ml.evaluation.folder_evaluation import ResultSummary, evaluate_images
 from ml.serving.bundle import BASE_FOLDER, BUNDLE_FILE
@@ -37,7 +37,7 @@ def test_centre_lines_are_one_pixel_wide_and_keep_loops_and_components():
     ink = np.zeros((60, 60), np.uint8)
     cv2.circle(ink, (30, 20), 12, 1, 6)
     cv2.line(ink, (8, 50), (52, 50), 1, 7)
-    lines = _thin(ink)
+    lines = thin(ink)
     assert cv2.countNonZero(cv2.erode(lines, np.ones((2, 2), np.uint8))) < 5
     assert cv2.connectedComponents(lines)[0] == 3  # the paper and two pieces
     assert cv2.connectedComponents(255 - lines, connectivity=4)[0] == 3  # the hole and the outside
