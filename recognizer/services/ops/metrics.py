@@ -91,7 +91,7 @@ class _SharedMetrics(Collector):
         yield _gauges("digits_up", "Whether this part can be reached.", "part", up)
         for part, read in (("database", _database_metrics), ("redis", _redis_metrics)):
             try:
-                yield from list(read(site)) if up[part] else ()
+                yield from read(site) if up[part] else ()
             except (DatabaseError, versions.RegistryError, OSError) as error:
                 log.warning("%s metrics unavailable: %s", part, error)
 
@@ -101,89 +101,94 @@ _registry.register(MultiProcessCollector(None) if facts.METRICS_FOLDER else _cou
 _registry.register(_SharedMetrics())
 
 
-def _database_metrics(site: Facts) -> Iterator[Metric]:
+def _database_metrics(site: Facts) -> list[Metric]:
     count, oldest = site.pending
     # The age is negative if the clock was set back since.
     age = abs((timezone.now() - oldest).total_seconds()) if oldest else 0.0
-    yield _gauge("digits_submissions_pending", "Submissions without a prediction.", count)
-    yield _gauge("digits_submissions_pending_age_seconds", "Age of the oldest pending submission.", age)
-    newest = Submission.objects.order_by("-id").values_list("id", flat=True).first()
     # The newest id works as a counter, because ids are ascending and never reused, and takes one index lookup.
-    yield CounterMetricFamily(
-        "digits_submissions", "Submissions accepted, including deleted ones.", value=float(newest or 0)
-    )
-    yield from _training(site.latest_run)
-    yield from _drift()
-    images = site.images
-    yield _gauge("digits_pictures_bytes", "Size of stored images (an estimate if there are many).", images.bytes)
-    yield _gauge("digits_pictures_files", "Stored images (an estimate if there are many).", images.files)
-    yield _gauge("digits_database_bytes", "Size of the database.", site.database_bytes)
-    yield _gauge("digits_free_bytes", "Free space on the disk of the images.", disk_usage.free_bytes())
+    newest = Submission.objects.order_by("-id").values_list("id", flat=True).first()
     live = site.deployment
-    yield _gauge("digits_live_version", "Number of the live model version.", live.to_version.number)
     since = live.created.timestamp()
-    yield _gauge("digits_live_since_seconds", "When the live version was deployed, Unix time.", since)
+    return [
+        _gauge("digits_submissions_pending", "Submissions without a prediction.", count),
+        _gauge("digits_submissions_pending_age_seconds", "Age of the oldest pending submission.", age),
+        _counter("digits_submissions", "Submissions accepted, including deleted ones.", newest or 0),
+        *_training(site.latest_run),
+        *_drift(),
+        _gauge("digits_pictures_bytes", "Size of stored images (an estimate if there are many).", site.images.bytes),
+        _gauge("digits_pictures_files", "Stored images (an estimate if there are many).", site.images.files),
+        _gauge("digits_database_bytes", "Size of the database.", site.database_bytes),
+        _gauge("digits_free_bytes", "Free space on the disk of the images.", disk_usage.free_bytes()),
+        _gauge("digits_live_version", "Number of the live model version.", live.to_version.number),
+        _gauge("digits_live_since_seconds", "When the live version was deployed, Unix time.", since),
+    ]
 
 
-def _training(latest: TrainingRun | None) -> Iterator[Metric]:
+def _training(latest: TrainingRun | None) -> list[Metric]:
     states = {name: latest is not None and latest.state == name for name in RunState.values}
-    yield _gauges("digits_training_state", "1 for the state of the latest training run.", "state", states)
     is_active = latest is not None and latest.state in ACTIVE_RUN_STATES
     share = float(latest.progress.get("share", 0.0)) if latest is not None and is_active else 0.0
-    yield _gauge("digits_training_progress", "Progress of the active run, 0 to 1.", share)
-    finished = latest.finished.timestamp() if latest is not None and latest.finished else 0
-    yield _gauge("digits_training_finished_seconds", "When the latest run ended, Unix time; 0 if it has not.", finished)
+    ended = latest.finished.timestamp() if latest is not None and latest.finished else 0
+    return [
+        _gauges("digits_training_state", "1 for the state of the latest training run.", "state", states),
+        _gauge("digits_training_progress", "Progress of the active run, 0 to 1.", share),
+        _gauge("digits_training_finished_seconds", "When the latest run ended, Unix time; 0 if it has not.", ended),
+    ]
 
 
-def _drift() -> Iterator[Metric]:
+def _drift() -> list[Metric]:
     current = drift.measure()
     indexes = {"digits": current.digits, "certainty": current.certainty}
-    yield _gauges(
+    index = _gauges(
         "digits_drift_index",
         "Population stability index of recent predictions against earlier ones; above 0.25 is a significant change.",
         "of",
         {name: value for name, value in indexes.items() if value is not None},
     )
-    if current.mean_certainty is not None:
-        yield _gauge("digits_recent_certainty", "Mean certainty of recent predictions.", current.mean_certainty)
-    if current.sure_share is not None:
-        yield _gauge("digits_recent_sure_share", "Share of recent predictions that are sure.", current.sure_share)
+    if current.mean_certainty is None or current.sure_share is None:
+        return [index]
+    return [
+        index,
+        _gauge("digits_recent_certainty", "Mean certainty of recent predictions.", current.mean_certainty),
+        _gauge("digits_recent_sure_share", "Share of recent predictions that are sure.", current.sure_share),
+    ]
 
 
-def _redis_metrics(site: Facts) -> Iterator[Metric]:
-    if site.redis is None:
-        return
-    yield _gauge("digits_queue_length", "Submissions in the prediction queue.", site.redis.queue_length)
-    yield _gauge("digits_workers", "Prediction workers with a current heartbeat.", len(site.redis.heartbeats))
-    yield _gauges(
-        "digits_canary_age_seconds",
-        "Time since a worker of this queue last consumed a canary.",
-        "queue",
-        site.redis.probe_ages,
-    )
+def _redis_metrics(site: Facts) -> list[Metric]:
     with redis_or_none("redis metrics unavailable") as client:
-        if client is not None:
-            yield from _worker_counters(counters.read(client))
+        if client is not None and site.redis is not None:
+            ages = site.redis.probe_ages
             lengths = {queue: producer.message_count(queue) for queue in CELERY_QUEUES}
-            yield _gauges("digits_celery_queue_length", "Messages waiting in a Celery queue.", "queue", lengths)
+            return [
+                _gauge("digits_queue_length", "Submissions in the prediction queue.", site.redis.queue_length),
+                _gauge("digits_workers", "Prediction workers with a current heartbeat.", len(site.redis.heartbeats)),
+                _gauges("digits_canary_age_seconds", "Time since a worker consumed the last canary.", "queue", ages),
+                *_worker_counters(counters.read(client)),
+                _gauges("digits_celery_queue_length", "Messages waiting in a Celery queue.", "queue", lengths),
+            ]
+    return []
 
 
-def _worker_counters(totals: counters.Totals) -> Iterator[Metric]:
+def _worker_counters(totals: counters.Totals) -> list[Metric]:
     predictions = CounterMetricFamily(
         "digits_predictions", "Predictions by digit and verdict.", labels=["digit", "verdict"]
     )
     for (digit, verdict), count in sorted(totals.predictions.items()):
         predictions.add_metric([str(digit), verdict], count)
-    yield predictions
-    yield CounterMetricFamily(
-        "digits_predictions_failed", "Submissions that could not be predicted.", value=totals.failed
-    )
     sizes = zip((*map(str, counters.BATCH_SIZES), "+Inf"), itertools.accumulate(totals.batches), strict=True)
     predicted = sum(totals.predictions.values()) + totals.failed
-    yield HistogramMetricFamily(
-        "digits_batch_size", "Submissions predicted in one batch.", buckets=list(sizes), sum_value=predicted
-    )
-    yield CounterMetricFamily("digits_model_seconds", "Time spent in forward passes.", value=totals.model_seconds)
+    return [
+        predictions,
+        _counter("digits_predictions_failed", "Submissions that could not be predicted.", totals.failed),
+        HistogramMetricFamily(
+            "digits_batch_size", "Submissions predicted in one batch.", buckets=list(sizes), sum_value=predicted
+        ),
+        _counter("digits_model_seconds", "Time spent in forward passes.", totals.model_seconds),
+    ]
+
+
+def _counter(name: str, description: str, value: float) -> Metric:
+    return CounterMetricFamily(name, description, value=value)
 
 
 def _gauge(name: str, description: str, value: float) -> Metric:
