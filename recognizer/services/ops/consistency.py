@@ -24,8 +24,6 @@ from . import writability
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-CHUNK = 1024 * 1024
-
 
 @dataclass(frozen=True, slots=True)
 class Finding:
@@ -105,7 +103,7 @@ def _check_images(report: ConsistencyReport) -> Iterator[Finding]:
     names = Submission.objects.order_by("picture").values_list("picture", flat=True).distinct()
     for name in names.iterator():
         report.pictures += 1
-        digest = _sha256(name)
+        digest = image_sha256(name)
         if digest == PurePosixPath(name).stem:
             continue
         if Submission.objects.filter(picture=name).exists():  # otherwise it was deleted during the check
@@ -148,12 +146,10 @@ def _check_models(report: ConsistencyReport) -> Iterator[Finding]:
         yield Finding("the live model has no files", str(live))
 
 
-def _sha256(name: str) -> str | None:
-    digest = hashlib.sha256()
+def image_sha256(name: str) -> str | None:
+    """Return the SHA-256 of an image file; None if it is missing or unreadable."""
     try:
         with default_storage.open(name) as file:
-            for chunk in file.chunks(CHUNK):
-                digest.update(chunk)
-    except FileNotFoundError:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError:
         return None
-    return digest.hexdigest()

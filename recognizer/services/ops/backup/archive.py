@@ -11,7 +11,7 @@ import tarfile
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path, PurePosixPath
-from typing import IO, TYPE_CHECKING, Any, NotRequired, TypedDict
+from typing import TYPE_CHECKING, Any, NotRequired, TypedDict, cast
 
 from .errors import BackupError
 
@@ -73,33 +73,37 @@ class Manifest:
 
 
 class Writer:
-    """Adds members to an archive, and records them in its manifest.
+    """Adds members to an archive. Images are only counted, because their names are their SHA-256."""
 
-    Images are only counted, because their names are their SHA-256.
-    """
+    def __init__(self, tar: tarfile.TarFile) -> None:
+        self._tar = tar
+        self._members: dict[str, Member] = {}
+        self._pictures = 0
 
-    def __init__(self, tar: tarfile.TarFile, manifest: Manifest) -> None:
-        self._tar, self.manifest = tar, manifest
-
-    def add(self, name: str, file: IO[bytes], size: int) -> None:
+    def add(self, name: str, file: io.BufferedReader | io.BytesIO, size: int) -> None:
         """Add a member of `size` bytes."""
-        hashing = _Hashing(file)
-        self._tar.addfile(_entry(name, size), hashing)
-        self.manifest.members[name] = {"bytes": size, "sha256": hashing.sha256.hexdigest()}
+        self._members[name] = {"bytes": size, "sha256": hashlib.file_digest(file, "sha256").hexdigest()}
+        file.seek(0)
+        self._tar.addfile(_entry(name, size), file)
 
     def add_image(self, name: str, data: bytes) -> None:
         """Add an image."""
         self._tar.addfile(_entry(MEDIA + name, len(data)), io.BytesIO(data))
-        self.manifest.pictures += 1
+        self._pictures += 1
+
+    def finish(self, manifest: Manifest) -> None:
+        """Add the manifest, with what was added before."""
+        manifest.members, manifest.pictures = self._members, self._pictures
+        body = json.dumps(asdict(manifest), indent=1).encode()
+        self._tar.addfile(_entry(MANIFEST, len(body)), io.BytesIO(body))
 
 
 @contextmanager
-def writing(path: Path, manifest: Manifest) -> Iterator[Writer]:
+def writing(path: Path) -> Iterator[Writer]:
     """Write an archive atomically, readable by this account only. It is synced to disk before it gets its name.
 
     Args:
-        path: The new file.
-        manifest: The manifest, which is written last.
+        path: The new file. `Writer.finish` has to be called at the end.
 
     Raises:
         BackupError: The file exists or cannot be written.
@@ -110,9 +114,7 @@ def writing(path: Path, manifest: Manifest) -> Iterator[Writer]:
     try:
         with os.fdopen(os.open(draft, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "wb") as file:
             with tarfile.open(fileobj=file, mode="w", format=tarfile.PAX_FORMAT) as tar:
-                yield Writer(tar, manifest)
-                body = json.dumps(asdict(manifest), indent=1).encode()
-                tar.addfile(_entry(MANIFEST, len(body)), io.BytesIO(body))
+                yield Writer(tar)
             file.flush()
             os.fsync(file.fileno())
         os.link(draft, path)  # unlike a rename, never replaces a file that was created since
@@ -143,19 +145,17 @@ def verify(path: Path) -> Manifest:
     actual: dict[str, Member] = {}
     pictures, body = 0, None
     for name, file, size in members(path):
-        digest = hashlib.sha256()
         with _translate_errors(path):
             if name == MANIFEST:
                 body = file.read()
                 continue
-            while chunk := file.read(CHUNK):
-                digest.update(chunk)
-        if name.startswith(MEDIA):
+            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+        if not name.startswith(MEDIA):
+            actual[name] = {"bytes": size, "sha256": sha256}
+        elif sha256 == PurePosixPath(name).stem:
             pictures += 1
-            if digest.hexdigest() != PurePosixPath(name).stem:
-                raise BackupError(f"{path} is damaged: {name} is not what its name says. Take another backup.")
         else:
-            actual[name] = {"bytes": size, "sha256": digest.hexdigest()}
+            raise BackupError(f"{path} is damaged: {name} is not what its name says. Take another backup.")
     manifest = _parse_manifest(path, body)
     if actual != manifest.members or pictures != manifest.pictures:
         names = {*actual, *manifest.members}
@@ -165,7 +165,7 @@ def verify(path: Path) -> Manifest:
     return manifest
 
 
-def members(path: Path) -> Iterator[tuple[str, IO[bytes], int]]:
+def members(path: Path) -> Iterator[tuple[str, io.BufferedReader, int]]:
     """Yield name, content and size in bytes of each member.
 
     Raises:
@@ -176,7 +176,7 @@ def members(path: Path) -> Iterator[tuple[str, IO[bytes], int]]:
             file = tar.extractfile(entry) if entry.isreg() else None
             if file is None or not _is_valid_name(entry.name):
                 raise BackupError(f"{path} is no backup of this site: it holds {entry.name!r}.")
-            yield entry.name, file, entry.size
+            yield entry.name, cast("io.BufferedReader", file), entry.size
 
 
 @contextmanager
@@ -213,15 +213,3 @@ def _entry(name: str, size: int) -> tarfile.TarInfo:
     entry = tarfile.TarInfo(name)
     entry.size, entry.mode = size, 0o600
     return entry
-
-
-class _Hashing(io.RawIOBase):
-    """A file that computes its SHA-256 while it is read."""
-
-    def __init__(self, file: IO[bytes]) -> None:
-        self._file, self.sha256 = file, hashlib.sha256()
-
-    def read(self, size: int = -1) -> bytes:
-        data = self._file.read(size)
-        self.sha256.update(data)
-        return data

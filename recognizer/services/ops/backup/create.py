@@ -3,6 +3,7 @@
 import io
 import logging
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 
 from django.conf import settings
@@ -35,17 +36,19 @@ def create_backup(path: Path) -> Manifest:
         BackupError: The file exists, cannot be written, or the database cannot be read.
     """
     try:
-        with (
-            tempfile.TemporaryDirectory(prefix=".backup-", dir=path.resolve().parent) as folder,
-            snapshots.take_snapshot(Path(folder)) as snapshot,
-        ):
-            manifest = _describe(snapshot)
-            with archive.writing(path, manifest) as writer:
+        with archive.writing(path) as writer:
+            with (
+                tempfile.TemporaryDirectory(prefix=".backup-", dir=path.resolve().parent) as folder,
+                snapshots.take_snapshot(Path(folder)) as snapshot,
+            ):
+                manifest = _describe(snapshot)
                 for name, file in snapshot.files():
                     with file.open("rb") as content:
                         writer.add(name, content, file.stat().st_size)
-                _add_images(writer, snapshot)
-                _add_secret_key(writer)
+                missing = _add_images(writer, snapshot)
+            _add_secret_key(writer)
+            _record_missing(manifest, missing)
+            writer.finish(manifest)
     except DatabaseError as error:
         raise BackupError(f"The database cannot be read: {error}") from error
     except OSError as error:
@@ -70,24 +73,25 @@ def _describe(snapshot: snapshots.Snapshot) -> Manifest:
     )
 
 
-def _add_images(writer: archive.Writer, snapshot: snapshots.Snapshot) -> None:
+def _add_images(writer: archive.Writer, snapshot: snapshots.Snapshot) -> dict[str, set[int]]:
+    """Add all images; return the names of those that do not exist, with the ids of their submissions."""
+    missing = {}
     for (name,) in snapshot.rows("SELECT DISTINCT picture FROM recognizer_submission ORDER BY picture"):
         try:
             with default_storage.open(name) as file:
-                data = file.read()
+                writer.add_image(name, file.read())
         except FileNotFoundError:
-            _record_missing(writer.manifest, snapshot, name)
-        else:
-            writer.add_image(name, data)
+            rows = snapshot.rows("SELECT id FROM recognizer_submission WHERE picture = %s", [name])
+            missing[name] = {pk for (pk,) in rows}
+    return missing
 
 
-def _record_missing(manifest: Manifest, snapshot: snapshots.Snapshot, name: str) -> None:
-    rows = snapshot.rows("SELECT id FROM recognizer_submission WHERE picture = %s", [name])
-    ids = {pk for (pk,) in rows}
-    existing_ids = snapshots.fetch_current(Submission.objects.filter(pk__in=ids).values_list("pk", flat=True))
-    manifest.deleted += sorted(ids - existing_ids)
-    if existing_ids:
-        manifest.missing.append(name)
+def _record_missing(manifest: Manifest, missing: Mapping[str, set[int]]) -> None:
+    """Distinguish images that were deleted with their submissions since the snapshot from those that are lost."""
+    for name, ids in missing.items():
+        existing = set(Submission.objects.filter(pk__in=ids).values_list("pk", flat=True))
+        manifest.deleted += sorted(ids - existing)
+        manifest.missing += [name] if existing else []
 
 
 def _add_secret_key(writer: archive.Writer) -> None:

@@ -109,18 +109,8 @@ def _restore_images(path: Path) -> None:
     """Save the images under their names, which depend on their content, unless they exist and are intact."""
     for member, file, _ in archive.members(path):
         name = member.removeprefix(MEDIA)
-        if member.startswith(MEDIA) and not _is_intact(name, data := file.read()):
-            default_storage.save(name, ContentFile(data))
-
-
-def _is_intact(name: str, data: bytes) -> bool:
-    """Return whether the file has this content; the reason for the restore may be a damaged disk."""
-    try:
-        with default_storage.open(name) as file:
-            content: bytes = file.read()
-            return content == data
-    except OSError:  # missing or unreadable
-        return False
+        if member.startswith(MEDIA) and consistency.image_sha256(name) != Path(name).stem:
+            default_storage.save(name, ContentFile(file.read()))
 
 
 def _migrate_and_check(manifest: Manifest) -> None:
@@ -163,26 +153,27 @@ def _restore_sqlite(path: Path, manifest: Manifest, *, keep: bool) -> None:
     draft = target.with_name(target.name + ".restoring")
     _extract(path, SQLITE_MEMBER, draft)
     _checkpoint_log()
-    previous = _database_files(target)
-    for file in previous:
-        _backup_name(file).unlink(missing_ok=True)
+    names = zip(_database_files(target), _database_files(target.with_name(target.name + PREVIOUS_SUFFIX)), strict=True)
+    previous = {file: kept for file, kept in names if file.exists()}
+    for file, kept in previous.items():
+        kept.unlink(missing_ok=True)
         if file == target:
-            os.link(file, _backup_name(file))
+            os.link(file, kept)
         else:  # the log of a damaged file, which could not be checkpointed
-            file.replace(_backup_name(file))
+            file.replace(kept)
     try:
         draft.replace(target)
         _migrate_and_check(manifest)
     except BaseException:
         connection.close()
         for file in _database_files(target):
-            file.unlink()
-        for file in previous:
-            _backup_name(file).replace(file)
+            file.unlink(missing_ok=True)
+        for file, kept in previous.items():
+            kept.replace(file)
         raise
     if not keep:
-        for file in previous:
-            _backup_name(file).unlink()
+        for kept in previous.values():
+            kept.unlink()
 
 
 def _checkpoint_log() -> None:
@@ -193,15 +184,8 @@ def _checkpoint_log() -> None:
 
 
 def _database_files(database: Path) -> list[Path]:
-    """Return the existing files of the database: the file itself, its write-ahead log and the index of the log."""
-    return [file for end in ("", "-wal", "-shm") if (file := database.with_name(database.name + end)).exists()]
-
-
-def _backup_name(file: Path) -> Path:
-    for end in ("-wal", "-shm"):
-        if file.name.endswith(end):
-            return file.with_name(file.name.removesuffix(end) + PREVIOUS_SUFFIX + end)
-    return file.with_name(file.name + PREVIOUS_SUFFIX)
+    """Return the names of the database's files: the file itself, its write-ahead log and the index of the log."""
+    return [database.with_name(database.name + end) for end in ("", "-wal", "-shm")]
 
 
 def _extract(path: Path, member: str, target: Path) -> None:

@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
-from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol
 
 from django.db import connection, transaction
 
 from .archive import DATABASE, Table
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
 SQLITE_MEMBER = f"{DATABASE}db.sqlite3"
-
-T = TypeVar("T")
 
 
 class Snapshot(Protocol):
@@ -48,19 +45,6 @@ def take_snapshot(folder: Path) -> Iterator[Snapshot]:
         with connection.cursor() as cursor:
             cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
         yield _Postgresql(folder)
-
-
-def fetch_current(query: Iterable[T]) -> set[T]:
-    """Return the current result of a queryset, outside of any snapshot of this thread."""
-
-    def fetch() -> set[T]:
-        try:
-            return set(query)
-        finally:
-            connection.close()
-
-    with ThreadPoolExecutor(1) as thread:
-        return thread.submit(fetch).result()
 
 
 def _count(snapshot: Snapshot, table: str) -> int:
