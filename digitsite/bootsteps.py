@@ -79,17 +79,9 @@ class FirstCanary(bootsteps.StartStopStep):
 
     requires = ("celery.worker.consumer.tasks:Tasks",)
 
-    def __init__(self, parent: Consumer, **kwargs: Any) -> None:
-        self._queues = [queue for queue in ("predictions", "default", "train") if _serves(queue, parent.app)]
-        super().__init__(parent, **kwargs)
-
-    def include_if(self, parent: Consumer) -> bool:  # noqa: ARG002
-        """Return whether this worker serves a queue that is probed."""
-        return bool(self._queues)
-
     def start(self, parent: Consumer) -> None:
         """Send one probe to each queue of this worker."""
-        for queue in self._queues:
+        for queue in parent.app.amqp.queues.consume_from:
             try:
                 expires = settings.LIVENESS_INTERVAL_SECONDS
                 parent.app.send_task("recognizer.tasks.canary", (queue,), queue=queue, expires=expires, retry=False)

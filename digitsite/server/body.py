@@ -30,40 +30,14 @@ class BodyError(Exception):
     """The body was not received and the request was not executed.
 
     Attributes:
-        code: The `code` of the problem document in the response.
+        code: The `code` of the problem document in the response: `body_timeout` for a client that is too slow,
+            `body_too_large`, `busy` if too many bytes are buffered (in total or for this caller), `storage_full` or
+            `storage_unavailable` if the file cannot be written.
     """
 
-    code: str
-
-
-class BodyTimeoutError(BodyError):
-    """The client is too slow."""
-
-    code = "body_timeout"
-
-
-class BodyTooLargeError(BodyError):
-    """The body is larger than the operation accepts."""
-
-    code = "body_too_large"
-
-
-class BodyBusyError(BodyError):
-    """Too many bytes are buffered, in total or for this caller."""
-
-    code = "busy"
-
-
-class BodyStorageError(BodyError):
-    """The disk is full."""
-
-    code = "storage_full"
-
-
-class BodyUnwritableError(BodyError):
-    """The directory for temporary files cannot be written."""
-
-    code = "storage_unavailable"
+    def __init__(self, code: str) -> None:
+        super().__init__(code)
+        self.code = code
 
 
 class ClientDisconnectedError(Exception):
@@ -152,22 +126,20 @@ class BodyReceiver:
             ClientDisconnectedError: The client has closed the connection.
         """
         if length is not None and length > self._max_size:
-            raise BodyTooLargeError
+            raise BodyError("body_too_large")
         try:
             async with asyncio.timeout(self._limits.timeout_seconds) as deadline:
                 await self._receive_all(length, deadline)
             stream = await self._finish()
         except TimeoutError as error:
             self._discard()
-            raise BodyTimeoutError from error
+            raise BodyError("body_timeout") from error
         except BudgetExceededError as error:
             self._discard()
-            raise BodyBusyError from error
+            raise BodyError("busy") from error
         except OSError as error:
             self._discard()
-            if error.errno in FULL_DISK_ERRORS:
-                raise BodyStorageError from error
-            raise BodyUnwritableError from error
+            raise BodyError("storage_full" if error.errno in FULL_DISK_ERRORS else "storage_unavailable") from error
         except BaseException:
             self._discard()
             raise
@@ -190,7 +162,7 @@ class BodyReceiver:
     async def _add(self, chunk: bytes) -> None:
         self._size += len(chunk)
         if self._size > self._max_size:
-            raise BodyTooLargeError
+            raise BodyError("body_too_large")
         self._limits.memory.reserve(self._caller, len(chunk))
         self._in_memory += len(chunk)
         self._chunks.append(chunk)

@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Iterator, MutableMapping
+from functools import lru_cache
 from typing import IO, Any
 
 from .body import Body
@@ -13,7 +14,6 @@ Environ = dict[str, Any]
 CONTENT_HEADERS = {b"content-type": "CONTENT_TYPE"}
 DROPPED_HEADERS = {b"content-length", b"transfer-encoding"}
 PROTOCOLS = {"1": "HTTP/1.0", "1.0": "HTTP/1.0", "1.1": "HTTP/1.1", "2": "HTTP/2"}
-_names: dict[bytes, str] = {}
 MAX_CACHED_NAMES = 200
 
 
@@ -66,7 +66,7 @@ def build_environ(scope: Scope) -> Environ:
     for name, value in scope["headers"]:
         if name in DROPPED_HEADERS or b"_" in name:
             continue
-        key = _names.get(name) or _name(name)
+        key = _name(name)
         text = value.decode("latin-1")
         if key in environ:
             environ[key] += f"{'; ' if key == 'HTTP_COOKIE' else ', '}{text}"
@@ -81,8 +81,6 @@ def add_body(environ: Environ, body: Body) -> None:
     environ["CONTENT_LENGTH"] = str(body.size)
 
 
+@lru_cache(MAX_CACHED_NAMES)
 def _name(header: bytes) -> str:
-    name = CONTENT_HEADERS.get(header) or "HTTP_" + header.decode("latin-1").upper().replace("-", "_")
-    if len(_names) < MAX_CACHED_NAMES:
-        _names[header] = name
-    return name
+    return CONTENT_HEADERS.get(header) or "HTTP_" + header.decode("latin-1").upper().replace("-", "_")

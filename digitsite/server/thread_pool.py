@@ -56,7 +56,6 @@ class _FairQueue:
         # (caller, is_large) -> jobs, oldest first. The first key is the next caller.
         self._jobs: dict[tuple[str, bool], deque[Job]] = {}
         self._counts: Counter[str] = Counter()
-        self._size = 0
 
     def append(self, job: Job) -> Job | None:
         """Add a job.
@@ -69,14 +68,13 @@ class _FairQueue:
                 difference, callers would displace each other in turn.
         """
         dropped = None
-        if self._size >= self._max_size:
+        if self._counts.total() >= self._max_size:
             greediest = max(self._counts, key=self._counts.__getitem__, default=job.caller)
             if self._counts[greediest] < self._counts[job.caller] + 2:
                 raise PoolFullError
             dropped = self._pop_newest(greediest)
         self._jobs.setdefault((job.caller, job.large_bytes > 0), deque()).append(job)
         self._counts[job.caller] += 1
-        self._size += 1
         return dropped
 
     def pop(self, may_run: Callable[[str], bool], has_room: Callable[[int], bool]) -> Job | None:
@@ -114,7 +112,6 @@ class _FairQueue:
         return job
 
     def _discount(self, job: Job) -> None:
-        self._size -= 1
         self._counts[job.caller] -= 1
         if not self._counts[job.caller]:
             del self._counts[job.caller]
@@ -152,10 +149,7 @@ class ThreadPool:
         self._ready: SimpleQueue[Job] = SimpleQueue()
         self._urgent = _FairQueue(max_waiting)
         self._deferrable = _FairQueue(max_waiting_deferrable)
-        self._running_count = 0
-        self._running_deferrable = 0
-        self._running_by_caller: Counter[str] = Counter()
-        self._running_large_bytes = 0
+        self._running: set[Job] = set()
         self._thread_count = 0
 
     @property
@@ -178,28 +172,25 @@ class ThreadPool:
 
     def _dispatch(self) -> int:
         """Pass waiting jobs to threads while threads are free; return the number of threads to start."""
-        while self._running_count < self.max_threads and (job := self._pop_next()) is not None:
-            self._running_count += 1
-            self._running_by_caller[job.caller] += 1
-            self._running_large_bytes += job.large_bytes
-            self._running_deferrable += job.is_deferrable
+        while len(self._running) < self.max_threads and (job := self._pop_next()) is not None:
+            self._running.add(job)
             self._ready.put(job)
-        new_threads = max(0, self._running_count - self._thread_count)
+        new_threads = max(0, len(self._running) - self._thread_count)
         self._thread_count += new_threads
         return new_threads
 
     def _pop_next(self) -> Job | None:
         """Remove the next job that may run from its queue."""
         job = self._urgent.pop(self._may_run, self._has_room)
-        if job is None and self._running_deferrable < self._max_deferrable:
+        if job is None and sum(running.is_deferrable for running in self._running) < self._max_deferrable:
             job = self._deferrable.pop(self._may_run, self._has_room)
         return job
 
     def _may_run(self, caller: str) -> bool:
-        return self._running_by_caller[caller] < self._max_per_caller
+        return sum(job.caller == caller for job in self._running) < self._max_per_caller
 
     def _has_room(self, large_bytes: int) -> bool:
-        running = self._running_large_bytes
+        running = sum(job.large_bytes for job in self._running)
         return not running or running + large_bytes <= self._max_large_bytes
 
     def _start(self, count: int) -> None:
@@ -213,18 +204,13 @@ class ThreadPool:
             except Empty:
                 with self._lock:
                     # A job may have been dispatched to this thread in the meantime.
-                    if self._running_count < self._thread_count:
+                    if len(self._running) < self._thread_count:
                         self._thread_count -= 1
                         return
                 continue
             (job.drop if time.monotonic() > job.expires_at else job.run)()
             with self._lock:
-                self._running_count -= 1
-                self._running_deferrable -= job.is_deferrable
-                self._running_large_bytes -= job.large_bytes
-                self._running_by_caller[job.caller] -= 1
-                if not self._running_by_caller[job.caller]:
-                    del self._running_by_caller[job.caller]
+                self._running.remove(job)
                 new_threads = self._dispatch()
             del job  # an idle thread must not keep the last request in memory
             self._start(new_threads)

@@ -35,7 +35,6 @@ EMAIL_USE_TLS = _mail_url.scheme == "smtp+tls"
 EMAIL_USE_SSL = _mail_url.scheme == "smtps"
 EMAIL_TIMEOUT = 10
 DEFAULT_FROM_EMAIL: str = env.read("EMAIL_FROM")
-SERVER_EMAIL = DEFAULT_FROM_EMAIL
 
 
 def _derived_site_url() -> str:

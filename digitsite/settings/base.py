@@ -55,7 +55,6 @@ MIDDLEWARE = [
 
 ROOT_URLCONF = "digitsite.urls"
 WSGI_APPLICATION = "digitsite.wsgi.application"
-ASGI_APPLICATION = "digitsite.asgi.application"
 
 TEMPLATES = [
     {
@@ -76,6 +75,5 @@ TEMPLATES = [
 LANGUAGE_CODE = "en"
 TIME_ZONE = "UTC"
 USE_I18N = False
-USE_TZ = True
 
 STATIC_URL = "static/"

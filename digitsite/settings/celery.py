@@ -12,8 +12,6 @@ from .redis import REDIS_TIMEOUT, REDIS_URL
 CELERY_BROKER_URL = redis_urls.broker_url(REDIS_URL)
 CELERY_BROKER_USE_SSL = redis_urls.broker_tls(REDIS_URL)
 CELERY_TASK_IGNORE_RESULT = True
-CELERY_TASK_SERIALIZER = "json"
-CELERY_ACCEPT_CONTENT = ["json"]
 CELERY_TASK_DEFAULT_QUEUE = "default"
 # When messages are acknowledged: docs/adr/0016-when-celery-tasks-are-acknowledged.md.
 # Each queue has its own exchange: without one, all three would be bound to the default exchange under one key.
@@ -48,7 +46,6 @@ CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_WORKER_SOFT_SHUTDOWN_TIMEOUT = 2.0
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_WORKER_ENABLE_REMOTE_CONTROL = False  # heartbeats are stored in Redis and in the database
-CELERY_TIMEZONE = "UTC"
 CELERY_BEAT_SCHEDULER = "digitsite.bootsteps:Scheduler"
 RECOVERY_INTERVAL_SECONDS: float = env.read("RECOVERY_INTERVAL_SECONDS")
 # Interval of the liveness probe of each worker.

@@ -43,12 +43,7 @@ SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if BEHIND_PROXY el
 
 # --- Headers and cookies -----------------------------------------------------------------------------------------
 
-SECURE_CONTENT_TYPE_NOSNIFF = True
-SECURE_REFERRER_POLICY = "same-origin"
-X_FRAME_OPTIONS = "DENY"
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = HTTPS
-SESSION_COOKIE_HTTPONLY = True
-SESSION_COOKIE_SAMESITE = CSRF_COOKIE_SAMESITE = "Lax"
 # Browsers share the cookies of a host between all of its ports, so two sites on one host need different cookie names.
 # The id is derived from the secret key: all hosts of one site share it without another setting, a backup contains it,
 # and it changes only with the key, which ends all sessions anyway. See recognizer/cookies.py.

@@ -32,6 +32,11 @@ class ManagedProcess:
         log: Called with (name, line) for each line of output and for events of the process.
         guard: Is told of each process group.
         oneshot: The process ends when its work is done and is not restarted.
+
+    Attributes:
+        exit_status: Status at its last end; negative for a signal.
+        equal_failures: Number of times in a row that it ended before it was stable, with the same exit status.
+        restart_at: When to restart the process, on the monotonic clock; None if no restart is planned.
     """
 
     def __init__(
@@ -40,14 +45,14 @@ class ManagedProcess:
         self.name = name
         self.command = command
         self.exit_status: int | None = None
+        self.equal_failures = 0
+        self.restart_at: float | None = None
         self._restarts = not oneshot
         self._log = log
         self._guard = guard
         self._process: subprocess.Popen[bytes] | None = None
-        self._equal_failures = 0
         self._last_lines: deque[str] = deque(maxlen=MAX_LAST_LINES)
         self._started = 0.0
-        self._restart_at: float | None = None
         self._buffer = b""
 
     @property
@@ -61,29 +66,15 @@ class ManagedProcess:
         return self._pipe.fileno()
 
     @property
-    def restart_at(self) -> float | None:
-        """When to restart the process, on the monotonic clock; None if no restart is planned."""
-        return self._restart_at
-
-    @property
-    def equal_failures(self) -> int:
-        """Number of times in a row that it ended before it was stable, with the same exit status."""
-        return self._equal_failures
-
-    @property
     def failure_message(self) -> str:
         """Exit status and last lines of a process that cannot start."""
         lines = "".join(f"\n    {line}" for line in self._last_lines)
         status = _describe(self.exit_status)
-        return f"{self.name} cannot start: it ended {self._equal_failures} times ({status}).{lines}"
-
-    def reset_failures(self) -> None:
-        """Reset the count of equal failures, after their cause was removed."""
-        self._equal_failures = 0
+        return f"{self.name} cannot start: it ended {self.equal_failures} times ({status}).{lines}"
 
     def start(self, environment: dict[str, str]) -> None:
         """Start the process."""
-        self._restart_at = None
+        self.restart_at = None
         self._started = time.monotonic()
         self._process = subprocess.Popen(
             self.command,
@@ -126,7 +117,7 @@ class ManagedProcess:
             self._buffer = b""
         was_stable = time.monotonic() - self._started > STABLE_AFTER
         is_equal = self.exit_status == self._process.returncode
-        self._equal_failures = 0 if was_stable else self._equal_failures + 1 if is_equal else 1
+        self.equal_failures = 0 if was_stable else self.equal_failures + 1 if is_equal else 1
         self.exit_status = self._process.returncode
         return True
 
@@ -136,16 +127,16 @@ class ManagedProcess:
         self._process = None
         if not self._restarts:
             return
-        doublings = min(max(0, self._equal_failures - 1), 10)  # a larger power would not fit into a float
+        doublings = min(max(0, self.equal_failures - 1), 10)  # a larger power would not fit into a float
         delay = min(MIN_DELAY * 2**doublings, MAX_DELAY)
-        self._restart_at = time.monotonic() + delay
+        self.restart_at = time.monotonic() + delay
         status = _describe(self.exit_status)
         self._log("site", f"{self.name} ended unexpectedly ({status}); starting it again in {delay:g} s")
 
     def stop(self) -> None:
         """Send SIGTERM and do not restart the process."""
         self._restarts = False
-        self._restart_at = None
+        self.restart_at = None
         if self._process is not None:
             self._process.terminate()
             # A suspended process (SIGSTOP) receives SIGTERM only after it continues.

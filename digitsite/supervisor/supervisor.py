@@ -103,7 +103,7 @@ class Supervisor:
             self._prepare()
             is_current = False
             for process in self._processes:
-                process.reset_failures()
+                process.equal_failures = 0
         while not is_ready:
             is_ready = self._wait(probe, every=POLL_SECONDS, seconds=EXPLAIN_SECONDS)
             if not is_ready:

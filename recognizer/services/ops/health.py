@@ -10,6 +10,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
+from functools import partial
 from typing import Any
 
 import django
@@ -186,17 +187,13 @@ def _web(_site: Facts) -> Outcome | None:
 
 def _worker(site: Facts) -> Outcome:
     if not settings.PREDICTION_CONSUMER:  # which sends the heartbeats
-        return _probed(site, liveness.PREDICTIONS)
+        return _probed(liveness.PREDICTIONS, site)
     heartbeats = _redis_of(site).heartbeats
     last = ", ".join(f"{name} {age:.0f} s ago" for name, age in sorted(heartbeats.items()))
     return Outcome(bool(heartbeats), f"Heard of {last}" if heartbeats else "None was heard of in the last seconds")
 
 
-def _default_worker(site: Facts) -> Outcome:
-    return _probed(site, liveness.DEFAULT)
-
-
-def _probed(site: Facts, queue: str) -> Outcome:
+def _probed(queue: str, site: Facts) -> Outcome:
     age = _redis_of(site).probe_ages.get(queue)
     if age is None:
         return Outcome(is_ok=True, text="Not heard of yet")
@@ -349,7 +346,7 @@ CHECKS = (
     Check(
         "default",
         "Default worker",
-        _default_worker,
+        partial(_probed, liveness.DEFAULT),
         "Look at its log and start it: it keeps the time, for trainings and for what is swept.",
         needs="redis",
     ),

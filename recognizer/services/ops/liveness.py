@@ -10,7 +10,9 @@ workers that are stalled for long.
 
 import logging
 import math
+from collections.abc import Callable
 from datetime import timedelta
+from functools import partial
 
 from django.conf import settings
 from django.db import DatabaseError
@@ -84,11 +86,6 @@ def _is_predictions_stalled() -> bool:
     return (settings.PREDICTION_CONSUMER and not streams.consumer_alive()) or _is_overdue(PREDICTIONS)
 
 
-def _is_default_stalled() -> bool:
-    """Return whether the default worker is stalled. It always has work waiting: the next canary."""
-    return _is_overdue(DEFAULT)
-
-
 def _is_train_stalled() -> bool:
     """Return whether the trainer is stalled. It has work waiting only if a run is queued."""
     since = timezone.now() - timedelta(seconds=settings.LIVENESS_INTERVAL_SECONDS)
@@ -105,4 +102,8 @@ def _is_overdue(queue: str) -> bool:
     return _age(seconds, probed_at or seconds) > stall_timeout()
 
 
-CHECKS = {PREDICTIONS: _is_predictions_stalled, DEFAULT: _is_default_stalled, TRAIN: _is_train_stalled}
+CHECKS: dict[str, Callable[[], bool]] = {
+    PREDICTIONS: _is_predictions_stalled,
+    DEFAULT: partial(_is_overdue, DEFAULT),  # it always has work waiting: the next canary
+    TRAIN: _is_train_stalled,
+}
