@@ -154,13 +154,13 @@ def _restore_sqlite(path: Path, manifest: Manifest, *, keep: bool) -> None:
     _extract(path, SQLITE_MEMBER, draft)
     _checkpoint_log()
     names = zip(_database_files(target), _database_files(target.with_name(target.name + PREVIOUS_SUFFIX)), strict=True)
-    previous = {file: kept for file, kept in names if file.exists()}
-    for file, kept in previous.items():
-        kept.unlink(missing_ok=True)
+    previous = {file: copy for file, copy in names if file.exists()}
+    for file, copy in previous.items():
+        copy.unlink(missing_ok=True)
         if file == target:
-            os.link(file, kept)
+            os.link(file, copy)
         else:  # the log of a damaged file, which could not be checkpointed
-            file.replace(kept)
+            file.replace(copy)
     try:
         draft.replace(target)
         _migrate_and_check(manifest)
@@ -168,12 +168,12 @@ def _restore_sqlite(path: Path, manifest: Manifest, *, keep: bool) -> None:
         connection.close()
         for file in _database_files(target):
             file.unlink(missing_ok=True)
-        for file, kept in previous.items():
-            kept.replace(file)
+        for file, copy in previous.items():
+            copy.replace(file)
         raise
     if not keep:
-        for kept in previous.values():
-            kept.unlink()
+        for copy in previous.values():
+            copy.unlink()
 
 
 def _checkpoint_log() -> None:
