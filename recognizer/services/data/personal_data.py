@@ -24,7 +24,7 @@ from recognizer.services.lib import temp_files
 from recognizer.services.submissions.bulk_delete import delete_submissions
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from datetime import datetime
 
     from recognizer.services.identity.actors import Actor
@@ -125,17 +125,21 @@ def _serialize(actor: Actor) -> Iterator[str]:
     }
     yield json.dumps(head, indent=1)[:-2] + ',\n "submissions": ['
     rows = permissions.own_submissions(actor).order_by("pk").defer("pixels", "further_pixels")
-    comma = "\n"
-    for row in rows.prefetch_related("predictions__version", "labels").iterator(BATCH):
-        yield comma + json.dumps(_submission(row, actor))
-        comma = ",\n"
+    rows = rows.prefetch_related("predictions__version", "labels")
+    yield from _serialize_items(_submission(row, actor) for row in rows.iterator(BATCH))
     yield '\n ],\n "said_of_others": ['
-    labels = _own_labels(actor).exclude(submission__in=permissions.own_submissions(actor)).select_related("submission")
-    comma = "\n"
-    for label in labels.order_by("pk").iterator(BATCH):
-        yield comma + json.dumps({"submission": label.submission.public_id} | _label(label))
-        comma = ",\n"
+    labels = _own_labels(actor).exclude(submission__in=permissions.own_submissions(actor)).order_by("pk")
+    yield from _serialize_items(
+        {"submission": label.submission.public_id} | _label(label)
+        for label in labels.select_related("submission").iterator(BATCH)
+    )
     yield "\n ]\n}\n"
+
+
+def _serialize_items(items: Iterable[dict[str, object]]) -> Iterator[str]:
+    """Yield the items of a JSON array, a line each."""
+    for number, item in enumerate(items):
+        yield (",\n" if number else "\n") + json.dumps(item)
 
 
 def _account(user: User) -> dict[str, object]:

@@ -69,7 +69,7 @@ def promote(
         kind=Deployment.Kind.PROMOTE if passed else Deployment.Kind.FORCE,
         user=actor.user,
         why=why or "Promoted by an operator.",
-        replaces=_require_unchanged(expected_sequence),
+        replaces=_live_deployment(expected_sequence),
     )
 
 
@@ -92,9 +92,10 @@ def roll_back(
         DeploymentConflictError: the live version has changed.
     """
     permissions.require_operator(actor)
-    live = _require_unchanged(expected_sequence) or model_versions.live_deployment()
+    live = _live_deployment(expected_sequence)
+    version = version or live.from_version
     if version is None:
-        version = _previous_version(live)
+        raise RegistryError(f"Version {live.to_version.number} is the first one: there is nothing to go back to.")
     if not version.deployments.exists():
         raise RegistryError(f"Version {version.number} was never live, so there is no way back to it. Promote it.")
     return model_versions.deploy(
@@ -137,26 +138,18 @@ def _always_retained() -> set[int]:
     return retained | set(ModelVersion.objects.filter(number=1).values_list("pk", flat=True))
 
 
-def _require_unchanged(expected_sequence: int | None) -> Deployment | None:
-    """Return the live deployment, or None if `expected_sequence` is None.
+def _live_deployment(expected_sequence: int | None) -> Deployment:
+    """Return the live deployment.
 
     Raises:
-        DeploymentConflictError: the live deployment has another sequence number.
+        DeploymentConflictError: it has another sequence number than `expected_sequence`, unless that is None.
     """
-    if expected_sequence is None:
-        return None
-    newest = model_versions.live_deployment()
-    if newest.sequence != expected_sequence:
+    live = model_versions.live_deployment()
+    if expected_sequence not in (None, live.sequence):
         raise DeploymentConflictError(
             "The live version was changed by another operator meanwhile. Look again, then decide."
         )
-    return newest
-
-
-def _previous_version(live: Deployment) -> ModelVersion:
-    if live.from_version is None:
-        raise RegistryError(f"Version {live.to_version.number} is the first one: there is nothing to go back to.")
-    return live.from_version
+    return live
 
 
 def _require_fit(version: ModelVersion) -> ModelVersion:

@@ -107,18 +107,13 @@ def record_labels(
             columns = {"kind": kind, "value": item.value, "reason": reason or item.reason, **_author(actor)}
             label = Label(submission=item.submission, **columns)
             recorded.append(RecordedLabel(label, is_new=True))
-    _add([row.label for row in recorded if row.is_new], actor=actor)
+    if new_labels := [row.label for row in recorded if row.is_new]:
+        quotas.consume(actor=actor, submissions=0, size=len(new_labels) * quotas.LABEL_ROW_BYTES)
+        Label.objects.bulk_create(new_labels)
+        apply_labels(new_labels)
     if lease_reasons:
         leases.delete()
     return recorded
-
-
-def _add(labels: Sequence[Label], *, actor: Actor) -> None:
-    if not labels:
-        return
-    quotas.consume(actor=actor, submissions=0, size=len(labels) * quotas.LABEL_ROW_BYTES)
-    Label.objects.bulk_create(labels)
-    apply_labels(labels)
 
 
 @limit_rate(Kind.CHANGE)

@@ -208,8 +208,7 @@ def is_retried(run: TrainingRun) -> bool:
 
 def run_maintenance() -> None:
     """Expire stale runs, send the task of a queued run again, and start a run that is due."""
-    expire_stale()
-    active = TrainingRun.objects.filter(state__in=ACTIVE_RUN_STATES).first()
+    active = active_run()
     if active is not None:
         _send_task_again(active)
         return

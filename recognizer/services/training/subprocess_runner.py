@@ -11,7 +11,6 @@ import os
 import subprocess
 import sys
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from celery.worker import state
 from django.conf import settings
@@ -20,9 +19,6 @@ from recognizer.models import RunState
 from recognizer.services.lib.clocks import AwakeClock, HeartbeatMonitor
 
 from . import run_state
-
-if TYPE_CHECKING:
-    from datetime import datetime
 
 log = logging.getLogger(__name__)
 
@@ -49,11 +45,11 @@ def run_in_subprocess(run_id: int) -> None:
     if token is None:
         log.info("training run %s is not queued any more", run_id)
         return
-    process = _start(run_id, token)
-    try:
-        failure = _watch(process, run_id, token)
-    finally:
-        _end(process)
+    with _start(run_id, token) as process:
+        try:
+            failure = _watch(process, run_id, token)
+        finally:
+            process.kill()  # There is nothing to clean up, and a suspended process does not handle SIGTERM.
     run_state.end(run_id, token, RunState.FAILED, failure.reason, is_interruption=failure.is_interruption)
 
 
@@ -97,6 +93,7 @@ def _watch(process: subprocess.Popen[bytes], run_id: int, token: str) -> Failure
     other writers, so others could not end its run. If a signal stopped the process, two polls are enough.
     """
     clock, heartbeats, stopped_polls = AwakeClock(), HeartbeatMonitor(), 0
+    silence = settings.TRAINER_SILENCE_SECONDS
     while True:
         try:
             return _exit_failure(run_id, process.wait(POLL_SECONDS))
@@ -110,8 +107,8 @@ def _watch(process: subprocess.Popen[bytes], run_id: int, token: str) -> Failure
         heartbeat = run_state.heartbeat(run_id, token)
         if heartbeat is None:
             return _wait_after_end(process, run_id)
-        if _is_silent(heartbeats, heartbeat):
-            return Failure(run_state.missed_heartbeat_reason(settings.TRAINER_SILENCE_SECONDS))
+        if heartbeats.unchanged_seconds(heartbeat, max_gap=MAX_GAP_SECONDS) > silence:
+            return Failure(run_state.missed_heartbeat_reason(silence))
         stopped_polls = stopped_polls + 1 if _is_stopped(process) else 0
         if stopped_polls == MIN_STOPPED_POLLS:
             return Failure("The training process was stopped by a signal, and may keep others from writing.")
@@ -139,10 +136,6 @@ def _wait_after_end(process: subprocess.Popen[bytes], run_id: int) -> Failure:
     return Failure("It was over.")
 
 
-def _is_silent(heartbeats: HeartbeatMonitor, heartbeat: datetime) -> bool:
-    return heartbeats.unchanged_seconds(heartbeat, max_gap=MAX_GAP_SECONDS) > settings.TRAINER_SILENCE_SECONDS
-
-
 def _is_stopped(process: subprocess.Popen[bytes]) -> bool:
     """Return whether a signal stopped the process (SIGSTOP).
 
@@ -154,11 +147,3 @@ def _is_stopped(process: subprocess.Popen[bytes]) -> bool:
         return os.waitid(os.P_PID, process.pid, os.WSTOPPED | os.WNOHANG | os.WNOWAIT) is not None
     except ChildProcessError:  # The process has just ended.
         return False
-
-
-def _end(process: subprocess.Popen[bytes]) -> None:
-    if process.poll() is None:
-        process.kill()  # There is nothing to clean up, and a suspended process does not handle SIGTERM.
-    process.wait()
-    if process.stdin is not None:
-        process.stdin.close()

@@ -61,10 +61,9 @@ def test_the_trainer_reports_a_process_that_crashed_after_its_run_had_ended(
 @pytest.fixture
 def waiting_process() -> Iterator[subprocess.Popen[bytes]]:
     """A process that waits for input and writes no heartbeat."""
-    process = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
-    yield process
-    subprocess_runner._end(process)
-    assert process.returncode is not None
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process:
+        yield process
+        process.kill()
 
 
 @pytest.mark.both_databases
