@@ -30,21 +30,23 @@ from recognizer.services.lib import temp_files
 FORMATS = ("npz", "zip")
 PIXELS = SIDE * SIDE
 NO_DIGIT = -1
+NO_CROP = (0, 0, 0, 0)
 CHUNK = 500
 # A constant, so that equal data gives equal files.
 ZIP_TIMESTAMP = (1980, 1, 1, 0, 0, 0)
 
 COLUMNS = (
-    *("public_id", "truth", "fold", "source", "created", "preprocessing_version", "demo"),
+    *("public_id", "truth", "fold", "source", "crop", "created", "preprocessing_version", "demo"),
     *("pixels", "further_pixels", "latest_prediction__reading"),
 )
 # The first line of COLUMNS, for packing with struct and for reading with NumPy.
-RECORD = struct.Struct("<16s12s8s8sqH?")
+RECORD = struct.Struct("<16s12s8s8s4HqH?")
 RECORD_FIELDS = {
     "id": "S16",
     "truth": "S12",
     "fold": "S8",
     "source": "S8",
+    "crop": "(4,)<u2",
     "created": "<M8[us]",
     "preprocessing_version": "<u2",
     "demo": "?",
@@ -98,9 +100,11 @@ def snapshot(rows: SubmissionQuerySet, *, caller: str) -> Iterator[LabelledDatas
     """
     with _slots.slot(caller, seconds=temp_files.WAIT_SECONDS), temp_files.anonymous_file() as spool:
         records, digest = bytearray(), hashlib.sha256()
-        for *columns, created, version, demo, pixels, further, reading in rows.values_list(*COLUMNS).iterator(CHUNK):
+        table = rows.values_list(*COLUMNS).iterator(CHUNK)
+        for *columns, crop, created, version, demo, pixels, further, reading in table:
             microseconds = int(np.datetime64(created.replace(tzinfo=None), "us").astype(np.int64))
-            record = RECORD.pack(*(text.encode() for text in columns), microseconds, version, demo)
+            texts = (text.encode() for text in columns)
+            record = RECORD.pack(*texts, *(crop or NO_CROP), microseconds, version, demo)
             records += record
             digest.update(record)
             selected = further[(reading - 1) * PIXELS : reading * PIXELS] if reading else pixels
@@ -115,7 +119,8 @@ def write_archive(data: LabelledDataset, *, form: str, filters: Mapping[str, obj
     Args:
         data: The snapshot.
         form: `npz` for arrays `x` uint8 (N, 28, 28), `y` int8 (N,) with -1 for labels that are not a digit, and one
-            array for each column. `zip` for `settled.csv` and a PNG file for each row.
+            array for each column, of which `crop` uint16 (N, 4) is 0 without a crop. `zip` for `settled.csv` and a PNG
+            file for each row.
         filters: The filters of the rows, for the manifest.
 
     Returns:
@@ -167,7 +172,9 @@ def _add_images(target: zipfile.ZipFile, data: LabelledDataset) -> None:
     _add(target, "settled.csv", table.getvalue().encode())
 
 
-def _format_value(value: np.generic) -> str:
+def _format_value(value: np.generic | npt.NDArray[np.uint16]) -> str:
+    if isinstance(value, np.ndarray):
+        return " ".join(map(str, value.tolist())) if value.any() else ""
     if isinstance(value, np.bytes_):
         return value.decode()
     if isinstance(value, np.datetime64):

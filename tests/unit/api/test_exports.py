@@ -80,6 +80,15 @@ def test_archive_has_the_reading_that_the_latest_prediction_chose(reviewer_clien
     assert arrays["x"].any(axis=(1, 2)).tolist() == [False, False, True]
 
 
+def test_archives_have_the_crop_of_each_image(reviewer_client: Client) -> None:
+    for crop in (None, [10, 20, 110, 120]):
+        make_submission(truth="7", truth_state=TruthState.SETTLED, crop=crop)
+    arrays = np.load(io.BytesIO(content(reviewer_client.get(NPZ))), allow_pickle=False)
+    assert arrays["crop"].tolist() == [[0, 0, 0, 0], [10, 20, 110, 120]]
+    table = zipfile.ZipFile(io.BytesIO(content(reviewer_client.get(ZIP)))).read("settled.csv").decode()
+    assert [row["crop"] for row in csv.DictReader(io.StringIO(table))] == ["", "10 20 110 120"]
+
+
 def test_same_data_has_the_same_bytes_and_the_same_hash_in_every_format(
     settled: list[Submission], reviewer_client: Client, operator_client: Client
 ) -> None:
