@@ -13,7 +13,7 @@ from django.apps import apps
 from django.db import connection
 from django.db.migrations.loader import MigrationLoader
 from django.db.migrations.recorder import MigrationRecorder
-from django.db.models import Count, Min
+from django.db.models import Count, Min, Q
 from prometheus_client.multiprocess import mark_process_dead
 
 from recognizer.models import Deployment, Submission, SubmissionState, TrainingRun
@@ -70,9 +70,10 @@ class Facts:
 
     @cached_property
     def pending(self) -> tuple[int, datetime | None]:
-        """Number of submissions without a prediction, and when the oldest was created."""
+        """Number of submissions that wait for a prediction, and when the oldest that never had one was created."""
         waiting = Submission.objects.filter(state=SubmissionState.PENDING)
-        pending = waiting.aggregate(count=Count("pk"), oldest=Min("created"))
+        never_predicted = Q(predictions=None)
+        pending = waiting.aggregate(count=Count("pk", distinct=True), oldest=Min("created", filter=never_predicted))
         return pending["count"], pending["oldest"]
 
     @cached_property

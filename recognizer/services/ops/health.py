@@ -227,7 +227,8 @@ def _queue(site: Facts) -> Outcome:
     count, oldest = site.pending
     # A creation time in the future is from before the clock was set back.
     is_late = oldest is not None and abs(timezone.now() - oldest) > MAX_WAIT
-    return Outcome(not is_late, f"{count} waiting, the oldest since" if count else "Nothing waits", when=oldest)
+    text = f"{count} waiting" + (", the oldest since" if oldest else "") if count else "Nothing waits"
+    return Outcome(not is_late, text, when=oldest)
 
 
 def _model(site: Facts) -> Outcome:

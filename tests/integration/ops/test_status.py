@@ -17,7 +17,7 @@ from digitsite.testing.site import Site, wait_until
 from recognizer.models import Deployment, ModelFiles, RunState, Submission, TrainingRun
 from recognizer.services.inference import streams
 from recognizer.services.ops import disk_usage, health, liveness
-from tests.factories import make_submission
+from tests.factories import make_prediction, make_submission
 from tests.support.people import client_of
 
 pytestmark = pytest.mark.django_db
@@ -76,6 +76,14 @@ def test_long_wait_fails_queue_check():
     assert not check.is_ok
     assert check.text == "1 waiting, the oldest since"
     assert timezone.now() - check.when > timedelta(minutes=1)
+
+
+def test_old_submission_that_is_read_again_is_not_a_long_wait():
+    make_prediction(make_submission())
+    Submission.objects.update(state="pending", latest_prediction=None, created=timezone.now() - timedelta(days=2))
+    check = check_of("queue")
+    assert check.is_ok
+    assert check.text == "1 waiting"
 
 
 def test_damaged_live_model_fails_model_check():
