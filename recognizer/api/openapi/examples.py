@@ -73,6 +73,12 @@ EXAMPLES = (
         "deletes that one submission. Read keys and share links only ever read.",
     ),
     Example(
+        "crop",
+        "Try with a box",
+        "The stored picture is read again within left, top, right, bottom; null reads the whole picture. Labels and "
+        "earlier answers stay.",
+    ),
+    Example(
         "retry",
         "Send again safely",
         "With an Idempotency-Key the same request gets the same answer for 24 hours and is stored once, however often "

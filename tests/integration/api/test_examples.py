@@ -39,6 +39,7 @@ OUTPUT_PATTERNS = {
     "batch": (r'^\[\{"status":20.*\{"status":20.*\{"status":20', r"(201 .* predicted\n){2}"),
     "wait": (r'"state":"predicted"', r"predicted \{"),
     "manage": (r'"value":"1"', r"^1 204$"),
+    "crop": (r'"crop":\[2,2,26,26\].*"prediction":{', r"^\[2, 2, 26, 26\] predicted$"),
     "retry": (r'"id":"', r"^[\w-]{16}$"),
     "token": (r'"user":"olga"', r"olga \['read'\] \d+"),
     "history": (r'(?s)"results":.*"results":', r"(?m)(^[\w-]{16} 1 7 .*\n){3}"),

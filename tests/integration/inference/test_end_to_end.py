@@ -7,15 +7,20 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from digitsite.testing.site import Part, Site, some_pixels, wait_until
 from ml.preprocessing import Prepared
+from ml.preprocessing.strokes import render_strokes
 from ml.readings import Reading, ReadingKind
-from recognizer.models import Prediction, Submission, SubmissionState
+from recognizer.models import Prediction, Source, Submission, SubmissionState
+from recognizer.services.identity.actors import Actor
 from recognizer.services.inference import producer, streams
+from recognizer.services.lib.redis_client import redis_client
 from recognizer.services.registry import versions
+from recognizer.services.submissions import crops, service
 from tests.factories import make_submission
-from tests.image_samples import seven_pixels
+from tests.image_samples import SEVEN, png, seven_pixels
 from tests.support.prediction_queue import predict, request_predictions
 
 MEGABYTE = 2**20
@@ -201,3 +206,21 @@ def test_worker_predicts_500_submissions_within_150_mb_without_tensorflow(site: 
     mapped = Path(f"/proc/{worker.pid}/maps")
     if mapped.exists():  # Linux
         assert "/tensorflow/" not in mapped.read_text()
+
+
+@pytest.mark.both_databases
+def test_crops_that_follow_each_other_while_worker_predicts_end_with_the_last_one(site: Site, worker: Part) -> None:
+    with site.entered():
+        ink = np.hstack([render_strokes(SEVEN), render_strokes([[[140, 140], [50, 230]]])])
+        actor = Actor(visitor="a" * 32)
+        row = service.create_from_image(actor=actor, data=png(Image.fromarray(255 - ink)), source=Source.API)
+        predict(row)
+        halves = [[0, 0, 280, 280], [280, 0, 560, 280]]
+        for box in halves * 5:
+            crops.set_crop(actor=actor, submission=row, crop=box, timeout=0.001)
+        crops.set_crop(actor=actor, submission=row, crop=halves[0], timeout=10)
+        assert (row.state, row.latest_prediction.digit, row.latest_prediction.crop_box) == ("predicted", 7, halves[0])
+        wait_until(lambda: not streams.queue_length(redis_client()))
+        stored = Submission.objects.get()
+        assert (stored.state, stored.digit, stored.latest_prediction) == ("predicted", 7, row.latest_prediction)
+        assert Prediction.objects.filter(submission=row).count() <= 3

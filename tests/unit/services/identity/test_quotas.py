@@ -1,5 +1,6 @@
 """Daily quotas count every stored byte of a person: images, strokes, rows, labels and responses."""
 
+import itertools
 import json
 import secrets
 from collections.abc import Callable
@@ -16,7 +17,7 @@ from recognizer.services.identity.quotas import QuotaError
 from recognizer.services.images import storage
 from recognizer.services.lib.units import MEGABYTE
 from recognizer.services.review import labels
-from recognizer.services.submissions import service
+from recognizer.services.submissions import crops, service
 from tests.factories import make_prediction
 from tests.image_samples import SEVEN, boxed_seven, png
 
@@ -119,6 +120,16 @@ def _add_prediction() -> None:
     make_prediction(send(), probabilities=[0.012345678901234567] * 10)
 
 
+def _crop_adder(submission: Submission) -> Callable[[], None]:
+    edges = itertools.count(100)
+
+    def crop() -> None:
+        crops.set_crop(actor=SENDER, submission=submission, crop=[0, 0, next(edges), 280])
+        make_prediction(submission, crop=submission.crop_text, probabilities=[0.012345678901234567] * 10)
+
+    return crop
+
+
 def _label_adder(submission: Submission) -> Callable[[], None]:
     return lambda: labels.record_label(
         actor=SENDER, submission=submission, value=secrets.choice("0123456789"), reason=LabelReason.API
@@ -136,10 +147,11 @@ def _store_response() -> None:
 
 
 @pytest.mark.sqlite_only
-@pytest.mark.parametrize("kind", ["submission", "label", "opt out", "response"])
+@pytest.mark.parametrize("kind", ["submission", "crop", "label", "opt out", "response"])
 def test_quota_matches_the_growth_of_the_database(kind: str) -> None:
     operation = {
         "submission": _add_prediction,
+        "crop": _crop_adder(send()),
         "label": _label_adder(send()),
         "opt out": _opt_out,
         "response": _store_response,
