@@ -9,6 +9,7 @@ from collections import Counter
 import pytest
 
 from digitsite.testing.supervised import a_three
+from tests.image_samples import boxed_seven, png
 
 from .conftest import Folder, Upgraded
 
@@ -126,6 +127,15 @@ def test_live_version_and_all_older_versions_after_a_rollback_predict(upgraded: 
             assert drawn.status_code == 201
             assert (drawn.json()["prediction"]["digit"], drawn.json()["prediction"]["version"]) == (3, version)
         operator.post(f"api/v1/models/{live}/rollback", json={}).raise_for_status()
+
+
+def test_version_of_the_release_predicts_the_plain_reading(upgraded: Upgraded):
+    """Its bundle has format 1, without handicaps for further readings."""
+    headers = {"Content-Type": "image/png", "Prefer": "wait=10"}
+    with upgraded.browser() as stranger:
+        sent = stranger.post("api/v1/submissions", content=png(boxed_seven()), headers=headers)
+    assert sent.status_code == 201
+    assert (sent.json()["prediction"]["version"], sent.json()["prediction"]["reading"]) == (3, "plain")
 
 
 def test_backup_of_the_release_is_restored_into_an_empty_directory(empty_folder: Folder, tmp_path):
