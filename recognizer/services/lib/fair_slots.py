@@ -16,6 +16,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from enum import Enum, auto
 
 from .errors import BusyError
@@ -37,22 +38,25 @@ class TicketState(Enum):
     REFUSED = auto()
 
 
+@dataclass(slots=True, eq=False)
 class _Caller:
     """The tickets and the recent use of one caller.
 
     Attributes:
+        key: the key under which the share is accounted.
         held_weight: the total weight of its granted tickets.
         granted_count: the number of its granted tickets.
         waiting: its waiting tickets, oldest first.
+        used_seconds: its use until `used_at`, decayed to that time.
+        used_at: the end of its last use.
     """
 
-    __slots__ = ("_used_at", "_used_seconds", "granted_count", "held_weight", "key", "waiting")
-
-    def __init__(self, key: str) -> None:
-        self.key = key
-        self.held_weight = self.granted_count = 0
-        self.waiting: deque[Ticket] = deque()
-        self._used_seconds = self._used_at = 0.0
+    key: str
+    held_weight: int = 0
+    granted_count: int = 0
+    waiting: deque["Ticket"] = field(default_factory=deque)
+    used_seconds: float = 0.0
+    used_at: float = 0.0
 
     @property
     def ticket_count(self) -> int:
@@ -60,44 +64,41 @@ class _Caller:
 
     def add_use(self, seconds: float, now: float) -> None:
         """Add the time for which a slot was held."""
-        self._used_seconds = self._used_seconds * self._decay(now) + seconds
-        self._used_at = now
+        self.used_seconds = self._decayed_use(now) + seconds
+        self.used_at = now
 
     def recent_use(self, now: float) -> int:
         """Return the exponentially decayed use, in steps of USE_STEP_SECONDS."""
-        return int(self._used_seconds * self._decay(now) / USE_STEP_SECONDS)
+        return int(self._decayed_use(now) / USE_STEP_SECONDS)
 
-    def _decay(self, now: float) -> float:
-        return math.pow(0.5, (now - self._used_at) / HALF_LIFE_SECONDS)
+    def _decayed_use(self, now: float) -> float:
+        return self.used_seconds * math.pow(0.5, (now - self.used_at) / HALF_LIFE_SECONDS)
 
 
+@dataclass(slots=True, eq=False)
 class Ticket:
-    """A caller's request for a slot; `FairSlots.enter` returns it and `FairSlots.leave` takes it back."""
+    """A caller's request for a slot; `FairSlots.enter` returns it and `FairSlots.leave` takes it back.
 
-    __slots__ = ("_event", "caller", "granted_at", "number", "state", "weight")
+    Attributes:
+        caller: who requests the slot.
+        weight: how much of the capacity the slot takes.
+        number: position in the order of all requests.
+        state: changed by the pool alone.
+        granted_at: when it was granted.
+        is_resolved: set when the ticket is granted or refused.
+    """
 
-    def __init__(self, caller: _Caller, weight: int, number: int) -> None:
-        self.caller, self.weight, self.number = caller, weight, number
-        self.state = TicketState.WAITING
-        self.granted_at = 0.0
-        # A lock that is released once: it is smaller and faster than threading.Event.
-        self._event: threading.Lock | None = None
+    caller: _Caller
+    weight: int
+    number: int
+    state: TicketState = TicketState.WAITING
+    granted_at: float = 0.0
+    is_resolved: threading.Event = field(default_factory=threading.Event)
 
     def resolve(self, state: TicketState) -> None:
         """Set the final state and wake the waiting thread. The caller holds the pool's lock."""
         self.state = state
-        if self._event is not None:
-            self._event.release()
-
-    def block(self) -> None:
-        """Make `wait` block until the ticket is granted or refused. The caller holds the pool's lock."""
-        self._event = threading.Lock()
-        self._event.acquire()
-
-    def wait(self, seconds: float) -> None:
-        """Wait until the ticket is granted or refused, for at most this many seconds."""
-        if self._event is not None:
-            self._event.acquire(timeout=max(0.0, seconds))
+        self.is_resolved.set()
 
 
 class FairSlots:
@@ -152,8 +153,8 @@ class FairSlots:
         """
         ticket = self.enter(caller, weight=weight)
         try:
-            ticket.wait(seconds)
-            if ticket.state is not TicketState.GRANTED and not self._is_granted(ticket):
+            ticket.is_resolved.wait(seconds)
+            if ticket.state is not TicketState.GRANTED:
                 raise BusyError(self._busy)
             yield
         finally:
@@ -169,21 +170,20 @@ class FairSlots:
         Yields:
             For each of them whether it has a slot.
         """
-        with self._lock:
-            tickets = [self._enter(caller, 1, may_wait=False) for caller in callers]
+        tickets = [self.enter(caller, may_wait=False) for caller in callers]
         try:
             yield [ticket.state is TicketState.GRANTED for ticket in tickets]
         finally:
-            with self._lock:
-                for ticket in tickets:
-                    self._leave(ticket)
+            for ticket in tickets:
+                self.leave(ticket)
 
-    def enter(self, caller: str, *, weight: int = 1) -> Ticket:
+    def enter(self, key: str, *, weight: int = 1, may_wait: bool = True) -> Ticket:
         """Request a slot. Pass every ticket to `leave` afterwards.
 
         Args:
-            caller: the key under which the share is accounted.
+            key: the key under which the share is accounted.
             weight: how much of the capacity the slot takes.
+            may_wait: whether the ticket may wait, if the pool has a wait queue.
 
         Returns:
             The ticket; granted, waiting or refused.
@@ -194,63 +194,40 @@ class FairSlots:
         if not 0 < weight <= self.capacity:
             raise ValueError(f"A weight of {weight} does not fit into a capacity of {self.capacity}.")
         with self._lock:
-            return self._enter(caller, weight, may_wait=True)
+            caller = self._callers.setdefault(key, _Caller(key))
+            self._number += 1
+            ticket = Ticket(caller, weight, self._number)
+            if not self._waiting and self._fits(ticket) and self._is_within_share(ticket):
+                self._take(ticket)
+            elif not (may_wait and self.max_waiting):
+                self._refuse(ticket)
+            else:
+                caller.waiting.append(ticket)
+                self._waiting += 1
+                self._grant()
+                if ticket.state is TicketState.WAITING and self._waiting > self.max_waiting:
+                    self._displace(ticket)
+            return ticket
 
     def leave(self, ticket: Ticket) -> None:
         """Release a slot, or stop waiting for it. Does nothing for a refused ticket."""
         with self._lock:
-            self._leave(ticket)
-
-    # The methods below require that the caller holds the lock, except `_is_granted`.
-
-    def _is_granted(self, ticket: Ticket) -> bool:
-        """Return whether the ticket was granted just after `wait` timed out; withdraw it otherwise."""
-        with self._lock:
+            caller = ticket.caller
             if ticket.state is TicketState.WAITING:
                 self._withdraw(ticket)
-                self._grant()
-            return ticket.state is TicketState.GRANTED
-
-    def _enter(self, key: str, weight: int, *, may_wait: bool) -> Ticket:
-        caller = self._callers.get(key)
-        if caller is None:
-            caller = self._callers[key] = _Caller(key)
-        self._number += 1
-        ticket = Ticket(caller, weight, self._number)
-        if not self._waiting and self._fits(ticket) and self._is_within_share(ticket):
-            self._take(ticket)
-            return ticket
-        if not (may_wait and self.max_waiting):
-            self._refuse(ticket)
-            return ticket
-        caller.waiting.append(ticket)
-        self._waiting += 1
-        self._grant()
-        if ticket.state is TicketState.WAITING and self._waiting > self.max_waiting:
-            self._displace(ticket)
-        if ticket.state is TicketState.WAITING:
-            ticket.block()
-        return ticket
-
-    def _leave(self, ticket: Ticket) -> None:
-        caller = ticket.caller
-        if ticket.state is TicketState.GRANTED:
-            ticket.state = TicketState.REFUSED
-            self._held_weight -= ticket.weight
-            caller.held_weight -= ticket.weight
-            caller.granted_count -= 1
-            if self.max_waiting:  # without a wait queue, recent use has no effect
+            elif ticket.state is TicketState.GRANTED:
+                ticket.state = TicketState.REFUSED
+                self._held_weight -= ticket.weight
+                caller.held_weight -= ticket.weight
+                caller.granted_count -= 1
                 now = self._clock()
-                caller.add_use(now - ticket.granted_at, now)
-                self._forget_idle_callers(now)
-            elif not caller.ticket_count:
-                del self._callers[caller.key]
-        elif ticket.state is TicketState.WAITING:
-            self._withdraw(ticket)
-        else:
-            return
-        if self._waiting:
+                if self.max_waiting:  # without a wait queue, recent use has no effect
+                    caller.add_use(now - ticket.granted_at, now)
+                if not caller.ticket_count:
+                    self._forget_idle_callers(now)
             self._grant()
+
+    # The methods below require that the caller holds the lock.
 
     def _grant(self) -> None:
         """Grant free slots to waiting tickets in order.
