@@ -88,21 +88,18 @@ def _disk(database: str | Path | None) -> GroupCommit[Sequence[str]]:
         paths = list(dict.fromkeys(chain.from_iterable(batch)))
         for start in range(0, len(paths), FILES_AT_ONCE):
             _sync_files(paths[start : start + FILES_AT_ONCE])
-        if database is not None:
-            try:
-                _sync_file(f"{database}-wal")
-            except FileNotFoundError:
-                # The last connection was closed, so the commits are in the database file.
-                _sync_file(str(database))
+        if database is not None and not _sync_files([f"{database}-wal"]):
+            # The last connection was closed, so the commits are in the database file.
+            _sync_files([str(database)])
 
     return GroupCommit(sync)
 
 
-def _sync_files(paths: Sequence[str]) -> None:
+def _sync_files(paths: Sequence[str]) -> int:
+    """Sync the files that exist, and return how many do. A missing one was deleted together with its submission."""
     with ExitStack() as stack:
         descriptors = []
         for path in paths:
-            # A missing file was deleted together with its submission.
             with suppress(FileNotFoundError):
                 descriptors.append(os.open(path, os.O_RDONLY))
                 stack.callback(os.close, descriptors[-1])
@@ -113,11 +110,4 @@ def _sync_files(paths: Sequence[str]) -> None:
                 os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
         for descriptor in descriptors:
             os.fsync(descriptor)
-
-
-def _sync_file(path: str) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+        return len(descriptors)
