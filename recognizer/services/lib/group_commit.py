@@ -3,6 +3,7 @@
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 from django.conf import settings
@@ -22,24 +23,21 @@ def max_transaction_requests() -> int:
     return max(1, per_process(settings.MAX_WAITING_REQUESTS) * 3 // 8)
 
 
+@dataclass(slots=True, eq=False)
 class _Caller(Generic[T]):
     """A queued caller.
 
     Attributes:
         item: the argument of its call.
-        wake_up: a lock that is released when the batch has completed, or to make the caller the leader.
+        wake_up: set when the batch has completed, or to make the caller the leader.
         is_done: whether the call may return.
         error: the exception that the call raises.
     """
 
-    __slots__ = ("error", "is_done", "item", "wake_up")
-
-    def __init__(self, item: T) -> None:
-        self.item = item
-        self.wake_up = threading.Lock()
-        self.wake_up.acquire()
-        self.is_done = False
-        self.error: BaseException | None = None
+    item: T
+    wake_up: threading.Event = field(default_factory=threading.Event)
+    is_done: bool = False
+    error: BaseException | None = None
 
 
 class GroupCommit(Generic[T]):
@@ -80,7 +78,7 @@ class GroupCommit(Generic[T]):
             self._queue.append(caller)
             must_wait, self._is_running = self._is_running, True
         if must_wait:
-            caller.wake_up.acquire()
+            caller.wake_up.wait()
         if not caller.is_done:
             self._lead()
         # The traceback of the error references this frame: a variable of it that references the error would make a
@@ -105,7 +103,7 @@ class GroupCommit(Generic[T]):
             next_leader = self._queue[0] if self._queue else None
             self._is_running = next_leader is not None
         if next_leader is not None:
-            next_leader.wake_up.release()
+            next_leader.wake_up.set()
         if self._on_complete is not None and error is None:
             try:
                 for finished in self._on_complete(items):
@@ -122,4 +120,4 @@ def _finish(callers: Sequence[_Caller[T]], error: BaseException | None) -> None:
     for caller in callers:
         if not caller.is_done:
             caller.is_done, caller.error = True, error
-            caller.wake_up.release()
+            caller.wake_up.set()
