@@ -1,23 +1,15 @@
 """Permission classes of the API: scopes of tokens, and the roles of accounts."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
+from collections.abc import Callable
 
 from rest_framework.exceptions import PermissionDenied
 from rest_framework.permissions import SAFE_METHODS, BasePermission
+from rest_framework.request import Request
 
 from recognizer.api.http.requests import actor_of
 from recognizer.models import Scope, Token
 from recognizer.services.identity import permissions, throttling
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from rest_framework.request import Request
-    from rest_framework.views import APIView
-
-    from recognizer.services.identity.actors import Actor
+from recognizer.services.identity.actors import Actor
 
 
 class InsufficientScope(PermissionDenied):
@@ -34,7 +26,7 @@ class InsufficientScope(PermissionDenied):
 class HasTokenScope(BasePermission):
     """Requires that a token has one of the view's scopes."""
 
-    def has_permission(self, request: Request, view: APIView) -> bool:
+    def has_permission(self, request: Request, view: object) -> bool:
         """Return True.
 
         Raises:
@@ -46,7 +38,7 @@ class HasTokenScope(BasePermission):
         return True
 
 
-def required_scopes(view: APIView, method: str) -> tuple[Scope, ...] | None:
+def required_scopes(view: object, method: str) -> tuple[Scope, ...] | None:
     """Return the scopes of which a token needs one.
 
     The default is `read` for safe methods and `submit` for all others. Views override it by method in their attribute
@@ -63,7 +55,7 @@ def required_scopes(view: APIView, method: str) -> tuple[Scope, ...] | None:
 class _RolePermission(BasePermission):
     require: Callable[[Actor], None]
 
-    def has_permission(self, request: Request, _view: APIView) -> bool:
+    def has_permission(self, request: Request, _view: object) -> bool:
         """Return True.
 
         Raises:

@@ -1,24 +1,17 @@
 """Bearer token authentication: `Authorization: Bearer digits_…`, registered in DEFAULT_AUTHENTICATION_CLASSES."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
+from django.contrib.auth.models import User
 from rest_framework.authentication import BaseAuthentication
 from rest_framework.exceptions import AuthenticationFailed
+from rest_framework.request import Request
 
 from recognizer.api.http.credentials import bearer_token
 from recognizer.api.http.requests import site_request
 from recognizer.middleware import client_ip, manage_key_of
+from recognizer.models import Token
+from recognizer.requests import SiteRequest
 from recognizer.services.identity import throttling, tokens
 from recognizer.services.identity.actors import Actor
-
-if TYPE_CHECKING:
-    from django.contrib.auth.models import User
-    from rest_framework.request import Request
-
-    from recognizer.models import Token
-    from recognizer.requests import SiteRequest
 
 UNREADABLE = "The Authorization header cannot be read. Send one, as in `Authorization: Bearer digits_…`."
 

@@ -1,15 +1,11 @@
 """Credentials that a request carries: a bearer token, or the cookies of a browser."""
 
-from __future__ import annotations
-
 import re
-from typing import TYPE_CHECKING
+
+from django.http import HttpRequest
+from rest_framework.request import Request
 
 from recognizer.cookies import SITE_COOKIES
-
-if TYPE_CHECKING:
-    from django.http import HttpRequest
-    from rest_framework.request import Request
 
 # Some sites use the scheme Token instead of Bearer. Such tokens are rejected with a message instead of being ignored.
 TOKEN_SCHEME = re.compile(r"(?:^|,)\s*(?:bearer|token)\b", re.IGNORECASE)
