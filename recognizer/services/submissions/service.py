@@ -24,7 +24,7 @@ from recognizer.services.lib.fair_slots import FairSlots
 
 from . import intake, writer
 from .bulk_delete import delete_submissions
-from .intake import Crop, SubmissionInput
+from .intake import SubmissionInput
 
 # Concurrent previews are few, because submissions have priority. A program with 32 connections still gets slots, and a
 # preview that waits longer would show an outdated drawing.
@@ -67,21 +67,6 @@ def create_submission(
     if not payload.demo:
         permissions.require_submitter(actor)
     return writer.store_input(payload, actor=actor, claim=claim, wait=wait, timeout=timeout)
-
-
-def create_from_image(
-    *,
-    actor: Actor,
-    data: bytes,
-    source: Source,
-    crop: Crop | None = None,
-    may_train: bool = True,
-    wait: bool = False,
-    timeout: float = 0.0,
-) -> Submission:
-    """Store an uploaded image; see `create_submission`."""
-    payload = SubmissionInput(source=source, image=data, crop=crop, may_train=may_train)
-    return create_submission(actor=actor, payload=payload, wait=wait, timeout=timeout)
 
 
 def create_from_strokes(

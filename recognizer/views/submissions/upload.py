@@ -1,7 +1,5 @@
 """The Upload page. Scripts send each image to the JSON API; without scripts one form sends all of them."""
 
-from typing import TYPE_CHECKING
-
 from django.conf import settings
 from django.contrib import messages
 from django.http import HttpResponse, QueryDict
@@ -19,11 +17,9 @@ from recognizer.services.identity import permissions, quotas, training_consent
 from recognizer.services.identity.throttling import ThrottledError
 from recognizer.services.inference import producer
 from recognizer.services.lib.errors import BusyError
-from recognizer.services.submissions import intake, service
+from recognizer.services.submissions import service
+from recognizer.services.submissions.intake import SubmissionInput, SubmissionRejectedError
 from recognizer.templatetags.formatting import ANSWER_WORDS
-
-if TYPE_CHECKING:
-    from django.core.files.uploadedfile import UploadedFile
 
 # Django's limit for files in a form (DATA_UPLOAD_MAX_NUMBER_FILES).
 MAX_RESULTS = 100
@@ -60,10 +56,11 @@ def _create_submissions(request: SiteRequest, form: UploadForm) -> HttpResponse:
     # A single file is awaited where it is stored; several share one timeout below.
     timeout = settings.PREDICTION_WAIT_SECONDS if len(files) == 1 else 0
     for file in files:
+        # One byte more than the limit is enough to reject the file for its size.
+        data = file.read(settings.MAX_UPLOAD_BYTES + 1)
+        payload = SubmissionInput(source=Source.UPLOAD, image=data, may_train=form.cleaned_data["may_train"])
         try:
-            accepted.append(
-                _create_submission(request, file, may_train=form.cleaned_data["may_train"], timeout=timeout)
-            )
+            accepted.append(service.create_submission(actor=request.actor, payload=payload, wait=True, timeout=timeout))
         except permissions.NotAllowedError as error:
             messages.error(request, str(error))
             return redirect("login")
@@ -72,7 +69,7 @@ def _create_submissions(request: SiteRequest, form: UploadForm) -> HttpResponse:
                 raise
             messages.error(request, f"{file.name} and what came after it were not taken: {THROTTLED_TEXT}")
             break
-        except (intake.SubmissionRejectedError, BusyError, quotas.QuotaError) as error:
+        except (SubmissionRejectedError, BusyError, quotas.QuotaError) as error:
             messages.error(request, f"{file.name}: {error}")
             busy = error if isinstance(error, BusyError) else busy
     if not accepted:
@@ -88,16 +85,6 @@ def _create_submissions(request: SiteRequest, form: UploadForm) -> HttpResponse:
     query = QueryDict(mutable=True)
     query.setlist("s", [submission.public_id for submission in accepted])
     return redirect(f"{reverse('upload-results')}?{query.urlencode()}")
-
-
-def _create_submission(
-    request: SiteRequest, file: "UploadedFile[bytes]", *, may_train: bool, timeout: float
-) -> Submission:
-    # One byte more than the limit is enough to reject the file for its size.
-    data = file.read(settings.MAX_UPLOAD_BYTES + 1)
-    return service.create_from_image(
-        actor=request.actor, data=data, source=Source.UPLOAD, may_train=may_train, wait=True, timeout=timeout
-    )
 
 
 @never_cache

@@ -17,7 +17,7 @@ from recognizer.services.inference import predict, statements
 from recognizer.services.registry import versions
 from recognizer.services.review import confusion_matrix, labels
 from recognizer.services.submissions import crops, service
-from recognizer.services.submissions.intake import SubmissionRejectedError
+from recognizer.services.submissions.intake import SubmissionInput, SubmissionRejectedError
 from tests.factories import make_prediction, make_version
 from tests.image_samples import SEVEN, png
 
@@ -37,7 +37,7 @@ def two_digits() -> bytes:
 @pytest.fixture
 def submission(visitor: Actor) -> Submission:
     """A predicted submission with two digits."""
-    row = service.create_from_image(actor=visitor, data=two_digits(), source=Source.API)
+    row = service.create_submission(actor=visitor, payload=SubmissionInput(source=Source.API, image=two_digits()))
     predict.predict_batch([row.pk])
     return Submission.objects.get(pk=row.pk)
 
@@ -101,7 +101,7 @@ def test_reviewer_and_holder_of_the_manage_key_may_crop_and_a_stranger_may_not(s
     assert crop(submission, LEFT, reviewer).digit == 7
     with pytest.raises(NotAllowedError):
         crops.set_crop(actor=stranger, submission=submission, crop=RIGHT)
-    row = service.create_from_image(actor=Actor(), data=two_digits(), source=Source.API)
+    row = service.create_submission(actor=Actor(), payload=SubmissionInput(source=Source.API, image=two_digits()))
     with pytest.raises(NotAllowedError):
         crops.set_crop(actor=Actor(), submission=row, crop=RIGHT)
     assert crop(row, RIGHT, Actor(manage_key=permissions.manage_key(row.public_id))).digit == 1
@@ -165,7 +165,7 @@ def test_refreshed_preprocessing_does_not_replace_the_pixels_of_another_crop(sub
 
 def test_crop_counts_as_a_submission_of_the_minute_and_its_prediction_towards_the_quota(visitor, monkeypatch):
     sender = Actor(visitor=visitor.visitor, address="192.0.2.7")
-    row = service.create_from_image(actor=sender, data=two_digits(), source=Source.API)
+    row = service.create_submission(actor=sender, payload=SubmissionInput(source=Source.API, image=two_digits()))
     before = DailyUsage.objects.get()
     counted = []
     monkeypatch.setattr(throttling, "count", lambda _actor, kind: counted.append(kind))
@@ -178,7 +178,7 @@ def test_crop_counts_as_a_submission_of_the_minute_and_its_prediction_towards_th
 def test_exhausted_quota_changes_nothing(visitor, settings):
     settings.MEGABYTES_PER_DAY = (1, 1)
     sender = Actor(visitor=visitor.visitor, address="192.0.2.7")
-    row = service.create_from_image(actor=sender, data=two_digits(), source=Source.API)
+    row = service.create_submission(actor=sender, payload=SubmissionInput(source=Source.API, image=two_digits()))
     DailyUsage.objects.update(bytes=2**20)
     with pytest.raises(quotas.QuotaError):
         crops.set_crop(actor=sender, submission=row, crop=LEFT)

@@ -27,7 +27,7 @@ pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("media")]
 
 def send(actor: Actor, data: bytes | None = None, **options: object) -> Submission:
     data = png(digit()) if data is None else data
-    return service.create_from_image(actor=actor, data=data, source=Source.API, **options)
+    return service.create_submission(actor=actor, payload=SubmissionInput(source=Source.API, image=data, **options))
 
 
 def draw(actor: Actor, strokes: object = SEVEN, **options: object) -> Submission:
