@@ -13,10 +13,12 @@ _MAX_FRAME_FILL = 0.45
 _MIN_CONTENT = 0.25
 # The middle of that component lies at most this share of the frame's width and height from the middle of the frame.
 _MAX_OFFSET = 0.3
-# A closed component that encloses less than this share of its convex hull has rays or petals: it is no frame.
-_MIN_FRAME_SOLIDITY = 0.85
-# A frame that touches the digit is recognized only if it is nearly convex and not narrow: a 0 is narrow …
+# At most this share of a frame's ink lies deeper in its convex hull than this share of its short side.
+_MAX_INNER_SHARE, _MAX_FRAME_DEPTH = 0.1, 0.2
+# A frame that touches the digit is recognized only if it is nearly convex and not narrow, as a 0 is, …
 _MIN_ATTACHED_SOLIDITY, _MIN_ATTACHED_ASPECT = 0.93, 0.72
+# … with at least this share of all ink, …
+_MIN_MAIN_SHARE = 0.8
 # … and what it contains reaches over this share of its width or height and lies, in the median, at this share of the
 # largest distance from the outline.
 _MIN_ATTACHED_CONTENT, _MIN_ATTACHED_DEPTH = 0.4, 0.4
@@ -48,7 +50,7 @@ def find_marks(mask: np.ndarray) -> np.ndarray | None:
     left, top, width, height, area = stats[order].T
     is_frame = _contain_others(left, top, width, height) & (area <= _MAX_FRAME_FILL * width * height)
     for index in np.flatnonzero(is_frame):
-        is_frame[index] = not _has_rays(_crop_component(labels, stats, order[index]))
+        is_frame[index] = _surrounds(_crop_component(labels, stats, order[index]))
     is_mark = np.asarray(is_frame | _are_underlines(left, top, width, height, ~is_frame))
     if is_mark.all():
         return None
@@ -56,6 +58,8 @@ def find_marks(mask: np.ndarray) -> np.ndarray | None:
         lookup = np.zeros(len(stats), np.uint8)
         lookup[order[is_mark]] = 255
         return cv2.dilate(lookup[labels], _3X3)
+    if area[0] < _MIN_MAIN_SHARE * area.sum():  # else its content would be read, and the rest not
+        return None
     frame = _find_attached_frame(_crop_component(labels, stats, order[0]))
     if frame is None:
         return None
@@ -99,17 +103,32 @@ def _crop_component(labels: np.ndarray, stats: np.ndarray, label: int) -> np.nda
     return np.where(labels[top : top + height, left : left + width] == label, 255, 0).astype(np.uint8)
 
 
-def _find_outline(component: np.ndarray) -> tuple[np.ndarray, float, float]:
-    """Return the outline of a component, the area it encloses, and that area as a share of its convex hull."""
+def _surrounds(component: np.ndarray) -> bool:
+    """Return whether nearly all ink of a component lies along its convex hull: no rays, and no digit attached to it."""
+    depth, _ = _measure_depth(component, hull=True)
+    limit = _MAX_FRAME_DEPTH * min(component.shape)
+    ink = component > 0
+    return bool(np.count_nonzero(ink & (depth > limit)) <= _MAX_INNER_SHARE * np.count_nonzero(ink))
+
+
+def _measure_depth(component: np.ndarray, *, hull: bool) -> tuple[np.ndarray, float]:
+    """Measure how far the pixels of a component lie inside of its outline.
+
+    Args:
+        component: uint8 (h, w), 255 for the ink of one component, cropped to it.
+        hull: use the convex hull instead of the outline.
+
+    Returns:
+        The distance of each pixel from the outline in pixels, float32 (h, w), 0 outside; and the area within the
+        outline as a share of its convex hull.
+    """
     contours, _ = cv2.findContours(component, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
-    area = cv2.contourArea(contours[0])
-    return contours[0], area, area / max(1.0, cv2.contourArea(cv2.convexHull(contours[0])))
-
-
-def _has_rays(component: np.ndarray) -> bool:
-    """Return whether a component is closed and its outline is far from convex, as that of a sun or a flower."""
-    _, area, solidity = _find_outline(component)
-    return area > 0.5 * component.size and solidity < _MIN_FRAME_SOLIDITY
+    convex = cv2.convexHull(contours[0])
+    solidity = cv2.contourArea(contours[0]) / max(1.0, cv2.contourArea(convex))
+    height, width = component.shape
+    enclosed = np.zeros((height + 2, width + 2), np.uint8)
+    cv2.drawContours(enclosed, [convex if hull else contours[0]], -1, 255, cv2.FILLED, offset=(1, 1))
+    return cv2.distanceTransform(enclosed, cv2.DIST_L2, cv2.DIST_MASK_3)[1:-1, 1:-1], solidity
 
 
 def _find_attached_frame(component: np.ndarray) -> np.ndarray | None:
@@ -124,12 +143,9 @@ def _find_attached_frame(component: np.ndarray) -> np.ndarray | None:
     height, width = component.shape
     if min(width, height) < _MIN_ATTACHED_ASPECT * max(width, height):
         return None
-    outline, _, solidity = _find_outline(component)
+    depth, solidity = _measure_depth(component, hull=False)
     if solidity < _MIN_ATTACHED_SOLIDITY:
         return None
-    enclosed = np.zeros((height + 2, width + 2), np.uint8)
-    cv2.drawContours(enclosed, [outline], -1, 255, cv2.FILLED, offset=(1, 1))
-    depth = cv2.distanceTransform(enclosed, cv2.DIST_L2, cv2.DIST_MASK_3)[1:-1, 1:-1]
     # The share of ink at each whole distance from the outline. Distance 0 lies outside.
     steps = depth.astype(np.intp).ravel()
     cover = np.bincount(steps, weights=component.ravel() / 255) / np.maximum(1, np.bincount(steps))

@@ -10,7 +10,11 @@ _MAX_LINE = 0.12
 # Minimum area of the filled digit, as a multiple of the area of the outline.
 _MIN_GAIN = 1.6
 # Maximum width of the filled strokes at their widest, as a share of the long side: wider is the hole of a digit.
-_MAX_FILLED_STROKE = 0.4
+_MAX_FILLED_STROKE = 0.6
+# At most this share of the ink does not lie along the edge of the filled area.
+_MAX_STRAY = 0.08
+# Maximum width of a line that ends outside of that area, in mean widths: a line varies.
+_TAIL_WIDTH = 1.5
 # An image with more contours is texture.
 _MAX_CONTOURS = 100
 
@@ -43,11 +47,28 @@ def fill_outlines(alpha: np.ndarray, stroke: float) -> np.ndarray | None:
     for depth in range(max(depths) + 1):
         level = [contour for contour, own in zip(contours, depths, strict=True) if own == depth]
         cv2.drawContours(filled, level, -1, 0 if depth % 4 == 3 else 255, cv2.FILLED, offset=(1, 1))
-    if cv2.countNonZero(filled) < _MIN_GAIN * cv2.countNonZero(ink):
-        return None
-    if 2 * cv2.distanceTransform(filled, cv2.DIST_L2, cv2.DIST_MASK_3).max() > _MAX_FILLED_STROKE * size:
+    if cv2.countNonZero(filled) < _MIN_GAIN * cv2.countNonZero(ink) or not _is_outline(ink, filled, stroke):
         return None
     result = alpha.copy()
     window = result[y : y + height, x : x + width]
     np.maximum(window, filled[1:-1, 1:-1], out=window)
     return result
+
+
+def _is_outline(ink: np.ndarray, filled: np.ndarray, stroke: float) -> bool:
+    """Return whether nearly all ink lies along the edge of the filled area, and that area is no hole of a digit.
+
+    Args:
+        ink: uint8 (h, w), 255 for ink.
+        filled: uint8 (h + 2, w + 2), 255 for ink and the area within, with a margin of one pixel.
+        stroke: width of the lines in pixels.
+    """
+    depth = cv2.distanceTransform(filled, cv2.DIST_L2, cv2.DIST_MASK_3)
+    if 2 * depth.max() > _MAX_FILLED_STROKE * max(ink.shape):
+        return False
+    # Lines that end outside of the area, as the tail of a 6 does, vanish in an opening; a bar within it is deep.
+    reach = round(_TAIL_WIDTH * stroke) | 1
+    body = cv2.morphologyEx(filled, cv2.MORPH_OPEN, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (reach, reach)))
+    is_edge = (body > 0) & (depth <= 2 * stroke)
+    stray = cv2.countNonZero(np.where(is_edge[1:-1, 1:-1], 0, ink).astype(np.uint8))
+    return stray <= _MAX_STRAY * cv2.countNonZero(ink)

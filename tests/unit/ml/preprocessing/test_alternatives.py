@@ -16,6 +16,9 @@ from ml.data.mnist import load_mnist
 from ml.preprocessing import Prepared, prepare_image
 from ml.readings import MAX_READINGS, ReadingKind
 
+TURN = np.linspace(0, 2 * np.pi, 40)
+ZERO = [[(140 + 70 * np.cos(TURN)).tolist(), (140 + 90 * np.sin(TURN)).tolist()]]
+SIX = [[[170, 120, *(140 + 45 * np.cos(TURN + 2.8))], [40, 110, *(190 + 55 * np.sin(TURN + 2.8))]]]
 PAPER, INK, DESK = (245, 245, 240), (20, 20, 40), (90, 60, 40)
 
 
@@ -78,6 +81,24 @@ def test_boxed_number_is_still_several_digits():
     assert unmarked[0].ink["several"]
 
 
+def test_box_is_kept_if_a_digit_is_attached_to_it():
+    ink = np.zeros((280, 280), np.uint8)
+    ink[90:190, 50:150], ink[90:190, 130:230] = drawing(SEVEN, side=100, pen=9), drawing(FIVE, side=100, pen=9)
+    ink = cv2.line(with_box(ink), (45, 111), (100, 111), 255, 5)  # else the digit that is not attached would be read
+    prepared = prepare_image(on_paper(ink, INK, PAPER))
+    assert not any(item.kind is ReadingKind.UNMARKED for item in prepared.readings)
+
+
+def test_round_zero_beside_another_digit_is_no_circle():
+    ink = np.zeros((280, 280), np.uint8)
+    ink[90:190, 150:250] = drawing(FIVE, side=100, pen=26)
+    ink = cv2.ellipse(ink, (90, 140), (45, 50), 0, 0, 360, 255, 9, cv2.LINE_AA)
+    ink = cv2.line(ink, (60, 175), (122, 105), 255, 9, cv2.LINE_AA)
+    prepared = prepare_image(on_paper(ink, INK, PAPER))
+    assert prepared.ink["several"]
+    assert not any(item.kind is ReadingKind.UNMARKED for item in prepared.readings)
+
+
 def test_bar_of_a_five_is_no_mark():
     prepared = prepare_image(on_paper(small_digit(FIVE), INK, PAPER))
     assert [item.kind for item in prepared.readings] == [ReadingKind.PLAIN]
@@ -122,6 +143,12 @@ def test_outlined_digit_is_filled():
     outline = cv2.drawContours(np.zeros_like(body), contours, -1, 255, 3, cv2.LINE_AA)
     expected = prepare_image(on_paper(body, INK, PAPER)).pixels
     assert likeness(expected, pixels_of(prepare_image(on_paper(outline, INK, PAPER)), ReadingKind.FILLED)) > 0.95
+
+
+@pytest.mark.parametrize("strokes", [SIX, ZERO])
+def test_hole_of_a_digit_is_not_filled(strokes):
+    prepared = prepare_image(on_paper(drawing(strokes, pen=8), INK, PAPER))
+    assert not any(item.kind is ReadingKind.FILLED for item in prepared.readings)
 
 
 def test_clean_digits_have_one_reading():
