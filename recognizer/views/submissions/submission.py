@@ -14,7 +14,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from recognizer.forms import CropForm
-from recognizer.models import Label, LabelReason, Submission, SubmissionState, TruthValue
+from recognizer.models import Label, LabelReason, Prediction, Submission, SubmissionState, TruthValue, Verdict
 from recognizer.requests import SiteRequest
 from recognizer.services.identity import permissions
 from recognizer.services.identity.quotas import QuotaError
@@ -123,9 +123,15 @@ def set_crop(request: SiteRequest, public_id: str) -> HttpResponse:
         messages.error(request, str(error))
     else:
         if submission.latest_prediction is not None:
-            text = verdict_sentence(submission.latest_prediction)
-            messages.success(request, f"Read again: {submission.latest_prediction.digit}. {text}.")
+            messages.success(request, f"Read again: {_describe(submission.latest_prediction)}")
     return redirect(submission)
+
+
+def _describe(prediction: Prediction) -> str:
+    text = verdict_sentence(prediction)
+    if prediction.verdict == Verdict.SURE:
+        text = f"{prediction.digit}. {text}"
+    return text if text.endswith("?") else f"{text}."
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
