@@ -52,7 +52,7 @@ def _iter_candidates(
     if plain is not None:
         yield ReadingKind.PADDED, _segment_padded(pixels, plain)
         yield ReadingKind.LINES, _segment_with_lines(plain)
-        yield ReadingKind.UNMARKED, _segment_unmarked(plain)
+        yield ReadingKind.UNMARKED, segment_unmarked(plain)
     if plain is None or not plain.features["quick"] or plain.features["coverage"] > _MIN_SHEET_COVERAGE:
         sheet = rectify_sheet(pixels)
         yield ReadingKind.SHEET, None if sheet is None else segment_image(sheet)
@@ -74,7 +74,7 @@ def _segment_with_lines(plain: Segmentation) -> Segmentation | None:
     return None if plain.ruled_map is None else _segment_variant(plain.ruled_map, plain)
 
 
-def _segment_unmarked(plain: Segmentation) -> Segmentation | None:
+def segment_unmarked(plain: Segmentation) -> Segmentation | None:
     """Segment the ink without a frame, a circle or an underline; None if there is none of them."""
     marks = find_marks(plain.mask) if _encloses_area(plain) else None
     return None if marks is None else _segment_variant(cv2.bitwise_and(plain.ink_map, cv2.bitwise_not(marks)), plain)

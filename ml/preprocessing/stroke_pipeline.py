@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
+from ml.preprocessing.alternatives import segment_unmarked
 from ml.preprocessing.normalization import BOX, Prepared, normalize
 from ml.preprocessing.segmentation import Segmentation, segment
 from ml.preprocessing.strokes import FRAME, STORED_PEN_WIDTH, Strokes, draw_lines, to_point_arrays
+from ml.readings import Reading, ReadingKind
 from ml.versions import SIDE
 
 # Stroke width in the 28x28, in pixels: the median over MNIST's digits is 2.45, the middle half 2.0 to 2.9.
@@ -27,22 +29,33 @@ def prepare_strokes(strokes: Strokes, *, pen: float = PEN) -> Prepared:
         pen: width of the strokes in pixels of the 28x28.
 
     Returns:
-        The 28x28 pixels and the image features; `blank` if there are no points.
+        The plain reading, one without a frame, circle or underline if there is any, and their image features; `blank`
+        if there are no points.
     """
     lines = to_point_arrays(strokes)
     result = _segment_lines(lines) if lines else None
     if result is None:
         return Prepared(np.zeros((SIDE, SIDE), np.uint8), blank=True)
-    segmentation, on_ink = result
-    selected = [line for line, is_on_ink in zip(lines, on_ink, strict=True) if is_on_ink] or lines
-    low, high = _bounds(selected)
+    segmentation, small = result
+    unmarked = segment_unmarked(segmentation)
+    alternatives: tuple[Reading, ...] = ()
+    if unmarked is not None and not unmarked.features["dot"]:
+        pixels = _render(_select_lines(lines, small, unmarked.alpha), pen)
+        alternatives = (Reading(ReadingKind.UNMARKED, pixels, unmarked.features),)
+    pixels = _render(_select_lines(lines, small, segmentation.alpha), pen)
+    return Prepared(pixels, segmentation.features, alternatives=alternatives)
+
+
+def _render(lines: list[np.ndarray], pen: float) -> np.ndarray:
+    """Draw lines with a pen of a width in pixels of the 28x28, and normalize them: uint8 (28, 28)."""
+    low, high = _bounds(lines)
     scale = _OVERSAMPLING * (BOX - pen) / max(float((high - low).max()), _MIN_SPAN * FRAME)
     pen_width = pen * _OVERSAMPLING
     width, height = np.ceil((high - low) * scale + pen_width).astype(int).tolist()
     # One pixel of margin, or the anti-aliased edge would be cut off.
-    shifted = [(line - low) * scale + pen_width / 2 + 1 for line in selected]
+    shifted = [(line - low) * scale + pen_width / 2 + 1 for line in lines]
     large = draw_lines(shifted, (height + 2, width + 2), pen_width)
-    return Prepared(normalize(large, (1, 1, width, height), pen_width), segmentation.features)
+    return normalize(large, (1, 1, width, height), pen_width)
 
 
 def _bounds(lines: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
@@ -51,11 +64,11 @@ def _bounds(lines: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
     return points.min(axis=0), points.max(axis=0)
 
 
-def _segment_lines(lines: list[np.ndarray]) -> tuple[Segmentation, list[bool]] | None:
+def _segment_lines(lines: list[np.ndarray]) -> tuple[Segmentation, list[np.ndarray]] | None:
     """Segment a small rendering of the drawing.
 
     Returns:
-        The segmentation, and for each line whether it is part of the digit; None if there is no ink.
+        The segmentation, and the lines in its pixels; None if there is no ink.
     """
     low, high = _bounds(lines)
     span = float((high - low).max())
@@ -70,13 +83,19 @@ def _segment_lines(lines: list[np.ndarray]) -> tuple[Segmentation, list[bool]] |
         return None
     # A drawing whose span is below the width of the pen is a dot.
     segmentation = segmentation.with_features(quick=True, dot=span < STORED_PEN_WIDTH)
-    return segmentation, _are_on_ink(small, segmentation.alpha)
+    return segmentation, small
 
 
-def _are_on_ink(lines: list[np.ndarray], alpha: np.ndarray) -> list[bool]:
-    """Return for each line whether more than half of its points lie on ink."""
-    x, y = np.rint(np.concatenate(lines) - 0.5).astype(int).T
-    lengths = np.array([len(line) for line in lines])
+def _select_lines(lines: list[np.ndarray], small: list[np.ndarray], alpha: np.ndarray) -> list[np.ndarray]:
+    """Return the lines of which more than half of the points lie on selected ink; all if there are none.
+
+    Args:
+        lines: the lines.
+        small: the same in pixels of `alpha`.
+        alpha: uint8 (h, w), above 0 on selected ink.
+    """
+    x, y = np.rint(np.concatenate(small) - 0.5).astype(int).T
+    lengths = np.array([len(line) for line in small])
     starts = np.concatenate([[0], lengths[:-1].cumsum()])
-    is_on_ink: list[bool] = (np.add.reduceat((alpha[y, x] > 0).astype(int), starts) > 0.5 * lengths).tolist()
-    return is_on_ink
+    is_on_ink = np.add.reduceat((alpha[y, x] > 0).astype(int), starts) > 0.5 * lengths
+    return [line for line, is_selected in zip(lines, is_on_ink.tolist(), strict=True) if is_selected] or lines

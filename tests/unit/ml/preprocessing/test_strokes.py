@@ -16,6 +16,7 @@ from digitsite.testing.drawings import FIVE, SEVEN, TWELVE
 from digitsite.testing.preprocessing_costs import processor_milliseconds
 from ml.preprocessing import FRAME, StrokesError, parse_strokes, prepare_image, prepare_strokes, render_strokes
 from ml.preprocessing.strokes import MAX_EXACT_POINTS, MAX_POINTS, MAX_STROKES, Strokes, draw_lines
+from ml.readings import ReadingKind
 
 
 def refusal(value: object, **options: object) -> StrokesError:
@@ -291,3 +292,26 @@ def test_coarse_rendering_keeps_pen_widths_apart():
 
 def test_coarse_rendering_has_the_requested_size():
     assert draw_lines([np.full((2000, 2), 5.0)], (7, 9), 3).shape == (7, 9)
+
+
+TURN = np.linspace(0, 2 * np.pi, 40)
+INNER_SEVEN = [[[100, 170, 125], [90, 90, 190]]]
+MARKS = {
+    "box": [[[30, 250, 250, 30, 30], [30, 30, 250, 250, 30]]],
+    "four sides": [[[30, 250], [30, 30]], [[250, 250], [30, 250]], [[250, 30], [250, 250]], [[30, 30], [250, 30]]],
+    "circle": [[(140 + 115 * np.cos(TURN)).tolist(), (140 + 115 * np.sin(TURN)).tolist()]],
+    "underline": [[[90, 180], [215, 218]]],
+}
+
+
+@pytest.mark.parametrize("mark", MARKS)
+def test_strokes_around_or_under_the_digit_are_dropped_in_a_further_reading(mark):
+    alone = prepare_strokes(INNER_SEVEN)
+    prepared = prepare_strokes(MARKS[mark] + INNER_SEVEN)
+    assert [item.kind for item in prepared.readings] == [ReadingKind.PLAIN, ReadingKind.UNMARKED]
+    np.testing.assert_array_equal(prepared.readings[1].pixels, alone.pixels)
+
+
+@pytest.mark.parametrize("strokes", [SEVEN, FIVE, INNER_SEVEN])
+def test_strokes_without_marks_have_one_reading(strokes):
+    assert len(prepare_strokes(strokes).readings) == 1
