@@ -109,12 +109,9 @@ class Receiver:
 
     async def _receive(self, scope: Scope, receive: Receive, environ: Environ, caller: str) -> Body:
         """Return the body. If it cannot be received, return an empty body and set the error in the environ."""
-        length, is_chunked = None, False
-        for name, value in scope["headers"]:
-            if name == b"content-length":
-                length = int(value)  # granian rejects other values
-            elif name == b"transfer-encoding":
-                is_chunked = True
+        headers = dict(scope["headers"])
+        is_chunked = b"transfer-encoding" in headers
+        length = int(headers.get(b"content-length", 0))  # granian rejects other values
         body = empty_body()
         if is_chunked or length:
             receiver = BodyReceiver(

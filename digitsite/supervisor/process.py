@@ -1,6 +1,7 @@
 """A child process of the supervisor, in a process group of its own."""
 
 import contextlib
+import math
 import os
 import signal
 import subprocess
@@ -36,7 +37,7 @@ class ManagedProcess:
     Attributes:
         exit_status: Status at its last end; negative for a signal.
         equal_failures: Number of times in a row that it ended before it was stable, with the same exit status.
-        restart_at: When to restart the process, on the monotonic clock; None if no restart is planned.
+        restart_at: When to restart the process, on the monotonic clock; infinite if no restart is planned.
     """
 
     def __init__(
@@ -46,7 +47,7 @@ class ManagedProcess:
         self.command = command
         self.exit_status: int | None = None
         self.equal_failures = 0
-        self.restart_at: float | None = None
+        self.restart_at = math.inf
         self._restarts = not oneshot
         self._log = log
         self._guard = guard
@@ -74,7 +75,7 @@ class ManagedProcess:
 
     def start(self, environment: dict[str, str]) -> None:
         """Start the process."""
-        self.restart_at = None
+        self.restart_at = math.inf
         self._started = time.monotonic()
         self._process = subprocess.Popen(
             self.command,
@@ -136,7 +137,7 @@ class ManagedProcess:
     def stop(self) -> None:
         """Send SIGTERM and do not restart the process."""
         self._restarts = False
-        self.restart_at = None
+        self.restart_at = math.inf
         if self._process is not None:
             self._process.terminate()
             # A suspended process (SIGSTOP) receives SIGTERM only after it continues.

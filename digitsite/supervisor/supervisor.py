@@ -1,6 +1,7 @@
 """The supervisor: starts the processes in order, announces the site, restarts failed processes, stops all of them."""
 
 import contextlib
+import math
 import os
 import selectors
 import signal
@@ -104,10 +105,8 @@ class Supervisor:
             is_current = False
             for process in self._processes:
                 process.equal_failures = 0
-        while not is_ready:
-            is_ready = self._wait(probe, every=POLL_SECONDS, seconds=EXPLAIN_SECONDS)
-            if not is_ready:
-                self._log("site", f"not answering yet: {probe.missing}")
+        while not (is_ready or self._wait(probe, every=POLL_SECONDS, seconds=EXPLAIN_SECONDS)):
+            self._log("site", f"not answering yet: {probe.missing}")
         self._is_starting = False
         self._announce()
         if is_current:
@@ -155,13 +154,13 @@ class Supervisor:
 
     # --- Event loop -----------------------------------------------------------------------------------------------
 
-    def _wait(self, is_done: Callable[[], bool], *, every: float | None = None, seconds: float | None = None) -> bool:
+    def _wait(self, is_done: Callable[[], bool], *, every: float = 0.0, seconds: float = math.inf) -> bool:
         """Handle events until `is_done()` returns True.
 
         Args:
             is_done: The condition.
-            every: Check the condition in this interval, in seconds; None: after each event.
-            seconds: Stop waiting after this time; None: never.
+            every: Check the condition in this interval, in seconds; 0: after each event.
+            seconds: Stop waiting after this time.
 
         Returns:
             Whether the condition is met; False after `seconds`.
@@ -169,22 +168,19 @@ class Supervisor:
         Raises:
             StoppedError: A signal to stop has arrived.
         """
-        now = time.monotonic()
-        deadline = None if seconds is None else now + seconds
-        check_at = now if every else None
+        check_at = time.monotonic()
+        deadline = check_at + seconds
         while True:
             if self._stop_signals:
                 raise StoppedError
-            now = time.monotonic()
-            if check_at is None or check_at <= now:
+            if check_at <= time.monotonic():
                 if is_done():
                     return True
-                now = time.monotonic()
-                check_at = now + every if every else None
-            if deadline is not None and now >= deadline:
+                check_at = time.monotonic() + every
+            if time.monotonic() >= deadline:
                 return False
-            times = [deadline, check_at, *(process.restart_at for process in self._processes)]
-            self._handle_events(min((moment for moment in times if moment is not None), default=None))
+            restarts = [process.restart_at for process in self._processes]
+            self._handle_events(min(deadline, check_at if every else math.inf, *restarts))
 
     def _kill_stalled(self) -> bool:
         """Kill workers whose queue has been stalled for too long; they are restarted. Returns False, to be repeated."""
@@ -199,9 +195,9 @@ class Supervisor:
                     self._stalled.pop(queue, None)  # the restarted worker gets the full time
         return False
 
-    def _handle_events(self, until: float | None) -> None:
+    def _handle_events(self, until: float) -> None:
         """Wait for events until the time `until` (monotonic clock), and return after the first batch of events."""
-        timeout = None if until is None else max(until - time.monotonic(), 0)
+        timeout = None if until == math.inf else max(until - time.monotonic(), 0)
         for key, _ in self._selector.select(timeout):
             if key.data is None:
                 with contextlib.suppress(BlockingIOError):
@@ -218,7 +214,7 @@ class Supervisor:
                     self._log("site", f"Redis could not read its file, which is now {aside}; it starts empty")
                 elif self._cannot_start(process):
                     raise StartError(process.failure_message)
-            elif process.restart_at is not None and process.restart_at <= time.monotonic():
+            elif process.restart_at <= time.monotonic():
                 self._start_process(process)
 
     def _cannot_start(self, process: ManagedProcess) -> bool:

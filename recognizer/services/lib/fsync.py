@@ -87,16 +87,16 @@ def _disk(database: str | Path | None) -> GroupCommit[Sequence[str]]:
     def sync(batch: Sequence[Sequence[str]]) -> None:
         paths = list(dict.fromkeys(chain.from_iterable(batch)))
         for start in range(0, len(paths), FILES_AT_ONCE):
-            _sync_files(paths[start : start + FILES_AT_ONCE])
-        if database is not None and not _sync_files([f"{database}-wal"]):
+            sync_files(paths[start : start + FILES_AT_ONCE])
+        if database is not None and not sync_files([f"{database}-wal"]):
             # The last connection was closed, so the commits are in the database file.
-            _sync_files([str(database)])
+            sync_files([str(database)])
 
     return GroupCommit(sync)
 
 
-def _sync_files(paths: Sequence[str]) -> int:
-    """Sync the files that exist, and return how many do. A missing one was deleted together with its submission."""
+def sync_files(paths: Sequence[str]) -> int:
+    """Sync the files or folders that exist, and return how many do; an image may be deleted with its submission."""
     with ExitStack() as stack:
         descriptors = []
         for path in paths:

@@ -13,6 +13,8 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, NotRequired, TypedDict, cast
 
+from recognizer.services.lib import fsync
+
 from .errors import BackupError
 
 if TYPE_CHECKING:
@@ -118,22 +120,13 @@ def writing(path: Path) -> Iterator[Writer]:
             file.flush()
             os.fsync(file.fileno())
         os.link(draft, path)  # unlike a rename, never replaces a file that was created since
-        _sync_folder(path.parent)
+        fsync.sync_files([str(path.parent)])  # a new file may otherwise lose its name in a power failure
     except FileExistsError:
         raise BackupError(f"{path} was created by another process. Choose another name.") from None
     except OSError as error:
         raise BackupError(f"{path} cannot be written: {error.strerror or error}.") from error
     finally:
         draft.unlink(missing_ok=True)
-
-
-def _sync_folder(folder: Path) -> None:
-    """Sync a folder, because a new file may otherwise lose its name in a power failure."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def verify(path: Path) -> Manifest:
