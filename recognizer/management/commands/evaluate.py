@@ -14,6 +14,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
+from ml.data.mnist import MnistError, load_mnist
 from ml.evaluation.folder_evaluation import LabelledImage, ResultSummary, evaluate_images, label_from_path, mnist_images
 from ml.evaluation.html_report import describe, render_card, render_page
 from recognizer.management.model_selection import add_model_arguments, classifier_from_options
@@ -40,7 +41,12 @@ class Command(BaseCommand):
     def handle(self, *args: object, **options: Any) -> None:
         """Evaluate the model, print the metrics and write the reports."""
         classifier = classifier_from_options(options)
-        samples = _mnist_samples() if options["mnist"] else _folder_samples(options["images"])
+        try:
+            samples = _mnist_samples() if options["mnist"] else label_from_path(options["images"])
+        except (FileNotFoundError, MnistError) as error:
+            raise CommandError(str(error)) from error
+        if not samples:
+            raise CommandError(f"There are no images in {options['images']}.")
         results, cards = ResultSummary(), []
         for result in evaluate_images(samples, classifier):
             results.add(result)
@@ -56,23 +62,8 @@ class Command(BaseCommand):
             self.stdout.write(f"every error: {options['report'] / 'index.html'}")
 
 
-def _folder_samples(folder: Path) -> list[LabelledImage]:
-    try:
-        samples = label_from_path(folder)
-    except FileNotFoundError as error:
-        raise CommandError(str(error)) from error
-    if not samples:
-        raise CommandError(f"There are no images in {folder}.")
-    return samples
-
-
 def _mnist_samples() -> list[LabelledImage]:
-    from ml.data.mnist import MnistError, load_mnist
-
-    try:
-        mnist = load_mnist()
-    except MnistError as error:
-        raise CommandError(str(error)) from error
+    mnist = load_mnist()
     return mnist_images(mnist.test_images, mnist.test_labels)
 
 

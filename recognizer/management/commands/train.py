@@ -63,31 +63,23 @@ class Command(BaseCommand):
         # TensorFlow's C++ library logs harmless messages as errors. Python exceptions are not affected.
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
         from ml.data.mnist import MnistError, load_mnist
+        from ml.training.export_pipeline import ExportMismatchError
 
         _require_writable(options["output"])
         try:
             mnist = load_mnist(path=options["mnist"])
-        except MnistError as error:
+            metrics = self._calibrate(mnist, options) if options["calibrate_only"] else self._train(mnist, options)
+        except (MnistError, ExportMismatchError) as error:
             raise CommandError(str(error)) from error
-        metrics = self._calibrate(mnist, options) if options["calibrate_only"] else self._train(mnist, options)
         for key in ("validation_accuracy", "distorted_accuracy", "non_digits_refused", "ece"):
             self.stdout.write(f"{key.replace('_', ' ').capitalize()}: {metrics[key]:.4f}")
         self.stdout.write(self.style.SUCCESS(f"Test accuracy: {metrics['test_accuracy']:.4f}"))
 
     def _calibrate(self, mnist: Mnist, options: dict[str, Any]) -> dict[str, Any]:
         from ml.training.eval_sets import export_datasets
-        from ml.training.export_pipeline import (
-            ExportMismatchError,
-            evaluate_model,
-            export_recalibrated,
-            read_folder,
-            write_folder,
-        )
+        from ml.training.export_pipeline import evaluate_model, export_recalibrated, read_folder, write_folder
 
-        try:
-            exported, metrics, history = read_folder(options["output"])
-        except ExportMismatchError as error:
-            raise CommandError(str(error)) from error
+        exported, metrics, history = read_folder(options["output"])
         sets = export_datasets(mnist)
         exported = export_recalibrated(exported, sets)
         metrics |= evaluate_model(exported, sets) | {"calibrated_by": _command()}
@@ -99,13 +91,7 @@ class Command(BaseCommand):
 
         from ml.training.datasets import build_sources
         from ml.training.eval_sets import export_datasets
-        from ml.training.export_pipeline import (
-            ExportMismatchError,
-            describe_training,
-            evaluate_model,
-            export_model,
-            write_folder,
-        )
+        from ml.training.export_pipeline import describe_training, evaluate_model, export_model, write_folder
         from ml.training.loop import fit
 
         names = [field.name for field in dataclasses.fields(RECIPES["seed"])]
@@ -131,10 +117,7 @@ class Command(BaseCommand):
             except KeyboardInterrupt as interrupt:
                 raise CommandError("Stopped; nothing was written.") from interrupt
 
-        try:
-            exported = export_model(model, recipe.name, sets)
-        except ExportMismatchError as error:
-            raise CommandError(str(error)) from error
+        exported = export_model(model, recipe.name, sets)
         description = describe_training(recipe, _command(), time.monotonic() - started, rows)
         metrics = evaluate_model(exported, sets) | description
         write_folder(options["output"], exported, metrics, history)
