@@ -150,8 +150,10 @@ def _find_attached_frame(component: np.ndarray) -> np.ndarray | None:
     steps = depth.astype(np.intp).ravel()
     cover = np.bincount(steps, weights=component.ravel() / 255) / np.maximum(1, np.bincount(steps))
     is_thin = cover < _MIN_FRAME_COVER
+    if not is_thin[1:].any():
+        return None
     thickness = int(is_thin[1:].argmax())
-    if not is_thin[1:].any() or not 1 <= thickness <= _MAX_FRAME_THICKNESS * min(width, height):
+    if not 1 <= thickness <= _MAX_FRAME_THICKNESS * min(width, height):
         return None
     band = (depth > 0) & (depth < thickness + 2)
     content = np.where(band, 0, component).astype(np.uint8)
