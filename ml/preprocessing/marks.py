@@ -149,10 +149,8 @@ def _find_attached_frame(component: np.ndarray) -> np.ndarray | None:
     # The share of ink at each whole distance from the outline. Distance 0 lies outside.
     steps = depth.astype(np.intp).ravel()
     cover = np.bincount(steps, weights=component.ravel() / 255) / np.maximum(1, np.bincount(steps))
-    is_thin = cover < _MIN_FRAME_COVER
-    if not is_thin[1:].any():
-        return None
-    thickness = int(is_thin[1:].argmax())
+    is_thin = np.append(cover[1:] < _MIN_FRAME_COVER, True)
+    thickness = int(is_thin.argmax())
     if not 1 <= thickness <= _MAX_FRAME_THICKNESS * min(width, height):
         return None
     band = (depth > 0) & (depth < thickness + 2)

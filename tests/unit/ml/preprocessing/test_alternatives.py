@@ -146,18 +146,17 @@ def test_outlined_digit_is_filled():
     assert likeness(expected, pixels_of(prepare_image(on_paper(outline, INK, PAPER)), ReadingKind.FILLED)) > 0.95
 
 
-<<<<<<< ours
 @pytest.mark.parametrize("strokes", [SIX, ZERO])
 def test_hole_of_a_digit_is_not_filled(strokes):
     prepared = prepare_image(on_paper(drawing(strokes, pen=8), INK, PAPER))
     assert not any(item.kind is ReadingKind.FILLED for item in prepared.readings)
-=======
+
+
 @pytest.mark.parametrize("shape", [(1, 1), (2, 2)])
 def test_speck_of_ink_has_no_mark(shape):
     ink = np.zeros((28, 28), np.uint8)
     ink[5 : 5 + shape[0], 5 : 5 + shape[1]] = 255
     assert find_marks(ink) is None
->>>>>>> theirs
 
 
 def test_clean_digits_have_one_reading():
