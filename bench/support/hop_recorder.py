@@ -8,7 +8,7 @@ import os
 import sys
 import threading
 import time
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -33,6 +33,8 @@ FRAMEWORK = (
     "recognizer.api.http.requests",
     "recognizer.api.http.throttles",
 )
+# An import, and the hook in which REST framework lets a view check a request.
+NOT_CALLERS = ("<module>", "initial")
 LIBRARIES = ("contextlib.py", "functools.py")
 _records = os.open(Path(os.environ["HOPS_FOLDER"]) / f"{os.getpid()}.jsonl", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
 
@@ -67,7 +69,7 @@ def caller_of(frame: FrameType) -> str:
         if is_property(caller):
             return ""
         caller = caller.f_back
-    if caller is None or caller.f_code.co_name == "<module>":  # an import
+    if caller is None or caller.f_code.co_name in NOT_CALLERS:
         return ""
     return module_of_frame(caller)
 
@@ -81,7 +83,7 @@ def is_decorator_of(caller: FrameType, frame: FrameType) -> bool:
 def is_property(frame: FrameType) -> bool:
     """Return whether the frame computes an attribute of a value."""
     owner = type(frame.f_locals.get("self"))
-    return isinstance(getattr(owner, frame.f_code.co_name, None), property)
+    return isinstance(getattr(owner, frame.f_code.co_name, None), property | cached_property)
 
 
 def shapes_of(values: Any) -> set[str]:
