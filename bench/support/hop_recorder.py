@@ -65,11 +65,11 @@ def module_of_frame(frame: FrameType) -> str:
 def caller_of(frame: FrameType) -> str:
     """Return the module of the project that called this frame, or "": by no module, or to compute a property."""
     caller = frame.f_back
-    while caller is not None and (module_of_frame(caller) == "*" or is_decorator_of(caller, frame)):
-        if is_property(caller):
-            return ""
+    while caller is not None and not is_property(caller):
+        if module_of_frame(caller) != "*" and not is_decorator_of(caller, frame):
+            break
         caller = caller.f_back
-    if caller is None or caller.f_code.co_name in NOT_CALLERS:
+    if caller is None or is_property(caller) or caller.f_code.co_name in NOT_CALLERS:
         return ""
     return module_of_frame(caller)
 
