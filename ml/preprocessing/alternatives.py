@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 _PADDING = 0.25
 # Ink at the edge that was ignored may be a part of the digit if it is at least this share of all ink.
 _MIN_NEIGHBOURS = 0.1
+# Padded noise looks like one filled shape. With more parts than this in either reading, no answer is sure.
+_MAX_PARTS = 5
 # Minimum area within an outer contour, as a multiple of the area of its ink.
 _MIN_ENCLOSED = 1.25
 # A clean image is searched for a sheet of paper if the ink covers more than this share of it.
@@ -66,7 +68,10 @@ def _segment_padded(pixels: np.ndarray, plain: Segmentation) -> Segmentation | N
         return None
     margin = max(2, round(_PADDING * math.sqrt(pixels.shape[0] * pixels.shape[1])))
     paper = np.median(border_pixels(pixels), axis=0).tolist()
-    return segment_image(cv2.copyMakeBorder(pixels, margin, margin, margin, margin, cv2.BORDER_CONSTANT, value=paper))
+    padded = segment_image(cv2.copyMakeBorder(pixels, margin, margin, margin, margin, cv2.BORDER_CONSTANT, value=paper))
+    if padded is None or max(plain.features["parts"], padded.features["parts"]) <= _MAX_PARTS:
+        return padded
+    return padded.with_features(doubtful=True)
 
 
 def _segment_with_lines(plain: Segmentation) -> Segmentation | None:

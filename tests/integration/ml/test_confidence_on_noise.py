@@ -29,8 +29,7 @@ def classify(classifier, pixels: np.ndarray, *, form: str = "PNG", **options: in
     """Return the answer to an image that is encoded, decoded, preprocessed and classified, as an upload is."""
     file = io.BytesIO()
     Image.fromarray(np.clip(pixels, 0, 255).astype(np.uint8)).save(file, form, **options)
-    prepared = prepare_image(decode(file.getvalue()))
-    return classifier.answer(prepared.pixels[None], [prepared.ink])[0]
+    return classifier.answer_readings([prepare_image(decode(file.getvalue())).readings])[0]
 
 
 # --- Uniform images and dots ---
@@ -131,6 +130,11 @@ def sure_of_noise(classifier, noise, number: int, seed: int) -> list[str]:
 @pytest.mark.parametrize(("seed", "number"), [(10, 234), (10, 793), (11, 41), (11, 716)])
 def test_pale_or_tiny_cloud_is_not_sure(classifier, seed, number):
     assert answer_to_noise(classifier, clouds, seed, number).verdict is not Verdict.SURE
+
+
+@pytest.mark.parametrize("number", [95, 157])
+def test_noise_with_a_margin_is_not_sure(classifier, number):
+    assert answer_to_noise(classifier, uniform, 99, number).verdict is not Verdict.SURE
 
 
 @pytest.mark.parametrize("noise", NOISES)

@@ -48,9 +48,9 @@ def original_answers(number: int) -> tuple[np.ndarray, list[int]]:
 
 
 def predict_digits(images: list[np.ndarray]) -> list[int]:
-    prepared = [prepare_image(Image.fromarray(image)) for image in images]
+    readings = [prepare_image(Image.fromarray(image)).readings for image in images]
     classifier = load_classifier((BASE_FOLDER / BUNDLE_FILE).read_bytes())
-    return [answer.digit for answer in classifier.answer(np.stack([p.pixels for p in prepared]))]
+    return [answer.digit for answer in classifier.answer_readings(readings)]
 
 
 def share_unchanged(change, number: int) -> float:
