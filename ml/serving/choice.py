@@ -2,6 +2,7 @@
 
 Preprocessing proposes readings (`ml.readings`), the model chooses: a reading that looks more like a digit has a lower
 energy. Every kind of further reading has a handicap, so that the plain one is kept unless another is clearly better.
+See docs/adr/0017-the-model-chooses-the-reading.md.
 """
 
 from __future__ import annotations
