@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING
 from django.core.files.storage import default_storage
 from django.db import connection
 from django.db.models import F, Q
+from django.db.models.functions import Length
 
+from ml.versions import SIDE
 from recognizer.models import ModelFiles, ModelVersion, Submission, SubmissionState
 from recognizer.services.images import orphaned_files
 from recognizer.services.registry import versions
@@ -117,13 +119,14 @@ def _check_orphaned_files(_report: ConsistencyReport) -> Iterator[Finding]:
 
 
 def _check_predictions(_report: ConsistencyReport) -> Iterator[Finding]:
-    """Check that the prediction columns of submissions match their latest prediction."""
-    predicted = Submission.objects.filter(state=SubmissionState.PREDICTED)
+    """Check that submissions match their latest prediction, and have the reading that it chose."""
+    predicted = Submission.objects.filter(state=SubmissionState.PREDICTED).annotate(size=Length("further_pixels"))
     same = Q(
         digit=F("latest_prediction__digit"),
         verdict=F("latest_prediction__verdict"),
         answered_by=F("latest_prediction__version__number"),
         latest_prediction__submission=F("pk"),
+        size__gte=F("latest_prediction__reading") * SIDE**2,
     )
     for public_id in predicted.exclude(same).values_list("public_id", flat=True).iterator():
         yield Finding("a submission and its latest answer differ", public_id)

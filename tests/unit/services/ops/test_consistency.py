@@ -9,7 +9,7 @@ import pytest
 from django.core.files.storage import default_storage
 from django.core.management import call_command
 
-from recognizer.models import ModelFiles, Source, Submission
+from recognizer.models import ModelFiles, Prediction, Source, Submission
 from recognizer.services.ops import consistency
 from recognizer.services.submissions import service
 from recognizer.services.submissions.intake import SubmissionInput
@@ -61,6 +61,13 @@ def test_orphaned_files_are_harmless_findings(submission):
 def test_mismatch_with_latest_prediction_is_found(submission):
     Submission.objects.update(digit=3)
     assert problems() == ["a submission and its latest answer differ"]
+
+
+def test_missing_reading_of_the_latest_prediction_is_found(submission):
+    Prediction.objects.update(reading=1)
+    assert problems() == ["a submission and its latest answer differ"]
+    Submission.objects.update(further_pixels=bytes(784))
+    assert problems() == []
 
 
 def test_damaged_model_is_found(submission):
