@@ -130,12 +130,12 @@ def agreement() -> AccuracyShare:
     labels: dict[str, dict[int, str]] = defaultdict(dict)
     for digest, user, value in shared.values_list("submission__digest", "user", "value"):
         labels[digest][user] = value
-    right = total = 0
-    for labels_by_user in labels.values():
-        pairs = list(combinations(labels_by_user.values(), 2))
-        total += len(pairs)
-        right += sum(first == second for first, second in pairs)
-    return AccuracyShare("agreement", right, total)
+    are_equal = [
+        first == second
+        for labels_by_user in labels.values()
+        for first, second in combinations(labels_by_user.values(), 2)
+    ]
+    return AccuracyShare("agreement", sum(are_equal), len(are_equal))
 
 
 def accuracy_on_traffic() -> tuple[list[AccuracyShare], list[AccuracyShare]]:

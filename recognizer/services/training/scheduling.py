@@ -176,7 +176,9 @@ def labels_until_next() -> int | None:
     """Return the number of missing labels before the next automatic run; None if labels do not start runs."""
     if not settings.RETRAIN_AFTER_LABELS:
         return None
-    return max(0, settings.RETRAIN_AFTER_LABELS - (Submission.objects.trainable().count() - _labels_at_last_run()))
+    runs = TrainingRun.objects.exclude(recipe__name=SHIPPED).order_by("-id")  # those that used labels
+    used = runs.values_list("labels", flat=True).first() or 0
+    return max(0, settings.RETRAIN_AFTER_LABELS - (Submission.objects.trainable().count() - used))
 
 
 def next_scheduled() -> datetime | None:
@@ -246,12 +248,6 @@ def _is_past(when: datetime, max_delay: timedelta) -> bool:
     """
     ahead = when - timezone.now()
     return ahead <= timedelta(0) or ahead > max_delay + CLOCK_TOLERANCE
-
-
-def _labels_at_last_run() -> int:
-    """Return the number of labels at the start of the last run that used labels."""
-    runs = TrainingRun.objects.exclude(recipe__name=SHIPPED)
-    return runs.order_by("-id").values_list("labels", flat=True).first() or 0
 
 
 def _send_task(run: TrainingRun) -> None:
