@@ -1,4 +1,3 @@
-# syntax=docker/dockerfile:1
 # Two images: `site` (web server, workers, management commands), and `trainer`, which adds TensorFlow.
 #
 #   docker build --target site --tag digits .
@@ -12,17 +11,18 @@ ARG PYTHON=3.13-slim-trixie
 FROM python:${PYTHON} AS packages
 ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ONLY_BINARY=:all:
 RUN python -m venv /venv
-COPY requirements-serve.txt /tmp/
-RUN /venv/bin/pip install -r /tmp/requirements-serve.txt
+COPY deploy/locks/serve.txt /tmp/
+RUN /venv/bin/pip install -r /tmp/serve.txt && /venv/bin/python -m compileall -q /venv/lib
 
 FROM packages AS packages-with-tensorflow
-COPY requirements.txt /tmp/
-RUN /venv/bin/pip install -r /tmp/requirements.txt
+COPY deploy/locks/site.txt /tmp/
+RUN /venv/bin/pip install -r /tmp/site.txt && /venv/bin/python -m compileall -q /venv/lib
 
 # --- Runtime ---------------------------------------------------------------------------------------------------------
 FROM python:${PYTHON} AS base
 # An account without a login, which owns only /data.
-RUN useradd --system --uid 10001 --user-group --no-create-home --shell /usr/sbin/nologin digits \
+RUN groupadd --system --gid 10001 digits \
+    && useradd --system --uid 10001 --gid digits --no-create-home --shell /usr/sbin/nologin digits \
     && install --directory --owner digits --group digits --mode 0700 /data
 ENV PATH=/venv/bin:$PATH \
     PYTHONUNBUFFERED=1 \
@@ -40,6 +40,8 @@ COPY digitsite digitsite
 COPY ml ml
 COPY recognizer recognizer
 COPY templates templates
+# The file system is read-only at run time, and every process would compile all modules again.
+RUN python -m compileall -q digitsite ml recognizer
 VOLUME /data
 USER 10001:10001
 EXPOSE 8000

@@ -19,7 +19,7 @@ $(foreach name,$(.VARIABLES),$(if $(findstring command,$(origin $(name))),\
 	$(eval override $(name) := $$(value $(name)))$(eval export $(name))))
 
 .DEFAULT_GOAL := help
-.PHONY: help run lint test unit coverage acceptance faults bench bench-peers audit clean
+.PHONY: help run lint test unit coverage acceptance faults bench bench-peers audit lock clean
 
 help:
 	@echo 'make run         start the site (HOST= PORT= DATA_DIR= TRAINER=0 REDIS_URL= …; see docs/reference/settings.md)'
@@ -31,6 +31,7 @@ help:
 	@echo 'make bench       how fast the site is, and where the time goes (BENCH="--core 0 --load-core 1" …)'
 	@echo 'make bench-peers the same model behind other ways of serving, beside this site'
 	@echo 'make lint        style, types, templates, migrations, imports, prose'
+	@echo 'make lock        pin every package that the requirements lead to, with its hashes'
 	@echo 'make audit       ask pip-audit about known faults of what is installed; a report'
 
 # Settings written behind `make run` reach the site through its environment: make exports them.
@@ -80,6 +81,15 @@ audit: $(VENV)/tests.stamp $(AUDIT)/audit.stamp
 	@$(AUDIT)/bin/pip-audit --progress-spinner off --timeout 15 --path "$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')" \
 		|| echo 'pip-audit has found something, or could not ask: see above'
 
+# After a change of the requirements. Resolved for Python 3.11 to 3.13 on all systems at once.
+lock: | $(VENV)/tests.stamp
+	$(call install,$(VENV)/lock,uv==0.13.9)
+	@for name in serve site dev; do \
+		case $$name in site) source=requirements.txt ;; *) source=requirements-$$name.txt ;; esac; \
+		$(VENV)/lock/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate \
+			--no-emit-index-url --custom-compile-command 'make lock' $$source --output-file deploy/locks/$$name.txt || exit; \
+	done
+
 clean:
 	rm -rf $(VENV) $(PEERS) node_modules .pytest_cache .ruff_cache .hypothesis .import_linter_cache .mypy_cache .coverage
 
@@ -89,14 +99,15 @@ clean:
 $(BIN)/python:
 	@rm -rf $(VENV)
 
-$(VENV)/site.stamp: requirements.txt requirements-serve.txt $(BIN)/python
+# The locks name every package with the hashes of its files; `make lock` writes them from the requirements.
+$(VENV)/site.stamp: deploy/locks/site.txt $(BIN)/python
 	@echo 'installing the requirements; this takes a few minutes the first time'
-	$(call install,$(VENV),-r requirements.txt)
+	$(call install,$(VENV),-r deploy/locks/site.txt)
 	@touch $@
 
-$(VENV)/tests.stamp: requirements.txt requirements-serve.txt requirements-dev.txt $(BIN)/python
+$(VENV)/tests.stamp: deploy/locks/dev.txt $(BIN)/python
 	@echo 'installing the requirements of the tests'
-	$(call install,$(VENV),-r requirements-dev.txt)
+	$(call install,$(VENV),-r deploy/locks/dev.txt)
 	@touch $@ $(VENV)/site.stamp
 
 $(VENV)/browser.stamp: $(VENV)/tests.stamp

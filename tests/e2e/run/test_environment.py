@@ -29,12 +29,12 @@ esac
 def checkout(tmp_path: Path) -> Path:
     """The files that `make` needs, without requirements, in a directory with special characters in its name."""
     folder = tmp_path / "a b#$c%'d"
-    (folder / "deploy").mkdir(parents=True)
+    (folder / "deploy" / "locks").mkdir(parents=True)
     for name in ("Makefile", "deploy/environment.sh"):
         if (BASE_DIR / name).exists():
             shutil.copy(BASE_DIR / name, folder / name)
-    for name in ("requirements.txt", "requirements-serve.txt", "requirements-dev.txt"):
-        (folder / name).write_text("# nothing\n")
+    for name in ("site.txt", "dev.txt"):
+        (folder / "deploy" / "locks" / name).write_text("# nothing\n")
     return folder
 
 
@@ -83,7 +83,7 @@ def test_incomplete_environment_is_created_again(checkout: Path) -> None:
 def test_interrupted_installation_is_repeated_from_scratch(checkout: Path) -> None:
     assert make(checkout, STAMP).returncode == 0
     (checkout / ".venv" / "of the first").touch()
-    requirements = checkout / "requirements.txt"
+    requirements = checkout / "deploy/locks/site.txt"
     requirements.unlink()
     os.mkfifo(requirements)  # pip starts to read it and never reaches its end
     process = subprocess.Popen(
@@ -110,9 +110,9 @@ def test_interrupted_installation_is_repeated_from_scratch(checkout: Path) -> No
 def test_failed_pip_install_leaves_the_environment_unchanged(checkout: Path) -> None:
     assert make(checkout, STAMP).returncode == 0
     (checkout / ".venv" / "of the first").touch()
-    (checkout / "requirements.txt").write_text("./nowhere\n")
+    (checkout / "deploy/locks/site.txt").write_text("./nowhere\n")
     assert make(checkout, STAMP).returncode != 0
-    (checkout / "requirements.txt").write_text("# nothing\n")
+    (checkout / "deploy/locks/site.txt").write_text("# nothing\n")
     assert make(checkout, STAMP).returncode == 0
     assert (checkout / ".venv" / "of the first").exists()
 

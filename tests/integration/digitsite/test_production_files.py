@@ -87,6 +87,28 @@ def test_only_the_trainer_image_has_tensorflow() -> None:
     assert re.search(r"^tensorflow", large, re.MULTILINE)
 
 
+@pytest.mark.parametrize(
+    ("requirements", "lock"),
+    [("requirements-serve.txt", "serve"), ("requirements.txt", "site"), ("requirements-dev.txt", "dev")],
+)
+def test_lock_pins_each_required_version_with_hashes(requirements: str, lock: str) -> None:
+    pins = re.compile(r"^([a-z0-9._-]+)(?:\[[a-z]+\])?==(\S+)", re.MULTILINE | re.IGNORECASE)
+    required = {pin for name in included_files(requirements) for pin in pins.findall((BASE_DIR / name).read_text())}
+    text = (BASE_DIR / "deploy" / "locks" / f"{lock}.txt").read_text()
+    locked = set(pins.findall(text))
+    assert {(name.lower(), version) for name, version in required} <= locked, "run make lock"
+    assert len(re.findall(r"^\S+==.*\\\n    --hash=sha256:", text, re.MULTILINE)) == len(pins.findall(text))
+
+
+def included_files(name: str) -> list[str]:
+    """Return a requirements file and those that it includes."""
+    text = (BASE_DIR / name).read_text()
+    return [
+        name,
+        *(part for included in re.findall(r"^-r (\S+)", text, re.MULTILINE) for part in included_files(included)),
+    ]
+
+
 WITHOUT_TENSORFLOW = """
 import os, sys
 for name in ("tensorflow", "keras", "tqdm"):
