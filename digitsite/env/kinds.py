@@ -194,6 +194,12 @@ def _parse_sender(value: str) -> str:
     return value
 
 
+def _parse_contact(value: str) -> str:
+    if value and not re.fullmatch(r"(mailto:[^\s@]+@[^\s@]+|https://\S+|tel:[+\d-]+)", value):
+        raise InvalidValueError(f"is {value!r}; write mailto:name@host, or a URL that begins with https://.")
+    return value
+
+
 def _parse_mail_url(value: str) -> SplitResult:
     """Return the parts of `smtp://user:password@host:587`. Messages omit the URL because it may contain a password."""
     try:
@@ -240,4 +246,5 @@ HOSTS = Kind("names with commas", _parse_hosts, has_empty_value=True)
 BASE_URL = Kind("URL", _parse_base_url)
 DATABASE_URL = Kind("URL", _parse_database_url)
 SENDER = Kind("address", _parse_sender)
+CONTACT = Kind("mailto: or https: URL", _parse_contact)
 MAIL_URL = Kind("URL", _parse_mail_url)

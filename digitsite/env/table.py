@@ -253,6 +253,13 @@ SECTIONS: dict[str, tuple[Setting, ...]] = {
             default_text="from `ALLOWED_HOSTS`, `HTTPS` and `PORT`",
         ),
         Setting(
+            "SECURITY_CONTACT",
+            kinds.CONTACT,
+            "",
+            "Where people report vulnerabilities, such as `mailto:security@example.org` or a page's URL; published at "
+            "`/.well-known/security.txt`.",
+        ),
+        Setting(
             "RETENTION_DAYS",
             integer(0, 36_500),
             "0",

@@ -9,6 +9,7 @@ VERSION = __version__
 
 DEBUG: bool = env.read("DEBUG")
 SITE_NAME: str = env.read("SITE_NAME")
+SECURITY_CONTACT: str = env.read("SECURITY_CONTACT")
 
 INSTALLED_APPS = [
     "digitsite",

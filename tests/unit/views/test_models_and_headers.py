@@ -4,12 +4,14 @@ import ast
 import io
 import json
 import zipfile
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
 from django.contrib.auth.models import User
 from django.test import Client
 from django.urls import reverse
+from django.utils import timezone
 
 from digitsite.testing.site import BASE_DIR
 from ml.serving import bundle as bundles
@@ -120,6 +122,16 @@ def test_robots_txt_and_favicon_exist(client: Client) -> None:
     assert robots["Content-Type"] == "text/plain"
     assert "Disallow: /history/" in robots.content.decode()
     assert client.get("/favicon.ico").url.endswith(".svg")
+
+
+def test_security_txt_names_the_contact_of_the_site(client: Client, settings) -> None:
+    assert client.get("/.well-known/security.txt").status_code == 404
+    settings.SECURITY_CONTACT = "mailto:security@example.org"
+    response = client.get("/.well-known/security.txt")
+    assert response["Content-Type"] == "text/plain; charset=utf-8"
+    fields = dict(line.split(": ", 1) for line in response.content.decode().splitlines())
+    assert fields["Contact"] == "mailto:security@example.org"
+    assert timedelta(days=90) < datetime.fromisoformat(fields["Expires"]) - timezone.now() < timedelta(days=365)
 
 
 # --- Model files ------------------------------------------------------------------------------------------------------
