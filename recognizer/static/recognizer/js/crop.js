@@ -37,6 +37,8 @@ export class CropBox {
     this.#picture = picture;
     this.#overlay = overlay;
     this.#changed = changed;
+    // Otherwise Chromium takes a tap soon after a stroke for the end of a fling, and sends no click.
+    stage.addEventListener("touchstart", (event) => event.preventDefault(), { passive: false });
     stage.addEventListener("pointerdown", (event) => this.#down(event));
     stage.addEventListener("pointermove", (event) => this.#move(event));
     for (const name of ["pointerup", "pointercancel"]) stage.addEventListener(name, () => this.#up());
