@@ -53,7 +53,8 @@ MANIFEST = replace(BUNDLE.manifest, readings={"padded": 0.15, "unmarked": 0.3, "
 
 
 def answer(digit: int, energy: float, verdict: Verdict = Verdict.UNSURE) -> Answer:
-    return Answer((0.1,) * 10, digit, 0.9, (digit + 1) % 10, energy, 0.1, verdict)
+    probabilities = tuple(0.91 if i == digit else 0.01 for i in range(10))
+    return Answer(probabilities, digit, 0.91, (digit + 1) % 10, energy, 0.1, verdict)
 
 
 def choose(**answers: Answer) -> Answer:
@@ -107,8 +108,16 @@ def test_sure_answer_does_not_replace_a_verdict_by_features(verdict):
 )
 def test_sure_answer_is_unsure_if_another_reading_contradicts_it(digit, energy, verdict):
     result = choose(plain=answer(0, -6.0, Verdict.SURE), unmarked=answer(digit, energy))
-    assert (result.reading, result.verdict) == (0, verdict)
-    assert (result.doubt >= 0.5) == (verdict is Verdict.UNSURE)
+    assert (result.digit, result.reading, result.verdict) == (0, 0, verdict)
+
+
+def test_digit_of_the_contradicting_reading_is_the_runner_up():
+    sure, other = answer(0, -6.0, Verdict.SURE), answer(7, -5.0)
+    result = choose(plain=sure, unmarked=other)
+    assert (result.digit, result.runner_up) == (0, 7)
+    assert sum(result.probabilities) == pytest.approx(1)
+    assert result.certainty == result.probabilities[0] == pytest.approx(0.7 * 0.91 + 0.3 * 0.01)
+    assert result.doubt == pytest.approx(1 - (result.probabilities[0] - result.probabilities[7]))
 
 
 def test_reading_that_does_not_look_like_a_digit_contradicts_nothing():
