@@ -130,6 +130,9 @@ class ThreadPool:
         max_large_bytes: Maximum total of `Job.large_bytes` of running jobs. A larger job runs without other large jobs.
         max_deferrable: Maximum number of running deferrable jobs.
         max_waiting_deferrable: Maximum number of waiting deferrable jobs.
+
+    Attributes:
+        thread_count: Number of threads at the moment.
     """
 
     def __init__(
@@ -150,12 +153,7 @@ class ThreadPool:
         self._urgent = _FairQueue(max_waiting)
         self._deferrable = _FairQueue(max_waiting_deferrable)
         self._running: set[Job] = set()
-        self._thread_count = 0
-
-    @property
-    def thread_count(self) -> int:
-        """Number of threads at the moment."""
-        return self._thread_count
+        self.thread_count = 0
 
     def submit(self, job: Job) -> None:
         """Queue a job, which runs in its turn.
@@ -175,8 +173,8 @@ class ThreadPool:
         while len(self._running) < self.max_threads and (job := self._pop_next()) is not None:
             self._running.add(job)
             self._ready.put(job)
-        new_threads = max(0, len(self._running) - self._thread_count)
-        self._thread_count += new_threads
+        new_threads = max(0, len(self._running) - self.thread_count)
+        self.thread_count += new_threads
         return new_threads
 
     def _pop_next(self) -> Job | None:
@@ -204,8 +202,8 @@ class ThreadPool:
             except Empty:
                 with self._lock:
                     # A job may have been dispatched to this thread in the meantime.
-                    if len(self._running) < self._thread_count:
-                        self._thread_count -= 1
+                    if len(self._running) < self.thread_count:
+                        self.thread_count -= 1
                         return
                 continue
             (job.drop if time.monotonic() > job.expires_at else job.run)()
