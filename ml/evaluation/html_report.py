@@ -112,7 +112,8 @@ def render_card(result: ImageResult) -> str:
     thumbnail = result.image.convert("RGBA")
     thumbnail.thumbnail((_THUMBNAIL_SIDE, _THUMBNAIL_SIDE))
     readings = "".join(
-        _render_reading(reading, is_chosen=reading is result.reading) for reading in result.prepared.readings
+        _render_reading(reading, is_chosen=index == answer.reading)
+        for index, reading in enumerate(result.prepared.readings)
     )
     prediction = f"{answer.digit} ({answer.certainty:.1%}, {answer.verdict}), then {answer.runner_up}"
     return (

@@ -136,6 +136,8 @@ def test_page_shows_all_readings_of_an_error_and_which_one_was_chosen():
     html = render_card(miss)
     assert html.count("data:image/png;base64,") == 3
     assert re.findall("<figcaption>(.*?)</figcaption>", html) == ["plain", "unmarked (chosen)"]
+    html = render_card(replace(miss, answer=replace(miss.answer, reading=0)))
+    assert re.findall("<figcaption>(.*?)</figcaption>", html) == ["plain (chosen)", "unmarked"]
 
 
 def test_images_are_predicted_by_the_reading_that_the_model_chooses(monkeypatch):
