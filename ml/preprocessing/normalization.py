@@ -7,11 +7,11 @@ centre of mass lies in the middle of the 28x28 field.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import cv2
 
-from ml.readings import Reading, ReadingKind
+from ml.readings import Reading, ReadingKind, encode_further
 from ml.versions import SIDE
 
 if TYPE_CHECKING:
@@ -68,6 +68,11 @@ class Prepared:
     def readings(self) -> tuple[Reading, ...]:
         """All readings; the first is the plain one."""
         return (Reading(ReadingKind.PLAIN, self.pixels, self.ink), *self.alternatives)
+
+    @property
+    def encoded_alternatives(self) -> tuple[bytes, list[dict[str, Any]]]:
+        """Pixels and image features of the alternatives, encoded for `ml.readings.decode_readings`."""
+        return encode_further(self.readings)
 
     @property
     def is_empty(self) -> bool:

@@ -11,7 +11,6 @@ from django.conf import settings
 from django.db import DatabaseError, DataError, IntegrityError, transaction
 from django.utils import timezone
 
-from ml.readings import encode_further
 from ml.serving.bundle import BundleError
 from ml.serving.classifier import Classifier
 from ml.serving.verdicts import Answer
@@ -192,7 +191,7 @@ def prepare_again(row: Submission) -> "Prepared":
 
         prepared = prepare_image(storage.open_stored(row), crop=tuple(row.crop) if row.crop else None)
     row.pixels, row.ink = prepared.pixels.tobytes(), dict(prepared.ink)
-    row.further_pixels, row.further_ink = encode_further(prepared.readings)
+    row.further_pixels, row.further_ink = prepared.encoded_alternatives
     row.preprocessing_version = PREPROCESSING_VERSION
     return prepared
 

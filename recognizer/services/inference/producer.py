@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any
 from celery import current_app
 from django.conf import settings
 
-from ml.readings import encode_further
 from recognizer.models import Submission, SubmissionState
 from recognizer.services.lib.fair_slots import FairSlots
 from recognizer.services.lib.redis_client import max_block_seconds, redis_or_none
@@ -186,7 +185,7 @@ def preview(prepared: Prepared, *, timeout: float) -> Answer | None:
     with redis_or_none("preview dropped") as client:
         if client is None:
             return None
-        further_pixels, further_ink = encode_further(prepared.readings)
+        further_pixels, further_ink = prepared.encoded_alternatives
         entry: dict[Any, Any] = {
             "reply_to": reply_to,
             "timeout": timeout,

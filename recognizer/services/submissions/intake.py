@@ -15,7 +15,6 @@ from django.conf import settings
 
 from ml import preprocessing
 from ml.preprocessing import PREPROCESSING_VERSION, SIDE, Prepared, StrokesError
-from ml.readings import encode_further
 from ml.serving.images import ImageError, ImageHeader
 from recognizer.models import Fold, Source, Submission
 from recognizer.services.identity import quotas
@@ -152,7 +151,7 @@ def prepare(payload: SubmissionInput, *, actor: Actor) -> PreparedSubmission:
         raise SubmissionRejectedError(
             "blank", "There is nothing to see on this picture. Please send one with a digit.", field=payload.field
         )
-    further_pixels, further_ink = encode_further(prepared.readings)
+    further_pixels, further_ink = prepared.encoded_alternatives
     row = Submission(
         source=payload.source,
         owner=actor.user,
