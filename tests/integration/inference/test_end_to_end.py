@@ -19,6 +19,7 @@ from recognizer.services.inference import producer, streams
 from recognizer.services.lib.redis_client import redis_client
 from recognizer.services.registry import versions
 from recognizer.services.submissions import crops, service
+from recognizer.services.submissions.intake import SubmissionInput
 from tests.factories import make_submission
 from tests.image_samples import SEVEN, png, seven_pixels
 from tests.support.prediction_queue import predict, request_predictions
@@ -213,7 +214,8 @@ def test_crops_that_follow_each_other_while_worker_predicts_end_with_the_last_on
     with site.entered():
         ink = np.hstack([render_strokes(SEVEN), render_strokes([[[140, 140], [50, 230]]])])
         actor = Actor(visitor="a" * 32)
-        row = service.create_from_image(actor=actor, data=png(Image.fromarray(255 - ink)), source=Source.API)
+        payload = SubmissionInput(source=Source.API, image=png(Image.fromarray(255 - ink)))
+        row = service.create_submission(actor=actor, payload=payload)
         predict(row)
         halves = [[0, 0, 280, 280], [280, 0, 560, 280]]
         for box in halves * 5:
