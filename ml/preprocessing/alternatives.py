@@ -31,6 +31,8 @@ _MIN_NEIGHBOURS = 0.1
 _MAX_PARTS = 5
 # Minimum area within an outer contour, as a multiple of the area of its ink.
 _MIN_ENCLOSED = 1.25
+# Ink that covers more than this share of its bounding box is a page, unless it is a bar, as a 1 is.
+_MIN_PAGE_FILL, _MAX_PAGE_ASPECT = 0.8, 2.5
 # A clean image is searched for a sheet of paper if the ink covers more than this share of it.
 _MIN_SHEET_COVERAGE = 0.25
 
@@ -43,8 +45,15 @@ def iter_alternatives(pixels: np.ndarray, plain: Segmentation | None) -> Iterato
         plain: the plain segmentation; None if it found no ink.
     """
     for kind, segmentation in _iter_candidates(pixels, plain):
-        if segmentation is not None and not segmentation.features["dot"]:
+        if segmentation is not None and not _is_filled_shape(segmentation):
             yield kind, segmentation
+
+
+def _is_filled_shape(segmentation: Segmentation) -> bool:
+    """Return whether the ink is a dot, or a page that was taken for ink."""
+    features = segmentation.features
+    is_page = features["fill"] > _MIN_PAGE_FILL and 1 / _MAX_PAGE_ASPECT < features["aspect"] < _MAX_PAGE_ASPECT
+    return bool(features["dot"] or is_page)
 
 
 def _iter_candidates(

@@ -137,6 +137,13 @@ def test_white_digit_on_a_grey_page_is_read_inside_a_black_frame():
     assert likeness(SEVEN_ALONE, pixels_of(prepare_image(framed), ReadingKind.SHEET)) > 0.95
 
 
+def test_page_within_a_black_frame_is_not_read_as_ink():
+    page = on_paper(small_digit()[40:240, 50:230], INK, PAPER)
+    prepared = prepare_image(cv2.copyMakeBorder(page, 3, 3, 3, 3, cv2.BORDER_CONSTANT, value=(5, 5, 5)))
+    assert likeness(SEVEN_ALONE, pixels_of(prepared, ReadingKind.SHEET)) > 0.95
+    assert all(item.ink["fill"] < 0.8 for item in prepared.readings[1:])
+
+
 def test_outlined_digit_is_filled():
     body = cv2.dilate(small_digit(pen=24), np.ones((5, 5), np.uint8))
     mask = cv2.threshold(body, 127, 255, cv2.THRESH_BINARY)[1]
