@@ -77,7 +77,7 @@ def quick(image: Image.Image) -> np.ndarray:
 
 
 def full(image: Image.Image) -> np.ndarray:
-    """Apply the whole preprocessing."""
+    """Apply the whole preprocessing, without further readings."""
     return prepare_image(image).pixels
 
 
@@ -85,7 +85,7 @@ STEPS: dict[str, Callable[[Image.Image], np.ndarray]] = {
     "grey, resize, / 255": naive,
     "border, Otsu, box, centre of mass": otsu,
     "fast path for every image": quick,
-    "whole preprocessing": full,
+    "whole preprocessing, plain reading": full,
 }
 
 
@@ -158,7 +158,7 @@ def figures(results: Sequence[ImageResult]) -> list[tuple[str, str]]:
 
 
 def kind_row(name: str, images: Sequence[LabelledImage], classifier: Classifier) -> str:
-    """Return a row of the table of kinds."""
+    """Return a row of the table of kinds. A simpler recipe that reads more is printed in bold."""
     results = [result for result in evaluate_images(images, classifier) if result.answer is not None]
     verdicts = [result.answer.verdict for result in results if result.answer is not None]
     sure_share = verdicts.count(Verdict.SURE) / len(results)
@@ -173,7 +173,7 @@ def kind_row(name: str, images: Sequence[LabelledImage], classifier: Classifier)
     shares = " | ".join(f"{share:.1%}" for share in (right_share, sure_share))
     return (
         f"| {name} | {len(results)} | {shares} | {surely_wrong} | "
-        + " | ".join(f"{share:.1%}" for share in steps.values())
+        + " | ".join(f"**{share:.1%}**" if share > right_share else f"{share:.1%}" for share in steps.values())
         + " |"
     )
 
