@@ -55,11 +55,11 @@ def segment_image(pixels: np.ndarray) -> Segmentation | None:
     small = reduce(pixels, _QUICK_SIDE)
     whole = _segment_clean(small)
     if whole is None:
-        whole = _search(small := _fit_within(small, _SEARCH_SIDE))
+        whole = _search(small := fit_within(small, _SEARCH_SIDE))
     if whole is None or max(whole.bbox[2:]) >= _MIN_CLOSE_UP_SIDE or max(pixels.shape) <= 1.5 * max(small.shape):
         return whole
     close_up = _crop_close_up(pixels, whole.bbox, max(pixels.shape) / max(small.shape))
-    detailed = _segment_clean(close_up) or _search(_fit_within(close_up, _SEARCH_SIDE))
+    detailed = _segment_clean(close_up) or _search(fit_within(close_up, _SEARCH_SIDE))
     if detailed is None:
         return whole
     # Only the whole image shows what lies next to the digit.
@@ -79,7 +79,7 @@ def reduce(pixels: np.ndarray, side: int) -> np.ndarray:
     return cv2.resize(pixels, (max(1, width // factor), max(1, height // factor)), interpolation=cv2.INTER_AREA)
 
 
-def _fit_within(pixels: np.ndarray, side: int) -> np.ndarray:
+def fit_within(pixels: np.ndarray, side: int) -> np.ndarray:
     """Reduce an image until its long side is `side`, if it is longer."""
     scale = side / max(pixels.shape[:2])
     if scale >= 1:
@@ -124,7 +124,7 @@ def _search(pixels: np.ndarray) -> Segmentation | None:
     is_detailed = min(pixels.shape[:2]) >= _MIN_DETAILED_SIDE
     candidates: list[tuple[float, Segmentation]] = []
     best_score = 0.0
-    for trust, ink_map in _iter_ink_maps(pixels, smooth=is_detailed):
+    for trust, ink_map in iter_ink_maps(pixels, smooth=is_detailed):
         if trust <= best_score:  # even a perfect segmentation of this map would not win
             continue
         cleaned, lines = remove_ruled_lines(ink_map) if is_detailed else (ink_map, 0)
@@ -156,7 +156,7 @@ def _search(pixels: np.ndarray) -> Segmentation | None:
     )[1]
 
 
-def _iter_ink_maps(pixels: np.ndarray, *, smooth: bool) -> Iterator[tuple[float, np.ndarray]]:
+def iter_ink_maps(pixels: np.ndarray, *, smooth: bool) -> Iterator[tuple[float, np.ndarray]]:
     """Yield ink maps, cheapest first, each with a prior weight for its score, at most 1.0."""
     flat, border_share = background.subtract_flat_background(pixels)
     if border_share > 0.75:

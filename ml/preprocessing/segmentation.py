@@ -78,7 +78,7 @@ def segment(ink_map: np.ndarray, *, faint: float = _FAINT) -> Segmentation | Non
     Returns:
         The segmentation; None if nothing stands out from the paper.
     """
-    estimate = _estimate_level_and_noise(ink_map)
+    estimate = estimate_level_and_noise(ink_map)
     if estimate is None:
         return None
     level, noise = estimate
@@ -91,7 +91,7 @@ def segment(ink_map: np.ndarray, *, faint: float = _FAINT) -> Segmentation | Non
     region, (left, top, right, bottom), features, outline = selection
     core = cv2.bitwise_and(core, region)
     x, y, width, height = cv2.boundingRect(core)
-    stroke = _estimate_stroke_width(core[y : y + height, x : x + width])
+    stroke = estimate_stroke_width(core[y : y + height, x : x + width])
     relative = stroke / max(width, height)
     # No digit is this wide. A dash is, but it fills its bounding box.
     is_wide = features["aspect"] > _MAX_ASPECT and features["fill"] < 0.45
@@ -108,11 +108,11 @@ def segment(ink_map: np.ndarray, *, faint: float = _FAINT) -> Segmentation | Non
     }
     alpha = np.zeros_like(ink_map)
     window = slice(top, bottom), slice(left, right)
-    alpha[window] = cv2.bitwise_and(cv2.LUT(ink_map[window], _build_alpha_table(threshold, level)), region[window])
+    alpha[window] = cv2.bitwise_and(cv2.LUT(ink_map[window], build_alpha_table(threshold, level)), region[window])
     return Segmentation(ink_map, faint, mask, alpha, (x, y, width, height), stroke, features, outline)
 
 
-def _estimate_level_and_noise(ink_map: np.ndarray) -> tuple[float, float] | None:
+def estimate_level_and_noise(ink_map: np.ndarray) -> tuple[float, float] | None:
     """Return the strength of full ink and the noise of the paper, in steps of 255; None if nothing stands out."""
     above = cv2.threshold(ink_map, 0, 255, cv2.THRESH_BINARY | cv2.THRESH_OTSU)[1]
     level = masked_mean(ink_map, above)
@@ -132,7 +132,7 @@ def _estimate_level_and_noise(ink_map: np.ndarray) -> tuple[float, float] | None
     return (level, noise) if is_enough else None
 
 
-def _build_alpha_table(threshold: float, level: float) -> np.ndarray:
+def build_alpha_table(threshold: float, level: float) -> np.ndarray:
     """Build the look-up table from difference to ink coverage, uint8 (256,).
 
     It is linear, as an anti-aliased edge is, and starts at half of the threshold.
@@ -142,7 +142,7 @@ def _build_alpha_table(threshold: float, level: float) -> np.ndarray:
     return np.minimum(np.maximum(steps, 0), 255).astype(np.uint8)
 
 
-def _estimate_stroke_width(mask: np.ndarray) -> float:
+def estimate_stroke_width(mask: np.ndarray) -> float:
     """Return the mean stroke width in pixels.
 
     A line of width w has an area of w / 2 pixels for each pixel of its two outlines.
