@@ -90,7 +90,7 @@ def _segment_with_lines(plain: Segmentation) -> Segmentation | None:
 
 def segment_unmarked(plain: Segmentation) -> Segmentation | None:
     """Segment the ink without a frame, a circle or an underline; None if there is none of them."""
-    marks = find_marks(plain.mask) if _encloses_area(plain) else None
+    marks = find_marks(plain.mask, outline=plain.outline) if _encloses_area(plain) else None
     return None if marks is None else _segment_variant(cv2.bitwise_and(plain.ink_map, cv2.bitwise_not(marks)), plain)
 
 

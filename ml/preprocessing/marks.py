@@ -35,15 +35,19 @@ _MIN_UNDERLINE_TOP = 0.85
 _3X3 = np.ones((3, 3), np.uint8)
 
 
-def find_marks(mask: np.ndarray) -> np.ndarray | None:
+def find_marks(mask: np.ndarray, *, outline: np.ndarray | None = None) -> np.ndarray | None:
     """Find frames, circles and underlines.
 
     Args:
         mask: uint8 (h, w), 255 for ink, with at least one pixel of ink.
+        outline: the outer contour of the ink, as OpenCV's, if there is only one.
 
     Returns:
         A mask that is 255 on the marks and next to them; None if there are none, or nothing else.
     """
+    # Most drawings are one component that is clearly no frame; labelling its pixels would take longer than the rest.
+    if outline is not None and not _may_be_attached_frame(outline) and _is_one_component(mask):
+        return None
     _, labels, stats, _ = cv2.connectedComponentsWithStatsWithAlgorithm(mask, 8, cv2.CV_32S, cv2.CCL_GRANA)
     # Component 0 is the paper.
     order = 1 + np.argsort(-stats[1:, cv2.CC_STAT_AREA], kind="stable")[:_MAX_COMPONENTS]
@@ -129,6 +133,25 @@ def _measure_depth(component: np.ndarray, *, hull: bool) -> tuple[np.ndarray, fl
     enclosed = np.zeros((height + 2, width + 2), np.uint8)
     cv2.drawContours(enclosed, [convex if hull else contours[0]], -1, 255, cv2.FILLED, offset=(1, 1))
     return cv2.distanceTransform(enclosed, cv2.DIST_L2, cv2.DIST_MASK_3)[1:-1, 1:-1], solidity
+
+
+def _may_be_attached_frame(outline: np.ndarray) -> bool:
+    """Return whether the shape within an outer contour is nearly convex and not narrow."""
+    _, _, width, height = cv2.boundingRect(outline)
+    if min(width, height) < _MIN_ATTACHED_ASPECT * max(width, height):
+        return False
+    convex = max(1.0, cv2.contourArea(cv2.convexHull(outline)))
+    return cv2.contourArea(outline) >= _MIN_ATTACHED_SOLIDITY * convex
+
+
+def _is_one_component(mask: np.ndarray) -> bool:
+    """Return whether the ink is one component, with nothing in its holes."""
+    left, top, width, height = cv2.boundingRect(mask)
+    # Two levels: the outer contours of all components, and their holes.
+    _, hierarchy = cv2.findContours(
+        mask[top : top + height, left : left + width], cv2.RETR_CCOMP, cv2.CHAIN_APPROX_SIMPLE
+    )
+    return bool(np.count_nonzero(hierarchy[0, :, 3] < 0) == 1)
 
 
 def _find_attached_frame(component: np.ndarray) -> np.ndarray | None:

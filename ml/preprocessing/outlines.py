@@ -5,6 +5,8 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
+from ml.preprocessing.scalar_ops import mask_above
+
 # Lines wider than this share of the long side of the ink are strokes, not an outline.
 _MAX_LINE = 0.12
 # Minimum area of the filled digit, as a multiple of the area of the outline.
@@ -66,9 +68,13 @@ def _is_outline(ink: np.ndarray, filled: np.ndarray, stroke: float) -> bool:
     depth = cv2.distanceTransform(filled, cv2.DIST_L2, cv2.DIST_MASK_3)
     if 2 * depth.max() > _MAX_FILLED_STROKE * max(ink.shape):
         return False
-    # Lines that end outside of the area, as the tail of a 6 does, vanish in an opening; a bar within it is deep.
-    reach = round(_TAIL_WIDTH * stroke) | 1
-    body = cv2.morphologyEx(filled, cv2.MORPH_OPEN, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (reach, reach)))
-    is_edge = (body > 0) & (depth <= 2 * stroke)
+    # Lines that end outside of the area, as the tail of a 6 does, vanish in an opening; a bar within it is deep. The
+    # opening is one by a disc of this radius, as two distance transforms: several times faster than `morphologyEx`.
+    radius = _TAIL_WIDTH * stroke / 2
+    core = mask_above(depth, radius)
+    if not core.any():
+        return False
+    is_body = cv2.distanceTransform(cv2.bitwise_not(core), cv2.DIST_L2, cv2.DIST_MASK_3) <= radius
+    is_edge = is_body & (depth <= 2 * stroke)
     stray = cv2.countNonZero(np.where(is_edge[1:-1, 1:-1], 0, ink).astype(np.uint8))
     return stray <= _MAX_STRAY * cv2.countNonZero(ink)
