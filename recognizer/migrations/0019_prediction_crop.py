@@ -38,4 +38,16 @@ class Migration(migrations.Migration):
                 fields=("submission", "version", "preprocessing_version", "crop"), name="prediction_once_per_crop"
             ),
         ),
+        # The filter of History by the prediction of a version compares the crop: the index covers it.
+        migrations.RemoveIndex(model_name="submission", name="submission_narrow"),
+        migrations.AddIndex(
+            model_name="submission",
+            index=models.Index(
+                fields=[
+                    *("-id", "digit", "verdict", "certainty", "doubt", "answered_by", "source", "state"),
+                    *("truth_state", "truth", "created", "owner", "visitor", "preprocessing_version", "crop"),
+                ],
+                name="submission_narrow",
+            ),
+        ),
     ]

@@ -178,7 +178,7 @@ class Submission(models.Model):
             models.Index(
                 fields=[
                     *("-id", "digit", "verdict", "certainty", "doubt", "answered_by", "source", "state"),
-                    *("truth_state", "truth", "created", "owner", "visitor", "preprocessing_version"),
+                    *("truth_state", "truth", "created", "owner", "visitor", "preprocessing_version", "crop"),
                 ],
                 name="submission_narrow",
             ),

@@ -6,14 +6,12 @@ from collections.abc import Iterator
 
 import pytest
 from django.db import connection
-from django.db.backends.signals import connection_created
 
 from digitsite import redis_urls
 from digitsite.testing.site import Part, Site, some_pixels, wait_until
 from recognizer.models import Prediction, Source, Submission, SubmissionState
 from recognizer.services.identity.actors import Actor
 from recognizer.services.inference import background, producer, recovery, streams
-from recognizer.services.inference.consumer import Consumer
 from recognizer.services.inference.streams import CONSUMERS, GROUP, SUBMISSIONS
 from recognizer.services.lib import redis_client
 from recognizer.services.ops import liveness
@@ -70,22 +68,6 @@ def test_entry_is_deleted_after_its_prediction(site_with_worker: Site) -> None:
     assert predict(make_submission(pixels=some_pixels()))
     assert site_with_worker.redis().xlen(SUBMISSIONS) == 0
     assert site_with_worker.redis().xpending(SUBMISSIONS, GROUP)["pending"] == 0
-
-
-def test_batches_share_one_database_connection(site: Site) -> None:
-    threads = []
-
-    def record(**_: object) -> None:
-        threads.append(threading.current_thread().name)
-
-    connection_created.connect(record)
-    site.start_redis()
-    with site.entered():
-        consumer = Consumer("worker")
-        consumer.start()
-        assert all(predict(make_submission(pixels=some_pixels(number))) for number in range(5))
-        consumer.stop()
-    assert threads.count("prediction consumer") == 1
 
 
 def longest_wait(edges: int, per_edge: int) -> float:

@@ -18,6 +18,7 @@ from recognizer.services.images import storage
 from recognizer.services.lib.units import MEGABYTE
 from recognizer.services.review import labels
 from recognizer.services.submissions import crops, service
+from recognizer.services.submissions.intake import SubmissionInput
 from tests.factories import make_prediction
 from tests.image_samples import SEVEN, boxed_seven, png
 
@@ -55,7 +56,8 @@ def test_strokes_count_with_all_points() -> None:
 
 
 def test_further_readings_count() -> None:
-    row = service.create_from_image(actor=SENDER, data=png(boxed_seven()), source=Source.API)
+    payload = SubmissionInput(source=Source.API, image=png(boxed_seven()))
+    row = service.create_submission(actor=SENDER, payload=payload)
     assert len(row.further_pixels) >= 784
     size = len(storage.read(row)) + len(row.further_pixels) + len(json.dumps(row.further_ink))
     assert used_bytes() == size + quotas.SUBMISSION_ROW_BYTES
