@@ -157,8 +157,8 @@ def _find_bars(
     max_width = min(_MAX_BAR_WIDTH * digit_height, max(3.0, 0.1 * digit_height, _MAX_RELATIVE_BAR_WIDTH * thickness))
     is_bar = (wide <= max_width) & (high >= _MIN_BAR_HEIGHT * digit_height)
     # A bar of a digit's height that stands on a line is a 1.
-    is_one = (high > _MAX_TICK * digit_height) & (high < _MIN_DIVIDER * digit_height)
-    columns = centres[is_bar & is_near & ~is_one, 0]
+    is_digit_1 = (high > _MAX_TICK * digit_height) & (high < _MIN_DIVIDER * digit_height)
+    columns = centres[is_bar & is_near & ~is_digit_1, 0]
     tolerance = max(2.0, _COLUMN_TOLERANCE * digit_height)
     in_column = np.array([bool((np.abs(columns - x) <= tolerance).any()) for x in centres[:, 0]])
     is_small = np.maximum(wide, high) <= _MAX_REMNANT * digit_height

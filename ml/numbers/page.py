@@ -12,7 +12,7 @@ from ml.numbers.form_lines import remove_form_lines
 from ml.preprocessing import background
 from ml.preprocessing.ruled_lines import remove_ruled_lines
 from ml.preprocessing.search import fit_within, iter_ink_maps
-from ml.preprocessing.segmentation import build_alpha_table, estimate_level_and_noise, estimate_stroke_width
+from ml.preprocessing.segmentation import build_alpha_table, estimate_stroke_width, threshold_ink
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,7 +27,6 @@ _MIN_PAGE_SIDE = 100
 _MIN_DETAILED_SIDE = 40
 # Faint ink counts down to these shares of full ink; the high one is tried if ink touches the edge at the low one.
 _THRESHOLDS = ((0.25, 1.0), (0.5, 0.93))
-_MIN_SNR = 3.0
 # Only this many components are examined, the largest first: more are texture.
 _MAX_COMPONENTS = 150
 # A component with less than this share of the largest component's area is a speck.
@@ -167,13 +166,10 @@ def _segment_page(
     Returns:
         The page and the noise of its paper in steps of 255; None if there is no writing.
     """
-    estimate = estimate_level_and_noise(ink_map)
-    if estimate is None:
+    ink = threshold_ink(ink_map, faint)
+    if ink is None:
         return None
-    level, noise = estimate
-    threshold = max(faint * level, _MIN_SNR * noise)
-    mask = cv2.threshold(ink_map, threshold, 255, cv2.THRESH_BINARY)[1]
-    core = cv2.bitwise_and(mask, cv2.threshold(ink_map, 0.5 * level, 255, cv2.THRESH_BINARY)[1])
+    level, noise, threshold, mask, core = ink
     labels, components = _label(mask, core)
     writing = _measure([part for part in components if not _is_container(part, components)])
     if writing is None:

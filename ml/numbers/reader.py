@@ -18,7 +18,7 @@ from ml.numbers.lines import Line, digits_of, find_lines
 from ml.numbers.loops import find_loops
 from ml.numbers.page import Box, Page, find_pages
 from ml.numbers.pieces import crop_labels, cut_line, union
-from ml.numbers.validity import BASE_VALIDITY, ValidityModel, measure
+from ml.numbers.validity import BASE_VALIDITY, measure
 from ml.preprocessing import background, prepare_image
 from ml.serving.classifier import energy, softmax
 from ml.serving.verdicts import Verdict
@@ -172,7 +172,6 @@ def _read_pages(pixels: np.ndarray, classifier: Classifier) -> _PageReading | No
 
 def _read_lines(page: Page, piece_map: np.ndarray, classifier: Classifier) -> list[_ReadLine]:
     result, budget = [], MAX_CANDIDATES
-    validity = BASE_VALIDITY
     for line in find_lines(page):
         tall = digits_of(line, page.digit_height)
         if not tall:
@@ -189,7 +188,7 @@ def _read_lines(page: Page, piece_map: np.ndarray, classifier: Classifier) -> li
         if budget < 0:
             break
         if candidates:
-            scored = _score(candidates, classifier, validity, digit_height, middle)
+            scored = _score(candidates, classifier, digit_height, middle)
             path = find_best_path(pieces, scored, digit_height)
             if path.digits:
                 result.append(_ReadLine(path.digits, digit_height, path.score))
@@ -214,7 +213,7 @@ def _find_whole_digits(page: Page, line: Line, digit_height: float, classifier: 
 
 
 def _score(
-    candidates: list[Candidate], classifier: Classifier, validity: ValidityModel, digit_height: float, middle: float
+    candidates: list[Candidate], classifier: Classifier, digit_height: float, middle: float
 ) -> list[ScoredCandidate]:
     """Classify candidates in one batch. The score is log P(valid) plus half of the digit's log probability."""
     logits = classifier.logits(np.stack([candidate.pixels for candidate in candidates]))
@@ -227,7 +226,7 @@ def _score(
             for candidate, value, margin in zip(candidates, energies, margins, strict=True)
         ]
     )
-    valid = validity.probability(features, np.array([candidate.gap for candidate in candidates]))
+    valid = BASE_VALIDITY.probability(features, np.array([candidate.gap for candidate in candidates]))
     scores = np.log(np.maximum(valid, 1e-6)) + 0.5 * np.log(probabilities.max(axis=1))
     rows = zip(candidates, probabilities, energies.tolist(), valid.tolist(), scores.tolist(), strict=True)
     return [ScoredCandidate(*row) for row in rows]

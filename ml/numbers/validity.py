@@ -1,7 +1,6 @@
 """P(valid): the probability that a candidate is exactly one whole digit, from its geometry and the model's energy.
 
-A logistic regression, fitted after each training on strings of digits with known boxes and carried in the serving
-bundle (`ml.serving.bundle.Manifest.valid`).
+A logistic regression, fitted on strings of digits with known boxes.
 """
 
 from __future__ import annotations
@@ -12,8 +11,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
     from ml.numbers.candidates import Candidate
 
 # Energy above which a candidate hardly looks like a digit.
@@ -36,12 +33,6 @@ class ValidityModel:
     scales: tuple[float, ...]
     weights: tuple[float, ...]
     bias: float
-
-    @classmethod
-    def from_manifest(cls, values: Mapping[str, Sequence[float]]) -> ValidityModel:
-        """Read the parameters from the manifest of a bundle."""
-        [bias] = values["bias"]
-        return cls(tuple(values["means"]), tuple(values["scales"]), tuple(values["weights"]), bias)
 
     def probability(self, features: np.ndarray, gaps: np.ndarray) -> np.ndarray:
         """Return P(valid), (N,), of candidates.

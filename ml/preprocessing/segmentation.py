@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -68,6 +69,24 @@ class Segmentation:
         return replace(self, features=self.features | changes)
 
 
+class ThresholdedInk(NamedTuple):
+    """An ink map separated into ink and paper.
+
+    Attributes:
+        level: strength of full ink, in steps of 255.
+        noise: standard deviation of the paper, in the same steps.
+        threshold: strength above which a pixel is ink.
+        mask: uint8 (h, w), 255 for all ink, faint ink included.
+        core: uint8 (h, w), 255 for ink of at least half of the full strength.
+    """
+
+    level: float
+    noise: float
+    threshold: float
+    mask: np.ndarray
+    core: np.ndarray
+
+
 def segment(ink_map: np.ndarray, *, faint: float = _FAINT) -> Segmentation | None:
     """Find the ink of one digit in an ink map.
 
@@ -78,13 +97,10 @@ def segment(ink_map: np.ndarray, *, faint: float = _FAINT) -> Segmentation | Non
     Returns:
         The segmentation; None if nothing stands out from the paper.
     """
-    estimate = estimate_level_and_noise(ink_map)
-    if estimate is None:
+    ink = threshold_ink(ink_map, faint)
+    if ink is None:
         return None
-    level, noise = estimate
-    threshold = max(faint * level, _MIN_SNR * noise)
-    mask = cv2.threshold(ink_map, threshold, 255, cv2.THRESH_BINARY)[1]
-    core = cv2.bitwise_and(mask, cv2.threshold(ink_map, 0.5 * level, 255, cv2.THRESH_BINARY)[1])
+    level, noise, threshold, mask, core = ink
     selection = _select_components(mask, core)
     if selection is None:
         return None
@@ -112,7 +128,24 @@ def segment(ink_map: np.ndarray, *, faint: float = _FAINT) -> Segmentation | Non
     return Segmentation(ink_map, faint, mask, alpha, (x, y, width, height), stroke, features, outline)
 
 
-def estimate_level_and_noise(ink_map: np.ndarray) -> tuple[float, float] | None:
+def threshold_ink(ink_map: np.ndarray, faint: float) -> ThresholdedInk | None:
+    """Separate ink from paper; None if nothing stands out from the paper.
+
+    Args:
+        ink_map: uint8 (h, w), 0 is paper.
+        faint: share of full ink above which a pixel counts.
+    """
+    estimate = _estimate_level_and_noise(ink_map)
+    if estimate is None:
+        return None
+    level, noise = estimate
+    threshold = max(faint * level, _MIN_SNR * noise)
+    mask = cv2.threshold(ink_map, threshold, 255, cv2.THRESH_BINARY)[1]
+    core = cv2.bitwise_and(mask, cv2.threshold(ink_map, 0.5 * level, 255, cv2.THRESH_BINARY)[1])
+    return ThresholdedInk(level, noise, threshold, mask, core)
+
+
+def _estimate_level_and_noise(ink_map: np.ndarray) -> tuple[float, float] | None:
     """Return the strength of full ink and the noise of the paper, in steps of 255; None if nothing stands out."""
     above = cv2.threshold(ink_map, 0, 255, cv2.THRESH_BINARY | cv2.THRESH_OTSU)[1]
     level = masked_mean(ink_map, above)

@@ -144,6 +144,20 @@ def wait(submissions: Sequence[Submission], *, reply_to: str, timeout: float) ->
         result_messages.refresh_from_database([*unread, *waiting.values()])
 
 
+def wait_in_slot(submissions: Sequence[Submission], *, reply_to: str, timeout: float, caller: str) -> None:
+    """Wait as `wait` does, unless the caller has no wait slot left.
+
+    Args:
+        submissions: As in `wait`.
+        reply_to: As in `wait`.
+        timeout: As in `wait`.
+        caller: The key of the caller (`Actor.caller_key`).
+    """
+    with wait_slots([caller]) as granted:
+        if all(granted):
+            wait(submissions, reply_to=reply_to, timeout=timeout)
+
+
 def enqueue_and_wait(submissions: Sequence[Submission], *, timeout: float, caller: str) -> None:
     """Wait for the results of submissions that were stored earlier, by this process or another one.
 

@@ -90,6 +90,4 @@ def _predict(submission: Submission, *, actor: Actor, timeout: float) -> None:
         return
     reply_to = producer.new_reply_list()
     producer.enqueue([submission.pk], reply_to=reply_to)
-    with producer.wait_slots([actor.caller_key]) as granted:
-        if all(granted):
-            producer.wait([submission], reply_to=reply_to, timeout=timeout)
+    producer.wait_in_slot([submission], reply_to=reply_to, timeout=timeout, caller=actor.caller_key)

@@ -157,9 +157,8 @@ def store(request: WriteRequest) -> list[Outcome]:
     request.raise_error()
     _add_to_log([request])
     if request.wait and request.timeout:
-        with producer.wait_slots([request.actor.caller_key]) as granted:
-            if all(granted):
-                producer.wait(request.rows, reply_to=request.reply_to, timeout=request.timeout)
+        caller = request.actor.caller_key
+        producer.wait_in_slot(request.rows, reply_to=request.reply_to, timeout=request.timeout, caller=caller)
     return request.outcomes
 
 

@@ -15,8 +15,6 @@ from ml.numbers.reader import MAX_CANDIDATES
 from ml.serving.bundle import BASE_FOLDER
 from ml.serving.classifier import Classifier, load_classifier
 
-HEIGHT = 60
-
 
 @pytest.fixture(scope="module")
 def classifier() -> Classifier:
